@@ -1,0 +1,260 @@
+"""The App, a value in one file, and what it is when it runs: the only place where both sides and a backend meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
+from twofold.codec import Codec, Stored
+from twofold.errors import ConfigurationError
+from twofold.feed.checkpoints import Checkpoints
+from twofold.feed.follow import Follower, Following, State
+from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
+from twofold.react.reactor import Reactor
+from twofold.react.runner import Runner
+from twofold.read.projection import Projection
+from twofold.read.projector import Projector
+from twofold.read.query import Queries
+from twofold.write.decider import Decider, Done
+from twofold.write.execute import Executor
+from twofold.write.group_commit import GroupCommit
+
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
+
+HISTORY_PAGE = 500
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """Write models, read models and reactors that belong together, as one value.
+
+    `stored` says how an event class is stored where that differs from its own name at schema 1.
+
+    Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
+    events, a class that cannot be stored.
+    """
+
+    name: str
+    deciders: Sequence[Decider[Any, Any, Any]] = ()
+    projections: Sequence[Projection[Any]] = ()
+    reactors: Sequence[Reactor] = ()
+    stored: Mapping[type, Stored] = field(default_factory=dict)
+    codec: Codec = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _unique("category", (decider.category for decider in self.deciders))
+        _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
+        recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
+        consumed = [cls for projection in self.projections for cls in projection.event_types]
+        consumed += [cls for reactor in self.reactors for cls in reactor.event_types]
+        object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
+        for projection in self.projections:
+            self.folds_documents(projection)
+
+    def folds_documents(self, projection: Projection[Any]) -> bool:
+        """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
+        documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
+        own = documents.intersection(projection.event_types)
+        if own and (len(own) < len(projection.event_types) or projection.key is not None):
+            raise ConfigurationError(
+                f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
+                f"it can take no other events, and its key is the document's id"
+            )
+        return bool(own)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        store: str | LogStore,
+        *,
+        read_store: str | Rows | None = None,
+        work: bool = True,
+        ambient: Ambient | None = None,
+    ) -> AsyncIterator[Running]:
+        """Run the App on a store: a URL, or a store that is open already and stays so.
+
+        Without `read_store` the read models lie beside the log. With `work=False` nothing is folded and no reactor
+        runs here: some other process does that.
+
+        Raises: ConfigurationError, LogReplaced, Unavailable.
+        """
+        ambient = ambient or Ambient()
+        async with AsyncExitStack() as stack:
+            log = store if not isinstance(store, str) else await connect(store, ambient)
+            if isinstance(store, str):
+                stack.push_async_callback(log.close)
+                read_store = read_store or beside(store)
+            if read_store is None:
+                raise ConfigurationError("read_store must be given where the store is not a URL")
+            rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
+            if isinstance(read_store, str):
+                stack.push_async_callback(rows.close)
+            running = Running(self, log, rows, ambient)
+            await running.prepare()
+            stack.push_async_callback(running.stop)
+            if work:
+                running.work()
+            yield running
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    """How one projection or reactor is doing. `lag_events` counts positions of the feed, wanted or not.
+
+    `state` is that of this process's worker (see `Following`), or "elsewhere" where this process does no work;
+    `owner` names the worker that holds the checkpoint.
+    """
+
+    name: str
+    version: int
+    kind: Literal["projection", "reactor"]
+    position: Position | None
+    head: Position
+    lag_events: int
+    lag_s: float
+    owner: str | None
+    state: State | Literal["elsewhere"]
+    error: str | None
+    parked: int
+
+
+class Running:
+    """An App on a store. Made by `App.open`; used from one event loop.
+
+    `execute` is `Executor.execute`, `get` and `find` are those of `Queries`.
+    """
+
+    def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
+        self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
+        self._commits = GroupCommit(log)
+        self._executor = Executor(log, self._commits.append, app.codec, ambient)
+        self._queries = Queries(rows, log)
+        owner = ambient.new_id()[:12]
+        self.followers = [
+            Following(follower, log, checkpoints, owner) for follower, checkpoints in self._followers(ambient)
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+        self.execute = self._executor.execute
+        self.get = self._queries.get
+        self.find = self._queries.find
+
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints]]:
+        for projection in self.app.projections:
+            documents = self.app.folds_documents(projection)
+            yield (
+                Projector(projection, self.rows, self.app.codec, ambient, documents=documents),
+                self.rows.checkpoints,
+            )
+        for reactor in self.app.reactors:
+            yield (
+                Runner(reactor, self.log.checkpoints, self._executor.execute, self.app.codec, ambient),
+                self.log.checkpoints,
+            )
+
+    async def prepare(self) -> None:
+        """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
+        for projection in self.app.projections:
+            await self.rows.prepare(projection.table)
+        for following in self.followers:
+            await following.register()
+
+    def work(self) -> None:
+        """Fold and react in this process, as far as no other one does."""
+        for following in self.followers:
+            name = f"twofold {following.follower.follows}"
+            self._tasks.append(asyncio.create_task(following.run(), name=name))
+
+    async def stop(self) -> None:
+        """Finish what was accepted, let go of the checkpoints."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._commits.close()
+
+    async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
+        """The write model itself: state and version, 0 where the stream does not exist. Raises: Unavailable."""
+        return await self._executor.load(decider, id)
+
+    async def append(
+        self,
+        stream: Stream | str,
+        events: Sequence[object],
+        *,
+        expected_version: int | None = None,
+        command_id: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> Receipt:
+        """The log without a decider: these events, all or nothing.
+
+        Raises: VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
+        """
+        meta = self._executor.meta(command_id, actor, correlation_id, causation_id)
+        encoded = [self.app.codec.encode(event) for event in events]
+        return await self._commits.append(Append(_stream(stream), encoded, expected_version, meta))
+
+    async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
+        """Every event of a stream in order, beginning with `from_version`; empty where there is none.
+
+        Raises: InvalidInput, UndecodableEvent, Unavailable.
+        """
+        found: list[Recorded] = []
+        while True:
+            entries = await self.log.read_stream(_stream(stream), from_version, HISTORY_PAGE)
+            found += [self.app.codec.recorded(entry) for entry in entries]
+            if len(entries) < HISTORY_PAGE:
+                return found
+            from_version = entries[-1].version + 1
+
+    async def status(self) -> list[FollowerStatus]:
+        """How every projection and reactor is doing. Raises: Unavailable."""
+        head = await self.log.head()
+        return [await self._status(following, head) for following in self.followers]
+
+    async def _status(self, following: Following, head: Position) -> FollowerStatus:
+        follows = following.follower.follows
+        checkpoint = await following.checkpoints.read(follows)
+        parked = await following.checkpoints.parked(follows)
+        position = checkpoint.position if checkpoint is not None else None
+        lag_events = head.offset - position.offset if position is not None else head.offset
+        return FollowerStatus(
+            name=follows.name,
+            version=follows.version,
+            kind="projection" if isinstance(following.follower, Projector) else "reactor",
+            position=position,
+            head=head,
+            lag_events=lag_events,
+            lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
+            owner=checkpoint.owner if checkpoint is not None else None,
+            state=following.state if self._tasks else "elsewhere",
+            error=following.error,
+            parked=len(parked),
+        )
+
+    async def _lag_s(self, position: Position | None) -> float:
+        """How long ago the first event was recorded that has not been handled."""
+        page = await self.log.read(position or BEGINNING, 1)
+        if not page.entries:
+            return 0.0
+        return max(0.0, (self._ambient.now() - page.entries[0].recorded_at).total_seconds())
+
+
+def _stream(stream: Stream | str) -> Stream:
+    return stream if isinstance(stream, Stream) else Stream.parse(stream)
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"{what} {name!r} is used twice in this App: rename one")
+        seen.add(name)

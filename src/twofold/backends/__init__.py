@@ -1,0 +1,1 @@
+"""Backends: where the log and the read models lie. `connect(url)` is the way in."""

@@ -1,0 +1,84 @@
+"""From a URL to a store. The one place that knows which backends there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from twofold.ambient import Ambient
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.sqlite.log import SqliteLog
+from twofold.backends.sqlite.read_store import SqliteReadStore
+from twofold.errors import ConfigurationError
+from twofold.feed.checkpoints import Checkpoints
+from twofold.feed.feed import Feed
+from twofold.read.store import ReadStore
+from twofold.write.log import Log
+
+
+class LogStore(Log, Feed, Protocol):
+    """A log with its feed, and the checkpoints of reactors beside it."""
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of the reactors."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Rows(ReadStore, Protocol):
+    """A read store that can be let go of."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+async def connect(url: str, ambient: Ambient) -> LogStore:
+    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`.
+
+    Raises: ConfigurationError, Unavailable.
+    """
+    if url == "memory:":
+        return MemoryLog(ambient)
+    store = SqliteLog(sqlite_path(url), ambient)
+    await _opened(store)
+    return store
+
+
+async def connect_read(url: str) -> Rows:
+    """The read store behind a URL of the same forms. Raises: ConfigurationError, Unavailable."""
+    if url == "memory:":
+        return MemoryReadStore()
+    store = SqliteReadStore(sqlite_path(url))
+    await _opened(store)
+    return store
+
+
+def beside(url: str) -> str:
+    """Where the read models lie when nobody says: beside the log, `shop.db` → `shop.read.db`."""
+    if url == "memory:":
+        return url
+    path = sqlite_path(url)
+    return f"sqlite:///{path.with_name(f'{path.stem}.read{path.suffix}')}"
+
+
+def sqlite_path(url: str) -> Path:
+    """Raises: ConfigurationError when the URL is none that we know."""
+    scheme, mark, rest = url.partition("://")
+    if scheme != "sqlite" or not mark or not rest.startswith("/") or len(rest) < 2 or rest.endswith("/"):
+        raise ConfigurationError(
+            f"{url!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute) or memory:"
+        )
+    return Path(rest[1:])
+
+
+async def _opened(store: Any) -> None:
+    try:
+        await store.open()
+    except BaseException:
+        await store.close()
+        raise

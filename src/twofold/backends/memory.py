@@ -1,0 +1,268 @@
+"""The executable specification: what a backend must do, in the fewest lines, in one process's memory.
+
+For tests, and for reading before writing a backend. One event loop; several openings share a store by its name
+(`memory:shop`), or by handing the same objects on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from twofold.ambient import Ambient
+from twofold.errors import ConfigurationError, LeaseLost, TwofoldError, VersionConflict
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.doorbell import Doorbell
+from twofold.feed.feed import FeedPage
+from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+from twofold.read.store import Changes, Condition, Found, Query, Rows
+from twofold.write.log import Loaded
+
+PAGE_BYTES = 8 * 1024 * 1024
+
+_set = msgspec.structs.replace
+
+
+class MemoryLog:
+    """A log and its feed."""
+
+    def __init__(self, ambient: Ambient | None = None) -> None:
+        self._ambient = ambient or Ambient()
+        self.log_id = self._ambient.new_id()[:16]
+        self.checkpoints: Checkpoints = MemoryCheckpoints()
+        self._entries: list[Entry] = []
+        self._streams: dict[str, list[Entry]] = defaultdict(list)
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._bell = Doorbell()
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        """See `Log.commit`."""
+        await asyncio.sleep(0)  # where another backend waits for its disk, others run
+        outcomes = [self._append(append) for append in batch]
+        self._bell.ring()
+        return outcomes
+
+    def _append(self, append: Append) -> Receipt | TwofoldError:
+        known = self._receipts.get((str(append.stream), append.command_id))
+        if known is not None:
+            return _set(known, repeated=True)
+        stream = self._streams[str(append.stream)]
+        if append.expected_version is not None and append.expected_version != len(stream):
+            return VersionConflict(append.stream, append.expected_version, len(stream))
+        meta, now = msgspec.json.encode(append.meta), self._ambient.now()
+        for event in append.events:
+            position = Position(0, len(self._entries) + 1)
+            entry = Entry(
+                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, now
+            )
+            self._entries.append(entry)
+            stream.append(entry)
+        position = stream[-1].position if stream else BEGINNING
+        receipt = Receipt(append.stream, len(stream), len(append.events), position, append.command_id, self.log_id)
+        self._receipts[str(append.stream), append.command_id] = receipt
+        return receipt
+
+    async def load(self, stream: Stream, command_id: str | None = None, last: int | None = None) -> Loaded:
+        """See `Log.load`."""
+        await asyncio.sleep(0)
+        entries = self._streams.get(str(stream), [])
+        receipt = self._receipts.get((str(stream), command_id)) if command_id else None
+        return Loaded(
+            entries[-last:] if last else list(entries), len(entries), receipt and _set(receipt, repeated=True)
+        )
+
+    async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
+        """See `Log.read_stream`."""
+        return self._streams.get(str(stream), [])[max(from_version, 1) - 1 :][: max(limit, 0)]
+
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+        return Position(0, len(self._entries))
+
+    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+        """See `Feed.read`."""
+        await asyncio.sleep(0)
+        looked_at: list[Entry] = []
+        size = 0
+        for entry in self._entries[after.offset : after.offset + limit]:
+            looked_at.append(entry)
+            size += len(entry.data)
+            if size >= PAGE_BYTES:
+                break
+        upto = looked_at[-1].position if looked_at else after
+        return FeedPage([entry for entry in looked_at if types is None or entry.type in types], upto)
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Feed.wait`."""
+        if len(self._entries) <= after.offset:
+            await self._bell.wait(timeout_s)
+
+    async def close(self) -> None:
+        """Nothing to let go of: the store lives as long as somebody holds it."""
+
+
+class MemoryCheckpoints:
+    """Checkpoints, leases and what is parked."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Follows, Checkpoint] = {}
+        self.waiting: dict[Follows, dict[tuple[str, str], Parked]] = defaultdict(dict)
+
+    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0))
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return self.rows.get(follower)
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        now = self.rows[seen.follower]
+        if (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
+            return None
+        self.rows[seen.follower] = _set(now, owner=owner, epoch=now.epoch + 1, heartbeat=now.heartbeat + 1)
+        return Claim(seen.follower, now.epoch + 1)
+
+    async def beat(self, claim: Claim) -> None:
+        """See `Checkpoints.beat`."""
+        now = self.held(claim)
+        self.rows[claim.follower] = _set(now, heartbeat=now.heartbeat + 1)
+
+    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+        """See `Checkpoints.advance`."""
+        now = self.held(claim)
+        if now.position != after:
+            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+        self.rows[claim.follower] = _set(now, position=to, heartbeat=now.heartbeat + 1)
+        for one in parked:
+            self.waiting[claim.follower].setdefault((one.kind, one.key), one)
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        now = self.rows[claim.follower]
+        if now.epoch == claim.epoch:
+            self.rows[claim.follower] = _set(now, owner=None)
+
+    async def parked(self, follower: Follows) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        return sorted(self.waiting[follower].values(), key=lambda one: one.position)
+
+    def held(self, claim: Claim) -> Checkpoint:
+        """The row, if the claim still stands. Raises: LeaseLost."""
+        now = self.rows[claim.follower]
+        if now.epoch != claim.epoch:
+            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+        return now
+
+
+class MemoryReadStore:
+    """Rows of projections, and their checkpoints."""
+
+    def __init__(self) -> None:
+        self._checkpoints = MemoryCheckpoints()
+        self.tables: dict[Follows, dict[Key, Values]] = {}
+        self._fingerprints: dict[Follows, str] = {}
+        self._bell = Doorbell()
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `ReadStore.checkpoints`."""
+        return self._checkpoints
+
+    async def prepare(self, table: Table) -> None:
+        """See `ReadStore.prepare`."""
+        self.tables.setdefault(table.follows, {})
+        if self._fingerprints.setdefault(table.follows, table.fingerprint) != table.fingerprint:
+            raise ConfigurationError(f"{table.follows} is there with other columns: raise its version")
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+        """See `ReadStore.rows`."""
+        await asyncio.sleep(0)
+        rows = self.tables[table.follows]
+        return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        """See `ReadStore.commit`."""
+        await asyncio.sleep(0)
+        await self._checkpoints.advance(claim, after, to, changes.parked)
+        rows = self.tables[table.follows]
+        for key, values in changes.rows.items():
+            if values is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = values
+        self._bell.ring()
+
+    async def get(self, table: Table, key: Key) -> Found:
+        """See `ReadStore.get`."""
+        values = self.tables[table.follows].get(key)
+        return await self._found(table, [] if values is None else [values])
+
+    async def find(self, table: Table, query: Query) -> Found:
+        """See `ReadStore.find`."""
+        place = {column.name: index for index, column in enumerate(table.columns)}
+        rows = [
+            row
+            for row in self.tables[table.follows].values()
+            if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
+        ]
+        for name, descending in reversed(query.order):
+            rows.sort(key=_ordered(place[name]), reverse=descending)
+        if query.after is not None:
+            rows = [row for row in rows if _comes_after(row, query, place)]
+        return await self._found(table, rows[: query.limit])
+
+    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+        """See `ReadStore.wait`."""
+        if self._checkpoints.rows[follows].position <= after:
+            await self._bell.wait(timeout_s)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
+        follows = table.follows
+        return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    """None is smaller than any value."""
+    return (value is not None, 0 if value is None else value)
+
+
+def _ordered(place: int) -> Callable[[Values], tuple[bool, Any]]:
+    return lambda row: _rank(row[place])
+
+
+def _comes_after(row: Values, query: Query, place: Mapping[str, int]) -> bool:
+    for (name, descending), last in zip(query.order, query.after or (), strict=True):
+        mine, its = _rank(row[place[name]]), _rank(last)
+        if mine != its:
+            return mine < its if descending else mine > its
+    return False
+
+
+def _meets(value: Any, condition: Condition) -> bool:
+    wanted = condition.value
+    if condition.operator == "eq":
+        return bool(value == wanted)
+    if value is None:
+        return False
+    match condition.operator:
+        case "contains":
+            return wanted in msgspec.json.decode(value)
+        case "gt":
+            return bool(value > wanted)
+        case "ge":
+            return bool(value >= wanted)
+        case "lt":
+            return bool(value < wanted)
+        case "le":
+            return bool(value <= wanted)

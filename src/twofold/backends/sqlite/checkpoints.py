@@ -1,0 +1,109 @@
+"""Checkpoints on SQLite, in whichever file lies beside what they count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.statements import statements
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.messages import Position
+
+_SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
+_TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
+
+
+def create_checkpoints(db: apsw.Connection) -> None:
+    """The tables, if they are not there."""
+    for table in _TABLES.values():
+        db.execute(table)
+
+
+class SqliteCheckpoints:
+    """See `Checkpoints`."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        await self._file.writer.run(_register, follower, log_id, start)
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return await self._file.reader.run(read_checkpoint, follower)
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        row = (owner, seen.follower.name, seen.follower.version, seen.epoch, seen.heartbeat)
+        taken = await self._file.writer.run(_changed, _SQL["claim"], row)
+        return Claim(seen.follower, seen.epoch + 1) if taken else None
+
+    async def beat(self, claim: Claim) -> None:
+        """See `Checkpoints.beat`."""
+        if not await self._file.writer.run(_changed, _SQL["beat"], _held(claim)):
+            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+
+    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+        """See `Checkpoints.advance`."""
+        await self._file.writer.run(_advance, claim, after, to, parked)
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        await self._file.writer.run(_changed, _SQL["release"], _held(claim))
+
+    async def parked(self, follower: Follows) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        return await self._file.reader.run(read_parked, follower)
+
+
+def move(db: apsw.Connection, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> None:
+    """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
+    row = (to.offset, *_held(claim), after.partition, after.offset)
+    if not _changed(db, _SQL["advance"], row):
+        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+    for one in parked:
+        name, version = claim.follower.name, claim.follower.version
+        place = (one.position.partition, one.position.offset)
+        db.execute(_SQL["park"], (name, version, one.kind, one.key, *place, one.error, one.since.isoformat()))
+
+
+def read_checkpoint(db: apsw.Connection, follower: Follows) -> Checkpoint | None:
+    """The row, in whatever transaction there is."""
+    row = db.execute(_SQL["read"], (follower.name, follower.version)).fetchone()
+    if row is None:
+        return None
+    log_id, partition, position, owner, epoch, heartbeat = row
+    return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+
+
+def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
+    """What waits, in whatever transaction there is."""
+    rows = db.execute(_SQL["parked"], (follower.name, follower.version))
+    return [
+        Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since))
+        for kind, key, partition, position, error, since in rows
+    ]
+
+
+def _register(db: apsw.Connection, follower: Follows, log_id: str, start: Position) -> None:
+    db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
+
+
+def _advance(db: apsw.Connection, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> None:
+    with transaction(db):
+        move(db, claim, after, to, parked)
+
+
+def _changed(db: apsw.Connection, statement: str, row: tuple[Any, ...]) -> bool:
+    db.execute(statement, row)
+    return bool(db.changes())
+
+
+def _held(claim: Claim) -> tuple[str, int, int]:
+    return (claim.follower.name, claim.follower.version, claim.epoch)

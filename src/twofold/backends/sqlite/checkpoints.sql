@@ -1,0 +1,27 @@
+-- name: register
+INSERT INTO twofold_checkpoints (name, version, partition, log_id, position, owner, epoch, heartbeat)
+VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
+
+-- name: read
+SELECT log_id, partition, position, owner, epoch, heartbeat FROM twofold_checkpoints WHERE name = ? AND version = ?
+
+-- name: claim
+UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1
+WHERE name = ? AND version = ? AND epoch = ? AND heartbeat = ?
+
+-- name: beat
+UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1 WHERE name = ? AND version = ? AND epoch = ?
+
+-- name: advance
+UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1
+WHERE name = ? AND version = ? AND epoch = ? AND partition = ? AND position = ?
+
+-- name: release
+UPDATE twofold_checkpoints SET owner = NULL WHERE name = ? AND version = ? AND epoch = ?
+
+-- name: park
+INSERT INTO twofold_parked (name, version, kind, key, partition, position, error, since)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: parked
+SELECT kind, key, partition, position, error, since FROM twofold_parked WHERE name = ? AND version = ? ORDER BY position

@@ -1,0 +1,176 @@
+"""One file, and the threads that talk to it. Nothing here ever blocks the event loop on a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Concatenate, Literal, ParamSpec, TypeVar
+
+import apsw
+
+from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.feed.doorbell import Doorbell
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 64 * 1024
+POLL_S = 0.015
+DECIMAL = "twofold_decimal"
+
+log = logging.getLogger("twofold.sqlite")
+
+Sync = Literal["FULL", "NORMAL"]
+
+
+class Connection:
+    """One connection on one thread of its own: calls run there in the order they were made."""
+
+    def __init__(self, path: Path, sync: Sync) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"twofold {path.name}")
+        self._path, self._sync = path, sync
+        self._db: apsw.Connection | None = None
+
+    async def run(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on this connection's thread. Raises: Unavailable for what is wrong with file, disk or lock."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: self._guarded(work, *args, **kwargs)
+        )
+
+    def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            if self._db is None:
+                self._db = open_file(self._path, self._sync)
+            return work(self._db, *args, **kwargs)
+        except apsw.NotADBError as error:
+            raise ConfigurationError(f"{self._path} is not a SQLite database: name another file") from error
+        except apsw.Error as error:
+            raise Unavailable(f"SQLite, {self._path}: {error}") from error
+
+    async def close(self) -> None:
+        """After the calls already made."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+
+def open_file(path: Path, sync: Sync) -> apsw.Connection:
+    """A connection in WAL mode; with FULL a commit is on the disk before it is answered (G1)."""
+    db = apsw.Connection(str(path))
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    db.create_collation(DECIMAL, by_number)
+    for pragma in (
+        "journal_mode = WAL",
+        f"synchronous = {sync}",
+        "fullfsync = ON",
+        f"cache_size = -{CACHE_KIB}",
+        "temp_store = MEMORY",
+    ):
+        db.execute(f"PRAGMA {pragma}").fetchall()
+    return db
+
+
+def by_number(one: str, other: str) -> int:
+    """The collation of decimals, which are kept as text: by their number, exactly."""
+    a, b = Decimal(one), Decimal(other)
+    return (a > b) - (a < b)
+
+
+@contextmanager
+def transaction(db: apsw.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+    """All of it or nothing. DEFERRED for reads: one snapshot."""
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+class File:
+    """A database file: one connection that writes, others that read, and a doorbell for changes to it.
+
+    Changes by this process ring at once; those of others are seen by a look at SQLite's change counter, every 15 ms
+    while somebody waits.
+    """
+
+    def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
+        self.path = path
+        self.bell = Doorbell()
+        self.writer = Connection(path, sync)
+        self._readers = [Connection(path, sync) for _ in range(readers)]
+        self._turn = 0
+        self._watch: asyncio.Task[None] | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def reader(self) -> Connection:
+        """The connections for reading, in turn."""
+        self._turn = (self._turn + 1) % len(self._readers)
+        return self._readers[self._turn]
+
+    async def open(self, set_up: Callable[[apsw.Connection], T]) -> T:
+        """Make the file if need be, and run `set_up` on it. Raises: ConfigurationError, Unavailable."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise ConfigurationError(f"the folder {folder} does not exist: make it, or name another file")
+        if self.path.is_dir():
+            raise ConfigurationError(f"{self.path} is a folder: name a file")
+        answer = await self.writer.run(set_up)
+        self._identity = _identity(self.path)
+        return answer
+
+    def check_in_place(self) -> None:
+        """Raises: LogReplaced when the file that was opened no longer lies under its name (G11)."""
+        if self._identity is not None and _identity(self.path) != self._identity:
+            raise LogReplaced(
+                f"{self.path} was deleted or replaced while it was in use: stop the program, "
+                f"put the file in its place, and start again"
+            )
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until the file has changed, or the time is over."""
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watch_others(), name=f"twofold watches {self.path.name}")
+        await self.bell.wait(timeout_s)
+
+    async def _watch_others(self) -> None:
+        seen = None  # rings once when the watch begins: nobody looked between the last read and now
+        try:
+            with closing(open_file(self.path, "NORMAL")) as db:
+                while self.bell.awaited:
+                    now = db.pragma("data_version")
+                    if now != seen:
+                        self.bell.ring()
+                    seen = now
+                    await asyncio.sleep(POLL_S)
+        except apsw.Error as error:
+            log.warning("%s: changes by other processes are not seen at once: %s", self.path, error)
+
+    async def close(self) -> None:
+        """Ends the threads, after what they are doing."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        for connection in (*self._readers, self.writer):
+            await connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

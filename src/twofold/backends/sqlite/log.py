@@ -1,0 +1,211 @@
+"""The log on SQLite. A position is given inside `BEGIN IMMEDIATE`, so order of position is order of commit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from twofold.ambient import Ambient
+from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
+from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.statements import statements
+from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
+from twofold.feed.feed import FeedPage
+from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.write.log import Loaded
+
+SCHEMA = 1
+PAGE_BYTES = 8 * 1024 * 1024
+
+_SQL = statements("twofold.backends.sqlite", "log.sql")
+_TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
+_LOG_ID = re.compile(r"[0-9a-f]{16}")
+_MANY = 2**62
+
+
+class SqliteLog:
+    """A log and its feed in one file; reactors' checkpoints beside them. `open` it first."""
+
+    def __init__(self, path: Path, ambient: Ambient | None = None) -> None:
+        self._ambient = ambient or Ambient()
+        self._file = File(path, "FULL")
+        self._head = BEGINNING
+        self.log_id = ""
+        self.checkpoints = SqliteCheckpoints(self._file)
+
+    async def open(self) -> None:
+        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        self.log_id = await self._file.open(self._set_up)
+
+    def _set_up(self, db: apsw.Connection) -> str:
+        with transaction(db):
+            for table in _TABLES.values():
+                db.execute(table)
+            create_checkpoints(db)
+            db.execute(_SQL["found"], (self._ambient.new_id()[:16], SCHEMA))
+            [(log_id, schema)] = list[tuple[str, int]](db.execute(_SQL["identity"]))
+        if schema > SCHEMA:
+            raise ConfigurationError(
+                f"{self._file.path} was written by a newer twofold (tables of schema {schema}, "
+                f"this one knows up to {SCHEMA}): run the newer one"
+            )
+        return log_id
+
+    async def close(self) -> None:
+        """Ends the threads; what was committed is on the disk."""
+        await self._file.close()
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        """See `Log.commit`."""
+        self._file.check_in_place()
+        outcomes = await self._file.writer.run(self._commit, batch)
+        positions = [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)]
+        self._head = max(self._head, *positions) if positions else self._head
+        self._file.bell.ring()
+        return outcomes
+
+    def _commit(self, db: apsw.Connection, batch: Sequence[Append]) -> list[Receipt | TwofoldError]:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            writing = _Writing(db, self.log_id, self._ambient.now())
+            outcomes: list[Receipt | TwofoldError] = [writing.append(append) for append in batch]
+        except (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError) as error:
+            db.execute("ROLLBACK")
+            raise BatchRefused(str(error)) from error
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self._make_durable(db)
+        return outcomes
+
+    def _make_durable(self, db: apsw.Connection) -> None:
+        try:
+            db.execute("COMMIT")
+        except (apsw.BusyError, apsw.FullError) as error:  # nothing was written; SQLite says so
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise Unavailable(f"SQLite, {self._file.path}: {error}") from error
+        except apsw.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise OutcomeUnknown("?", str(error)) from error
+
+    async def load(self, stream: Stream, command_id: str | None = None, last: int | None = None) -> Loaded:
+        """See `Log.load`."""
+        return await self._file.reader.run(self._load, stream, command_id, last)
+
+    def _load(self, db: apsw.Connection, stream: Stream, command_id: str | None, last: int | None) -> Loaded:
+        name = str(stream)
+        with transaction(db, "DEFERRED"):
+            receipt = _receipt(db, stream, command_id, self.log_id) if command_id else None
+            if last is None:
+                rows = db.execute(_SQL["stream"], (name, 1, _MANY)).fetchall()
+            else:
+                rows = db.execute(_SQL["stream_last"], (name, last)).fetchall()[::-1]
+        entries = [_entry(row) for row in rows]
+        return Loaded(entries, entries[-1].version if entries else 0, receipt)
+
+    async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
+        """See `Log.read_stream`."""
+        return await self._file.reader.run(
+            lambda db: [_entry(row) for row in db.execute(_SQL["stream"], (str(stream), from_version, limit))]
+        )
+
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+        self._file.check_in_place()
+        return await self._file.reader.run(_head)
+
+    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+        """See `Feed.read`."""
+        self._file.check_in_place()
+        return await self._file.reader.run(_page, after, limit, types)
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Feed.wait`."""
+        if self._head <= after:
+            await self._file.wait(timeout_s)
+
+
+class _Writing:
+    """Appends inside one transaction: each sees those before it."""
+
+    def __init__(self, db: apsw.Connection, log_id: str, now: datetime) -> None:
+        self._db, self._log_id = db, log_id
+        newest = db.execute(_SQL["head"]).fetchone()
+        self._offset = newest[0] if newest else 0
+        self._now = max(written_time(now), newest[1]) if newest else written_time(now)  # never before what lies before
+
+    def append(self, append: Append) -> Receipt | VersionConflict:
+        """The receipt, kept with the events; or why not."""
+        known = _receipt(self._db, append.stream, append.command_id, self._log_id)
+        if known is not None:
+            return known
+        stream = str(append.stream)
+        end = self._db.execute(_SQL["stream_end"], (stream,)).fetchone()
+        version, offset = end or (0, 0)
+        if append.expected_version is not None and append.expected_version != version:
+            return VersionConflict(append.stream, append.expected_version, version)
+        if append.events:
+            meta = msgspec.json.encode(append.meta).decode()
+            rows = [
+                (self._offset + i, stream, version + i, e.type, e.schema, e.data.decode(), meta, self._now)
+                for i, e in enumerate(append.events, start=1)
+            ]
+            self._db.executemany(_SQL["append_event"], rows)
+            version, offset = version + len(rows), self._offset + len(rows)
+            self._offset = offset
+        count = len(append.events)
+        self._db.execute(_SQL["keep_receipt"], (stream, append.command_id, version, count, offset))
+        return Receipt(append.stream, version, count, Position(0, offset), append.command_id, self._log_id)
+
+
+def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str) -> Receipt | None:
+    row = db.execute(_SQL["receipt"], (str(stream), command_id)).fetchone()
+    if row is None:
+        return None
+    version, events, offset = row
+    return Receipt(stream, version, events, Position(0, offset), command_id, log_id, repeated=True)
+
+
+def _head(db: apsw.Connection) -> Position:
+    row = db.execute(_SQL["head"]).fetchone()
+    return Position(0, row[0]) if row else BEGINNING
+
+
+def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:
+    with transaction(db, "DEFERRED"):
+        upto = min(_head(db).offset, after.offset + limit)
+        if upto <= after.offset:
+            return FeedPage((), after)
+        if types is None:
+            cursor = db.execute(_SQL["page"], (after.offset, upto))
+        else:
+            cursor = db.execute(_SQL["page_of_types"], (after.offset, upto, json.dumps(sorted(types))))
+        entries: list[Entry] = []
+        size = 0
+        for row in cursor:
+            entries.append(_entry(row))
+            size += len(row[5])
+            if size >= PAGE_BYTES:
+                cursor.close()
+                return FeedPage(entries, entries[-1].position)
+    return FeedPage(entries, Position(0, upto))
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    offset, stream, version, type_, schema, data, meta, recorded_at = row
+    return Entry(Position(0, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at))
+
+
+def written_time(time: datetime) -> str:
+    """UTC with six decimals and a Z: text whose order is the order of time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

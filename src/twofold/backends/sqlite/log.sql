@@ -1,0 +1,37 @@
+-- name: identity
+SELECT log_id, schema FROM twofold_log
+
+-- name: found
+INSERT INTO twofold_log (id, log_id, schema) VALUES (1, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: head
+SELECT position, recorded_at FROM twofold_events ORDER BY position DESC LIMIT 1
+
+-- name: receipt
+SELECT version, events, position FROM twofold_commands WHERE stream = ? AND command_id = ?
+
+-- name: stream_end
+SELECT version, position FROM twofold_events WHERE stream = ? ORDER BY version DESC LIMIT 1
+
+-- name: append_event
+INSERT INTO twofold_events (position, stream, version, type, schema, data, meta, recorded_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: keep_receipt
+INSERT INTO twofold_commands (stream, command_id, version, events, position) VALUES (?, ?, ?, ?, ?)
+
+-- name: stream
+SELECT position, stream, version, type, schema, data, meta, recorded_at
+FROM twofold_events WHERE stream = ? AND version >= ? ORDER BY version LIMIT ?
+
+-- name: stream_last
+SELECT position, stream, version, type, schema, data, meta, recorded_at
+FROM twofold_events WHERE stream = ? ORDER BY version DESC LIMIT ?
+
+-- name: page
+SELECT position, stream, version, type, schema, data, meta, recorded_at
+FROM twofold_events WHERE position > ? AND position <= ? ORDER BY position
+
+-- name: page_of_types
+SELECT position, stream, version, type, schema, data, meta, recorded_at
+FROM twofold_events WHERE position > ? AND position <= ? AND type IN (SELECT value FROM json_each(?)) ORDER BY position

@@ -1,0 +1,29 @@
+-- name: log
+CREATE TABLE IF NOT EXISTS twofold_log (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    log_id  TEXT    NOT NULL,
+    schema  INTEGER NOT NULL
+) STRICT
+
+-- name: events
+CREATE TABLE IF NOT EXISTS twofold_events (
+    position    INTEGER PRIMARY KEY,
+    stream      TEXT    NOT NULL,
+    version     INTEGER NOT NULL,
+    type        TEXT    NOT NULL,
+    schema      INTEGER NOT NULL,
+    data        TEXT    NOT NULL,
+    meta        TEXT    NOT NULL,
+    recorded_at TEXT    NOT NULL,
+    UNIQUE (stream, version)
+) STRICT
+
+-- name: commands
+CREATE TABLE IF NOT EXISTS twofold_commands (
+    stream     TEXT    NOT NULL,
+    command_id TEXT    NOT NULL,
+    version    INTEGER NOT NULL,
+    events     INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    PRIMARY KEY (stream, command_id)
+) STRICT, WITHOUT ROWID

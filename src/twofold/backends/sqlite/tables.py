@@ -1,0 +1,219 @@
+"""The tables of projections on SQLite: their statements, and the form in which each kind of column is kept.
+
+A decimal is kept as canonical text (see `canonical_decimal`): equal numbers are equal texts, and the collation
+`twofold_decimal` orders them by their number, exactly. Times are text in UTC whose order is the order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from twofold.backends.sqlite.connection import DECIMAL
+from twofold.backends.sqlite.log import written_time
+from twofold.backends.statements import quoted
+from twofold.read.columns import Column, Kind, Values, canonical_decimal
+from twofold.read.projection import Index, Table
+from twofold.read.store import Condition, Query
+
+KEYS_PER_STATEMENT = 500
+
+_TYPES: dict[Kind, str] = {
+    "text": "TEXT",
+    "integer": "INTEGER",
+    "real": "REAL",
+    "boolean": "INTEGER",
+    "decimal": "TEXT",
+    "timestamp": "TEXT",
+    "date": "TEXT",
+    "uuid": "TEXT",
+    "bytes": "BLOB",
+    "json": "TEXT",
+}
+_TO_SQLITE: dict[Kind, Callable[[Any], Any]] = {
+    "boolean": int,
+    "decimal": canonical_decimal,
+    "timestamp": written_time,
+    "date": date.isoformat,
+    "uuid": str,
+}
+_FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
+    "boolean": bool,
+    "decimal": Decimal,
+    "timestamp": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "uuid": UUID,
+}
+_OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+class TableSql:
+    """Everything that is said to SQLite about one projection's table."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.name = f"twofold_{table.name}_v{table.follows.version}"
+        self._columns = {column.name: column for column in table.columns}
+        self._key = [self._columns[name] for name in table.key]
+        self._write = [_TO_SQLITE.get(column.kind) for column in table.columns]
+        self._read = [(i, _FROM_SQLITE[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_SQLITE]
+        names = ", ".join(quoted(column.name) for column in table.columns)
+        key = ", ".join(quoted(name) for name in table.key)
+        rest = [quoted(c.name) for c in table.columns if c.name not in table.key]
+        update = f"UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}" if rest else "NOTHING"
+        marks = ", ".join("?" for _ in table.columns)
+        self._by_key = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
+        self.select = f"SELECT {names} FROM {quoted(self.name)}"
+        self.get = f"{self.select} WHERE {self._by_key}"
+        self.upsert = f"INSERT INTO {quoted(self.name)} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
+        self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
+
+    def create(self) -> list[str]:
+        """The table, its indexes, and the public name."""
+        columns = [f"{quoted(c.name)} {_TYPES[c.kind]}{'' if c.nullable else ' NOT NULL'}" for c in self.table.columns]
+        key = ", ".join(quoted(name) for name in self.table.key)
+        made = [f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT"]
+        for number, index in enumerate(self.table.indexes, start=1):
+            if index.elements:
+                made += self._members(index)
+            else:
+                parts = ", ".join(self._ordered(name, descending) for name, descending in index.columns)
+                made.append(
+                    f"CREATE INDEX IF NOT EXISTS {quoted(f'{self.name}_{number}')} ON {quoted(self.name)} ({parts})"
+                )
+        return made
+
+    def publish(self) -> str:
+        """The projection's own name, for those who read with SQL."""
+        return f"CREATE VIEW {quoted(self.table.name)} AS {self.select}"
+
+    def rows_of(self, count: int) -> str:
+        """The rows of so many keys."""
+        return (
+            f"{self.select} WHERE {' OR '.join([f'({self._by_key})'] * count)}"
+            if len(self._key) > 1
+            else (f"{self.select} WHERE {quoted(self._key[0].name)} IN ({', '.join('?' * count)})")
+        )
+
+    def find(self, query: Query) -> tuple[str, list[Any]]:
+        """The statement of a query, and its parameters."""
+        where: list[str] = []
+        values: list[Any] = []
+        for condition in query.conditions:
+            where.append(self._condition(condition))
+            values.append(self._bound(condition))
+        if query.after is not None:
+            sql, bound = self._behind(query.order, query.after)
+            where.append(sql)
+            values += bound
+        order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
+
+    def to_sqlite(self, values: Values) -> tuple[Any, ...]:
+        """A row as SQLite keeps it."""
+        return tuple(
+            [v if write is None or v is None else write(v) for write, v in zip(self._write, values, strict=True)]
+        )
+
+    def key_to_sqlite(self, key: Sequence[Any]) -> tuple[Any, ...]:
+        """A key as SQLite keeps it."""
+        return tuple([_bound(column, value) for column, value in zip(self._key, key, strict=True)])
+
+    def from_sqlite(self, row: tuple[Any, ...]) -> Values:
+        """A row as it crosses the port."""
+        if not self._read:
+            return row
+        values = list(row)
+        for index, read in self._read:
+            if values[index] is not None:
+                values[index] = read(values[index])
+        return tuple(values)
+
+    def _members(self, index: Index) -> list[str]:
+        """A second table of the members of a list column, which triggers keep in step."""
+        (column, _), *_ = index.columns
+        members, rows, list_ = quoted(self._members_name(column)), quoted(self.name), quoted(column)
+        key = [quoted(name) for name in self.table.key]
+        keys, new, old = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new.", "old."))
+        add = f"INSERT OR IGNORE INTO {members} (member, {keys}) SELECT value, {new} FROM json_each(new.{list_})"
+        same = " AND ".join(f"{name} = old.{name}" for name in key)
+        drop = f"DELETE FROM {members} WHERE member IN (SELECT value FROM json_each(old.{list_})) AND {same}"
+        declared = ", ".join(f"{quoted(c.name)} {_TYPES[c.kind]} NOT NULL" for c in self._key)
+        trigger = "CREATE TRIGGER IF NOT EXISTS"
+        return [
+            f"CREATE TABLE IF NOT EXISTS {members} (member ANY NOT NULL, {declared}, PRIMARY KEY (member, {keys})) "
+            f"STRICT, WITHOUT ROWID",
+            f"{trigger} {quoted(f'{self.name}_{column}_new')} AFTER INSERT ON {rows} BEGIN {add}; END",
+            f"{trigger} {quoted(f'{self.name}_{column}_gone')} AFTER DELETE ON {rows} BEGIN {drop}; END",
+            f"{trigger} {quoted(f'{self.name}_{column}_changed')} AFTER UPDATE OF {list_} ON {rows} "
+            f"WHEN new.{list_} IS NOT old.{list_} BEGIN {drop}; {add}; END",
+        ]
+
+    def _members_name(self, column: str) -> str:
+        return f"{self.name}_{column}"
+
+    def _condition(self, condition: Condition) -> str:
+        column = self._columns[condition.column]
+        if condition.operator != "contains":
+            return f"{self._collated(column)} {_OPERATORS[condition.operator]} ?"
+        if any(index.elements and index.columns[0][0] == column.name for index in self.table.indexes):
+            keys = ", ".join(quoted(name) for name in self.table.key)
+            return f"({keys}) IN (SELECT {keys} FROM {quoted(self._members_name(column.name))} WHERE member = ?)"
+        return f"EXISTS (SELECT 1 FROM json_each({quoted(column.name)}) WHERE value = ?)"
+
+    def _bound(self, condition: Condition) -> Any:
+        if condition.operator == "contains":
+            return condition.value
+        return _bound(self._columns[condition.column], condition.value)
+
+    def _collated(self, column: Column) -> str:
+        return f"{quoted(column.name)} COLLATE {DECIMAL}" if column.kind == "decimal" else quoted(column.name)
+
+    def _ordered(self, name: str, descending: bool) -> str:
+        return f"{self._collated(self._columns[name])}{' DESC' if descending else ''}"
+
+    def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> tuple[str, list[Any]]:
+        """Rows that come after these values: further in one column, equal in all before it.
+
+        SQLite takes NULL for the smallest value, which is our rule too. The first column's own bound stands alone
+        once more, so that an index can begin there.
+        """
+        columns = [self._columns[name] for name, _ in order]
+        bound = [_bound(column, value) for column, value in zip(columns, after, strict=True)]
+        alternatives: list[str] = []
+        values: list[Any] = []
+        for place, (_, descending) in enumerate(order):
+            further = self._further(columns[place], descending, bound[place] is None)
+            if further is None:
+                continue
+            equal = [f"{self._collated(column)} IS ?" for column in columns[:place]]
+            alternatives.append(f"({' AND '.join([*equal, further])})")
+            values += bound[:place] if "?" not in further else bound[: place + 1]
+        sql = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
+        if not columns[0].nullable:
+            sql = f"{self._collated(columns[0])} {'<=' if order[0][1] else '>='} ? AND {sql}"
+            values = [bound[0], *values]
+        return sql, values
+
+    def _further(self, column: Column, descending: bool, from_null: bool) -> str | None:
+        name = self._collated(column)
+        if descending:
+            smaller = f"({name} < ? OR {name} IS NULL)" if column.nullable else f"{name} < ?"
+            return None if from_null else smaller
+        return f"{name} IS NOT NULL" if from_null else f"{name} > ?"
+
+
+def _bound(column: Column, value: Any) -> Any:
+    write = _TO_SQLITE.get(column.kind)
+    return value if write is None or value is None else write(value)
+
+
+@cache
+def table_sql(table: Table) -> TableSql:
+    """The statements of a table, made once."""
+    return TableSql(table)

@@ -1,0 +1,248 @@
+"""Message class ⇄ stored name and JSON, and the steps that bring old JSON up to date."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from twofold.errors import ConfigurationError, InvalidEvent, UndecodableEvent
+from twofold.messages import Encoded, Entry, Meta, Recorded, Stream
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+T = TypeVar("T")
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+_META = msgspec.json.Decoder(Meta)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
+_NOT_A_NUMBER = re.compile(rb'"-?(s?NaN|Infinity)')
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How a class is stored, where that differs from its own name at schema 1.
+
+    `upcasters[0]` turns the JSON object of schema 1 into that of schema 2, and so on: `schema - 1` of them.
+    """
+
+    name: str
+    schema: int = 1
+    upcasters: Sequence[Upcaster] = ()
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(f"{self.name!r} cannot be a stored name: letters, digits, _ and . only")
+        if self.schema != len(self.upcasters) + 1:
+            raise ConfigurationError(
+                f"{self.name}: schema {self.schema} needs {self.schema - 1} upcasters, one for each step, "
+                f"and has {len(self.upcasters)}"
+            )
+
+
+class Codec:
+    """The stored form of every event class of an App.
+
+    Raises: ConfigurationError when two classes share a stored name or a class cannot be stored at all.
+    """
+
+    def __init__(self, types: Iterable[type], stored: Mapping[type, Stored]) -> None:
+        self._by_type: dict[type, _Form] = {}
+        self._by_name: dict[str, _Form] = {}
+        for cls in dict.fromkeys(types):
+            form = _Form(cls, stored.get(cls) or Stored(cls.__name__))
+            clash = self._by_name.get(form.name)
+            if clash is not None:
+                raise ConfigurationError(
+                    f"{_full_name(clash.cls)} and {_full_name(cls)} would both be stored as {form.name!r}: "
+                    f"rename one, or give it a name with stored={{{cls.__name__}: Stored('…')}}"
+                )
+            self._by_type[cls] = self._by_name[form.name] = form
+        for cls in stored:
+            if cls not in self._by_type:
+                raise ConfigurationError(f"stored= names {_full_name(cls)}, which nothing in this App records")
+
+    def names(self, types: Iterable[type]) -> frozenset[str]:
+        """The stored names of these classes."""
+        return frozenset(self._by_type[cls].name for cls in types)
+
+    def encode(self, event: object) -> Encoded:
+        """Raises: InvalidEvent when what would be stored could not be read again, and the field at fault."""
+        form = self._by_type.get(type(event))
+        if form is None:
+            raise InvalidEvent(f"{_full_name(type(event))} is not an event of this App: {event!r:.200}")
+        return form.encode(event)
+
+    def recorded(self, entry: Entry) -> Recorded:
+        """Raises: UndecodableEvent."""
+        meta = _META.decode(entry.meta)
+        return Recorded(
+            self.decode(entry),
+            Stream.parse(entry.stream),
+            entry.version,
+            entry.position,
+            entry.recorded_at,
+            meta.command_id,
+            meta.correlation_id,
+            meta.causation_id,
+            meta.actor,
+        )
+
+    def decode(self, entry: Entry) -> Any:
+        """The event of an entry, brought up to date. Raises: UndecodableEvent."""
+        form = self._by_name.get(entry.type)
+        if form is None:
+            raise UndecodableEvent(
+                f"{entry.stream}@{entry.version} is a {entry.type!r}, which this App has no class for"
+            )
+        try:
+            return form.decode(entry.schema, entry.data)
+        except UndecodableEvent:
+            raise
+        except Exception as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
+            raise UndecodableEvent(
+                f"{entry.stream}@{entry.version}, a {entry.type} of schema {entry.schema}, "
+                f"cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
+
+class _Form:
+    """One class: how it goes to JSON and comes back."""
+
+    def __init__(self, cls: type, stored: Stored) -> None:
+        self.cls, self.name, self.schema, self.upcasters = cls, stored.name, stored.schema, stored.upcasters
+        try:
+            kinds = _kinds(cls)
+            self.read = json_reader(cls)
+        except (TypeError, NameError) as error:
+            raise ConfigurationError(f"{_full_name(cls)} cannot be stored as JSON: {error}") from error
+        self.plain = not kinds & _TO_BE_LOOKED_AT
+        self.has_decimals = msgspec.inspect.DecimalType in kinds
+
+    def encode(self, event: object) -> Encoded:
+        try:
+            data = _ENCODER.encode(event) if self.plain else self._canonical(event)
+            if self.has_decimals and _NOT_A_NUMBER.search(data):
+                data = self._canonical(event)
+            if b"\\u0000" in data:
+                _refuse_nul(msgspec.to_builtins(event, enc_hook=_plain), self.name)
+            if len(data) > MAX_EVENT_BYTES:
+                raise InvalidEvent(f"{self.name} takes {len(data)} bytes, more than {MAX_EVENT_BYTES}: split it")
+            return Encoded(self.name, self.schema, data, self.read(data))
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise InvalidEvent(f"{self.name} cannot be stored: {error} (the event: {event!r:.200})") from error
+
+    def _canonical(self, event: object) -> bytes:
+        values = msgspec.to_builtins(event, builtin_types=(datetime, time, Decimal), enc_hook=_plain)
+        return _ENCODER.encode(_checked(values, self.name))
+
+    def decode(self, schema: int, data: str | bytes) -> Any:
+        if schema == self.schema:
+            return self.read(data)
+        if not 1 <= schema < self.schema:
+            raise UndecodableEvent(
+                f"{self.name} was stored with schema {schema}, this App knows up to {self.schema}: deploy the newer code"
+            )
+        value: dict[str, Any] = msgspec.json.decode(data)
+        for upcast in self.upcasters[schema - 1 :]:
+            value = upcast(value)
+        return self.read(_ENCODER.encode(value))
+
+
+def json_reader(cls: Any) -> Callable[[str | bytes], Any]:
+    """A function from JSON to `cls`: msgspec's decoder, or pydantic's own for its models."""
+    if hasattr(cls, "model_validate_json"):
+        read: Callable[[str | bytes], Any] = cls.model_validate_json
+        return read
+    return msgspec.json.Decoder(cls, dec_hook=_build).decode
+
+
+def json_text(value: object) -> str:
+    """A nested value of a row as JSON."""
+    return _ENCODER.encode(value).decode()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    raise TypeError(f"{type(value).__name__} is not a type that JSON can hold: {value!r:.80}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def _build(cls: type, value: Any) -> Any:
+    if hasattr(cls, "model_validate_json"):
+        return cls.model_validate_json(_ENCODER.encode(value))
+    raise TypeError(f"{cls.__name__} is not a type that JSON can hold")
+
+
+# Kinds whose values msgspec would store in a form that changes or loses them.
+_TO_BE_LOOKED_AT = {
+    msgspec.inspect.DateTimeType,
+    msgspec.inspect.TimeType,
+    msgspec.inspect.FloatType,
+    msgspec.inspect.AnyType,
+    msgspec.inspect.CustomType,
+}
+
+
+def _kinds(cls: type) -> set[type]:
+    """The kinds of all types that `cls` is made of."""
+    found: set[type] = set()
+    seen: set[int] = set()
+    open_: list[Any] = [msgspec.inspect.type_info(cls)]
+    while open_:
+        node = open_.pop()
+        if isinstance(node, tuple | list):
+            open_.extend(node)
+        elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field) and id(node) not in seen:
+            seen.add(id(node))
+            found.add(type(node))
+            open_.extend(getattr(node, name) for name in node.__struct_fields__ if name not in ("cls", "default"))
+    return found
+
+
+def _checked(value: Any, path: str) -> Any:
+    """The value with every time in UTC. Raises: InvalidEvent, naming the path of what cannot be kept."""
+    match value:
+        case dict():
+            return {key: _checked(inner, f"{path}.{key}") for key, inner in value.items()}
+        case list() | tuple():
+            return [_checked(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+        case datetime():
+            if value.tzinfo is None:
+                raise InvalidEvent(
+                    f"{path} is a time without a zone, {value.isoformat()}: give it one, UTC for instance"
+                )
+            return value.astimezone(UTC)
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            raise InvalidEvent(f"{path} is {value}, which is not a number that JSON can hold")
+        case Decimal() if not value.is_finite():
+            raise InvalidEvent(f"{path} is {value}, which is not a number")
+        case _:
+            return value
+
+
+def _refuse_nul(value: Any, path: str) -> None:
+    match value:
+        case dict():
+            for key, inner in value.items():
+                _refuse_nul(key, f"{path}.{key!r}")
+                _refuse_nul(inner, f"{path}.{key}")
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                _refuse_nul(inner, f"{path}[{index}]")
+        case str() if "\x00" in value:
+            raise InvalidEvent(f"{path} holds a NUL character, which not every store can keep: {value!r:.80}")
+        case _:
+            pass
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,113 @@
+"""Every error a caller can meet.
+
+TwofoldError
+├── Rejected               the domain says no; raised by `decide`
+├── ConfigurationError     the App, or its store, cannot work as it is written
+├── InvalidInput           what was handed in is refused, nothing was changed
+│   ├── InvalidEvent       an event that could not be stored and read again
+│   ├── InvalidToken       a token that is not ours, of another log, or beyond its head
+│   ├── InvalidCursor      a cursor that is not ours, or of another query
+│   └── InvalidQuery       a field, an operator or a value that the read model does not have
+├── VersionConflict        the stream is not at the version the append expected
+├── OutcomeUnknown         the store went away while it was committing
+├── Unavailable            the store cannot be reached just now; nothing was changed
+├── LogReplaced            positions that were kept belong to another log
+├── ReadModelBehind        a read with a token was not reached in time
+├── RowParked              the row waits behind an event that could not be folded
+├── UndecodableEvent       stored JSON that no class of this App can read
+├── LeaseLost              another worker has taken over (met by the engine only)
+└── BatchRefused           a group commit failed for the data in it (met by the engine only)
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twofold.messages import Stream
+
+
+class TwofoldError(Exception):
+    """The root: catch it to catch whatever twofold raises on purpose."""
+
+
+class Rejected(TwofoldError):
+    """The domain says no. `decide` raises it with a sentence for the user."""
+
+
+class ConfigurationError(TwofoldError):
+    """The App, or the store it was opened on, cannot work as it is. The message names the way out."""
+
+
+class InvalidInput(TwofoldError):
+    """What was handed in is refused. Nothing was changed."""
+
+
+class InvalidEvent(InvalidInput):
+    """An event that could not be stored and read again: the message names the field and the value."""
+
+
+class InvalidToken(InvalidInput):
+    """A consistency token that is not ours, belongs to another log, or lies beyond the log's head."""
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that `find` did not give out for this very query."""
+
+
+class InvalidQuery(InvalidInput):
+    """`find` was asked for a field, an operator or a value that the read model does not have."""
+
+
+class VersionConflict(TwofoldError):
+    """The stream has moved on: load it again and decide again."""
+
+    def __init__(self, stream: Stream, expected: int, actual: int) -> None:
+        super().__init__(f"{stream} is at version {actual}, not {expected}")
+        self.stream, self.expected, self.actual = stream, expected, actual
+
+
+class OutcomeUnknown(TwofoldError):
+    """The store went away during the commit. Execute again with the same command id to learn what happened."""
+
+    def __init__(self, command_id: str, why: str) -> None:
+        super().__init__(f"it is not known whether command {command_id} was stored ({why}); repeat it with this id")
+        self.command_id = command_id
+
+
+class Unavailable(TwofoldError):
+    """The store cannot be reached just now. Nothing was changed; try again later."""
+
+
+class LogReplaced(TwofoldError):
+    """Positions that were kept belong to another log: a restored backup, a deleted file, another database."""
+
+
+class ReadModelBehind(TwofoldError):
+    """The read model did not reach the token in time."""
+
+    def __init__(self, projection: str, lag_events: int, waited_s: float) -> None:
+        super().__init__(f"{projection} is still {lag_events} events behind the token after {waited_s:g} s")
+        self.projection, self.lag_events, self.waited_s = projection, lag_events, waited_s
+
+
+class RowParked(TwofoldError):
+    """The row waits behind an event that could not be folded; what it holds is older than it seems."""
+
+    def __init__(self, projection: str, key: tuple[Any, ...], since: datetime, error: str) -> None:
+        shown = key[0] if len(key) == 1 else key
+        super().__init__(f"row {shown!r} of {projection} is parked since {since:%Y-%m-%dT%H:%M:%SZ}: {error}")
+        self.projection, self.key, self.since, self.error = projection, key, since, error
+
+
+class UndecodableEvent(TwofoldError):
+    """Stored JSON that no class of this App can read; add the class, an upcaster, or deploy the newer code."""
+
+
+class LeaseLost(TwofoldError):
+    """Another worker holds this checkpoint now: what was being written for it was not written."""
+
+
+class BatchRefused(TwofoldError):
+    """A group commit changed nothing because of the data of one of its appends; the cause says which error."""

@@ -1,0 +1,90 @@
+"""The port to the checkpoints: how far each follower has come, and who may move it on.
+
+Lease, fence, progress and exactly-once are one row. `epoch` counts the holders: every write for a checkpoint compares
+it, so a holder that was paused and replaced cannot write when it wakes. `heartbeat` counts the signs of life: a taker
+watches it on its own monotonic clock, so no clocks are compared between machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from twofold.messages import Position
+
+
+class Follows(msgspec.Struct, frozen=True):
+    """Who a checkpoint belongs to: a projection or a reactor, at a version."""
+
+    name: str
+    version: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The row. `owner` is None after a clean stop."""
+
+    follower: Follows
+    log_id: str
+    position: Position
+    owner: str | None
+    epoch: int
+    heartbeat: int
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to move a checkpoint on, as long as its epoch stands."""
+
+    follower: Follows
+    epoch: int
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """What waits because an event could not be handled: one row, or a whole stream.
+
+    `key` is the row's key as JSON, `["1001"]`, or the stream, `order-1001`. `position` is that of the first event
+    that waits.
+    """
+
+    kind: Literal["row", "stream"]
+    key: str
+    position: Position
+    error: str
+    since: datetime
+
+
+class Checkpoints(Protocol):
+    """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log."""
+
+    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+        """Make the checkpoint at `start`, when there is none."""
+        ...
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """As it is now. Raises: Unavailable."""
+        ...
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """Take it over as it was `seen`, with the next epoch. None when somebody else was quicker."""
+        ...
+
+    async def beat(self, claim: Claim) -> None:
+        """Give a sign of life. Raises: LeaseLost."""
+        ...
+
+    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+        """Move on from `after`, with what is to be parked, in one transaction. Raises: LeaseLost."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Let go, so that the next one need not wait. Does nothing when it was already taken over."""
+        ...
+
+    async def parked(self, follower: Follows) -> Sequence[Parked]:
+        """What waits, in order of position."""
+        ...

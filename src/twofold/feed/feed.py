@@ -1,0 +1,46 @@
+"""The port to the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from twofold.messages import Entry, Position
+
+
+class FeedPage(msgspec.Struct, frozen=True):
+    """The events that were wanted, and how far was looked: nothing wanted lies between the last one and `upto`."""
+
+    entries: Sequence[Entry]
+    upto: Position
+
+
+class Feed(Protocol):
+    """The log in order of commit.
+
+    The law (G4): whoever has read up to a position will never see an event at or before it appear later.
+    """
+
+    @property
+    def log_id(self) -> str:
+        """The random name of the log; positions mean something only together with it."""
+        ...
+
+    async def head(self) -> Position:
+        """The position of the newest event. Raises: Unavailable, LogReplaced."""
+        ...
+
+    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+        """Look at the next `limit` positions, `after` exclusive; answer the events of these stored names.
+
+        `types=None` wants all. At the head `upto` is `after`. A page also ends early where it grows large.
+
+        Raises: Unavailable, LogReplaced.
+        """
+        ...
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """Return when there may be events after this position, or when the time has passed."""
+        ...

@@ -1,0 +1,172 @@
+"""The one loop of all followers: claim, read a page, hand it on, move the checkpoint, and wait for the doorbell.
+
+A follower decides what handling a page means and moves its checkpoint with it; this loop decides who may follow, and
+what becomes of failures. Nothing is lost by stopping it anywhere: what is behind the checkpoint is done, what lies
+after it comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal, Protocol
+
+from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.feed import Feed, FeedPage
+from twofold.messages import BEGINNING, Position
+
+LEASE_S = 5.0
+CLAIM_POLL_S = 0.25
+LONGEST_PAUSE_S = 5.0
+SMALLEST_PAGE = 64
+LARGEST_PAGE = 4_096
+
+log = logging.getLogger("twofold.follow")
+
+State = Literal["waiting", "following", "failing", "stopped"]
+
+
+class Follower(Protocol):
+    """What is done with the pages of the feed."""
+
+    @property
+    def follows(self) -> Follows:
+        """Its name and version."""
+        ...
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The stored names of the events it wants."""
+        ...
+
+    @property
+    def start(self) -> Literal["beginning", "now"]:
+        """Where its checkpoint begins when it is new."""
+        ...
+
+    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+        """Do it, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable."""
+        ...
+
+
+class Following:
+    """One follower on its way: `state` and `error` tell how it is doing.
+
+    waiting: another worker holds the checkpoint. following: this one does. failing: trying again after `error`.
+    stopped: `error` needs somebody to act.
+    """
+
+    def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
+        self.follower, self.feed, self.checkpoints, self.owner = follower, feed, checkpoints, owner
+        self.state: State = "waiting"
+        self.error: str | None = None
+
+    async def register(self) -> None:
+        """Make the checkpoint when there is none, so that "now" means this moment."""
+        start = await self.feed.head() if self.follower.start == "now" else BEGINNING
+        await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
+
+    async def run(self) -> None:
+        """Follow until cancelled, or until something is wrong that going on cannot mend."""
+        pause_s = 0.05
+        while True:
+            try:
+                claim, position = await self._claim()
+                async with self._alive(claim):
+                    self.state, self.error, pause_s = "following", None, 0.05
+                    await self._follow(claim, position)
+            except LeaseLost:
+                self.state = "waiting"
+                log.warning("%s: another worker has taken over", self.follower.follows)
+            except (LogReplaced, ConfigurationError) as error:
+                self.state, self.error = "stopped", str(error)
+                log.error("%s stopped: %s", self.follower.follows, error)
+                return
+            except Exception as error:  # a worker goes on by itself when what it needs is back
+                self.state, self.error = "failing", f"{type(error).__name__}: {error}"
+                expected = isinstance(error, Unavailable)
+                log.error(
+                    "%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=not expected
+                )
+                await asyncio.sleep(pause_s)
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def _claim(self) -> tuple[Claim, Position]:
+        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease."""
+        clock = asyncio.get_running_loop().time
+        seen: Checkpoint | None = None
+        seen_at = 0.0
+        while True:
+            now = await self._checkpoint()
+            if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
+                seen, seen_at = now, clock()
+            if now.owner is None or clock() - seen_at >= LEASE_S:
+                claim = await self.checkpoints.claim(now, self.owner)
+                if claim is not None:
+                    log.info("%s: claimed at %s, epoch %d", self.follower.follows, now.position, claim.epoch)
+                    return claim, now.position
+            await asyncio.sleep(CLAIM_POLL_S)
+
+    async def _checkpoint(self) -> Checkpoint:
+        """As it stands; one that belongs to another log is refused (G11)."""
+        found = await self.checkpoints.read(self.follower.follows)
+        if found is None:
+            await self.register()
+            return await self._checkpoint()
+        check_log(found, self.feed.log_id, await self.feed.head())
+        return found
+
+    async def _follow(self, claim: Claim, position: Position) -> None:
+        limit = SMALLEST_PAGE
+        while True:
+            page = await self.feed.read(position, limit, self.follower.types)
+            if page.upto == position:
+                await self.feed.wait(position, timeout_s=LEASE_S)
+                limit = SMALLEST_PAGE
+                continue
+            await self.follower.handle(claim, position, page)
+            full = page.upto.offset - position.offset >= limit
+            limit = min(LARGEST_PAGE, limit * 2) if full else SMALLEST_PAGE
+            position = page.upto
+
+    @asynccontextmanager
+    async def _alive(self, claim: Claim) -> AsyncIterator[None]:
+        """Signs of life while inside; on the way out, however that comes, the checkpoint is let go."""
+        beating = asyncio.create_task(self._beat(claim), name=f"twofold heartbeat {claim.follower}")
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            try:
+                await self.checkpoints.release(claim)
+            except Unavailable as error:
+                log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+
+    async def _beat(self, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            try:
+                await self.checkpoints.beat(claim)
+            except LeaseLost:
+                return  # the next write of this holder is refused, and it hears of it there
+            except Unavailable as error:
+                log.warning("%s: no heartbeat: %s", claim.follower, error)
+
+
+def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
+    """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
+    name = checkpoint.follower
+    if checkpoint.log_id != log_id:
+        raise LogReplaced(
+            f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
+            f"or delete the read store so that it is built again from this one"
+        )
+    if checkpoint.position > head:
+        raise LogReplaced(
+            f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
+            f"put in its place. Put the newer one back, or delete the read store so that it is built again"
+        )

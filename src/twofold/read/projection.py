@@ -1,0 +1,235 @@
+"""A read model: one pure fold for each row. The same idea as a write model, used a second time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from twofold.codec import json_text
+from twofold.errors import ConfigurationError
+from twofold.feed.checkpoints import Follows
+from twofold.messages import Recorded
+from twofold.read.columns import Column, RowFormat, Values
+from twofold.signatures import message_types
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+KeyFunction = Callable[[Any, Recorded], Any]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Columns of an index, each with whether it descends; `elements`: the members of one list column."""
+
+    columns: tuple[tuple[str, bool], ...]
+    elements: bool = False
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What a store must know of a projection: its own table for each version, and what lies in it."""
+
+    follows: Follows
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[Index, ...]
+
+    @property
+    def name(self) -> str:
+        """The projection's name, under which users read the rows."""
+        return self.follows.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the columns: the same version with other columns refuses to start."""
+        shape = [(c.name, c.kind, c.nullable) for c in self.columns]
+        return sha256(msgspec.json.encode((shape, self.key))).hexdigest()[:16]
+
+
+class FoldedRow(msgspec.Struct, frozen=True):
+    """The row after a fold (None: there is none), and the first event that could not be folded, with its error."""
+
+    values: Values | None
+    failed: Recorded | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(Generic[R]):
+    """A read model called `name`: rows of class `row`, folded from the feed by `evolve(row, event, recorded)`.
+
+    The first field of the row is its key, the others have defaults: a row that does not exist yet is `row(key)`.
+    `evolve` answers the next row, or None to delete it; it is pure. The annotation of `event` says which events the
+    feed delivers. The key is the stream's id unless `key(event, recorded)` says otherwise: one key, a list of keys
+    (each distinct one gets the event once), or None for no row. With `key_fields` the key is a tuple of these fields.
+    `indexes` are tuples of fields, `-` before one for descending order; the name of a list field alone makes its
+    members searchable. `version` is raised with every change of `row` or `evolve`: each version has its own table.
+
+    Raises: ConfigurationError, naming the field at fault.
+    """
+
+    name: str
+    row: type[R]
+    evolve: Callable[[R, Any, Recorded], R | None]
+    version: int = 1
+    key: KeyFunction | None = None
+    key_fields: Sequence[str] | None = None
+    indexes: Sequence[str | Sequence[str]] = ()
+    event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+    format: RowFormat = field(init=False, repr=False, compare=False)
+    table: Table = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name.startswith(("twofold", "sqlite_", "pg_")):
+            raise ConfigurationError(
+                f"{self.owner}: the name becomes a table's: small letters, digits and _ (at most 48), "
+                f"not beginning with twofold, sqlite_ or pg_"
+            )
+        if type(self.version) is not int or not 1 <= self.version < 10_000:
+            raise ConfigurationError(f"{self.owner}: version is a number from 1, not {self.version!r}")
+        set_ = object.__setattr__
+        set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
+        set_(self, "format", RowFormat(self.row))
+        set_(self, "table", Table(self.follows, self.format.columns, self._key_names(), self._indexes()))
+        self._try_initial()
+
+    @property
+    def owner(self) -> str:
+        """How errors name this projection."""
+        return f"projection {self.name!r}"
+
+    @property
+    def follows(self) -> Follows:
+        """Whose checkpoint and table it is."""
+        return Follows(self.name, self.version)
+
+    def keys(self, recorded: Recorded) -> list[Key]:
+        """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
+        if self.key is None:
+            return [self.key_values((recorded.stream.id,))]
+        answer = self.key(recorded.event, recorded)
+        if answer is None:
+            return []
+        several = isinstance(answer, Iterable) and not isinstance(answer, str | bytes | tuple)
+        return list(dict.fromkeys(self.key_values(_as_tuple(one)) for one in (answer if several else [answer])))
+
+    def key_values(self, key: Key) -> Key:
+        """The key as its columns hold it. Raises: ValueError."""
+        if len(key) != len(self._key_columns):
+            raise ValueError(f"{self.owner}: the key is {', '.join(self.table.key)}, not {key!r:.80}")
+        return tuple([column.to_column(value) for column, value in zip(self._key_columns, key, strict=True)])
+
+    def initial(self, key: Key) -> R:
+        """The row before its first event."""
+        fields = zip(self._key_columns, key, strict=True)
+        return self.row(**{f.name: f.from_column(v) if f.from_column else v for f, v in fields})
+
+    def fold(self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool) -> FoldedRow:
+        """A row after several events in order. What comes after an event that fails is not folded.
+
+        With `from_initial` each event is given the initial row: it holds all there is to know (a document).
+        """
+        try:
+            row = None if values is None else self.format.from_values(values)
+            for recorded in events:
+                before = self.initial(key) if row is None or from_initial else row
+                row = self.evolve(before, recorded.event, recorded)
+            return FoldedRow(self.values(key, row))
+        except Exception as error:  # what a fold raises is the user's
+            if len(events) == 1:
+                return FoldedRow(values, events[0], error)
+            return self._fold_one_by_one(key, values, events, from_initial)
+
+    def _fold_one_by_one(
+        self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
+    ) -> FoldedRow:
+        """Find the event that fails: the row holds what came before it."""
+        for recorded in events:
+            folded = self.fold(key, values, [recorded], from_initial)
+            if folded.failed is not None:
+                return folded
+            values = folded.values
+        return FoldedRow(values)
+
+    def values(self, key: Key, row: R | None) -> Values | None:
+        """A row as its columns hold it. Raises: ValueError."""
+        if row is None:
+            return None
+        if type(row) is not self.row:
+            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {row!r:.80}")
+        values = self.format.to_values(row)
+        if self._key_of(values) != key:
+            raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self._key_of(values)!r:.80}")
+        return values
+
+    @cached_property
+    def _key_columns(self) -> list[Any]:
+        by_name = {f.name: f for f in self.format.fields}
+        return [by_name[name] for name in self._key_names()]
+
+    @cached_property
+    def _key_of(self) -> Callable[[Values], Key]:
+        places = [index for index, column in enumerate(self.format.columns) if column.name in self._key_names()]
+        in_order = sorted(places, key=lambda place: self._key_names().index(self.format.columns[place].name))
+        return lambda values: tuple([values[place] for place in in_order])
+
+    def _key_names(self) -> tuple[str, ...]:
+        names = tuple(self.key_fields) if self.key_fields is not None else (self.format.columns[0].name,)
+        columns = {column.name: column for column in self.format.columns}
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(f"{self.owner}: key_fields names each field of the key once, not {names!r}")
+        for name in names:
+            if name not in columns:
+                raise ConfigurationError(f"{self.owner}: key field {name!r} is not a field of {self.row.__name__}")
+            if columns[name].nullable or columns[name].kind in ("json", "real", "decimal"):
+                raise ConfigurationError(
+                    f"{self.owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
+                )
+        if self.key_fields is not None and len(names) > 1 and self.key is None:
+            raise ConfigurationError(f"{self.owner}: a key of several fields needs key=, a function that answers it")
+        return names
+
+    def _indexes(self) -> tuple[Index, ...]:
+        columns = {column.name: column for column in self.format.columns}
+        found = []
+        for declared in self.indexes:
+            names = (declared,) if isinstance(declared, str) else tuple(declared)
+            parts = tuple((name.removeprefix("-"), name.startswith("-")) for name in names)
+            for name, _ in parts:
+                if name not in columns:
+                    raise ConfigurationError(
+                        f"{self.owner}: index field {name!r} is not a field of {self.row.__name__}"
+                    )
+            elements = any(columns[name].elements for name, _ in parts)
+            if not parts or (elements and len(parts) > 1):
+                raise ConfigurationError(f"{self.owner}: index {declared!r}: name fields, or one list field alone")
+            found.append(Index(parts, elements))
+        return tuple(dict.fromkeys(found))
+
+    def _try_initial(self) -> None:
+        """A row must come into being from its key alone."""
+        sample = {"integer": 0, "boolean": False}
+        try:
+            self.row(**{f.name: sample.get(f.column.kind, "") for f in self._key_columns})
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{self.owner}: {self.row.__name__} must be made from its key alone, "
+                f"so every other field needs a default: {error}"
+            ) from error
+        except Exception:  # a __post_init__ may well refuse the sample; the real keys are its business
+            return
+
+
+def key_text(key: Key) -> str:
+    """A row's key as JSON, `["1001"]`: how it is named where rows of any projection stand side by side."""
+    return json_text(key)
+
+
+def _as_tuple(key: Any) -> Key:
+    return key if isinstance(key, tuple) else (key,)

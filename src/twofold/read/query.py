@@ -1,0 +1,268 @@
+"""Queries: one row, or a page of rows, at least as new as a token asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from typing import Any, Generic, TypeVar, get_args
+from uuid import UUID
+
+import msgspec
+
+from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked
+from twofold.feed.checkpoints import Parked
+from twofold.feed.feed import Feed
+from twofold.feed.follow import check_log
+from twofold.messages import Position, Receipt, Stream, Token
+from twofold.read.columns import Field, Values, canonical_decimal
+from twofold.read.projection import Projection, key_text
+from twofold.read.store import Condition, Found, Operator, Query, ReadStore
+
+R = TypeVar("R")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+DEFAULT_WAIT_S = 5.0
+MAX_WAIT_S = 30.0
+MAX_CURSOR_LENGTH = 4_096
+
+After = Receipt | Token | str
+
+
+class Page(msgspec.Struct, Generic[R], frozen=True):
+    """Rows in the order that was asked for. `cursor` gets the next page, None when this is the last.
+
+    `parked` counts the rows of the whole read model that wait behind an event which could not be folded.
+    """
+
+    rows: Sequence[R]
+    cursor: str | None
+    parked: int
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Queries:
+    """Reads rows of one read store, whose feed tells what a token means."""
+
+    def __init__(self, store: ReadStore, feed: Feed) -> None:
+        self._store, self._feed = store, feed
+
+    async def get(
+        self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
+    ) -> R | None:
+        """The row of this key (a tuple where the key has several fields), or None.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, LogReplaced, Unavailable.
+        """
+        try:
+            values = projection.key_values(key if isinstance(key, tuple) else (key,))
+        except ValueError as error:
+            raise InvalidQuery(str(error)) from error
+        found = await self._at_least(after, wait_s, lambda: self._store.get(projection.table, values))
+        for parked in found.parked:
+            if _waits(projection, values, parked):
+                raise RowParked(projection.name, values, parked.since, parked.error)
+        return projection.format.from_values(found.rows[0]) if found.rows else None
+
+    async def find(
+        self,
+        projection: Projection[R],
+        *,
+        order_by: str | Sequence[str] = (),
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> Page[R]:
+        """A page of rows, the conditions all met.
+
+        A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores: `__gt`,
+        `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, `-` before one
+        for descending; the key decides between equals. None is smaller than any value. `limit` is 1 to 500.
+
+        Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        query = _query(projection, conditions, order_by, limit)
+        asked = _fingerprint(projection, query)
+        if cursor is not None:
+            query = msgspec.structs.replace(query, after=_read_cursor(projection, query, asked, cursor))
+        one_more = msgspec.structs.replace(query, limit=limit + 1)
+        found = await self._at_least(after, wait_s, lambda: self._store.find(projection.table, one_more))
+        rows = found.rows[:limit]
+        more = len(found.rows) > limit
+        return Page(
+            [projection.format.from_values(values) for values in rows],
+            _write_cursor(projection, query, asked, rows[-1]) if more else None,
+            len(found.parked),
+        )
+
+    async def _at_least(self, after: After | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Found:
+        """Look until the checkpoint of the snapshot has reached the token, in `wait_s` seconds at most (G6)."""
+        token = self._token(after)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + min(max(wait_s, 0.0), MAX_WAIT_S)
+        checked = False
+        while True:
+            found = await look()
+            checkpoint = found.checkpoint
+            if checkpoint.log_id != self._feed.log_id:
+                check_log(checkpoint, self._feed.log_id, checkpoint.position)
+            if token is None or checkpoint.position >= token.position:
+                return found
+            if not checked:
+                await self._refuse_beyond_head(token)
+                checked = True
+            left_s = deadline - clock()
+            if left_s <= 0:
+                behind = token.position.offset - checkpoint.position.offset
+                raise ReadModelBehind(checkpoint.follower.name, behind, wait_s)
+            just_before = Position(token.position.partition, token.position.offset - 1)
+            await self._store.wait(checkpoint.follower, just_before, left_s)
+
+    def _token(self, after: After | None) -> Token | None:
+        if after is None:
+            return None
+        if isinstance(after, Receipt):
+            token = Token(after.log_id, after.position)
+        else:
+            token = after if isinstance(after, Token) else Token.parse(after)
+        if token.log_id != self._feed.log_id:
+            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._feed.log_id}")
+        return token
+
+    async def _refuse_beyond_head(self, token: Token) -> None:
+        head = await self._feed.head()
+        if token.position.partition != head.partition or token.position > head:
+            raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
+
+
+def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
+    """Whether this row lies behind what is parked, as far as can be known: a stream has one row or any."""
+    if parked.kind == "row":
+        return parked.key == key_text(key)
+    return projection.key is None and Stream.parse(parked.key).id == key[0]
+
+
+def _query(
+    projection: Projection[Any], conditions: Mapping[str, Any], order_by: str | Sequence[str], limit: int
+) -> Query:
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidQuery(f"limit is a number from 1 to {MAX_LIMIT}, not {limit!r:.80}")
+    return Query(
+        [_condition(projection, name, value) for name, value in conditions.items()],
+        _order(projection, (order_by,) if isinstance(order_by, str) else tuple(order_by)),
+        limit,
+    )
+
+
+def _condition(projection: Projection[Any], name: str, value: Any) -> Condition:
+    field_name, _, operator = name.partition("__")
+    operator = operator or "eq"
+    if operator not in get_args(Operator):
+        raise InvalidQuery(f"{name}: the operators are __gt, __ge, __lt, __le and __contains")
+    field = _field(projection, field_name)
+    if operator == "contains":
+        if not field.column.elements:
+            raise InvalidQuery(f"{name}: {field_name} is not a list")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise InvalidQuery(f"{name}: a member is looked for by a text or an integer, not {value!r:.80}")
+        return Condition(field_name, "contains", value)
+    if field.column.kind == "json":
+        raise InvalidQuery(f"{name}: {field_name} is kept as JSON and cannot be compared")
+    if value is None and operator == "eq":
+        return Condition(field_name, "eq", None)
+    try:
+        return Condition(field_name, operator, field.to_column(value))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InvalidQuery(str(error)) from error
+
+
+def _order(projection: Projection[Any], names: Sequence[str]) -> list[tuple[str, bool]]:
+    order: list[tuple[str, bool]] = []
+    for name in names:
+        field = _field(projection, name.removeprefix("-"))
+        if field.column.kind == "json":
+            raise InvalidQuery(f"order_by: {field.name} is kept as JSON and has no order")
+        if field.name not in dict(order):
+            order.append((field.name, name.startswith("-")))
+    descending = bool(order) and order[-1][1]
+    return order + [(name, descending) for name in projection.table.key if name not in dict(order)]
+
+
+def _field(projection: Projection[Any], name: str) -> Field:
+    for field in projection.format.fields:
+        if field.name == name:
+            return field
+    names = ", ".join(field.name for field in projection.format.fields)
+    raise InvalidQuery(f"{projection.name} has no field {name!r:.80}; it has {names}")
+
+
+def _fingerprint(projection: Projection[Any], query: Query) -> str:
+    """What a cursor belongs to: the same projection, conditions and order; the limit may change from page to page."""
+    conditions = sorted((c.column, c.operator, repr(c.value)) for c in query.conditions)
+    asked = json.dumps([projection.name, projection.version, conditions, list(query.order)])
+    return sha256(asked.encode()).hexdigest()[:16]
+
+
+def _write_cursor(projection: Projection[Any], query: Query, asked: str, values: Values) -> str:
+    row = {column.name: value for column, value in zip(projection.format.columns, values, strict=True)}
+    last = [_cursor_value(row[name]) for name, _ in query.order]
+    return base64.urlsafe_b64encode(json.dumps([asked, last], separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _cursor_value(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime() | date():
+            return value.isoformat()
+        case Decimal():
+            return canonical_decimal(value)
+        case bytes():
+            return value.hex()
+        case _:
+            return str(value)
+
+
+def _read_cursor(projection: Projection[Any], query: Query, asked: str, cursor: str) -> Values:
+    wrong = InvalidCursor("the cursor is not one that was given out for this query; begin again without it")
+    if not isinstance(cursor, str) or len(cursor) > MAX_CURSOR_LENGTH:
+        raise wrong
+    try:
+        belongs_to, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if belongs_to != asked or len(last) != len(query.order):
+            raise wrong
+        fields = [_field(projection, name) for name, _ in query.order]
+        return tuple([_order_value(field, value) for field, value in zip(fields, last, strict=True)])
+    except (ValueError, TypeError, RecursionError, InvalidOperation, OverflowError):
+        raise wrong from None
+
+
+def _order_value(field: Field, value: Any) -> Any:
+    """A cursor's value as the column holds it. Raises: ValueError, TypeError."""
+    read = _CURSOR_READERS.get(field.column.kind)
+    if read is None or value is None:
+        return field.to_column(value)
+    if not isinstance(value, str):
+        raise TypeError("a text was given out")
+    return field.to_column(read(value))
+
+
+_CURSOR_READERS: dict[str, Callable[[str], Any]] = {
+    "decimal": Decimal,
+    "timestamp": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "uuid": UUID,
+    "bytes": bytes.fromhex,
+}

@@ -1,0 +1,98 @@
+"""The port to a read store: where the rows of projections and their checkpoints lie, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.messages import Position
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+
+Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What one page of the feed comes to: rows to write (None: to delete), and what is to be parked."""
+
+    rows: Mapping[Key, Values | None]
+    parked: Sequence[Parked] = ()
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows that a fold begins with, and what of the projection is parked."""
+
+    rows: Mapping[Key, Values]
+    parked: Sequence[Parked]
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One column against one value; `contains` looks for a member of a list column. None equals None."""
+
+    column: str
+    operator: Operator
+    value: Any
+
+
+class Query(msgspec.Struct, frozen=True):
+    """All conditions hold; ordered by columns (descending or not), the key last. `after`: values of a row's order.
+
+    None is smaller than any value.
+    """
+
+    conditions: Sequence[Condition]
+    order: Sequence[tuple[str, bool]]
+    limit: int
+    after: Values | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Checkpoint and rows of one snapshot. `parked` is what waits of the projection at that moment."""
+
+    checkpoint: Checkpoint
+    rows: Sequence[Values]
+    parked: Sequence[Parked]
+
+
+class ReadStore(Protocol):
+    """Rows and checkpoints commit together, or not at all (G5)."""
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of the projections."""
+        ...
+
+    async def prepare(self, table: Table) -> None:
+        """Make the table if it is not there.
+
+        Raises: ConfigurationError when it is there with other columns, Unavailable.
+        """
+        ...
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+        """Those of these rows that exist. Raises: Unavailable."""
+        ...
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        """Write the changes and move the checkpoint from `after` to `to`, in one short transaction.
+
+        Its first statement compares epoch and position, so no page is ever written twice.
+
+        Raises: LeaseLost when they are not as the claim says: nothing was written. Unavailable.
+        """
+        ...
+
+    async def find(self, table: Table, query: Query) -> Found:
+        """Raises: Unavailable."""
+        ...
+
+    async def get(self, table: Table, key: Key) -> Found:
+        """The one row, or none. Raises: Unavailable."""
+        ...
+
+    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+        """Return when the checkpoint may have passed this position, or when the time is over."""
+        ...

@@ -1,0 +1,47 @@
+"""Which message classes a function takes, read from its annotations; nothing else is guessed from a signature."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from twofold.errors import ConfigurationError
+
+
+def message_types(function: Callable[..., Any], parameters: int, index: int, owner: str) -> tuple[type, ...]:
+    """The classes in the annotation of parameter `index` of a function with exactly `parameters` of them.
+
+    Raises: ConfigurationError, naming `owner`, the function and the parameter.
+    """
+    name = f"{owner}: {getattr(function, '__qualname__', function)}"
+    names = list(inspect.signature(function).parameters)
+    if len(names) != parameters:
+        raise ConfigurationError(f"{name} must take {parameters} parameters, it takes {len(names)}")
+    parameter = names[index]
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:
+        raise ConfigurationError(
+            f"{name}: the annotation of {parameter} cannot be read ({error}); "
+            f"define the classes at module level, where the annotation can find them"
+        ) from error
+    if parameter not in hints:
+        raise ConfigurationError(f"{name}: annotate {parameter} with the classes it takes, like `A | B`")
+    found = tuple(dict.fromkeys(_flatten(hints[parameter])))
+    for message in found:
+        if not isinstance(message, type) or message in (object, type(None)) or message.__module__ == "builtins":
+            raise ConfigurationError(f"{name}: {parameter} must be annotated with message classes, not {message!r}")
+    return found
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "__value__"):  # type Event = A | B
+        return _flatten(annotation.__value__)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _flatten(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [message for part in get_args(annotation) for message in _flatten(part)]
+    return [annotation]

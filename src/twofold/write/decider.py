@@ -1,0 +1,105 @@
+"""A write model: what may be asked of one thing, and what its events make of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from twofold.errors import ConfigurationError, InvalidInput
+from twofold.messages import Receipt, Stream
+from twofold.signatures import message_types
+
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, eq=False)
+class Decider(Generic[C, S, E]):
+    """The streams of one category.
+
+    `decide(command, state)` answers the events that happen, none if there is nothing to do, or raises `Rejected`.
+    `evolve(state, event)` answers the next state; it may not refuse: what is recorded has happened.
+    Both are pure. A stream that does not exist is at `initial`.
+
+    With `stored="state"` each save is one event that holds the whole new state: a document with its history.
+
+    Raises: ConfigurationError when category or annotations cannot work.
+    """
+
+    category: str
+    initial: S
+    decide: Callable[[C, S], Sequence[E]]
+    evolve: Callable[[S, E], S]
+    stored: Literal["events", "state"] = "events"
+    event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+    command_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            Stream(self.category, "any")
+        except InvalidInput as error:
+            raise ConfigurationError(f"decider: {error}") from None
+        if self.stored not in ("events", "state"):
+            raise ConfigurationError(f'{self.owner}: stored is "events" or "state", not {self.stored!r}')
+        commands = message_types(self.decide, parameters=2, index=0, owner=self.owner)
+        events = message_types(self.evolve, parameters=2, index=1, owner=self.owner)
+        object.__setattr__(self, "command_types", commands)
+        object.__setattr__(self, "event_types", events)
+
+    @property
+    def owner(self) -> str:
+        """How errors name this decider."""
+        return f"decider {self.category!r}"
+
+    @property
+    def recorded_types(self) -> tuple[type, ...]:
+        """The classes that its streams hold: its events, or the state itself."""
+        return (type(self.initial),) if self.stored == "state" else self.event_types
+
+    def stream(self, id: str) -> Stream:
+        """Raises: InvalidInput when `id` cannot name a stream."""
+        return Stream(self.category, id)
+
+    def state(self, events: Iterable[E]) -> S:
+        """What these events make of the initial state."""
+        return self.evolved(self.initial, events)
+
+    def evolved(self, state: S, events: Iterable[E]) -> S:
+        """What these events make of `state`."""
+        for event in events:
+            state = self.evolve(state, event)
+        return state
+
+    def loaded(self, recorded: Sequence[Any]) -> S:
+        """The state after what was read from a stream: its events, or its last saved state."""
+        if self.stored == "state":
+            return recorded[-1] if recorded else self.initial
+        return self.state(recorded)
+
+    def to_record(self, command: C, state: S) -> list[Any]:
+        """What is to be appended for this command: events, or the one new state.
+
+        Raises: Rejected, and InvalidInput for a command that `decide` is not made for.
+        """
+        if not isinstance(command, self.command_types):
+            names = " | ".join(cls.__name__ for cls in self.command_types)
+            raise InvalidInput(f"{self.owner} decides {names}, not {command!r:.200}")
+        events = list(self.decide(command, state))
+        if self.stored == "events" or not events:
+            return events
+        return [self.evolved(state, events)]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[S, E]):
+    """The answer to a command: the receipt, the state after it, and what it appended.
+
+    The same command id on the same stream gets the same answer for ever, whatever has happened since.
+    For a state-stored decider `events` holds the one saved state.
+    """
+
+    receipt: Receipt
+    state: S
+    events: tuple[E, ...]

@@ -1,0 +1,111 @@
+"""Group commit: the batch is whatever queued up while the last one was being written.
+
+No timer: a lone caller never waits for company. What ordering the feed costs is then paid once for each batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.messages import Append, Receipt
+from twofold.write.log import Log
+
+MAX_BATCH = 1_000
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+MAX_WAITING = 10_000
+
+_Waiting = tuple[Append, "asyncio.Future[Receipt]"]
+
+
+class GroupCommit:
+    """Appends to one log, from one event loop.
+
+    At most `MAX_WAITING` appends wait; a further one waits for room. A caller that is cancelled takes its append
+    back while that still waits; once its batch is being written, it is written.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._waiting: deque[_Waiting] = deque()
+        self._room = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def append(self, append: Append) -> Receipt:
+        """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown."""
+        while len(self._waiting) >= MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise Unavailable("the log is closed")
+        outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((append, outcome))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="twofold group commit")
+        return await outcome
+
+    async def close(self) -> None:
+        """Writes what still waits, then takes nothing more."""
+        self._closed = True
+        if self._writer is not None:
+            await self._writer
+
+    async def _write(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._commit(batch)
+        finally:
+            self._writer = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            append, outcome = self._waiting.popleft()
+            if not outcome.cancelled():
+                batch.append((append, outcome))
+                size += sum(len(event.data) for event in append.events)
+        self._room.set()
+        return batch
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            outcomes = await self._log.commit([append for append, _ in batch])
+        except BatchRefused as refused:
+            await self._bisect(batch, refused)
+        except asyncio.CancelledError:
+            for append, outcome in batch:
+                _settle(outcome, OutcomeUnknown(append.command_id, "the program was stopped during the commit"))
+            raise
+        except OutcomeUnknown as error:
+            for append, outcome in batch:
+                _settle(outcome, OutcomeUnknown(append.command_id, str(error.__cause__ or error)))
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            for _, outcome in batch:
+                _settle(outcome, error)
+        else:
+            for (_, outcome), answer in zip(batch, outcomes, strict=True):
+                _settle(outcome, answer)
+
+    async def _bisect(self, batch: Sequence[_Waiting], refused: BatchRefused) -> None:
+        """One append's data was refused: strangers in its batch do not fail with it."""
+        if len(batch) == 1:
+            append, outcome = batch[0]
+            error = InvalidEvent(f"{append.stream}: the store refuses the data: {refused.__cause__ or refused}")
+            _settle(outcome, error)
+            return
+        half = len(batch) // 2
+        await self._commit(batch[:half])
+        await self._commit(batch[half:])
+
+
+def _settle(outcome: asyncio.Future[Receipt], answer: Receipt | TwofoldError | Exception) -> None:
+    if outcome.done():  # the caller was cancelled while its batch was being written
+        return
+    if isinstance(answer, Receipt):
+        outcome.set_result(answer)
+    else:
+        outcome.set_exception(answer)
