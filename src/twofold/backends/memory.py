@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.errors import ConfigurationError, LeaseLost, TwofoldError, VersionConflict
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Condition, Found, Query, Rows
+from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_droppable
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -167,8 +167,9 @@ class MemoryReadStore:
 
     def __init__(self) -> None:
         self._checkpoints = MemoryCheckpoints()
-        self.tables: dict[Follows, dict[Key, Values]] = {}
+        self._tables: dict[Follows, dict[Key, Values]] = {}
         self._fingerprints: dict[Follows, str] = {}
+        self._live: dict[str, int] = {}
         self._bell = Doorbell()
 
     @property
@@ -178,21 +179,49 @@ class MemoryReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        self.tables.setdefault(table.follows, {})
+        self._tables.setdefault(table.follows, {})
         if self._fingerprints.setdefault(table.follows, table.fingerprint) != table.fingerprint:
             raise ConfigurationError(f"{table.follows} is there with other columns: raise its version")
+        self._live.setdefault(table.name, table.follows.version)
+
+    async def publish(self, table: Table) -> bool:
+        """See `ReadStore.publish`."""
+        checkpoints, version = self._checkpoints.rows, table.follows.version
+        live = Follows(table.name, self._live[table.name])
+        if live.version < version and _position(checkpoints, live) <= _position(checkpoints, table.follows):
+            self._live[table.name] = version
+        return self._live[table.name] == version
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """See `ReadStore.tables`."""
+        return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
+
+    def _stored(self, follows: Follows) -> StoredTable:
+        checkpoint = self._checkpoints.rows.get(follows)
+        live = self._live[follows.name] == follows.version
+        position = _position(self._checkpoints.rows, follows)
+        return StoredTable(follows, live, position, checkpoint.owner if checkpoint else None)
+
+    async def drop(self, follows: Follows) -> None:
+        """See `ReadStore.drop`."""
+        if follows not in self._tables:
+            raise InvalidInput(f"there is no table of {follows}")
+        check_droppable(self._stored(follows))
+        del self._tables[follows], self._fingerprints[follows]
+        self._checkpoints.rows.pop(follows, None)
+        self._checkpoints.waiting.pop(follows, None)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
-        rows = self.tables[table.follows]
+        rows = self._tables[table.follows]
         return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await asyncio.sleep(0)
         await self._checkpoints.advance(claim, after, to, changes.parked)
-        rows = self.tables[table.follows]
+        rows = self._tables[table.follows]
         for key, values in changes.rows.items():
             if values is None:
                 rows.pop(key, None)
@@ -202,7 +231,7 @@ class MemoryReadStore:
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
-        values = self.tables[table.follows].get(key)
+        values = self._tables[table.follows].get(key)
         return await self._found(table, [] if values is None else [values])
 
     async def find(self, table: Table, query: Query) -> Found:
@@ -210,7 +239,7 @@ class MemoryReadStore:
         place = {column.name: index for index, column in enumerate(table.columns)}
         rows = [
             row
-            for row in self.tables[table.follows].values()
+            for row in self._tables[table.follows].values()
             if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
         ]
         for name, descending in reversed(query.order):
@@ -230,6 +259,10 @@ class MemoryReadStore:
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
         follows = table.follows
         return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+
+
+def _position(rows: Mapping[Follows, Checkpoint], follows: Follows) -> Position:
+    return rows[follows].position if follows in rows else BEGINNING
 
 
 def _rank(value: Any) -> tuple[bool, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
@@ -16,20 +16,11 @@ from twofold.signatures import message_types
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
-class Target(Protocol):
-    """Whose stream a command is for: a decider."""
-
-    @property
-    def category(self) -> str:
-        """The category of its streams."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class To:
     """A command for the stream `id` of a decider."""
 
-    decider: Target
+    decider: Any  # a Decider: this side does not import the other
     id: str
     command: object
 

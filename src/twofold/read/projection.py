@@ -86,9 +86,10 @@ class Projection(Generic[R]):
     table: Table = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name.startswith(("twofold", "sqlite_", "pg_")):
+        reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
+        if reserved or not _NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"{self.owner}: the name becomes a table's: small letters, digits and _ (at most 48), "
+                f"{self.owner}: the name becomes a table's: small letters, digits and single _ (at most 48), "
                 f"not beginning with twofold, sqlite_ or pg_"
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -57,6 +58,15 @@ class Found(msgspec.Struct, frozen=True):
     parked: Sequence[Parked]
 
 
+class StoredTable(msgspec.Struct, frozen=True):
+    """One table of a projection as it lies in the store. `live`: the public name shows it. `position`: its checkpoint."""
+
+    follows: Follows
+    live: bool
+    position: Position
+    owner: str | None
+
+
 class ReadStore(Protocol):
     """Rows and checkpoints commit together, or not at all (G5)."""
 
@@ -66,9 +76,27 @@ class ReadStore(Protocol):
         ...
 
     async def prepare(self, table: Table) -> None:
-        """Make the table if it is not there.
+        """Make the table if it is not there; the first version of a projection is live at once.
 
         Raises: ConfigurationError when it is there with other columns, Unavailable.
+        """
+        ...
+
+    async def publish(self, table: Table) -> bool:
+        """Let the public name show this version, if it is newer than the live one and has come as far (G8).
+
+        Compared and done in one transaction: the name moves forward only. Answers whether this version is live now.
+        """
+        ...
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """Every version of every projection that lies in the store, by name and version."""
+        ...
+
+    async def drop(self, follows: Follows) -> None:
+        """Remove a version that is not live, with its checkpoint and what is parked.
+
+        Raises: InvalidInput when there is no such table, it is live, or a worker holds it.
         """
         ...
 
@@ -96,3 +124,11 @@ class ReadStore(Protocol):
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """Return when the checkpoint may have passed this position, or when the time is over."""
         ...
+
+
+def check_droppable(table: StoredTable) -> None:
+    """Raises: InvalidInput, with the way out, when somebody still uses the table."""
+    if table.live:
+        raise InvalidInput(f"{table.follows} is live: only older versions, and newer ones that are given up, can go")
+    if table.owner is not None:
+        raise InvalidInput(f"{table.follows} is held by worker {table.owner}: stop the processes of that version first")

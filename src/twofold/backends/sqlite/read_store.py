@@ -19,13 +19,16 @@ from twofold.backends.sqlite.checkpoints import (
     read_parked,
 )
 from twofold.backends.sqlite.connection import File, transaction
-from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql
-from twofold.errors import ConfigurationError
+from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql, tables_of
+from twofold.backends.statements import quoted, statements
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+
+_SQL = statements("twofold.backends.sqlite", "tables.sql")
 
 
 class SqliteReadStore:
@@ -52,6 +55,18 @@ class SqliteReadStore:
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
         await self._file.writer.run(_prepare, table)
+
+    async def publish(self, table: Table) -> bool:
+        """See `ReadStore.publish`."""
+        return await self._file.writer.run(_publish, table)
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """See `ReadStore.tables`."""
+        return await self._file.reader.run(_stored_tables)
+
+    async def drop(self, follows: Follows) -> None:
+        """See `ReadStore.drop`."""
+        await self._file.writer.run(_drop, follows)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
@@ -87,31 +102,67 @@ def _set_up(db: apsw.Connection) -> None:
 
 
 def _prepare(db: apsw.Connection, table: Table) -> None:
-    sql = table_sql(table)
     name, version = table.name, table.follows.version
     with transaction(db):
-        found = db.execute("SELECT fingerprint FROM twofold_tables WHERE name = ? AND version = ?", (name, version))
-        known = found.fetchone()
-        if known is not None and known[0] != table.fingerprint:
+        known = db.execute(_SQL["fingerprint"], (name, version)).fetchone()
+        if known is None:
+            for statement in table_sql(table).create():
+                db.execute(statement)
+            db.execute(_SQL["added"], (name, version, table.fingerprint))
+            if _live(db, name) == version:
+                _show(db, table)
+        elif known[0] != table.fingerprint:
             raise ConfigurationError(
                 f"the table of projection {name!r} version {version} has other columns than its row class: "
                 f"raise the version to {version + 1}, so that it gets a table of its own"
             )
-        if known is None:
-            for statement in sql.create():
-                db.execute(statement)
-            db.execute("INSERT INTO twofold_tables VALUES (?, ?, ?)", (name, version, table.fingerprint))
-        _publish(db, sql)
 
 
-def _publish(db: apsw.Connection, sql: TableSql) -> None:
-    kind = db.execute("SELECT type FROM sqlite_schema WHERE name = ?", (sql.table.name,)).fetchone()
-    if kind is None:
-        db.execute(sql.publish())
-    elif kind[0] != "view":
+def _publish(db: apsw.Connection, table: Table) -> bool:
+    name, version = table.name, table.follows.version
+    with transaction(db):
+        come_as_far = db.execute(_SQL["come_as_far"], (name, version)).fetchone()
+        if _live(db, name) < version and come_as_far is not None and come_as_far[0]:
+            db.execute(_SQL["make_live"], (name, version))
+            _show(db, table)
+        return _live(db, name) == version
+
+
+def _live(db: apsw.Connection, name: str) -> int:
+    [(version,)] = list[tuple[int]](db.execute(_SQL["live_version"], (name,)))
+    return version
+
+
+def _show(db: apsw.Connection, table: Table) -> None:
+    """Let the projection's own name show this version, for those who read with SQL."""
+    kind = db.execute(_SQL["kind_of"], (table.name,)).fetchone()
+    if kind is not None and kind[0] != "view":
         raise ConfigurationError(
-            f"the read store has a {kind[0]} called {sql.table.name!r} that is not ours: rename it, or the projection"
+            f"the read store has a {kind[0]} called {table.name!r} that is not ours: rename it, or the projection"
         )
+    db.execute(f"DROP VIEW IF EXISTS {quoted(table.name)}")
+    db.execute(table_sql(table).view)
+
+
+def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
+    return [
+        StoredTable(Follows(name, version), bool(live), Position(partition, position), owner)
+        for name, version, live, partition, position, owner in list[tuple[str, int, int, int, int, str | None]](
+            db.execute(_SQL["all"])
+        )
+    ]
+
+
+def _drop(db: apsw.Connection, follows: Follows) -> None:
+    with transaction(db):
+        found = [table for table in _stored_tables(db) if table.follows == follows]
+        if not found:
+            raise InvalidInput(f"there is no table of {follows}")
+        check_droppable(found[0])
+        for name in tables_of(db, follows):
+            db.execute(f"DROP TABLE {quoted(name)}")
+        for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
+            db.execute(_SQL[statement], (follows.name, follows.version))
 
 
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:

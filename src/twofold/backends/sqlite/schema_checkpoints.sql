@@ -29,5 +29,6 @@ CREATE TABLE IF NOT EXISTS twofold_tables (
     name        TEXT    NOT NULL,
     version     INTEGER NOT NULL,
     fingerprint TEXT    NOT NULL,
+    live        INTEGER NOT NULL,
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID

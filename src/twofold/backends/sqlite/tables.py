@@ -13,14 +13,19 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import apsw
+
 from twofold.backends.sqlite.connection import DECIMAL
 from twofold.backends.sqlite.log import written_time
-from twofold.backends.statements import quoted
+from twofold.backends.statements import quoted, statements
+from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Column, Kind, Values, canonical_decimal
 from twofold.read.projection import Index, Table
 from twofold.read.store import Condition, Query
 
 KEYS_PER_STATEMENT = 500
+
+_SQL = statements("twofold.backends.sqlite", "tables.sql")
 
 _TYPES: dict[Kind, str] = {
     "text": "TEXT",
@@ -56,7 +61,7 @@ class TableSql:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.name = f"twofold_{table.name}_v{table.follows.version}"
+        self.name = table_name(table.follows)
         self._columns = {column.name: column for column in table.columns}
         self._key = [self._columns[name] for name in table.key]
         self._write = [_TO_SQLITE.get(column.kind) for column in table.columns]
@@ -68,6 +73,7 @@ class TableSql:
         marks = ", ".join("?" for _ in table.columns)
         self._by_key = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
         self.select = f"SELECT {names} FROM {quoted(self.name)}"
+        self.view = f"CREATE VIEW {quoted(table.name)} AS {self.select}"
         self.get = f"{self.select} WHERE {self._by_key}"
         self.upsert = f"INSERT INTO {quoted(self.name)} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
@@ -86,10 +92,6 @@ class TableSql:
                     f"CREATE INDEX IF NOT EXISTS {quoted(f'{self.name}_{number}')} ON {quoted(self.name)} ({parts})"
                 )
         return made
-
-    def publish(self) -> str:
-        """The projection's own name, for those who read with SQL."""
-        return f"CREATE VIEW {quoted(self.table.name)} AS {self.select}"
 
     def rows_of(self, count: int) -> str:
         """The rows of so many keys."""
@@ -148,14 +150,14 @@ class TableSql:
         return [
             f"CREATE TABLE IF NOT EXISTS {members} (member ANY NOT NULL, {declared}, PRIMARY KEY (member, {keys})) "
             f"STRICT, WITHOUT ROWID",
-            f"{trigger} {quoted(f'{self.name}_{column}_new')} AFTER INSERT ON {rows} BEGIN {add}; END",
-            f"{trigger} {quoted(f'{self.name}_{column}_gone')} AFTER DELETE ON {rows} BEGIN {drop}; END",
-            f"{trigger} {quoted(f'{self.name}_{column}_changed')} AFTER UPDATE OF {list_} ON {rows} "
+            f"{trigger} {quoted(f'{self.name}__{column}_new')} AFTER INSERT ON {rows} BEGIN {add}; END",
+            f"{trigger} {quoted(f'{self.name}__{column}_gone')} AFTER DELETE ON {rows} BEGIN {drop}; END",
+            f"{trigger} {quoted(f'{self.name}__{column}_changed')} AFTER UPDATE OF {list_} ON {rows} "
             f"WHEN new.{list_} IS NOT old.{list_} BEGIN {drop}; {add}; END",
         ]
 
     def _members_name(self, column: str) -> str:
-        return f"{self.name}_{column}"
+        return f"{self.name}__{column}"
 
     def _condition(self, condition: Condition) -> str:
         column = self._columns[condition.column]
@@ -211,6 +213,17 @@ class TableSql:
 def _bound(column: Column, value: Any) -> Any:
     write = _TO_SQLITE.get(column.kind)
     return value if write is None or value is None else write(value)
+
+
+def table_name(follows: Follows) -> str:
+    """Each version of a projection has a table of its own."""
+    return f"twofold_{follows.name}_v{follows.version}"
+
+
+def tables_of(db: apsw.Connection, follows: Follows) -> list[str]:
+    """The table of a version, and those of the members of its list columns."""
+    name = table_name(follows)
+    return [found for (found,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
 
 
 @cache

@@ -1,0 +1,54 @@
+"""Facts without a log, and read models without a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from twofold.messages import Position, Recorded, Stream
+from twofold.read.projection import Key, Projection
+from twofold.read.columns import Values
+
+R = TypeVar("R")
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def recorded(
+    event: object,
+    stream: str = "order-1",
+    version: int = 1,
+    *,
+    position: int | None = None,
+    recorded_at: datetime = NOON,
+    command_id: str = "command-1",
+    correlation_id: str = "command-1",
+    causation_id: str | None = None,
+    actor: str | None = None,
+) -> Recorded:
+    """The fact, as a projection or a reactor would be given it. `position` is the version unless said otherwise."""
+    place = Position(0, version if position is None else position)
+    return Recorded(
+        event, Stream.parse(stream), version, place, recorded_at, command_id, correlation_id, causation_id, actor
+    )
+
+
+def rows(projection: Projection[R], *facts: object, documents: bool = False) -> dict[Any, R]:
+    """The read model after these facts, by key: events of one stream `order-1`, or `recorded(…)` ones.
+
+    As from the feed, a projection gets only the events that it is annotated with. `documents` for those over
+    state-stored streams, whose fold always begins with the initial row. What a fold raises is raised.
+    """
+    table: dict[Key, Values | None] = {}
+    for number, fact in enumerate(facts, start=1):
+        one = fact if isinstance(fact, Recorded) else recorded(fact, version=number)
+        for key in projection.keys(one) if isinstance(one.event, projection.event_types) else ():
+            folded = projection.fold(key, table.get(key), [one], documents)
+            if folded.error is not None:
+                raise folded.error
+            table[key] = folded.values
+    return {
+        key[0] if len(key) == 1 else key: projection.format.from_values(values)
+        for key, values in table.items()
+        if values is not None
+    }
