@@ -1,0 +1,28 @@
+"""The shop: every write model, read model and reactor it is made of."""
+
+from shop.react.fulfilment import fulfilment
+from shop.read.customer_summary import customer_summary
+from shop.read.inventory import inventory
+from shop.read.order_view import order_view
+from shop.read.reconciliation import reconciliation
+from shop.read.sales import product_sales, sales_by_country
+from shop.write.customer import customers
+from shop.write.order import orders
+from shop.write.past import bad_debts, returns, stock_adjustments
+from shop.write.product import products
+from shop.write.stock import stock
+from twofold import App
+
+shop = App(
+    "shop",
+    deciders=[products, customers, stock, orders, returns, stock_adjustments, bad_debts],
+    projections=[
+        order_view,
+        customer_summary,
+        inventory,
+        product_sales,
+        sales_by_country,
+        reconciliation,
+    ],
+    reactors=[fulfilment],
+)

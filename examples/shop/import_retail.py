@@ -1,0 +1,173 @@
+"""Bring a retailer's history into the shop: `python -m shop.import_retail FILE --store sqlite:///retail.db`.
+
+Every invoice is one command whose id is made from its number. So the import can be stopped at any point, also by
+`kill -9`, and started again: what is there already is answered, not repeated.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from shop.app import shop
+from shop.read.reconciliation import Reconciliation, reconciliation
+from shop.read.sales import product_sales, sales_by_country
+from shop.retail_file import History, RetailFileError, Uncovered, read
+from twofold import Running, To, TwofoldError
+
+AT_ONCE = 128
+BEST_SELLING = 10
+ACTOR = "import_retail"
+KINDS = ("order", "return", "stock adjustment", "bad debt adjustment", "all")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="The retailer's transactions, .csv or .csv.gz.")],
+    store: Annotated[str, typer.Option(help="Where the log lies, like sqlite:///retail.db.")],
+    read_store: Annotated[
+        str | None, typer.Option(help="Where the read models lie; beside the log by default.")
+    ] = None,
+) -> None:
+    """Import a retailer's history. It can be stopped at any point and started again.
+
+    Exit codes: 0 all is in; 1 it could not be done; 3 all is in but the lines listed, which no rule covers;
+    130 stopped by Ctrl-C.
+    """
+    try:
+        uncovered = asyncio.run(run(file, store, read_store))
+    except KeyboardInterrupt:
+        console.print("\nStopped. Start it again to go on from here: nothing is done twice.")
+        raise typer.Exit(130) from None
+    except (RetailFileError, TwofoldError) as error:
+        Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    if uncovered:
+        raise typer.Exit(3)
+
+
+async def run(file: Path, store: str, read_store: str | None) -> list[Uncovered]:
+    """Import the file and print what it comes to. Answers the lines that no rule covers."""
+    started = time.monotonic()
+    console.print(f"Reading {file} …")
+    history = await asyncio.to_thread(read, file)
+    console.print(f"{summary(history)} after {time.monotonic() - started:.1f} s")
+    async with shop.open(store, read_store=read_store) as running:
+        repeated = await execute_all(running, list(history.commands()))
+        await fold_all(running)
+        console.print(f"Done in {time.monotonic() - started:.1f} s; {repeated:,} commands had been executed before.")
+        await report(running)
+    list_uncovered(history.uncovered)
+    return history.uncovered
+
+
+def summary(history: History) -> str:
+    return (
+        f"{len(history.invoices):,} invoices, {len(history.products):,} products, "
+        f"{len(history.customers):,} customers, {len(history.uncovered):,} lines that no rule covers;"
+    )
+
+
+async def execute_all(running: Running, commands: list[To]) -> int:
+    """Execute them, the products and customers before the invoices, many at once. Answers how many were repeated."""
+    repeated = 0
+    todo = iter(commands)
+    with progress() as bar:
+        task = bar.add_task("Commands", total=len(commands))
+
+        async def worker() -> None:
+            nonlocal repeated
+            for to in todo:
+                command_id = f"import-{to.decider.category}-{to.id}"
+                done = await running.execute(to.decider, to.id, to.command, command_id=command_id, actor=ACTOR)
+                repeated += done.receipt.repeated
+                bar.advance(task)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(worker())
+    return repeated
+
+
+async def fold_all(running: Running) -> None:
+    """Wait until every read model holds all of it."""
+    with progress() as bar:
+        task = bar.add_task("Read models", total=None)
+        while True:
+            status = [one for one in await running.status() if one.kind == "projection"]
+            for one in status:
+                if one.error is not None:
+                    raise TwofoldError(f"read model {one.name}: {one.error}")
+            total = sum(one.head.offset for one in status)
+            behind = sum(one.lag_events for one in status)
+            bar.update(task, total=total, completed=total - behind)
+            if behind == 0:
+                return
+            await asyncio.sleep(0.1)
+
+
+def progress() -> Progress:
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+async def report(running: Running) -> None:
+    """The figures, from the read models."""
+    rows = {row.kind: row for row in await running.find(reconciliation)}
+    print_table(
+        "Reconciliation",
+        ("kind of invoice", "invoices", "lines", "value in GBP"),
+        [reconciled(rows.get(kind) or Reconciliation(kind)) for kind in KINDS],
+    )
+    best = await running.find(product_sales, order_by=("-units", "product_id"), limit=BEST_SELLING)
+    print_table(
+        "Best-selling products, orders net of returns",
+        ("product", "name", "units", "value in GBP"),
+        [(row.product_id, row.name, f"{row.units:,}", money(row.value)) for row in best],
+    )
+    countries = await running.find(sales_by_country, order_by="-value", limit=500)
+    print_table(
+        "Sales per country, orders net of returns",
+        ("country", "orders", "value in GBP"),
+        [(row.country, f"{row.orders:,}", money(row.value)) for row in countries],
+    )
+
+
+def money(value: Decimal) -> str:
+    """Every decimal there is, three at least."""
+    exponent = value.as_tuple().exponent
+    return f"{value:,.{max(3, -exponent if isinstance(exponent, int) else 0)}f}"
+
+
+def reconciled(row: Reconciliation) -> tuple[str, ...]:
+    return (row.kind, f"{row.invoices:,}", f"{row.lines:,}", money(row.value))
+
+
+def print_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        words = index == 0 or column == "name"
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def list_uncovered(uncovered: list[Uncovered]) -> None:
+    if not uncovered:
+        return
+    console.print(f"\n{len(uncovered):,} lines are covered by no rule and were not imported:")
+    for line in uncovered:
+        console.print(f"  line {line.line_number}: {line.reason}: {line.text}", markup=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""Reactors: what should happen because something happened."""
