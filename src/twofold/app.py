@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
 from twofold.codec import Codec, Stored
-from twofold.errors import ConfigurationError
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints
 from twofold.feed.follow import Follower, Following, State
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
@@ -20,7 +20,7 @@ from twofold.react.runner import Runner
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
-from twofold.write.decider import Decider, Done
+from twofold.write.decider import Decider
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
 
@@ -85,9 +85,29 @@ class App:
 
         Raises: ConfigurationError, LogReplaced, Unavailable.
         """
+        async with self.look(store, read_store=read_store, ambient=ambient, create=True) as running:
+            await running.prepare()
+            if work:
+                running.work()
+            yield running
+
+    @asynccontextmanager
+    async def look(
+        self,
+        store: str | LogStore,
+        *,
+        read_store: str | Rows | None = None,
+        ambient: Ambient | None = None,
+        create: bool = False,
+    ) -> AsyncIterator[Running]:
+        """The App on a store as it is: nothing is prepared, folded or reacted to. For tools.
+
+        Raises: ConfigurationError, also when there is no such store and `create` does not allow to make one.
+        Unavailable.
+        """
         ambient = ambient or Ambient()
         async with AsyncExitStack() as stack:
-            log = store if not isinstance(store, str) else await connect(store, ambient)
+            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
             if isinstance(store, str):
                 stack.push_async_callback(log.close)
                 read_store = read_store or beside(store)
@@ -97,10 +117,7 @@ class App:
             if isinstance(read_store, str):
                 stack.push_async_callback(rows.close)
             running = Running(self, log, rows, ambient)
-            await running.prepare()
             stack.push_async_callback(running.stop)
-            if work:
-                running.work()
             yield running
 
 
@@ -164,6 +181,21 @@ class Running:
             await self.rows.prepare(projection.table)
         for following in self.followers:
             await following.register()
+
+    async def prepared(self, projection: str, *, from_scratch: bool = False) -> Following:
+        """One projection of the App, its table made, ready to catch up outside of `work`.
+
+        Raises: InvalidInput when there is no such projection. ConfigurationError, LogReplaced, Unavailable.
+        """
+        for following in self.followers:
+            if isinstance(following.follower, Projector) and following.follower.follows.name == projection:
+                await self.rows.prepare(following.follower.projection.table)
+                await following.register()
+                if from_scratch:
+                    await self.rows.clear(following.follower.projection.table, self.log.log_id)
+                return following
+        names = ", ".join(known.name for known in self.app.projections)
+        raise InvalidInput(f"{self.app.name} has no projection {projection!r}; it has {names or 'none'}")
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""

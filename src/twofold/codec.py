@@ -146,7 +146,8 @@ class _Form:
             return self.read(data)
         if not 1 <= schema < self.schema:
             raise UndecodableEvent(
-                f"{self.name} was stored with schema {schema}, this App knows up to {self.schema}: deploy the newer code"
+                f"{self.name} was stored with schema {schema}, this App knows up to {self.schema}: "
+                f"deploy the newer code"
             )
         value: dict[str, Any] = msgspec.json.decode(data)
         for upcast in self.upcasters[schema - 1 :]:

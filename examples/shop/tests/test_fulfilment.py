@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
@@ -274,4 +274,9 @@ class Fulfilment(RuleBasedStateMachine):
 
 
 TestFulfilment = Fulfilment.TestCase
-TestFulfilment.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestFulfilment.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    phases=set(Phase) - {Phase.explain},  # on a failure it takes eight times as long, and the shrunk steps say it all
+)

@@ -1,9 +1,12 @@
 """The whole retailer's file: what it must add up to, from the reader through the commands to the read models."""
 
+import csv
+import gzip
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -25,6 +28,13 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def history() -> History:
     return read(FILE)
+
+
+@pytest.fixture(scope="module")
+def raw() -> list[list[str]]:
+    """The same lines, read without any of the shop's code."""
+    with gzip.open(FILE, "rt", encoding="utf-8", newline="") as lines:
+        return list(csv.reader(lines))[1:]
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +64,19 @@ def test_lines(history: History) -> None:
     assert len(history.invoices[RecordPastOrder, "573585"].items) == 1_114
 
 
-def test_the_earliest_date_of_an_invoice_is_its_date(history: History) -> None:
-    first = history.invoices[RecordPastOrder, "536365"]
-    assert first.invoiced_at == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
-    interleaved = history.invoices[RecordPastOrder, "542806"]
-    assert interleaved.country == "United Kingdom"
+def test_the_earliest_date_of_an_invoice_is_its_date(history: History, raw: list[list[str]]) -> None:
+    dates: dict[str, set[datetime]] = {}
+    for number, _, _, _, date, *_ in raw:
+        dates.setdefault(number, set()).add(datetime.fromisoformat(date).replace(tzinfo=ZoneInfo("Europe/London")))
+    assert sum(len(found) > 1 for found in dates.values()) == 43
+    assert {number: record.invoiced_at for (_, number), record in history.invoices.items()} == {
+        number: min(found) for number, found in dates.items()
+    }
+
+
+def test_exact_duplicates_are_lines_like_any_other(history: History, raw: list[list[str]]) -> None:
+    assert len(raw) - len(set(map(tuple, raw))) == 5_268
+    assert sum(len(record.items) for record in history.invoices.values()) == len(raw) == 541_909
 
 
 def test_the_read_models_reconcile(world: World) -> None:

@@ -24,6 +24,13 @@ class LogStore(Log, Feed, Protocol):
         """Those of the reactors."""
         ...
 
+    async def new_id(self) -> None:
+        """Give the log a new id, after an older copy was put in its place: what was kept of the old one is refused.
+
+        The reactors' checkpoints, which lie with the log, go along.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of files and connections."""
         ...
@@ -37,14 +44,17 @@ class Rows(ReadStore, Protocol):
         ...
 
 
-async def connect(url: str, ambient: Ambient) -> LogStore:
+async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
     """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`.
 
-    Raises: ConfigurationError, Unavailable.
+    Raises: ConfigurationError, also when there is none and `create` does not allow to make one. Unavailable.
     """
     if url == "memory:":
         return MemoryLog(ambient)
-    store = SqliteLog(sqlite_path(url), ambient)
+    path = sqlite_path(url)
+    if not create and not path.exists():
+        raise ConfigurationError(f"there is no store at {path}: name the one that the App was opened on")
+    store = SqliteLog(path, ambient)
     await _opened(store)
     return store
 
@@ -71,7 +81,8 @@ def sqlite_path(url: str) -> Path:
     scheme, mark, rest = url.partition("://")
     if scheme != "sqlite" or not mark or not rest.startswith("/") or len(rest) < 2 or rest.endswith("/"):
         raise ConfigurationError(
-            f"{url!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute) or memory:"
+            f"{url!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute) "
+            f"or memory:"
         )
     return Path(rest[1:])
 

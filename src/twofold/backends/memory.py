@@ -35,7 +35,7 @@ class MemoryLog:
     def __init__(self, ambient: Ambient | None = None) -> None:
         self._ambient = ambient or Ambient()
         self.log_id = self._ambient.new_id()[:16]
-        self.checkpoints: Checkpoints = MemoryCheckpoints()
+        self.checkpoints = MemoryCheckpoints()
         self._entries: list[Entry] = []
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
@@ -102,6 +102,12 @@ class MemoryLog:
         """See `Feed.wait`."""
         if len(self._entries) <= after.offset:
             await self._bell.wait(timeout_s)
+
+    async def new_id(self) -> None:
+        """See `LogStore.new_id`."""
+        self.log_id = self._ambient.new_id()[:16]
+        rows = self.checkpoints.rows
+        rows.update({follows: _set(row, log_id=self.log_id) for follows, row in rows.items()})
 
     async def close(self) -> None:
         """Nothing to let go of: the store lives as long as somebody holds it."""
@@ -190,7 +196,7 @@ class MemoryReadStore:
         live = Follows(table.name, self._live[table.name])
         if live.version < version and _position(checkpoints, live) <= _position(checkpoints, table.follows):
             self._live[table.name] = version
-        return self._live[table.name] == version
+        return self._live[table.name] >= version
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -210,6 +216,14 @@ class MemoryReadStore:
         del self._tables[follows], self._fingerprints[follows]
         self._checkpoints.rows.pop(follows, None)
         self._checkpoints.waiting.pop(follows, None)
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        follows = table.follows
+        self._tables[follows].clear()
+        self._checkpoints.waiting.pop(follows, None)
+        epoch = self._checkpoints.rows[follows].epoch + 1 if follows in self._checkpoints.rows else 0
+        self._checkpoints.rows[follows] = Checkpoint(follows, log_id, BEGINNING, None, epoch, 0)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""

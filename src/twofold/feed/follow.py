@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
@@ -93,6 +93,22 @@ class Following:
                 )
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def catch_up(self) -> AsyncGenerator[Position, None]:
+        """Follow as far as the head, in large pages, and tell each position that was reached.
+
+        It can be stopped anywhere and goes on from there. Raises: LeaseLost, LogReplaced, Unavailable, …
+        """
+        claim, position = await self._claim()
+        async with self._alive(claim):
+            self.state = "following"
+            while True:
+                page = await self.feed.read(position, LARGEST_PAGE, self.follower.types)
+                if page.upto == position:
+                    return
+                await self.follower.handle(claim, position, page)
+                position = page.upto
+                yield position
 
     async def _claim(self) -> tuple[Claim, Position]:
         """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease."""

@@ -37,6 +37,7 @@ class Projector:
         self.projection, self.documents = projection, documents
         self._store, self._codec, self._ambient = store, codec, ambient
         self.types = codec.names(projection.event_types)
+        self._published = False
 
     @property
     def follows(self) -> Follows:
@@ -51,6 +52,8 @@ class Projector:
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = await self._folded(batch)
         await self._store.commit(self.projection.table, claim, after, page.upto, changes)
+        if not self._published:
+            self._published = await self._store.publish(self.projection.table)
         for parked in changes.parked:
             log.error(
                 "%s: %s %s parked at %s: %s", self.follows, parked.kind, parked.key, parked.position, parked.error

@@ -59,7 +59,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class StoredTable(msgspec.Struct, frozen=True):
-    """One table of a projection as it lies in the store. `live`: the public name shows it. `position`: its checkpoint."""
+    """One table of a projection in the store: whether the public name shows it, its checkpoint, and who holds it."""
 
     follows: Follows
     live: bool
@@ -85,7 +85,8 @@ class ReadStore(Protocol):
     async def publish(self, table: Table) -> bool:
         """Let the public name show this version, if it is newer than the live one and has come as far (G8).
 
-        Compared and done in one transaction: the name moves forward only. Answers whether this version is live now.
+        Compared and done in one transaction: the name moves forward only. Answers whether this version, or a newer
+        one, is live now.
         """
         ...
 
@@ -97,6 +98,13 @@ class ReadStore(Protocol):
         """Remove a version that is not live, with its checkpoint and what is parked.
 
         Raises: InvalidInput when there is no such table, it is live, or a worker holds it.
+        """
+        ...
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """Begin a version again from nothing: its rows, what is parked, and its checkpoint, now of this log.
+
+        Its epoch rises, so that whoever held it is fenced off.
         """
         ...
 

@@ -33,19 +33,23 @@ Sync = Literal["FULL", "NORMAL"]
 class Connection:
     """One connection on one thread of its own: calls run there in the order they were made."""
 
-    def __init__(self, path: Path, sync: Sync) -> None:
+    def __init__(self, path: Path, sync: Sync, check_in_place: Callable[[], None]) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"twofold {path.name}")
-        self._path, self._sync = path, sync
+        self._path, self._sync, self._check_in_place = path, sync, check_in_place
         self._db: apsw.Connection | None = None
 
     async def run(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on this connection's thread. Raises: Unavailable for what is wrong with file, disk or lock."""
+        """Run `work` on this connection's thread.
+
+        Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11).
+        """
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: self._guarded(work, *args, **kwargs)
         )
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            self._check_in_place()
             if self._db is None:
                 self._db = open_file(self._path, self._sync)
             return work(self._db, *args, **kwargs)
@@ -109,8 +113,8 @@ class File:
     def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
         self.path = path
         self.bell = Doorbell()
-        self.writer = Connection(path, sync)
-        self._readers = [Connection(path, sync) for _ in range(readers)]
+        self.writer = Connection(path, sync, self._check_in_place)
+        self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
         self._turn = 0
         self._watch: asyncio.Task[None] | None = None
         self._identity: tuple[int, int] | None = None
@@ -132,7 +136,7 @@ class File:
         self._identity = _identity(self.path)
         return answer
 
-    def check_in_place(self) -> None:
+    def _check_in_place(self) -> None:
         """Raises: LogReplaced when the file that was opened no longer lies under its name (G11)."""
         if self._identity is not None and _identity(self.path) != self._identity:
             raise LogReplaced(

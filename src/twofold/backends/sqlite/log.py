@@ -58,13 +58,18 @@ class SqliteLog:
             )
         return log_id
 
+    async def new_id(self) -> None:
+        """See `LogStore.new_id`."""
+        log_id = self._ambient.new_id()[:16]
+        await self._file.writer.run(_rename, log_id)
+        self.log_id = log_id
+
     async def close(self) -> None:
         """Ends the threads; what was committed is on the disk."""
         await self._file.close()
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""
-        self._file.check_in_place()
         outcomes = await self._file.writer.run(self._commit, batch)
         positions = [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)]
         self._head = max(self._head, *positions) if positions else self._head
@@ -121,12 +126,10 @@ class SqliteLog:
 
     async def head(self) -> Position:
         """See `Feed.head`."""
-        self._file.check_in_place()
         return await self._file.reader.run(_head)
 
     async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
         """See `Feed.read`."""
-        self._file.check_in_place()
         return await self._file.reader.run(_page, after, limit, types)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
@@ -174,6 +177,12 @@ def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str) 
         return None
     version, events, offset = row
     return Receipt(stream, version, events, Position(0, offset), command_id, log_id, repeated=True)
+
+
+def _rename(db: apsw.Connection, log_id: str) -> None:
+    with transaction(db):
+        db.execute(_SQL["rename"], (log_id,))
+        db.execute(_SQL["rename_checkpoints"], (log_id,))
 
 
 def _head(db: apsw.Connection) -> Position:

@@ -4,6 +4,12 @@ SELECT log_id, schema FROM twofold_log
 -- name: found
 INSERT INTO twofold_log (id, log_id, schema) VALUES (1, ?, ?) ON CONFLICT DO NOTHING
 
+-- name: rename
+UPDATE twofold_log SET log_id = ?
+
+-- name: rename_checkpoints
+UPDATE twofold_checkpoints SET log_id = ?
+
 -- name: head
 SELECT position, recorded_at FROM twofold_events ORDER BY position DESC LIMIT 1
 

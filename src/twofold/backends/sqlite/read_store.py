@@ -68,13 +68,16 @@ class SqliteReadStore:
         """See `ReadStore.drop`."""
         await self._file.writer.run(_drop, follows)
 
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        await self._file.writer.run(_clear, table, log_id)
+
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         return await self._file.reader.run(_rows, table, keys)
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
-        self._file.check_in_place()
         await self._file.writer.run(_commit, table, claim, after, to, changes)
         self._reached[claim.follower] = to
         self._file.bell.ring()
@@ -125,7 +128,7 @@ def _publish(db: apsw.Connection, table: Table) -> bool:
         if _live(db, name) < version and come_as_far is not None and come_as_far[0]:
             db.execute(_SQL["make_live"], (name, version))
             _show(db, table)
-        return _live(db, name) == version
+        return _live(db, name) >= version
 
 
 def _live(db: apsw.Connection, name: str) -> int:
@@ -163,6 +166,14 @@ def _drop(db: apsw.Connection, follows: Follows) -> None:
             db.execute(f"DROP TABLE {quoted(name)}")
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             db.execute(_SQL[statement], (follows.name, follows.version))
+
+
+def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
+    name, version = table.name, table.follows.version
+    with transaction(db):
+        db.execute(f"DELETE FROM {quoted(table_sql(table).name)}")
+        db.execute(_SQL["forget_parked"], (name, version))
+        db.execute(_SQL["begin_again"], (log_id, name, version))
 
 
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:

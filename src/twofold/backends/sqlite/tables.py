@@ -141,7 +141,7 @@ class TableSql:
         (column, _), *_ = index.columns
         members, rows, list_ = quoted(self._members_name(column)), quoted(self.name), quoted(column)
         key = [quoted(name) for name in self.table.key]
-        keys, new, old = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new.", "old."))
+        keys, new = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new."))
         add = f"INSERT OR IGNORE INTO {members} (member, {keys}) SELECT value, {new} FROM json_each(new.{list_})"
         same = " AND ".join(f"{name} = old.{name}" for name in key)
         drop = f"DELETE FROM {members} WHERE member IN (SELECT value FROM json_each(old.{list_})) AND {same}"
@@ -222,7 +222,6 @@ def table_name(follows: Follows) -> str:
 
 def tables_of(db: apsw.Connection, follows: Follows) -> list[str]:
     """The table of a version, and those of the members of its list columns."""
-    name = table_name(follows)
     return [found for (found,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
 
 

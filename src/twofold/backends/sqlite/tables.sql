@@ -32,6 +32,10 @@ DELETE FROM twofold_checkpoints WHERE name = ? AND version = ?
 -- name: forget_parked
 DELETE FROM twofold_parked WHERE name = ? AND version = ?
 
+-- name: begin_again
+UPDATE twofold_checkpoints SET log_id = ?, partition = 0, position = 0, owner = NULL, epoch = epoch + 1
+WHERE name = ? AND version = ?
+
 -- name: kind_of
 SELECT type FROM sqlite_schema WHERE name = ?
 
