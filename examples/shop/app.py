@@ -12,10 +12,11 @@ from shop.write.past import bad_debts, returns, stock_adjustments
 from shop.write.product import products
 from shop.write.stock import stock
 from twofold import App
+from twofold.web.idempotency import http_requests
 
 shop = App(
     "shop",
-    deciders=[products, customers, stock, orders, returns, stock_adjustments, bad_debts],
+    deciders=[products, customers, stock, orders, returns, stock_adjustments, bad_debts, http_requests],
     projections=[
         order_view,
         customer_summary,
@@ -25,4 +26,5 @@ shop = App(
         reconciliation,
     ],
     reactors=[fulfilment],
+    http="shop.http.app:shop_http",
 )

@@ -35,7 +35,8 @@ HISTORY_PAGE = 500
 class App:
     """Write models, read models and reactors that belong together, as one value.
 
-    `stored` says how an event class is stored where that differs from its own name at schema 1.
+    `stored` says how an event class is stored where that differs from its own name at schema 1. `http` is the place
+    of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
     events, a class that cannot be stored.
@@ -46,6 +47,7 @@ class App:
     projections: Sequence[Projection[Any]] = ()
     reactors: Sequence[Reactor] = ()
     stored: Mapping[type, Stored] = field(default_factory=dict)
+    http: str | None = None
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,8 +152,8 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
-        self._commits = GroupCommit(log)
-        self._executor = Executor(log, self._commits.append, app.codec, ambient)
+        self.commits = GroupCommit(log)
+        self._executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         owner = ambient.new_id()[:12]
         self.followers = [
@@ -181,6 +183,7 @@ class Running:
             await self.rows.prepare(projection.table)
         for following in self.followers:
             await following.register()
+            await following.check_log()
 
     async def prepared(self, projection: str, *, from_scratch: bool = False) -> Following:
         """One projection of the App, its table made, ready to catch up outside of `work`.
@@ -209,7 +212,7 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._commits.close()
+        await self.commits.close()
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
         """The write model itself: state and version, 0 where the stream does not exist. Raises: Unavailable."""
@@ -232,7 +235,7 @@ class Running:
         """
         meta = self._executor.meta(command_id, actor, correlation_id, causation_id)
         encoded = [self.app.codec.encode(event) for event in events]
-        return await self._commits.append(Append(_stream(stream), encoded, expected_version, meta))
+        return await self.commits.append(Append(_stream(stream), encoded, expected_version, meta))
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, beginning with `from_version`; empty where there is none.

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
@@ -72,6 +73,34 @@ def status(app: AppName, store: Store = None, read_store: ReadStore = None, as_j
             raise typer.Exit(3)
 
     _run(show)
+
+
+@main.command()
+def serve(
+    app: AppName,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")] = 8000,
+    store: Store = None,
+    read_store: ReadStore = None,
+) -> None:
+    """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
+    target = _target(app, store, read_store)
+    try:
+        from twofold.web.application import web_app
+        from twofold.web.server import serve as serve_http
+
+        make = _found(target.app.http) if target.app.http else lambda running: web_app(running, title=target.app.name)
+    except ModuleNotFoundError as error:
+        _fail(ConfigurationError(f"there is no module {error.name!r}: serving needs `pip install twofold[web]`"))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        async with target.app.open(target.store, read_store=target.read_store) as running:
+            yield make(running)
+
+    raise typer.Exit(
+        serve_http(opened, host=host, port=port, announce=lambda url: err.print(f"{target.app.name}: {url}"))
+    )
 
 
 @main.command()
@@ -166,10 +195,11 @@ def rebuild(
             head = (await running.log.head()).offset
             with _progress(as_json) as bar:
                 task = bar.add_task(str(follows), total=head, pace="")
-                async for position in following.catch_up():
-                    pace.reached(position)
-                    shown = f"{pace.events_per_s:,.0f} events/s"
-                    bar.update(task, completed=position.offset, total=max(head, position.offset), pace=shown)
+                async with aclosing(following.catch_up()) as reached:
+                    async for position in reached:
+                        pace.reached(position)
+                        shown = f"{pace.events_per_s:,.0f} events/s"
+                        bar.update(task, completed=position.offset, total=max(head, position.offset), pace=shown)
             [table] = [table for table in await running.rows.tables() if table.follows == follows]
         if as_json:
             seconds = round(pace.seconds, 3)
@@ -274,6 +304,12 @@ def load_app(name: str) -> App:
         there = f"it has {', '.join(f'{module_name}:{key}' for key in apps)}" if apps else "it has no App at all"
         raise ConfigurationError(f"{module_name} has no App called {attribute!r}; {there}")
     return found
+
+
+def _found(name: str) -> Any:
+    """What lies at `module:name`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _looked_at(target: Target) -> Any:

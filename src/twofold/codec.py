@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from twofold.errors import ConfigurationError, InvalidEvent, UndecodableEvent
+from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
 from twofold.messages import Encoded, Entry, Meta, Recorded, Stream
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -21,6 +21,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _META = msgspec.json.Decoder(Meta)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_A_NUMBER = re.compile(rb'"-?(s?NaN|Infinity)')
 
 
@@ -123,6 +124,7 @@ class _Form:
             raise ConfigurationError(f"{_full_name(cls)} cannot be stored as JSON: {error}") from error
         self.plain = not kinds & _TO_BE_LOOKED_AT
         self.has_decimals = msgspec.inspect.DecimalType in kinds
+        self.has_models = msgspec.inspect.CustomType in kinds  # they read JSON their own way, bytes for instance
 
     def encode(self, event: object) -> Encoded:
         try:
@@ -130,10 +132,16 @@ class _Form:
             if self.has_decimals and _NOT_A_NUMBER.search(data):
                 data = self._canonical(event)
             if b"\\u0000" in data:
-                _refuse_nul(msgspec.to_builtins(event, enc_hook=_plain), self.name)
+                _refuse_text(plain_values(event), self.name)
             if len(data) > MAX_EVENT_BYTES:
                 raise InvalidEvent(f"{self.name} takes {len(data)} bytes, more than {MAX_EVENT_BYTES}: split it")
-            return Encoded(self.name, self.schema, data, self.read(data))
+            read = self.read(data)
+            if self.has_models and read != event:
+                raise InvalidEvent(f"{self.name} would be read again as {read!r:.200}, which is not {event!r:.200}")
+            return Encoded(self.name, self.schema, data, read)
+        except UnicodeEncodeError as error:
+            _refuse_text(plain_values(event), self.name)
+            raise InvalidEvent(f"{self.name} cannot be stored: {error}") from error
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidEvent(f"{self.name} cannot be stored: {error} (the event: {event!r:.200})") from error
 
@@ -144,8 +152,8 @@ class _Form:
     def decode(self, schema: int, data: str | bytes) -> Any:
         if schema == self.schema:
             return self.read(data)
-        if not 1 <= schema < self.schema:
-            raise UndecodableEvent(
+        if schema > self.schema:
+            raise NewerSchema(
                 f"{self.name} was stored with schema {schema}, this App knows up to {self.schema}: "
                 f"deploy the newer code"
             )
@@ -156,16 +164,22 @@ class _Form:
 
 
 def json_reader(cls: Any) -> Callable[[str | bytes], Any]:
-    """A function from JSON to `cls`: msgspec's decoder, or pydantic's own for its models."""
+    """A function from JSON to `cls`: msgspec's decoder, or pydantic's own for its models. Raises: TypeError."""
     if hasattr(cls, "model_validate_json"):
         read: Callable[[str | bytes], Any] = cls.model_validate_json
         return read
+    _kinds(cls)
     return msgspec.json.Decoder(cls, dec_hook=_build).decode
 
 
 def json_text(value: object) -> str:
     """A nested value of a row as JSON."""
     return _ENCODER.encode(value).decode()
+
+
+def plain_values(value: object) -> Any:
+    """What JSON would be made of: dicts, lists and single values."""
+    return msgspec.to_builtins(value, enc_hook=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -194,7 +208,7 @@ _TO_BE_LOOKED_AT = {
 
 
 def _kinds(cls: type) -> set[type]:
-    """The kinds of all types that `cls` is made of."""
+    """The kinds of all types that `cls` is made of. Raises: TypeError for one that JSON cannot hold."""
     found: set[type] = set()
     seen: set[int] = set()
     open_: list[Any] = [msgspec.inspect.type_info(cls)]
@@ -203,6 +217,8 @@ def _kinds(cls: type) -> set[type]:
         if isinstance(node, tuple | list):
             open_.extend(node)
         elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field) and id(node) not in seen:
+            if isinstance(node, msgspec.inspect.CustomType) and not hasattr(node.cls, "model_validate_json"):
+                raise TypeError(f"{node.cls.__name__} is not a type that JSON can hold")
             seen.add(id(node))
             found.add(type(node))
             open_.extend(getattr(node, name) for name in node.__struct_fields__ if name not in ("cls", "default"))
@@ -230,17 +246,19 @@ def _checked(value: Any, path: str) -> Any:
             return value
 
 
-def _refuse_nul(value: Any, path: str) -> None:
+def _refuse_text(value: Any, path: str) -> None:
     match value:
         case dict():
             for key, inner in value.items():
-                _refuse_nul(key, f"{path}.{key!r}")
-                _refuse_nul(inner, f"{path}.{key}")
+                _refuse_text(key, f"{path}.{key!r}")
+                _refuse_text(inner, f"{path}.{key}")
         case list() | tuple():
             for index, inner in enumerate(value):
-                _refuse_nul(inner, f"{path}[{index}]")
+                _refuse_text(inner, f"{path}[{index}]")
         case str() if "\x00" in value:
             raise InvalidEvent(f"{path} holds a NUL character, which not every store can keep: {value!r:.80}")
+        case str() if _SURROGATE.search(value):
+            raise InvalidEvent(f"{path} holds half of a surrogate pair, which is no character: {value!r:.80}")
         case _:
             pass
 

@@ -15,6 +15,7 @@ TwofoldError
 ├── ReadModelBehind        a read with a token was not reached in time
 ├── RowParked              the row waits behind an event that could not be folded
 ├── UndecodableEvent       stored JSON that no class of this App can read
+│   └── NewerSchema        an event that newer code has stored; this process is the older one
 ├── LeaseLost              another worker has taken over (met by the engine only)
 └── BatchRefused           a group commit failed for the data in it (met by the engine only)
 """
@@ -103,6 +104,10 @@ class RowParked(TwofoldError):
 
 class UndecodableEvent(TwofoldError):
     """Stored JSON that no class of this App can read; add the class, an upcaster, or deploy the newer code."""
+
+
+class NewerSchema(UndecodableEvent):
+    """An event that newer code has stored. Nothing is wrong with it: let a process of the newer code handle it."""
 
 
 class LeaseLost(TwofoldError):

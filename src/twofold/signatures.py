@@ -31,7 +31,7 @@ def message_types(function: Callable[..., Any], parameters: int, index: int, own
         raise ConfigurationError(f"{name}: annotate {parameter} with the classes it takes, like `A | B`")
     found = tuple(dict.fromkeys(_flatten(hints[parameter])))
     for message in found:
-        if not isinstance(message, type) or message in (object, type(None)) or message.__module__ == "builtins":
+        if not isinstance(message, type) or message in (Any, type(None)) or message.__module__ == "builtins":
             raise ConfigurationError(f"{name}: {parameter} must be annotated with message classes, not {message!r}")
     return found
 

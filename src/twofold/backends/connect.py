@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,12 +46,20 @@ class Rows(ReadStore, Protocol):
 
 
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
-    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`.
+    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or `memory:`.
 
     Raises: ConfigurationError, also when there is none and `create` does not allow to make one. Unavailable.
     """
     if url == "memory:":
         return MemoryLog(ambient)
+    if is_sqlalchemy(url):
+        raise ConfigurationError(
+            "SQLAlchemy keeps read models alone: name it as read_store, and another store as the log"
+        )
+    if is_postgres(url):
+        log: LogStore = _postgres().PostgresLog(url, ambient, create=create)
+        await _opened(log)
+        return log
     path = sqlite_path(url)
     if not create and not path.exists():
         raise ConfigurationError(f"there is no store at {path}: name the one that the App was opened on")
@@ -60,29 +69,69 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
 
 
 async def connect_read(url: str) -> Rows:
-    """The read store behind a URL of the same forms. Raises: ConfigurationError, Unavailable."""
+    """The read store behind a URL of the same forms, or `sqlalchemy+` before a URL of SQLAlchemy.
+
+    Raises: ConfigurationError, Unavailable.
+    """
     if url == "memory:":
         return MemoryReadStore()
-    store = SqliteReadStore(sqlite_path(url))
+    store: Any
+    if is_sqlalchemy(url):
+        store = _sqlalchemy().SqlReadStore(url)
+    else:
+        store = _postgres().PostgresReadStore(url) if is_postgres(url) else SqliteReadStore(sqlite_path(url))
     await _opened(store)
-    return store
+    rows: Rows = store
+    return rows
 
 
 def beside(url: str) -> str:
-    """Where the read models lie when nobody says: beside the log, `shop.db` → `shop.read.db`."""
-    if url == "memory:":
+    """Where the read models lie when nobody says: beside the log, `shop.db` → `shop.read.db`, or in its database."""
+    if url == "memory:" or is_postgres(url):
         return url
     path = sqlite_path(url)
     return f"sqlite:///{path.with_name(f'{path.stem}.read{path.suffix}')}"
 
 
+def is_postgres(url: str) -> bool:
+    """Whether the URL leads to a PostgreSQL."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def is_sqlalchemy(url: str) -> bool:
+    """Whether the URL leads to a database through SQLAlchemy."""
+    return url.startswith("sqlalchemy+")
+
+
+def _sqlalchemy() -> Any:
+    try:
+        from twofold.backends import sqlalchemy
+    except ModuleNotFoundError as error:
+        if error.name not in ("sqlalchemy", "greenlet"):
+            raise
+        raise ConfigurationError("read stores of SQLAlchemy need it: pip install twofold[sql]") from error
+    return sqlalchemy
+
+
+def _postgres() -> Any:
+    try:
+        from twofold.backends import postgres
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigurationError("PostgreSQL needs asyncpg: pip install twofold[postgres]") from error
+    return postgres
+
+
 def sqlite_path(url: str) -> Path:
     """Raises: ConfigurationError when the URL is none that we know."""
     scheme, mark, rest = url.partition("://")
-    if scheme != "sqlite" or not mark or not rest.startswith("/") or len(rest) < 2 or rest.endswith("/"):
+    named = mark and rest.startswith("/") and len(rest) > 1 and not rest.endswith("/")
+    if scheme != "sqlite" or not named or rest == "/:memory:":  # each connection would have a memory of its own
+        shown = re.sub(r"//[^/]*@", "//…@", url)  # a mistyped URL may well hold a password
         raise ConfigurationError(
-            f"{url!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute) "
-            f"or memory:"
+            f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
+            f"postgresql://user:password@host/database or memory:"
         )
     return Path(rest[1:])
 

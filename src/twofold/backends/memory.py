@@ -1,7 +1,7 @@
 """The executable specification: what a backend must do, in the fewest lines, in one process's memory.
 
-For tests, and for reading before writing a backend. One event loop; several openings share a store by its name
-(`memory:shop`), or by handing the same objects on.
+For tests, and for reading before writing a backend. One event loop; several openings share a store by handing the
+same objects on.
 """
 
 from __future__ import annotations
@@ -68,13 +68,17 @@ class MemoryLog:
         self._receipts[str(append.stream), append.command_id] = receipt
         return receipt
 
-    async def load(self, stream: Stream, command_id: str | None = None, last: int | None = None) -> Loaded:
+    async def load(
+        self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
+    ) -> Loaded:
         """See `Log.load`."""
         await asyncio.sleep(0)
-        entries = self._streams.get(str(stream), [])
+        entries = self._streams.get(str(stream), [])[after:]
         receipt = self._receipts.get((str(stream), command_id)) if command_id else None
         return Loaded(
-            entries[-last:] if last else list(entries), len(entries), receipt and _set(receipt, repeated=True)
+            entries[-last:] if last else list(entries),
+            entries[-1].version if entries else after,
+            receipt and _set(receipt, repeated=True),
         )
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
@@ -158,7 +162,7 @@ class MemoryCheckpoints:
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return sorted(self.waiting[follower].values(), key=lambda one: one.position)
+        return sorted(self.waiting[follower].values(), key=lambda one: (one.position, one.kind, one.key))
 
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
@@ -20,6 +21,7 @@ from twofold.messages import BEGINNING, Position
 
 LEASE_S = 5.0
 CLAIM_POLL_S = 0.25
+SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
 LARGEST_PAGE = 4_096
@@ -52,6 +54,17 @@ class Follower(Protocol):
         ...
 
 
+@dataclass
+class Counts:
+    """What one follower has done since the start, for metrics. `events` are those it wanted."""
+
+    pages: int = 0
+    events: int = 0
+    claims: int = 0
+    losses: int = 0
+    failures: int = 0
+
+
 class Following:
     """One follower on its way: `state` and `error` tell how it is doing.
 
@@ -63,23 +76,30 @@ class Following:
         self.follower, self.feed, self.checkpoints, self.owner = follower, feed, checkpoints, owner
         self.state: State = "waiting"
         self.error: str | None = None
+        self.counts = Counts()
+        self._pause_s = SHORTEST_PAUSE_S
 
     async def register(self) -> None:
         """Make the checkpoint when there is none, so that "now" means this moment."""
         start = await self.feed.head() if self.follower.start == "now" else BEGINNING
         await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
 
+    async def check_log(self) -> None:
+        """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
+        check_log(await self._checkpoint(), self.feed.log_id, await self.feed.head())
+
     async def run(self) -> None:
         """Follow until cancelled, or until something is wrong that going on cannot mend."""
-        pause_s = 0.05
         while True:
             try:
                 claim, position = await self._claim()
                 async with self._alive(claim):
-                    self.state, self.error, pause_s = "following", None, 0.05
+                    if self.state == "waiting":  # one that fails has yet to show that it is over
+                        self.state = "following"
                     await self._follow(claim, position)
             except LeaseLost:
                 self.state = "waiting"
+                self.counts.losses += 1
                 log.warning("%s: another worker has taken over", self.follower.follows)
             except (LogReplaced, ConfigurationError) as error:
                 self.state, self.error = "stopped", str(error)
@@ -87,12 +107,12 @@ class Following:
                 return
             except Exception as error:  # a worker goes on by itself when what it needs is back
                 self.state, self.error = "failing", f"{type(error).__name__}: {error}"
+                self.counts.failures += 1
                 expected = isinstance(error, Unavailable)
-                log.error(
-                    "%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=not expected
-                )
-                await asyncio.sleep(pause_s)
-                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+                next_try = (self.follower.follows, self.error, self._pause_s)
+                log.error("%s: %s; next try in %.2g s", *next_try, exc_info=not expected)
+                await asyncio.sleep(self._pause_s)
+                self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
 
     async def catch_up(self) -> AsyncGenerator[Position, None]:
         """Follow as far as the head, in large pages, and tell each position that was reached.
@@ -106,7 +126,7 @@ class Following:
                 page = await self.feed.read(position, LARGEST_PAGE, self.follower.types)
                 if page.upto == position:
                     return
-                await self.follower.handle(claim, position, page)
+                await self._handle(claim, position, page)
                 position = page.upto
                 yield position
 
@@ -120,19 +140,30 @@ class Following:
             if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
                 seen, seen_at = now, clock()
             if now.owner is None or clock() - seen_at >= LEASE_S:
-                claim = await self.checkpoints.claim(now, self.owner)
+                check_log(now, self.feed.log_id, await self.feed.head())
+                claim = await self._taken(now)
                 if claim is not None:
+                    self.counts.claims += 1
                     log.info("%s: claimed at %s, epoch %d", self.follower.follows, now.position, claim.epoch)
                     return claim, now.position
             await asyncio.sleep(CLAIM_POLL_S)
 
+    async def _taken(self, seen: Checkpoint) -> Claim | None:
+        """Take the checkpoint over. Whoever is stopped meanwhile lets go of it again, or it would look held."""
+        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            claim = await taking
+            if claim is not None:
+                await self.checkpoints.release(claim)
+            raise
+
     async def _checkpoint(self) -> Checkpoint:
-        """As it stands; one that belongs to another log is refused (G11)."""
         found = await self.checkpoints.read(self.follower.follows)
         if found is None:
             await self.register()
             return await self._checkpoint()
-        check_log(found, self.feed.log_id, await self.feed.head())
         return found
 
     async def _follow(self, claim: Claim, position: Position) -> None:
@@ -140,13 +171,24 @@ class Following:
         while True:
             page = await self.feed.read(position, limit, self.follower.types)
             if page.upto == position:
+                self._goes_well()
                 await self.feed.wait(position, timeout_s=LEASE_S)
                 limit = SMALLEST_PAGE
                 continue
-            await self.follower.handle(claim, position, page)
+            await self._handle(claim, position, page)
+            self._goes_well()
             full = page.upto.offset - position.offset >= limit
             limit = min(LARGEST_PAGE, limit * 2) if full else SMALLEST_PAGE
             position = page.upto
+
+    def _goes_well(self) -> None:
+        """A page was handled, or there is none: what was wrong is over."""
+        self.state, self.error, self._pause_s = "following", None, SHORTEST_PAUSE_S
+
+    async def _handle(self, claim: Claim, position: Position, page: FeedPage) -> None:
+        await self.follower.handle(claim, position, page)
+        self.counts.pages += 1
+        self.counts.events += len(page.entries)
 
     @asynccontextmanager
     async def _alive(self, claim: Claim) -> AsyncIterator[None]:
@@ -179,10 +221,11 @@ def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     if checkpoint.log_id != log_id:
         raise LogReplaced(
             f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or delete the read store so that it is built again from this one"
+            f"or fold this one again with `twofold rebuild --from-scratch`"
         )
     if checkpoint.position > head:
         raise LogReplaced(
             f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
-            f"put in its place. Put the newer one back, or delete the read store so that it is built again"
+            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id`, "
+            f"then `twofold rebuild --from-scratch` for each projection"
         )

@@ -9,17 +9,19 @@ A row crosses the port to a store as a tuple of plain values, one for each colum
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from twofold.codec import json_reader, json_text
+from twofold.codec import json_reader, json_text, plain_values
 from twofold.errors import ConfigurationError
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
@@ -57,7 +59,7 @@ class Field:
         self.enum = cls if isinstance(cls, type) and issubclass(cls, Enum) else None
         kind = _kind(cls)
         self.column = Column(name, kind, nullable, elements=kind == "json" and _is_list(cls))
-        self._check = _CHECKS[kind]
+        self.write = self._written(_CHECKS[kind])
         try:
             self.read_json = json_reader(cls) if kind == "json" else None
         except TypeError as error:
@@ -65,14 +67,16 @@ class Field:
 
     def to_column(self, value: Any) -> Any:
         """Raises: ValueError, naming the field and the value."""
-        if value is None and self.column.nullable:
-            return None
-        if self.enum is not None and isinstance(value, self.enum):
-            value = value.value
         try:
-            return self._check(value)
+            return self.write(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.owner}.{self.name}: {error}") from error
+
+    def _written(self, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """`check`, for values that may also be None or members of an Enum."""
+        enum = self.enum
+        by_value = check if enum is None else lambda value: check(value.value if isinstance(value, enum) else value)
+        return (lambda value: None if value is None else by_value(value)) if self.column.nullable else by_value
 
     @property
     def from_column(self) -> Callable[[Any], Any] | None:
@@ -87,15 +91,20 @@ class RowFormat:
         self.row = row
         self.fields = [Field(row.__name__, name, annotation) for name, annotation in _annotations(row).items()]
         self.columns = tuple(field.column for field in self.fields)
-        self._names = tuple(field.name for field in self.fields)
-        self._writers = tuple((field.name, field.to_column) for field in self.fields)
+        self._writes = tuple(field.write for field in self.fields)
+        names = [field.name for field in self.fields]
+        self._fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
         self._readers = tuple(
             (index, field.from_column) for index, field in enumerate(self.fields) if field.from_column is not None
         )
 
     def to_values(self, row: Any) -> Values:
         """Raises: ValueError when a field holds what its column cannot."""
-        return tuple([write(getattr(row, name)) for name, write in self._writers])
+        values = self._fields_of(row)
+        try:
+            return tuple([write(value) for write, value in zip(self._writes, values, strict=True)])
+        except Exception:  # once more, for the name of the field
+            return tuple([field.to_column(value) for field, value in zip(self.fields, values, strict=True)])
 
     def from_values(self, values: Values) -> Any:
         """The row again."""
@@ -165,12 +174,18 @@ def canonical_decimal(value: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def member(value: Any) -> str | int:
+    """What a member of a list is looked for by: a text or an integer. Raises: TypeError, ValueError."""
+    return _text(value) if isinstance(value, str) else _integer(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a text: {value!r:.80}")
     if "\x00" in value:
         raise ValueError(f"holds a NUL character, which not every store can keep: {value!r:.80}")
-    value.encode()  # a lone surrogate cannot be stored; UnicodeEncodeError is a ValueError
+    if not value.isascii():
+        value.encode()  # a lone surrogate cannot be stored; UnicodeEncodeError is a ValueError
     return value
 
 
@@ -203,7 +218,7 @@ def _decimal(value: Any) -> Decimal:
         raise TypeError(f"not a Decimal: {value!r:.80}")
     if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
         raise ValueError(f"not a finite number of reasonable size: {value!r:.80}")
-    return value
+    return Decimal(canonical_decimal(value))  # the same digits wherever they are kept
 
 
 def _timestamp(value: Any) -> datetime:
@@ -236,7 +251,21 @@ def _json(value: Any) -> str:
     text = json_text(value)
     if "\\u0000" in text:
         raise ValueError("holds a NUL character, which not every store can keep")
+    if "null" in text and _holds_infinity(plain_values(value)):  # written as null, which is no number
+        raise ValueError("holds a number that is not finite")
     return text
+
+
+def _holds_infinity(value: Any) -> bool:
+    match value:
+        case dict():
+            return any(_holds_infinity(inner) for inner in value.values())
+        case list() | tuple():
+            return any(_holds_infinity(inner) for inner in value)
+        case float():
+            return not math.isfinite(value)
+        case _:
+            return False
 
 
 _CHECKS: dict[Kind, Callable[[Any], Any]] = {

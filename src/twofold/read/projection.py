@@ -22,6 +22,7 @@ R = TypeVar("R")
 Key = tuple[Any, ...]
 KeyFunction = Callable[[Any, Recorded], Any]
 
+_ASKED = ("order_by", "limit", "cursor", "after", "wait_s", "projection", "self")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
@@ -97,6 +98,11 @@ class Projection(Generic[R]):
         set_ = object.__setattr__
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         set_(self, "format", RowFormat(self.row))
+        for column in self.format.columns:
+            if "__" in column.name or column.name in _ASKED:
+                raise ConfigurationError(
+                    f"{self.owner}: a field cannot be called {column.name!r}: `find` has another use for it"
+                )
         set_(self, "table", Table(self.follows, self.format.columns, self._key_names(), self._indexes()))
         self._try_initial()
 
@@ -112,13 +118,19 @@ class Projection(Generic[R]):
 
     def keys(self, recorded: Recorded) -> list[Key]:
         """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
-        if self.key is None:
-            return [self.key_values((recorded.stream.id,))]
-        answer = self.key(recorded.event, recorded)
+        answer = recorded.stream.id if self.key is None else self.key(recorded.event, recorded)
         if answer is None:
             return []
-        several = isinstance(answer, Iterable) and not isinstance(answer, str | bytes | tuple)
-        return list(dict.fromkeys(self.key_values(_as_tuple(one)) for one in (answer if several else [answer])))
+        one_tuple = isinstance(answer, tuple) and len(self._key_columns) > 1
+        if one_tuple or isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
+            return [self._key(answer)]
+        return list(dict.fromkeys([self._key(one) for one in answer]))
+
+    def _key(self, answer: Any) -> Key:
+        """One key as `key` answers it: a tuple of all key fields, or the value of the only one."""
+        if len(self._key_columns) > 1:
+            return self.key_values(answer if isinstance(answer, tuple) else (answer,))
+        return (self._key_columns[0].to_column(answer),)
 
     def key_values(self, key: Key) -> Key:
         """The key as its columns hold it. Raises: ValueError."""
@@ -230,7 +242,3 @@ class Projection(Generic[R]):
 def key_text(key: Key) -> str:
     """A row's key as JSON, `["1001"]`: how it is named where rows of any projection stand side by side."""
     return json_text(key)
-
-
-def _as_tuple(key: Any) -> Key:
-    return key if isinstance(key, tuple) else (key,)

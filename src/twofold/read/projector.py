@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
+from twofold.errors import NewerSchema
 from twofold.feed.checkpoints import Claim, Follows, Parked
 from twofold.feed.feed import FeedPage
 from twofold.messages import Entry, Position, Recorded
@@ -97,6 +98,8 @@ class _Batch:
             try:
                 recorded = self._codec.recorded(entry)
                 keys = self._projection.keys(recorded)
+            except NewerSchema:
+                raise  # not the event is at fault, but who reads it: newer code is to take over
             except Exception as error:  # decoding and key= are the user's
                 self.park("stream", entry.stream, entry.position, error)
                 continue

@@ -15,11 +15,11 @@ from uuid import UUID
 import msgspec
 
 from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked
-from twofold.feed.checkpoints import Parked
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.messages import Position, Receipt, Stream, Token
-from twofold.read.columns import Field, Values, canonical_decimal
+from twofold.messages import BEGINNING, Position, Receipt, Stream, Token
+from twofold.read.columns import Field, Values, canonical_decimal, member
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Found, Operator, Query, ReadStore
 
@@ -29,7 +29,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 DEFAULT_WAIT_S = 5.0
 MAX_WAIT_S = 30.0
-MAX_CURSOR_LENGTH = 4_096
+MAX_CURSOR_LENGTH = 16_384
 
 After = Receipt | Token | str
 
@@ -56,6 +56,7 @@ class Queries:
 
     def __init__(self, store: ReadStore, feed: Feed) -> None:
         self._store, self._feed = store, feed
+        self._head = BEGINNING
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
@@ -116,8 +117,7 @@ class Queries:
         while True:
             found = await look()
             checkpoint = found.checkpoint
-            if checkpoint.log_id != self._feed.log_id:
-                check_log(checkpoint, self._feed.log_id, checkpoint.position)
+            await self._check_log(checkpoint)
             if token is None or checkpoint.position >= token.position:
                 return found
             if not checked:
@@ -129,6 +129,12 @@ class Queries:
                 raise ReadModelBehind(checkpoint.follower.name, behind, wait_s)
             just_before = Position(token.position.partition, token.position.offset - 1)
             await self._store.wait(checkpoint.follower, just_before, left_s)
+
+    async def _check_log(self, checkpoint: Checkpoint) -> None:
+        """Rows of another log, or from beyond this one's end, are no answer (G11). The end moves on, so it is kept."""
+        if checkpoint.log_id != self._feed.log_id or checkpoint.position > self._head:
+            self._head = await self._feed.head()
+            check_log(checkpoint, self._feed.log_id, self._head)
 
     def _token(self, after: After | None) -> Token | None:
         if after is None:
@@ -175,12 +181,15 @@ def _condition(projection: Projection[Any], name: str, value: Any) -> Condition:
     if operator == "contains":
         if not field.column.elements:
             raise InvalidQuery(f"{name}: {field_name} is not a list")
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise InvalidQuery(f"{name}: a member is looked for by a text or an integer, not {value!r:.80}")
-        return Condition(field_name, "contains", value)
+        try:
+            return Condition(field_name, "contains", member(value))
+        except (TypeError, ValueError) as error:
+            raise InvalidQuery(f"{name}: a member is looked for by a text or an integer: {error}") from error
     if field.column.kind == "json":
         raise InvalidQuery(f"{name}: {field_name} is kept as JSON and cannot be compared")
-    if value is None and operator == "eq":
+    if value is None:
+        if operator != "eq":
+            raise InvalidQuery(f"{name}: None has no order to be asked for; write {field_name}=None")
         return Condition(field_name, "eq", None)
     try:
         return Condition(field_name, operator, field.to_column(value))  # type: ignore[arg-type]
@@ -218,7 +227,12 @@ def _fingerprint(projection: Projection[Any], query: Query) -> str:
 def _write_cursor(projection: Projection[Any], query: Query, asked: str, values: Values) -> str:
     row = {column.name: value for column, value in zip(projection.format.columns, values, strict=True)}
     last = [_cursor_value(row[name]) for name, _ in query.order]
-    return base64.urlsafe_b64encode(json.dumps([asked, last], separators=(",", ":")).encode()).decode().rstrip("=")
+    text = json.dumps([asked, last], separators=(",", ":"), ensure_ascii=False)
+    cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    if len(cursor) > MAX_CURSOR_LENGTH:
+        names = ", ".join(name for name, _ in query.order)
+        raise InvalidQuery(f"order_by: values of {names} are too long to get the next page by; order by shorter ones")
+    return cursor
 
 
 def _cursor_value(value: Any) -> Any:

@@ -38,9 +38,12 @@ class Decision:
         """Exactly these events happen, in this order; none: nothing happens."""
         if isinstance(self.outcome, Exception):
             raise AssertionError(f"{self.command!r} raised {self.outcome!r}") from self.outcome
-        assert tuple(self.outcome) == events, f"{self.command!r} gave {self.outcome!r}, not {list(events)!r}"
+        if tuple(self.outcome) != events:
+            raise AssertionError(f"{self.command!r} gave {self.outcome!r}, not {list(events)!r}")
 
     def raises(self, error: type[Exception] = Rejected, match: str = "") -> None:
         """It is refused with this error, in whose text `match`, a regular expression, is found."""
-        assert isinstance(self.outcome, error), f"{self.command!r} gave {self.outcome!r}, not {error.__name__}"
-        assert re.search(match, str(self.outcome)), f"{match!r} is not found in {str(self.outcome)!r}"
+        if not isinstance(self.outcome, error):
+            raise AssertionError(f"{self.command!r} gave {self.outcome!r}, not {error.__name__}")
+        if not re.search(match, str(self.outcome)):
+            raise AssertionError(f"{match!r} is not found in {str(self.outcome)!r}")

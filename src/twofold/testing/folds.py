@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from twofold.messages import Position, Recorded, Stream
-from twofold.read.projection import Key, Projection
 from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection
 
 R = TypeVar("R")
 

@@ -7,6 +7,7 @@ memory: a thread or a socket that is waited for does not stop the clock.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -27,10 +28,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         """Nothing can happen before so much time has passed: let it have passed."""
-        self._now += seconds
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))  # some time, however late it is
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Jumping(selectors.DefaultSelector):
     """Instead of waiting, the clock moves on."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:

@@ -86,7 +86,10 @@ class Decider(Generic[C, S, E]):
         if not isinstance(command, self.command_types):
             names = " | ".join(cls.__name__ for cls in self.command_types)
             raise InvalidInput(f"{self.owner} decides {names}, not {command!r:.200}")
-        events = list(self.decide(command, state))
+        decided = self.decide(command, state)
+        if not isinstance(decided, list | tuple):
+            raise TypeError(f"{self.owner}: decide must answer a list of events, not {decided!r:.80}")
+        events = list(decided)
         if self.stored == "events" or not events:
             return events
         return [self.evolved(state, events)]

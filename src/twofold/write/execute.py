@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import VersionConflict
-from twofold.messages import BEGINNING, Append, Encoded, Entry, Meta, Receipt, checked_id
+from twofold.messages import Append, Entry, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
-from twofold.write.log import Loaded, Log
+from twofold.write.log import Log
+from twofold.write.states import Known, States
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -21,6 +24,14 @@ MAX_ATTEMPTS = 50
 MAX_PAUSE_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded(Generic[S]):
+    state: S
+    version: int
+    position: Position
+    receipt: Receipt | None
+
+
 class Executor:
     """Commands against one log. `append` is the group commit in front of it."""
 
@@ -28,6 +39,8 @@ class Executor:
         self, log: Log, append: Callable[[Append], Awaitable[Receipt]], codec: Codec, ambient: Ambient
     ) -> None:
         self._log, self._append, self._codec, self._ambient = log, append, codec, ambient
+        self._states = States(log)
+        self._turns: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
 
     async def execute(
         self,
@@ -51,32 +64,52 @@ class Executor:
         """
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         stream = decider.stream(id)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            loaded = await self._log.load(stream, command_id, last=1 if decider.stored == "state" else None)
-            if loaded.receipt is not None:
-                return await self._answer_again(decider, loaded.receipt)
-            if expected_version is not None and loaded.version != expected_version:
-                raise VersionConflict(stream, expected_version, loaded.version)
-            state = decider.loaded(self._events(loaded.entries))
-            new = [self._codec.encode(event) for event in decider.to_record(command, state)]
-            if not new and command_id is None:  # nobody could ever ask for this answer again
-                return Done(_nothing_done(stream, loaded, meta, self._log.log_id), state, ())
-            try:
-                receipt = await self._append(Append(stream, new, loaded.version, meta))
-            except VersionConflict:
-                if expected_version is not None or attempt == MAX_ATTEMPTS:
-                    raise
-                await asyncio.sleep(self._ambient.random() * min(MAX_PAUSE_S, 0.001 * 2**attempt))
-                continue
-            if receipt.repeated:
-                return await self._answer_again(decider, receipt)
-            return Done(receipt, _after(decider, state, new), tuple(event.event for event in new))
+        async with self._turns.setdefault(stream, asyncio.Lock()):  # callers of one process need not race each other
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                loaded = await self._loaded(decider, stream, command_id)
+                if loaded.receipt is not None:
+                    return await self._answer_again(decider, loaded.receipt)
+                if expected_version is not None and loaded.version != expected_version:
+                    raise VersionConflict(stream, expected_version, loaded.version)
+                new = [self._codec.encode(event) for event in decider.to_record(command, loaded.state)]
+                if not new and command_id is None:  # nobody could ever ask for this answer again
+                    return Done(self._nothing_done(stream, loaded, meta), loaded.state, ())
+                try:
+                    receipt = await self._append(Append(stream, new, loaded.version, meta))
+                except VersionConflict:
+                    self._states.forget(decider, stream)
+                    if expected_version is not None or attempt == MAX_ATTEMPTS:
+                        raise
+                    await asyncio.sleep(self._ambient.random() * min(MAX_PAUSE_S, 0.001 * 2**attempt))
+                    continue
+                if receipt.repeated:
+                    return await self._answer_again(decider, receipt)
+                return self._done(decider, receipt, loaded.state, [encoded.event for encoded in new])
         raise AssertionError("the last attempt returns or raises")
+
+    def _done(self, decider: Decider[Any, S, E], receipt: Receipt, state: S, events: Sequence[Any]) -> Done[S, E]:
+        if events:
+            state = decider.loaded(events) if decider.stored == "state" else decider.evolved(state, events)
+            self._states.keep(decider, receipt.stream, Known(state, receipt.version, receipt.position))
+        return Done(receipt, state, tuple(events))
 
     async def load(self, decider: Decider[Any, S, Any], id: str) -> tuple[S, int]:
         """State and version of a stream. Raises: InvalidInput, UndecodableEvent, Unavailable."""
-        loaded = await self._log.load(decider.stream(id), last=1 if decider.stored == "state" else None)
-        return decider.loaded(self._events(loaded.entries)), loaded.version
+        loaded = await self._loaded(decider, decider.stream(id), None)
+        return loaded.state, loaded.version
+
+    async def _loaded(self, decider: Decider[Any, S, Any], stream: Stream, command_id: str | None) -> _Loaded[S]:
+        """The stream's state as it is now: what is known of it, and what was appended since."""
+        known = self._states.get(decider, stream)
+        last = 1 if decider.stored == "state" else None
+        loaded = await self._log.load(stream, command_id, last, after=known.version)
+        if not loaded.entries:
+            return _Loaded(known.state, known.version, known.position, loaded.receipt)
+        events = self._events(loaded.entries)
+        state = decider.loaded(events) if decider.stored == "state" else decider.evolved(known.state, events)
+        position = loaded.entries[-1].position
+        self._states.keep(decider, stream, Known(state, loaded.version, position))
+        return _Loaded(state, loaded.version, position, loaded.receipt)
 
     def meta(
         self,
@@ -104,15 +137,8 @@ class Executor:
         state = decider.loaded(recorded)
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 
+    def _nothing_done(self, stream: Stream, loaded: _Loaded[Any], meta: Meta) -> Receipt:
+        return Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, self._log.log_id)
+
     def _events(self, entries: Sequence[Entry]) -> list[Any]:
         return [self._codec.decode(entry) for entry in entries]
-
-
-def _after(decider: Decider[Any, S, Any], state: S, new: Sequence[Encoded]) -> S:
-    events = [encoded.event for encoded in new]
-    return decider.loaded(events or [state]) if decider.stored == "state" else decider.evolved(state, events)
-
-
-def _nothing_done(stream: Any, loaded: Loaded, meta: Meta, log_id: str) -> Receipt:
-    position = loaded.entries[-1].position if loaded.entries else BEGINNING
-    return Receipt(stream, loaded.version, 0, position, meta.command_id, log_id)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.messages import Append, Receipt
 from twofold.write.log import Log
 
@@ -18,6 +19,31 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 10_000
 
 _Waiting = tuple[Append, "asyncio.Future[Receipt]"]
+
+
+@dataclass
+class Counts:
+    """What has been committed since the start, for metrics. `events` are those of new appends."""
+
+    batches: int = 0
+    appends: int = 0
+    events: int = 0
+    repeated: int = 0
+    conflicts: int = 0
+    largest_batch: int = 0
+
+    def add(self, batch: Sequence[_Waiting], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+        """One batch and its outcomes."""
+        self.batches += 1
+        self.largest_batch = max(self.largest_batch, len(batch))
+        for outcome in outcomes:
+            if isinstance(outcome, VersionConflict):
+                self.conflicts += 1
+            elif isinstance(outcome, Receipt) and outcome.repeated:
+                self.repeated += 1
+            elif isinstance(outcome, Receipt):
+                self.appends += 1
+                self.events += outcome.events
 
 
 class GroupCommit:
@@ -33,6 +59,12 @@ class GroupCommit:
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
+        self.counts = Counts()
+
+    @property
+    def waiting(self) -> int:
+        """How many appends wait for their batch."""
+        return len(self._waiting)
 
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown."""
@@ -87,6 +119,7 @@ class GroupCommit:
             for _, outcome in batch:
                 _settle(outcome, error)
         else:
+            self.counts.add(batch, outcomes)
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
                 _settle(outcome, answer)
 

@@ -43,8 +43,13 @@ class Log(Protocol):
         """
         ...
 
-    async def load(self, stream: Stream, command_id: str | None = None, last: int | None = None) -> Loaded:
-        """The stream's events in order, or only the `last` so many, with the receipt of `command_id`: one snapshot.
+    async def load(
+        self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
+    ) -> Loaded:
+        """The stream's events in order, with the receipt of `command_id`: one snapshot.
+
+        Only the `last` so many where that is given, and only those of a version above `after`; when there are none,
+        the version that is answered is `after`.
 
         Raises: Unavailable.
         """

@@ -24,4 +24,5 @@ INSERT INTO twofold_parked (name, version, kind, key, partition, position, error
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: parked
-SELECT kind, key, partition, position, error, since FROM twofold_parked WHERE name = ? AND version = ? ORDER BY position
+SELECT kind, key, partition, position, error, since FROM twofold_parked WHERE name = ? AND version = ?
+ORDER BY position, kind, key

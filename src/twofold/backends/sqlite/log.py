@@ -103,20 +103,24 @@ class SqliteLog:
                 db.execute("ROLLBACK")
             raise OutcomeUnknown("?", str(error)) from error
 
-    async def load(self, stream: Stream, command_id: str | None = None, last: int | None = None) -> Loaded:
+    async def load(
+        self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
+    ) -> Loaded:
         """See `Log.load`."""
-        return await self._file.reader.run(self._load, stream, command_id, last)
+        return await self._file.reader.run(self._load, stream, command_id, last, after)
 
-    def _load(self, db: apsw.Connection, stream: Stream, command_id: str | None, last: int | None) -> Loaded:
+    def _load(
+        self, db: apsw.Connection, stream: Stream, command_id: str | None, last: int | None, after: int
+    ) -> Loaded:
         name = str(stream)
         with transaction(db, "DEFERRED"):
             receipt = _receipt(db, stream, command_id, self.log_id) if command_id else None
             if last is None:
-                rows = db.execute(_SQL["stream"], (name, 1, _MANY)).fetchall()
+                rows = db.execute(_SQL["stream"], (name, after + 1, _MANY)).fetchall()
             else:
-                rows = db.execute(_SQL["stream_last"], (name, last)).fetchall()[::-1]
+                rows = db.execute(_SQL["stream_last"], (name, after, last)).fetchall()[::-1]
         entries = [_entry(row) for row in rows]
-        return Loaded(entries, entries[-1].version if entries else 0, receipt)
+        return Loaded(entries, entries[-1].version if entries else after, receipt)
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""
@@ -217,4 +221,4 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 def written_time(time: datetime) -> str:
     """UTC with six decimals and a Z: text whose order is the order of time."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

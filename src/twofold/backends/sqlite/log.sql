@@ -32,7 +32,7 @@ FROM twofold_events WHERE stream = ? AND version >= ? ORDER BY version LIMIT ?
 
 -- name: stream_last
 SELECT position, stream, version, type, schema, data, meta, recorded_at
-FROM twofold_events WHERE stream = ? ORDER BY version DESC LIMIT ?
+FROM twofold_events WHERE stream = ? AND version > ? ORDER BY version DESC LIMIT ?
 
 -- name: page
 SELECT position, stream, version, type, schema, data, meta, recorded_at

@@ -1,7 +1,9 @@
 """The tables of projections on SQLite: their statements, and the form in which each kind of column is kept.
 
-A decimal is kept as canonical text (see `canonical_decimal`): equal numbers are equal texts, and the collation
-`twofold_decimal` orders them by their number, exactly. Times are text in UTC whose order is the order of time.
+A decimal is kept as canonical text (see `canonical_decimal`), exactly; beside it stands a column `<name>__order`, which
+the public view does not show, with a text whose order is that of the numbers. (A collation of our own would do without
+it, but then other programs could not so much as count the rows: SQLite uses an index wherever it pleases.) Times are
+text in UTC whose order is the order of time.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from uuid import UUID
 
 import apsw
 
-from twofold.backends.sqlite.connection import DECIMAL
 from twofold.backends.sqlite.log import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
@@ -25,7 +26,25 @@ from twofold.read.store import Condition, Query
 
 KEYS_PER_STATEMENT = 500
 
+_EXPONENT_ZERO = 50_000
+_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
+
+
+def sortable_decimal(value: Decimal) -> str:
+    """A text for each number, whose order is that of the numbers: sign, then exponent, then digits.
+
+    Below zero exponent and digits are complemented, and an end mark beyond any digit lets the shorter come later.
+    """
+    if not value:
+        return "1"
+    digits = "".join(map(str, value.as_tuple().digits)).rstrip("0")
+    exponent = value.adjusted()
+    if value > 0:
+        return f"2{_EXPONENT_ZERO + exponent:05d}{digits}"
+    return f"0{_EXPONENT_ZERO - exponent:05d}{digits.translate(_COMPLEMENT)}~"
+
 
 _TYPES: dict[Kind, str] = {
     "text": "TEXT",
@@ -53,6 +72,8 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
     "date": date.fromisoformat,
     "uuid": UUID,
 }
+_COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
+_WHOLE = "type NOT IN ('array', 'object')"  # members that are values, and not JSON again
 _OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -66,21 +87,25 @@ class TableSql:
         self._key = [self._columns[name] for name in table.key]
         self._write = [_TO_SQLITE.get(column.kind) for column in table.columns]
         self._read = [(i, _FROM_SQLITE[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_SQLITE]
+        self._decimals = [i for i, column in enumerate(table.columns) if column.kind == "decimal"]
+        orders = [_order_of(table.columns[i]) for i in self._decimals]
         names = ", ".join(quoted(column.name) for column in table.columns)
+        written = ", ".join([names, *orders])
         key = ", ".join(quoted(name) for name in table.key)
-        rest = [quoted(c.name) for c in table.columns if c.name not in table.key]
+        rest = [quoted(c.name) for c in table.columns if c.name not in table.key] + orders
         update = f"UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}" if rest else "NOTHING"
-        marks = ", ".join("?" for _ in table.columns)
+        marks = ", ".join("?" * (len(table.columns) + len(orders)))
         self._by_key = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
         self.select = f"SELECT {names} FROM {quoted(self.name)}"
         self.view = f"CREATE VIEW {quoted(table.name)} AS {self.select}"
         self.get = f"{self.select} WHERE {self._by_key}"
-        self.upsert = f"INSERT INTO {quoted(self.name)} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
+        self.upsert = f"INSERT INTO {quoted(self.name)} ({written}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
 
     def create(self) -> list[str]:
         """The table, its indexes, and the public name."""
-        columns = [f"{quoted(c.name)} {_TYPES[c.kind]}{'' if c.nullable else ' NOT NULL'}" for c in self.table.columns]
+        columns = [_declared(quoted(column.name), column) for column in self.table.columns]
+        columns += [_declared(_order_of(self.table.columns[i]), self.table.columns[i]) for i in self._decimals]
         key = ", ".join(quoted(name) for name in self.table.key)
         made = [f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT"]
         for number, index in enumerate(self.table.indexes, start=1):
@@ -118,9 +143,9 @@ class TableSql:
 
     def to_sqlite(self, values: Values) -> tuple[Any, ...]:
         """A row as SQLite keeps it."""
-        return tuple(
-            [v if write is None or v is None else write(v) for write, v in zip(self._write, values, strict=True)]
-        )
+        row = [v if write is None or v is None else write(v) for write, v in zip(self._write, values, strict=True)]
+        orders = [None if values[i] is None else sortable_decimal(values[i]) for i in self._decimals]
+        return (*row, *orders)
 
     def key_to_sqlite(self, key: Sequence[Any]) -> tuple[Any, ...]:
         """A key as SQLite keeps it."""
@@ -142,7 +167,11 @@ class TableSql:
         members, rows, list_ = quoted(self._members_name(column)), quoted(self.name), quoted(column)
         key = [quoted(name) for name in self.table.key]
         keys, new = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new."))
-        add = f"INSERT OR IGNORE INTO {members} (member, {keys}) SELECT value, {new} FROM json_each(new.{list_})"
+        # DISTINCT, for OR IGNORE gives way to the conflict clause of the upsert that fires the trigger.
+        add = (
+            f"INSERT INTO {members} (member, {keys}) "
+            f"SELECT DISTINCT value, {new} FROM json_each(new.{list_}) WHERE {_WHOLE} AND value IS NOT NULL"
+        )
         same = " AND ".join(f"{name} = old.{name}" for name in key)
         drop = f"DELETE FROM {members} WHERE member IN (SELECT value FROM json_each(old.{list_})) AND {same}"
         declared = ", ".join(f"{quoted(c.name)} {_TYPES[c.kind]} NOT NULL" for c in self._key)
@@ -162,22 +191,19 @@ class TableSql:
     def _condition(self, condition: Condition) -> str:
         column = self._columns[condition.column]
         if condition.operator != "contains":
-            return f"{self._collated(column)} {_OPERATORS[condition.operator]} ?"
+            return f"{_compared(column)} {_OPERATORS[condition.operator]} ?"
         if any(index.elements and index.columns[0][0] == column.name for index in self.table.indexes):
             keys = ", ".join(quoted(name) for name in self.table.key)
             return f"({keys}) IN (SELECT {keys} FROM {quoted(self._members_name(column.name))} WHERE member = ?)"
-        return f"EXISTS (SELECT 1 FROM json_each({quoted(column.name)}) WHERE value = ?)"
+        return f"EXISTS (SELECT 1 FROM json_each({quoted(column.name)}) WHERE {_WHOLE} AND value = ?)"
 
     def _bound(self, condition: Condition) -> Any:
         if condition.operator == "contains":
             return condition.value
         return _bound(self._columns[condition.column], condition.value)
 
-    def _collated(self, column: Column) -> str:
-        return f"{quoted(column.name)} COLLATE {DECIMAL}" if column.kind == "decimal" else quoted(column.name)
-
     def _ordered(self, name: str, descending: bool) -> str:
-        return f"{self._collated(self._columns[name])}{' DESC' if descending else ''}"
+        return f"{_compared(self._columns[name])}{' DESC' if descending else ''}"
 
     def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> tuple[str, list[Any]]:
         """Rows that come after these values: further in one column, equal in all before it.
@@ -193,25 +219,37 @@ class TableSql:
             further = self._further(columns[place], descending, bound[place] is None)
             if further is None:
                 continue
-            equal = [f"{self._collated(column)} IS ?" for column in columns[:place]]
+            equal = [f"{_compared(column)} IS ?" for column in columns[:place]]
             alternatives.append(f"({' AND '.join([*equal, further])})")
             values += bound[:place] if "?" not in further else bound[: place + 1]
         sql = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
         if not columns[0].nullable:
-            sql = f"{self._collated(columns[0])} {'<=' if order[0][1] else '>='} ? AND {sql}"
+            sql = f"{_compared(columns[0])} {'<=' if order[0][1] else '>='} ? AND {sql}"
             values = [bound[0], *values]
         return sql, values
 
     def _further(self, column: Column, descending: bool, from_null: bool) -> str | None:
-        name = self._collated(column)
+        name = _compared(column)
         if descending:
             smaller = f"({name} < ? OR {name} IS NULL)" if column.nullable else f"{name} < ?"
             return None if from_null else smaller
         return f"{name} IS NOT NULL" if from_null else f"{name} > ?"
 
 
+def _order_of(column: Column) -> str:
+    return quoted(f"{column.name}__order")
+
+
+def _compared(column: Column) -> str:
+    return _order_of(column) if column.kind == "decimal" else quoted(column.name)
+
+
+def _declared(name: str, column: Column) -> str:
+    return f"{name} {_TYPES[column.kind]}{'' if column.nullable else ' NOT NULL'}"
+
+
 def _bound(column: Column, value: Any) -> Any:
-    write = _TO_SQLITE.get(column.kind)
+    write = _COMPARED.get(column.kind)
     return value if write is None or value is None else write(value)
 
 

@@ -1,0 +1,113 @@
+"""What strangers may write into a field. Rules between fields belong into ../write."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from shop.values import LARGEST, Address
+
+CAMEL = ConfigDict(alias_generator=to_camel)
+
+_DIGITS = re.compile(r"\d{1,10}(\.\d{1,4})?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+
+
+def on_one_line(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("No control characters, please")
+    return text
+
+
+def names_one_thing(text: str) -> str:
+    if "/" in text or text in (".", ".."):
+        raise ValueError("No slash, and neither . nor .. alone, please: it is a part of an address")
+    return on_one_line(text)
+
+
+def without_control(text: str) -> str:
+    if _CONTROL_BUT_LINES.search(text):
+        raise ValueError("No control characters but line breaks, please")
+    return text
+
+
+def email(text: str) -> str:
+    if not _EMAIL.fullmatch(on_one_line(text)):
+        raise ValueError("This is not an e-mail address")
+    return text
+
+
+def amount(value: Any) -> Decimal:
+    """A number, or a string that is one at first sight."""
+    match value:
+        case bool():
+            pass
+        case Decimal() | int() | float():
+            return Decimal(str(value))
+        case str() if _DIGITS.fullmatch(value):
+            return Decimal(value)
+    raise ValueError("Write an amount as a number or in digits, with at most four decimals, like 12.50")
+
+
+def without_sign(value: Decimal) -> Decimal:
+    return abs(value)  # of zero: what is below was refused already
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(names_one_thing)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(on_one_line)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(without_control)]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(email)]
+Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(amount),
+    Field(ge=0, le=LARGEST, decimal_places=4),
+    AfterValidator(without_sign),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": LARGEST},
+                {"type": "string", "pattern": r"^\d{1,10}(\.\d{1,4})?$"},
+            ],
+            "description": "at most four decimals",
+        }
+    ),
+]
+Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+"""Money in an answer."""
+PathId = Annotated[Id, Path()]
+
+
+@dataclass(frozen=True, slots=True)
+class NewAddress:
+    street: Name
+    city: Name
+    country: Name
+
+
+def kind_of_address(value: Any) -> str:
+    return "text" if isinstance(value, str) else "fields"
+
+
+NewShippingAddress = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[NewAddress, Tag("fields")], Discriminator(kind_of_address)
+]
+
+
+def address(given: str | NewAddress) -> str | Address:
+    return given if isinstance(given, str) else Address(given.street, given.city, given.country)

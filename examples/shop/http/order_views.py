@@ -1,0 +1,150 @@
+"""Orders as their readers see them: one, a page of them, and all that has happened to one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request, Response
+
+from shop.http.fields import CAMEL, Amount, Id, PathId
+from shop.http.orders import no_order
+from shop.read.order_view import OrderView, order_view
+from twofold import Recorded, Stream
+from twofold.web.answers import answer
+from twofold.web.application import Run
+from twofold.web.consistency import Fresh
+from twofold.web.preconditions import etag, not_modified
+from twofold.web.routes import router
+
+Status = Literal["draft", "pending", "confirmed", "rejected", "shipped", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    product_id: str
+    product_name: str
+    quantity: int
+    price: Amount
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDetails:
+    order_id: str
+    customer_id: str | None
+    customer_name: str | None
+    customer_email: str | None
+    items: tuple[ItemView, ...]
+    item_count: int
+    total_amount: Amount
+    status: str
+    status_display: str
+    shipping_summary: str | None
+    tracking_number: str | None
+    cancellation_reason: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    shipped_at: datetime | None
+    cancelled_at: datetime | None
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    data: tuple[OrderDetails, ...]
+    has_more: bool
+    next_cursor: str | None
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    version: int
+    type: str
+    data: Any
+    recorded_at: datetime
+    actor: str | None
+    command_id: str
+
+    __pydantic_config__ = CAMEL
+
+
+routes = router(prefix="/orders", tags=["orders"])
+
+
+@routes.get("", response_model=OrderPage)
+async def find_orders(
+    running: Run,
+    fresh: Fresh,
+    customer_id: Annotated[Id | None, Query(alias="customerId")] = None,
+    status: Status | None = None,
+    product_id: Annotated[Id | None, Query(alias="productId")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Orders that meet all conditions, newest first."""
+    conditions = {"customer_id": customer_id, "status": status, "product_ids__contains": product_id}
+    page = await running.find(
+        order_view,
+        **{name: value for name, value in conditions.items() if value is not None},
+        order_by=("-created_at", "-position"),
+        limit=limit,
+        cursor=cursor,
+        after=fresh.after,
+        wait_s=fresh.wait_s,
+    )
+    found = OrderPage(tuple(details(row) for row in page), page.cursor is not None, page.cursor)
+    return answer(found, 200, fresh.headers)
+
+
+@routes.get("/{order_id}", response_model=OrderDetails)
+async def get_order(order_id: PathId, running: Run, fresh: Fresh, request: Request) -> Response:
+    """One order. Its `ETag` is the version that `If-Match` of a later change can demand."""
+    row: OrderView | None = await running.get(order_view, order_id, after=fresh.after, wait_s=fresh.wait_s)
+    if row is None:
+        raise no_order(order_id)
+    return not_modified(request, row.version) or answer(details(row), 200, {**fresh.headers, "ETag": etag(row.version)})
+
+
+@routes.get("/{order_id}/history", response_model=list[HistoryEntry])
+async def order_history(order_id: PathId, running: Run, fresh: Fresh) -> Response:
+    """Every event of the order, from the log itself: never behind, so a token changes nothing here."""
+    history = await running.history(Stream("order", order_id))
+    if not history:
+        raise no_order(order_id)
+    return answer([entry(recorded) for recorded in history])
+
+
+def details(row: OrderView) -> OrderDetails:
+    return OrderDetails(
+        order_id=row.order_id,
+        customer_id=row.customer_id,
+        customer_name=row.customer_name,
+        customer_email=row.customer_email,
+        items=tuple(ItemView(item.product_id, item.product_name, item.quantity, item.price) for item in row.items),
+        item_count=row.item_count,
+        total_amount=row.total_amount,
+        status=row.status,
+        status_display=row.status.capitalize(),
+        shipping_summary=row.shipping_summary,
+        tracking_number=row.tracking_number,
+        cancellation_reason=row.cancellation_reason,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        shipped_at=row.shipped_at,
+        cancelled_at=row.cancelled_at,
+    )
+
+
+def entry(recorded: Recorded) -> HistoryEntry:
+    return HistoryEntry(
+        version=recorded.version,
+        type=type(recorded.event).__name__,
+        data=recorded.event,
+        recorded_at=recorded.recorded_at,
+        actor=recorded.actor,
+        command_id=recorded.command_id,
+    )

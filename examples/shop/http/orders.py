@@ -1,0 +1,225 @@
+"""Orders: what can be done with one. Answers come from the write model, so they are never behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Response
+from pydantic import ConfigDict, Field
+
+from shop.http.fields import CAMEL, Id, Money, NewShippingAddress, PathId, Quantity, Text, address
+from shop.http.references import buyer_and_items, buyer_of, item_of
+from shop.write.order import (
+    AddItem,
+    CancelOrder,
+    DraftOrder,
+    Event,
+    Order,
+    PlaceOrder,
+    Request,
+    ShipOrder,
+    SubmitOrder,
+    orders,
+)
+from twofold import Done, VersionConflict
+from twofold.web.answers import answer, receipt_headers
+from twofold.web.bodies import JsonBody
+from twofold.web.commands import Asked, Asking
+from twofold.web.preconditions import IfMatch, Precondition
+from twofold.web.problems import Problem, version_conflict
+from twofold.web.routes import router
+
+MAX_LINES = 10_000
+
+OrderDone = Done[Order, Event]
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    product_id: Id
+    quantity: Quantity
+    unit_price: Money | None = None
+
+    __pydantic_config__ = ConfigDict(
+        **CAMEL, json_schema_extra={"examples": [{"productId": "tea", "quantity": 2, "unitPrice": "2.50"}]}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    customer_id: Id
+    items: Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES)]
+    shipping_address: NewShippingAddress
+    order_id: Id | None = None
+
+    __pydantic_config__ = ConfigDict(
+        **CAMEL,
+        json_schema_extra={
+            "examples": [
+                {
+                    "customerId": "ann",
+                    "items": [{"productId": "tea", "quantity": 2}],
+                    "shippingAddress": {"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"},
+                }
+            ]
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewDraft:
+    customer_id: Id
+    shipping_address: NewShippingAddress | None = None
+
+    __pydantic_config__ = ConfigDict(**CAMEL, json_schema_extra={"examples": [{"customerId": "ann"}]})
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    reason: Text
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    tracking_number: Text
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAnswer:
+    order_id: str
+    status: str
+    version: int
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    order_id: str
+    version: int
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswer:
+    order_id: str
+    status: str
+    version: int
+    message: str
+
+    __pydantic_config__ = CAMEL
+
+
+routes = router(prefix="/orders", tags=["orders"])
+
+
+@routes.post("", status_code=202, response_model=OrderAnswer)
+async def place_order(body: JsonBody[NewOrder], asked: Asking) -> Response:
+    """Order, in one step. An item without `unitPrice` costs what the product costs now."""
+
+    async def handle() -> Response:
+        buyer, items = await buyer_and_items(asked.running, body.customer_id, body.items)
+        command = PlaceOrder(buyer, items, address(body.shipping_address), datetime.now(UTC))
+        return await create(asked, body.order_id or asked.new_id(), command, 202)
+
+    return await asked.once(handle)
+
+
+@routes.post("/drafts", status_code=201, response_model=OrderAnswer)
+async def draft_order(body: JsonBody[NewDraft], asked: Asking) -> Response:
+    """Begin an order, to be filled item by item and then submitted."""
+
+    async def handle() -> Response:
+        buyer = await buyer_of(asked.running, body.customer_id)
+        where = None if body.shipping_address is None else address(body.shipping_address)
+        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201)
+
+    return await asked.once(handle)
+
+
+@routes.post("/{order_id}/items", response_model=ItemAnswer)
+async def add_item(order_id: PathId, body: JsonBody[NewLine], if_match: Precondition, asked: Asking) -> Response:
+    """Add an item to a draft."""
+
+    async def handle() -> Response:
+        version = await existing(asked, order_id)
+        command = AddItem(await item_of(asked.running, body))
+        done = await asked.execute(orders, order_id, command, expected_version=if_match.expected_version(version))
+        return answer(ItemAnswer(order_id, done.receipt.version), 200, receipt_headers(done.receipt))
+
+    return await asked.once(handle)
+
+
+@routes.post("/{order_id}/submit", response_model=SubmitAnswer)
+async def submit_order(order_id: PathId, if_match: Precondition, asked: Asking) -> Response:
+    """The draft is complete: reserve its items."""
+
+    async def handle() -> Response:
+        done = await change(asked, order_id, SubmitOrder(), if_match)
+        message = "Order submitted successfully"
+        found = SubmitAnswer(order_id, done.state.status, done.receipt.version, message)
+        return answer(found, 200, receipt_headers(done.receipt))
+
+    return await asked.once(handle)
+
+
+@routes.post("/{order_id}/cancel", status_code=202, response_model=OrderAnswer)
+async def cancel_order(
+    order_id: PathId, body: JsonBody[Cancellation], if_match: Precondition, asked: Asking
+) -> Response:
+    """Give up an order that has not been shipped."""
+
+    async def handle() -> Response:
+        return status(await change(asked, order_id, CancelOrder(body.reason), if_match), 202)
+
+    return await asked.once(handle)
+
+
+@routes.post("/{order_id}/ship", status_code=202, response_model=OrderAnswer)
+async def ship_order(order_id: PathId, body: JsonBody[Shipment], if_match: Precondition, asked: Asking) -> Response:
+    """A confirmed order has left the house."""
+
+    async def handle() -> Response:
+        return status(await change(asked, order_id, ShipOrder(body.tracking_number), if_match), 202)
+
+    return await asked.once(handle)
+
+
+async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int) -> Response:
+    """Raises: Problem 409 when there is such an order."""
+    try:
+        done = await asked.execute(orders, order_id, command, expected_version=0)
+    except VersionConflict as error:
+        raise version_conflict(409, f"There is an order {order_id!r} already", 0, error.actual) from None
+    return status(done, code, {"Location": f"/orders/{quote(order_id, safe='')}"})
+
+
+async def change(asked: Asked, order_id: str, command: Request, if_match: IfMatch) -> OrderDone:
+    """Raises: Problem 404, VersionConflict, Rejected."""
+    expected = if_match.expected_version(await existing(asked, order_id))
+    return await asked.execute(orders, order_id, command, expected_version=expected)
+
+
+async def existing(asked: Asked, order_id: str) -> int:
+    """Its version. Raises: Problem 404."""
+    _, version = await asked.running.load(orders, order_id)
+    if version == 0:
+        raise no_order(order_id)
+    return version
+
+
+def status(done: OrderDone, code: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    found = OrderAnswer(done.receipt.stream.id, done.state.status, done.receipt.version)
+    return answer(found, code, {**headers, **receipt_headers(done.receipt)})
+
+
+def no_order(order_id: str) -> Problem:
+    return Problem(404, "not-found", f"There is no order {order_id!r}")

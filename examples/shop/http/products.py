@@ -1,0 +1,51 @@
+"""Products: put one, with its name and today's price."""
+
+from dataclasses import dataclass
+
+from fastapi import Response
+from pydantic import ConfigDict
+
+from shop.http.fields import CAMEL, Amount, Money, Name, PathId
+from shop.write.product import PutProduct, products
+from twofold.web.answers import answer, receipt_headers
+from twofold.web.bodies import JsonBody
+from twofold.web.commands import Asking
+from twofold.web.preconditions import Precondition
+from twofold.web.routes import router
+
+
+@dataclass(frozen=True, slots=True)
+class ProductBody:
+    name: Name
+    price: Money
+
+    __pydantic_config__ = ConfigDict(**CAMEL, json_schema_extra={"examples": [{"name": "Tea", "price": 2.5}]})
+
+
+@dataclass(frozen=True, slots=True)
+class ProductAnswer:
+    product_id: str
+    name: str
+    price: Amount
+    version: int
+
+    __pydantic_config__ = CAMEL
+
+
+routes = router(prefix="/products", tags=["products"])
+
+
+@routes.put("/{product_id}", response_model=ProductAnswer)
+async def put_product(
+    product_id: PathId, body: JsonBody[ProductBody], if_match: Precondition, asked: Asking
+) -> Response:
+    """Register the product, or change its name and price. The same values again change nothing."""
+
+    async def handle() -> Response:
+        _, version = await asked.running.load(products, product_id)
+        expected = if_match.expected_version(version)
+        done = await asked.execute(products, product_id, PutProduct(body.name, body.price), expected_version=expected)
+        product = ProductAnswer(product_id, done.state.name, done.state.price, done.receipt.version)
+        return answer(product, 200, receipt_headers(done.receipt))
+
+    return await asked.once(handle)

@@ -1,0 +1,55 @@
+"""Sales: what sells, and where."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from shop.http.fields import CAMEL, Amount
+from shop.read.sales import product_sales, sales_by_country
+from twofold.web.answers import answer
+from twofold.web.application import Run
+from twofold.web.consistency import Fresh
+from twofold.web.routes import router
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductLine:
+    product_id: str
+    name: str
+    units: int
+    value: Amount
+
+    __pydantic_config__ = CAMEL
+
+
+@dataclass(frozen=True, slots=True)
+class CountryLine:
+    country: str
+    orders: int
+    value: Amount
+
+    __pydantic_config__ = CAMEL
+
+
+routes = router(prefix="/sales", tags=["sales"])
+
+
+@routes.get("/products", response_model=list[ProductLine])
+async def best_selling(running: Run, fresh: Fresh, limit: Limit = 50) -> Response:
+    """Products by units sold, net of returns, most first."""
+    page = await running.find(
+        product_sales, order_by=("-units", "product_id"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
+    )
+    return answer([ProductLine(row.product_id, row.name, row.units, row.value) for row in page], 200, fresh.headers)
+
+
+@routes.get("/countries", response_model=list[CountryLine])
+async def by_country(running: Run, fresh: Fresh, limit: Limit = 500) -> Response:
+    """Countries by the value of their orders, net of returns, most first."""
+    page = await running.find(
+        sales_by_country, order_by=("-value", "country"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
+    )
+    return answer([CountryLine(row.country, row.orders, row.value) for row in page], 200, fresh.headers)

@@ -1,0 +1,97 @@
+"""Serve the shop: `python -m shop.serve`. Without options, from files in the checkout's folder `data`."""
+
+import argparse
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from shop.app import shop
+from shop.http.app import shop_http
+from twofold.web.server import serve
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+# Every line can be pasted again: a repeated key gets the first answer, so no stock is received twice.
+WELCOME = r"""
+The shop serves ADDRESS, its API is described at ADDRESS/docs.
+Its data: WHERE.
+
+To try it, paste these lines one by one: put things in, place an order, read it back at least as new as it was placed.
+
+  CURL -X PUT ADDRESS/products/tea JSON -d 'TEA' --next NICE -X PUT ADDRESS/customers/ann JSON -d 'ANN' RECEIVE
+
+  CURL -D /tmp/shop.headers ADDRESS/orders JSON -H 'Idempotency-Key: first-order' -d 'ORDER'
+
+  CURL -H "$(grep -i '^consistency-token' /tmp/shop.headers | tr -d '\r')" ADDRESS/orders/first
+"""
+SHORT = {
+    "RECEIVE": "--next NICE ADDRESS/inventory/products/tea/receipts JSON -H 'Idempotency-Key: first-tea' -d 'STOCK'",
+    "CURL": "curl NICE",
+    "NICE": r"-sS -w '\n'",
+    "JSON": "-H 'Content-Type: application/json'",
+    "TEA": '{"name":"Tea","price":2.50}',
+    "ANN": '{"name":"Ann","email":"ann@example.com"}',
+    "STOCK": '{"quantity":100}',
+    "ORDER": '{"orderId":"first","customerId":"ann","items":[{"productId":"tea","quantity":2}],'
+    '"shippingAddress":{"street":"High Street 1","city":"Leeds","country":"United Kingdom"}}',
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        store = options.store or default_store()
+    except OSError as error:
+        print(f"{error.filename} cannot be made ({error.strerror}): name another place with --store", file=sys.stderr)
+        return 1
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[FastAPI]:
+        async with shop.open(store, read_store=options.read_store) as running:
+            yield shop_http(running)
+
+    def announce(address: str) -> None:
+        print(welcome(address, where(store, options.read_store)), flush=True)
+
+    return serve(opened, host=options.host, port=options.port, announce=announce)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="shop.serve", description="Serve the shop over HTTP.")
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    made.add_argument("--port", type=port, default=8000, help="port to listen on (default: %(default)s)")
+    made.add_argument("--store", metavar="URL", help=f"where the log lies (default: {DATA}/shop.db)")
+    made.add_argument(
+        "--read-store", metavar="URL", help="where the read models lie (default: beside the log, s.db -> s.read.db)"
+    )
+    made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that forgets."
+    return made
+
+
+def port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 0 (any free one) to 65535")
+    return int(text)
+
+
+def default_store() -> str:
+    DATA.mkdir(exist_ok=True)
+    return f"sqlite:///{DATA / 'shop.db'}"
+
+
+def where(store: str, read_store: str | None) -> str:
+    return f"{store}, its read models {read_store or 'beside it'}"
+
+
+def welcome(address: str, where: str) -> str:
+    text = WELCOME
+    for short, long in (*SHORT.items(), ("ADDRESS", address), ("WHERE", where)):
+        text = text.replace(short, long)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

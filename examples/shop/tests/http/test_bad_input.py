@@ -1,0 +1,198 @@
+"""Bad input gets a clear error and changes nothing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shop.tests.http.client import Client, fields, problem
+
+TEA = {"productId": "tea", "quantity": 1}
+ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
+HOSTILE = ["", "\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "x" * 201]
+
+
+@pytest.fixture(params=["sqlite"])  # what is refused does not reach the store: one will do
+async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
+    from shop.tests.http.conftest import opened
+
+    async with opened(f"sqlite:///{tmp_path / 'shop.db'}") as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_appended(stocked: Client) -> AsyncIterator[None]:
+    before = (await stocked.get("/status")).json()[0]["head"]
+    yield
+    assert (await stocked.get("/status")).json()[0]["head"] == before
+
+
+async def test_every_field_at_fault_is_named(stocked: Client) -> None:
+    body = {
+        "customerId": 1,
+        "items": [
+            {"productId": "a/b", "quantity": "2", "colour": "red"},
+            {"quantity": True, "unitPrice": -1},
+            {"productId": "tea", "quantity": 0, "unitPrice": "1e3"},
+            {"productId": "tea", "quantity": 1_000_001, "unitPrice": 10.12345},
+        ],
+        "shippingAddress": {"street": "", "city": "Leeds"},
+        "orderId": "x" * 201,
+        "isAdmin": True,
+    }
+    assert fields(await stocked.post("/orders", body)) == sorted(
+        [
+            "/customerId",
+            "/items/0/colour",
+            "/items/0/productId",
+            "/items/0/quantity",
+            "/items/1/productId",
+            "/items/1/quantity",
+            "/items/1/unitPrice",
+            "/items/2/quantity",
+            "/items/2/unitPrice",
+            "/items/3/quantity",
+            "/items/3/unitPrice",
+            "/shippingAddress/country",
+            "/shippingAddress/street",
+            "/orderId",
+            "/isAdmin",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        "10.12345",
+        '"10.12345"',
+        "1.00000000000000001",
+        "-0.01",
+        '"-1"',
+        "1000000000.01",
+        "1e10",
+        "1e400",
+        '"1e2"',
+        '"NaN"',
+        '"1_0"',
+        '" 1"',
+        '"١"',
+        '""',
+        "true",
+        "null",
+        "[1]",
+        '"Infinity"',
+    ],
+)
+async def test_a_price_that_is_none(stocked: Client, price: str) -> None:
+    answered = await stocked.send("PUT", "/products/tea", f'{{"name": "Tea", "price": {price}}}')
+    assert set(fields(answered)) == {"/price"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_names_and_ids_are_printable(stocked: Client, name: str) -> None:
+    assert fields(await stocked.put("/products/tea", {"name": name, "price": 1})) == ["/name"]
+    assert fields(await stocked.put("/customers/ann", {"name": name, "email": "a@b.c"})) == ["/name"]
+    assert fields(await stocked.post("/orders", {**ORDER, "orderId": name})) == ["/orderId"]
+    assert fields(await stocked.post("/orders", {**ORDER, "customerId": name})) == ["/customerId"]
+    assert fields(await stocked.post("/orders", {**ORDER, "items": [{**TEA, "productId": name}]})) == [
+        "/items/0/productId"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\x00", "\x1b", "x" * 501])
+async def test_free_texts_are_texts(stocked: Client, text: str) -> None:
+    assert fields(await stocked.post("/orders", {**ORDER, "shippingAddress": text})) == ["/shippingAddress"]
+    assert fields(await stocked.post("/orders/any/cancel", {"reason": text})) == ["/reason"]
+    assert fields(await stocked.post("/orders/any/ship", {"trackingNumber": text})) == ["/trackingNumber"]
+
+
+@pytest.mark.parametrize("address", [None, 5, [], ["Leeds"], True])
+async def test_an_address_is_a_text_or_has_fields(stocked: Client, address: Any) -> None:
+    assert fields(await stocked.post("/orders", {**ORDER, "shippingAddress": address})) == ["/shippingAddress"]
+
+
+@pytest.mark.parametrize("email", ["", "ann", "ann@", "@b.c", "a@b", "a b@c.d", "a@b..c", "a@b.c.", "a@b@c.d", None])
+async def test_an_email_address_that_is_none(stocked: Client, email: Any) -> None:
+    assert fields(await stocked.put("/customers/ann", {"name": "Ann", "email": email})) == ["/email"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1,2", '{"quantity": NaN}', '{"quantity": 1, "quantity": 2}', '{"a":"\\ud800"}']
+)
+async def test_what_is_not_json(stocked: Client, text: str) -> None:
+    answered = await stocked.send("POST", "/inventory/products/tea/receipts", text)
+    assert problem(answered) == (400, "invalid-json")
+
+
+async def test_what_is_too_large(stocked: Client) -> None:
+    body = b'{"reason": "' + b"x" * 2_000_000 + b'"}'
+    assert problem(await stocked.send("POST", "/orders/any/cancel", body)) == (413, "content-too-large")
+    lines = [TEA] * 10_001
+    assert fields(await stocked.post("/orders", {**ORDER, "items": lines})) == ["/items"]
+
+
+async def test_paths_are_checked_like_bodies(stocked: Client) -> None:
+    for path in ("/products/%00", "/products/a%0Ab", f"/products/{'x' * 201}"):
+        answered = await stocked.put(path, {"name": "Tea", "price": 1})
+        assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [("path", "product_id")]
+    assert (await stocked.put("/products/%ff", {"name": "", "price": 1})).status_code == 422
+    assert problem(await stocked.put("/products/a%2Fb", {"name": "Tea", "price": 1})) == (404, "not-found")
+
+
+async def test_what_is_unknown_in_a_body_is_named(stocked: Client) -> None:
+    lines = [TEA, {**TEA, "productId": "gin"}, {**TEA, "productId": "rum"}]
+    answered = await stocked.post("/orders", {**ORDER, "customerId": "eve", "items": lines})
+    assert problem(answered) == (422, "unknown-reference")
+    assert fields(answered) == ["/customerId", "/items/1/productId", "/items/2/productId"]
+    assert "'gin'" in answered.json()["detail"]
+    assert fields(await stocked.post("/orders/drafts", {"customerId": "eve"})) == ["/customerId"]
+
+
+async def test_what_is_unknown_in_a_path(stocked: Client) -> None:
+    for path, body in (
+        ("/orders/none/items", TEA),
+        ("/orders/none/submit", None),
+        ("/orders/none/cancel", {"reason": "x"}),
+        ("/orders/none/ship", {"trackingNumber": "x"}),
+        ("/inventory/products/none/receipts", {"quantity": 1}),
+    ):
+        assert problem(await stocked.post(path, body)) == (404, "not-found")
+    for path in (
+        "/orders/none",
+        "/orders/none/history",
+        "/customers/none/orders",
+        "/customers/none/summary",
+        "/inventory/products/none",
+        "/nothing",
+    ):
+        assert problem(await stocked.get(path)) == (404, "not-found")
+    assert problem(await stocked.post("/orders/1")) == (405, "method-not-allowed")
+
+
+@pytest.mark.parametrize(
+    ("query", "at_fault"),
+    [
+        ("status=lost", ["status"]),
+        ("limit=0", ["limit"]),
+        ("limit=501", ["limit"]),
+        ("limit=two&status=", ["limit", "status"]),
+        ("customerId=%00", ["customerId"]),
+        ("customerId=", ["customerId"]),
+        ("custmerId=ann&x=1", ["custmerId", "x"]),
+    ],
+)
+async def test_a_query_that_is_none(stocked: Client, query: str, at_fault: list[str]) -> None:
+    assert fields(await stocked.get(f"/orders?{query}")) == at_fault
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "e30", "a" * 5_000, "%00", "W10", "bnVsbA"])
+async def test_a_cursor_that_is_none(stocked: Client, cursor: str) -> None:
+    assert problem(await stocked.get(f"/orders?cursor={cursor}")) == (400, "invalid-cursor")
+    assert problem(await stocked.get(f"/customers/ann/orders?cursor={cursor}")) == (400, "invalid-cursor")
+
+
+async def test_an_order_without_anything(stocked: Client) -> None:
+    assert fields(await stocked.post("/orders", {})) == ["/customerId", "/items", "/shippingAddress"]
+    assert fields(await stocked.send("POST", "/orders", "")) == [""]

@@ -1,0 +1,92 @@
+"""Metrics of a running App, in the text format that Prometheus reads (version 0.0.4).
+
+Counters count since the start of this process, and only what this process did; gauges of lag and parking speak of the
+store, so every process tells the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from twofold.app import FollowerStatus, Running
+from twofold.feed.follow import Following
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric with its samples."""
+
+    name: str
+    kind: str  # "counter" | "gauge"
+    help: str
+    samples: Iterable[tuple[Labels, float]]
+
+    def lines(self) -> Iterator[str]:
+        """As Prometheus reads it."""
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for labels, value in self.samples:
+            shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+            yield f"{self.name}{{{shown}}} {value:g}" if shown else f"{self.name} {value:g}"
+
+
+async def metrics(running: Running) -> str:
+    """All metrics. Raises: Unavailable."""
+    followers = list(zip(await running.status(), running.followers, strict=True))
+    found = [*_of_commits(running), *_of_followers(followers)]
+    return "\n".join(line for metric in found for line in metric.lines()) + "\n"
+
+
+def _of_commits(running: Running) -> Iterator[Metric]:
+    counts = running.commits.counts
+
+    def one(value: float) -> Iterable[tuple[Labels, float]]:
+        return [({}, value)]
+
+    yield Metric("twofold_appends_total", "counter", "Appends that were stored.", one(counts.appends))
+    yield Metric("twofold_appended_events_total", "counter", "Events of these appends.", one(counts.events))
+    yield Metric("twofold_append_batches_total", "counter", "Group commits.", one(counts.batches))
+    yield Metric("twofold_append_batch_largest", "gauge", "Appends in the largest of them.", one(counts.largest_batch))
+    yield Metric("twofold_appends_waiting", "gauge", "Appends that wait for their batch.", one(running.commits.waiting))
+    yield Metric(
+        "twofold_append_repeated_total", "counter", "Appends whose command id was known already.", one(counts.repeated)
+    )
+    yield Metric(
+        "twofold_append_conflicts_total", "counter", "Appends that met another version.", one(counts.conflicts)
+    )
+
+
+def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator[Metric]:
+    def each(value: str) -> Iterable[tuple[Labels, float]]:
+        return [(_labels(status), float(getattr(status, value))) for status, _ in followers]
+
+    def counted(value: str) -> Iterable[tuple[Labels, float]]:
+        return [(_labels(status), float(getattr(following.counts, value))) for status, following in followers]
+
+    held = [(_labels(status), float(following.state == "following")) for status, following in followers]
+    yield Metric(
+        "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", each("lag_events")
+    )
+    yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest event that was not handled.", each("lag_s"))
+    yield Metric("twofold_parked", "gauge", "Rows and streams that wait behind a failure.", each("parked"))
+    yield Metric("twofold_lease_held", "gauge", "1 where this process holds the checkpoint.", held)
+    yield Metric("twofold_lease_claims_total", "counter", "Times this process took a checkpoint.", counted("claims"))
+    yield Metric("twofold_lease_losses_total", "counter", "Times another process took it away.", counted("losses"))
+    yield Metric(
+        "twofold_follower_failures_total", "counter", "Times following failed and was tried again.", counted("failures")
+    )
+    yield Metric("twofold_followed_events_total", "counter", "Events folded or reacted to.", counted("events"))
+    yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed that were handled.", counted("pages"))
+
+
+def _labels(status: FollowerStatus) -> Labels:
+    return {"follower": status.name, "version": str(status.version), "kind": status.kind}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

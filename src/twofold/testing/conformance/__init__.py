@@ -1,0 +1,44 @@
+"""What every backend must pass. Its own test file says how to open it, and inherits the rest:
+
+    class TestSqlite(BackendConformance):
+        @pytest.fixture
+        def new_backend(self, tmp_path: Path) -> Callable[[], Backend]:
+            number = count()
+            return lambda: StoreAt(f"sqlite:///{tmp_path}/{next(number)}.db")
+
+Needs pytest, pytest-asyncio in its mode `auto`, and hypothesis.
+"""
+
+import pytest
+
+_PARTS = ("apps", "checkpoints", "commits", "feed", "follow", "formats", "log", "machine", "queries", "rows")
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
+
+from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asserts are rewritten as they are imported)
+from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
+from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
+from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
+from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
+from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
+from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
+from twofold.testing.conformance.log import LogConformance  # noqa: E402
+from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+
+__all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
+
+
+class BackendConformance(
+    MachineConformance,
+    AppConformance,
+    FollowConformance,
+    QueryConformance,
+    FormatConformance,
+    RowConformance,
+    CheckpointConformance,
+    FeedConformance,
+    CommitConformance,
+    LogConformance,
+):
+    """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""

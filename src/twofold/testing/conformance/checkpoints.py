@@ -1,0 +1,163 @@
+"""Checkpoints: lease, fence and progress (G5), for those beside the log and those beside the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.messages import BEGINNING
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.material import at
+
+ONE = Follows("one", 1)
+LOG_ID = "0123456789abcdef"
+NOON = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+class CheckpointConformance(OnBackend):
+    """See `Checkpoints`."""
+
+    @pytest.fixture(params=["log", "store"])
+    def beside(self, request: pytest.FixtureRequest) -> str:
+        """Those of reactors lie with the log, those of projections with the rows."""
+        kind: str = request.param
+        return kind
+
+    @pytest.fixture
+    def checkpoints(self, beside: str, request: pytest.FixtureRequest) -> Checkpoints:
+        """The one or the other."""
+        return opened(request, beside)
+
+    @pytest.fixture
+    def others(self, checkpoints: Checkpoints, beside: str, request: pytest.FixtureRequest) -> Checkpoints:
+        """The same as another process has them."""
+        return opened(request, f"other_{beside}")
+
+    async def test_what_was_never_registered_is_not_there(self, checkpoints: Checkpoints) -> None:
+        """None, and nothing parked."""
+        assert await checkpoints.read(ONE) is None
+        assert list(await checkpoints.parked(ONE)) == []
+
+    async def test_registering_again_changes_nothing(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """The first one stands, wherever the second one would begin."""
+        await checkpoints.register(ONE, LOG_ID, at(7))
+        await others.register(ONE, "f" * 16, BEGINNING)
+        assert await others.read(ONE) == Checkpoint(ONE, LOG_ID, at(7), None, 0, 0)
+
+    async def test_versions_and_names_stand_apart(self, checkpoints: Checkpoints) -> None:
+        """Each has a checkpoint of its own."""
+        several = [ONE, Follows("one", 2), Follows("one_2", 1), Follows("two", 1)]
+        for number, follows in enumerate(several):
+            await checkpoints.register(follows, LOG_ID, at(number))
+        claim = await claimed(checkpoints, Follows("one", 2))
+        await checkpoints.advance(claim, at(1), at(9))
+        positions = [found.position for f in several if (found := await checkpoints.read(f)) is not None]
+        assert positions == [at(0), at(9), at(2), at(3)]
+
+    async def test_g5_a_claim_is_taken_by_one(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """Of all who saw the same checkpoint one gets it, with the next epoch; the others get nothing."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        for epoch in range(1, 6):
+            seen = await checkpoints.read(ONE)
+            assert seen is not None
+            claims = await asyncio.gather(
+                *((checkpoints if n % 2 else others).claim(seen, f"worker {n}") for n in range(6))
+            )
+            assert [claim for claim in claims if claim is not None] == [Claim(ONE, epoch)]
+            now = await others.read(ONE)
+            assert now is not None
+            assert (now.owner, now.epoch) == (f"worker {[c is not None for c in claims].index(True)}", epoch)
+
+    async def test_g5_a_sign_of_life_outdates_what_a_taker_saw(
+        self, checkpoints: Checkpoints, others: Checkpoints
+    ) -> None:
+        """A holder that beats, or moves on, between a taker's look and its claim, keeps the checkpoint."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        holder = await claimed(checkpoints, ONE)
+        seen = await others.read(ONE)
+        await checkpoints.beat(holder)
+        assert seen is not None
+        assert await others.claim(seen, "taker") is None
+        seen = await others.read(ONE)
+        await checkpoints.advance(holder, BEGINNING, at(1))
+        assert seen is not None
+        assert await others.claim(seen, "taker") is None
+        after = await others.read(ONE)
+        assert after is not None
+        assert after.heartbeat > seen.heartbeat
+        assert await others.claim(after, "taker") == Claim(ONE, holder.epoch + 1)
+
+    async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """Once it was taken over, beating and moving on are refused, and change nothing; letting go does nothing."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        old = await claimed(checkpoints, ONE)
+        await checkpoints.advance(old, BEGINNING, at(3))
+        await claimed(others, ONE, "taker")
+        before = await others.read(ONE)
+        with pytest.raises(LeaseLost):
+            await checkpoints.beat(old)
+        with pytest.raises(LeaseLost):
+            await checkpoints.advance(old, at(3), at(4), [parked("row", '["a"]', 4)])
+        await checkpoints.release(old)
+        assert await others.read(ONE) == before
+        assert list(await others.parked(ONE)) == []
+
+    async def test_g5_moving_on_from_somewhere_else_is_refused(self, checkpoints: Checkpoints) -> None:
+        """A page that was handed out twice is written once: the second time its `after` is not where one stands."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        claim = await claimed(checkpoints, ONE)
+        await checkpoints.advance(claim, BEGINNING, at(5))
+        before = await checkpoints.read(ONE)
+        for after in (BEGINNING, at(4), at(6)):
+            with pytest.raises(LeaseLost):
+                await checkpoints.advance(claim, after, at(9), [parked("row", '["a"]', 9)])
+        assert await checkpoints.read(ONE) == before
+        assert list(await checkpoints.parked(ONE)) == []
+        await checkpoints.advance(claim, at(5), at(6))
+
+    async def test_g5_who_lets_go_need_not_be_waited_for(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """After a release nobody owns it, and the next one takes it with the next epoch."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        claim = await claimed(checkpoints, ONE)
+        await checkpoints.advance(claim, BEGINNING, at(2))
+        await checkpoints.release(claim)
+        now = await others.read(ONE)
+        assert now is not None
+        assert (now.owner, now.position, now.epoch) == (None, at(2), 1)
+        assert await claimed(others, ONE, "next") == Claim(ONE, 2)
+
+    async def test_what_is_parked_is_kept_in_order_and_the_first_stands(self, checkpoints: Checkpoints) -> None:
+        """Rows and streams apart; who waits already waits from where he waited first."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        claim = await claimed(checkpoints, ONE)
+        late, early, stream = parked("row", '["b"]', 9), parked("row", '["ä 🦊"]', 2), parked("stream", '["b"]', 5)
+        await checkpoints.advance(claim, BEGINNING, at(9), [late, early, stream])
+        await checkpoints.advance(claim, at(9), at(20), [parked("row", '["b"]', 20, "later")])
+        assert list(await checkpoints.parked(ONE)) == [early, stream, late]
+        assert list(await checkpoints.parked(Follows("one", 2))) == []
+
+
+def opened(request: pytest.FixtureRequest, store: str) -> Checkpoints:
+    """The checkpoints of one of the stores."""
+    found: Any = request.getfixturevalue(store)
+    checkpoints: Checkpoints = found.checkpoints
+    return checkpoints
+
+
+def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much") -> Parked:
+    """An entry, an hour later for each position."""
+    return Parked(kind, key, at(offset), error, NOON + timedelta(hours=offset))
+
+
+async def claimed(checkpoints: Checkpoints, follows: Follows, owner: str = "worker") -> Claim:
+    """The claim of a checkpoint that is there, whoever holds it."""
+    seen = await checkpoints.read(follows)
+    assert seen is not None
+    claim = await checkpoints.claim(seen, owner)
+    assert claim is not None
+    return claim

@@ -1,0 +1,158 @@
+"""Followers on a backend: who may follow, who may no longer (G5), and logs that were replaced (G11)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import LogStore, Rows
+from twofold.errors import LeaseLost
+from twofold.feed import follow
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Follows
+from twofold.feed.follow import Follower, Following
+from twofold.messages import BEGINNING
+from twofold.react.runner import Runner
+from twofold.read.projector import Projector
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.bank import balances, bank, deposited, eventually, forwarding
+from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.feed import BOUND_S
+from twofold.testing.conformance.material import at
+
+
+class FollowConformance(OnBackend):
+    """See `Following`, with the projector as the follower."""
+
+    @pytest.fixture
+    def projector(self, store: Rows) -> Projector:
+        """Folds balances."""
+        return Projector(balances, store, bank.codec, Ambient(), documents=False)
+
+    @pytest.fixture
+    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that nobody has to wait for it."""
+        monkeypatch.setattr(follow, "LEASE_S", 0.1)
+        monkeypatch.setattr(follow, "CLAIM_POLL_S", 0.01)
+
+    @pytest.mark.usefixtures("short_lease")
+    async def test_g5_a_live_holder_keeps_its_checkpoint_and_a_dead_one_loses_it(
+        self, log: LogStore, store: Rows, other_store: Rows, projector: Projector
+    ) -> None:
+        """A taker waits as long as it sees signs of life, then takes over by itself."""
+        await store.prepare(balances.table)
+        await store.checkpoints.register(balances.follows, log.log_id, BEGINNING)
+        holder = await claimed(store.checkpoints, balances.follows, "holder")
+        looks = 0
+
+        class Watched(Delegating):
+            async def read(self, follower: Follows) -> Checkpoint | None:
+                nonlocal looks
+                looks += 1
+                if looks < 40:  # 0.4 s of looking, four times the lease
+                    await store.checkpoints.beat(holder)
+                return await super().read(follower)
+
+        taker = Following(projector, log, Watched(other_store.checkpoints), "taker")
+        async with running(taker):
+            await eventually(lambda: taker.state == "following")
+            assert looks >= 40
+            now = await store.checkpoints.read(balances.follows)
+            assert now is not None
+            assert (now.owner, now.epoch) == ("taker", holder.epoch + 1)
+            with pytest.raises(LeaseLost):
+                await store.checkpoints.advance(holder, BEGINNING, at(1))
+
+    async def test_g5_after_a_clean_stop_the_next_one_need_not_wait(
+        self, log: LogStore, other_log: LogStore, store: Rows, projector: Projector
+    ) -> None:
+        """The checkpoint was let go, so no lease has to run out."""
+        await store.prepare(balances.table)
+        first = Following(projector, log, store.checkpoints, "first")
+        async with running(first):
+            await eventually(lambda: first.state == "following")
+        now = await store.checkpoints.read(balances.follows)
+        assert now is not None
+        assert now.owner is None
+        second = Following(projector, other_log, store.checkpoints, "second")
+        async with running(second):
+            await eventually(lambda: second.state == "following")
+
+    async def test_g5_a_zombie_cannot_fold_twice(
+        self, log: LogStore, store: Rows, other_store: Rows, projector: Projector
+    ) -> None:
+        """A worker that slept through its replacement wakes with a page in hand: it is refused, nothing is doubled."""
+        await store.prepare(balances.table)
+        await store.checkpoints.register(balances.follows, log.log_id, BEGINNING)
+        zombie = await claimed(store.checkpoints, balances.follows, "zombie")
+        await deposited(log, "a", 5, 5)
+        page = await log.read(BEGINNING, 10)
+
+        other = Projector(balances, other_store, bank.codec, Ambient(), documents=False)
+        claim = await claimed(other_store.checkpoints, balances.follows, "other")
+        await other.handle(claim, BEGINNING, page)
+        for after in (BEGINNING, at(2)):
+            with pytest.raises(LeaseLost):
+                await projector.handle(zombie, after, page)
+        with pytest.raises(LeaseLost):  # not even who holds it may fold a page a second time
+            await other.handle(claim, BEGINNING, page)
+        [row] = (await store.get(balances.table, ("a",))).rows
+        assert balances.format.from_values(row).total == 10
+
+    @pytest.mark.parametrize("kind", ["projection", "reactor"])
+    @pytest.mark.parametrize("fault", ["foreign log", "beyond the head"])
+    async def test_g11_a_replaced_log_stops_the_follower(
+        self, log: LogStore, store: Rows, projector: Projector, kind: str, fault: str
+    ) -> None:
+        """It stops before it reads a thing, and its error names the way out."""
+        await store.prepare(balances.table)
+        await deposited(log, "a", 5, 5)
+        checkpoints: Checkpoints = store.checkpoints if kind == "projection" else log.checkpoints
+        follower: Follower = projector if kind == "projection" else reactor(log)
+        log_id, position = ("f" * 16, at(1)) if fault == "foreign log" else (log.log_id, at(3))
+        await checkpoints.register(follower.follows, log_id, position)
+        following = Following(follower, log, checkpoints, "worker")
+        await asyncio.wait_for(following.run(), BOUND_S)
+        assert following.state == "stopped"
+        assert following.error is not None
+        assert "twofold rebuild" in following.error
+        now = await checkpoints.read(follower.follows)
+        assert now is not None
+        assert (now.owner, now.position) == (None, position)
+
+
+class Delegating:
+    """Checkpoints that are another's."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._of = checkpoints
+        self.register, self.claim, self.beat = checkpoints.register, checkpoints.claim, checkpoints.beat
+        self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return await self._of.read(follower)
+
+
+def reactor(log: LogStore) -> Runner:
+    """A reactor that will not come to act."""
+
+    async def execute(*_: object, **__: object) -> None:
+        raise AssertionError("it was to stop")
+
+    return Runner(forwarding, log.checkpoints, execute, bank.codec, Ambient())
+
+
+@asynccontextmanager
+async def running(following: Following) -> AsyncIterator[None]:
+    """The follower at work."""
+    task = asyncio.create_task(following.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,341 @@
+"""Queries: tokens, snapshots, parked rows (G6), logs that were replaced (G11), and what is refused (G10)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from twofold.backends.connect import LogStore, Rows
+from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, LogReplaced, ReadModelBehind, RowParked
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
+from twofold.read.projection import Projection
+from twofold.read.query import Queries
+from twofold.read.store import Changes
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.checkpoints import claimed, parked
+from twofold.testing.conformance.feed import BOUND_S
+from twofold.testing.conformance.material import appended, at
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something was noted."""
+
+
+@dataclass(frozen=True)
+class Half:
+    """One of two rows that one event changes together."""
+
+    id: str
+    total: int = 0
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+
+
+def nothing(row: Half, event: Noted, recorded: Recorded) -> Half:
+    """A fold that is never asked: these tests write rows themselves."""
+    return row
+
+
+halves = Projection("half", Half, nothing)
+keyed = Projection("keyed_half", Half, nothing, key=lambda event, recorded: ["a", "b"])
+
+
+class QueryConformance(OnBackend):
+    """See `Queries`."""
+
+    # ---- G6: reading one's own writes
+
+    @pytest.mark.parametrize("read", ["get", "find"])
+    async def test_g6_a_token_waits_for_the_write(
+        self, log: LogStore, store: Rows, other_store: Rows, read: str
+    ) -> None:
+        """The answer comes when the checkpoint has reached the token, written by this process or another."""
+        folding = await Folding.of(halves, log, store)
+        queries = Queries(other_store, log)
+        for receipt_as in (lambda r: r, lambda r: r.token, lambda r: Token.parse(r.token)):
+            receipt = await appended(log, "note-1", "x")
+            reading = asyncio.create_task(ask(queries, read, after=receipt_as(receipt), wait_s=30.0))
+            await asyncio.sleep(0)
+            await folding.commit(1)
+            [row] = await asyncio.wait_for(reading, BOUND_S)
+            assert row.total == receipt.position.offset
+
+    @pytest.mark.parametrize("read", ["get", "find"])
+    async def test_g6_it_says_in_time_that_it_cannot(self, log: LogStore, store: Rows, read: str) -> None:
+        """After the wait: how far behind, and never an old row."""
+        folding = await Folding.of(halves, log, store)
+        await appended(log, "note-1", "x")
+        await folding.commit(1)
+        receipt = await appended(log, "note-1", "y", "z")
+        with pytest.raises(ReadModelBehind) as behind:
+            await ask(Queries(store, log), read, after=receipt, wait_s=0.02)
+        assert (behind.value.projection, behind.value.lag_events, behind.value.waited_s) == ("half", 2, 0.02)
+        with pytest.raises(ReadModelBehind):
+            await ask(Queries(store, log), read, after=receipt, wait_s=0)
+
+    async def test_g6_an_old_token_and_none_are_answered_at_once(self, log: LogStore, store: Rows) -> None:
+        """What is reached is reached."""
+        folding = await Folding.of(halves, log, store)
+        receipts = [await appended(log, "note-1", n) for n in range(3)]
+        await folding.commit(3)
+        for after in (*receipts, None, Token(log.log_id, BEGINNING)):
+            assert [row.total for row in await ask(Queries(store, log), "get", after=after, wait_s=0)] == [3]
+
+    @pytest.mark.parametrize("read", ["get", "find"])
+    async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
+        """Of another log, beyond the head, of no partition, or not ours at all."""
+        await Folding.of(halves, log, store)
+        await appended(log, "note-1", "x")
+        for after in (
+            str(Token("f" * 16, at(1))),
+            str(Token(log.log_id, at(2))),
+            str(Token(log.log_id, Position(99, 1))),
+            Receipt(Stream("note", "1"), 1, 1, at(1), "c", "e" * 16),
+            "",
+            "0:1",
+            f"{log.log_id}:0:-1",
+            f"{log.log_id}:0:{2**64}",
+            f" {log.log_id}:0:1",
+            "x" * 10_000,
+        ):
+            with pytest.raises(InvalidToken):
+                await ask(Queries(store, log), read, after=after, wait_s=10 * BOUND_S)
+
+    async def test_g6_find_is_of_one_snapshot(self, log: LogStore, store: Rows, other_store: Rows) -> None:
+        """Rows that one event changes together, their checkpoint, and what a token asks for, never disagree."""
+        folding = await Folding.of(halves, log, store)
+        queries, looks = Queries(other_store, log), 0
+        receipts = [await appended(log, "note-1", n) for n in range(60)]
+
+        async def look() -> None:
+            nonlocal looks
+            while folding.position < 60:
+                rows = (await queries.find(halves)).rows
+                assert len({row.total for row in rows}) <= 1, rows
+                stored = await other_store.get(halves.table, ("a",))
+                assert [row[1] for row in stored.rows] == ([stored.checkpoint.position.offset] if stored.rows else [])
+                wanted = receipts[looks % 60]
+                rows = (await queries.find(halves, after=wanted)).rows
+                assert all(row.total >= wanted.position.offset for row in rows)
+                looks += 1
+
+        async def fold() -> None:
+            for _ in range(60):
+                await folding.commit(1)
+
+        await asyncio.wait_for(asyncio.gather(look(), look(), fold()), BOUND_S)
+        assert looks > 0
+
+    # ---- G6: never silently stale
+
+    async def test_g6_a_parked_row_says_so(self, log: LogStore, store: Rows) -> None:
+        """`get` raises, with since when and why; its neighbours answer; `find` tells how many wait."""
+        folding = await Folding.of(halves, log, store)
+        await appended(log, "note-1", "x", "y")
+        waits = parked("row", '["a"]', 2)
+        await folding.commit(2, waits)
+        queries = Queries(store, log)
+        with pytest.raises(RowParked) as raised:
+            await queries.get(halves, "a")
+        assert (raised.value.projection, raised.value.key) == ("half", ("a",))
+        assert (raised.value.since, raised.value.error) == (waits.since, waits.error)
+        row = await queries.get(halves, "b")
+        assert row is not None
+        assert row.total == 2
+        page = await queries.find(halves)
+        assert (len(page), page.parked) == (2, 1)
+
+    async def test_g6_a_parked_stream_says_so(self, log: LogStore, store: Rows) -> None:
+        """A stream's own row says so; where rows have keys of their own, none can be named, and `find` counts it."""
+        folding, others = await Folding.of(halves, log, store), await Folding.of(keyed, log, store)
+        await appended(log, "note-a", "x")
+        await folding.commit(1, parked("stream", "note-a", 1))
+        await others.commit(1, parked("stream", "note-a", 1))
+        queries = Queries(store, log)
+        with pytest.raises(RowParked):
+            await queries.get(halves, "a")
+        assert await queries.get(halves, "b") is not None
+        assert await queries.get(keyed, "a") is not None
+        assert [(await queries.find(p)).parked for p in (halves, keyed)] == [1, 1]
+
+    # ---- G11: a log that was replaced
+
+    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("after", [None, 1])
+    async def test_g11_rows_of_another_log_are_refused(
+        self, log: LogStore, store: Rows, read: str, after: int | None
+    ) -> None:
+        """The read model was built from a log that is not this one: no answer, and the way out."""
+        await Folding.of(halves, log, store, log_id="f" * 16)
+        await appended(log, "note-1", "x")
+        with pytest.raises(LogReplaced, match="twofold rebuild"):
+            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+
+    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("after", [None, 2])
+    async def test_g11_rows_from_beyond_the_head_are_refused(
+        self, log: LogStore, store: Rows, read: str, after: int | None
+    ) -> None:
+        """An older copy of the log was put in place: rows hold what it does not, and lack what comes now."""
+        folding = await Folding.of(halves, log, store)
+        await appended(log, "note-1", "x")
+        await folding.commit(5)
+        await appended(log, "note-1", "written to the older copy")
+        with pytest.raises(LogReplaced, match="twofold rebuild"):
+            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+
+    # ---- cursors belong to their query
+
+    async def test_a_cursor_belongs_to_its_query(self, log: LogStore, store: Rows) -> None:
+        """Another order, condition or projection refuses it; another limit does not."""
+        folding = await Folding.of(halves, log, store)
+        await (await Folding.of(keyed, log, store)).commit(1)
+        await folding.commit(1)
+        queries = Queries(store, Headless(log))
+        cursor = (await queries.find(halves, order_by="total", limit=1)).cursor
+        assert cursor is not None
+        assert [row.id for row in await queries.find(halves, order_by="total", limit=5, cursor=cursor)] == ["b"]
+        for asked in (
+            {"order_by": "-total"},
+            {"order_by": ()},
+            {"order_by": ("total", "note")},
+            {"order_by": "total", "note": None},
+            {"order_by": "total", "total__ge": 0},
+        ):
+            with pytest.raises(InvalidCursor):
+                await queries.find(halves, limit=1, cursor=cursor, **asked)
+        with pytest.raises(InvalidCursor):
+            await queries.find(keyed, order_by="total", limit=1, cursor=cursor)
+
+    @pytest.mark.parametrize(
+        "cursor", ["", "x", "é", "W10", "bnVsbA", "eyJhIjoxfQ", "W1siYSJdLFsxXV0", "=" * 50, "A" * 1_000_000]
+    )
+    async def test_a_cursor_that_is_not_ours_is_refused(self, log: LogStore, store: Rows, cursor: str) -> None:
+        """Whatever comes: the same clear answer."""
+        await Folding.of(halves, log, store)
+        with pytest.raises(InvalidCursor):
+            await Queries(store, log).find(halves, cursor=cursor)
+
+    async def test_a_cursor_survives_long_values(self, log: LogStore, store: Rows) -> None:
+        """Keys and values as long as they may be: what is given out is taken back."""
+        folding = await Folding.of(halves, log, store)
+        await folding.write({(f"{n}{'🦊' * 199}",): (f"{n}{'🦊' * 199}", n, "[]", "日" * 3_000) for n in range(3)})
+        queries = Queries(store, Headless(log))
+        first = await queries.find(halves, order_by="note", limit=2)
+        second = await queries.find(halves, order_by="note", limit=2, cursor=first.cursor)
+        assert [row.total for row in (*first, *second)] == [0, 1, 2]
+        assert second.cursor is None
+
+        await folding.write({(id_,): (id_, 9, "[]", "日" * 30_000) for id_ in "xyz"})
+        with pytest.raises(InvalidQuery, match="note"):  # better than a cursor that is refused
+            await queries.find(halves, order_by="note", limit=4)
+        assert len(await queries.find(halves, order_by="note")) == 6
+
+    # ---- G10: what is refused
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"nothing": 1},
+            {"total__near": 1},
+            {"total": "1"},
+            {"total": True},
+            {"total": 2**63},
+            {"total": None, "total__lt": "x"},
+            {"note__gt": None},
+            {"note": "\x00"},
+            {"note": "\ud800"},
+            {"tags": "x"},
+            {"tags": ("x",)},
+            {"tags__gt": "x"},
+            {"total__contains": 1},
+            {"tags__contains": 1.5},
+            {"tags__contains": None},
+            {"tags__contains": 2**63},
+            {"tags__contains": "\x00"},
+            {"tags__contains": "\ud800"},
+            {"order_by": "nothing"},
+            {"order_by": "--total"},
+            {"order_by": "tags"},
+            {"limit": 0},
+            {"limit": 501},
+            {"limit": True},
+            {"limit": "5"},
+        ],
+        ids=repr,
+    )
+    async def test_g10_what_the_read_model_does_not_have(
+        self, log: LogStore, store: Rows, asked: dict[str, Any]
+    ) -> None:
+        """A field, an operator or a value of another type: InvalidQuery, before any store is asked."""
+        await Folding.of(halves, log, store)
+        with pytest.raises(InvalidQuery):
+            await Queries(store, log).find(halves, **asked)
+
+    @pytest.mark.parametrize("key", [1, None, ("a", "b"), (), b"a", "\x00", "\ud800", ["a"]], ids=repr)
+    async def test_g10_a_key_of_another_type_is_refused(self, log: LogStore, store: Rows, key: object) -> None:
+        """It is not simply not found."""
+        await Folding.of(halves, log, store)
+        with pytest.raises(InvalidQuery):
+            await Queries(store, log).get(halves, key)
+
+    async def test_limits(self, log: LogStore, store: Rows) -> None:
+        """50 rows unless asked for others, 500 at most; a cursor exactly where there is more."""
+        folding = await Folding.of(halves, log, store)
+        await folding.write({(f"{n:03}",): (f"{n:03}", n, "[]", None) for n in range(500)})
+        queries = Queries(store, Headless(log))
+        assert len(await queries.find(halves)) == 50
+        whole = await queries.find(halves, limit=500)
+        assert (len(whole), whole.cursor) == (500, None)
+        assert (await queries.find(halves, limit=499)).cursor is not None
+
+
+class Folding:
+    """A projector's part, done by hand: rows `a` and `b` both hold the number of the position."""
+
+    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim) -> None:
+        self.projection, self.store, self.claim = projection, store, claim
+        self.position = 0
+
+    @staticmethod
+    async def of(projection: Projection[Half], log: LogStore, store: Rows, log_id: str | None = None) -> Folding:
+        """Prepared and claimed, at the beginning."""
+        await store.prepare(projection.table)
+        await store.checkpoints.register(projection.follows, log_id or log.log_id, BEGINNING)
+        return Folding(projection, store, await claimed(store.checkpoints, projection.follows))
+
+    async def commit(self, events: int, *waits: Parked) -> None:
+        """Move on by so many events."""
+        to = self.position + events
+        await self.write({(id_,): (id_, to, "[]", None) for id_ in ("a", "b")}, waits, to)
+
+    async def write(self, rows: dict[Any, Any], waits: Sequence[Parked] = (), to: int | None = None) -> None:
+        """Any rows."""
+        to = self.position + 1 if to is None else to
+        await self.store.commit(self.projection.table, self.claim, at(self.position), at(to), Changes(rows, waits))
+        self.position = to
+
+
+class Headless:
+    """The feed of a log whose end nobody minds: these rows are not folded from events."""
+
+    def __init__(self, log: LogStore) -> None:
+        self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
+
+    async def head(self) -> Position:
+        """Further than any row."""
+        return at(2**40)
+
+
+async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:
+    """Row `a`, by either way."""
+    if read == "get":
+        row = await queries.get(halves, "a", **asked)
+        return [] if row is None else [row]
+    return list(await queries.find(halves, id="a", **asked))

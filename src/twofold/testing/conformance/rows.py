@@ -1,0 +1,314 @@
+"""The read store: rows and checkpoint move together (G5), and each row is found by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from twofold.backends.connect import Rows
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
+from twofold.feed.checkpoints import Claim, Follows
+from twofold.messages import BEGINNING, Position, Recorded
+from twofold.read.projection import Projection, Table
+from twofold.read.store import Changes, Query
+from twofold.testing.conformance.backend import Backend, OnBackend
+from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
+from twofold.testing.conformance.material import UNUSUAL_IDS, at
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something was noted."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A row with one value."""
+
+    id: str
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Select:
+    """Columns whose names mean something to SQL."""
+
+    order: str
+    group: int = 0
+    where: str | None = None
+    primary_key: int = 0
+
+
+@dataclass(frozen=True)
+class Sale:
+    """A row whose key has three fields, not in the order of the fields."""
+
+    product: str
+    units: int = 0
+    shop: int = 0
+    day: date = date.min
+
+
+def nothing(row: Any, event: Noted, recorded: Recorded) -> Any:
+    """A fold that is never asked: these tests write rows themselves."""
+    return row
+
+
+def tally(version: int = 1) -> Table:
+    """The table of `Tally`."""
+    return Projection("tally", Tally, nothing, version=version).table
+
+
+class RowConformance(OnBackend):
+    """See `ReadStore`."""
+
+    async def test_g5_rows_and_checkpoint_move_together(self, store: Rows, other_store: Rows) -> None:
+        """Everybody sees both or neither."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1), ("b",): ("b", 2)}))
+        found = await other_store.get(table, ("a",))
+        assert (list(found.rows), found.checkpoint.position, found.checkpoint.log_id) == ([("a", 1)], at(3), LOG_ID)
+        await store.commit(table, claim, at(3), at(8), Changes({("a",): ("a", 5)}))
+        found = await other_store.find(table, everything(table))
+        assert (list(found.rows), found.checkpoint.position) == ([("a", 5), ("b", 2)], at(8))
+
+    @pytest.mark.parametrize("fault", ["stale epoch", "behind", "ahead"])
+    async def test_g5_a_refused_page_changes_nothing(self, store: Rows, other_store: Rows, fault: str) -> None:
+        """With an old epoch, or from another position, neither rows nor checkpoint nor what is parked move."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1), ("b",): ("b", 1)}))
+        after = {"stale epoch": at(3), "behind": at(2), "ahead": at(4)}[fault]
+        if fault == "stale epoch":
+            await claimed(other_store.checkpoints, table.follows, "taker")
+        before = await other_store.find(table, everything(table))
+        changes = Changes({("a",): ("a", 99), ("b",): None, ("c",): ("c", 1)}, [parked("row", '["a"]', 5)])
+        with pytest.raises(LeaseLost):
+            await store.commit(table, claim, after, at(5), changes)
+        assert await other_store.find(table, everything(table)) == before
+        assert list(before.rows) == [("a", 1), ("b", 1)]
+
+    async def test_g5_a_page_that_comes_again_is_not_written_again(self, store: Rows) -> None:
+        """Delivered twice, by the same worker or by two: counted once."""
+        table, claim = tally(), await prepared(store, tally())
+        page = Changes({("a",): ("a", 1)})
+        await store.commit(table, claim, BEGINNING, at(1), page)
+        with pytest.raises(LeaseLost):
+            await store.commit(table, claim, BEGINNING, at(1), page)
+        next_claim = await claimed(store.checkpoints, table.follows, "next")
+        with pytest.raises(LeaseLost):
+            await store.commit(table, next_claim, BEGINNING, at(1), page)
+        assert (await row_keys(store, table), await position(store, table)) == ([("a",)], at(1))
+
+    async def test_g5_all_is_there_after_reopening(self, backend: Backend) -> None:
+        """Rows, checkpoint and what is parked outlive whoever wrote them."""
+        table, store = tally(), await backend.open_rows()
+        claim = await prepared(store, table)
+        waits = parked("row", '["b"]', 2)
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [waits]))
+        before = await store.get(table, ("a",))
+        await store.close()
+        store = await backend.open_rows()
+        try:
+            await store.prepare(table)
+            assert await store.get(table, ("a",)) == before
+            assert (list(before.rows), list(before.parked)) == ([("a", 1)], [waits])
+        finally:
+            await store.close()
+
+    async def test_none_deletes(self, store: Rows) -> None:
+        """A row that is there, and one that is not; it can come back."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1), ("b",): ("b", 1)}))
+        await store.commit(table, claim, at(1), at(2), Changes({("a",): None, ("c",): None}))
+        assert await row_keys(store, table) == [("b",)]
+        assert list((await store.get(table, ("a",))).rows) == []
+        await store.commit(table, claim, at(2), at(3), Changes({("a",): ("a", 7)}))
+        assert list((await store.get(table, ("a",))).rows) == [("a", 7)]
+
+    async def test_a_page_without_changes_moves_the_checkpoint(self, store: Rows) -> None:
+        """What was filtered out need not be looked at again."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(500), Changes({}))
+        assert (await row_keys(store, table), await position(store, table)) == ([], at(500))
+
+    async def test_a_fold_begins_with_the_rows_that_are_there(self, store: Rows) -> None:
+        """`rows` answers those of the keys that exist, and what is parked."""
+        table, claim = tally(), await prepared(store, tally())
+        waits = parked("stream", "note-7", 1)
+        keys = [(f"k{n}",) for n in range(3_000)]
+        await store.commit(table, claim, BEGINNING, at(1), Changes({key: (*key, 1) for key in keys[::2]}, [waits]))
+        found = await store.rows(table, keys)
+        assert found.rows == {key: (*key, 1) for key in keys[::2]}
+        assert list(found.parked) == [waits]
+        assert (await store.rows(table, [])).rows == {}
+        assert (await store.rows(table, [("none",)])).rows == {}
+
+    async def test_many_rows_in_one_page(self, store: Rows) -> None:
+        """Thousands are written, changed and deleted together."""
+        table, claim = tally(), await prepared(store, tally())
+        keys = [(f"k{n:05}",) for n in range(5_000)]
+        await store.commit(table, claim, BEGINNING, at(1), Changes({key: (*key, 1) for key in keys}))
+        changed = {key: (*key, 2) if n % 2 else None for n, key in enumerate(keys)}
+        await store.commit(table, claim, at(1), at(2), Changes(changed))
+        found = await store.find(table, everything(table))
+        assert list(found.rows) == [(*key, 2) for key in keys[1::2]]
+
+    async def test_unusual_keys_are_keys_like_any_other(self, store: Rows) -> None:
+        """No character of a key means anything to the store, and none are taken for equal."""
+        table, claim = tally(), await prepared(store, tally())
+        rows = {(id_,): (id_, number) for number, id_ in enumerate((*UNUSUAL_IDS, "", "A", "a", "a "))}
+        await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
+        assert (await store.rows(table, list(rows))).rows == rows
+        for key, row in rows.items():
+            assert list((await store.get(table, key)).rows) == [row]
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            [0, -1, 2**63 - 1, -(2**63)],
+            [UUID(int=0), UUID(int=2**128 - 1)],
+            [date.min, date(2024, 2, 29), date.max],
+            [
+                datetime(1, 1, 1, tzinfo=UTC),
+                datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+                datetime.max.replace(tzinfo=UTC),
+            ],
+            [b"", b"\x00", b"\xff\x00'"],
+        ],
+        ids=lambda keys: type(keys[0]).__name__,
+    )
+    async def test_keys_of_other_types(self, store: Rows, keys: Sequence[Any]) -> None:
+        """Whatever can be a key comes back as it was, in the order of its type."""
+        row = msgspec.defstruct("Keyed", [("id", type(keys[0])), ("count", int, 0)], frozen=True)
+        table = Projection("keyed", row, nothing).table
+        claim = await prepared(store, table)
+        rows: dict[Any, Any] = {(key,): (key, number) for number, key in enumerate(keys)}
+        await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
+        assert (await store.rows(table, list(rows))).rows == rows
+        assert await row_keys(store, table) == sorted(rows)
+        await store.commit(table, claim, at(1), at(2), Changes(dict.fromkeys(list(rows)[1:])))
+        assert await row_keys(store, table) == list(rows)[:1]
+
+    async def test_composite_keys(self, store: Rows) -> None:
+        """All fields of the key together say which row it is."""
+        projection = Projection("sale", Sale, nothing, key=lambda *_: None, key_fields=("shop", "day", "product"))
+        table = projection.table
+        claim = await prepared(store, table)
+        keys = [(shop, date(2026, 1, day), product) for shop in (1, 2) for day in (1, 2) for product in ("a", "b")]
+        rows: dict[Any, Any] = {key: (key[2], number, key[0], key[1]) for number, key in enumerate(keys)}
+        await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
+        assert (await store.rows(table, keys[::3])).rows == {key: rows[key] for key in keys[::3]}
+        assert list((await store.get(table, keys[5])).rows) == [rows[keys[5]]]
+        await store.commit(
+            table, claim, at(1), at(2), Changes({keys[5]: None, keys[0]: ("a", 99, 1, date(2026, 1, 1))})
+        )
+        left = await store.find(table, everything(table))
+        assert list(left.rows) == [("a", 99, 1, date(2026, 1, 1)), *(rows[k] for k in (*keys[1:5], *keys[6:]))]
+
+    async def test_names_may_be_words_of_a_query_language(self, store: Rows) -> None:
+        """A projection may be called `order`, and its fields `group` and `where`."""
+        table = Projection("order", Select, nothing, indexes=[("group", "-where"), "primary_key"]).table
+        claim = await prepared(store, table)
+        await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1, None, 7)}))
+        assert list((await store.find(table, everything(table))).rows) == [("a", 1, None, 7)]
+
+    async def test_versions_have_tables_of_their_own(self, store: Rows) -> None:
+        """Old and new are folded side by side."""
+        for version in (1, 2):
+            claim = await prepared(store, tally(version))
+            await store.commit(tally(version), claim, BEGINNING, at(version), Changes({("a",): ("a", version)}))
+        for version in (1, 2):
+            found = await store.get(tally(version), ("a",))
+            assert (list(found.rows), found.checkpoint.position) == ([("a", version)], at(version))
+
+    async def test_the_same_version_with_other_columns_is_refused(self, store: Rows, other_store: Rows) -> None:
+        """The way out is a new version; as it was it may be prepared any number of times."""
+        for preparing in (store, other_store, store):
+            await preparing.prepare(tally())
+        other = msgspec.defstruct("Tally", [("id", str), ("count", str, "")], frozen=True)
+        with pytest.raises(ConfigurationError, match="version"):
+            await other_store.prepare(Projection("tally", other, nothing).table)
+        await other_store.prepare(Projection("tally", other, nothing, version=2).table)
+
+    # ---- G8: which version the public name shows
+
+    async def test_g8_a_version_goes_live_when_it_has_come_as_far(self, store: Rows, other_store: Rows) -> None:
+        """The first one at once, a newer one when it has reached the live one, and never back."""
+        old = await prepared(store, tally(1))
+        await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
+        new = await prepared(other_store, tally(2))
+        assert await live(store) == [1]
+        assert await other_store.publish(tally(2)) is False
+        await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
+        assert await other_store.publish(tally(2)) is False
+        assert await live(store) == [1]
+        await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
+        assert await other_store.publish(tally(2)) is True
+        assert await live(store) == [2]
+        await store.commit(tally(1), old, at(5), at(9), Changes({}))
+        assert await store.publish(tally(1)) is True  # a newer one is live, and stays so
+        assert await live(store) == [2]
+
+    async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
+        """The live version, one that somebody holds, one that is not there; what can go leaves nothing behind."""
+        await prepared(store, tally(1))
+        claim = await prepared(store, tally(2))
+        await store.commit(tally(2), claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
+        for version in (1, 2, 3):
+            with pytest.raises(InvalidInput):
+                await store.drop(tally(version).follows)
+        await store.checkpoints.release(claim)
+        await store.drop(tally(2).follows)
+        assert [table.follows.version for table in await store.tables()] == [1]
+        await prepared(store, tally(2))
+        found = await store.find(tally(2), everything(tally(2)))
+        assert (list(found.rows), list(found.parked), found.checkpoint.position) == ([], [], BEGINNING)
+
+    async def test_a_cleared_version_begins_again(self, store: Rows) -> None:
+        """Without rows and parked keys, at the beginning of the log it is told; its holder is fenced off."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
+        await store.clear(table, "f" * 16)
+        found = await store.find(table, everything(table))
+        assert (list(found.rows), list(found.parked)) == ([], [])
+        assert (found.checkpoint.position, found.checkpoint.log_id) == (BEGINNING, "f" * 16)
+        for after in (BEGINNING, at(3)):
+            with pytest.raises(LeaseLost):
+                await store.commit(table, claim, after, at(4), Changes({("a",): ("a", 2)}))
+
+
+async def live(store: Rows) -> list[int]:
+    """The versions that the public name shows."""
+    return [table.follows.version for table in await store.tables() if table.live]
+
+
+async def prepared(store: Rows, table: Table) -> Claim:
+    """The table is there, and its checkpoint is ours."""
+    await store.prepare(table)
+    await store.checkpoints.register(table.follows, LOG_ID, BEGINNING)
+    return await claimed(store.checkpoints, table.follows)
+
+
+def everything(table: Table) -> Query:
+    """All rows in the order of their key."""
+    return Query([], [(name, False) for name in table.key], 1_000_000)
+
+
+async def row_keys(store: Rows, table: Table) -> list[Any]:
+    """The keys that are there, in order."""
+    places = [[column.name for column in table.columns].index(name) for name in table.key]
+    found = await store.find(table, everything(table))
+    return [tuple(row[place] for place in places) for row in found.rows]
+
+
+async def position(store: Rows, table: Table) -> Position | None:
+    """Where the checkpoint stands."""
+    follows: Follows = table.follows
+    found = await store.checkpoints.read(follows)
+    return found.position if found is not None else None

@@ -1,0 +1,16 @@
+"""twofold over HTTP: small pieces for FastAPI, one idea to a file. The extra `web` brings what they need.
+
+application.py    a FastAPI app around a running App, with everything below in its place
+problems.py       every error as RFC 9457 problem details
+bodies.py         JSON bodies: size, syntax, strict types, exact numbers
+routes.py         routes that take such bodies, and only the parameters they declare
+answers.py        JSON answers: camelCase, exact numbers
+commands.py       who sends a command, and how often
+idempotency.py    the same key, the same answer; needs no FastAPI
+preconditions.py  ETag, If-Match, If-None-Match
+consistency.py    Consistency-Token, Prefer: wait
+health.py         /health/live, /health/ready, /status, /metrics
+logs.py           one line for each request, in JSON or for a terminal
+docs.py           /docs without another host
+server.py         serve until told to stop
+"""

@@ -1,0 +1,149 @@
+"""JSON bodies of strangers: bounded, unambiguous, strictly typed, and exact.
+
+Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model says what may come.
+Types are those of JSON (`"2"` is no integer), unknown fields and times without a zone are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import fastapi
+from fastapi import Request
+from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
+
+from twofold.web.problems import Problem
+
+MAX_BODY_BYTES = 1024 * 1024
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """JSON that has been looked through: its text and its value, in which inexact numbers are Decimals."""
+
+    text: bytes
+    value: Any
+
+
+class JsonRequest(Request):
+    """A request whose body is read up to a limit, and whose JSON is a `JsonText`."""
+
+    max_body_bytes = MAX_BODY_BYTES
+
+    async def body(self) -> bytes:
+        """Raises: Problem 413; what is beyond the limit is not read."""
+        if not hasattr(self, "_body"):
+            length = self.headers.get("content-length", "")
+            if length.isdecimal() and int(length) > self.max_body_bytes:
+                self._refuse_size()
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > self.max_body_bytes:
+                    self._refuse_size()
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    def _refuse_size(self) -> NoReturn:
+        raise Problem(413, "content-too-large", f"The body may have {self.max_body_bytes} bytes at most")
+
+    async def json(self) -> JsonText:
+        """Raises: Problem 400 when the body is not JSON that everybody reads alike."""
+        return read_json(await self.body())
+
+
+def read_json(text: bytes) -> JsonText:
+    """Raises: Problem 400 for what is not JSON, for NaN and Infinity, lone surrogates, keys given twice."""
+    try:
+        from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
+        return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "invalid-json", f"The body is not JSON: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+    return found
+
+
+def _exact(digits: str) -> float | Decimal:
+    """The number, or the Decimal it should have been where a float says something else."""
+    number, meant = float(digits), Decimal(digits)
+    return number if Decimal(repr(number)) == meant else meant
+
+
+class _FromJson:
+    """Tells pydantic to read a `JsonText`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)  # for OpenAPI; what validates is stricter
+        schema = TypeAdapter(source).core_schema
+        validator = SchemaValidator(_with_zones(schema), _use_prebuilt=False)  # models' own ones lack the zones
+
+        def read(body: Any, _: Any) -> Any:
+            if not isinstance(body, JsonText):
+                raise Problem(415, "unsupported-media-type", "The body must be sent as Content-Type: application/json")
+            return _validated(validator, body)
+
+        return core_schema.no_info_wrap_validator_function(read, inner)
+
+
+JsonBody = Annotated[T, fastapi.Body(), _FromJson()]
+
+
+def _validated(validator: SchemaValidator, body: JsonText) -> Any:
+    """Raises: ValidationError for all that is wrong with it, numbers that would lose digits among it."""
+    value = None
+    errors = [_error("inexact", _INEXACT, path) for path in _inexact(body.value, ())]
+    try:
+        value = validator.validate_json(body.text, strict=True, extra="forbid")
+    except ValidationError as error:
+        errors += [_error(e["type"], e["msg"], e["loc"]) for e in error.errors(include_input=False, include_url=False)]
+    if errors:
+        raise ValidationError.from_exception_data("body", errors, hide_input=True)
+    return value
+
+
+_INEXACT = "This number has more digits than a JSON number keeps everywhere: send it as a string"
+
+
+def _error(type: str, message: str, path: tuple[int | str, ...]) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(type, "{message}", {"message": message}), loc=path, input=None)
+
+
+def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    match value:
+        case Decimal():
+            yield path
+        case dict():
+            for key, inner in value.items():
+                yield from _inexact(inner, (*path, key))
+        case list():
+            for index, inner in enumerate(value):
+                yield from _inexact(inner, (*path, index))
+
+
+def _with_zones(schema: Any) -> Any:
+    """The schema again, in which every time needs a zone."""
+    match schema:
+        case {"type": "datetime"}:
+            return {**schema, "tz_constraint": "aware"}
+        case dict():
+            return {key: _with_zones(inner) for key, inner in schema.items()}
+        case list():
+            return [_with_zones(inner) for inner in schema]
+        case _:
+            return schema

@@ -1,0 +1,87 @@
+"""Logs: one line for each request, with the ids of its command and conversation; JSON, unless somebody watches."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from twofold.web.headers import CORRELATION, printable_header
+from twofold.web.problems import Problem
+
+log = logging.getLogger("twofold.access")
+
+
+def configure_logs() -> None:
+    """Send all logs of the process to stderr: coloured lines on a terminal, else one JSON object a line."""
+    watched = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    # Neither renderer shows the values of variables: they may be anybody's.
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if watched
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class AccessLog:
+    """ASGI middleware: a line for each request; its X-Correlation-ID is logged and sent back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        clear_contextvars()
+        correlation_id = _correlation_id(scope)
+        if correlation_id is not None:
+            bind_contextvars(correlation_id=correlation_id)
+        began, status = time.perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if correlation_id is not None:
+                    MutableHeaders(scope=message)[CORRELATION] = correlation_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            duration_ms = round((time.perf_counter() - began) * 1000, 1)
+            level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
+            what = {"method": scope["method"], "path": quote(scope["path"]), "status": status}
+            log.log(level, "%(method)s %(path)s %(status)d", what, extra={**what, "duration_ms": duration_ms})
+
+
+def _correlation_id(scope: Scope) -> str | None:
+    try:
+        return printable_header(Headers(scope=scope), CORRELATION)
+    except Problem:  # it is refused where it would be used
+        return None

@@ -1,0 +1,241 @@
+"""Errors as answers: problem details (RFC 9457) for everything that can go wrong with a request.
+
+`type` is one word that programs can switch on, `detail` a sentence for whoever reads it. What the caller cannot mend
+is told to the log, not to the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from twofold.errors import (
+    InvalidCursor,
+    InvalidInput,
+    InvalidToken,
+    LogReplaced,
+    OutcomeUnknown,
+    ReadModelBehind,
+    Rejected,
+    RowParked,
+    TwofoldError,
+    Unavailable,
+    VersionConflict,
+)
+from twofold.web.idempotency import IdempotencyKeyReused
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 1_000
+RETRY_AFTER = {"Retry-After": "1"}
+
+log = logging.getLogger("twofold.web")
+
+
+class Problem(HTTPException):
+    """An answer that is an error. Raise it wherever a request is handled."""
+
+    def __init__(
+        self, status: int, type: str, detail: str, headers: Mapping[str, str] | None = None, **members: object
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.type, self.members = type, members
+
+    def response(self, request: Request) -> Response:
+        """As it is sent."""
+        content = {
+            "type": self.type,
+            "title": self.type.replace("-", " ").capitalize(),
+            "status": self.status_code,
+            "detail": self.detail,
+            "instance": quote(request.scope["path"]),
+            **self.members,
+        }
+        return Response(msgspec.json.encode(content), self.status_code, self.headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this app with problem details."""
+    for kind in (HTTPException, RequestValidationError, TwofoldError):
+        app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(Exception, _answer_unexpected)  # the server logs it, with its traceback
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = problem_of(error, request)
+    if problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s %s: %s: %s", request.method, quote(request.scope["path"]), type(error).__name__, error)
+    return problem.response(request)
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    return _internal().response(request)
+
+
+def problem_of(error: Exception, request: Request) -> Problem:
+    """What an error is answered with."""
+    match error:
+        case Problem():
+            return error
+        case HTTPException():
+            return _http(error, request)
+        case RequestValidationError():
+            return invalid(list(field_errors(error.errors(), error.body)))
+        case VersionConflict():
+            status = HTTPStatus.PRECONDITION_FAILED if is_conditional(request) else HTTPStatus.CONFLICT
+            return version_conflict(status, str(error), error.expected, error.actual)
+        case Rejected():
+            return Problem(422, "rejected", str(error))
+        case InvalidInput():
+            return _refused(error)
+        case _:
+            return _unavailable(error)
+
+
+def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
+    """The problem for fields at fault; each error has `in`, `field` and `message`."""
+    count = len(errors)
+    detail = "; ".join(f"{error['field'] or error['in']}: {error['message']}" for error in errors[:3])
+    detail += f"; and {count - 3} more" if count > 3 else ""
+    more = {"errorsLeftOut": count - MAX_ERRORS} if count > MAX_ERRORS else {}
+    return Problem(422, "invalid-input", detail, None, errors=list(errors[:MAX_ERRORS]), **more)
+
+
+def version_conflict(status: int, detail: str, expected: object, actual: int) -> Problem:
+    """The problem for a stream that is at another version."""
+    return Problem(status, "version-conflict", detail, None, expected=expected, actual=actual)
+
+
+def mark_conditional(request: Request) -> None:
+    """From here on a version conflict means that a precondition of the request has failed: 412, not 409."""
+    request.state.conditional = True
+
+
+def is_conditional(request: Request) -> bool:
+    """Whether `mark_conditional` was called."""
+    return getattr(request.state, "conditional", False)
+
+
+def _http(error: HTTPException, request: Request) -> Problem:
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = error.detail if error.detail != phrase else f"{phrase}: {request.method} {quote(request.scope['path'])}"
+    headers = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return Problem(error.status_code, phrase.lower().replace(" ", "-"), detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of this address: the router itself names those of the first route it meets."""
+    asked = [{**request.scope, "method": method} for method in HTTPMethod]
+    return ", ".join(
+        scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)
+    )
+
+
+def _refused(error: InvalidInput) -> Problem:
+    match error:
+        case IdempotencyKeyReused():
+            return Problem(422, "idempotency-key-reused", str(error))
+        case InvalidToken():
+            return Problem(400, "invalid-token", str(error))
+        case InvalidCursor():
+            return Problem(400, "invalid-cursor", str(error))
+        case _:
+            return Problem(422, "invalid-input", str(error))
+
+
+def _unavailable(error: Exception) -> Problem:
+    match error:
+        case ReadModelBehind():
+            return Problem(503, "read-model-behind", str(error), RETRY_AFTER, lagEvents=error.lag_events)
+        case RowParked():
+            detail = f"A row of {error.projection} waits for somebody to mend it; what it holds may be out of date"
+            return Problem(503, "row-parked", detail, None, since=error.since)
+        case OutcomeUnknown():
+            detail = "The store went away during the commit: send it again with the same Idempotency-Key"
+            return Problem(503, "outcome-unknown", detail, RETRY_AFTER, commandId=error.command_id)
+        case Unavailable():
+            return Problem(503, "unavailable", "The store cannot be reached just now; nothing was changed", RETRY_AFTER)
+        case LogReplaced():
+            return Problem(503, "log-replaced", "The store was replaced; its operator has to act before this goes on")
+        case _:
+            return _internal()
+
+
+def _internal() -> Problem:
+    return Problem(500, "internal-error", "Something went wrong here that should not; it has been logged")
+
+
+# ---- naming fields ----------------------------------------
+
+
+def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
+    """What pydantic found, without the values: `field` is a JSON pointer in a body, else a parameter's name."""
+    for error in errors:
+        place, *path = error["loc"]
+        if place == "body":
+            field = "".join(f"/{_escaped(part)}" for part in _real_path(path, getattr(body, "value", None), error))
+        else:
+            field = str(path[-1]) if path else ""
+        yield {"in": str(place), "field": field, "message": _message(error)}
+
+
+def _real_path(path: Sequence[Any], value: Any, error: Any) -> Iterator[object]:
+    """The parts of a path that lead through the JSON value: pydantic also names the member of a union it tried."""
+    for place, part in enumerate(path):
+        leads_on = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if leads_on:
+            value = value[part]
+        if leads_on or (error["type"] == "missing" and place == len(path) - 1):
+            yield part
+
+
+def _escaped(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")[:200]
+
+
+def _message(error: Any) -> str:
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return "This field is not known here"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+# ---- for OpenAPI ----------------------------------------
+
+
+def documented() -> dict[int | str, dict[str, Any]]:
+    """`responses=` for a router: what its errors look like."""
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "title": "Problem",
+        "required": ["type", "title", "status", "detail", "instance"],
+        "properties": {
+            "type": {"type": "string", "examples": ["invalid-input"]},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "instance": text,
+            "errors": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"in": text, "field": text, "message": text}},
+            },
+            "expected": {},
+            "actual": {"type": "integer"},
+            "commandId": text,
+            "lagEvents": {"type": "integer"},
+            "since": {"type": "string", "format": "date-time"},
+        },
+    }
+    content = {MEDIA_TYPE: {"schema": schema}}
+    return {
+        "4XX": {"description": "The request cannot be done as it is", "content": content},
+        "5XX": {"description": "The server cannot do it now", "content": content},
+    }

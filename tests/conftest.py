@@ -1,0 +1,33 @@
+"""What tests of several places share: a real PostgreSQL, started when the first test needs it."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from twofold.testing.postgres import drop_database, new_database, server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server for the whole run: the bundled one, or that of TWOFOLD_TEST_POSTGRES, whose role may make databases."""
+    given = os.environ.get("TWOFOLD_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    with server(fsync=False) as running:
+        yield running.url
+
+
+@pytest.fixture(name="new_database")
+def _new_database(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, which go with the test; answers the URL of each."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(new_database(postgres_url))
+        return made[-1]
+
+    yield make
+    for url in made:
+        drop_database(url)

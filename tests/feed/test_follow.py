@@ -1,0 +1,321 @@
+"""The loop of all followers, on memory and in virtual time: leases and pauses fall at exact moments."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any, Literal
+
+import pytest
+
+from twofold.backends.memory import MemoryLog
+from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.feed.checkpoints import Claim, Follows
+from twofold.feed.feed import FeedPage
+from twofold.feed.follow import CLAIM_POLL_S, LEASE_S, LONGEST_PAUSE_S, Following
+from twofold.messages import BEGINNING, Position
+from twofold.testing import virtual_time
+from twofold.testing.conformance.material import appended, at, offsets
+
+ONE = Follows("one")
+
+
+class Noting:
+    """A follower that notes the positions it is handed, and does on the way what it is told to."""
+
+    follows = ONE
+    types = frozenset({"Noted"})
+
+    def __init__(self, log: MemoryLog, start: Literal["beginning", "now"] = "beginning") -> None:
+        self.log, self.start = log, start
+        self.seen: list[int] = []
+        self.before: Callable[[], Awaitable[None]] | None = None
+
+    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+        if self.before is not None:
+            await self.before()
+        await self.log.checkpoints.advance(claim, after, page.upto)
+        self.seen += offsets(page.entries)
+
+
+class Failing(Noting):
+    """One that raises so many times, and notes when it was asked."""
+
+    def __init__(self, log: MemoryLog, *errors: Exception) -> None:
+        super().__init__(log)
+        self.errors, self.asked_at = list(errors), list[float]()
+
+    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+        self.asked_at.append(now())
+        if self.errors:
+            raise self.errors.pop(0)
+        await super().handle(claim, after, page)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def working(follower: Noting, owner: str = "worker") -> tuple[Following, asyncio.Task[None]]:
+    following = Following(follower, follower.log, follower.log.checkpoints, owner)
+    return following, asyncio.create_task(following.run())
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (in virtual time looking costs nothing)
+        await asyncio.sleep(0.001)
+
+
+async def holder(log: MemoryLog) -> Claim:
+    """Somebody has the checkpoint."""
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
+    assert seen is not None
+    claim = await log.checkpoints.claim(seen, "holder")
+    assert claim is not None
+    return claim
+
+
+def test_it_follows_from_the_beginning_and_hears_what_comes() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", *range(200))
+        follower = Noting(log)
+        following, task = working(follower)
+        await until(lambda: len(follower.seen) == 200)
+        await appended(log, "note-1", "later")
+        await until(lambda: len(follower.seen) == 201)
+        assert now() < LEASE_S, "it was woken by the doorbell"
+        assert follower.seen == list(range(1, 202))
+        assert (following.state, following.error) == ("following", None)
+        await stopped(task)
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert (found.position, found.owner) == (at(201), None)
+
+    virtual_time.run(main())
+
+
+def test_start_now_means_the_moment_it_was_registered() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "old")
+        follower = Noting(log, start="now")
+        following = Following(follower, log, log.checkpoints, "worker")
+        await following.register()
+        await appended(log, "note-1", "new")
+        await following.register()
+        task = asyncio.create_task(following.run())
+        await until(lambda: follower.seen == [2])
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_g5_a_dead_holder_is_replaced_when_its_lease_has_run_out_and_not_before() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await holder(log)
+        _, task = working(Noting(log), "taker")
+        await asyncio.sleep(LEASE_S - CLAIM_POLL_S)
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert (found.owner, found.epoch) == ("holder", 1)
+        await asyncio.sleep(2 * CLAIM_POLL_S)
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert (found.owner, found.epoch) == ("taker", 2)
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_g5_a_live_holder_is_never_replaced() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        claim = await holder(log)
+        following, task = working(Noting(log), "taker")
+        for _ in range(50):
+            await asyncio.sleep(LEASE_S * 0.9)
+            await log.checkpoints.beat(claim)
+        assert following.state == "waiting"
+        await log.checkpoints.release(claim)
+        await asyncio.sleep(2 * CLAIM_POLL_S)
+        assert following.state == "following"
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_g5_a_holder_gives_signs_of_life_while_a_page_is_slow_and_while_nothing_comes() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        slow = Noting(log)
+        await appended(log, "note-1", "a")
+
+        async def takes_long() -> None:
+            await asyncio.sleep(LEASE_S * 20)
+
+        slow.before = takes_long
+        _, task = working(slow, "slow")
+        await asyncio.sleep(0.1)
+        other, other_task = working(Noting(log), "other")
+        await until(lambda: slow.seen == [1])
+        await asyncio.sleep(LEASE_S * 20)
+        assert now() > LEASE_S * 40
+        assert other.state == "waiting"
+        await stopped(task)
+        await stopped(other_task)
+
+    virtual_time.run(main())
+
+
+def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+
+        async def overtaken() -> None:
+            follower.before = None
+            seen = await log.checkpoints.read(ONE)
+            assert seen is not None
+            claim = await log.checkpoints.claim(seen, "other")
+            assert claim is not None
+            await log.checkpoints.advance(claim, BEGINNING, at(1))
+            await log.checkpoints.release(claim)
+
+        follower.before = overtaken
+        following, task = working(follower)
+        await appended(log, "note-1", "b")
+        await until(lambda: follower.seen == [2])
+        assert (following.state, following.counts.losses) == ("following", 1)
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), ValueError("a bug")])
+def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Failing(log, *[error] * 12)
+        following, task = working(follower)
+        await until(lambda: following.state == "failing")
+        assert following.error == f"{type(error).__name__}: {error}"
+        await until(lambda: follower.seen == [1])
+        assert (following.state, following.error) == ("following", None)
+        pauses = [after - before for before, after in pairwise(follower.asked_at)]
+        assert [round(pause, 6) for pause in pauses[:4]] == [0.05, 0.1, 0.2, 0.4]
+        assert round(max(pauses), 6) == LONGEST_PAUSE_S
+        follower.errors.append(error)
+        await appended(log, "note-1", "b")
+        await until(lambda: follower.seen == [1, 2])
+        assert round(follower.asked_at[-1] - follower.asked_at[-2], 6) == 0.05, "it was well in between"
+        await stopped(task)
+
+    virtual_time.run(main())
+    assert any(record.levelname == "ERROR" and str(error) in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("error", [LogReplaced("replaced"), ConfigurationError("wrong")])
+def test_what_going_on_cannot_mend_stops_it(error: Exception) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        following, task = working(Failing(log, error))
+        await asyncio.wait_for(task, 60)
+        assert (following.state, following.error) == ("stopped", str(error))
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert found.owner is None, "another worker need not wait for the lease"
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize(("log_id", "position"), [("f" * 16, at(1)), (None, at(2))], ids=["foreign", "beyond the head"])
+def test_g11_a_replaced_log_stops_it_before_anything_is_handled(log_id: str | None, position: Position) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        await log.checkpoints.register(ONE, log_id or log.log_id, position)
+        follower = Noting(log)
+        following, task = working(follower)
+        await asyncio.wait_for(task, 60)
+        assert following.state == "stopped"
+        assert "twofold rebuild" in (following.error or "")
+        assert follower.seen == []
+
+    virtual_time.run(main())
+
+
+def test_a_store_that_is_away_at_the_start_and_at_the_end_is_borne() -> None:
+    """No claim can be taken, no heartbeat given and nothing released: it goes on, and it stops."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following, task = working(follower)
+        checkpoints: Any = log.checkpoints
+        real = checkpoints.read, checkpoints.beat, checkpoints.release
+
+        async def away(*_: Any) -> None:
+            raise Unavailable("down")
+
+        checkpoints.read = away
+        await until(lambda: following.state == "failing")
+        checkpoints.read = real[0]
+        await until(lambda: follower.seen == [1])
+        checkpoints.beat = away
+        await asyncio.sleep(LEASE_S * 2)
+        assert following.state == "following"
+        checkpoints.release = away
+        await stopped(task)
+        assert task.cancelled()
+
+    virtual_time.run(main())
+
+
+def test_pages_grow_while_it_is_behind_and_are_small_at_the_head() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", *range(10_000))
+        follower = Noting(log)
+        sizes: list[int] = []
+        handle = follower.handle
+
+        async def noting(claim: Claim, after: Position, page: FeedPage) -> None:
+            sizes.append(page.upto.offset - after.offset)
+            await handle(claim, after, page)
+
+        follower.handle = noting  # type: ignore[method-assign]
+        _, task = working(follower)
+        await until(lambda: len(follower.seen) == 10_000)
+        assert sizes[0] < sizes[1] < sizes[2] < 10_000
+        assert max(sizes) == sizes[-2]
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_catching_up_ends_at_the_head_and_lets_go() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", *range(9_000))
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "worker")
+        positions = [position async for position in following.catch_up()]
+        assert positions == sorted(positions)
+        assert positions[-1] == at(9_000)
+        assert follower.seen == list(range(1, 9_001))
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert (found.owner, found.position) == (None, at(9_000))
+
+    virtual_time.run(main())

@@ -1,0 +1,146 @@
+"""The kind of column of each annotation, and values that no column may hold."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Literal, Optional, Union
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from twofold.read.columns import RowFormat, canonical_decimal
+
+
+class Word(Enum):
+    A = "a"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@dataclass(frozen=True)
+class Inner:
+    x: float | None = None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind", "nullable"),
+    [
+        (str, "text", False),
+        (int, "integer", False),
+        (float, "real", False),
+        (bool, "boolean", False),
+        (Decimal, "decimal", False),
+        (datetime, "timestamp", False),
+        (date, "date", False),
+        (UUID, "uuid", False),
+        (bytes, "bytes", False),
+        (int | None, "integer", True),
+        (Optional[int], "integer", True),  # noqa: UP045
+        (Union[None, str], "text", True),  # noqa: UP007
+        (Annotated[Decimal | None, "why"], "decimal", True),
+        (Annotated[int, "why"] | None, "integer", True),
+        (Word, "text", False),
+        (Number | None, "integer", True),
+        (Literal["a", "b"], "text", False),
+        (Literal[1, 2], "integer", False),
+        (Literal["a", 1], "json", False),
+        (Inner, "json", False),
+        (dict[str, int], "json", False),
+        (int | str, "json", False),
+        (tuple[int, ...] | None, "json", True),
+    ],
+    ids=repr,
+)
+def test_annotations_become_columns(annotation: Any, kind: str, nullable: bool) -> None:
+    [_, column] = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", annotation)])).columns
+    assert (column.kind, column.nullable) == (kind, nullable)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "found"),
+    [
+        (list[str], True),
+        (tuple[int, ...], True),
+        (set[str], True),
+        (list, True),
+        (dict[str, int], False),
+        (Inner, False),
+    ],
+    ids=repr,
+)
+def test_lists_can_be_searched(annotation: Any, found: bool) -> None:
+    assert RowFormat(msgspec.defstruct("Row", [("x", annotation)])).columns[0].elements is found
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (str, None),
+        (str, 1),
+        (str, b"a"),
+        (str, "\x00"),
+        (str, "\ud800"),
+        (int, True),
+        (int, 1.0),
+        (int, "1"),
+        (int, 2**63),
+        (int, -(2**63) - 1),
+        (float, float("nan")),
+        (float, float("inf")),
+        (float, "1"),
+        (float, 10**400),
+        (bool, 1),
+        (Decimal, 1.5),
+        (Decimal, Decimal("NaN")),
+        (Decimal, Decimal("Infinity")),
+        (Decimal, Decimal("1E+100000")),
+        (datetime, datetime(2024, 1, 1)),  # noqa: DTZ001
+        (datetime, date(2024, 1, 1)),
+        (date, datetime(2024, 1, 1, tzinfo=UTC)),
+        (UUID, "00000000-0000-0000-0000-000000000000"),
+        (bytes, "a"),
+        (Inner, Inner(float("nan"))),
+        (dict[str, float], {"a": float("inf")}),
+        (tuple[str, ...], ("\x00",)),
+        (tuple[str, ...], ("\ud800",)),
+        (Any, object()),
+    ],
+    ids=repr,
+)
+def test_what_a_column_cannot_hold_is_refused_by_field(annotation: Any, value: Any) -> None:
+    row = msgspec.defstruct("Row", [("id", str), ("x", annotation)])
+    with pytest.raises(ValueError, match=r"Row\.x"):
+        RowFormat(row).to_values(row("a", value))
+
+
+class Model(BaseModel, frozen=True):
+    x: float | None = None
+
+
+def test_a_model_in_a_row_comes_back() -> None:
+    format_ = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", Model), ("y", tuple[Model, ...])]))
+    row = format_.row("a", Model(), (Model(x=1.5), Model()))
+    assert format_.from_values(format_.to_values(row)) == row
+    with pytest.raises(ValueError, match=r"Row\.x"):
+        format_.to_values(format_.row("a", Model(x=float("nan")), ()))
+
+
+def test_what_comes_close_is_taken() -> None:
+    row = msgspec.defstruct("Row", [("r", float), ("d", Decimal), ("w", Word)])
+    assert RowFormat(row).to_values(row(1, 2, "a")) == (1.0, Decimal(2), "a")
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40))
+def test_equal_numbers_have_one_text(number: Decimal) -> None:
+    text = canonical_decimal(number)
+    assert Decimal(text) == number
+    assert "E" not in text
+    more_zeros = Decimal(f"{text}000" if "." in text else f"{text}.000")
+    assert text == canonical_decimal(Decimal(text)) == canonical_decimal(more_zeros)

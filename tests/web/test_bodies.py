@@ -1,0 +1,217 @@
+"""JSON of strangers: what is read, what is refused, and how exactly it is said."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+from twofold.web import problems
+from twofold.web.answers import answer
+from twofold.web.bodies import MAX_BODY_BYTES, JsonBody, read_json
+from twofold.web.routes import router
+
+JSON = {"content-type": "application/json"}
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Inner(BaseModel):
+    at: datetime | None = None
+    price: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    count: int = 0
+    ratio: float = 0.0
+    price: Decimal = Decimal(0)
+    name: str = ""
+    yes: bool = False
+    at: datetime | None = None
+    colour: Colour = Colour.RED
+    id: UUID | None = None
+    tags: tuple[str, ...] = ()
+    inner: tuple[Inner, ...] = ()
+
+
+@pytest.fixture
+async def client(connect: Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]) -> httpx2.AsyncClient:
+    app, routes = FastAPI(), router()
+
+    @routes.post("/echo")
+    async def echo(body: JsonBody[Everything]) -> Response:
+        return answer([repr(body.price), repr(body.ratio), body.count, body.name, body.at, len(body.inner)])
+
+    @routes.post("/model")
+    async def model(body: JsonBody[Inner], limit: int = 5) -> Response:
+        return answer([repr(body.price), body.at, limit])
+
+    app.include_router(routes)
+    problems.install(app)
+    return await connect(app)
+
+
+async def send(client: httpx2.AsyncClient, text: str | bytes, path: str = "/echo") -> httpx2.Response:
+    return await client.post(path, content=text, headers=JSON)
+
+
+async def fields(client: httpx2.AsyncClient, text: str, path: str = "/echo") -> list[str]:
+    answered = await send(client, text, path)
+    assert (answered.status_code, answered.headers["content-type"]) == (422, "application/problem+json")
+    assert answered.json()["type"] == "invalid-input"
+    return [error["field"] for error in answered.json()["errors"]]
+
+
+async def test_what_json_can_say_arrives(client: httpx2.AsyncClient) -> None:
+    text = """{"count": 3, "ratio": 2, "price": 0.1, "name": "é", "yes": true, "at": "2024-05-01T12:00:00+02:00",
+    "colour": "red", "id": "00000000-0000-0000-0000-000000000001", "tags": ["a"], "inner": [{"price": "1.50"}]}"""
+    answered = await send(client, text)
+    assert answered.json() == ["Decimal('0.1')", "2.0", 3, "é", "2024-05-01T12:00:00+02:00", 1]
+
+
+@pytest.mark.parametrize(
+    ("number", "price"),
+    [("0.1", "0.1"), ("25.50", "25.5"), ("123456789.1234", "123456789.1234"), ("12345678901234567890", None)],
+)
+async def test_a_number_reaches_a_decimal_exactly(client: httpx2.AsyncClient, number: str, price: str | None) -> None:
+    answered = await send(client, f'{{"price": {number}}}')
+    assert answered.json()[0] == f"Decimal('{price or number}')"
+
+
+@pytest.mark.parametrize("number", ["1.00000000000000001", "0.1000000000000000055", "1e400", "123456789012345678.5"])
+async def test_a_number_that_would_lose_digits_is_named(client: httpx2.AsyncClient, number: str) -> None:
+    assert await fields(client, f'{{"inner": [{{}}, {{"price": {number}}}]}}') == ["/inner/1/price"] * (
+        2 if number == "1e400" else 1
+    )
+
+
+async def test_all_that_is_wrong_is_named_at_once(client: httpx2.AsyncClient) -> None:
+    text = """{"count": "2", "ratio": "1", "name": 1, "yes": 1, "at": "2024-05-01T12:00:00", "colour": "blue",
+    "tags": {}, "price": 1.00000000000000001, "secret": "s3cret",
+    "inner": [{"at": "2024-05-01T12:00:00", "a/b~": 1}]}"""
+    named = await fields(client, text)
+    wrong = ["/count", "/ratio", "/name", "/yes", "/at", "/colour", "/tags", "/price", "/inner/0/at", "/secret"]
+    assert sorted(named) == sorted([*wrong, "/inner/0/a~1b~0"])
+    assert "s3cret" not in (await send(client, text)).text
+
+
+@pytest.mark.parametrize("count", ["true", "2.0", '"2"', "null", "[]"])
+async def test_only_an_integer_is_one(client: httpx2.AsyncClient, count: str) -> None:
+    assert await fields(client, f'{{"count": {count}}}') == ["/count"]
+
+
+async def test_a_pydantic_model_is_read_as_strictly(client: httpx2.AsyncClient) -> None:
+    assert await fields(client, '{"at": "2024-05-01T12:00:00", "price": true, "x": 1}', "/model") == [
+        "/at",
+        "/price",
+        "/x",
+    ]
+    assert (await send(client, '{"price": "0.10"}', "/model")).json() == ["Decimal('0.10')", None, 5]
+
+
+async def test_parameters_are_checked_with_the_body(client: httpx2.AsyncClient) -> None:
+    answered = await send(client, '{"x": 1}', "/model?limit=many")
+    assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [
+        ("query", "limit"),
+        ("body", "/x"),
+    ]
+    assert (await send(client, "{}", "/model?limt=3")).json()["errors"] == [
+        {"in": "query", "field": "limt", "message": "Not known here; there is limit"}
+    ]
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "3", '"{}"', ""])
+async def test_another_value_than_an_object_is_refused(client: httpx2.AsyncClient, text: str) -> None:
+    assert await fields(client, text) == [""]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"{} {}",
+        b"{'count': 1}",
+        b'{"count": 1,}',
+        b'{"ratio": NaN}',
+        b'{"ratio": -Infinity}',
+        b'{"name": "\\ud800"}',
+        b'{"name": "\xff"}',
+        b'{"name": "\x01"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 500_000,
+        b'{"a":' * 100_000,
+        b'{"count": ' + b"9" * 10_000 + b"}",
+        b'{"count": 1, "count": 2}',
+        b'{"inner": [{"price": 1, "price": 1}]}',
+    ],
+)
+async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient, text: bytes) -> None:
+    answered = await send(client, text)
+    assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
+
+
+async def test_a_number_of_absurd_size_is_refused(client: httpx2.AsyncClient) -> None:
+    assert (await send(client, b'{"price": 1e999999999}')).status_code == 422
+
+
+async def test_the_key_given_twice_is_named(client: httpx2.AsyncClient) -> None:
+    assert "'count' is given twice" in (await send(client, '{"count": 1, "count": 2}')).json()["detail"]
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_another_content_type_is_refused(client: httpx2.AsyncClient, kind: str | None) -> None:
+    answered = await client.post("/echo", content=b"{}", headers={"content-type": kind} if kind else {})
+    assert (answered.status_code, answered.json()["type"]) == (415, "unsupported-media-type")
+
+
+async def test_json_may_say_its_charset(client: httpx2.AsyncClient) -> None:
+    for kind in ("application/json; charset=utf-8", "application/vnd.shop+json"):
+        assert (await client.post("/echo", content=b"{}", headers={"content-type": kind})).status_code == 200
+
+
+async def test_the_limit_is_one_mebibyte(client: httpx2.AsyncClient) -> None:
+    room = MAX_BODY_BYTES - len('{"name":""}')
+    assert (await send(client, json.dumps({"name": "x" * room}, separators=(",", ":")))).status_code == 200
+    answered = await send(client, json.dumps({"name": "x" * (room + 1)}, separators=(",", ":")))
+    assert (answered.status_code, answered.json()["type"]) == (413, "content-too-large")
+
+
+async def test_the_rest_of_a_chunked_body_is_not_read(client: httpx2.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b" " * 65_536
+
+    answered = await client.post("/echo", content=endless(), headers=JSON)
+    assert answered.status_code == 413
+    assert sent <= 18
+
+
+async def test_the_body_is_documented(client: httpx2.AsyncClient) -> None:
+    api: Any = (await client.get("/openapi.json")).json()
+    schema = api["paths"]["/echo"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(api["components"]["schemas"][schema["$ref"].split("/")[-1]]["properties"]) >= {"count", "price", "at"}
+    assert set(api["paths"]["/echo"]["post"]["responses"]) == {"200", "4XX", "5XX"}
+
+
+def test_an_exact_number_is_no_decimal() -> None:
+    assert read_json(b"[0.1, 1e3, 1.50, 1.00000000000000001]").value == [
+        0.1,
+        1000.0,
+        1.5,
+        Decimal("1.00000000000000001"),
+    ]

@@ -1,0 +1,133 @@
+"""Live, ready, and how every follower is doing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from twofold import App, Decider, Projection, Recorded, Running
+from twofold.web import health
+from twofold.web.application import web_app
+
+Connect = Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    id: str
+    total: int = 0
+
+
+def decide(command: Add, total: int) -> list[Added]:
+    return [Added(command.amount)]
+
+
+def evolve(total: int, event: Added) -> int:
+    return total + event.amount
+
+
+def fold(row: Total, event: Added, recorded: Recorded) -> Total:
+    return replace(row, total=row.total + 100 // event.amount)
+
+
+counters = Decider("counter", 0, decide, evolve)
+totals = Projection("totals", Total, fold)
+APP = App("counting", deciders=[counters], projections=[totals])
+
+
+async def ready(client: httpx2.AsyncClient) -> tuple[int, list[str]]:
+    answered = await client.get("/health/ready")
+    return answered.status_code, answered.json().get("reasons", [])
+
+
+async def until_ready(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 (that is what askers do)
+            await asyncio.sleep(0.01)
+
+
+async def add(running: Running, amount: int = 1) -> None:
+    await running.execute(counters, "one", Add(amount))
+
+
+def store(folder: Path) -> str:
+    return f"sqlite:///{folder / 'c.db'}"
+
+
+async def test_a_process_that_works_becomes_ready(tmp_path: Path, connect: Connect) -> None:
+    async with APP.open(store(tmp_path)) as running:
+        await add(running)
+        client = await connect(web_app(running, title="counting"))
+        assert (await client.get("/health/live")).json() == {"status": "live"}
+        await until_ready(client)
+        [line] = (await client.get("/status")).json()
+        assert line.pop("owner")
+        assert line == {
+            "name": "totals",
+            "version": 1,
+            "kind": "projection",
+            "position": "0:1",
+            "head": "0:1",
+            "lagEvents": 0,
+            "lagSeconds": 0,
+            "state": "following",
+            "parked": 0,
+            "error": None,
+        }
+
+
+async def test_not_ready_before_the_tables_have_caught_up(tmp_path: Path, connect: Connect) -> None:
+    async with APP.open(store(tmp_path), work=False) as running:
+        await add(running)
+        client = await connect(web_app(running, title="counting"))
+        assert await ready(client) == (503, ["projection totals v1 has not caught up: 1 events to go"])
+        async with APP.open(store(tmp_path)):
+            await until_ready(client)
+        await add(running)
+        assert await ready(client) == (200, [])  # behind again, but not by much: the worker is elsewhere
+
+
+async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with APP.open(store(tmp_path), work=False) as running:
+        client = await connect(web_app(running, title="counting"))
+        assert await ready(client) == (200, [])
+        await add(running)
+        monkeypatch.setattr(health, "LARGEST_LAG_S", 0.01)
+        await asyncio.sleep(0.1)
+        status, [reason] = await ready(client)
+        assert (status, "behind" in reason) == (503, True)
+
+
+async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connect) -> None:
+    async with APP.open(store(tmp_path)) as running:
+        await add(running, 0)
+        client = await connect(web_app(running, title="counting"))
+        await until_ready(client)
+        assert (await client.get("/status")).json()[0]["parked"] == 1
+
+
+@pytest.mark.parametrize("name", ["c.db", "c.read.db"])
+async def test_not_ready_when_a_store_is_gone(tmp_path: Path, connect: Connect, name: str) -> None:
+    async with APP.open(store(tmp_path)) as running:
+        client = await connect(web_app(running, title="counting"))
+        await until_ready(client)
+        (tmp_path / name).unlink()
+        status, [reason, *_] = await ready(client)
+        assert (status, "deleted or replaced" in reason) == (503, True)
+        assert (await client.get("/health/live")).status_code == 200

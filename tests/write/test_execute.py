@@ -1,0 +1,239 @@
+"""Execute: load, decide, append, and decide again where somebody else was quicker. On memory; conflicts are counted."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from twofold import Decider, InvalidEvent, InvalidInput, Rejected, VersionConflict
+from twofold.ambient import Ambient
+from twofold.backends.memory import MemoryLog
+from twofold.codec import Codec
+from twofold.errors import OutcomeUnknown, TwofoldError, Unavailable
+from twofold.messages import BEGINNING, Append, Receipt, Stream
+from twofold.testing import virtual_time
+from twofold.write.execute import MAX_ATTEMPTS, Executor
+from twofold.write.log import Loaded
+
+
+@dataclass(frozen=True)
+class Add:
+    amount: int
+
+
+@dataclass(frozen=True)
+class Added:
+    amount: int
+
+
+@dataclass(frozen=True)
+class Total:
+    value: int = 0
+
+
+def decide(command: Add, total: Total) -> list[Added]:
+    if command.amount < 0:
+        raise Rejected("never less")
+    return [Added(command.amount)] if command.amount else []
+
+
+def evolve(total: Total, event: Added) -> Total:
+    return Total(total.value + event.amount)
+
+
+totals = Decider("total", Total(), decide, evolve)
+documents = Decider("document", Total(), decide, evolve, stored="state")
+codec = Codec([Added, Total], {})
+
+
+class Busy(MemoryLog):
+    """A log where somebody else is always quicker: so many times, an append of his comes first."""
+
+    def __init__(self, interruptions: int, stream: str = "total-a") -> None:
+        super().__init__()
+        self.left, self.loads, self.commits, self.stream = interruptions, 0, 0, stream
+
+    async def load(self, *arguments: Any, **options: Any) -> Loaded:
+        self.loads += 1
+        return await super().load(*arguments, **options)
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        self.commits += 1
+        if self.left > 0:
+            self.left -= 1
+            event = codec.encode(Added(100) if self.stream == "total-a" else Total(100))
+            first = msgspec.structs.replace(batch[0], events=[event], expected_version=None)
+            meta = msgspec.structs.replace(first.meta, command_id=f"other {self.left}")
+            await super().commit([msgspec.structs.replace(first, meta=meta)])
+        return await super().commit(batch)
+
+
+def executor(log: MemoryLog) -> Executor:
+    async def append(one: Append) -> Receipt:
+        [outcome] = await log.commit([one])
+        if isinstance(outcome, TwofoldError):
+            raise outcome
+        return outcome
+
+    return Executor(log, append, codec, Ambient(random=lambda: 0.5))
+
+
+def test_it_decides_again_when_somebody_else_was_quicker() -> None:
+    async def main() -> None:
+        log = Busy(interruptions=3)
+        done = await executor(log).execute(totals, "a", Add(1))
+        assert (log.loads, log.commits) == (4, 4)
+        assert (done.state, done.events, done.receipt.version) == (Total(301), (Added(1),), 4)
+
+    virtual_time.run(main())
+
+
+def test_it_gives_up_after_a_bounded_number_of_attempts() -> None:
+    async def main() -> None:
+        log = Busy(interruptions=10_000)
+        with pytest.raises(VersionConflict):
+            await executor(log).execute(totals, "a", Add(1))
+        assert log.commits == MAX_ATTEMPTS
+
+    virtual_time.run(main())
+
+
+def test_the_pauses_between_attempts_grow_and_stay_small() -> None:
+    async def main() -> list[float]:
+        log, moments = Busy(interruptions=20), []
+        load = log.load
+
+        async def noted(*arguments: Any, **options: Any) -> Loaded:
+            moments.append(asyncio.get_running_loop().time())
+            return await load(*arguments, **options)
+
+        log.load = noted  # type: ignore[method-assign]
+        await executor(log).execute(totals, "a", Add(1))
+        return [after - before for before, after in pairwise(moments)]
+
+    pauses = virtual_time.run(main())
+    assert [round(pause, 6) for pause in pauses] == sorted(round(pause, 6) for pause in pauses)
+    assert 0 < pauses[0] < 0.01
+    assert pauses[-1] == pytest.approx(0.05)  # half of the longest, for chance is a half here
+
+
+@pytest.mark.parametrize("expected", [0, 1])
+def test_who_expects_a_version_is_told_at_once(expected: int) -> None:
+    """Before `decide` where it is stale already, and without a second attempt where it becomes so."""
+
+    async def main() -> None:
+        log = Busy(interruptions=1)
+        with pytest.raises(VersionConflict) as conflict:
+            await executor(log).execute(totals, "a", Add(1), expected_version=expected)
+        assert (conflict.value.expected, conflict.value.actual) == (expected, 1 - expected)
+        assert (log.loads, log.commits) == (1, 1 - expected)
+
+    virtual_time.run(main())
+
+
+def test_g3_the_answer_of_a_command_id_comes_before_the_decision() -> None:
+    """One look finds it; `decide` is not asked, and no version matters."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        execute = executor(log).execute
+        first = await execute(totals, "a", Add(5), command_id="once")
+        await execute(totals, "a", Add(7))
+        log.loads = log.commits = 0
+        again = await execute(totals, "a", Add(-1), command_id="once", expected_version=77)
+        assert again == replace(first, receipt=msgspec.structs.replace(first.receipt, repeated=True))
+        assert (log.loads, log.commits) == (1, 0)
+
+    virtual_time.run(main())
+
+
+def test_g3_whoever_loses_the_race_with_himself_gets_the_winners_answer() -> None:
+    """The same command id, sent twice at once: both were loaded before either was appended."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        processes = [executor(log) for _ in range(5)]  # in one, they would wait for each other
+        dones = await asyncio.gather(*(one.execute(totals, "a", Add(5), command_id="once") for one in processes))
+        assert sorted(done.receipt.repeated for done in dones) == [False, True, True, True, True]
+        assert {(done.state, done.events) for done in dones} == {(Total(5), (Added(5),))}
+        assert log.commits == 5
+
+    virtual_time.run(main())
+
+
+def test_an_empty_decision_is_kept_only_where_it_can_be_asked_for_again() -> None:
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        execute = executor(log).execute
+        unnamed = await execute(totals, "a", Add(0))
+        assert (log.commits, unnamed.state, unnamed.events, unnamed.receipt.position) == (0, Total(), (), BEGINNING)
+        await execute(totals, "a", Add(5))
+        named = await execute(totals, "a", Add(0), command_id="nothing")
+        assert (log.commits, named.state, named.receipt.version, named.receipt.events) == (2, Total(5), 1, 0)
+        await execute(totals, "a", Add(5))
+        again = await execute(totals, "a", Add(9), command_id="nothing")
+        assert (again.state, again.events, again.receipt.version) == (Total(5), (), 1)
+
+    virtual_time.run(main())
+
+
+def test_a_document_is_saved_whole_and_only_its_last_state_is_loaded() -> None:
+    async def main() -> None:
+        log = Busy(interruptions=2, stream="document-a")
+        execute = executor(log).execute
+        done = await execute(documents, "a", Add(1), command_id="once")
+        assert (done.state, done.events, done.receipt.version) == (Total(101), (Total(101),), 3)
+        await execute(documents, "a", Add(1))
+        again = await execute(documents, "a", Add(1), command_id="once")
+        assert (again.state, again.events, again.receipt.version) == (Total(101), (Total(101),), 3)
+        assert await executor(log).load(documents, "a") == (Total(102), 4)
+        history = await log.read_stream(Stream("document", "a"), 1, 10)
+        assert [codec.decode(entry) for entry in history] == [Total(100), Total(100), Total(101), Total(102)]
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("error", [Rejected("no"), KeyError("a bug"), Unavailable("down"), OutcomeUnknown("c", "why")])
+def test_what_decide_or_the_store_raises_reaches_the_caller_once(error: Exception) -> None:
+    asked = 0
+
+    def refuse(command: Add, total: Total) -> list[Added]:
+        nonlocal asked
+        asked += 1
+        raise error
+
+    async def main() -> None:
+        with pytest.raises(type(error)):
+            await executor(MemoryLog()).execute(Decider("total", Total(), refuse, evolve), "a", Add(1))
+
+    virtual_time.run(main())
+    assert asked == 1
+
+
+@pytest.mark.parametrize("name", ["command_id", "actor", "correlation_id", "causation_id"])
+@pytest.mark.parametrize("value", ["", "x" * 201, "a\nb", 7])
+def test_an_id_that_cannot_be_one_is_refused_by_name(name: str, value: Any) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        with pytest.raises(InvalidInput, match=name):
+            await executor(log).execute(totals, "a", Add(1), **{name: value})
+        assert await log.head() == BEGINNING
+
+    virtual_time.run(main())
+
+
+def test_nothing_is_appended_of_a_decision_whose_last_event_cannot_be_stored() -> None:
+    def bad(command: Add, total: Total) -> list[Added]:
+        return [Added(1), Added("two")]  # type: ignore[arg-type]
+
+    async def main() -> None:
+        log = MemoryLog()
+        with pytest.raises(InvalidEvent, match="Added"):
+            await executor(log).execute(Decider("total", Total(), bad, evolve), "a", Add(1))
+        assert await log.head() == BEGINNING
+
+    virtual_time.run(main())

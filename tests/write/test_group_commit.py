@@ -1,0 +1,150 @@
+"""Group commit: which appends share a batch, and what each caller hears when the store fails."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from twofold.backends.memory import MemoryLog
+from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.messages import Append, Receipt
+from twofold.testing import virtual_time
+from twofold.testing.conformance.material import append, event
+from twofold.write import group_commit
+from twofold.write.group_commit import GroupCommit
+
+
+class Gate(MemoryLog):
+    """A log that commits when it is told to, or fails as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.batches: list[list[str]] = []
+        self.failures: list[Exception] = []
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        self.batches.append([one.stream.id for one in batch])
+        await self.open.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        if any(one.stream.id == "bad" for one in batch):
+            raise BatchRefused("refused") from ValueError("the data")
+        return await super().commit(batch)
+
+
+def test_the_batch_is_what_queued_while_the_last_one_was_written() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        first = asyncio.create_task(group.append(append("note-1", event())))
+        await asyncio.sleep(0.01)
+        others = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in (2, 3, 4)]
+        await asyncio.sleep(0.01)
+        log.open.set()
+        await asyncio.gather(first, *others)
+        assert log.batches == [["1"], ["2", "3", "4"]]
+        await group.append(append("note-5", event()))
+        assert log.batches[2:] == [["5"]], "a lone caller does not wait for company"
+
+    virtual_time.run(main())
+
+
+def test_a_batch_is_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_BATCH", 3)
+    monkeypatch.setattr(group_commit, "MAX_BATCH_BYTES", 1_000)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        texts = ["", "", "", "", "x" * 600, "x" * 600, "", "x" * 5_000]
+        await asyncio.gather(*(group.append(append(f"note-{n}", event(text))) for n, text in enumerate(texts)))
+        assert log.batches == [["0", "1", "2"], ["3", "4", "5"], ["6", "7"]]
+
+    virtual_time.run(main())
+
+
+def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 5)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(30)]
+        await asyncio.sleep(0.01)
+        assert group.waiting <= 5
+        log.open.set()
+        receipts = await asyncio.gather(*tasks)
+        assert len({receipt.stream for receipt in receipts}) == 30
+
+    virtual_time.run(main())
+
+
+def test_who_is_cancelled_while_waiting_takes_his_append_back() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        first = asyncio.create_task(group.append(append("note-1", event())))
+        await asyncio.sleep(0.01)
+        waiting = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in (2, 3)]
+        await asyncio.sleep(0.01)
+        waiting[0].cancel()
+        first.cancel()  # too late: it is being written
+        await asyncio.sleep(0.01)
+        log.open.set()
+        await waiting[1]
+        assert log.batches == [["1"], ["3"]]
+        assert (await log.head()).offset == 2
+
+    virtual_time.run(main())
+
+
+def test_refused_data_fails_alone() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        ids = ["1", "2", "bad", "3", "4", "5"]
+        outcomes = await asyncio.gather(
+            *(group.append(append(f"note-{id_}", event())) for id_ in ids), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [Receipt, Receipt, InvalidEvent, Receipt, Receipt, Receipt]
+        assert str(outcomes[2]) == "note-bad: the store refuses the data: the data"
+
+    virtual_time.run(main())
+
+
+def test_everybody_in_the_batch_hears_what_failed_and_the_next_batch_goes_on() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.failures = [Unavailable("down"), OutcomeUnknown("?", "gone"), RuntimeError("a bug")]
+        for error in (Unavailable, OutcomeUnknown, RuntimeError):
+            ids = [f"{error.__name__} {n}" for n in range(3)]
+            outcomes = await asyncio.gather(
+                *(group.append(append(f"note-{id_}", event(), command_id=id_)) for id_ in ids), return_exceptions=True
+            )
+            assert [type(outcome) for outcome in outcomes] == [error] * 3
+            if error is OutcomeUnknown:
+                assert [outcome.command_id for outcome in outcomes if isinstance(outcome, OutcomeUnknown)] == ids
+        assert (await group.append(append("note-1", event()))).version == 1
+
+    virtual_time.run(main())
+
+
+def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(3)]
+        await asyncio.sleep(0)
+        await group.close()
+        assert [type(outcome) for outcome in await asyncio.gather(*tasks)] == [Receipt] * 3
+        assert (await log.head()).offset == 3
+        with pytest.raises(Unavailable):
+            await group.append(append("note-9", event()))
+
+    virtual_time.run(main())
