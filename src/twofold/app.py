@@ -21,7 +21,7 @@ from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.write.decider import Decider
-from twofold.write.execute import Executor
+from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
 
 C = TypeVar("C")
@@ -51,6 +51,9 @@ class App:
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        _all_of("deciders", self.deciders, Decider)
+        _all_of("projections", self.projections, Projection)
+        _all_of("reactors", self.reactors, Reactor)
         _unique("category", (decider.category for decider in self.deciders))
         _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
@@ -109,6 +112,8 @@ class App:
         """
         ambient = ambient or Ambient()
         async with AsyncExitStack() as stack:
+            if store is None:
+                raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
             log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
             if isinstance(store, str):
                 stack.push_async_callback(log.close)
@@ -147,22 +152,23 @@ class FollowerStatus:
 class Running:
     """An App on a store. Made by `App.open`; used from one event loop.
 
-    `execute` is `Executor.execute`, `get` and `find` are those of `Queries`.
+    `execute` is `Executor.execute`; `get`, `find` and `check_token` are those of `Queries`.
     """
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
         self.commits = GroupCommit(log)
-        self._executor = Executor(log, self.commits.append, app.codec, ambient)
+        self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         owner = ambient.new_id()[:12]
         self.followers = [
             Following(follower, log, checkpoints, owner) for follower, checkpoints in self._followers(ambient)
         ]
         self._tasks: list[asyncio.Task[None]] = []
-        self.execute = self._executor.execute
+        self.execute = self.executor.execute
         self.get = self._queries.get
         self.find = self._queries.find
+        self.check_token = self._queries.check_token
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints]]:
         for projection in self.app.projections:
@@ -173,7 +179,7 @@ class Running:
             )
         for reactor in self.app.reactors:
             yield (
-                Runner(reactor, self.log.checkpoints, self._executor.execute, self.app.codec, ambient),
+                Runner(reactor, self.log.checkpoints, self.executor.carry_out, self.app.codec, ambient),
                 self.log.checkpoints,
             )
 
@@ -216,7 +222,7 @@ class Running:
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
         """The write model itself: state and version, 0 where the stream does not exist. Raises: Unavailable."""
-        return await self._executor.load(decider, id)
+        return await self.executor.load(decider, id)
 
     async def append(
         self,
@@ -233,9 +239,22 @@ class Running:
 
         Raises: VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
         """
-        meta = self._executor.meta(command_id, actor, correlation_id, causation_id)
+        meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
+        check_version(expected_version)
+        self._check_category(_stream(stream), events)
         encoded = [self.app.codec.encode(event) for event in events]
         return await self.commits.append(Append(_stream(stream), encoded, expected_version, meta))
+
+    def _check_category(self, stream: Stream, events: Sequence[object]) -> None:
+        """A decider must be able to read its streams. Raises: InvalidInput."""
+        if isinstance(events, str) or not isinstance(events, Iterable):
+            raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
+        for decider in self.app.deciders:
+            if decider.category == stream.category:
+                for event in events:
+                    if not isinstance(event, decider.recorded_types):
+                        names = ", ".join(cls.__name__ for cls in decider.recorded_types)
+                        raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, beginning with `from_version`; empty where there is none.
@@ -285,6 +304,14 @@ class Running:
 
 def _stream(stream: Stream | str) -> Stream:
     return stream if isinstance(stream, Stream) else Stream.parse(stream)
+
+
+def _all_of(what: str, values: Sequence[object], kind: type) -> None:
+    if not isinstance(values, list | tuple):
+        raise ConfigurationError(f"{what} is a list of {kind.__name__}, not {values!r:.80}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{what} is a list of {kind.__name__}, and holds {value!r:.80}")
 
 
 def _unique(what: str, names: Iterable[str]) -> None:

@@ -200,13 +200,19 @@ def rebuild(
                         pace.reached(position)
                         shown = f"{pace.events_per_s:,.0f} events/s"
                         bar.update(task, completed=position.offset, total=max(head, position.offset), pace=shown)
+            parked = await running.rows.checkpoints.parked(follows)
             [table] = [table for table in await running.rows.tables() if table.follows == follows]
         if as_json:
             seconds = round(pace.seconds, 3)
             _print_json({"name": follows.name, "version": follows.version, "seconds": seconds, "live": table.live})
         else:
-            state = "live" if table.live else "built; a newer version is live"
+            not_live = "built, and not live: rows are parked" if parked else "built; a newer version is live"
+            state = "live" if table.live else not_live
             out.print(f"{follows} is {state}, at {table.position}, after {pace.seconds:.1f} s")
+        for one in parked:
+            err.print(f"parked: {one.kind} {one.key} at {one.position}: {one.error}", markup=False)
+        if parked:
+            raise typer.Exit(3)
 
     _run(build)
 
@@ -296,8 +302,11 @@ def load_app(name: str) -> App:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"there is no module {error.name!r}: run this where it can be imported, or write another module:name"
+            f"{module_name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
+            f"or write another module:name (without .py)"
         ) from error
+    except Exception as error:  # whatever the module raises while it is imported
+        raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, App):
         apps = [key for key, value in vars(module).items() if isinstance(value, App)]

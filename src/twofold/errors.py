@@ -89,7 +89,8 @@ class ReadModelBehind(TwofoldError):
     """The read model did not reach the token in time."""
 
     def __init__(self, projection: str, lag_events: int, waited_s: float) -> None:
-        super().__init__(f"{projection} is still {lag_events} events behind the token after {waited_s:g} s")
+        events = "1 event" if lag_events == 1 else f"{lag_events} events"
+        super().__init__(f"{projection} is still {events} behind the token after {waited_s:g} s")
         self.projection, self.lag_events, self.waited_s = projection, lag_events, waited_s
 
 

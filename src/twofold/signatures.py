@@ -15,6 +15,7 @@ def message_types(function: Callable[..., Any], parameters: int, index: int, own
 
     Raises: ConfigurationError, naming `owner`, the function and the parameter.
     """
+    check_accepts(function, parameters, owner)
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
     names = list(inspect.signature(function).parameters)
     if len(names) != parameters:
@@ -34,6 +35,23 @@ def message_types(function: Callable[..., Any], parameters: int, index: int, own
         if not isinstance(message, type) or message in (Any, type(None)) or message.__module__ == "builtins":
             raise ConfigurationError(f"{name}: {parameter} must be annotated with message classes, not {message!r}")
     return found
+
+
+def check_accepts(function: Callable[..., Any], parameters: int, owner: str) -> None:
+    """Raises: ConfigurationError when this is no plain function that can be called with so many values."""
+    name = f"{owner}: {getattr(function, '__qualname__', function)}"
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ConfigurationError(f"{name} must be a plain function: it is pure, so it has nothing to await")
+    try:
+        inspect.signature(function).bind(*[None] * parameters)
+    except TypeError:
+        raise ConfigurationError(f"{name} must take {parameters} parameters") from None
+
+
+def may_answer_none(function: Callable[..., Any]) -> bool:
+    """Whether None is among what a function says it answers; one that says nothing may answer anything."""
+    answer = get_type_hints(function).get("return", Any)
+    return answer is Any or type(None) in _flatten(answer) or None in _flatten(answer)
 
 
 def _flatten(annotation: Any) -> list[Any]:

@@ -54,7 +54,10 @@ def _of_commits(running: Running) -> Iterator[Metric]:
     yield Metric("twofold_append_batch_largest", "gauge", "Appends in the largest of them.", one(counts.largest_batch))
     yield Metric("twofold_appends_waiting", "gauge", "Appends that wait for their batch.", one(running.commits.waiting))
     yield Metric(
-        "twofold_append_repeated_total", "counter", "Appends whose command id was known already.", one(counts.repeated)
+        "twofold_append_repeated_total",
+        "counter",
+        "Commands that came again and were answered.",
+        one(running.executor.repeated),
     )
     yield Metric(
         "twofold_append_conflicts_total", "counter", "Appends that met another version.", one(counts.conflicts)

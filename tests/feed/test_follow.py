@@ -24,6 +24,7 @@ class Noting:
 
     follows = ONE
     types = frozenset({"Noted"})
+    largest_page = 4_096
 
     def __init__(self, log: MemoryLog, start: Literal["beginning", "now"] = "beginning") -> None:
         self.log, self.start = log, start
@@ -278,6 +279,32 @@ def test_a_store_that_is_away_at_the_start_and_at_the_end_is_borne() -> None:
         checkpoints.release = away
         await stopped(task)
         assert task.cancelled()
+
+    virtual_time.run(main())
+
+
+def test_who_is_stopped_while_claiming_lets_go_of_what_he_got() -> None:
+    """Otherwise it would look held, by somebody who is gone, for as long as the lease is."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        checkpoints: Any = log.checkpoints
+        claim, asked = checkpoints.claim, asyncio.Event()
+
+        async def slow(*arguments: Any) -> Claim | None:
+            asked.set()
+            await asyncio.sleep(1)
+            taken: Claim | None = await claim(*arguments)
+            return taken
+
+        checkpoints.claim = slow
+        _, task = working(Noting(log))
+        await asked.wait()
+        await stopped(task)
+        await asyncio.sleep(2)
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert found.owner is None
 
     virtual_time.run(main())
 

@@ -120,7 +120,7 @@ def test_what_the_store_cannot_do_just_now_is_tried_again(error: Exception) -> N
         await ordered(log, "2", "c")
         failures, done = [error] * 5, set[str]()
 
-        async def execute(decider: Any, id: str, command: Any, **ids: Any) -> None:
+        async def execute(decider: Any, id: str, command: Any, meta: Meta) -> None:
             if failures:
                 raise failures.pop()
             done.add(id)

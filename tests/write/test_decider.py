@@ -76,14 +76,28 @@ def test_commands_events_and_streams_are_known_by_class() -> None:
 def test_a_document_records_its_whole_new_state_once() -> None:
     assert documents.to_record(Put("ab"), Page("x")) == [Page("xab")]
     assert documents.to_record(Erase(), Page(erased=True)) == []
-    assert documents.loaded([]) == Page()
-    assert documents.loaded([Page("a"), Page("b")]) == Page("b")
+    assert documents.after(Page("x"), []) == Page("x")
+    assert documents.after(Page("x"), [Page("a"), Page("b")]) == Page("b")
+    assert pages.after(Page("x"), [Written("a"), Erased()]) == Page("xa", erased=True)
 
 
 @pytest.mark.parametrize("command", [None, "put", Written("a"), Put])
 def test_a_command_it_is_not_made_for_is_refused(command: Any) -> None:
     with pytest.raises(InvalidInput, match=r"decider 'page' decides Put \| Erase, not"):
         pages.to_record(command, Page())
+
+
+def test_a_forgotten_return_is_told_where_it_was_forgotten() -> None:
+    def forgetful(page: Page, event: Written | Erased) -> Page:
+        return page if isinstance(event, Written) else None  # type: ignore[return-value]
+
+    def silent(command: Put, page: Page) -> list[Written]:
+        return None  # type: ignore[return-value]
+
+    with pytest.raises(TypeError, match=r"decider 'page': evolve answered None for Erased"):
+        Decider("page", Page(), decide, forgetful).state([Written("a"), Erased()])
+    with pytest.raises(TypeError, match=r"decider 'page': decide must answer a list of events, not None"):
+        Decider("page", Page(), silent, evolve).to_record(Put("a"), Page())
 
 
 @pytest.mark.parametrize("category", ["", "or-der", "9", "a b"])

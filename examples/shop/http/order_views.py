@@ -111,11 +111,12 @@ async def get_order(order_id: PathId, running: Run, fresh: Fresh, request: Reque
 
 @routes.get("/{order_id}/history", response_model=list[HistoryEntry])
 async def order_history(order_id: PathId, running: Run, fresh: Fresh) -> Response:
-    """Every event of the order, from the log itself: never behind, so a token changes nothing here."""
+    """Every event of the order, from the log itself: never behind, so a token is only checked."""
+    await running.check_token(fresh.after)
     history = await running.history(Stream("order", order_id))
     if not history:
         raise no_order(order_id)
-    return answer([entry(recorded) for recorded in history])
+    return answer([entry(recorded) for recorded in history], 200, fresh.headers)
 
 
 def details(row: OrderView) -> OrderDetails:

@@ -24,7 +24,6 @@ CLAIM_POLL_S = 0.25
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
-LARGEST_PAGE = 4_096
 
 log = logging.getLogger("twofold.follow")
 
@@ -47,6 +46,11 @@ class Follower(Protocol):
     @property
     def start(self) -> Literal["beginning", "now"]:
         """Where its checkpoint begins when it is new."""
+        ...
+
+    @property
+    def largest_page(self) -> int:
+        """How many positions it takes at once, at most."""
         ...
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
@@ -123,7 +127,7 @@ class Following:
         async with self._alive(claim):
             self.state = "following"
             while True:
-                page = await self.feed.read(position, LARGEST_PAGE, self.follower.types)
+                page = await self.feed.read(position, self.follower.largest_page, self.follower.types)
                 if page.upto == position:
                     return
                 await self._handle(claim, position, page)
@@ -178,7 +182,7 @@ class Following:
             await self._handle(claim, position, page)
             self._goes_well()
             full = page.upto.offset - position.offset >= limit
-            limit = min(LARGEST_PAGE, limit * 2) if full else SMALLEST_PAGE
+            limit = min(self.follower.largest_page, limit * 2) if full else SMALLEST_PAGE
             position = page.upto
 
     def _goes_well(self) -> None:

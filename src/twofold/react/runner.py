@@ -12,7 +12,7 @@ from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Unavailable, VersionConflict
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked
 from twofold.feed.feed import FeedPage
-from twofold.messages import Entry, Position, Recorded
+from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 
 COMMANDS_AT_ONCE = 64
@@ -24,21 +24,11 @@ T = TypeVar("T")
 log = logging.getLogger("twofold.reactor")
 
 
-class Execute(Protocol):
-    """Executes a command, once for each command id."""
+class CarryOut(Protocol):
+    """Executes a command, once for each command id. See `Executor.carry_out`."""
 
-    def __call__(
-        self,
-        decider: Any,
-        id: str,
-        command: Any,
-        *,
-        command_id: str,
-        correlation_id: str,
-        causation_id: str,
-        actor: str,
-    ) -> Awaitable[object]:
-        """See `Executor.execute`."""
+    def __call__(self, decider: Any, id: str, command: Any, meta: Meta) -> Awaitable[object]:
+        """Raises: what `decide` raises, Unavailable, OutcomeUnknown, VersionConflict."""
         ...
 
 
@@ -52,12 +42,15 @@ class Runner:
     """
 
     def __init__(
-        self, reactor: Reactor, checkpoints: Checkpoints, execute: Execute, codec: Codec, ambient: Ambient
+        self, reactor: Reactor, checkpoints: Checkpoints, carry_out: CarryOut, codec: Codec, ambient: Ambient
     ) -> None:
         self.reactor = reactor
-        self._checkpoints, self._execute, self._codec, self._ambient = checkpoints, execute, codec, ambient
+        self._checkpoints, self._codec, self._ambient = checkpoints, codec, ambient
+        self._carry_out = carry_out
         self._at_once = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self.types = codec.names(reactor.event_types)
+
+    largest_page = 256  # what a crash lets come again
 
     @property
     def follows(self) -> Follows:
@@ -83,7 +76,7 @@ class Runner:
             try:
                 recorded = self._codec.recorded(entry)
                 commands = self.reactor.commands(recorded)
-                await _side_by_side(self._carry_out(recorded, chain) for chain in _by_target(commands))
+                await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
             except NOT_JUST_NOW:
                 raise
             except Exception as error:  # what reacting raises is the user's
@@ -91,18 +84,11 @@ class Runner:
                 return Parked("stream", entry.stream, entry.position, text, self._ambient.now())
         return None
 
-    async def _carry_out(self, recorded: Recorded, commands: Iterable[Command]) -> None:
+    async def _one_by_one(self, recorded: Recorded, commands: Iterable[Command]) -> None:
         for command_id, to in commands:
+            meta = Meta(command_id, recorded.correlation_id, recorded.id, f"reactor {self.reactor.name}")
             async with self._at_once:
-                await self._execute(
-                    to.decider,
-                    to.id,
-                    to.command,
-                    command_id=command_id,
-                    correlation_id=recorded.correlation_id,
-                    causation_id=recorded.id,
-                    actor=f"reactor {self.reactor.name}",
-                )
+                await self._carry_out(to.decider, to.id, to.command, meta)
 
 
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -16,7 +16,7 @@ from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
 from twofold.messages import Recorded
 from twofold.read.columns import Column, RowFormat, Values
-from twofold.signatures import message_types
+from twofold.signatures import check_accepts, may_answer_none, message_types
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -97,6 +97,10 @@ class Projection(Generic[R]):
             raise ConfigurationError(f"{self.owner}: version is a number from 1, not {self.version!r}")
         set_ = object.__setattr__
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
+        if self.key is not None:
+            check_accepts(self.key, parameters=2, owner=f"{self.owner}, key")
+        if isinstance(self.indexes, str):
+            raise ConfigurationError(f"{self.owner}: indexes is a list: [{self.indexes!r}]")
         set_(self, "format", RowFormat(self.row))
         for column in self.format.columns:
             if "__" in column.name or column.name in _ASKED:
@@ -172,14 +176,23 @@ class Projection(Generic[R]):
 
     def values(self, key: Key, row: R | None) -> Values | None:
         """A row as its columns hold it. Raises: ValueError."""
-        if row is None:
+        if row is None and self._may_delete:
             return None
+        if row is None:
+            raise ValueError(
+                f"{self.owner}: evolve answered None, and is annotated to answer a row: a case without a return? "
+                f"To delete, annotate it `{self.row.__name__} | None`"
+            )
         if type(row) is not self.row:
             raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {row!r:.80}")
         values = self.format.to_values(row)
         if self._key_of(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self._key_of(values)!r:.80}")
         return values
+
+    @cached_property
+    def _may_delete(self) -> bool:
+        return may_answer_none(self.evolve)
 
     @cached_property
     def _key_columns(self) -> list[Any]:

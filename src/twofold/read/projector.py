@@ -17,6 +17,7 @@ from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes, ReadStore
 
 EVENTS_PER_SLICE = 250
+LARGEST_PAGE = 4_096
 
 ParkedKind = Literal["row", "stream"]
 
@@ -31,6 +32,7 @@ class Projector:
     """
 
     start: Literal["beginning"] = "beginning"
+    largest_page = LARGEST_PAGE
 
     def __init__(
         self, projection: Projection[Any], store: ReadStore, codec: Codec, ambient: Ambient, *, documents: bool
@@ -53,7 +55,7 @@ class Projector:
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = await self._folded(batch)
         await self._store.commit(self.projection.table, claim, after, page.upto, changes)
-        if not self._published:
+        if not self._published and not await self._store.checkpoints.parked(self.follows):
             self._published = await self._store.publish(self.projection.table)
         for parked in changes.parked:
             log.error(

@@ -108,11 +108,19 @@ class Queries:
             len(found.parked),
         )
 
+    async def check_token(self, after: After | None) -> None:
+        """For a read that is never behind, of the log itself. Raises: InvalidToken when this is no token of it."""
+        token = self._token(after)
+        if token is not None:
+            await self._refuse_beyond_head(token)
+
     async def _at_least(self, after: After | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Found:
         """Look until the checkpoint of the snapshot has reached the token, in `wait_s` seconds at most (G6)."""
         token = self._token(after)
+        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:
+            raise InvalidQuery(f"wait_s is a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
-        deadline = clock() + min(max(wait_s, 0.0), MAX_WAIT_S)
+        deadline = clock() + wait_s
         checked = False
         while True:
             found = await look()
@@ -141,6 +149,8 @@ class Queries:
             return None
         if isinstance(after, Receipt):
             token = Token(after.log_id, after.position)
+        elif not isinstance(after, Token | str):
+            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}")
         else:
             token = after if isinstance(after, Token) else Token.parse(after)
         if token.log_id != self._feed.log_id:

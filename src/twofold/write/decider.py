@@ -70,13 +70,15 @@ class Decider(Generic[C, S, E]):
         """What these events make of `state`."""
         for event in events:
             state = self.evolve(state, event)
+            if state is None and self.initial is not None:
+                raise TypeError(f"{self.owner}: evolve answered None for {event!r:.200}: a case without a return?")
         return state
 
-    def loaded(self, recorded: Sequence[Any]) -> S:
-        """The state after what was read from a stream: its events, or its last saved state."""
+    def after(self, state: S, recorded: Sequence[Any]) -> S:
+        """The state after what was read from a stream, or is about to be appended: its events, or saved states."""
         if self.stored == "state":
-            return recorded[-1] if recorded else self.initial
-        return self.state(recorded)
+            return recorded[-1] if recorded else state
+        return self.evolved(state, recorded)
 
     def to_record(self, command: C, state: S) -> list[Any]:
         """What is to be appended for this command: events, or the one new state.

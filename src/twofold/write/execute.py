@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import VersionConflict
+from twofold.errors import InvalidInput, VersionConflict
 from twofold.messages import Append, Entry, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
@@ -33,13 +33,17 @@ class _Loaded(Generic[S]):
 
 
 class Executor:
-    """Commands against one log. `append` is the group commit in front of it."""
+    """Commands against one log. `append` is the group commit in front of it.
+
+    `repeated` counts the commands that were answered as the first time, for metrics.
+    """
 
     def __init__(
         self, log: Log, append: Callable[[Append], Awaitable[Receipt]], codec: Codec, ambient: Ambient
     ) -> None:
         self._log, self._append, self._codec, self._ambient = log, append, codec, ambient
         self._states = States(log)
+        self.repeated = 0
         self._turns: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
 
     async def execute(
@@ -63,16 +67,37 @@ class Executor:
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
         """
         meta = self.meta(command_id, actor, correlation_id, causation_id)
+        check_version(expected_version)
+        stored = await self._stored(decider, id, command, meta, expected_version, ask_again=command_id is not None)
+        return stored if isinstance(stored, Done) else await self._answer_again(decider, stored)
+
+    async def carry_out(self, decider: Decider[C, Any, Any], id: str, command: C, meta: Meta) -> Receipt:
+        """As `execute`, for who need not know the answer: a command that comes again costs one look. For reactors."""
+        stored = await self._stored(decider, id, command, meta, None, ask_again=True)
+        return stored.receipt if isinstance(stored, Done) else stored
+
+    async def _stored(
+        self,
+        decider: Decider[C, S, E],
+        id: str,
+        command: C,
+        meta: Meta,
+        expected_version: int | None,
+        ask_again: bool,
+    ) -> Done[S, E] | Receipt:
+        """What was decided and appended; or the receipt, where the command id was used before."""
         stream = decider.stream(id)
         async with self._turns.setdefault(stream, asyncio.Lock()):  # callers of one process need not race each other
             for attempt in range(1, MAX_ATTEMPTS + 1):
-                loaded = await self._loaded(decider, stream, command_id)
+                loaded = await self._loaded(decider, stream, meta.command_id if ask_again else None)
                 if loaded.receipt is not None:
-                    return await self._answer_again(decider, loaded.receipt)
+                    return self._known(loaded.receipt)
                 if expected_version is not None and loaded.version != expected_version:
                     raise VersionConflict(stream, expected_version, loaded.version)
                 new = [self._codec.encode(event) for event in decider.to_record(command, loaded.state)]
-                if not new and command_id is None:  # nobody could ever ask for this answer again
+                events = [encoded.event for encoded in new]
+                after = decider.after(loaded.state, events)
+                if not new and not ask_again:  # nobody could ever ask for this answer again
                     return Done(self._nothing_done(stream, loaded, meta), loaded.state, ())
                 try:
                     receipt = await self._append(Append(stream, new, loaded.version, meta))
@@ -83,15 +108,14 @@ class Executor:
                     await asyncio.sleep(self._ambient.random() * min(MAX_PAUSE_S, 0.001 * 2**attempt))
                     continue
                 if receipt.repeated:
-                    return await self._answer_again(decider, receipt)
-                return self._done(decider, receipt, loaded.state, [encoded.event for encoded in new])
+                    return self._known(receipt)
+                self._states.keep(decider, stream, Known(after, receipt.version, receipt.position))
+                return Done(receipt, after, tuple(events))
         raise AssertionError("the last attempt returns or raises")
 
-    def _done(self, decider: Decider[Any, S, E], receipt: Receipt, state: S, events: Sequence[Any]) -> Done[S, E]:
-        if events:
-            state = decider.loaded(events) if decider.stored == "state" else decider.evolved(state, events)
-            self._states.keep(decider, receipt.stream, Known(state, receipt.version, receipt.position))
-        return Done(receipt, state, tuple(events))
+    def _known(self, receipt: Receipt) -> Receipt:
+        self.repeated += 1
+        return receipt
 
     async def load(self, decider: Decider[Any, S, Any], id: str) -> tuple[S, int]:
         """State and version of a stream. Raises: InvalidInput, UndecodableEvent, Unavailable."""
@@ -106,7 +130,7 @@ class Executor:
         if not loaded.entries:
             return _Loaded(known.state, known.version, known.position, loaded.receipt)
         events = self._events(loaded.entries)
-        state = decider.loaded(events) if decider.stored == "state" else decider.evolved(known.state, events)
+        state = decider.after(known.state, events)
         position = loaded.entries[-1].position
         self._states.keep(decider, stream, Known(state, loaded.version, position))
         return _Loaded(state, loaded.version, position, loaded.receipt)
@@ -134,7 +158,7 @@ class Executor:
         """The answer of that time, from what was recorded then."""
         first = max(1, receipt.version) if decider.stored == "state" else 1
         recorded = self._events(await self._log.read_stream(receipt.stream, first, receipt.version - first + 1))
-        state = decider.loaded(recorded)
+        state = decider.after(decider.initial, recorded)
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 
     def _nothing_done(self, stream: Stream, loaded: _Loaded[Any], meta: Meta) -> Receipt:
@@ -142,3 +166,9 @@ class Executor:
 
     def _events(self, entries: Sequence[Entry]) -> list[Any]:
         return [self._codec.decode(entry) for entry in entries]
+
+
+def check_version(expected: int | None) -> None:
+    """Raises: InvalidInput when this is no version."""
+    if expected is not None and (type(expected) is not int or expected < 0):
+        raise InvalidInput(f"expected_version is a number from 0 (the stream must not exist), not {expected!r:.80}")

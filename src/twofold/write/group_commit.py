@@ -28,7 +28,6 @@ class Counts:
     batches: int = 0
     appends: int = 0
     events: int = 0
-    repeated: int = 0
     conflicts: int = 0
     largest_batch: int = 0
 
@@ -39,9 +38,7 @@ class Counts:
         for outcome in outcomes:
             if isinstance(outcome, VersionConflict):
                 self.conflicts += 1
-            elif isinstance(outcome, Receipt) and outcome.repeated:
-                self.repeated += 1
-            elif isinstance(outcome, Receipt):
+            elif isinstance(outcome, Receipt) and not outcome.repeated:
                 self.appends += 1
                 self.events += outcome.events
 

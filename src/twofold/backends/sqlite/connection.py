@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
@@ -23,7 +22,6 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 64 * 1024
 POLL_S = 0.015
-DECIMAL = "twofold_decimal"
 
 log = logging.getLogger("twofold.sqlite")
 
@@ -37,12 +35,15 @@ class Connection:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"twofold {path.name}")
         self._path, self._sync, self._check_in_place = path, sync, check_in_place
         self._db: apsw.Connection | None = None
+        self._closed = False
 
     async def run(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on this connection's thread.
 
         Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11).
         """
+        if self._closed:
+            raise Unavailable(f"SQLite, {self._path}: it has been closed")
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: self._guarded(work, *args, **kwargs)
         )
@@ -60,6 +61,7 @@ class Connection:
 
     async def close(self) -> None:
         """After the calls already made."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
@@ -72,7 +74,6 @@ def open_file(path: Path, sync: Sync) -> apsw.Connection:
     """A connection in WAL mode; with FULL a commit is on the disk before it is answered (G1)."""
     db = apsw.Connection(str(path))
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
-    db.create_collation(DECIMAL, by_number)
     for pragma in (
         "journal_mode = WAL",
         f"synchronous = {sync}",
@@ -82,12 +83,6 @@ def open_file(path: Path, sync: Sync) -> apsw.Connection:
     ):
         db.execute(f"PRAGMA {pragma}").fetchall()
     return db
-
-
-def by_number(one: str, other: str) -> int:
-    """The collation of decimals, which are kept as text: by their number, exactly."""
-    a, b = Decimal(one), Decimal(other)
-    return (a > b) - (a < b)
 
 
 @contextmanager

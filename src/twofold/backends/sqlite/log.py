@@ -45,6 +45,8 @@ class SqliteLog:
         self.log_id = await self._file.open(self._set_up)
 
     def _set_up(self, db: apsw.Connection) -> str:
+        if holds(db, "twofold_tables") and not holds(db, "twofold_events") and holds(db, "twofold_checkpoints"):
+            raise ConfigurationError(f"{self._file.path} holds read models, not a log: name the file of the log")
         with transaction(db):
             for table in _TABLES.values():
                 db.execute(table)
@@ -187,6 +189,11 @@ def _rename(db: apsw.Connection, log_id: str) -> None:
     with transaction(db):
         db.execute(_SQL["rename"], (log_id,))
         db.execute(_SQL["rename_checkpoints"], (log_id,))
+
+
+def holds(db: apsw.Connection, table: str) -> bool:
+    """Whether the file has this table."""
+    return db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone() is not None
 
 
 def _head(db: apsw.Connection) -> Position:

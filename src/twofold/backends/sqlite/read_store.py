@@ -19,6 +19,7 @@ from twofold.backends.sqlite.checkpoints import (
     read_parked,
 )
 from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError, InvalidInput
@@ -100,6 +101,8 @@ class SqliteReadStore:
 
 
 def _set_up(db: apsw.Connection) -> None:
+    if holds(db, "twofold_events"):
+        raise ConfigurationError(f"{db.filename} holds a log: name another file for the read models")
     with transaction(db):
         create_checkpoints(db)
 

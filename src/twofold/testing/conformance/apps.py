@@ -237,7 +237,7 @@ class AppConformance(OnBackend):
                 checkpoints = MemoryCheckpoints()
                 await checkpoints.register(forwarding.follows, log.log_id, BEGINNING)
                 claim = await claimed(checkpoints, forwarding.follows)
-                runner = Runner(forwarding, checkpoints, running.execute, bank.codec, Ambient())
+                runner = Runner(forwarding, checkpoints, running.executor.carry_out, bank.codec, Ambient())
                 await runner.handle(claim, BEGINNING, page)
                 with pytest.raises(LeaseLost):
                     await runner.handle(claim, BEGINNING, page)
@@ -248,19 +248,19 @@ class AppConformance(OnBackend):
         failed: set[str] = set()
         async with bank.open(log, read_store=store, work=False) as running:
 
-            async def execute(decider: Any, id: str, command: Any, *, command_id: str, **why: Any) -> object:
-                first_time = command_id not in failed
-                failed.add(command_id)
+            async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> object:
+                first_time = meta.command_id not in failed
+                failed.add(meta.command_id)
                 if first_time and command.amount % 3 == 0:
                     raise Unavailable("just now")
-                done = await running.execute(decider, id, command, command_id=command_id, **why)
+                done = await running.executor.carry_out(decider, id, command, meta)
                 if first_time:
                     raise Unavailable("the answer was lost")
                 return done
 
             for n in range(1, 13):
                 await deposited(log, "s", n, to=f"t{n % 2}")
-            runner = Runner(forwarding, log.checkpoints, execute, bank.codec, Ambient())
+            runner = Runner(forwarding, log.checkpoints, carry_out, bank.codec, Ambient())
             claim, page = await claimed(log.checkpoints, forwarding.follows), await log.read(BEGINNING, 100)
             for _ in range(12):
                 with pytest.raises(Unavailable):

@@ -1,0 +1,103 @@
+"""Checkpoints on PostgreSQL: lease, fence and progress in one row, and what is parked beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from twofold.backends.postgres.connection import Database
+from twofold.backends.statements import statements
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.messages import Position
+
+_SQL = statements("twofold.backends.postgres", "checkpoints.sql")
+
+MOVE = _SQL["move"]
+"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$13`, those of `moving`."""
+
+_ADVANCE = f"WITH {MOVE} SELECT 1 FROM moved"
+
+
+Kind = Literal["projection", "reactor"]
+
+
+class PostgresCheckpoints:
+    """See `Checkpoints`. Those of one kind; both kinds lie in one table where log and rows lie in one database."""
+
+    def __init__(self, database: Database, kind: Kind) -> None:
+        self._database, self._kind = database, kind
+
+    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        if await self.read(follower) is None:
+            values = (*self._of(follower), start.partition, log_id, start.offset)
+            await self._database.run(lambda c: c.execute(_SQL["register"], *values))
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        row = await self._database.run(lambda c: c.fetchrow(_SQL["read"], *self._of(follower)))
+        if row is None:
+            return None
+        log_id, partition, position, owner, epoch, heartbeat = row
+        return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        values = (*self._of(seen.follower), seen.epoch, seen.heartbeat, owner)
+        epoch = await self._database.run_once(lambda c: c.fetchval(_SQL["claim"], *values))
+        return None if epoch is None else Claim(seen.follower, epoch)
+
+    async def beat(self, claim: Claim) -> None:
+        """See `Checkpoints.beat`."""
+        if await self._database.run(lambda c: c.fetchval(_SQL["beat"], *self._of(claim.follower), claim.epoch)) is None:
+            raise lost(claim)
+
+    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+        """See `Checkpoints.advance`."""
+        values = moving(self._kind, claim, after, to, parked)
+        if await self._database.run_once(lambda c: c.fetchval(_ADVANCE, *values)) is None:
+            raise lost(claim, after)
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        await self._database.run(lambda c: c.execute(_SQL["release"], *self._of(claim.follower), claim.epoch))
+
+    async def parked(self, follower: Follows) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        rows = await self._database.run(lambda c: c.fetch(_SQL["parked"], *self._of(follower)))
+        return [Parked(what, key, Position(*place), error, since) for what, key, *place, error, since in rows]
+
+    def _of(self, follower: Follows) -> tuple[str, str, int]:
+        return (self._kind, follower.name, follower.version)
+
+
+def moving(kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> tuple[Any, ...]:
+    """The parameters of `MOVE`."""
+    places = [one.position for one in parked]
+    return (
+        kind,
+        claim.follower.name,
+        claim.follower.version,
+        claim.epoch,
+        after.partition,
+        after.offset,
+        to.offset,
+        [one.kind for one in parked],
+        [one.key for one in parked],
+        [place.partition for place in places],
+        [place.offset for place in places],
+        [_storable(one.error) for one in parked],
+        [one.since for one in parked],
+    )
+
+
+def lost(claim: Claim, after: Position | None = None) -> LeaseLost:
+    """Somebody else has the checkpoint, or it is elsewhere."""
+    place = "" if after is None else f" at {after}"
+    return LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}{place}")
+
+
+def _storable(text: str) -> str:
+    """An exception may say anything; what a text column cannot hold is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

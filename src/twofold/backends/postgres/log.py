@@ -1,0 +1,268 @@
+"""The log on PostgreSQL: one function appends a batch, in one round trip, under the lock that gives the order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from twofold.ambient import Ambient
+from twofold.backends.postgres.checkpoints import PostgresCheckpoints
+from twofold.backends.postgres.connection import (
+    BY_INDEX,
+    LOST,
+    PATIENCE_S,
+    RETRY_S,
+    Address,
+    Connection,
+    Database,
+    brief_transaction,
+    now,
+)
+from twofold.backends.postgres.listener import Listener
+from twofold.backends.postgres.schema import migrate
+from twofold.backends.statements import statements
+from twofold.errors import (
+    BatchRefused,
+    ConfigurationError,
+    LogReplaced,
+    OutcomeUnknown,
+    TwofoldError,
+    Unavailable,
+    VersionConflict,
+)
+from twofold.feed.feed import FeedPage
+from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Stream
+from twofold.write.log import Loaded
+
+PAGE_BYTES = 8 * 1024 * 1024
+RESOLVE_S = 10.0  # for so long it is asked what became of a commit whose connection was lost
+WRITERS = 2
+READERS = 6
+
+_SQL = statements("twofold.backends.postgres", "log.sql")
+_WRONG_ISOLATION, _ANOTHER_LOG = "TF001", "TF002"
+_DATA = ("22", "23", "54")  # data, constraints, limits: the classes of errors that lie in what was sent
+
+
+class PostgresLog:
+    """A log and its feed; reactors' checkpoints beside them. `open` it first; without `create` it must be there."""
+
+    def __init__(self, url: str, ambient: Ambient | None = None, *, create: bool = True) -> None:
+        self._ambient, self._create = ambient or Ambient(), create
+        self._address = Address.parse(url)
+        self._writer = Database(self._address, WRITERS, LogReplaced, BY_INDEX)
+        self._reader = Database(self._address, READERS, LogReplaced, BY_INDEX)
+        self._listener: Listener | None = None
+        self.log_id = ""
+        self.checkpoints = PostgresCheckpoints(self._reader, "reactor")
+
+    async def open(self) -> None:
+        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        await self._reader.open()
+        await migrate(self._reader, create=self._create)
+        self.log_id = await self._reader.run(self._found)
+        self._listener = Listener.join(self._address)
+
+    async def _found(self, connection: Connection) -> str:
+        log_id: str | None = await connection.fetchval(_SQL["log_id"])
+        if log_id is None:
+            if not self._create:
+                raise ConfigurationError(f"{self._address}: it holds no log; name the store that the App was opened on")
+            await connection.execute(_SQL["found"], self._ambient.new_id()[:16])
+            return await self._found(connection)
+        return log_id
+
+    async def new_id(self) -> None:
+        """See `LogStore.new_id`."""
+        log_id = self._ambient.new_id()[:16]
+        await self._writer.run(lambda c: _rename(c, log_id))
+        self.log_id = log_id
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.leave()
+        await self._writer.close()
+        await self._reader.close()
+
+    @property
+    def _news(self) -> Listener:
+        if self._listener is None:
+            raise Unavailable(f"{self._address}: it is not open here")
+        return self._listener
+
+    # ---- writing
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        """See `Log.commit`."""
+        if not batch:
+            return []
+        answers, versions, stored, offsets = await self._resolved(_arguments(batch), batch)
+        self._news.heard_head(max((p for a, p in zip(answers, offsets, strict=True) if a == "appended"), default=0))
+        return [self._outcome(*one) for one in zip(batch, answers, versions, stored, offsets, strict=True)]
+
+    def _outcome(
+        self, append: Append, answer: str, version: int, events: int, offset: int
+    ) -> Receipt | VersionConflict:
+        if answer == "conflict":
+            return VersionConflict(append.stream, append.expected_version or 0, version)
+        position, repeated = Position(0, offset), answer == "repeated"
+        return Receipt(append.stream, version, events, position, append.command_id, self.log_id, repeated)
+
+    async def _resolved(self, arguments: Sequence[Any], batch: Sequence[Append]) -> Sequence[Any]:
+        """The answer of the database. Where the connection was lost on the way, the same is asked again.
+
+        The command ids make that safe: what was stored the first time is answered, not repeated.
+        """
+        deadline = now() + PATIENCE_S
+        doubt: BaseException | None = None
+        while True:
+            try:
+                async with self._writer.connection(deadline) as connection:
+                    try:
+                        return await self._append(connection, arguments)
+                    except LOST as error:
+                        doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
+            except (BatchRefused, Unavailable, LogReplaced, ConfigurationError) as error:
+                # This attempt changed nothing, but an earlier one may have; data that is refused always is.
+                if doubt is None or isinstance(error, BatchRefused):
+                    raise
+            if doubt is not None and now() >= deadline:
+                raise OutcomeUnknown(batch[0].command_id, self._address.describe(doubt)) from doubt
+            await asyncio.sleep(RETRY_S)
+
+    async def _append(self, connection: Connection, arguments: Sequence[Any]) -> Sequence[Any]:
+        try:
+            answer: Sequence[Any] = await connection.fetchrow(_SQL["append"], self.log_id, *arguments)
+        except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
+            raise BatchRefused(str(error)) from error
+        except LOST:
+            raise
+        except asyncpg.PostgresError as error:
+            raise self._refusal(error) from error
+        return answer
+
+    def _refusal(self, error: asyncpg.PostgresError) -> TwofoldError:
+        state = error.sqlstate or ""
+        if state.startswith(_DATA):
+            return BatchRefused(str(error))
+        if state == _WRONG_ISOLATION:
+            return ConfigurationError(
+                f"{self._address.describe(error)}: set default_transaction_isolation of this role and database to it"
+            )
+        return self._replaced() if state == _ANOTHER_LOG else self._writer.named(error)
+
+    # ---- reading
+
+    async def load(
+        self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
+    ) -> Loaded:
+        """See `Log.load`."""
+        name = str(stream)
+        rows = await self._reader.run(lambda c: c.fetch(_SQL["load"], self.log_id, name, command_id, last, after))
+        if not rows:
+            raise self._replaced()
+        version, events, offset, first, *_ = rows[0]
+        receipt = None
+        if version is not None and command_id is not None:
+            receipt = Receipt(stream, version, events, Position(0, offset), command_id, self.log_id, repeated=True)
+        entries = [_entry(row[3:]) for row in reversed(rows)] if first is not None else []
+        return Loaded(entries, entries[-1].version if entries else after, receipt)
+
+    async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
+        """See `Log.read_stream`."""
+        values = (str(stream), from_version, max(limit, 0))
+        return [_entry(row) for row in await self._reader.run(lambda c: c.fetch(_SQL["stream"], *values))]
+
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+        head = await self._reader.run(lambda c: c.fetchval(_SQL["head"], self.log_id))
+        if head is None:
+            raise self._replaced()
+        return Position(0, head)
+
+    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+        """See `Feed.read`."""
+        heard = self._news.head
+        wanted = None if types is None else sorted(types)
+        until = min(after.offset + limit, MAX_OFFSET)
+        values = (self.log_id, after.offset, until, wanted, PAGE_BYTES)
+        rows = await self._reader.run(lambda c: c.fetch(_SQL["page"], *values))
+        if not rows:
+            raise self._replaced()
+        head: int = rows[0][0]
+        if head < heard:
+            self._news.head = head  # the log is shorter than it was: do not wait for what is gone
+        if head < after.offset:
+            raise LogReplaced(
+                f"{self._address}: the log ends at {head} and was read up to {after.offset}: an older copy of it was "
+                f"put in its place. Put the newer one back, or delete the read models so that they are built again"
+            )
+        return _page(rows, after, min(head, until))
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Feed.wait`."""
+        if self._news.head <= after.offset:
+            await self._news.wait(self._news.appends, timeout_s)
+
+    def _replaced(self) -> LogReplaced:
+        return LogReplaced(
+            f"{self._address}: this is no longer log {self.log_id}, with which the program began: stop it, "
+            f"put the log back, or start again on the new one"
+        )
+
+
+async def _rename(connection: Connection, log_id: str) -> None:
+    async with brief_transaction(connection):
+        await connection.execute(_SQL["rename"], log_id)
+        await connection.execute(_SQL["rename_checkpoints"], log_id)
+
+
+def _arguments(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
+    """What `twofold.append` takes after the log id: each stream and each command named once, then the appends."""
+    streams: dict[str, int] = {}
+    commands: dict[tuple[int, str], int] = {}
+    places, firsts, before = [], [], 0
+    for append in batch:
+        stream = streams.setdefault(str(append.stream), len(streams) + 1)
+        places.append(commands.setdefault((stream, append.command_id), len(commands) + 1))
+        firsts.append(before)
+        before += len(append.events)
+    events = [event for append in batch for event in append.events]
+    try:
+        datas = [event.data.decode() for event in events]
+    except UnicodeDecodeError as error:
+        raise BatchRefused(str(error)) from error
+    return (
+        list(streams),
+        [stream for stream, _ in commands],
+        [command_id for _, command_id in commands],
+        places,
+        [append.expected_version for append in batch],
+        [msgspec.json.encode(append.meta).decode() for append in batch],
+        [len(append.events) for append in batch],
+        firsts,
+        [event.type for event in events],
+        [event.schema for event in events],
+        datas,
+    )
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    return Entry(Position(0, row[0]), *row[1:])
+
+
+def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int) -> FeedPage:
+    if upto <= after.offset:
+        return FeedPage((), after)
+    if rows[0][2] is None:
+        return FeedPage((), Position(0, upto))
+    entries = [_entry(row[2:]) for row in rows]
+    if rows[-1][1] >= PAGE_BYTES:
+        return FeedPage(entries, entries[-1].position)
+    return FeedPage(entries, Position(0, upto))

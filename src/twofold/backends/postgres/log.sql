@@ -1,0 +1,52 @@
+-- name: log_id
+SELECT log_id FROM twofold.log
+
+-- name: found
+INSERT INTO twofold.log (log_id) VALUES ($1) ON CONFLICT DO NOTHING
+
+-- name: rename
+UPDATE twofold.log SET log_id = $1
+
+-- name: rename_checkpoints
+UPDATE twofold.checkpoints SET log_id = $1 WHERE kind = 'reactor'
+
+-- name: append
+SELECT answers, at_versions, stored, positions
+FROM twofold.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: head
+-- No row: another log has been put in the place of this one.
+SELECT coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMIT 1), 0) FROM twofold.log WHERE log_id = $1
+
+-- name: load
+-- Backwards, because the newest are wanted where not all are; a stream without events still has a row for the receipt.
+SELECT c.version, c.events, c.position,
+    e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
+FROM twofold.log l
+LEFT JOIN twofold.commands c ON c.stream = $2 AND c.command_id = $3
+LEFT JOIN LATERAL (
+    SELECT * FROM twofold.events s WHERE s.stream = $2 AND s.version > $5 ORDER BY s.version DESC LIMIT $4
+) e ON true
+WHERE l.log_id = $1
+
+-- name: stream
+SELECT e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
+FROM twofold.events e WHERE e.stream = $1 AND e.version >= $2 ORDER BY e.version LIMIT $3
+
+-- name: page
+-- One statement is one snapshot: what it says of the head is true of the page. The rows come in the order of the inner
+-- query, which a nested loop with one row outside keeps. A page ends with the event with which it has grown large.
+SELECT h.head, e.so_far,
+    e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
+FROM twofold.log l
+CROSS JOIN LATERAL (SELECT coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMIT 1), 0) AS head) h
+LEFT JOIN LATERAL (
+    SELECT * FROM (
+        SELECT p.*, sum(p.bytes) OVER (ORDER BY p.position ROWS UNBOUNDED PRECEDING) AS so_far
+        FROM twofold.events p
+        WHERE p.position > $2 AND p.position <= $3 AND ($4::text[] IS NULL OR p.type = ANY ($4))
+    ) counted
+    WHERE so_far - bytes < $5
+    ORDER BY position
+) e ON true
+WHERE l.log_id = $1

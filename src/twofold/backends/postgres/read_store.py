@@ -1,0 +1,263 @@
+"""Rows of projections and their checkpoints on PostgreSQL: in the log's database or in any other one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+
+from twofold.backends.postgres.checkpoints import PostgresCheckpoints, lost, moving
+from twofold.backends.postgres.connection import (
+    BY_INDEX,
+    LOCK_TIMEOUT_S,
+    Address,
+    Connection,
+    Database,
+    brief_transaction,
+)
+from twofold.backends.postgres.listener import Listener
+from twofold.backends.postgres.schema import migrate
+from twofold.backends.postgres.tables import TableSql, table_name, table_sql
+from twofold.backends.statements import statements
+from twofold.errors import ConfigurationError, InvalidInput, Unavailable
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.messages import Position
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+
+WORKERS = 4
+QUERIES = 6
+
+_SQL = statements("twofold.backends.postgres", "tables.sql")
+
+
+class _About(msgspec.Struct):
+    """What `about` in tables.sql answers."""
+
+    checkpoint: tuple[str, int, int, str | None, int, int] | None
+    parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime]]
+
+
+_ABOUT = msgspec.json.Decoder(_About)
+
+
+class PostgresReadStore:
+    """See `ReadStore`. `open` it first.
+
+    Folding and queries have connections of their own: neither waits for the other's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = Address.parse(url)
+        self._work = Database(self._address, WORKERS, ConfigurationError, BY_INDEX)
+        self._query = Database(self._address, QUERIES, ConfigurationError, {"jit": "off"})
+        self._checkpoints = PostgresCheckpoints(self._work, "projection")
+        self._listener: Listener | None = None
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `ReadStore.checkpoints`."""
+        return self._checkpoints
+
+    async def open(self) -> None:
+        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        await self._work.open()
+        await migrate(self._work)
+        self._listener = Listener.join(self._address)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.leave()
+        await self._work.close()
+        await self._query.close()
+
+    @property
+    def _news(self) -> Listener:
+        if self._listener is None:
+            raise Unavailable(f"{self._address}: it is not open here")
+        return self._listener
+
+    # ---- tables
+
+    async def prepare(self, table: Table) -> None:
+        """See `ReadStore.prepare`."""
+        if not await self._work.run(lambda c: _is_there(c, table)):
+            await self._work.run(lambda c: _make(c, table))
+
+    async def publish(self, table: Table) -> bool:
+        """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
+        live, may = await self._work.run(lambda c: c.fetchrow(_SQL["come_as_far"], table.name, table.follows.version))
+        if live >= table.follows.version or not may:
+            return bool(live >= table.follows.version)
+        return await self._work.run(lambda c: _publish(c, table))
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """See `ReadStore.tables`."""
+        return await self._work.run(_stored_tables)
+
+    async def drop(self, follows: Follows) -> None:
+        """See `ReadStore.drop`."""
+        await self._work.run(lambda c: _drop(c, follows))
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        await self._work.run(lambda c: _clear(c, table, log_id))
+        self._news.reached.pop(table.follows, None)
+
+    # ---- rows
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+        """See `ReadStore.rows`."""
+        sql = table_sql(table)
+        _, rows, parked = await self._look(self._work, sql, sql.rows, sql.keys_by_column(keys))
+        return Rows({sql.key_of(values): values for values in rows}, parked)
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        """See `ReadStore.commit`."""
+        sql = table_sql(table)
+        written = sql.by_column([values for values in changes.rows.values() if values is not None])
+        removed = sql.keys_by_column([key for key, values in changes.rows.items() if values is None])
+        parameters = (*moving("projection", claim, after, to, changes.parked), *written, *removed)
+        if not await self._work.run_once(lambda c: c.fetch(sql.commit, *parameters)):
+            raise lost(claim, after)
+        self._news.heard_rows(claim.follower, to.offset)
+
+    async def get(self, table: Table, key: Key) -> Found:
+        """See `ReadStore.get`."""
+        sql = table_sql(table)
+        return await self._found(sql, sql.get, key)
+
+    async def find(self, table: Table, query: Query) -> Found:
+        """See `ReadStore.find`."""
+        sql = table_sql(table)
+        return await self._found(sql, *sql.find(query))
+
+    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+        """See `ReadStore.wait`."""
+        if self._news.reached.get(follows, 0) <= after.offset:
+            await self._news.wait(self._news.rows, timeout_s)
+
+    async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
+        follows = sql.table.follows
+        heard = self._news.reached.get(follows, 0)
+        checkpoint, rows, parked = await self._look(self._query, sql, statement, values)
+        if checkpoint is None:
+            raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
+        if checkpoint.position.offset < heard:
+            self._news.reached[follows] = checkpoint.position.offset  # it was put back: do not wait for what is gone
+        return Found(checkpoint, rows, parked)
+
+    async def _look(
+        self, database: Database, sql: TableSql, statement: str, values: Sequence[Any]
+    ) -> tuple[Checkpoint | None, list[Values], list[Parked]]:
+        """Checkpoint, rows and parked keys of one snapshot."""
+        follows = sql.table.follows
+        found = await database.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
+        about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
+        rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
+        return _checkpoint(follows, about), rows, _parked(about)
+
+
+def _checkpoint(follows: Follows, about: _About) -> Checkpoint | None:
+    if about.checkpoint is None:
+        return None
+    log_id, partition, position, owner, epoch, heartbeat = about.checkpoint
+    return Checkpoint(follows, log_id, Position(partition, position), owner, epoch, heartbeat)
+
+
+def _parked(about: _About) -> list[Parked]:
+    return [
+        Parked(kind, key, Position(partition, position), error, since.astimezone(UTC))
+        for kind, key, partition, position, error, since in about.parked
+    ]
+
+
+async def _is_there(connection: Connection, table: Table) -> bool:
+    """Raises: ConfigurationError when it has other columns."""
+    name, version = table.name, table.follows.version
+    known = await connection.fetchval(_SQL["fingerprint"], name, version)
+    if known not in (None, table.fingerprint):
+        raise ConfigurationError(
+            f"the table of projection {name!r} version {version} has other columns than its row class: "
+            f"raise the version to {version + 1}, so that it gets a table of its own"
+        )
+    return known is not None
+
+
+async def _make(connection: Connection, table: Table) -> None:
+    sql = table_sql(table)
+    async with brief_transaction(connection):
+        await connection.execute(_SQL["one_at_a_time"])
+        if await _is_there(connection, table):  # somebody else was quicker
+            return
+        for statement in sql.create():
+            await connection.execute(statement)
+        if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint):
+            await _show(connection, sql)
+
+
+async def _publish(connection: Connection, table: Table) -> bool:
+    name, version = table.name, table.follows.version
+    try:
+        async with brief_transaction(connection, LOCK_TIMEOUT_S):  # what waits for a view would stop its readers
+            await connection.execute(_SQL["one_at_a_time"])
+            live, may = await connection.fetchrow(_SQL["come_as_far"], name, version)
+            if may:
+                await connection.execute(_SQL["make_live"], name, version)
+                await _show(connection, table_sql(table))
+            return bool(may) or live >= version
+    except asyncpg.LockNotAvailableError:
+        return False
+
+
+async def _show(connection: Connection, sql: TableSql) -> None:
+    """Let the projection's own name show this version, for those who read with SQL."""
+    alike = await connection.fetchrow(_SQL["named_alike"], sql.table.name)
+    if alike is not None and not (alike[0] == "v" and alike[1].startswith("twofold")):
+        raise ConfigurationError(
+            f"there is a {_RELATIONS.get(alike[0], 'relation')} {sql.public_name} that is not ours: "
+            f"rename it, or the projection"
+        )
+    try:
+        async with connection.transaction():  # keeps what was granted on the view, and the views on it
+            await connection.execute(sql.show("CREATE OR REPLACE VIEW"))
+    except asyncpg.InvalidTableDefinitionError:  # other columns
+        await connection.execute(f"DROP VIEW {sql.public_name}")
+        await connection.execute(sql.show("CREATE VIEW"))
+    await connection.execute(sql.describe())
+
+
+_RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table", "i": "index"}
+
+
+async def _stored_tables(connection: Connection) -> list[StoredTable]:
+    return [
+        StoredTable(Follows(name, version), live, Position(partition, position), owner)
+        for name, version, live, partition, position, owner in await connection.fetch(_SQL["all"])
+    ]
+
+
+async def _drop(connection: Connection, follows: Follows) -> None:
+    async with brief_transaction(connection, LOCK_TIMEOUT_S):
+        await connection.execute(_SQL["one_at_a_time"])
+        found = [table for table in await _stored_tables(connection) if table.follows == follows]
+        if not found:
+            raise InvalidInput(f"there is no table of {follows}")
+        check_droppable(found[0])
+        await connection.execute(f"DROP TABLE {table_name(follows)}")
+        for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
+            await connection.execute(_SQL[statement], follows.name, follows.version)
+
+
+async def _clear(connection: Connection, table: Table, log_id: str) -> None:
+    name, version = table.name, table.follows.version
+    async with brief_transaction(connection):
+        await connection.execute(_SQL["begin_again"], name, version, log_id)  # first, so that a holder waits here
+        await connection.execute(f"DELETE FROM {table_name(table.follows)}")
+        await connection.execute(_SQL["forget_parked"], name, version)

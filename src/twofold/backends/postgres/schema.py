@@ -1,0 +1,63 @@
+"""Our tables in a database: numbered files, each applied once, in one transaction under a lock."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, partial
+from importlib.resources import files
+
+from twofold.backends.postgres.connection import Address, Connection, Database, brief_transaction
+from twofold.backends.statements import statements
+from twofold.errors import ConfigurationError
+
+MIGRATION_TIMEOUT_S = 3_600.0
+
+_SQL = statements("twofold.backends.postgres", "schema.sql")
+_NUMBERED = re.compile(r"(\d{3})_(\w+)\.sql")
+
+
+@cache
+def migrations() -> dict[int, tuple[str, str]]:
+    """Name and SQL of each migration, by its number, in order."""
+    folder = files("twofold.backends.postgres").joinpath("migrations")
+    found = {
+        int(match[1]): (match[2], file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := _NUMBERED.fullmatch(file.name))
+    }
+    return dict(sorted(found.items()))
+
+
+async def migrate(database: Database, *, create: bool = True) -> None:
+    """Bring the tables up to date; where they are, nothing but a look is taken.
+
+    Raises: ConfigurationError when they are newer than this code, the role may not change them, or there are none and
+    `create` does not allow to make them; Unavailable.
+    """
+    missing = await database.run(partial(_missing, database.address))
+    if not create and len(missing) == len(migrations()):
+        raise ConfigurationError(f"{database.address}: there is no store; name the one that the App was opened on")
+    for number in missing:
+        await database.run(partial(_apply, database.address, number))
+
+
+async def _missing(address: Address, connection: Connection) -> list[int]:
+    known = migrations()
+    there = 0
+    if await connection.fetchval(_SQL["is_there"]):
+        there = await connection.fetchval(_SQL["newest"])
+    if there > max(known):
+        raise ConfigurationError(
+            f"{address}: its tables are at number {there}, and this twofold knows numbers up to {max(known)}: "
+            f"run the newer twofold"
+        )
+    return [number for number in known if number > there]
+
+
+async def _apply(address: Address, number: int, connection: Connection) -> None:
+    name, sql = migrations()[number]
+    async with brief_transaction(connection):
+        await connection.execute(_SQL["one_at_a_time"])
+        if number in await _missing(address, connection):  # somebody else may have been quicker
+            await connection.execute(sql, timeout=MIGRATION_TIMEOUT_S)
+            await connection.execute(_SQL["applied"], number, name)

@@ -1,0 +1,238 @@
+"""The tables of projections on PostgreSQL: their statements, and the form in which each kind of column is kept.
+
+Texts are compared by their code points (`COLLATE "C"`), NULL is the smallest value. JSON is kept as the text that it
+came as (`json`): a row reads as it was written, to the letter. Lists that have an index are looked up in it as `jsonb`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from twofold.backends.postgres.checkpoints import MOVE
+from twofold.backends.statements import quoted, statements
+from twofold.feed.checkpoints import Follows
+from twofold.read.columns import Column, Kind, Values
+from twofold.read.projection import Index, Key, Table
+from twofold.read.store import Condition, Query
+
+_SQL = statements("twofold.backends.postgres", "tables.sql")
+
+ABOUT = _SQL["about"]
+MOVE_PARAMETERS = 13
+
+_TYPES: dict[Kind, str] = {
+    "text": "text",
+    "integer": "bigint",
+    "real": "double precision",
+    "boolean": "boolean",
+    "decimal": "numeric",
+    "timestamp": "timestamptz",
+    "date": "date",
+    "uuid": "uuid",
+    "bytes": "bytea",
+    "json": "json",
+}
+# Arrays of JSON go as text: the driver knows those by itself.
+_ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
+_OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+class TableSql:
+    """Everything that is said to PostgreSQL about one projection's table."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.name = table_name(table.follows)
+        self.public_name = f"public.{quoted(table.name)}"
+        self._columns = {column.name: column for column in table.columns}
+        self._key = [self._columns[name] for name in table.key]
+        self._key_places = [[c.name for c in table.columns].index(name) for name in table.key]
+        self._read = [(i, _FROM_POSTGRES[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_POSTGRES]
+        self._names = ", ".join(quoted(column.name) for column in table.columns)
+        self.select = f"SELECT {self._names} FROM {self.name}"
+        self.get = self._with_about(
+            f"{self.select} WHERE " + " AND ".join(f"{quoted(c.name)} = ${n}" for n, c in enumerate(self._key, start=3))
+        )
+        keys = ", ".join(quoted(name) for name in table.key)
+        self.rows = self._with_about(
+            f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 3)} "
+            f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
+        )
+        self.commit = _SQL["commit"].format(move=MOVE, upsert=self._upsert(keys), delete=self._delete(keys))
+
+    def create(self) -> list[str]:
+        """The table and its indexes."""
+        columns = [_declared(column) for column in self.table.columns]
+        key = ", ".join(quoted(name) for name in self.table.key)
+        made = [f"CREATE TABLE {self.name} ({', '.join(columns)}, PRIMARY KEY ({key}))"]
+        for number, index in enumerate(self.table.indexes, start=1):
+            name = quoted(f"{self.table.name}_v{self.table.follows.version}_{number}")
+            made.append(f"CREATE INDEX {name} ON {self.name} {self._indexed(index)}")
+        return made
+
+    def show(self, kind: str) -> str:
+        """Let the public name be a view of this table: `CREATE VIEW` or `CREATE OR REPLACE VIEW`."""
+        return f"{kind} {self.public_name} AS {self.select}"
+
+    def describe(self) -> str:
+        """What tells our view from one of somebody else's."""
+        return f"COMMENT ON VIEW {self.public_name} IS 'twofold: read model, version {self.table.follows.version}'"
+
+    def find(self, query: Query) -> tuple[str, list[Any]]:
+        """The statement of a query, and its parameters after name and version."""
+        values = _Parameters(start=3)
+        where = [self._condition(condition, values) for condition in query.conditions]
+        if query.after is not None:
+            where.append(self._behind(query.order, query.after, values))
+        order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        found = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
+        return self._with_about(found), values.values
+
+    def from_postgres(self, row: Sequence[Any]) -> Values:
+        """A row as it crosses the port, without what stands before it."""
+        if not self._read:
+            return tuple(row)
+        values = list(row)
+        for place, read in self._read:
+            if values[place] is not None:
+                values[place] = read(values[place])
+        return tuple(values)
+
+    def key_of(self, values: Values) -> Key:
+        """The key of a row."""
+        return tuple([values[place] for place in self._key_places])
+
+    def by_column(self, rows: Sequence[Values]) -> list[Sequence[Any]]:
+        """Rows as the arrays that `commit` and `rows` unnest."""
+        return list(zip(*rows, strict=True)) or [()] * len(self.table.columns)
+
+    def keys_by_column(self, keys: Sequence[Key]) -> list[Sequence[Any]]:
+        """Keys likewise."""
+        return list(zip(*keys, strict=True)) or [()] * len(self._key)
+
+    def _with_about(self, rows: str) -> str:
+        """Rows, and what is said about all of them, in one statement: one snapshot (G6), one round trip."""
+        nothing = ", ".join(f"NULL::{_TYPES[column.kind]}" for column in self.table.columns)
+        return f"SELECT ({ABOUT}), {nothing} UNION ALL SELECT NULL, found.* FROM ({rows}) found"
+
+    def _unnested(self, columns: Iterable[Column], first: int) -> str:
+        return f"unnest({', '.join(f'${n}::{_ARRAYS[c.kind]}[]' for n, c in enumerate(columns, start=first))})"
+
+    def _upsert(self, keys: str) -> str:
+        rest = [quoted(column.name) for column in self.table.columns if column.name not in self.table.key]
+        update = f"UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}" if rest else "NOTHING"
+        rows = self._unnested(self.table.columns, MOVE_PARAMETERS + 1)
+        values = ", ".join(f"u.{quoted(c.name)}{'::json' if c.kind == 'json' else ''}" for c in self.table.columns)
+        return (
+            f"INSERT INTO {self.name} ({self._names}) SELECT {values} FROM moved, {rows} AS u ({self._names}) "
+            f"ON CONFLICT ({keys}) DO {update}"
+        )
+
+    def _delete(self, keys: str) -> str:
+        gone = self._unnested(self._key, MOVE_PARAMETERS + 1 + len(self.table.columns))
+        same = " AND ".join(f"t.{quoted(column.name)} = k.{quoted(column.name)}" for column in self._key)
+        return f"DELETE FROM {self.name} t USING moved, {gone} AS k ({keys}) WHERE {same}"
+
+    def _indexed(self, index: Index) -> str:
+        if index.elements:
+            (column, _), *_ = index.columns
+            return f"USING gin (({quoted(column)}::jsonb) jsonb_path_ops)"
+        return f"({', '.join(self._ordered(name, descending) for name, descending in index.columns)})"
+
+    def _ordered(self, name: str, descending: bool) -> str:
+        """NULL is the smallest value; said only where there can be one, so that the key's own index serves too."""
+        nulls = (" NULLS LAST" if descending else " NULLS FIRST") if self._columns[name].nullable else ""
+        return f"{quoted(name)}{' DESC' if descending else ''}{nulls}"
+
+    def _condition(self, condition: Condition, values: _Parameters) -> str:
+        column = quoted(condition.column)
+        if condition.operator == "contains":
+            member = _json_list(condition.value)
+            return "FALSE" if member is None else f"{column}::jsonb @> {values.add(member)}::jsonb"
+        if condition.value is None:
+            return f"{column} IS NULL" if condition.operator == "eq" else "FALSE"
+        return f"{column} {_OPERATORS[condition.operator]} {values.add(condition.value)}"
+
+    def _behind(self, order: Sequence[tuple[str, bool]], after: Values, values: _Parameters) -> str:
+        """Rows that come after these values: further in one column, equal in all before it.
+
+        The first column's own bound stands alone once more, so that an index can begin there.
+        """
+        alternatives: list[str] = []
+        equal: list[str] = []
+        for (name, descending), value in zip(order, after, strict=True):
+            bound = None if value is None else values.add(value)
+            further = _further(self._columns[name], descending, bound)
+            if further is not None:
+                alternatives.append(f"({' AND '.join([*equal, further])})")
+            equal.append(f"{quoted(name)} IS NULL" if bound is None else f"{quoted(name)} = {bound}")
+        behind = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
+        (first, descending), value = order[0], after[0]
+        if self._columns[first].nullable:
+            return behind
+        return f"{quoted(first)} {'<=' if descending else '>='} {values.add(value)} AND {behind}"
+
+
+class _Parameters:
+    """The values of a statement, numbered as they are added."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self.values: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        """Its place in the statement."""
+        self.values.append(value)
+        return f"${self._start + len(self.values) - 1}"
+
+
+def _aware(time: datetime) -> datetime:
+    """The first and the last moment are the driver's infinities, and it forgets their zone."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+_FROM_POSTGRES: dict[Kind, Callable[[Any], Any]] = {
+    "uuid": lambda uuid: UUID(int=uuid.int),  # the driver has a class of its own
+    "timestamp": _aware,
+}
+
+
+def _declared(column: Column) -> str:
+    collation = ' COLLATE "C"' if column.kind == "text" else ""
+    return f"{quoted(column.name)} {_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _further(column: Column, descending: bool, bound: str | None) -> str | None:
+    name = quoted(column.name)
+    if bound is None:
+        return None if descending else f"{name} IS NOT NULL"
+    if not descending:
+        return f"{name} > {bound}"
+    return f"({name} < {bound} OR {name} IS NULL)" if column.nullable else f"{name} < {bound}"
+
+
+def _json_list(member: Any) -> str | None:
+    """The member alone in a list, as JSON; None for a text that no list can hold here."""
+    try:
+        text = msgspec.json.encode([member]).decode()
+    except UnicodeEncodeError:
+        return None
+    return None if "\\u0000" in text else text
+
+
+def table_name(follows: Follows) -> str:
+    """Each version of a projection has a table of its own."""
+    return f"twofold.{quoted(f'{follows.name}_v{follows.version}')}"
+
+
+@cache
+def table_sql(table: Table) -> TableSql:
+    """The statements of a table, made once."""
+    return TableSql(table)

@@ -1,0 +1,114 @@
+"""Checkpoints of projections, and what is parked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.dialects import insert
+from twofold.backends.sqlalchemy.schema import checkpoints, parked
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.messages import Position
+
+_C = checkpoints.c
+_BEAT = {_C.heartbeat: _C.heartbeat + 1}
+
+
+class SqlCheckpoints:
+    """See `Checkpoints`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
+        row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
+        inserting = insert(self._database.dialect, checkpoints, ())
+        await self._database.transaction(lambda c: c.execute(inserting, row))
+
+    async def read(self, follower: Follows) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return await self._database.snapshot(lambda c: read_checkpoint(c, follower))
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        as_seen = (*of(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
+        taken = await self._changed(as_seen, {_C.owner: owner, _C.epoch: _C.epoch + 1, **_BEAT})
+        return Claim(seen.follower, seen.epoch + 1) if taken else None
+
+    async def beat(self, claim: Claim) -> None:
+        """See `Checkpoints.beat`."""
+        if not await self._changed(_held(claim), _BEAT):
+            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+
+    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+        """See `Checkpoints.advance`."""
+        await self._database.transaction(lambda c: move(c, claim, after, to, parked))
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        await self._changed(_held(claim), {_C.owner: None})
+
+    async def parked(self, follower: Follows) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        return await self._database.snapshot(lambda c: read_parked(c, follower))
+
+    async def _changed(self, where: Sequence[Any], values: dict[Any, Any]) -> bool:
+        changed = await self._database.transaction(
+            lambda c: c.execute(sa.update(checkpoints).where(*where).values(values))
+        )
+        return bool(changed.rowcount)
+
+
+async def move(
+    connection: AsyncConnection, claim: Claim, after: Position, to: Position, parks: Sequence[Parked]
+) -> None:
+    """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
+    here = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
+    moved = await connection.execute(sa.update(checkpoints).where(*here).values({_C.position: to.offset, **_BEAT}))
+    if not moved.rowcount:
+        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+    if parks:
+        rows = [_parked_row(claim.follower, one) for one in parks]
+        await connection.execute(insert(connection.dialect.name, parked, ()), rows)
+
+
+async def read_checkpoint(connection: AsyncConnection, follower: Follows) -> Checkpoint | None:
+    """The row, in whatever transaction there is."""
+    columns = (_C.log_id, _C.partition, _C.position, _C.owner, _C.epoch, _C.heartbeat)
+    row = (await connection.execute(sa.select(*columns).where(*of(checkpoints, follower)))).one_or_none()
+    if row is None:
+        return None
+    log_id, partition, position, owner, epoch, heartbeat = row
+    return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+
+
+async def read_parked(connection: AsyncConnection, follower: Follows) -> list[Parked]:
+    """What waits, in whatever transaction there is."""
+    p = parked.c
+    columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since)
+    rows = await connection.execute(columns.where(*of(parked, follower)).order_by(p.position))
+    return [Parked(kind, key, Position(*place), error, since) for kind, key, *place, error, since in rows]
+
+
+def of(table: sa.Table, follower: Follows) -> tuple[Any, ...]:
+    """Which rows are those of a follower."""
+    return (table.c.name == follower.name, table.c.version == follower.version)
+
+
+def _held(claim: Claim) -> tuple[Any, ...]:
+    return (*of(checkpoints, claim.follower), _C.epoch == claim.epoch)
+
+
+def _parked_row(follower: Follows, one: Parked) -> dict[str, Any]:
+    place = {"partition": one.position.partition, "position": one.position.offset}
+    error = one.error.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")  # it may say anything
+    what = {"kind": one.kind, "key": one.key, "error": error, "since": one.since.astimezone(UTC)}
+    return {"name": follower.name, "version": follower.version, **what, **place}

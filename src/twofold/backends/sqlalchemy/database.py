@@ -1,0 +1,155 @@
+"""The engine: transactions and snapshots, and what it is called when they fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from twofold.backends.sqlalchemy.dialects import (
+    DIALECTS,
+    SqliteConnection,
+    begin_sqlite,
+    one_at_a_time,
+    set_up_postgres,
+    set_up_sqlite,
+)
+from twofold.backends.sqlalchemy.schema import metadata
+from twofold.errors import ConfigurationError, TwofoldError, Unavailable
+
+T = TypeVar("T")
+
+CONNECTIONS = 10
+LONGEST_S = 75.0  # longer than the minute for which somebody else may well hold a lock
+PATIENCE_S = 5.0  # for so long one who is cancelled waits for what he had begun
+
+# A user, password or database, or a file, that cannot be had: trying again does not help.
+_REFUSED = {"28000", "28P01", "3D000", "SQLITE_CANTOPEN", "SQLITE_NOTADB"}
+
+
+class Database:
+    """One engine. Those who write wait for each other here where the database would have them wait anyway."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self._engine = self._made()
+        self.dialect = self._engine.dialect.name
+        self._reads = self._engine.execution_options(**self._reading())
+        self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
+
+    def _made(self) -> AsyncEngine:
+        dialect = self._url.get_backend_name()
+        if dialect not in DIALECTS:
+            raise ConfigurationError(f"{dialect}: there are no statements for it; it can be {', '.join(DIALECTS)}")
+        if dialect == "sqlite":
+            _check_file(self._url.database or "")
+        try:
+            engine = create_async_engine(
+                self._url,
+                pool_size=CONNECTIONS,
+                max_overflow=0,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                json_serializer=str,  # JSON crosses the port as text
+                json_deserializer=str,
+                connect_args={"factory": SqliteConnection} if dialect == "sqlite" else {},
+            )
+        except (SQLAlchemyError, ImportError) as error:
+            raise ConfigurationError(f"{self}: {error}; name a driver for asyncio, and install it") from error
+        if dialect == "sqlite":
+            sa.event.listen(engine.sync_engine, "connect", set_up_sqlite)
+            sa.event.listen(engine.sync_engine, "begin", begin_sqlite)
+        if dialect == "postgresql":
+            sa.event.listen(engine.sync_engine, "connect", set_up_postgres)
+        return engine
+
+    def _reading(self) -> dict[str, Any]:
+        if self.dialect == "sqlite":
+            return {"twofold_reads": True}
+        only = {"postgresql_readonly": True} if self.dialect == "postgresql" else {}
+        return {"isolation_level": "REPEATABLE READ", **only}
+
+    async def open(self) -> None:
+        """Make the tables beside the rows if need be. Raises: ConfigurationError, Unavailable."""
+        try:
+            await self.alone(lambda connection: connection.run_sync(metadata.create_all))
+        except Unavailable as error:
+            reason = getattr(error.__cause__, "orig", None)
+            codes = {getattr(reason, name, None) for name in ("sqlstate", "sqlite_errorname")}
+            if codes & _REFUSED:
+                raise ConfigurationError(f"{error}: create it, or correct the URL") from error
+            raise
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._engine.dispose()
+
+    async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """All of it or nothing. Raises: Unavailable, ConfigurationError, and what `work` raises."""
+        async with self._turn:
+            return await self._finished(self._run(self._engine, work))
+
+    async def alone(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """A transaction that changes tables: one at a time, among all processes. Raises: as `transaction`."""
+
+        async def when_alone(connection: AsyncConnection) -> T:
+            async with one_at_a_time(connection):
+                return await work(connection)
+
+        return await self.transaction(when_alone)
+
+    async def snapshot(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Everything that is read is of one moment. Raises: as `transaction`."""
+        return await self._finished(self._run(self._reads, work))
+
+    async def _run(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(LONGEST_S), engine.begin() as connection:
+                return await work(connection)
+        except (SQLAlchemyError, OSError) as error:
+            raise self._named(error) from error
+
+    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """Not cancelled half-way, where a thread of SQLite would be left with its lock: it is brought to an end."""
+        task = asyncio.create_task(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait((task,), timeout=PATIENCE_S)
+            task.cancel()
+            raise
+
+    def _named(self, error: Exception) -> TwofoldError:
+        reason = getattr(error, "orig", None) or error
+        text = f"{self}: {str(reason) or type(reason).__name__}"
+        for secret in (self._url.password, self._url.query.get("password")):
+            text = text.replace(str(secret), "***") if secret else text
+        return ConfigurationError(text) if isinstance(error, ProgrammingError) else Unavailable(text)
+
+    def __str__(self) -> str:
+        """For people: without user, password and parameters."""
+        url = self._url
+        return sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def _check_file(path: str) -> None:
+    if not path or ":memory:" in path or path.startswith("file:"):
+        raise ConfigurationError("a read store on SQLite is a file: sqlalchemy+sqlite+aiosqlite:///shop.read.db")
+    if Path(path).is_dir() or not Path(path).parent.is_dir():
+        raise ConfigurationError(f"{path} cannot be a file: make its folder, or name another one")
+
+
+def _parsed(url: str) -> sa.URL:
+    _, _, rest = url.partition("+")
+    try:
+        return sa.make_url(rest)
+    except (SQLAlchemyError, ValueError) as error:  # the text may hold a password, and is not repeated
+        raise ConfigurationError(
+            "after sqlalchemy+ comes a URL of SQLAlchemy, such as sqlalchemy+postgresql+asyncpg://user@host/database"
+        ) from error

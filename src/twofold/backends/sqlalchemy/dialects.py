@@ -1,0 +1,144 @@
+"""What each database says in its own way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, CACHE_KIB
+
+DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
+
+_SAFE_WAL = (3, 51, 3)
+_LOCK = (1953984358, 4)
+_POSTGRES_SESSION = {
+    "idle_in_transaction_session_timeout": "4s",  # below the lease: a worker that is paused blocks nobody
+    "lock_timeout": "10s",
+    "synchronous_commit": "off",  # what a crash takes is given again by the feed
+}
+
+DECIMAL = "twofold_decimal"
+
+
+def by_number(one: str, other: str) -> int:
+    """The collation of decimals, which are kept as text: by their number, exactly."""
+    a, b = Decimal(one), Decimal(other)
+    return (a > b) - (a < b)
+
+
+def insert(dialect: str, table: sa.Table, update: Sequence[str]) -> Any:
+    """Insert; where the key is there already, set the columns of `update`, or nothing."""
+    key = [column.name for column in table.primary_key]
+    if dialect in ("mysql", "mariadb"):
+        of_mysql = mysql.insert(table)
+        return of_mysql.on_duplicate_key_update({name: of_mysql.inserted[name] for name in update or key})
+    inserting = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if not update:
+        return inserting.on_conflict_do_nothing(index_elements=key)
+    return inserting.on_conflict_do_update(index_elements=key, set_={name: inserting.excluded[name] for name in update})
+
+
+def by_value(dialect: str, column: sa.Column[Any], decimal: bool) -> Any:
+    """The column as it is compared and ordered: SQLite keeps decimals as text."""
+    return sa.collate(column, DECIMAL) if decimal and dialect == "sqlite" else column
+
+
+def ordered(dialect: str, expression: Any, descending: bool, nullable: bool) -> Any:
+    """NULL is the smallest value, which PostgreSQL has to be told."""
+    direction = expression.desc() if descending else expression.asc()
+    if not nullable or dialect != "postgresql":
+        return direction
+    return direction.nulls_last() if descending else direction.nulls_first()
+
+
+def contains(dialect: str, column: sa.Column[Any], member: str | int) -> Any:
+    """Whether a list holds this member, whole."""
+    alone = msgspec.json.encode([member]).decode()
+    if dialect == "postgresql":
+        return sa.cast(column, postgresql.JSONB).contains(sa.literal(alone, postgresql.JSONB))
+    if dialect != "sqlite":
+        return sa.func.json_contains(column, alone)
+    each = sa.func.json_each(column).table_valued("value", "type")
+    whole = each.c.type.not_in(["array", "object"])
+    return sa.exists(sa.select(1).select_from(each).where(whole, each.c.value == sa.literal(member)))
+
+
+def index(dialect: str, name: str, columns: Sequence[Any], orderings: Sequence[Any], long: Sequence[str]) -> sa.Index:
+    """An index over columns. Of those whose names are in `long` MySQL indexes the beginning, in one direction."""
+    if dialect in ("sqlite", "postgresql"):
+        return sa.Index(name, *orderings)
+    prefixes: Any = {f"{dialect}_length": {column.name: 100 for column in columns if column.name in long}}
+    return sa.Index(name, *columns, **prefixes)
+
+
+def index_of_members(dialect: str, name: str, column: sa.Column[Any]) -> list[sa.Index]:
+    """An index for `contains`: on PostgreSQL alone."""
+    if dialect != "postgresql":
+        return []
+    members = sa.cast(column, postgresql.JSONB).label("members")
+    return [sa.Index(name, members, postgresql_using="gin", postgresql_ops={"members": "jsonb_path_ops"})]
+
+
+@asynccontextmanager
+async def one_at_a_time(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Inside a transaction: who makes or changes tables does so alone. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*_LOCK)))
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    await connection.execute(sa.select(sa.func.get_lock("twofold", 30)))
+    try:
+        yield
+    finally:
+        await connection.execute(sa.select(sa.func.release_lock("twofold")))
+
+
+def set_up_postgres(connection: Any, _: object) -> None:
+    """A new session."""
+    cursor = connection.cursor()
+    for name, value in _POSTGRES_SESSION.items():
+        cursor.execute(f"SET {name} = '{value}'")
+    cursor.close()
+    connection.commit()
+
+
+def begin_sqlite(connection: sa.Connection) -> None:
+    """Who may write takes the lock at once: nobody who has begun to read ever waits for it in vain."""
+    reads = connection.get_execution_options().get("twofold_reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+class SqliteConnection(sqlite3.Connection):
+    """With the collation of decimals, and transactions that we begin ourselves."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None})
+        self.create_collation(DECIMAL, by_number)
+
+
+def set_up_sqlite(connection: Any, _: object) -> None:
+    """As `twofold.backends.sqlite` has it, but for the write-ahead log where this library is not to be trusted with."""
+    cursor = connection.cursor()
+    safe = sqlite3.sqlite_version_info >= _SAFE_WAL
+    try:
+        cursor.execute(f"PRAGMA journal_mode{' = WAL' if safe else ''}")
+        if cursor.fetchone() == ("wal",) and not safe:
+            raise sqlite3.OperationalError(
+                f"the file has a write-ahead log, which SQLite {sqlite3.sqlite_version} of this Python can corrupt; "
+                f"name another file"
+            )
+        for pragma in ("synchronous = NORMAL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    cursor.close()

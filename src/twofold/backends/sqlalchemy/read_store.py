@@ -1,0 +1,231 @@
+"""Rows of projections and their checkpoints in any database that SQLAlchemy speaks to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_checkpoint, read_parked
+from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
+from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
+from twofold.errors import ConfigurationError, InvalidInput, Unavailable
+from twofold.feed.checkpoints import Checkpoints, Claim, Follows
+from twofold.feed.doorbell import Doorbell
+from twofold.messages import BEGINNING, Position
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+
+KEYS_PER_STATEMENT = 500
+POLL_S = 0.05
+
+
+class SqlReadStore:
+    """See `ReadStore`. `open` it first."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._checkpoints = SqlCheckpoints(self._database)
+        self._bell = Doorbell()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `ReadStore.checkpoints`."""
+        return self._checkpoints
+
+    async def open(self) -> None:
+        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._database.close()
+
+    # ---- tables
+
+    async def prepare(self, table: Table) -> None:
+        """See `ReadStore.prepare`."""
+        await self._database.alone(lambda c: _prepare(c, self._sql(table)))
+
+    async def publish(self, table: Table) -> bool:
+        """See `ReadStore.publish`."""
+        return await self._database.alone(lambda c: _publish(c, self._sql(table)))
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """See `ReadStore.tables`."""
+        return await self._database.snapshot(_stored_tables)
+
+    async def drop(self, follows: Follows) -> None:
+        """See `ReadStore.drop`."""
+        await self._database.alone(lambda c: _drop(c, follows))
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        await self._database.transaction(lambda c: _clear(c, self._sql(table), log_id))
+
+    # ---- rows
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+        """See `ReadStore.rows`."""
+        return await self._database.snapshot(lambda c: _rows(c, self._sql(table), keys))
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        """See `ReadStore.commit`."""
+        await self._database.transaction(lambda c: _commit(c, self._sql(table), claim, after, to, changes))
+        self._bell.ring()
+
+    async def get(self, table: Table, key: Key) -> Found:
+        """See `ReadStore.get`."""
+        return await self._database.snapshot(lambda c: _found(c, table, self._sql(table).rows_of([key])))
+
+    async def find(self, table: Table, query: Query) -> Found:
+        """See `ReadStore.find`."""
+        return await self._database.snapshot(lambda c: _found(c, table, self._sql(table).find(query)))
+
+    def _sql(self, table: Table) -> TableSql:
+        return table_sql(table, self._database.dialect)
+
+    # ---- news
+
+    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+        """See `ReadStore.wait`. What this process commits rings at once; the others' is looked for."""
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watch_others(), name="twofold watches checkpoints")
+        await self._bell.wait(timeout_s)
+
+    async def _watch_others(self) -> None:
+        seen = None  # rings once when the watch begins: nobody looked between the last read and now
+        while self._bell.awaited:
+            try:
+                now = await self._database.snapshot(_positions)
+            except (Unavailable, ConfigurationError):
+                self._bell.ring()  # who waits hears of it when he looks
+                return
+            if now != seen:
+                self._bell.ring()
+            seen = now
+            await asyncio.sleep(POLL_S)
+
+
+async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
+    name, version = sql.table.name, sql.table.follows.version
+    known = await connection.scalar(sa.select(tables.c.fingerprint).where(*of(tables, sql.table.follows)))
+    if known is None:
+        await connection.run_sync(sql.sql.create, checkfirst=True)
+        first = await _live(connection, name) is None
+        row = {"name": name, "version": version, "fingerprint": sql.table.fingerprint, "live": first}
+        await connection.execute(sa.insert(tables), row)
+        if first:
+            await _refuse_others(connection, name)
+            await connection.execute(sa.CreateView(sql.select, name))
+    elif known != sql.table.fingerprint:
+        raise ConfigurationError(
+            f"the table of projection {name!r} version {version} has other columns than its row class: "
+            f"raise the version to {version + 1}, so that it gets a table of its own"
+        )
+
+
+async def _publish(connection: AsyncConnection, sql: TableSql) -> bool:
+    follows = sql.table.follows
+    live = await _live(connection, follows.name)
+    if live is None or live >= follows.version:
+        return live is not None
+    mine = await read_checkpoint(connection, follows)
+    its = await read_checkpoint(connection, Follows(follows.name, live))
+    if mine is None or mine.position < (its.position if its is not None else BEGINNING):
+        return False
+    versions = sa.update(tables).where(tables.c.name == follows.name)
+    await connection.execute(versions.values(live=tables.c.version == follows.version))
+    view = sa.CreateView(sql.select, follows.name)
+    await connection.execute(sa.schema.DropView(view.table))
+    await connection.execute(view)
+    return True
+
+
+async def _live(connection: AsyncConnection, name: str) -> int | None:
+    version: int | None = await connection.scalar(
+        sa.select(tables.c.version).where(tables.c.name == name, tables.c.live)
+    )
+    return version
+
+
+async def _refuse_others(connection: AsyncConnection, name: str) -> None:
+    """The public name must be free: it is that of a view for those who read with SQL."""
+    if await connection.run_sync(lambda sync: sa.inspect(sync).has_table(name)):
+        raise ConfigurationError(
+            f"the read store has a table or view called {name!r} that is not ours: rename it, or the projection"
+        )
+
+
+async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
+    t, c = tables.c, checkpoints.c
+    beside = tables.outerjoin(checkpoints, sa.and_(c.name == t.name, c.version == t.version))
+    place = (sa.func.coalesce(c.partition, 0), sa.func.coalesce(c.position, 0))
+    everything = sa.select(t.name, t.version, t.live, *place, c.owner).select_from(beside).order_by(t.name, t.version)
+    return [
+        StoredTable(Follows(name, version), live, Position(partition, position), owner)
+        for name, version, live, partition, position, owner in await connection.execute(everything)
+    ]
+
+
+async def _drop(connection: AsyncConnection, follows: Follows) -> None:
+    found = [table for table in await _stored_tables(connection) if table.follows == follows]
+    if not found:
+        raise InvalidInput(f"there is no table of {follows}")
+    check_droppable(found[0])
+    await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
+    for table in (tables, checkpoints, parked):
+        await connection.execute(sa.delete(table).where(*of(table, follows)))
+
+
+async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None:
+    follows = sql.table.follows
+    mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that a holder waits here
+    again = {"log_id": log_id, "partition": 0, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
+    await connection.execute(mine.values(again))
+    await connection.execute(sa.delete(sql.sql))
+    await connection.execute(sa.delete(parked).where(*of(parked, follows)))
+
+
+async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Rows:
+    waits = await read_parked(connection, sql.table.follows)
+    found: dict[Key, Values] = {}
+    for start in range(0, len(keys), KEYS_PER_STATEMENT):
+        for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
+            found[sql.key_of(tuple(row))] = tuple(row)
+    return Rows(found, waits)
+
+
+async def _commit(
+    connection: AsyncConnection, sql: TableSql, claim: Claim, after: Position, to: Position, changes: Changes
+) -> None:
+    await move(connection, claim, after, to, changes.parked)
+    written = [sql.row(values) for values in changes.rows.values() if values is not None]
+    gone = [sql.gone(key) for key, values in changes.rows.items() if values is None]
+    if written:
+        await connection.execute(sql.upsert, written)
+    if gone:
+        await connection.execute(sql.delete, gone)
+
+
+async def _found(connection: AsyncConnection, table: Table, statement: sa.Select[Any]) -> Found:
+    """Checkpoint, parked keys and rows of one snapshot (G6)."""
+    checkpoint = await read_checkpoint(connection, table.follows)
+    if checkpoint is None:
+        raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+    waits = await read_parked(connection, table.follows)
+    return Found(checkpoint, [tuple(row) for row in await connection.execute(statement)], waits)
+
+
+async def _positions(connection: AsyncConnection) -> set[Any]:
+    c = checkpoints.c
+    return set(await connection.execute(sa.select(c.name, c.version, c.log_id, c.position)))

@@ -1,0 +1,156 @@
+"""The tables beside the rows, and the form in which each kind of column is kept.
+
+Where a database has no exact type of its own the value is kept as text, in the form in which the SQLite backend writes
+it. Texts are compared by their code points, without padding. MySQL and MariaDB have not been tried on a server: their
+statements are only compiled. They have limits of their own, which are named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+
+from twofold.backends.sqlite.log import written_time
+from twofold.read.columns import Kind, canonical_decimal
+
+MYSQL = ("mysql", "mariadb")
+KEY_LENGTH = 500
+"""On MySQL a key has a length: so many characters for all its texts together."""
+
+MYSQL_DECIMALS = 30
+
+_COLLATIONS = {"mysql": "utf8mb4_0900_bin", "mariadb": "utf8mb4_nopad_bin"}
+
+
+class Written(sa.types.TypeDecorator[Any]):
+    """Kept in another form, which `write` and `read` know."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, write: Callable[[Any], Any], read: Callable[[Any], Any], kept_as: Any = None) -> None:
+        super().__init__()
+        self.write, self.read, self.kept_as = write, read, kept_as or sa.Text()
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        """See `TypeDecorator`."""
+        return dialect.type_descriptor(self.kept_as)
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        """See `TypeDecorator`."""
+        return None if value is None else self.write(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """See `TypeDecorator`."""
+        return None if value is None else self.read(value)
+
+
+def text(length: int | None = None, on_postgres: Any = None) -> Any:
+    """A text; `length` counts on MySQL alone, where it is needed for keys."""
+    kept = sa.Text().with_variant(on_postgres or postgresql.TEXT(collation="C"), "postgresql")
+    for name, collation in _COLLATIONS.items():
+        of_mysql = mysql.VARCHAR(length, collation=collation) if length else mysql.LONGTEXT(collation=collation)
+        kept = kept.with_variant(of_mysql, name)
+    return kept
+
+
+def timestamp() -> Any:
+    """A moment, in UTC."""
+    with_zone = Written(_itself, _in_utc, sa.DateTime(timezone=True))
+    naive = Written(_without_zone, _in_utc, mysql.DATETIME(fsp=6))
+    return (
+        Written(written_time, datetime.fromisoformat).with_variant(with_zone, "postgresql").with_variant(naive, *MYSQL)
+    )
+
+
+def kept(kind: Kind, key_length: int | None) -> Any:
+    """The type of a column; `key_length` where it belongs to the key."""
+    match kind:
+        case "text":
+            return text(key_length)
+        case "integer":
+            return sa.BigInteger()
+        case "real":
+            return sa.Double()
+        case "boolean":
+            return sa.Boolean()
+        case "decimal":
+            on_mysql = Written(_not_rounded, _itself, mysql.DECIMAL(65, MYSQL_DECIMALS))
+            as_text = Written(canonical_decimal, Decimal)
+            return as_text.with_variant(sa.Numeric(), "postgresql").with_variant(on_mysql, *MYSQL)
+        case "timestamp":
+            return timestamp()
+        case "date":
+            return sa.Date()
+        case "uuid":
+            of_postgres = Written(_itself, _plain_uuid, postgresql.UUID())
+            return Written(str, UUID, sa.String(36)).with_variant(of_postgres, "postgresql")
+        case "bytes":
+            of_mysql: Any = mysql.VARBINARY(key_length) if key_length else mysql.LONGBLOB()
+            return sa.LargeBinary().with_variant(of_mysql, *MYSQL)
+        case "json":  # the engine takes its text for what it is, to the letter
+            return text(on_postgres=postgresql.JSON(none_as_null=True))
+
+
+def _without_zone(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _not_rounded(value: Decimal) -> Decimal:
+    if Decimal(canonical_decimal(value)).as_tuple().exponent < -MYSQL_DECIMALS:  # type: ignore[operator]  # finite
+        raise ValueError(f"MySQL keeps {MYSQL_DECIMALS} decimals and would round {value}")
+    return value
+
+
+def _plain_uuid(of_driver: UUID) -> UUID:
+    return UUID(int=of_driver.int)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+metadata = sa.MetaData()
+
+checkpoints = sa.Table(
+    "twofold_checkpoints",
+    metadata,
+    sa.Column("name", text(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("log_id", text(), nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("owner", text()),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat", sa.BigInteger, nullable=False),
+)
+parked = sa.Table(
+    "twofold_parked",
+    metadata,
+    sa.Column("name", text(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", text(8), primary_key=True),
+    sa.Column("key", text(KEY_LENGTH), primary_key=True),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("error", text(), nullable=False),
+    sa.Column("since", timestamp(), nullable=False),
+)
+tables = sa.Table(
+    "twofold_tables",
+    metadata,
+    sa.Column("name", text(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("fingerprint", text(), nullable=False),
+    sa.Column("live", sa.Boolean, nullable=False),
+)

@@ -1,0 +1,134 @@
+"""The tables of projections, and their statements."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from twofold.backends.sqlalchemy.dialects import by_value, contains, index, index_of_members, insert, ordered
+from twofold.backends.sqlalchemy.schema import KEY_LENGTH, kept
+from twofold.feed.checkpoints import Follows
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+from twofold.read.store import Condition, Query
+
+_LONG = ("text", "bytes", "json")
+
+
+class TableSql:
+    """Everything that is said to a database of this dialect about one projection's table."""
+
+    def __init__(self, table: Table, dialect: str) -> None:
+        self.table, self._dialect = table, dialect
+        self._columns = {column.name: column for column in table.columns}
+        self._names = list(self._columns)
+        self._key_places = [self._names.index(name) for name in table.key]
+        self.sql = self._made()
+        self._key = [self.sql.c[name] for name in table.key]
+        self.select = sa.select(*self.sql.columns)
+        self.upsert = insert(dialect, self.sql, [name for name in self._names if name not in table.key])
+        self.delete = sa.delete(self.sql).where(
+            *(column == sa.bindparam(f"key_{n}") for n, column in enumerate(self._key))
+        )
+
+    def _made(self) -> sa.Table:
+        long = [c.name for c in self.table.columns if c.kind in _LONG and c.name not in self.table.key]
+        length = KEY_LENGTH // max(1, sum(self._columns[name].kind in _LONG for name in self.table.key))
+        made = sa.Table(table_name(self.table.follows), sa.MetaData())
+        for column in self.table.columns:
+            type_ = kept(column.kind, length if column.name in self.table.key else None)
+            made.append_column(sa.Column(column.name, type_, nullable=column.nullable, autoincrement=False))
+        made.append_constraint(sa.PrimaryKeyConstraint(*self.table.key))
+        for number, declared in enumerate(self.table.indexes, start=1):
+            name = f"{self.table.name}__{self.table.follows.version}_{number}"
+            columns = [made.c[column] for column, _ in declared.columns]
+            if declared.elements:
+                index_of_members(self._dialect, name, columns[0])
+            else:
+                orderings = [self._ordered(column, *how) for column, how in zip(columns, declared.columns, strict=True)]
+                index(self._dialect, name, columns, orderings, long)
+        return made
+
+    def rows_of(self, keys: Sequence[Key]) -> sa.Select[Any]:
+        """The rows of these keys."""
+        if len(self._key) == 1:
+            return self.select.where(self._key[0].in_([key[0] for key in keys]))
+        return self.select.where(sa.tuple_(*self._key).in_(keys))
+
+    def find(self, query: Query) -> sa.Select[Any]:
+        """The rows of a query."""
+        found = self.select.where(*(self._condition(condition) for condition in query.conditions))
+        if query.after is not None:
+            found = found.where(*self._behind(query.order, query.after))
+        order = [self._ordered(self.sql.c[name], name, descending) for name, descending in query.order]
+        return found.order_by(*order).limit(query.limit)
+
+    def row(self, values: Values) -> dict[str, Any]:
+        """A row as the parameters of `upsert`."""
+        return dict(zip(self._names, values, strict=True))
+
+    def gone(self, key: Key) -> dict[str, Any]:
+        """A key as the parameters of `delete`."""
+        return {f"key_{n}": value for n, value in enumerate(key)}
+
+    def key_of(self, values: Values) -> Key:
+        """The key of a row."""
+        return tuple([values[place] for place in self._key_places])
+
+    def _by_value(self, column: sa.Column[Any]) -> Any:
+        return by_value(self._dialect, column, self._columns[column.name].kind == "decimal")
+
+    def _ordered(self, column: sa.Column[Any], name: str, descending: bool) -> Any:
+        return ordered(self._dialect, self._by_value(column), descending, self._columns[name].nullable)
+
+    def _condition(self, condition: Condition) -> Any:
+        if condition.operator == "contains":
+            return contains(self._dialect, self.sql.c[condition.column], condition.value)
+        return self._compared(condition.column, condition.operator, condition.value)
+
+    def _compared(self, name: str, how: str, value: Any) -> Any:
+        column = self.sql.c[name]
+        if value is None:  # which equals itself, and has no order
+            return column.is_(None) if how == "eq" else sa.false()
+        return getattr(operator, how)(self._by_value(column), sa.bindparam(None, value, column.type))
+
+    def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> list[Any]:
+        """Rows that come after these values: further in one column, equal in all before it.
+
+        The first column's own bound stands alone once more, so that an index can begin there.
+        """
+        alternatives: list[Any] = []
+        equal: list[Any] = []
+        for (name, descending), value in zip(order, after, strict=True):
+            further = self._further(name, descending, value)
+            if further is not None:
+                alternatives.append(sa.and_(*equal, further))
+            equal.append(self._compared(name, "eq", value))
+        (first, descending), value = order[0], after[0]
+        behind = sa.or_(sa.false(), *alternatives)
+        if self._columns[first].nullable:
+            return [behind]
+        return [self._compared(first, "le" if descending else "ge", value), behind]
+
+    def _further(self, name: str, descending: bool, value: Any) -> Any:
+        if value is None:
+            return None if descending else self.sql.c[name].is_not(None)
+        if not descending:
+            return self._compared(name, "gt", value)
+        smaller = self._compared(name, "lt", value)
+        return sa.or_(smaller, self.sql.c[name].is_(None)) if self._columns[name].nullable else smaller
+
+
+def table_name(follows: Follows) -> str:
+    """Each version of a projection has a table of its own."""
+    return f"twofold_{follows.name}_v{follows.version}"
+
+
+@cache
+def table_sql(table: Table, dialect: str) -> TableSql:
+    """The statements of a table, made once."""
+    return TableSql(table, dialect)

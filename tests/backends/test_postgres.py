@@ -1,0 +1,87 @@
+"""The PostgreSQL backend keeps every promise, wherever the read models lie."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.testing.conformance import Backend, BackendConformance, StoreAt
+from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.feed import FeedConformance
+from twofold.testing.conformance.follow import FollowConformance
+from twofold.testing.conformance.log import LogConformance
+from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rows import RowConformance
+
+REFUSED = b'"\xff"'  # bytes that are no UTF-8
+
+
+class Apart:
+    """Log and read models at different URLs."""
+
+    refuses = REFUSED
+
+    def __init__(self, log_url: str, rows_url: str) -> None:
+        self._log_url, self._rows_url = log_url, rows_url
+
+    async def open_log(self) -> LogStore:
+        return await connect(self._log_url, Ambient())
+
+    async def open_rows(self) -> Rows:
+        return await connect_read(self._rows_url)
+
+
+class TogetherConformance(QueryConformance, FollowConformance, AppConformance):
+    """Where log and read models meet. What each does alone is tested where both are of its kind."""
+
+
+class TestPostgres(BackendConformance):
+    """Log and read models in one database."""
+
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
+        return lambda: StoreAt(new_database(), REFUSED)
+
+
+class TestPooler(
+    LogConformance, CommitConformance, FeedConformance, CheckpointConformance, RowConformance, TogetherConformance
+):
+    """As behind a pooler in transaction mode: nothing is kept in a session, and nobody listens."""
+
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
+        def pooled(url: str) -> str:
+            return f"{url}{'&' if '?' in url else '?'}pooler=transaction"
+
+        return lambda: StoreAt(pooled(new_database()), REFUSED)
+
+
+class TestTwoDatabases(TogetherConformance):
+    """The log in one database, the read models in another."""
+
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
+        return lambda: Apart(new_database(), new_database())
+
+
+class TestRowsOnSqlite(TogetherConformance):
+    """The log on PostgreSQL, the read models on SQLite."""
+
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
+        number = count()
+        return lambda: Apart(new_database(), f"sqlite:///{tmp_path}/{next(number)}.db")
+
+
+class TestLogOnSqlite(TogetherConformance):
+    """The log on SQLite, the read models on PostgreSQL."""
+
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
+        number = count()
+        return lambda: Apart(f"sqlite:///{tmp_path}/{next(number)}.db", new_database())

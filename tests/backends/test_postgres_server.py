@@ -1,0 +1,625 @@
+"""PostgreSQL when things go wrong: servers die, connections are cut, sessions hold things, rights are few."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from twofold.ambient import Ambient
+from twofold.backends import connect as connecting
+from twofold.backends.connect import connect, connect_read
+from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
+from twofold.backends.postgres.connection import Address
+from twofold.backends.postgres.schema import migrations
+from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.feed.checkpoints import Claim
+from twofold.messages import BEGINNING, Receipt
+from twofold.read.store import Changes
+from twofold.testing.conformance.bank import balances, bank, deposited, eventually
+from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
+from twofold.testing.postgres import Server, execute, server
+from twofold.write.group_commit import GroupCommit
+
+APPENDER = Path(__file__).with_name("appender.py")
+ROLES = Path(__file__).parents[2] / "docs" / "postgres-roles.md"
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    return new_database()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server that may be killed, and so one that writes to the disk."""
+    with server(fsync=True) as running:
+        yield running
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[PostgresLog]:
+    store = PostgresLog(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def opened_rows(url: str) -> AsyncIterator[PostgresReadStore]:
+    store = PostgresReadStore(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def session(url: str, **settings: str) -> AsyncIterator[Any]:
+    """Somebody else on the same database."""
+    other = await asyncpg.connect(url, server_settings=settings)
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+async def insist(group: GroupCommit, name: str, acknowledged: dict[str, Receipt]) -> None:
+    """Append once, as a caller does who wants to know: again with the same id for as long as it takes."""
+    while True:
+        try:
+            acknowledged[name] = await group.append(append(f"note-{name[-1]}", event(name), command_id=name))
+            return
+        except (Unavailable, OutcomeUnknown):
+            await asyncio.sleep(0.02)
+
+
+async def whole_feed(log_: PostgresLog) -> list[Any]:
+    position, entries = BEGINNING, list[Any]()
+    while (page := await log_.read(position, 1_000)).upto != position:
+        entries += page.entries
+        position = page.upto
+    return entries
+
+
+async def check_exactly_once(log_: PostgresLog, acknowledged: dict[str, Receipt]) -> None:
+    """Every acknowledged append lies where its receipt says, once, and there are no gaps."""
+    entries = await whole_feed(log_)
+    assert offsets(entries) == list(range(1, len(entries) + 1))
+    assert max(Counter(value(entry) for entry in entries).values()) == 1
+    by_offset = {entry.position.offset: entry for entry in entries}
+    for name, receipt in acknowledged.items():
+        found = by_offset[receipt.position.offset]
+        assert (value(found), found.stream, found.version) == (name, str(receipt.stream), receipt.version)
+
+
+# ---- servers and connections that go away
+
+
+async def test_g1_a_server_that_is_killed_and_restarted_loses_nothing(own_server: Server) -> None:
+    """Killed twice and restarted once in good order, under load: what was acknowledged is there, once."""
+    async with opened(own_server.new_database()) as store:
+        group = GroupCommit(store)
+        acknowledged: dict[str, Receipt] = {}
+        running = True
+
+        async def caller(number: int) -> None:
+            turn = 0
+            while running:
+                turn += 1
+                await insist(group, f"{number}.{turn}.{number % 7}", acknowledged)
+
+        callers = [asyncio.create_task(caller(number)) for number in range(24)]
+        for end in (own_server.kill, own_server.stop, own_server.kill):
+            before = len(acknowledged)
+            await eventually(lambda before=before: len(acknowledged) > before + 200)
+            await asyncio.to_thread(end)
+            own_server.start()
+        before = len(acknowledged)
+        await eventually(lambda: len(acknowledged) > before + 200)
+        running = False
+        await asyncio.gather(*callers)
+        await group.close()
+        await check_exactly_once(store, acknowledged)
+
+
+async def test_g5_a_projection_survives_a_server_that_is_killed(own_server: Server) -> None:
+    """Rows may be lost with their checkpoint, as they do not wait for the disk; then they are folded again."""
+    url = own_server.new_database()
+    async with bank.open(url) as running:
+        for round_ in range(3):
+            for n in range(30):
+                while True:
+                    with suppress(Unavailable, OutcomeUnknown):
+                        await deposited(running.log, f"a{n}", *([1] * 10))
+                        break
+            if round_ < 2:
+                await asyncio.to_thread(own_server.kill)
+                own_server.start()
+
+        async def all_there() -> bool:
+            with suppress(TwofoldError):
+                page = await running.find(balances, limit=100)
+                return sum(row.total for row in page) >= 900
+            return False
+
+        await eventually(all_there)
+        events = len(await whole_feed(running.log))
+        assert sum(row.deposits for row in await running.find(balances, limit=100)) == events
+
+
+async def test_g1_connections_that_are_cut_during_commits(database: str) -> None:
+    """Cut again and again, wherever they are: nothing is lost, nothing is there twice, every caller is told."""
+    async with opened(database) as store, session(database) as killer:
+        group = GroupCommit(store)
+        acknowledged: dict[str, Receipt] = {}
+
+        async def caller(number: int) -> None:
+            for turn in range(40):
+                await insist(group, f"{number}.{turn}.{turn % 7}", acknowledged)
+
+        callers = asyncio.gather(*(caller(number) for number in range(16)))
+        cut = 0
+        while not callers.done():
+            cut += await killer.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE application_name = 'twofold' AND datname = current_database()"
+            )
+            await asyncio.sleep(0.03)
+        await callers
+        await group.close()
+        assert cut > 0
+        assert len(acknowledged) == 16 * 40
+        await check_exactly_once(store, acknowledged)
+
+
+async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server dies during the commit and does not come back in time: neither yes nor no. Later it can be learnt."""
+    monkeypatch.setattr(log, "RESOLVE_S", 0.5)
+    url = own_server.new_database()
+    async with opened(url) as store, session(url) as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
+        committing = asyncio.create_task(store.commit([append("note-1", event("a"), command_id="once")]))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(own_server.kill)
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await committing
+        assert unknown.value.command_id == "once"
+        own_server.start()
+        assert (await appended(store, "note-1", "a", command_id="once")).version == 1
+        assert await values(store) == ["a"]
+
+
+async def test_a_server_that_is_down_is_unavailable(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, so nothing is in doubt; and it goes on by itself when the server is back."""
+    monkeypatch.setattr(log, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.3)
+    async with opened(own_server.new_database()) as store:
+        await appended(store, "note-1", "a")
+        own_server.stop()
+        await asyncio.sleep(0.1)  # the pool hears of it
+        with pytest.raises(Unavailable):
+            await store.commit([append("note-1", event("b"))])
+        with pytest.raises(Unavailable):
+            await store.head()
+        own_server.start()
+        await appended(store, "note-1", "c")
+        assert await values(store) == ["a", "c"]
+
+
+async def test_a_full_server_is_unavailable_and_then_not(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its connections are taken: that is said in time, and over when one is free."""
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.3)
+    url = own_server.new_database()
+    async with opened(url):
+        pass
+    execute(url, "ALTER SYSTEM SET max_connections = 8")
+    own_server.restart()
+    others = [await asyncpg.connect(url) for _ in range(5)]
+    with suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            others.append(await asyncpg.connect(url))
+    with pytest.raises(Unavailable, match=r"clients|slots"):
+        await PostgresLog(url).open()
+    await asyncio.gather(*(other.close() for other in others))
+    async with opened(url) as store:
+        await appended(store, "note-1", "a")
+
+
+# ---- other sessions
+
+
+async def test_long_transactions_elsewhere_stop_nothing(database: str) -> None:
+    """A dump holds a snapshot and all tables, somebody has left a transaction open: appends and folds go on."""
+    async with bank.open(database) as running:
+        await deposited(running.log, "a", 1)
+        async with session(database) as dump, session(database) as idle:
+            snapshot = dump.transaction(isolation="repeatable_read", readonly=True)
+            await snapshot.start()
+            tables = await dump.fetch("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables")
+            mine = [name for (name,) in tables if name.startswith("twofold.")]
+            await dump.execute(f"LOCK TABLE {', '.join([*mine, 'public.balance'])} IN ACCESS SHARE MODE")
+            left_open = idle.transaction()
+            await left_open.start()
+            await idle.fetch("SELECT * FROM twofold.events, balance")
+            for n in range(200):
+                receipt = await deposited(running.log, f"b{n % 5}", n % 10)
+            row = await running.get(balances, "b4", after=receipt)
+            assert row is not None
+            assert row.deposits == 40
+            assert await dump.fetchval("SELECT count(*) FROM twofold.events") == 1
+
+
+async def test_g8_a_view_that_somebody_holds_is_moved_later(database: str) -> None:
+    """The public name waits for nobody, and lets nobody wait: it stays, and moves at the next try."""
+    other_version = bank_projection(version=2)
+    async with opened_rows(database) as store:
+        await store.prepare(balances.table)
+        await store.prepare(other_version.table)
+        for table in (balances.table, other_version.table):
+            await store.checkpoints.register(table.follows, "0" * 16, BEGINNING)
+        async with session(database) as reader, session(database) as late:
+            transaction = reader.transaction()
+            await transaction.start()
+            await reader.fetch("SELECT * FROM balance")
+            assert not await store.publish(other_version.table)
+            assert await late.fetch("SELECT * FROM balance", timeout=5) == []
+            await transaction.rollback()
+        assert await store.publish(other_version.table)
+
+
+def bank_projection(version: int) -> Any:
+    return replace(balances, version=version)
+
+
+async def test_g8_rights_and_views_on_a_read_model_stay(database: str) -> None:
+    """What users have built on the public name is still there when a new version with the same columns goes live."""
+    async with opened_rows(database) as store:
+        newer = bank_projection(version=2)
+        await store.prepare(balances.table)
+        execute(
+            database, "GRANT SELECT ON balance TO PUBLIC", "CREATE VIEW rich AS SELECT * FROM balance WHERE total > 9"
+        )
+        await store.prepare(newer.table)
+        for table in (balances.table, newer.table):
+            await store.checkpoints.register(table.follows, "0" * 16, BEGINNING)
+        assert await store.publish(newer.table)
+        async with session(database) as user:
+            await user.fetch("SELECT * FROM rich")
+            assert "balance_v2" in await user.fetchval("SELECT pg_get_viewdef('balance'::regclass)")
+            assert "=r/" in str(await user.fetchval("SELECT relacl FROM pg_class WHERE relname = 'balance'"))
+
+
+@pytest.mark.parametrize("made", ["TABLE balance (id text)", "VIEW balance AS SELECT 1 AS one"])
+async def test_what_is_not_ours_is_not_touched(database: str, made: str) -> None:
+    """A table or a view of the user's has the projection's name: that is said, and it stays."""
+    execute(database, f"CREATE {made}")
+    async with opened_rows(database) as store:
+        with pytest.raises(ConfigurationError, match="not ours: rename it"):
+            await store.prepare(balances.table)
+        assert await store.tables() == []
+
+
+async def test_g5_a_zombie_that_waited_writes_nothing(database: str) -> None:
+    """It comes back while the taker's claim is being committed, waits for it, and is refused all the same."""
+    async with opened_rows(database) as store, session(database) as taker:
+        follows = balances.table.follows
+        await store.prepare(balances.table)
+        await store.checkpoints.register(follows, "0" * 16, BEGINNING)
+        seen = await store.checkpoints.read(follows)
+        assert seen is not None
+        claim = await store.checkpoints.claim(seen, "zombie")
+        assert claim == Claim(follows, 1)
+        taking = taker.transaction()
+        await taking.start()
+        await taker.execute("UPDATE twofold.checkpoints SET epoch = epoch + 1")
+        changes = Changes({("a",): ("a", 1, 1)})
+        writing = asyncio.create_task(store.commit(balances.table, claim, BEGINNING, at(5), changes))
+        await asyncio.sleep(0.2)
+        assert not writing.done()
+        await taking.commit()
+        with pytest.raises(LeaseLost):
+            await writing
+        found = await store.get(balances.table, ("a",))
+        assert (found.rows, found.checkpoint.position, found.checkpoint.epoch) == ([], BEGINNING, 2)
+
+
+async def test_g4_processes_that_append_and_one_that_reads(database: str) -> None:
+    """Three processes append at once; a reader that tails sees every position once, in order, and all there is."""
+    async with opened(database) as store:
+        command = [sys.executable, str(APPENDER), database]
+        processes = [
+            await asyncio.create_subprocess_exec(*command, name, "40", stdout=subprocess.PIPE) for name in "abc"
+        ]
+        outputs = asyncio.gather(*(process.communicate() for process in processes))
+        position, seen = BEGINNING, list[Any]()
+        while True:
+            finished = outputs.done()
+            page = await store.read(position, 100)
+            seen += page.entries
+            if finished and page.upto == position:
+                break
+            if page.upto == position:
+                await store.wait(position, 0.2)
+            position = page.upto
+        told = [tuple(map(int, line.split())) for out, _ in outputs.result() for line in out.decode().splitlines()]
+        assert len(told) == 3 * 4 * 40
+        assert offsets(seen) == list(range(1, sum(count for _, count in told) + 1))
+        assert {last for last, _ in told} <= set(offsets(seen))
+        versions: Counter[str] = Counter()
+        for entry in seen:
+            versions[entry.stream] += 1
+            assert entry.version == versions[entry.stream]
+
+
+async def test_the_doorbell_is_heard_from_other_processes(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by looking again: that is put off for an hour. Also when the listening connection was cut before."""
+    async with opened(database) as store, opened_rows(database) as rows, session(database) as killer:
+        await rows.prepare(balances.table)
+        await rows.checkpoints.register(balances.follows, store.log_id, BEGINNING)
+        await store.wait(BEGINNING, 0.1)
+        await eventually(lambda: store._news._listening)
+        monkeypatch.setattr(listener, "LISTENING_POLL_S", 3_600.0)
+        for n in range(3):
+            waiting = asyncio.create_task(store.wait(at(n), 3_600))
+            rows_waiting = asyncio.create_task(rows.wait(balances.follows, at(n), 3_600))
+            await asyncio.sleep(0.1)
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", _ONE_MORE, database, str(n))
+            assert await process.wait() == 0
+            async with asyncio.timeout(10):
+                await waiting
+                await rows_waiting
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'twofold listens' AND datname = current_database()"
+            )
+            await eventually(lambda: not store._news._listening)
+            await eventually(lambda: store._news._listening)
+
+
+_ONE_MORE = """
+import asyncio, sys
+from twofold.backends.postgres import PostgresLog, PostgresReadStore
+from twofold.read.store import Changes
+from twofold.testing.conformance.bank import balances
+from twofold.testing.conformance.material import appended, at
+
+async def main(url, n):
+    log, rows = PostgresLog(url), PostgresReadStore(url)
+    await log.open(); await rows.open()
+    await appended(log, "note-1", n, command_id=str(n))
+    claim = await rows.checkpoints.claim(await rows.checkpoints.read(balances.follows), "other process")
+    await rows.commit(balances.table, claim, at(n), at(n + 1), Changes({}))
+    await log.close(); await rows.close()
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+# ---- what is durable
+
+
+async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(database: str) -> None:
+    """`synchronous_commit=off` is turned on for an append, what is stronger stays; folding does without."""
+    async with opened(database) as store:
+        await appended(store, "note-1", "a")
+        for setting, kept in (("off", "on"), ("on", "on"), ("remote_apply", "remote_apply"), ("local", "local")):
+            async with session(database, synchronous_commit=setting) as other, other.transaction():
+                values_ = log._arguments([append("note-1", event())])
+                await other.fetchrow(log._SQL["append"], store.log_id, *values_)
+                assert await other.fetchval("SHOW synchronous_commit") == kept
+
+
+async def test_g4_only_read_committed_is_taken(database: str) -> None:
+    """In another isolation the checks after the lock would look at the past: refused, with the way out."""
+    async with session(database) as other:
+        name = await other.fetchval("SELECT current_database()")
+    for isolation in ("repeatable read", "serializable"):
+        execute(database, f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{isolation}'")
+        async with opened(database) as store:
+            with pytest.raises(
+                ConfigurationError, match=f"READ COMMITTED only, not in {isolation}.*default_transaction"
+            ):
+                await store.commit([append("note-1", event())])
+            assert await store.head() == BEGINNING
+
+
+# ---- another log under the same name
+
+
+async def test_g11_a_running_program_notices_another_log(
+    database: str, new_database: Callable[[], str], postgres_url: str
+) -> None:
+    """The database was put aside and another one has its name: nothing is read, nothing is written."""
+    other = new_database()
+    async with opened(other) as store:
+        await appended(store, "note-1", "in the other")
+    async with opened(database) as store:
+        await appended(store, "note-1", "a")
+        await replace_database(postgres_url, database, other)
+        for call in (
+            store.head,
+            lambda: store.read(BEGINNING, 10),
+            lambda: store.load(append().stream),
+            lambda: store.commit([append("note-1", event("b"))]),
+        ):
+            with pytest.raises(LogReplaced, match="no longer log"):
+                await call()
+    async with opened(database) as store:
+        assert await values(store) == ["in the other"]
+
+
+async def test_g11_an_older_copy_of_the_log_is_noticed(database: str, postgres_url: str) -> None:
+    """A backup was restored while the program ran: whoever has read further than it goes says so."""
+    name, copy = name_of(database), f"{name_of(database)}_backup"
+    async with opened(database) as store:
+        await appended(store, "note-1", "a", "b")
+    execute(postgres_url, f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+    async with opened(database) as store:
+        await appended(store, "note-1", "c", "d")
+        assert (await store.read(BEGINNING, 10)).upto == at(4)
+        await replace_database(postgres_url, database, database.replace(name, copy))
+        with pytest.raises(LogReplaced, match="older copy"):
+            await store.read(at(4), 10)
+        assert await store.head() == at(2)
+        await asyncio.wait_for(store.wait(at(2), 0.05), 5)
+
+
+async def test_g11_a_log_that_is_gone_is_noticed(
+    database: str, new_database: Callable[[], str], postgres_url: str
+) -> None:
+    """An empty database has its name now."""
+    async with opened(database) as store:
+        await replace_database(postgres_url, database, new_database())
+        for call in (store.head, lambda: store.commit([append("note-1", event("b"))])):
+            with pytest.raises(LogReplaced):
+                await call()
+
+
+def name_of(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+async def replace_database(postgres_url: str, old: str, new: str) -> None:
+    """Let `new` have the name of `old`, which goes."""
+    names = name_of(old), name_of(new)
+    execute(
+        postgres_url, f'DROP DATABASE "{names[0]}" WITH (FORCE)', f'ALTER DATABASE "{names[1]}" RENAME TO "{names[0]}"'
+    )
+    await asyncio.sleep(0.1)
+
+
+# ---- setting up
+
+
+async def test_a_newer_database_is_refused(database: str) -> None:
+    """Both numbers, and the way out."""
+    async with opened(database):
+        pass
+    execute(database, "INSERT INTO twofold.migrations (number, name) VALUES (99, 'from the future')")
+    for open_ in (lambda: connect(database, Ambient()), lambda: connect_read(database)):
+        with pytest.raises(ConfigurationError, match=rf"number 99.*up to {max(migrations())}: run the newer twofold"):
+            await open_()
+
+
+async def test_many_open_an_empty_database_at_once(database: str) -> None:
+    """Each migration is applied by one of them, and all are on the same log."""
+    stores = [PostgresLog(database) for _ in range(6)]
+    rows = [PostgresReadStore(database) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in (*stores, *rows)))
+    assert len({store.log_id for store in stores}) == 1
+    await asyncio.gather(*(store.close() for store in (*stores, *rows)))
+
+
+async def test_a_store_that_is_not_there_is_not_made_where_that_is_not_wanted(database: str) -> None:
+    with pytest.raises(ConfigurationError, match="there is no store"):
+        await connect(database, Ambient(), create=False)
+    async with opened_rows(database):
+        pass
+    with pytest.raises(ConfigurationError, match="it holds no log"):
+        await connect(database, Ambient(), create=False)
+    async with opened(database):
+        pass
+    await (await connect(database, Ambient(), create=False)).close()
+
+
+async def test_a_database_that_does_not_exist_is_the_callers_mistake(database: str) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist: create it, or correct the URL"):
+        await connect(database.replace(name_of(database), "no_such_database"), Ambient())
+
+
+async def test_passwords_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in errors nor in the name of a store."""
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.0)
+    for url in (
+        "postgresql://me:s3cr%23t@127.0.0.1:1/shop",
+        "postgresql://127.0.0.1:1/shop?user=me&password=s3cr%23t",
+        "postgresql://me:s3cr%23t@127.0.0.1:port/shop",
+        "postgresql://me:s3cr%23t@127.0.0.1:1/shop?sslmode=s3cr%23t",
+        "postgresql://me:s3cr%23t@127.0.0.1:1/shop?pooler=session",
+        "postgressql://me:s3cr%23t@127.0.0.1:1/shop",
+    ):
+        with pytest.raises((ConfigurationError, Unavailable)) as refused:
+            await connect(url, Ambient())
+        assert "s3cr" not in str(refused.value), url
+    assert str(Address.parse("postgresql://me:s3cret@db.example:5433/shop?x=1")) == "PostgreSQL, db.example:5433/shop"
+
+
+async def test_without_asyncpg_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import twofold.backends
+
+    for name in [name for name in sys.modules if name.startswith("twofold.backends.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(twofold.backends, "postgres")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    for open_ in (lambda: connect("postgres://x/y", Ambient()), lambda: connect_read("postgresql://x/y")):
+        with pytest.raises(ConfigurationError, match=r"pip install twofold\[postgres\]"):
+            await open_()
+    assert connecting.beside("postgresql://x/y") == "postgresql://x/y"
+
+
+# ---- rights
+
+
+def documented_sql() -> list[list[str]]:
+    """The statements of docs/postgres-roles.md, block by block."""
+    blocks = re.findall(r"```sql\n(.*?)```", ROLES.read_text("utf-8"), re.DOTALL)
+    return [[s.strip() for s in block.split(";") if s.strip()] for block in blocks]
+
+
+async def test_the_documented_rights_are_enough() -> None:
+    """The owner migrates; the other role, which may create nothing, runs the App; an analyst reads rows."""
+
+    def mine(statements: list[str]) -> list[str]:
+        return [s.replace("order_summary", "balance") for s in statements]
+
+    owner, app, tables, later, analyst = (mine(block) for block in documented_sql())
+    with server(fsync=False) as running_server:  # roles belong to a whole server
+        shop = running_server.new_database("shop")
+
+        def as_role(role: str) -> str:
+            return shop.replace("//postgres@", f"//{role}@")
+
+        execute(shop, *owner, "ALTER ROLE shop_owner CREATEROLE", "CREATE ROLE analyst LOGIN")
+        async with bank.open(as_role("shop_owner"), work=False):
+            pass
+        execute(as_role("shop_owner"), *app, *tables, *later, *analyst)
+        for forbidden in ("CREATE TABLE public.mine (x int)", "DELETE FROM twofold.events"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                execute(as_role("shop_app"), forbidden)
+        async with bank.open(as_role("shop_app"), work=False) as running:
+            sums = bank.projections[1]
+            with pytest.raises(ConfigurationError, match=r"permission denied.*docs/postgres-roles\.md"):
+                await running.rows.commit(sums.table, Claim(sums.follows, 0), BEGINNING, at(1), Changes({}))
+        execute(as_role("shop_owner"), "GRANT SELECT, INSERT, UPDATE, DELETE ON twofold.sum_v1 TO shop_app")
+        async with bank.open(as_role("shop_app")) as running:
+            receipt = await deposited(running.log, "a", 5, 13, to="b")
+            page = await running.find(balances, after=receipt)
+            assert page.parked == 1
+            assert all(status.state != "stopped" for status in await running.status())
+        execute(as_role("analyst"), "SELECT * FROM balance")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            execute(as_role("analyst"), "SELECT * FROM twofold.events")
+
+        newer = bank_projection(version=2)
+        async with opened_rows(as_role("shop_app")) as rows:
+            with pytest.raises(ConfigurationError, match="permission denied for schema twofold"):
+                await rows.prepare(newer.table)
+        async with opened_rows(as_role("shop_owner")) as rows:
+            await rows.prepare(newer.table)
+        async with opened_rows(as_role("shop_app")) as rows:  # by the default privileges
+            await rows.prepare(newer.table)
+            assert (await rows.rows(newer.table, [("a",)])).rows == {}

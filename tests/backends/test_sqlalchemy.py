@@ -1,0 +1,217 @@
+"""Read models through SQLAlchemy keep every promise that is theirs; the log beside them lies on SQLite."""
+
+import asyncio
+import random
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import twofold.backends
+from twofold.ambient import Ambient
+from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.sqlalchemy.schema import metadata
+from twofold.backends.sqlalchemy.tables import TableSql
+from twofold.errors import ConfigurationError, Unavailable
+from twofold.messages import BEGINNING
+from twofold.read.projection import Projection
+from twofold.read.store import Changes, Condition, Query
+from twofold.testing.conformance import Backend
+from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.follow import FollowConformance
+from twofold.testing.conformance.formats import Everything, FormatConformance
+from twofold.testing.conformance.machine import MachineConformance
+from twofold.testing.conformance.material import at
+from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
+from twofold.testing.postgres import server
+
+
+class ReadStoreConformance(
+    CheckpointConformance,
+    RowConformance,
+    FormatConformance,
+    QueryConformance,
+    FollowConformance,
+    AppConformance,
+    MachineConformance,
+):
+    """All that a read store has a part in."""
+
+
+class Apart:
+    """A log on SQLite, read models elsewhere."""
+
+    refuses = None
+
+    def __init__(self, log_url: str, rows_url: str) -> None:
+        self._log_url, self._rows_url = log_url, rows_url
+
+    async def open_log(self) -> LogStore:
+        return await connect(self._log_url, Ambient())
+
+    async def open_rows(self) -> Rows:
+        return await connect_read(self._rows_url)
+
+
+class TestOnSqlite(ReadStoreConformance):
+    @pytest.fixture
+    def new_backend(self, tmp_path: Path) -> Callable[[], Backend]:
+        number = count()
+        return lambda: Apart(
+            f"sqlite:///{tmp_path}/{(n := next(number))}.db", f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/{n}.read.db"
+        )
+
+
+class TestOnPostgres(ReadStoreConformance):
+    @pytest.fixture
+    def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
+        number = count()
+        return lambda: Apart(f"sqlite:///{tmp_path}/{next(number)}.db", through_asyncpg(new_database()))
+
+
+def through_asyncpg(url: str) -> str:
+    """The same database, as SQLAlchemy has it."""
+    return url.replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
+
+
+# ---- which databases
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("oracle+oracledb://u:secret@h/x", "oracle"),
+        ("postgresql+psycopg2://u:secret@h/x", "a driver for asyncio"),
+        ("sqlite:///x.db", "a driver for asyncio"),
+        ("sqlite+aiosqlite:///:memory:", "is a file"),
+        ("sqlite+aiosqlite://", "is a file"),
+        ("sqlite+aiosqlite:////none/such.db", "make its folder"),
+        (f"sqlite+aiosqlite:///{__file__}", "correct the URL"),
+        ("postgresql+asyncpg://u:secret@h:port/x", "a URL of SQLAlchemy"),
+        ("", "a URL of SQLAlchemy"),
+    ],
+)
+async def test_what_cannot_be_opened_says_why(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as raised:
+        await connect_read(f"sqlalchemy+{url}")
+    assert "secret" not in str(raised.value)
+
+
+async def test_it_is_no_log() -> None:
+    with pytest.raises(ConfigurationError, match="read_store"):
+        await connect("sqlalchemy+sqlite+aiosqlite:///x.db", Ambient())
+
+
+async def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(twofold.backends, "sqlalchemy", raising=False)
+    for module in [name for name in sys.modules if name.startswith("twofold.backends.sqlalchemy")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(ConfigurationError, match=r"twofold\[sql\]"):
+        await connect_read("sqlalchemy+sqlite+aiosqlite:///x.db")
+
+
+async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
+    with server(fsync=False) as running:
+        store = await connect_read(through_asyncpg(running.url))
+        running.stop()
+        with pytest.raises(Unavailable) as raised:
+            await store.tables()
+        assert "postgres@" not in str(raised.value)
+        running.start()
+        assert await store.tables() == []
+        await store.close()
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info >= (3, 51, 3), reason="this SQLite can be trusted with it")
+async def test_a_write_ahead_log_that_this_sqlite_can_corrupt_is_refused(tmp_path: Path) -> None:
+    await (await connect_read(f"sqlite:///{tmp_path}/x.db")).close()
+    with pytest.raises(Unavailable, match="write-ahead log"):
+        await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_statements_for_mysql_compile(dialect: str) -> None:
+    """Nobody has run them: there is no server to be had here."""
+    indexes = [("text", "-decimal"), "tags"]
+    sql = TableSql(Projection("everything", Everything, nothing, indexes=indexes).table, dialect)
+    conditions = [Condition("tags", "contains", "x"), Condition("decimal", "gt", Decimal(1))]
+    query = Query(conditions, [("text", True), ("id", True)], 5, ("a", "b"))
+    compiling = sa.make_url(f"{dialect}://").get_dialect()()
+
+    def compiled(statement: Any) -> str:
+        return " ".join(str(statement.compile(dialect=compiling)).split())
+
+    created = compiled(sa.schema.CreateTable(sql.sql))
+    collation = {"mysql": "utf8mb4_0900_bin", "mariadb": "utf8mb4_nopad_bin"}[dialect]
+    assert f"id VARCHAR(500) COLLATE {collation} NOT NULL" in created
+    assert "`decimal` DECIMAL(65, 30)" in created
+    assert [compiled(sa.schema.CreateIndex(index)) for index in sql.sql.indexes] == [
+        "CREATE INDEX everything__1_1 ON twofold_everything_v1 (text(100), `decimal`)"
+    ]
+    assert "ON DUPLICATE KEY UPDATE text = VALUES(text)" in compiled(sql.upsert)
+    found = compiled(sql.find(query))
+    assert "json_contains(twofold_everything_v1.tags, %s)" in found
+    assert "ORDER BY twofold_everything_v1.text DESC, twofold_everything_v1.id DESC LIMIT %s" in found
+    for table in metadata.sorted_tables:
+        assert compiled(sa.schema.CreateTable(table))
+
+
+# ---- the public name, and what a cancelled caller leaves behind
+
+
+async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> None:
+    store = await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+    for version in (1, 2):
+        claim = await prepared(store, tally(version))
+        await store.commit(tally(version), claim, BEGINNING, at(1), Changes({("a",): ("a", version)}))
+        with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+            assert db.execute("SELECT * FROM tally").fetchall() == [("a", 1)]
+    assert await store.publish(tally(2))
+    with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+        assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", ["TABLE tally (mine TEXT)", "VIEW tally AS SELECT 1"])
+async def test_a_name_of_somebody_else_is_left_alone(tmp_path: Path, kind: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+        db.execute(f"CREATE {kind}")
+    store = await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+    with pytest.raises(ConfigurationError, match="'tally'"):
+        await store.prepare(tally())
+    assert await store.tables() == []
+    await store.close()
+
+
+async def test_who_is_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
+    """Wherever it happens: all of it or nothing is there, and the next one need not wait."""
+    chance = random.Random(5)
+    for n in range(20):
+        store = await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/{n}.db")
+        claim = await prepared(store, tally())
+        works = [
+            store.commit(tally(), claim, BEGINNING, at(1), Changes({("a",): ("a", 1)})),
+            store.checkpoints.beat(claim),
+            store.get(tally(), ("a",)),
+            store.wait(tally().follows, BEGINNING, 1.0),
+            store.publish(tally()),
+        ]
+        tasks = [asyncio.create_task(work) for work in works]
+        await asyncio.sleep(chance.random() / 50)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await store.checkpoints.beat(claim)  # waits for 10 s, then raises, where a lock is held for ever
+        found = await store.get(tally(), ("a",))
+        assert len(found.rows) == found.checkpoint.position.offset
+        await store.close()
