@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, VersionConflict
-from twofold.messages import Append, Entry, Meta, Position, Receipt, Stream, checked_id
+from twofold.messages import Append, Encoded, Entry, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
 from twofold.write.states import Known, States
@@ -30,6 +30,13 @@ class _Loaded(Generic[S]):
     version: int
     position: Position
     receipt: Receipt | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision(Generic[S]):
+    new: Sequence[Encoded]
+    version: int
+    after: S
 
 
 class Executor:
@@ -85,33 +92,54 @@ class Executor:
         expected_version: int | None,
         ask_again: bool,
     ) -> Done[S, E] | Receipt:
-        """What was decided and appended; or the receipt, where the command id was used before."""
+        """What was decided and appended; or the receipt, where the command id was used before.
+
+        It is first decided on the state that is remembered, if any: the append demands its version and looks for the
+        command id, so where it succeeds the stream need not be loaded at all. Whatever else comes of that decision
+        does not count, for it may have been made on an older state.
+        """
         stream = decider.stream(id)
         async with self._turns.setdefault(stream, asyncio.Lock()):  # callers of one process need not race each other
+            decision = self._decided_from_memory(decider, stream, command) if expected_version is None else None
             for attempt in range(1, MAX_ATTEMPTS + 1):
-                loaded = await self._loaded(decider, stream, meta.command_id if ask_again else None)
-                if loaded.receipt is not None:
-                    return self._known(loaded.receipt)
-                if expected_version is not None and loaded.version != expected_version:
-                    raise VersionConflict(stream, expected_version, loaded.version)
-                new = [self._codec.encode(event) for event in decider.to_record(command, loaded.state)]
-                events = [encoded.event for encoded in new]
-                after = decider.after(loaded.state, events)
-                if not new and not ask_again:  # nobody could ever ask for this answer again
-                    return Done(self._nothing_done(stream, loaded, meta), loaded.state, ())
+                if decision is None:
+                    loaded = await self._loaded(decider, stream, meta.command_id if ask_again else None)
+                    if loaded.receipt is not None:
+                        return self._known(loaded.receipt)
+                    if expected_version is not None and loaded.version != expected_version:
+                        raise VersionConflict(stream, expected_version, loaded.version)
+                    decision = self._decided(decider, command, loaded.state, loaded.version)
+                    if not decision.new and not ask_again:  # nobody could ever ask for this answer again
+                        return Done(self._nothing_done(stream, loaded, meta), loaded.state, ())
                 try:
-                    receipt = await self._append(Append(stream, new, loaded.version, meta))
+                    receipt = await self._append(Append(stream, decision.new, decision.version, meta))
                 except VersionConflict:
                     self._states.forget(decider, stream)
                     if expected_version is not None or attempt == MAX_ATTEMPTS:
                         raise
                     await asyncio.sleep(self._ambient.random() * min(MAX_PAUSE_S, 0.001 * 2**attempt))
+                    decision = None
                     continue
                 if receipt.repeated:
                     return self._known(receipt)
-                self._states.keep(decider, stream, Known(after, receipt.version, receipt.position))
-                return Done(receipt, after, tuple(events))
+                self._states.keep(decider, stream, Known(decision.after, receipt.version, receipt.position))
+                return Done(receipt, decision.after, tuple(encoded.event for encoded in decision.new))
         raise AssertionError("the last attempt returns or raises")
+
+    def _decided(self, decider: Decider[C, S, Any], command: C, state: S, version: int) -> _Decision[S]:
+        """What is to be appended to a stream at this version, and the state after it."""
+        new = [self._codec.encode(event) for event in decider.to_record(command, state)]
+        return _Decision(new, version, decider.after(state, [encoded.event for encoded in new]))
+
+    def _decided_from_memory(self, decider: Decider[C, S, Any], stream: Stream, command: C) -> _Decision[S] | None:
+        known = self._states.get(decider, stream)
+        if known.version == 0:
+            return None
+        try:
+            decision = self._decided(decider, command, known.state, known.version)
+        except Exception:  # it is asked again with the state as it is now, and raises then if it still does
+            return None
+        return decision if decision.new else None
 
     def _known(self, receipt: Receipt) -> Receipt:
         self.repeated += 1
