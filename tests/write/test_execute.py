@@ -181,6 +181,21 @@ def test_an_empty_decision_is_kept_only_where_it_can_be_asked_for_again() -> Non
     virtual_time.run(main())
 
 
+def test_a_state_that_is_ahead_of_its_stream_is_forgotten() -> None:
+    """What was folded lately is kept; when the log has lost some of it, the conflict tells, and it is loaded anew."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        execute = executor(log).execute
+        for amount in (1, 2, 4):
+            await execute(totals, "a", Add(amount))
+        del log._streams["total-a"][1:]  # as a failover to an older copy would
+        done = await execute(totals, "a", Add(8))
+        assert (done.state, done.receipt.version) == (Total(9), 2)
+
+    virtual_time.run(main())
+
+
 def test_a_document_is_saved_whole_and_only_its_last_state_is_loaded() -> None:
     async def main() -> None:
         log = Busy(interruptions=2, stream="document-a")
