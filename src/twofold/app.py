@@ -164,6 +164,8 @@ class Running:
         self.followers = [
             Following(follower, log, checkpoints, owner) for follower, checkpoints in self._followers(ambient)
         ]
+        for following in self.followers:
+            following.fellows = self.followers
         self._tasks: list[asyncio.Task[None]] = []
         self.execute = self.executor.execute
         self.get = self._queries.get

@@ -347,6 +347,14 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _log_to_stderr() -> None:
+    """As `serve` logs, where the extra `web` is there; else plain lines."""
+    try:
+        from twofold.web.logs import configure_logs
+    except ModuleNotFoundError:
+        pass
+    else:
+        configure_logs()
+        return
     import logging
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s")

@@ -239,6 +239,30 @@ async def test_a_full_server_is_unavailable_and_then_not(own_server: Server, mon
         await appended(store, "note-1", "a")
 
 
+async def test_callers_that_are_cancelled_take_no_connection_along(database: str) -> None:
+    """They wait for a table that somebody holds, and give up: the next ones find room, the server is not kept busy."""
+    async with opened(database) as store, session(database) as holder:
+        await appended(store, "note-1", "a")
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("LOCK TABLE twofold.events IN ACCESS EXCLUSIVE MODE")
+        for _ in range(3):
+            loads = [asyncio.create_task(store.load(append().stream)) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            for load in loads:
+                load.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
+        mine = "FROM pg_stat_activity WHERE application_name = 'twofold' AND datname = current_database()"
+
+        async def nobody_waits() -> bool:
+            return not await holder.fetchval(f"SELECT count(*) {mine} AND state = 'active'")
+
+        await eventually(nobody_waits)
+        await holding.rollback()
+        assert await values(store) == ["a"]
+        assert await holder.fetchval(f"SELECT count(*) {mine}") <= log.READERS + log.WRITERS
+
+
 # ---- other sessions
 
 

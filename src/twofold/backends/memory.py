@@ -17,7 +17,7 @@ from twofold.ambient import Ambient
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
-from twofold.feed.feed import FeedPage
+from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -92,6 +92,7 @@ class MemoryLog:
     async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
         """See `Feed.read`."""
         await asyncio.sleep(0)
+        check_not_beyond(after, await self.head())
         looked_at: list[Entry] = []
         size = 0
         for entry in self._entries[after.offset : after.offset + limit]:

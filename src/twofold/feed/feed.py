@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from twofold.errors import LogReplaced
 from twofold.messages import Entry, Position
 
 
@@ -37,10 +38,18 @@ class Feed(Protocol):
 
         `types=None` wants all. At the head `upto` is `after`. A page also ends early where it grows large.
 
-        Raises: Unavailable, LogReplaced.
+        Raises: Unavailable; LogReplaced, also when `after` lies beyond the head: the log has become shorter (G11).
         """
         ...
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """Return when there may be events after this position, or when the time has passed."""
         ...
+
+
+def check_not_beyond(after: Position, head: Position) -> None:
+    """Raises: LogReplaced when somebody has read further than the log goes (G11)."""
+    if after > head:
+        raise LogReplaced(
+            f"somebody has read up to {after}, and the log ends at {head}: an older copy was put in its place"
+        )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal, Protocol
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
@@ -21,6 +22,7 @@ from twofold.messages import BEGINNING, Position
 
 LEASE_S = 5.0
 CLAIM_POLL_S = 0.25
+STEP_BACK_S = 0.05
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
@@ -74,6 +76,9 @@ class Following:
 
     waiting: another worker holds the checkpoint. following: this one does. failing: trying again after `error`.
     stopped: `error` needs somebody to act.
+
+    `fellows` are the followers of this process. The more of them follow, the longer this one steps back before it
+    takes what is free: so several processes share what there is.
     """
 
     def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
@@ -81,6 +86,7 @@ class Following:
         self.state: State = "waiting"
         self.error: str | None = None
         self.counts = Counts()
+        self.fellows: Sequence[Following] = ()
         self._pause_s = SHORTEST_PAUSE_S
 
     async def register(self) -> None:
@@ -145,12 +151,20 @@ class Following:
                 seen, seen_at = now, clock()
             if now.owner is None or clock() - seen_at >= LEASE_S:
                 check_log(now, self.feed.log_id, await self.feed.head())
+                await asyncio.sleep(self._step_back_s())
                 claim = await self._taken(now)
                 if claim is not None:
                     self.counts.claims += 1
                     log.info("%s: claimed at %s, epoch %d", self.follower.follows, now.position, claim.epoch)
                     return claim, now.position
             await asyncio.sleep(CLAIM_POLL_S)
+
+    def _step_back_s(self) -> float:
+        """How long to leave a free checkpoint to others: longer the more this process follows, and by a lot that is
+        drawn from both names, so that processes which see many become free at once do not all want the same."""
+        following = sum(fellow.state == "following" for fellow in self.fellows)
+        lot = int(sha256(f"{self.owner}|{self.follower.follows}".encode()).hexdigest()[:8], 16) / 2**32
+        return STEP_BACK_S * (following + lot * max(0, len(self.fellows) - 1))
 
     async def _taken(self, seen: Checkpoint) -> Claim | None:
         """Take the checkpoint over. Whoever is stopped meanwhile lets go of it again, or it would look held."""

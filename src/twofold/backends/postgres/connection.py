@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 import asyncpg
 import msgspec
 
+from twofold.backends.postgres.pool import Connection, Pool
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
-Connection = Any  # asyncpg's, or its pool's proxy for one: the same methods, two unrelated classes
 
 PATIENCE_S = 5.0  # for so long a server that starts, stops or is full is tried again
 CONNECT_TIMEOUT_S = 5.0
@@ -82,13 +82,6 @@ class Address(msgspec.Struct, frozen=True):
         return text
 
 
-class _Session(asyncpg.Connection):
-    """Nothing is left behind in a session, so that handing it back costs no round trip."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class Database:
     """At most `size` connections, made when they are needed.
 
@@ -99,7 +92,7 @@ class Database:
         self, address: Address, size: int, missing: type[TwofoldError], settings: Mapping[str, str] | None = None
     ) -> None:
         self.address, self._size, self._missing, self._settings = address, size, missing, settings or {}
-        self._pool: asyncpg.Pool[Any] | None = None
+        self._pool: Pool | None = None
         self._closed = False
 
     async def open(self) -> None:
@@ -117,11 +110,7 @@ class Database:
         """Let go of all connections."""
         self._closed = True
         if self._pool is not None:
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await self._pool.close()
-            except LOST:
-                self._pool.terminate()
+            await self._pool.close()
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Do what may be done twice: where the connection is lost it is tried again, for `PATIENCE_S`.
@@ -155,20 +144,26 @@ class Database:
     @asynccontextmanager
     async def connection(self, deadline: float) -> AsyncIterator[Connection]:
         """A connection, tried for until the deadline. Raises: Unavailable, ConfigurationError; nothing was sent."""
-        held = await self._acquire(deadline)
+        if self._pool is None:
+            self._pool = Pool(self._size, self._connect)
+        held = await self._take(self._pool, deadline)
+        sound = False
         try:
             yield held
+            sound = True
+        except (TwofoldError, asyncpg.PostgresError) as error:
+            sound = not isinstance(error.__cause__ or error, LOST)
+            raise
         finally:
-            await self._release(held)
+            self._pool.give_back(held, sound=sound)
 
-    async def _acquire(self, deadline: float) -> Connection:
+    async def _take(self, pool: Pool, deadline: float) -> Connection:
         pause_s = RETRY_S
         while True:
             if self._closed:
                 raise Unavailable(f"{self.address}: it was closed here")
             try:
-                pool = await self._opened()
-                return await pool.acquire(timeout=COMMAND_TIMEOUT_S)
+                return await pool.take(COMMAND_TIMEOUT_S)
             except ValueError as error:  # the driver's word for a URL that it cannot read
                 raise ConfigurationError(self.address.describe(error)) from error
             except (*LOST, asyncpg.PostgresError) as error:
@@ -177,25 +172,10 @@ class Database:
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
-    async def _release(self, held: Connection) -> None:
-        pool = await self._opened()
-        try:
-            await pool.release(held, timeout=CONNECT_TIMEOUT_S)
-        except LOST:
-            pass  # it was broken, and the pool has thrown it away
-
-    async def _opened(self) -> asyncpg.Pool[Any]:
-        if self._pool is None:  # nothing is awaited in truth where no connections are made
-            self._pool = await asyncpg.create_pool(
-                self.address.url,
-                min_size=0,
-                max_size=self._size,
-                connection_class=_Session,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                **self._session(),
-            )
-        return self._pool
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            self.address.url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, **self._session()
+        )
 
     def _session(self) -> dict[str, Any]:
         """Behind a pooler no session is ours: no settings, and no statement that outlives its transaction."""

@@ -17,12 +17,12 @@ from twofold.backends.postgres.connection import (
     PATIENCE_S,
     RETRY_S,
     Address,
-    Connection,
     Database,
     brief_transaction,
     now,
 )
 from twofold.backends.postgres.listener import Listener
+from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.statements import statements
 from twofold.errors import (
@@ -124,10 +124,9 @@ class PostgresLog:
         while True:
             try:
                 async with self._writer.connection(deadline) as connection:
-                    try:
-                        return await self._append(connection, arguments)
-                    except LOST as error:
-                        doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
+                    return await self._append(connection, arguments)
+            except LOST as error:
+                doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
             except (BatchRefused, Unavailable, LogReplaced, ConfigurationError) as error:
                 # This attempt changed nothing, but an earlier one may have; data that is refused always is.
                 if doubt is None or isinstance(error, BatchRefused):

@@ -14,11 +14,11 @@ from twofold.backends.postgres.connection import (
     BY_INDEX,
     LOCK_TIMEOUT_S,
     Address,
-    Connection,
     Database,
     brief_transaction,
 )
 from twofold.backends.postgres.listener import Listener
+from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements

@@ -6,7 +6,8 @@ import re
 from functools import cache, partial
 from importlib.resources import files
 
-from twofold.backends.postgres.connection import Address, Connection, Database, brief_transaction
+from twofold.backends.postgres.connection import Address, Database, brief_transaction
+from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import ConfigurationError
 

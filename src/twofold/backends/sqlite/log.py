@@ -17,7 +17,7 @@ from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkp
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
-from twofold.feed.feed import FeedPage
+from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
@@ -203,7 +203,9 @@ def _head(db: apsw.Connection) -> Position:
 
 def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:
     with transaction(db, "DEFERRED"):
-        upto = min(_head(db).offset, after.offset + limit)
+        head = _head(db)
+        check_not_beyond(after, head)
+        upto = min(head.offset, after.offset + limit)
         if upto <= after.offset:
             return FeedPage((), after)
         if types is None:
