@@ -24,7 +24,7 @@ from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, OutcomeUn
 from twofold.feed.checkpoints import Claim
 from twofold.messages import BEGINNING, Receipt
 from twofold.read.store import Changes
-from twofold.testing.conformance.bank import balances, bank, deposited, eventually
+from twofold.testing.conformance.bank import accounts, balances, bank, deposited, eventually
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
 from twofold.testing.postgres import Server, execute, server
 from twofold.write.group_commit import GroupCommit
@@ -630,9 +630,15 @@ async def test_the_documented_rights_are_enough() -> None:
                 await running.rows.commit(sums.table, Claim(sums.follows, 0), BEGINNING, at(1), Changes({}))
         execute(as_role("shop_owner"), "GRANT SELECT, INSERT, UPDATE, DELETE ON twofold.sum_v1 TO shop_app")
         async with bank.open(as_role("shop_app")) as running:
-            receipt = await deposited(running.log, "a", 5, 13, to="b")
+            receipt = await deposited(running.log, "a", 5, 13)
             page = await running.find(balances, after=receipt)
             assert page.parked == 1
+            await deposited(running.log, "c", 1, to="b")
+
+            async def forwarded() -> bool:
+                return (await running.load(accounts, "b"))[1] == 1
+
+            await eventually(forwarded)
             assert all(status.state != "stopped" for status in await running.status())
         execute(as_role("analyst"), "SELECT * FROM balance")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
