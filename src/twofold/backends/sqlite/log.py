@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 _SQL = statements("twofold.backends.sqlite", "log.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
-_LOG_ID = re.compile(r"[0-9a-f]{16}")
 _MANY = 2**62
 
 
