@@ -182,6 +182,20 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
     await store.close()
 
 
+async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new_database: Callable[[], str]) -> None:
+    of_postgres = new_database().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
+    for url in (f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db", of_postgres):
+        store = await connect_read(url)
+        claim = await prepared(store, tally())
+        await store._database.transaction(
+            lambda c: c.execute(sa.text("ALTER TABLE twofold_checkpoints DROP COLUMN wanted_by"))
+        )
+        await store.close()
+        store = await connect_read(url)
+        assert await store.checkpoints.beat(claim) is None
+        await store.close()
+
+
 @pytest.mark.parametrize("kind", ["TABLE tally (mine TEXT)", "VIEW tally AS SELECT 1"])
 async def test_a_name_of_somebody_else_is_left_alone(tmp_path: Path, kind: str) -> None:
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:

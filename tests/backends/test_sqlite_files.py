@@ -33,6 +33,7 @@ from twofold.testing.conformance.bank import (
     accounts,
     balances,
     bank,
+    deposited,
     eventually,
     sums,
 )
@@ -94,6 +95,20 @@ async def test_an_empty_file_becomes_a_store(path: Path, url: str) -> None:
     path.touch()
     async with opened(url) as log:
         assert await log.head() == BEGINNING
+
+
+async def test_a_store_of_an_older_release_gains_the_columns_added_since(path: Path, url: str) -> None:
+    async with bank.open(url) as running:
+        await deposited(running.log, "a", 1)
+    for file in (path, path.with_suffix(".read.db")):
+        db = apsw.Connection(str(file))
+        db.execute("ALTER TABLE twofold_checkpoints DROP COLUMN wanted_by")
+        db.close()
+    async with bank.open(url) as running:
+        receipt = await deposited(running.log, "a", 2)
+        row = await running.get(balances, "a", after=receipt)
+        assert row is not None
+        assert row.total == 3
 
 
 async def test_a_store_of_a_newer_release_is_not_touched(path: Path, url: str) -> None:

@@ -346,3 +346,88 @@ def test_catching_up_ends_at_the_head_and_lets_go() -> None:
         assert (found.owner, found.position) == (None, at(9_000))
 
     virtual_time.run(main())
+
+
+class Process:
+    """Followers of one process, all on one log."""
+
+    def __init__(self, log: MemoryLog, owner: str, names: list[str]) -> None:
+        self.owner = owner
+        self.followings = [Following(named(log, name), log, log.checkpoints, owner) for name in names]
+        for following in self.followings:
+            following.fellows = self.followings
+        self.tasks = [asyncio.create_task(following.run()) for following in self.followings]
+
+    @property
+    def follows(self) -> int:
+        return sum(following.state == "following" for following in self.followings)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*map(stopped, self.tasks))
+
+
+def named(log: MemoryLog, name: str) -> Noting:
+    follower = Noting(log)
+    follower.follows = Follows(name)
+    return follower
+
+
+@pytest.mark.parametrize("followers", [2, 5, 12])
+def test_a_process_that_joins_later_is_given_its_share(followers: int) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        names = [f"follower_{n}" for n in range(followers)]
+        processes = [Process(log, "first", names)]
+        await until(lambda: processes[0].follows == followers)
+        for owner in ("second", "third"):
+            processes.append(Process(log, owner, names))
+            began = now()
+            await until(lambda: shared_out(processes, followers))
+            assert now() - began < 2 * LEASE_S * followers
+            taken = [following.counts.claims for process in processes for following in process.followings]
+            await asyncio.sleep(10 * LEASE_S)
+            assert shared_out(processes, followers)
+            assert taken == [f.counts.claims for process in processes for f in process.followings], "and then all rest"
+        for name in names:
+            await appended(log, f"note-{name}", 1)
+        await until(lambda: sum(len(f.follower.seen) for p in processes for f in p.followings) == followers**2)  # type: ignore[attr-defined]
+        await processes.pop(0).stop()
+        await until(lambda: shared_out(processes, followers))
+        for process in processes:
+            await process.stop()
+
+    virtual_time.run(main())
+
+
+def shared_out(processes: list[Process], followers: int) -> bool:
+    shares = [process.follows for process in processes]
+    return sum(shares) == followers and max(shares) - min(shares) <= 1
+
+
+def test_a_process_that_fails_does_not_ask_for_more() -> None:
+    """What it would take over would only fail again."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        names = ["one", "two", "three", "four"]
+        healthy = Process(log, "healthy", names)
+        await until(lambda: healthy.follows == 4)
+        failing = Process(log, "failing", names)
+        for following in failing.followings:
+            following.follower = Failing(log, *[Unavailable("no disk")] * 1_000)
+            following.follower.follows = Follows(names[failing.followings.index(following)])
+        events = 0
+        while healthy.follows < 4 or not all(following.state == "failing" for following in failing.followings):
+            await appended(log, "note-1", events)
+            await asyncio.sleep(LEASE_S / 10)
+            events += 1
+        claims = [following.counts.claims for following in failing.followings]
+        for n in range(200):
+            await appended(log, "note-2", n)
+            await asyncio.sleep(LEASE_S / 10)
+        assert claims == [following.counts.claims for following in failing.followings]
+        await until(lambda: sum(len(f.follower.seen) for f in healthy.followings) == 4 * (events + 200))  # type: ignore[attr-defined]
+        await healthy.stop()
+        await failing.stop()
+
+    virtual_time.run(main())

@@ -138,13 +138,21 @@ class MemoryCheckpoints:
         now = self.rows[seen.follower]
         if (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
             return None
-        self.rows[seen.follower] = _set(now, owner=owner, epoch=now.epoch + 1, heartbeat=now.heartbeat + 1)
+        held = {"owner": owner, "epoch": now.epoch + 1, "heartbeat": now.heartbeat + 1, "wanted_by": None}
+        self.rows[seen.follower] = _set(now, **held)
         return Claim(seen.follower, now.epoch + 1)
 
-    async def beat(self, claim: Claim) -> None:
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        now = self.rows[seen.follower]
+        if now.epoch == seen.epoch:
+            self.rows[seen.follower] = _set(now, wanted_by=asker)
+
+    async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
         now = self.held(claim)
         self.rows[claim.follower] = _set(now, heartbeat=now.heartbeat + 1)
+        return now.wanted_by
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
         """See `Checkpoints.advance`."""

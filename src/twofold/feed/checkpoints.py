@@ -27,7 +27,7 @@ class Follows(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The row. `owner` is None after a clean stop."""
+    """The row. `owner` is None after a clean stop; `wanted_by` has fewer to follow and would take it over."""
 
     follower: Follows
     log_id: str
@@ -35,6 +35,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     owner: str | None
     epoch: int
     heartbeat: int
+    wanted_by: str | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -73,8 +74,12 @@ class Checkpoints(Protocol):
         """Take it over as it was `seen`, with the next epoch. None when somebody else was quicker."""
         ...
 
-    async def beat(self, claim: Claim) -> None:
-        """Give a sign of life. Raises: LeaseLost."""
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """Let whoever holds it, as it was `seen`, know that `asker` would take it over."""
+        ...
+
+    async def beat(self, claim: Claim) -> str | None:
+        """Give a sign of life. Answers who would take it over, if anybody. Raises: LeaseLost."""
         ...
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:

@@ -78,7 +78,8 @@ class Following:
     stopped: `error` needs somebody to act.
 
     `fellows` are the followers of this process. The more of them follow, the longer this one steps back before it
-    takes what is free: so several processes share what there is.
+    takes what is free, and of a process that follows two more than its own it asks for one: so several processes
+    share what there is, also with one that joins them later.
     """
 
     def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
@@ -87,6 +88,9 @@ class Following:
         self.error: str | None = None
         self.counts = Counts()
         self.fellows: Sequence[Following] = ()
+        self.holder: str | None = None
+        self._asked: Checkpoint | None = None
+        self._wanted = False
         self._pause_s = SHORTEST_PAUSE_S
 
     async def register(self) -> None:
@@ -107,6 +111,9 @@ class Following:
                     if self.state == "waiting":  # one that fails has yet to show that it is over
                         self.state = "following"
                     await self._follow(claim, position)
+                if self.state == "following":
+                    self.state = "waiting"
+                log.info("%s: handed over to a worker that follows less", self.follower.follows)
             except LeaseLost:
                 self.state = "waiting"
                 self.counts.losses += 1
@@ -147,24 +154,44 @@ class Following:
         seen_at = 0.0
         while True:
             now = await self._checkpoint()
+            self.holder = now.owner
             if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
                 seen, seen_at = now, clock()
             if now.owner is None or clock() - seen_at >= LEASE_S:
                 check_log(now, self.feed.log_id, await self.feed.head())
-                await asyncio.sleep(self._step_back_s())
+                await asyncio.sleep(self._step_back_s(now))
                 claim = await self._taken(now)
                 if claim is not None:
+                    self.holder, self._asked, self._wanted = self.owner, None, False
                     self.counts.claims += 1
                     log.info("%s: claimed at %s, epoch %d", self.follower.follows, now.position, claim.epoch)
                     return claim, now.position
+            elif self._would_even_out(now):
+                self._asked = now
+                await self.checkpoints.ask(now, self.owner)
             await asyncio.sleep(CLAIM_POLL_S)
 
-    def _step_back_s(self) -> float:
+    def _would_even_out(self, now: Checkpoint) -> bool:
+        """Whether to ask for it: its holder follows two more than this process, which asks for one at a time."""
+        if self._asked is not None and self._asked.epoch != now.epoch:
+            self._asked = None  # somebody else got it
+        if self.state != "waiting" or any(fellow._asked is not None for fellow in self.fellows):
+            return False
+        holders = [fellow.holder for fellow in self.fellows]
+        return holders.count(now.owner) >= holders.count(self.owner) + 2
+
+    def _step_back_s(self, free: Checkpoint) -> float:
         """How long to leave a free checkpoint to others: longer the more this process follows, and by a lot that is
-        drawn from both names, so that processes which see many become free at once do not all want the same."""
+        drawn from both names, so that processes which see many become free at once do not all want the same. What
+        was asked for is left to who asked."""
+        if free.wanted_by is not None:
+            return 0.0 if free.wanted_by == self.owner else 4 * CLAIM_POLL_S
         following = sum(fellow.state == "following" for fellow in self.fellows)
         lot = int(sha256(f"{self.owner}|{self.follower.follows}".encode()).hexdigest()[:8], 16) / 2**32
         return STEP_BACK_S * (following + lot * max(0, len(self.fellows) - 1))
+
+    def _could_spare_one(self) -> bool:
+        return sum(fellow.holder == self.owner for fellow in self.fellows) > 1
 
     async def _taken(self, seen: Checkpoint) -> Claim | None:
         """Take the checkpoint over. Whoever is stopped meanwhile lets go of it again, or it would look held."""
@@ -185,12 +212,13 @@ class Following:
         return found
 
     async def _follow(self, claim: Claim, position: Position) -> None:
+        """Until somebody else is to have it."""
         limit = SMALLEST_PAGE
-        while True:
+        while not self._wanted:
             page = await self.feed.read(position, limit, self.follower.types)
             if page.upto == position:
                 self._goes_well()
-                await self.feed.wait(position, timeout_s=LEASE_S)
+                await self.feed.wait(position, timeout_s=LEASE_S / 4)
                 limit = SMALLEST_PAGE
                 continue
             await self._handle(claim, position, page)
@@ -226,7 +254,8 @@ class Following:
         while True:
             await asyncio.sleep(LEASE_S / 4)
             try:
-                await self.checkpoints.beat(claim)
+                wanted_by = await self.checkpoints.beat(claim)
+                self._wanted = wanted_by is not None and self._could_spare_one()
             except LeaseLost:
                 return  # the next write of this holder is refused, and it hears of it there
             except Unavailable as error:

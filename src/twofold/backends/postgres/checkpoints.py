@@ -39,8 +39,8 @@ class PostgresCheckpoints:
         row = await self._database.run(lambda c: c.fetchrow(_SQL["read"], *self._of(follower)))
         if row is None:
             return None
-        log_id, partition, position, owner, epoch, heartbeat = row
-        return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+        log_id, partition, position, *lease = row
+        return Checkpoint(follower, log_id, Position(partition, position), *lease)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
@@ -48,10 +48,17 @@ class PostgresCheckpoints:
         epoch = await self._database.run_once(lambda c: c.fetchval(_SQL["claim"], *values))
         return None if epoch is None else Claim(seen.follower, epoch)
 
-    async def beat(self, claim: Claim) -> None:
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        await self._database.run(lambda c: c.execute(_SQL["ask"], *self._of(seen.follower), seen.epoch, asker))
+
+    async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        if await self._database.run(lambda c: c.fetchval(_SQL["beat"], *self._of(claim.follower), claim.epoch)) is None:
+        row = await self._database.run(lambda c: c.fetchrow(_SQL["beat"], *self._of(claim.follower), claim.epoch))
+        if row is None:
             raise lost(claim)
+        wanted_by: str | None = row[0]
+        return wanted_by
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
         """See `Checkpoints.advance`."""

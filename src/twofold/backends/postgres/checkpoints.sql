@@ -3,16 +3,19 @@ INSERT INTO twofold.checkpoints (kind, name, version, partition, log_id, positio
 VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 0) ON CONFLICT DO NOTHING
 
 -- name: read
-SELECT log_id, partition, position, owner, epoch, heartbeat
+SELECT log_id, partition, position, owner, epoch, heartbeat, wanted_by
 FROM twofold.checkpoints WHERE kind = $1 AND name = $2 AND version = $3
 
 -- name: claim
-UPDATE twofold.checkpoints SET owner = $6, epoch = epoch + 1, heartbeat = heartbeat + 1
+UPDATE twofold.checkpoints SET owner = $6, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
 WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND heartbeat = $5 RETURNING epoch
+
+-- name: ask
+UPDATE twofold.checkpoints SET wanted_by = $5 WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
 
 -- name: beat
 UPDATE twofold.checkpoints SET heartbeat = heartbeat + 1
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 RETURNING epoch
+WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 RETURNING wanted_by
 
 -- name: release
 UPDATE twofold.checkpoints SET owner = NULL WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4

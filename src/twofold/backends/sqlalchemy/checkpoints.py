@@ -40,13 +40,16 @@ class SqlCheckpoints:
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         as_seen = (*of(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
-        taken = await self._changed(as_seen, {_C.owner: owner, _C.epoch: _C.epoch + 1, **_BEAT})
+        taken = await self._changed(as_seen, {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT})
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
-    async def beat(self, claim: Claim) -> None:
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        await self._changed((*of(checkpoints, seen.follower), _C.epoch == seen.epoch), {_C.wanted_by: asker})
+
+    async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        if not await self._changed(_held(claim), _BEAT):
-            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        return await self._database.transaction(lambda c: _beat(c, claim))
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
         """See `Checkpoints.advance`."""
@@ -67,6 +70,14 @@ class SqlCheckpoints:
         return bool(changed.rowcount)
 
 
+async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
+    beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(_BEAT))
+    if not beaten.rowcount:
+        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+    wanted_by: str | None = await connection.scalar(sa.select(_C.wanted_by).where(*_held(claim)))
+    return wanted_by
+
+
 async def move(
     connection: AsyncConnection, claim: Claim, after: Position, to: Position, parks: Sequence[Parked]
 ) -> None:
@@ -82,12 +93,12 @@ async def move(
 
 async def read_checkpoint(connection: AsyncConnection, follower: Follows) -> Checkpoint | None:
     """The row, in whatever transaction there is."""
-    columns = (_C.log_id, _C.partition, _C.position, _C.owner, _C.epoch, _C.heartbeat)
+    columns = (_C.log_id, _C.partition, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
     row = (await connection.execute(sa.select(*columns).where(*of(checkpoints, follower)))).one_or_none()
     if row is None:
         return None
-    log_id, partition, position, owner, epoch, heartbeat = row
-    return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+    log_id, partition, position, *lease = row
+    return Checkpoint(follower, log_id, Position(partition, position), *lease)
 
 
 async def read_parked(connection: AsyncConnection, follower: Follows) -> list[Parked]:

@@ -20,7 +20,7 @@ from twofold.backends.sqlalchemy.dialects import (
     set_up_postgres,
     set_up_sqlite,
 )
-from twofold.backends.sqlalchemy.schema import metadata
+from twofold.backends.sqlalchemy.schema import create_tables
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Database:
     async def open(self) -> None:
         """Make the tables beside the rows if need be. Raises: ConfigurationError, Unavailable."""
         try:
-            await self.alone(lambda connection: connection.run_sync(metadata.create_all))
+            await self.alone(lambda connection: connection.run_sync(create_tables))
         except Unavailable as error:
             reason = getattr(error.__cause__, "orig", None)
             codes = {getattr(reason, name, None) for name in ("sqlstate", "sqlite_errorname")}

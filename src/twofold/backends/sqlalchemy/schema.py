@@ -133,6 +133,7 @@ checkpoints = sa.Table(
     sa.Column("owner", text()),
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
+    sa.Column("wanted_by", text()),
 )
 parked = sa.Table(
     "twofold_parked",
@@ -154,3 +155,18 @@ tables = sa.Table(
     sa.Column("fingerprint", text(), nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),
 )
+
+
+def create_tables(connection: sa.Connection) -> None:
+    """Those that are not there, and columns that they have gained since they were made."""
+    metadata.create_all(connection)
+    here = "DATABASE()" if connection.dialect.name in MYSQL else "current_schema()"
+    known = f"SELECT column_name FROM information_schema.columns WHERE table_schema = {here} AND table_name = :name"
+    if connection.dialect.name == "sqlite":
+        known = "SELECT name FROM pragma_table_info(:name)"
+    for table in metadata.sorted_tables:
+        there = set(connection.scalars(sa.text(known), {"name": table.name}))
+        for column in table.columns:
+            if column.name not in there:
+                declared = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {declared}"))

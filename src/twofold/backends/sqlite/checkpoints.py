@@ -16,12 +16,17 @@ from twofold.messages import Position
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
+_ADDED = [("twofold_checkpoints", "wanted_by", "TEXT")]  # since the first version of these tables
 
 
 def create_checkpoints(db: apsw.Connection) -> None:
-    """The tables, if they are not there."""
+    """The tables, if they are not there, and columns that they have gained since they were made."""
     for table in _TABLES.values():
         db.execute(table)
+    for name, column, declared in _ADDED:
+        there = db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).fetchone()
+        if there is None:
+            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {declared}")
 
 
 class SqliteCheckpoints:
@@ -44,10 +49,14 @@ class SqliteCheckpoints:
         taken = await self._file.writer.run(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
-    async def beat(self, claim: Claim) -> None:
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        row = (asker, seen.follower.name, seen.follower.version, seen.epoch)
+        await self._file.writer.run(_changed, _SQL["ask"], row)
+
+    async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        if not await self._file.writer.run(_changed, _SQL["beat"], _held(claim)):
-            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        return await self._file.writer.run(_beat, claim)
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
         """See `Checkpoints.advance`."""
@@ -78,8 +87,8 @@ def read_checkpoint(db: apsw.Connection, follower: Follows) -> Checkpoint | None
     row = db.execute(_SQL["read"], (follower.name, follower.version)).fetchone()
     if row is None:
         return None
-    log_id, partition, position, owner, epoch, heartbeat = row
-    return Checkpoint(follower, log_id, Position(partition, position), owner, epoch, heartbeat)
+    log_id, partition, position, *lease = row
+    return Checkpoint(follower, log_id, Position(partition, position), *lease)
 
 
 def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
@@ -93,6 +102,14 @@ def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
 
 def _register(db: apsw.Connection, follower: Follows, log_id: str, start: Position) -> None:
     db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
+
+
+def _beat(db: apsw.Connection, claim: Claim) -> str | None:
+    found: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
+    if not found:
+        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+    [(wanted_by,)] = found
+    return str(wanted_by) if wanted_by is not None else None
 
 
 def _advance(db: apsw.Connection, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> None:

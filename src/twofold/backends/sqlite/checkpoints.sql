@@ -3,14 +3,17 @@ INSERT INTO twofold_checkpoints (name, version, partition, log_id, position, own
 VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
 
 -- name: read
-SELECT log_id, partition, position, owner, epoch, heartbeat FROM twofold_checkpoints WHERE name = ? AND version = ?
+SELECT log_id, partition, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints WHERE name = ? AND version = ?
 
 -- name: claim
-UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1
+UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
 WHERE name = ? AND version = ? AND epoch = ? AND heartbeat = ?
 
+-- name: ask
+UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND epoch = ?
+
 -- name: beat
-UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1 WHERE name = ? AND version = ? AND epoch = ?
+UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1 WHERE name = ? AND version = ? AND epoch = ? RETURNING wanted_by
 
 -- name: advance
 UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS twofold_checkpoints (
     owner     TEXT,
     epoch     INTEGER NOT NULL,
     heartbeat INTEGER NOT NULL,
+    wanted_by TEXT,
     PRIMARY KEY (name, version, partition)
 ) STRICT, WITHOUT ROWID
 

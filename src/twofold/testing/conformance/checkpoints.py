@@ -80,7 +80,7 @@ class CheckpointConformance(OnBackend):
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         holder = await claimed(checkpoints, ONE)
         seen = await others.read(ONE)
-        await checkpoints.beat(holder)
+        assert await checkpoints.beat(holder) is None
         assert seen is not None
         assert await others.claim(seen, "taker") is None
         seen = await others.read(ONE)
@@ -91,6 +91,27 @@ class CheckpointConformance(OnBackend):
         assert after is not None
         assert after.heartbeat > seen.heartbeat
         assert await others.claim(after, "taker") == Claim(ONE, holder.epoch + 1)
+
+    async def test_a_holder_hears_at_its_next_beat_who_would_take_over(
+        self, checkpoints: Checkpoints, others: Checkpoints
+    ) -> None:
+        """Asking takes nothing away; whoever claims it next begins without a request."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        holder = await claimed(checkpoints, ONE)
+        seen = await others.read(ONE)
+        assert seen is not None
+        await others.ask(seen, "joiner")
+        assert await checkpoints.beat(holder) == "joiner"
+        await checkpoints.advance(holder, BEGINNING, at(1))
+        await checkpoints.release(holder)
+        free = await others.read(ONE)
+        assert free is not None
+        assert (free.owner, free.wanted_by) == (None, "joiner")
+        taken = await others.claim(free, "joiner")
+        assert taken is not None
+        assert await others.beat(taken) is None
+        await checkpoints.ask(seen, "too late")
+        assert await others.beat(taken) is None
 
     async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
         """Once it was taken over, beating and moving on are refused, and change nothing; letting go does nothing."""

@@ -129,7 +129,8 @@ class Delegating:
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._of = checkpoints
-        self.register, self.claim, self.beat = checkpoints.register, checkpoints.claim, checkpoints.beat
+        self.register, self.claim, self.ask = checkpoints.register, checkpoints.claim, checkpoints.ask
+        self.beat = checkpoints.beat
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
     async def read(self, follower: Follows) -> Checkpoint | None:
