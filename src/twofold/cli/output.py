@@ -1,0 +1,94 @@
+"""What the commands print: one kind of table for people, one object a line for machines, errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from twofold.messages import Entry
+
+PIPE_WIDTH = 160
+
+Row = dict[str, Any]
+"""One line of a table, by the names that it has in JSON."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> None:
+    """A table whose headings are the names in JSON, as words; `nothing` where there are no rows."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    if not rows:
+        out.print(nothing, markup=False)
+        return
+    table = Table()
+    for name, value in rows[0].items():
+        table.add_column(_words(name), justify="right" if _is_number(value) else "left")
+    for row in rows:
+        table.add_row(*[Text(_cell(value)) for value in row.values()])
+    out.print(table)
+
+
+def print_json(row: Row) -> None:
+    """One object on a line of its own, at once."""
+    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_entry(entry: Entry, as_json: bool) -> None:
+    """One event as the log holds it, on one line."""
+    if as_json:
+        print_json(
+            {
+                "position": str(entry.position),
+                "stream": entry.stream,
+                "version": entry.version,
+                "type": entry.type,
+                "schema": entry.schema,
+                "recordedAt": entry.recorded_at.isoformat(),
+                "data": json.loads(entry.data),
+                "meta": json.loads(entry.meta),
+            }
+        )
+        return
+    data = entry.data if isinstance(entry.data, str) else entry.data.decode()
+    when = entry.recorded_at.strftime("%Y-%m-%d %H:%M:%S")
+    place = f"{entry.position!s:>10}  {when}  {entry.stream}@{entry.version}"
+    out.print(f"{place}  {entry.type}  {data}", markup=False)
+
+
+def progress(quiet: bool) -> Progress:
+    """A bar on standard error; tasks have a field `pace`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    return Progress(*columns, TextColumn("{task.fields[pace]}"), TimeRemainingColumn(), console=err, disable=quiet)
+
+
+def _words(name: str) -> str:
+    """lagSeconds → lag seconds."""
+    return re.sub(r"[A-Z]", lambda letter: f" {letter[0].lower()}", name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)

@@ -1,0 +1,75 @@
+"""The commands that run an App: `serve` and `work`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.output import err
+from twofold.cli.target import AppName, ReadStore, Store, fail, load, run, targeted
+from twofold.errors import ConfigurationError
+
+
+def serve(
+    app: AppName,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")] = 8000,
+    store: Store = None,
+    read_store: ReadStore = None,
+) -> None:
+    """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
+    target = targeted(app, store, read_store)
+    try:
+        from twofold.web.application import web_app
+        from twofold.web.server import serve as serve_http
+
+        make = load(target.app.http) if target.app.http else lambda running: web_app(running, title=target.app.name)
+    except ModuleNotFoundError as error:
+        fail(ConfigurationError(f"there is no module {error.name!r}: serving needs `pip install twofold[web]`"))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        async with target.open() as running:
+            yield make(running)
+
+    raise typer.Exit(
+        serve_http(opened, host=host, port=port, announce=lambda url: err.print(f"{target.app.name}: {url}"))
+    )
+
+
+def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> None:
+    """Fold projections and run reactors, as far as no other process does. Stops cleanly on SIGTERM and Ctrl-C."""
+    target = targeted(app, store, read_store)
+
+    async def forever() -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        async with target.open() as running:
+            names = ", ".join(str(following.follower.follows) for following in running.followers)
+            err.print(f"{target.app.name}: working on {names or 'nothing: the App has no followers'}")
+            await stopped.wait()
+        err.print("stopped; what was held is free for others")
+
+    _log_to_stderr()
+    run(forever)
+
+
+def _log_to_stderr() -> None:
+    """As `serve` logs, where the extra `web` is there; else plain lines."""
+    try:
+        from twofold.web.logs import configure_logs
+    except ModuleNotFoundError:
+        pass
+    else:
+        configure_logs()
+        return
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s")
