@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
-_META = msgspec.json.Decoder(Meta)
+_META_FROM = msgspec.json.Decoder(Meta).decode
+_STREAM_FROM = Stream.parse
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_A_NUMBER = re.compile(rb'"-?(s?NaN|Infinity)')
@@ -81,10 +82,10 @@ class Codec:
 
     def recorded(self, entry: Entry) -> Recorded:
         """Raises: UndecodableEvent."""
-        meta = _META.decode(entry.meta)
+        meta = _META_FROM(entry.meta)
         return Recorded(
             self.decode(entry),
-            Stream.parse(entry.stream),
+            _STREAM_FROM(entry.stream),
             entry.version,
             entry.position,
             entry.recorded_at,

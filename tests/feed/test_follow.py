@@ -37,6 +37,9 @@ class Noting:
         await self.log.checkpoints.advance(claim, after, page.upto)
         self.seen += offsets(page.entries)
 
+    async def settle(self) -> None:
+        pass
+
 
 class Failing(Noting):
     """One that raises so many times, and notes when it was asked."""

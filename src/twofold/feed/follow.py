@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, Protocol
@@ -56,7 +56,14 @@ class Follower(Protocol):
         ...
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """Do it, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable."""
+        """Do it, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable.
+
+        What was handled before is done when this returns; the last of it may take until `settle`.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Wait until everything that was handled is done. Raises: as `handle`."""
         ...
 
 
@@ -137,15 +144,14 @@ class Following:
         It can be stopped anywhere and goes on from there. Raises: LeaseLost, LogReplaced, Unavailable, …
         """
         claim, position = await self._claim()
-        async with self._alive(claim):
+        async with self._alive(claim), aclosing(self._pages(position, self.follower.largest_page)) as pages:
             self.state = "following"
-            while True:
-                page = await self.feed.read(position, self.follower.largest_page, self.follower.types)
-                if page.upto == position:
-                    return
-                await self._handle(claim, position, page)
-                position = page.upto
-                yield position
+            async for after, page in pages:
+                if page.upto == after:
+                    break
+                await self._handle(claim, after, page)
+                yield page.upto
+            await self.follower.settle()
 
     async def _claim(self) -> tuple[Claim, Position]:
         """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease."""
@@ -213,19 +219,39 @@ class Following:
 
     async def _follow(self, claim: Claim, position: Position) -> None:
         """Until somebody else is to have it."""
-        limit = SMALLEST_PAGE
-        while not self._wanted:
-            page = await self.feed.read(position, limit, self.follower.types)
-            if page.upto == position:
-                self._goes_well()
-                await self.feed.wait(position, timeout_s=LEASE_S / 4)
-                limit = SMALLEST_PAGE
-                continue
-            await self._handle(claim, position, page)
-            self._goes_well()
-            full = page.upto.offset - position.offset >= limit
-            limit = min(self.follower.largest_page, limit * 2) if full else SMALLEST_PAGE
-            position = page.upto
+        async with aclosing(self._pages(position, SMALLEST_PAGE)) as pages:
+            async for after, page in pages:
+                if page.upto > after:
+                    await self._handle(claim, after, page)
+                    if after > position:
+                        self._goes_well()
+                else:
+                    await self.follower.settle()
+                    self._goes_well()
+                    await self.feed.wait(after, timeout_s=LEASE_S / 4)
+                if self._wanted:
+                    return
+
+    async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
+        """The feed from a position on, an empty page at its head. While a full page is handled the next one is read."""
+        smallest, ahead = limit, None
+        try:
+            while True:
+                page = await (ahead or self._read(position, limit))
+                ahead = None
+                full = page.upto.offset - position.offset >= limit
+                limit = min(self.follower.largest_page, limit * 2) if full else smallest
+                if full:
+                    ahead = asyncio.create_task(self._read(page.upto, limit), name="twofold reads ahead")
+                yield position, page
+                position = page.upto
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _read(self, after: Position, limit: int) -> FeedPage:
+        return await self.feed.read(after, limit, self.follower.types)
 
     def _goes_well(self) -> None:
         """A page was handled, or there is none: what was wrong is over."""
@@ -243,6 +269,7 @@ class Following:
         try:
             yield
         finally:
+            await asyncio.gather(self.follower.settle(), return_exceptions=True)  # whoever waits for it has heard of it
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             try:

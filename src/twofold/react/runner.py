@@ -71,6 +71,9 @@ class Runner:
         for one in parked:
             log.error("%s: stream %s parked at %s: %s", self.follows, one.key, one.position, one.error)
 
+    async def settle(self) -> None:
+        """Nothing goes on when `handle` has returned."""
+
     async def _react(self, entries: Sequence[Entry]) -> Parked | None:
         for entry in entries:
             try:

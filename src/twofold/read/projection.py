@@ -122,7 +122,9 @@ class Projection(Generic[R]):
 
     def keys(self, recorded: Recorded) -> list[Key]:
         """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
-        answer = recorded.stream.id if self.key is None else self.key(recorded.event, recorded)
+        if self.key is None:
+            return [self._key(recorded.stream.id)]
+        answer = self.key(recorded.event, recorded)
         if answer is None:
             return []
         one_tuple = isinstance(answer, tuple) and len(self._key_columns) > 1
@@ -132,9 +134,10 @@ class Projection(Generic[R]):
 
     def _key(self, answer: Any) -> Key:
         """One key as `key` answers it: a tuple of all key fields, or the value of the only one."""
-        if len(self._key_columns) > 1:
+        column = self._key_column
+        if column is None:
             return self.key_values(answer if isinstance(answer, tuple) else (answer,))
-        return (self._key_columns[0].to_column(answer),)
+        return (column.to_column(answer),)
 
     def key_values(self, key: Key) -> Key:
         """The key as its columns hold it. Raises: ValueError."""
@@ -144,6 +147,8 @@ class Projection(Generic[R]):
 
     def initial(self, key: Key) -> R:
         """The row before its first event."""
+        if self._key_comes_first:
+            return self.row(*key)
         fields = zip(self._key_columns, key, strict=True)
         return self.row(**{f.name: f.from_column(v) if f.from_column else v for f, v in fields})
 
@@ -152,11 +157,12 @@ class Projection(Generic[R]):
 
         With `from_initial` each event is given the initial row: it holds all there is to know (a document).
         """
+        evolve = self.evolve
         try:
             row = None if values is None else self.format.from_values(values)
             for recorded in events:
                 before = self.initial(key) if row is None or from_initial else row
-                row = self.evolve(before, recorded.event, recorded)
+                row = evolve(before, recorded.event, recorded)
             return FoldedRow(self.values(key, row))
         except Exception as error:  # what a fold raises is the user's
             if len(events) == 1:
@@ -200,10 +206,24 @@ class Projection(Generic[R]):
         return [by_name[name] for name in self._key_names()]
 
     @cached_property
+    def _key_column(self) -> Any | None:
+        """The key's column, where it is a single one."""
+        return self._key_columns[0] if len(self._key_columns) == 1 else None
+
+    @cached_property
+    def _key_comes_first(self) -> bool:
+        """Whether a row can be made from a key as it is: its columns are the first fields, and hold plain values."""
+        plain = all(field.from_column is None for field in self._key_columns)
+        return plain and self._key_columns == self.format.fields[: len(self._key_columns)]
+
+    @cached_property
     def _key_of(self) -> Callable[[Values], Key]:
-        places = [index for index, column in enumerate(self.format.columns) if column.name in self._key_names()]
-        in_order = sorted(places, key=lambda place: self._key_names().index(self.format.columns[place].name))
-        return lambda values: tuple([values[place] for place in in_order])
+        count = len(self._key_columns)
+        if self._key_comes_first:
+            return lambda values: values[:count]
+        names = [column.name for column in self.format.columns]
+        places = [names.index(name) for name in self._key_names()]
+        return lambda values: tuple([values[place] for place in places])
 
     def _key_names(self) -> tuple[str, ...]:
         names = tuple(self.key_fields) if self.key_fields is not None else (self.format.columns[0].name,)

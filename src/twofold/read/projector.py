@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from twofold.ambient import Ambient
@@ -13,6 +14,8 @@ from twofold.errors import NewerSchema
 from twofold.feed.checkpoints import Claim, Follows, Parked
 from twofold.feed.feed import FeedPage
 from twofold.messages import Entry, Position, Recorded
+from twofold.read.cache import RowCache
+from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes, ReadStore
 
@@ -27,8 +30,9 @@ log = logging.getLogger("twofold.projector")
 class Projector:
     """Follows the feed for one projection (a `Follower`).
 
-    Reading, decoding and folding happen outside any transaction. What cannot be folded is parked: the row's key, or,
-    where no key can be known, the stream. Its later events wait, everything else goes on.
+    Reading, decoding and folding happen outside any transaction, and while the page before is being committed. What
+    cannot be folded is parked: the row's key, or, where no key can be known, the stream. Its later events wait,
+    everything else goes on.
     """
 
     start: Literal["beginning"] = "beginning"
@@ -41,6 +45,8 @@ class Projector:
         self._store, self._codec, self._ambient = store, codec, ambient
         self.types = codec.names(projection.event_types)
         self._published = False
+        self._held: _Held | None = None
+        self._committing: asyncio.Task[None] | None = None
 
     @property
     def follows(self) -> Follows:
@@ -48,30 +54,47 @@ class Projector:
         return self.projection.follows
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """Fold a page and commit rows and checkpoint together. Raises: LeaseLost, Unavailable."""
+        """Fold a page, then begin to commit rows and checkpoint together. Raises: LeaseLost, Unavailable.
+
+        It goes on when the page before is committed; what became of this one, the next call says, or `settle`.
+        """
+        held = await self._holding(claim, after)
         batch = _Batch(self.projection, self._codec, self._ambient)
         for entries in _slices(page.entries):
             batch.take(entries)
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
-        changes = await self._folded(batch)
-        await self._store.commit(self.projection.table, claim, after, page.upto, changes)
-        if not self._published and not await self._store.checkpoints.parked(self.follows):
-            self._published = await self._store.publish(self.projection.table)
-        for parked in changes.parked:
-            log.error(
-                "%s: %s %s parked at %s: %s", self.follows, parked.kind, parked.key, parked.position, parked.error
-            )
+        batch.leave_out(held.parked)
+        changes = await self._folded(batch, held.rows)
+        await self.settle()
+        held.rows.shrink()
+        held.rows.keep(changes.rows)
+        held.parked.update((one.kind, one.key) for one in changes.parked)
+        self._committing = asyncio.create_task(self._commit(claim, after, page.upto, changes))
 
-    async def _folded(self, batch: _Batch) -> Changes:
-        if not batch.events and not batch.parked:
-            return Changes({})
-        table = self.projection.table
-        found = await self._store.rows(table, sorted(batch.events))
-        batch.leave_out(found.parked)
-        rows: dict[Key, Any] = {}
+    async def settle(self) -> None:
+        """Wait until everything that was handled is committed. Raises: LeaseLost, Unavailable."""
+        if self._committing is not None:
+            await asyncio.wait((self._committing,))
+            committed, self._committing = self._committing, None
+            committed.result()
+
+    async def _holding(self, claim: Claim, after: Position) -> _Held:
+        """What is known under this claim; it ends with the claim, and where a commit fails."""
+        if self._held is None or self._held.claim != claim:
+            await self.settle()
+            parked = await self._store.checkpoints.parked(self.follows)
+            waiting = {(one.kind, one.key) for one in parked}
+            self._held = _Held(claim, RowCache(complete=after.offset == 0), waiting)
+        return self._held
+
+    async def _folded(self, batch: _Batch, known: RowCache) -> Changes:
+        fetched: Mapping[Key, Values] = {}
+        if unknown := known.unknown(batch.events):
+            fetched = (await self._store.rows(self.projection.table, sorted(unknown))).rows
+        rows: dict[Key, Values | None] = {}
         since_pause = 0
         for key, events in batch.events.items():
-            before = found.rows.get(key)
+            before = fetched.get(key) or known.get(key)
             folded = self.projection.fold(key, before, events, self.documents)
             if folded.failed is not None and folded.error is not None:
                 batch.park("row", key_text(key), folded.failed.position, folded.error)
@@ -82,6 +105,26 @@ class Projector:
                 since_pause = 0
                 await asyncio.sleep(0)
         return Changes(dict(sorted(rows.items())), tuple(batch.parked.values()))
+
+    async def _commit(self, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        try:
+            await self._store.commit(self.projection.table, claim, after, to, changes)
+        except BaseException:
+            self._held = None  # what was folded on top of it is void
+            raise
+        for one in changes.parked:
+            log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
+        if not self._published and self._held is not None and not self._held.parked:
+            self._published = await self._store.publish(self.projection.table)
+
+
+@dataclass
+class _Held:
+    """What the holder of a claim knows: rows, and what waits."""
+
+    claim: Claim
+    rows: RowCache
+    parked: set[tuple[ParkedKind, str]]
 
 
 class _Batch:
@@ -94,28 +137,31 @@ class _Batch:
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Read entries and find out whose they are; a stream that fails here is parked from that event on."""
+        recorded_from, keys_of, events = self._codec.recorded, self._projection.keys, self.events
         for entry in entries:
-            if ("stream", entry.stream) in self.parked:
+            if self.parked and ("stream", entry.stream) in self.parked:
                 continue
             try:
-                recorded = self._codec.recorded(entry)
-                keys = self._projection.keys(recorded)
+                recorded = recorded_from(entry)
+                keys = keys_of(recorded)
             except NewerSchema:
                 raise  # not the event is at fault, but who reads it: newer code is to take over
             except Exception as error:  # decoding and key= are the user's
                 self.park("stream", entry.stream, entry.position, error)
                 continue
             for key in keys:
-                self.events.setdefault(key, []).append(recorded)
+                if key in events:
+                    events[key].append(recorded)
+                else:
+                    events[key] = [recorded]
 
     def park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
         """Note what waits from this position on."""
         text = f"{type(error).__name__}: {error}"[:2_000]
         self.parked[kind, key] = Parked(kind, key, position, text, self._ambient.now())
 
-    def leave_out(self, parked: Sequence[Parked]) -> None:
+    def leave_out(self, waiting: Set[tuple[ParkedKind, str]]) -> None:
         """What was parked before still waits: its events stay in the feed, in order."""
-        waiting = {(one.kind, one.key) for one in parked}
         if not waiting:
             return
         self.parked = {name: one for name, one in self.parked.items() if name not in waiting}

@@ -1,0 +1,38 @@
+"""What a holder remembers of its rows: bounded, and never wrong about what it does not know."""
+
+from twofold.read.cache import RowCache
+
+
+def test_before_the_first_event_it_knows_everything() -> None:
+    cache = RowCache(complete=True)
+    assert cache.unknown([("a",), ("b",)]) == []
+    assert cache.get(("a",)) is None
+
+
+def test_later_it_knows_what_it_was_told() -> None:
+    cache = RowCache(complete=False)
+    assert cache.unknown([("a",), ("b",)]) == [("a",), ("b",)]
+    cache.keep({("a",): ("a", 1), ("b",): None})
+    assert cache.unknown([("a",), ("b",), ("c",)]) == [("c",)]
+    assert cache.get(("a",)) == ("a", 1)
+    assert cache.get(("b",)) is None, "a deleted row is known not to be there"
+
+
+def test_it_keeps_everything_until_it_may_shrink_and_then_the_newest() -> None:
+    cache = RowCache(complete=True, limit=10_000)
+    cache.keep({(f"row {n}",): (f"row {n}", "x" * 1_000) for n in range(20)})
+    assert cache.get(("row 0",)) is not None, "it may not be committed yet"
+    cache.keep({("row 0",): ("row 0", "changed")})
+    cache.shrink()
+    assert cache.get(("row 0",)) == ("row 0", "changed"), "changed last"
+    assert cache.get(("row 19",)) is not None
+    assert cache.unknown([("row 1",)]) == [("row 1",)], "changed least lately"
+    assert cache.unknown([("never seen",)]) == [("never seen",)], "it may be one of those that were let go"
+
+
+def test_what_is_let_go_makes_room() -> None:
+    cache = RowCache(complete=True, limit=50_000)
+    for n in range(1_000):
+        cache.keep({(n,): (n, "x" * 1_000), ("same",): ("same", "y" * n)})
+        cache.shrink()
+    assert len([n for n in range(1_000) if not cache.unknown([(n,)])]) in range(20, 50)
