@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from sys import getsizeof
 
 from twofold.read.columns import Values
@@ -24,9 +24,9 @@ class RowCache:
         self._sizes: dict[Key, int] = {}
         self._bytes = 0
 
-    def unknown(self, keys: Iterable[Key]) -> list[Key]:
-        """Those of the keys whose rows must be read."""
-        return [] if self.complete else [key for key in keys if key not in self._rows]
+    def is_unknown(self, key: Key) -> bool:
+        """Whether the row must be read from the store."""
+        return not self.complete and key not in self._rows
 
     def get(self, key: Key) -> Values | None:
         """A row that is not unknown."""

@@ -123,7 +123,8 @@ class Projection(Generic[R]):
     def keys(self, recorded: Recorded) -> list[Key]:
         """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
         if self.key is None:
-            return [self._key(recorded.stream.id)]
+            stream_id = recorded.stream.id
+            return [(stream_id,)] if self._key_is_text else [self._key(stream_id)]
         answer = self.key(recorded.event, recorded)
         if answer is None:
             return []
@@ -209,6 +210,12 @@ class Projection(Generic[R]):
     def _key_column(self) -> Any | None:
         """The key's column, where it is a single one."""
         return self._key_columns[0] if len(self._key_columns) == 1 else None
+
+    @cached_property
+    def _key_is_text(self) -> bool:
+        """Whether a stream's id is the key as it is: it was checked when the stream was made."""
+        field = self._key_column
+        return field is not None and field.column.kind == "text" and field.enum is None
 
     @cached_property
     def _key_comes_first(self) -> bool:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import NewerSchema
-from twofold.feed.checkpoints import Claim, Follows, Parked
+from twofold.feed.checkpoints import Claim, Follows
 from twofold.feed.feed import FeedPage
-from twofold.messages import Entry, Position, Recorded
+from twofold.messages import Entry, Position
 from twofold.read.cache import RowCache
-from twofold.read.columns import Values
-from twofold.read.projection import Key, Projection, key_text
+from twofold.read.folding import Folding, Waiting
+from twofold.read.projection import Projection
 from twofold.read.store import Changes, ReadStore
 
 EVENTS_PER_SLICE = 250
 LARGEST_PAGE = 4_096
-
-ParkedKind = Literal["row", "stream"]
 
 log = logging.getLogger("twofold.projector")
 
@@ -59,16 +56,18 @@ class Projector:
         It goes on when the page before is committed; what became of this one, the next call says, or `settle`.
         """
         held = await self._holding(claim, after)
-        batch = _Batch(self.projection, self._codec, self._ambient)
+        folding = Folding(
+            self.projection, self._codec, self._ambient, held.rows, held.waiting, documents=self.documents
+        )
         for entries in _slices(page.entries):
-            batch.take(entries)
+            if missing := folding.take(entries):
+                folding.supply(missing, (await self._store.rows(self.projection.table, sorted(missing))).rows)
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
-        batch.leave_out(held.parked)
-        changes = await self._folded(batch, held.rows)
+        changes = folding.changes(page.entries)
         await self.settle()
         held.rows.shrink()
         held.rows.keep(changes.rows)
-        held.parked.update((one.kind, one.key) for one in changes.parked)
+        held.waiting.add(changes.parked)
         self._committing = asyncio.create_task(self._commit(claim, after, page.upto, changes))
 
     async def settle(self) -> None:
@@ -83,28 +82,8 @@ class Projector:
         if self._held is None or self._held.claim != claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            waiting = {(one.kind, one.key) for one in parked}
-            self._held = _Held(claim, RowCache(complete=after.offset == 0), waiting)
+            self._held = _Held(claim, RowCache(complete=after.offset == 0), Waiting(parked))
         return self._held
-
-    async def _folded(self, batch: _Batch, known: RowCache) -> Changes:
-        fetched: Mapping[Key, Values] = {}
-        if unknown := known.unknown(batch.events):
-            fetched = (await self._store.rows(self.projection.table, sorted(unknown))).rows
-        rows: dict[Key, Values | None] = {}
-        since_pause = 0
-        for key, events in batch.events.items():
-            before = fetched.get(key) or known.get(key)
-            folded = self.projection.fold(key, before, events, self.documents)
-            if folded.failed is not None and folded.error is not None:
-                batch.park("row", key_text(key), folded.failed.position, folded.error)
-            if folded.values != before:
-                rows[key] = folded.values
-            since_pause += len(events)
-            if since_pause >= EVENTS_PER_SLICE:
-                since_pause = 0
-                await asyncio.sleep(0)
-        return Changes(dict(sorted(rows.items())), tuple(batch.parked.values()))
 
     async def _commit(self, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         try:
@@ -114,7 +93,7 @@ class Projector:
             raise
         for one in changes.parked:
             log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
-        if not self._published and self._held is not None and not self._held.parked:
+        if not self._published and self._held is not None and not self._held.waiting:
             self._published = await self._store.publish(self.projection.table)
 
 
@@ -124,56 +103,7 @@ class _Held:
 
     claim: Claim
     rows: RowCache
-    parked: set[tuple[ParkedKind, str]]
-
-
-class _Batch:
-    """The events of a page, sorted by the row that they touch, and what had to be parked on the way."""
-
-    def __init__(self, projection: Projection[Any], codec: Codec, ambient: Ambient) -> None:
-        self._projection, self._codec, self._ambient = projection, codec, ambient
-        self.events: dict[Key, list[Recorded]] = {}
-        self.parked: dict[tuple[ParkedKind, str], Parked] = {}
-
-    def take(self, entries: Iterable[Entry]) -> None:
-        """Read entries and find out whose they are; a stream that fails here is parked from that event on."""
-        recorded_from, keys_of, events = self._codec.recorded, self._projection.keys, self.events
-        for entry in entries:
-            if self.parked and ("stream", entry.stream) in self.parked:
-                continue
-            try:
-                recorded = recorded_from(entry)
-                keys = keys_of(recorded)
-            except NewerSchema:
-                raise  # not the event is at fault, but who reads it: newer code is to take over
-            except Exception as error:  # decoding and key= are the user's
-                self.park("stream", entry.stream, entry.position, error)
-                continue
-            for key in keys:
-                if key in events:
-                    events[key].append(recorded)
-                else:
-                    events[key] = [recorded]
-
-    def park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
-        """Note what waits from this position on."""
-        text = f"{type(error).__name__}: {error}"[:2_000]
-        self.parked[kind, key] = Parked(kind, key, position, text, self._ambient.now())
-
-    def leave_out(self, waiting: Set[tuple[ParkedKind, str]]) -> None:
-        """What was parked before still waits: its events stay in the feed, in order."""
-        if not waiting:
-            return
-        self.parked = {name: one for name, one in self.parked.items() if name not in waiting}
-        for key in list(self.events):
-            if ("row", key_text(key)) in waiting:
-                del self.events[key]
-                continue
-            mine = [r for r in self.events[key] if ("stream", str(r.stream)) not in waiting]
-            if mine:
-                self.events[key] = mine
-            else:
-                del self.events[key]
+    waiting: Waiting
 
 
 def _slices(entries: Sequence[Entry]) -> Iterable[Sequence[Entry]]:

@@ -261,7 +261,10 @@ def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int) -> FeedPage
         return FeedPage((), after)
     if rows[0][2] is None:
         return FeedPage((), Position(0, upto))
-    entries = [_entry(row[2:]) for row in rows]
+    entries = [
+        Entry(Position(0, offset), stream, version, type_, schema, data, meta, at)
+        for _, _, offset, stream, version, type_, schema, data, meta, at in rows
+    ]
     if rows[-1][1] >= PAGE_BYTES:
         return FeedPage(entries, entries[-1].position)
     return FeedPage(entries, Position(0, upto))

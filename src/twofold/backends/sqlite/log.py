@@ -212,9 +212,10 @@ def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str
             cursor = db.execute(_SQL["page_of_types"], (after.offset, upto, json.dumps(sorted(types))))
         entries: list[Entry] = []
         size = 0
-        for row in cursor:
-            entries.append(_entry(row))
-            size += len(row[5])
+        aware = datetime.fromisoformat
+        for offset, stream, version, type_, schema, data, meta, at in cursor:
+            entries.append(Entry(Position(0, offset), stream, version, type_, schema, data, meta, aware(at)))
+            size += len(data)
             if size >= PAGE_BYTES:
                 cursor.close()
                 return FeedPage(entries, entries[-1].position)

@@ -1,0 +1,153 @@
+"""One page of the feed, folded into rows: event by event, each on the row that the one before it has left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from twofold.ambient import Ambient
+from twofold.codec import Codec
+from twofold.errors import NewerSchema
+from twofold.feed.checkpoints import Parked
+from twofold.messages import Entry, Position, Recorded
+from twofold.read.cache import RowCache
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.store import Changes
+
+ParkedKind = Literal["row", "stream"]
+_UNTOUCHED: Any = object()
+
+
+class Waiting:
+    """What is parked: none of its events is folded."""
+
+    def __init__(self, parked: Iterable[Parked]) -> None:
+        self.streams: set[str] = set()
+        self.rows: set[str] = set()
+        self.add(parked)
+
+    def __bool__(self) -> bool:
+        return bool(self.streams or self.rows)
+
+    def add(self, parked: Iterable[Parked]) -> None:
+        """From now on these wait too."""
+        for one in parked:
+            (self.streams if one.kind == "stream" else self.rows).add(one.key)
+
+
+class Folding:
+    """Folds the slices of a page: `take` one, and `supply` the rows that it misses; in the end, `changes`.
+
+    `waiting` was parked before. What cannot be folded now is parked too: the row's key or, where no key can be
+    known, the stream, from that event on.
+    """
+
+    def __init__(
+        self,
+        projection: Projection[Any],
+        codec: Codec,
+        ambient: Ambient,
+        known: RowCache,
+        waiting: Waiting,
+        *,
+        documents: bool,
+    ) -> None:
+        self._projection, self._codec, self._ambient = projection, codec, ambient
+        self._known, self._waiting, self._documents = known, waiting, documents
+        self._parked: dict[tuple[ParkedKind, str], Parked] = {}
+        self._failed: set[Key] = set()
+        self._fetched: dict[Key, Values | None] = {}
+        self._rows: dict[Key, Any] = {}
+
+    def take(self, entries: Sequence[Entry]) -> Mapping[Key, list[Recorded]]:
+        """Fold the events of a slice, each as soon as it is read: so few of them are alive at a time.
+
+        Answers those that must wait for their rows, which are to be fetched.
+        """
+        missing: dict[Key, list[Recorded]] = {}
+        rows, is_unknown, fold = self._rows, self._known.is_unknown, self._fold
+        for recorded, keys in self._read(entries):
+            for key in keys:
+                if key not in rows and key not in self._fetched and is_unknown(key):
+                    missing.setdefault(key, []).append(recorded)
+                else:
+                    fold(key, recorded)
+        return missing
+
+    def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
+        """Fold what waited for its rows, on those that the store has."""
+        for key, events in missing.items():
+            self._fetched[key] = found.get(key)
+            for recorded in events:
+                self._fold(key, recorded)
+
+    def changes(self, entries: Sequence[Entry]) -> Changes:
+        """The rows that are not as they were, in the order of their keys, and what is to be parked.
+
+        `entries` is the whole page, for a row whose events must be looked at once more.
+        """
+        changed: dict[Key, Values | None] = {}
+        values_of = self._projection.values
+        for key, row in self._rows.items():
+            before = self._before(key)
+            try:
+                values = values_of(key, row)
+            except Exception:  # a row that no column can hold
+                values = self._as_far_as_it_goes(key, before, entries)
+            if values != before:
+                changed[key] = values
+        return Changes(dict(sorted(changed.items())), tuple(self._parked.values()))
+
+    def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
+        """The events, and the keys of the rows that each of them touches."""
+        recorded_from, keys_of = self._codec.recorded, self._projection.keys
+        waiting = self._waiting.streams
+        for entry in entries:
+            if (waiting and entry.stream in waiting) or (self._parked and self._is_parked(entry)):
+                continue
+            try:
+                recorded = recorded_from(entry)
+                keys = keys_of(recorded)
+            except NewerSchema:
+                raise  # not the event is at fault, but who reads it: newer code is to take over
+            except Exception as error:  # decoding and key= are the user's
+                self._park("stream", entry.stream, entry.position, error)
+            else:
+                yield recorded, keys
+
+    def _is_parked(self, entry: Entry) -> bool:
+        parked = self._parked.get(("stream", entry.stream))
+        return parked is not None and entry.position >= parked.position
+
+    def _fold(self, key: Key, recorded: Recorded) -> None:
+        row = self._rows.get(key, _UNTOUCHED)
+        if row is _UNTOUCHED:
+            if self._waiting.rows and key_text(key) in self._waiting.rows:
+                return
+            values = self._before(key)
+            row = self._rows[key] = None if values is None else self._projection.format.from_values(values)
+        if self._failed and key in self._failed:
+            return
+        before = self._projection.initial(key) if row is None or self._documents else row
+        try:
+            self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
+        except Exception as error:  # what a fold raises is the user's
+            self._failed.add(key)
+            self._park("row", key_text(key), recorded.position, error)
+
+    def _before(self, key: Key) -> Values | None:
+        return self._fetched[key] if key in self._fetched else self._known.get(key)
+
+    def _as_far_as_it_goes(self, key: Key, before: Values | None, entries: Sequence[Entry]) -> Values | None:
+        """Once more, and each time into columns: the row is what came before the event that is at fault."""
+        events = [recorded for recorded, keys in self._read(entries) if key in keys]
+        folded = self._projection.fold(key, before, events, self._documents)
+        if folded.failed is not None and folded.error is not None:
+            self._parked.pop(("row", key_text(key)), None)
+            self._park("row", key_text(key), folded.failed.position, folded.error)
+        return folded.values
+
+    def _park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"[:2_000]
+        self._parked[kind, key] = Parked(kind, key, position, text, self._ambient.now())
