@@ -230,7 +230,7 @@ def test_every_error_is_in_the_reference(name: str) -> None:
     assert re.search(rf"^\| `{name}` \|", REFERENCE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [command.callback.__name__ for command in cli.main.registered_commands])
+@pytest.mark.parametrize("name", [command.callback.__name__ for command in cli.commands.registered_commands])
 def test_every_command_is_in_the_reference(name: str) -> None:
     assert re.search(rf"^\| `{name} ", REFERENCE, re.MULTILINE)
 

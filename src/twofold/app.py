@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,15 +12,16 @@ from typing import Any, Literal, TypeVar
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
 from twofold.codec import Codec, Stored
-from twofold.errors import ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Checkpoints
-from twofold.feed.follow import Follower, Following, State
+from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
+from twofold.feed.checkpoints import Checkpoint, Checkpoints
+from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
+from twofold.read.store import check_columns
 from twofold.write.decider import Decider
 from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
@@ -54,6 +56,8 @@ class App:
         _all_of("deciders", self.deciders, Decider)
         _all_of("projections", self.projections, Projection)
         _all_of("reactors", self.reactors, Reactor)
+        if self.http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.http):
+            raise ConfigurationError(f"http= is the place of a function, module:name, not {self.http!r:.80}")
         _unique("category", (decider.category for decider in self.deciders))
         _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
@@ -193,6 +197,20 @@ class Running:
             await following.register()
             await following.check_log()
 
+    async def check(self) -> None:
+        """Whether `App.open` would take this store, without making anything there.
+
+        Raises: ConfigurationError, LogReplaced, Unavailable.
+        """
+        stored = {table.follows: table.fingerprint for table in await self.rows.tables()}
+        for projection in self.app.projections:
+            if projection.follows in stored:
+                check_columns(projection.table, stored[projection.follows])
+        for following in self.followers:
+            checkpoint = await following.checkpoints.read(following.follower.follows)
+            if checkpoint is not None:
+                check_log(checkpoint, self.log.log_id, await self.log.head())
+
     async def prepared(self, projection: str, *, from_scratch: bool = False) -> Following:
         """One projection of the App, its table made, ready to catch up outside of `work`.
 
@@ -272,16 +290,22 @@ class Running:
             from_version = entries[-1].version + 1
 
     async def status(self) -> list[FollowerStatus]:
-        """How every projection and reactor is doing. Raises: Unavailable."""
-        head = await self.log.head()
-        return [await self._status(following, head) for following in self.followers]
+        """How every projection and reactor is doing; a log that was replaced is told as an error of each.
 
-    async def _status(self, following: Following, head: Position) -> FollowerStatus:
+        Raises: Unavailable.
+        """
+        checkpoints = [await one.checkpoints.read(one.follower.follows) for one in self.followers]
+        head = await self.log.head()  # after them, or they would seem to lie beyond it
+        return [
+            await self._status(following, checkpoint, head)
+            for following, checkpoint in zip(self.followers, checkpoints, strict=True)
+        ]
+
+    async def _status(self, following: Following, checkpoint: Checkpoint | None, head: Position) -> FollowerStatus:
         follows = following.follower.follows
-        checkpoint = await following.checkpoints.read(follows)
         parked = await following.checkpoints.parked(follows)
         position = checkpoint.position if checkpoint is not None else None
-        lag_events = head.offset - position.offset if position is not None else head.offset
+        lag_events = max(0, head.offset - position.offset) if position is not None else head.offset
         return FollowerStatus(
             name=follows.name,
             version=follows.version,
@@ -292,9 +316,17 @@ class Running:
             lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
             owner=checkpoint.owner if checkpoint is not None else None,
             state=following.state if self._tasks else "elsewhere",
-            error=following.error,
+            error=following.error or self._replaced(checkpoint, head),
             parked=len(parked),
         )
+
+    def _replaced(self, checkpoint: Checkpoint | None, head: Position) -> str | None:
+        try:
+            if checkpoint is not None:
+                check_log(checkpoint, self.log.log_id, head)
+        except LogReplaced as error:
+            return str(error)
+        return None
 
     async def _lag_s(self, position: Position | None) -> float:
         """How long ago the first event was recorded that has not been handled."""

@@ -69,6 +69,11 @@ class Codec:
             if cls not in self._by_type:
                 raise ConfigurationError(f"stored= names {_full_name(cls)}, which nothing in this App records")
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The stored names of all classes."""
+        return frozenset(self._by_name)
+
     def names(self, types: Iterable[type]) -> frozenset[str]:
         """The stored names of these classes."""
         return frozenset(self._by_type[cls].name for cls in types)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +52,8 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
     Raises: ConfigurationError, also when there is none and `create` does not allow to make one. Unavailable.
     """
     if url == "memory:":
+        if not create:
+            raise ConfigurationError("memory: lives in the process that opened it: nobody else can look at it")
         return MemoryLog(ambient)
     if is_sqlalchemy(url):
         raise ConfigurationError(
@@ -61,9 +64,9 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
         await _opened(log)
         return log
     path = sqlite_path(url)
-    if not create and not path.exists():
+    if not create and not _is_there(path):
         raise ConfigurationError(f"there is no store at {path}: name the one that the App was opened on")
-    store = SqliteLog(path, ambient)
+    store = SqliteLog(path, ambient, create=create)
     await _opened(store)
     return store
 
@@ -134,6 +137,10 @@ def sqlite_path(url: str) -> Path:
             f"postgresql://user:password@host/database or memory:"
         )
     return Path(rest[1:])
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # unlike Path.exists also False where nobody is allowed to look
 
 
 async def _opened(store: Any) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
+from twofold.errors import InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_droppable
+from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_columns, check_droppable
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -199,8 +199,7 @@ class MemoryReadStore:
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
         self._tables.setdefault(table.follows, {})
-        if self._fingerprints.setdefault(table.follows, table.fingerprint) != table.fingerprint:
-            raise ConfigurationError(f"{table.follows} is there with other columns: raise its version")
+        check_columns(table, self._fingerprints.setdefault(table.follows, table.fingerprint))
         self._live.setdefault(table.name, table.follows.version)
 
     async def publish(self, table: Table) -> bool:
@@ -219,7 +218,8 @@ class MemoryReadStore:
         checkpoint = self._checkpoints.rows.get(follows)
         live = self._live[follows.name] == follows.version
         position = _position(self._checkpoints.rows, follows)
-        return StoredTable(follows, live, position, checkpoint.owner if checkpoint else None)
+        owner = checkpoint.owner if checkpoint else None
+        return StoredTable(follows, self._fingerprints[follows], live, position, owner)
 
     async def drop(self, follows: Follows) -> None:
         """See `ReadStore.drop`."""

@@ -4,15 +4,47 @@ APP is `module:name`, the place of an `App` value. Exit codes: 0 done; 1 it coul
 why and what to do; 2 the command line is wrong; 3 looked at, and something needs attention; 130 stopped by Ctrl-C.
 """
 
+import io
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from twofold.cli.log_identity import log
 from twofold.cli.looking import feed, history, status
+from twofold.cli.output import out
 from twofold.cli.read_models import rebuild, tables
 from twofold.cli.serving import serve, work
 
-main = typer.Typer(
+commands = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"twofold {version('twofold')}")
+        raise typer.Exit
+
+
+@commands.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 for command in (status, serve, work, feed, history, rebuild, tables, log):
-    main.command()(command)
+    commands.command()(command)
+
+
+def main() -> None:
+    """The program `twofold`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that cannot be shown is no reason to fail
+    try:
+        commands()
+    except OSError as error:  # of the output: what stores raise has a name of its own
+        sys.exit(f"twofold: the output cannot be written: {error}")

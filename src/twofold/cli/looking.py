@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
 
-from twofold.app import FollowerStatus, Running
-from twofold.cli.output import Row, print_entry, print_rows
+from twofold.app import App, FollowerStatus, Running
+from twofold.cli.output import Row, err, print_entry, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput
 from twofold.messages import BEGINNING, Entry, Position, Stream
@@ -23,6 +24,7 @@ def status(app: AppName, store: Store = None, read_store: ReadStore = None, as_j
 
     async def show() -> None:
         async with target.look() as running:
+            await running.check()
             found = await running.status()
         print_rows([_line(one) for one in found], as_json, f"{target.app.name} has no projections and no reactors")
         if any(one.parked or (one.lag_events and one.owner is None) for one in found):
@@ -42,13 +44,18 @@ def feed(
     as_json: AsJson = False,
 ) -> None:
     """Print the feed in its order."""
+    start, types = _position(after), frozenset(type_ or ())
+    wanted = _stream(stream, "--stream") if stream is not None else None
     target = targeted(app, store, read_store)
 
     async def show() -> None:
-        start, wanted = _position(after), str(Stream.parse(stream)) if stream else None
         async with target.look() as running:
-            async for entry in _entries(running, start, frozenset(type_) if type_ else None, follow):
-                if wanted is None or entry.stream == wanted:
+            head = await running.log.head()
+            if start > head:
+                raise InvalidInput(f"--after {start} lies beyond the end of the log, {head}")
+            _say_what_is_unknown(target.app, types, wanted)
+            async for entry in _entries(running, start, types or None, follow):
+                if wanted is None or entry.stream == str(wanted):
                     print_entry(entry, as_json)
 
     run(show)
@@ -62,10 +69,11 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Print every event of one stream."""
+    name = _stream(stream, "STREAM")
     target = targeted(app, store, read_store)
 
     async def show() -> None:
-        name, version = Stream.parse(stream), 1
+        version = 1
         async with target.look() as running:
             while entries := await running.log.read_stream(name, version, FEED_PAGE):
                 for entry in entries:
@@ -78,11 +86,26 @@ def history(
 
 
 def _position(text: str) -> Position:
-    partition, _, offset = text.rpartition(":")
+    match = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,19})", text, re.ASCII)
+    if match is None:
+        raise typer.BadParameter(f"a position is written like 0:1234, not {text!r}", param_hint="--after")
+    return Position(int(match[1] or 0), int(match[2]))
+
+
+def _stream(text: str, where: str) -> Stream:
     try:
-        return Position(int(partition or 0), int(offset))
-    except ValueError:
-        raise InvalidInput(f"--after {text!r} is not a position: they are written like 0:1234") from None
+        return Stream.parse(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error), param_hint=where) from None
+
+
+def _say_what_is_unknown(app: App, types: frozenset[str], stream: Stream | None) -> None:
+    """What this App never records may still lie in the log, from an older one: it is looked for, and said."""
+    for name in sorted(types - app.codec.known):
+        err.print(f"note: no event of {app.name} is stored as {name!r}; it has {', '.join(sorted(app.codec.known))}")
+    categories = [decider.category for decider in app.deciders]
+    if stream is not None and stream.category not in categories:
+        err.print(f"note: {app.name} has no streams {stream.category}-…; it has {', '.join(sorted(categories))}")
 
 
 async def _entries(

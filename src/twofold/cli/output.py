@@ -20,8 +20,20 @@ PIPE_WIDTH = 160
 Row = dict[str, Any]
 """One line of a table, by the names that it has in JSON."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """Prints what it is given as it is: no markup, no colours of its own, no lines broken."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, **options)
+
+    def on_broken_pipe(self) -> None:
+        """As for everything else that is printed: the commands handle it."""
+        raise  # noqa: PLE0704 (called while it is handled)
+
+
+out = _Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
+err = _Console(stderr=True)
 
 
 def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> None:
@@ -31,7 +43,7 @@ def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> 
             print_json(row)
         return
     if not rows:
-        out.print(nothing, markup=False)
+        out.print(nothing)
         return
     table = Table()
     for name, value in rows[0].items():
@@ -43,8 +55,8 @@ def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> 
 
 def print_json(row: Row) -> None:
     """One object on a line of its own, at once."""
-    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    out.file.write(json.dumps(row) + "\n")  # ASCII, whatever the terminal can show
+    out.file.flush()
 
 
 def print_entry(entry: Entry, as_json: bool) -> None:
@@ -66,7 +78,7 @@ def print_entry(entry: Entry, as_json: bool) -> None:
     data = entry.data if isinstance(entry.data, str) else entry.data.decode()
     when = entry.recorded_at.strftime("%Y-%m-%d %H:%M:%S")
     place = f"{entry.position!s:>10}  {when}  {entry.stream}@{entry.version}"
-    out.print(f"{place}  {entry.type}  {data}", markup=False)
+    out.print(f"{place}  {entry.type}  {data}")
 
 
 def progress(quiet: bool) -> Progress:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import time
+import re
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Annotated
 
 import typer
 
+from twofold.cli.building import Pace, built
 from twofold.cli.output import err, out, print_json, print_rows, progress
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
-from twofold.errors import InvalidInput
-from twofold.feed.checkpoints import Follows
-from twofold.messages import Position
+from twofold.feed.checkpoints import Follows, Parked
+from twofold.messages import BEGINNING
+from twofold.read.store import StoredTable
 
 
 def rebuild(
@@ -34,27 +36,23 @@ def rebuild(
     async def build() -> None:
         async with target.look() as running:
             following = await running.prepared(projection, from_scratch=from_scratch)
-            follows, pace = following.follower.follows, _Pace()
-            head = (await running.log.head()).offset
+            follows, checkpoints = following.follower.follows, running.rows.checkpoints
+            [table] = [one.table for one in target.app.projections if one.follows == follows]
+            await following.check_log()
+            begun, head = await checkpoints.read(follows), await running.log.head()
+            pace = Pace(begun.position if begun is not None else BEGINNING)
             with progress(as_json) as bar:
-                task = bar.add_task(str(follows), total=head, pace="")
-                async with aclosing(following.catch_up()) as reached:
-                    async for position in reached:
+                task = bar.add_task(str(follows), total=head.offset, completed=pace.position.offset, pace="")
+                async with aclosing(built(running, following, table)) as positions:
+                    async for position in positions:
                         pace.reached(position)
-                        shown = f"{pace.events_per_s:,.0f} events/s"
-                        bar.update(task, completed=position.offset, total=max(head, position.offset), pace=shown)
-            parked = await running.rows.checkpoints.parked(follows)
-            [table] = [table for table in await running.rows.tables() if table.follows == follows]
-        if as_json:
-            seconds = round(pace.seconds, 3)
-            print_json({"name": follows.name, "version": follows.version, "seconds": seconds, "live": table.live})
-        else:
-            not_live = "built, and not live: rows are parked" if parked else "built; a newer version is live"
-            state = "live" if table.live else not_live
-            out.print(f"{follows} is {state}, at {table.position}, after {pace.seconds:.1f} s")
-        for one in parked:
-            err.print(f"parked: {one.kind} {one.key} at {one.position}: {one.error}", markup=False)
-        if parked:
+                        total = max(head, position).offset
+                        bar.update(task, completed=position.offset, total=total, pace=pace.shown)
+                bar.update(task, completed=1, total=1, pace=pace.shown)
+            parked = await checkpoints.parked(follows)
+            versions = [one for one in await running.rows.tables() if one.follows.name == follows.name]
+        _print_built(follows, versions, parked, pace, as_json)
+        if parked or not any(one.live and one.follows.version >= follows.version for one in versions):
             raise typer.Exit(3)
 
     run(build)
@@ -68,12 +66,13 @@ def tables(
     as_json: AsJson = False,
 ) -> None:
     """List the tables of all projections, old versions too, or drop one that is no longer needed."""
+    dropped = _follows(drop) if drop is not None else None
     target = targeted(app, store, read_store)
 
     async def show() -> None:
         async with target.look() as running:
-            if drop is not None:
-                await running.rows.drop(_follows(drop))
+            if dropped is not None:
+                await running.rows.drop(dropped)
             found = await running.rows.tables()
         versions = {projection.follows for projection in target.app.projections}
         rows = [
@@ -94,30 +93,23 @@ def tables(
 
 def _follows(text: str) -> Follows:
     name, _, version = text.partition(":")
-    if not name or not version.isdigit():
-        raise InvalidInput(f"--drop {text!r}: write NAME:VERSION, like order_view:1, as `twofold tables` lists them")
+    if not name or not re.fullmatch("[0-9]{1,4}", version):
+        raise typer.BadParameter(f"write NAME:VERSION, like order_view:1, not {text!r}", param_hint="--drop")
     return Follows(name, int(version))
 
 
-class _Pace:
-    """How far a rebuild has come, and how fast."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._first: int | None = None
-        self.events = 0
-
-    def reached(self, position: Position) -> None:
-        """One more page is folded; the first one begins wherever an earlier run stopped."""
-        self._first = position.offset if self._first is None else self._first
-        self.events = position.offset - self._first
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return time.monotonic() - self._began
-
-    @property
-    def events_per_s(self) -> float:
-        """Positions of the feed, wanted or not."""
-        return self.events / max(self.seconds, 1e-9)
+def _print_built(
+    follows: Follows, versions: Sequence[StoredTable], parked: Sequence[Parked], pace: Pace, as_json: bool
+) -> None:
+    [table] = [one for one in versions if one.follows == follows]
+    newer = [one.follows for one in versions if one.live and one.follows.version > follows.version]
+    if as_json:
+        seconds = round(pace.seconds, 3)
+        print_json({"name": follows.name, "version": follows.version, "seconds": seconds, "live": table.live})
+    else:
+        hindrance = "rows are parked" if parked else f"an open transaction reads from {follows.name}: run this again"
+        not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
+        state = "live" if table.live else not_live
+        out.print(f"{follows} is {state}, at {table.position}, after {pace.seconds:.1f} s")
+    for one in parked:
+        err.print(f"parked: {one.kind} {one.key} at {one.position}: {one.error}")

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
+from twofold.app import App, Running
 from twofold.cli.output import err
-from twofold.cli.target import AppName, ReadStore, Store, fail, load, run, targeted
+from twofold.cli.target import AppName, ReadStore, Store, fail, imported, run, targeted, told
 from twofold.errors import ConfigurationError
 
 
@@ -27,17 +28,21 @@ def serve(
     """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
     target = targeted(app, store, read_store)
     try:
-        from twofold.web.application import web_app
         from twofold.web.server import serve as serve_http
-
-        make = load(target.app.http) if target.app.http else lambda running: web_app(running, title=target.app.name)
     except ModuleNotFoundError as error:
         fail(ConfigurationError(f"there is no module {error.name!r}: serving needs `pip install twofold[web]`"))
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:
+        make = _http_of(target.app)
         async with target.open() as running:
-            yield make(running)
+            try:
+                made = make(running)
+            except Exception as error:  # it is the user's
+                raise ConfigurationError(f"{target.app.http} cannot make the HTTP app: {told(error)}") from error
+            if not callable(made):
+                raise ConfigurationError(f"{target.app.http} must answer an ASGI app, not {made!r:.80}")
+            yield made
 
     raise typer.Exit(
         serve_http(opened, host=host, port=port, announce=lambda url: err.print(f"{target.app.name}: {url}"))
@@ -50,10 +55,9 @@ def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> Non
 
     async def forever() -> None:
         stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
         async with target.open() as running:
+            for number in (signal.SIGTERM, signal.SIGINT):  # now, when there is something to let go of
+                asyncio.get_running_loop().add_signal_handler(number, stopped.set)
             names = ", ".join(str(following.follower.follows) for following in running.followers)
             err.print(f"{target.app.name}: working on {names or 'nothing: the App has no followers'}")
             await stopped.wait()
@@ -61,6 +65,19 @@ def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> Non
 
     _log_to_stderr()
     run(forever)
+
+
+def _http_of(app: App) -> Callable[[Running], Any]:
+    """What makes the App's HTTP. Raises: ConfigurationError."""
+    from twofold.web.application import web_app
+
+    if app.http is None:
+        return lambda running: web_app(running, title=app.name)
+    module_name, _, attribute = app.http.partition(":")
+    make = getattr(imported(module_name), attribute, None)
+    if not callable(make):
+        raise ConfigurationError(f"{module_name} has no function {attribute!r}, which {app.name} names as its http=")
+    return cast("Callable[[Running], Any]", make)
 
 
 def _log_to_stderr() -> None:

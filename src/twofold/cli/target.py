@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, NoReturn
 
 import typer
 
+import twofold
 from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.errors import ConfigurationError, TwofoldError
@@ -23,6 +28,8 @@ ReadStore = Annotated[
     str | None, typer.Option(envvar="TWOFOLD_READ_STORE", help="Where the read models lie; beside the log by default.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+
+_OURS = str(Path(twofold.__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ def targeted(name: str, store: str | None, read_store: str | None) -> Target:
         raise typer.BadParameter(
             "say where the log lies: --store sqlite:///shop.db, or TWOFOLD_STORE", param_hint="--store"
         )
+    if not re.fullmatch(r"[^:.][^:]*:[^:]+", name):
+        raise typer.BadParameter(f"{name!r} is not module:name, like shop.app:shop", param_hint="APP")
     try:
         return Target(load_app(name), store, read_store)
     except ConfigurationError as error:
@@ -55,21 +64,9 @@ def targeted(name: str, store: str | None, read_store: str | None) -> Target:
 
 
 def load_app(name: str) -> App:
-    """The App at `module:name`; modules of the working folder are found. Raises: ConfigurationError."""
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ConfigurationError(f"{name!r} is not an App: write module:name, like shop.app:shop")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{module_name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
-            f"or write another module:name (without .py)"
-        ) from error
-    except Exception as error:  # whatever the module raises while it is imported
-        raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+    """The App at `module:name`. Raises: ConfigurationError."""
+    module_name, _, attribute = name.partition(":")
+    module = imported(module_name)
     found = getattr(module, attribute, None)
     if not isinstance(found, App):
         apps = [key for key, value in vars(module).items() if isinstance(value, App)]
@@ -78,10 +75,26 @@ def load_app(name: str) -> App:
     return found
 
 
-def load(name: str) -> Any:
-    """What lies at `module:name`."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def imported(name: str) -> ModuleType:
+    """The module of this name; those of the working folder are found. Raises: ConfigurationError."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
+            f"or write another module:name (without .py)"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
+        raise ConfigurationError(f"{name} cannot be imported: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """What a user's own code has raised, or had raised by ours, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
+    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -102,5 +115,5 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 def fail(error: Exception) -> NoReturn:
     """Say what is wrong, and end with exit code 1."""
-    err.print(f"twofold: {error}", style="red", markup=False)
+    err.print(f"twofold: {error}", style="red")
     raise typer.Exit(1)

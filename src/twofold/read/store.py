@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from twofold.errors import InvalidInput
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -59,9 +59,13 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class StoredTable(msgspec.Struct, frozen=True):
-    """One table of a projection in the store: whether the public name shows it, its checkpoint, and who holds it."""
+    """One table of a projection in the store: whether the public name shows it, its checkpoint, and who holds it.
+
+    `fingerprint` is that of the columns with which it was made.
+    """
 
     follows: Follows
+    fingerprint: str
     live: bool
     position: Position
     owner: str | None
@@ -132,6 +136,16 @@ class ReadStore(Protocol):
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """Return when the checkpoint may have passed this position, or when the time is over."""
         ...
+
+
+def check_columns(table: Table, fingerprint: str) -> None:
+    """Raises: ConfigurationError when the table that is stored was made with other columns."""
+    if fingerprint != table.fingerprint:
+        version = table.follows.version
+        raise ConfigurationError(
+            f"the table of projection {table.name!r} version {version} has other columns than its row class: "
+            f"raise the version to {version + 1}, so that it gets a table of its own"
+        )
 
 
 def check_droppable(table: StoredTable) -> None:

@@ -120,6 +120,14 @@ class Server:
         """An empty database, and its URL. See `new_database`."""
         return new_database(self.url, name)
 
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a program that came with the server, such as pg_dump, as its user; answers what it prints."""
+        command = self._as_user(program, *arguments)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr.strip()[-2_000:]}")
+        return done.stdout
+
     def remove(self) -> None:
         """Delete what is temporary."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -130,10 +138,10 @@ class Server:
         os.chown(given, self._uid, self._gid)
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={given}"]
         options += ["--encoding=UTF8", "--locale=C", *([] if self._fsync else ["--no-sync"])]
-        command = self._as_user("initdb", "-D", str(self.data), *options)
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
-        if done.returncode:
-            raise RuntimeError(f"no cluster could be made in {self.data}: {done.stderr.strip()[-2_000:]}")
+        try:
+            self.run("initdb", "-D", str(self.data), *options)
+        except RuntimeError as error:
+            raise RuntimeError(f"no cluster could be made in {self.data}: {error}") from error
         shutil.move(given, self.data / PASSWORD_FILE)
 
     def _as_user(self, program: str, *arguments: str) -> list[str]:
@@ -150,12 +158,12 @@ class Server:
             time.sleep(POLL_S)
 
     def _is_ready(self, pid: int) -> bool:
-        """The server writes its state into the eighth line of this file."""
+        """The server writes its state into the eighth line of this file; a standby can be asked as well."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() in ("ready", "standby")
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:

@@ -40,7 +40,7 @@ class Readiness:
 
     def _reason(self, one: FollowerStatus) -> str | None:
         name = f"{one.kind} {one.name} v{one.version}"
-        if one.state in ("failing", "stopped"):
+        if one.error is not None and one.state in ("failing", "stopped", "elsewhere"):
             return f"{name} {one.state}: {one.error}"
         self._first_head = self._first_head or one.head
         if one.position is not None and one.position >= self._first_head:

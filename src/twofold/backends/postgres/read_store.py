@@ -27,7 +27,7 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Pa
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
 
 WORKERS = 4
 QUERIES = 6
@@ -182,11 +182,8 @@ async def _is_there(connection: Connection, table: Table) -> bool:
     """Raises: ConfigurationError when it has other columns."""
     name, version = table.name, table.follows.version
     known = await connection.fetchval(_SQL["fingerprint"], name, version)
-    if known not in (None, table.fingerprint):
-        raise ConfigurationError(
-            f"the table of projection {name!r} version {version} has other columns than its row class: "
-            f"raise the version to {version + 1}, so that it gets a table of its own"
-        )
+    if known is not None:
+        check_columns(table, known)
     return known is not None
 
 
@@ -238,8 +235,8 @@ _RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "S": "sequenc
 
 async def _stored_tables(connection: Connection) -> list[StoredTable]:
     return [
-        StoredTable(Follows(name, version), live, Position(partition, position), owner)
-        for name, version, live, partition, position, owner in await connection.fetch(_SQL["all"])
+        StoredTable(Follows(name, version), fingerprint, live, Position(partition, position), owner)
+        for name, version, fingerprint, live, partition, position, owner in await connection.fetch(_SQL["all"])
     ]
 
 

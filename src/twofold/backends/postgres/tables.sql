@@ -9,7 +9,7 @@ INSERT INTO twofold.tables (name, version, fingerprint, live)
 VALUES ($1, $2, $3, NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1)) RETURNING live
 
 -- name: all
-SELECT t.name, t.version, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
+SELECT t.name, t.version, t.fingerprint, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
 FROM twofold.tables t LEFT JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = t.name AND c.version = t.version
 ORDER BY t.name, t.version
 

@@ -19,7 +19,7 @@ from twofold.feed.doorbell import Doorbell
 from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
 
 KEYS_PER_STATEMENT = 500
 POLL_S = 0.05
@@ -127,11 +127,8 @@ async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
         if first:
             await _refuse_others(connection, name)
             await connection.execute(sa.CreateView(sql.select, name))
-    elif known != sql.table.fingerprint:
-        raise ConfigurationError(
-            f"the table of projection {name!r} version {version} has other columns than its row class: "
-            f"raise the version to {version + 1}, so that it gets a table of its own"
-        )
+    else:
+        check_columns(sql.table, known)
 
 
 async def _publish(connection: AsyncConnection, sql: TableSql) -> bool:
@@ -170,10 +167,11 @@ async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
     t, c = tables.c, checkpoints.c
     beside = tables.outerjoin(checkpoints, sa.and_(c.name == t.name, c.version == t.version))
     place = (sa.func.coalesce(c.partition, 0), sa.func.coalesce(c.position, 0))
-    everything = sa.select(t.name, t.version, t.live, *place, c.owner).select_from(beside).order_by(t.name, t.version)
+    what = (t.name, t.version, t.fingerprint, t.live, *place, c.owner)
+    everything = sa.select(*what).select_from(beside).order_by(t.name, t.version)
     return [
-        StoredTable(Follows(name, version), live, Position(partition, position), owner)
-        for name, version, live, partition, position, owner in await connection.execute(everything)
+        StoredTable(Follows(name, version), fingerprint, live, Position(partition, position), owner)
+        for name, version, fingerprint, live, partition, position, owner in await connection.execute(everything)
     ]
 
 

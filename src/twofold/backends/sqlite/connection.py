@@ -49,15 +49,11 @@ class Connection:
         )
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with _named(self._path):
             self._check_in_place()
             if self._db is None:
                 self._db = open_file(self._path, self._sync)
             return work(self._db, *args, **kwargs)
-        except apsw.NotADBError as error:
-            raise ConfigurationError(f"{self._path} is not a SQLite database: name another file") from error
-        except apsw.Error as error:
-            raise Unavailable(f"SQLite, {self._path}: {error}") from error
 
     async def close(self) -> None:
         """After the calls already made."""
@@ -83,6 +79,23 @@ def open_file(path: Path, sync: Sync) -> apsw.Connection:
     ):
         db.execute(f"PRAGMA {pragma}").fetchall()
     return db
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.NotADBError as error:
+        raise ConfigurationError(f"{path} is not a SQLite database: name another file") from error
+    except apsw.Error as error:
+        raise Unavailable(f"SQLite, {path}: {error}") from error
+
+
+def seen(path: Path, look: Callable[[apsw.Connection], T]) -> T:
+    """What there is to see in a file that may be anybody's; not a byte of it changes. Raises as `Connection.run`."""
+    _check_place(path)
+    with _named(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        return look(db)
 
 
 @contextmanager
@@ -122,11 +135,7 @@ class File:
 
     async def open(self, set_up: Callable[[apsw.Connection], T]) -> T:
         """Make the file if need be, and run `set_up` on it. Raises: ConfigurationError, Unavailable."""
-        folder = self.path.parent
-        if not folder.is_dir():
-            raise ConfigurationError(f"the folder {folder} does not exist: make it, or name another file")
-        if self.path.is_dir():
-            raise ConfigurationError(f"{self.path} is a folder: name a file")
+        _check_place(self.path)
         answer = await self.writer.run(set_up)
         self._identity = _identity(self.path)
         return answer
@@ -165,6 +174,19 @@ class File:
             await asyncio.gather(self._watch, return_exceptions=True)
         for connection in (*self._readers, self.writer):
             await connection.close()
+
+
+def _check_place(path: Path) -> None:
+    """Raises: ConfigurationError when no file can be used there, for a reason that SQLite would not name."""
+    folder = path.parent
+    if not os.path.isdir(folder):
+        raise ConfigurationError(f"the folder {folder} does not exist: make it, or name another file")
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{path} is a folder: name a file")
+    if not os.access(folder, os.W_OK | os.X_OK):  # SQLite keeps two more files beside this one
+        raise ConfigurationError(f"this user may not write in the folder {folder}: run as one who may")
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+        raise ConfigurationError(f"this user may not read and write {path}: run as one who may")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
-from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.sqlite.connection import File, seen, transaction
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.feed.feed import FeedPage, check_not_beyond
@@ -29,10 +30,11 @@ _MANY = 2**62
 
 
 class SqliteLog:
-    """A log and its feed in one file; reactors' checkpoints beside them. `open` it first."""
+    """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
+    there."""
 
-    def __init__(self, path: Path, ambient: Ambient | None = None) -> None:
-        self._ambient = ambient or Ambient()
+    def __init__(self, path: Path, ambient: Ambient | None = None, *, create: bool = True) -> None:
+        self._ambient, self._create = ambient or Ambient(), create
         self._file = File(path, "FULL")
         self._head = BEGINNING
         self.log_id = ""
@@ -40,11 +42,18 @@ class SqliteLog:
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        if not self._create:
+            await asyncio.to_thread(seen, self._file.path, self._check_is_log)
         self.log_id = await self._file.open(self._set_up)
 
-    def _set_up(self, db: apsw.Connection) -> str:
+    def _check_is_log(self, db: apsw.Connection) -> None:
         if holds(db, "twofold_tables") and not holds(db, "twofold_events") and holds(db, "twofold_checkpoints"):
             raise ConfigurationError(f"{self._file.path} holds read models, not a log: name the file of the log")
+        if not self._create and not holds(db, "twofold_events"):
+            raise ConfigurationError(f"{self._file.path} holds no log: name the store that the App was opened on")
+
+    def _set_up(self, db: apsw.Connection) -> str:
+        self._check_is_log(db)
         with transaction(db):
             for table in _TABLES.values():
                 db.execute(table)

@@ -27,7 +27,7 @@ from twofold.feed.checkpoints import Checkpoints, Claim, Follows
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_droppable
+from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 
@@ -117,11 +117,8 @@ def _prepare(db: apsw.Connection, table: Table) -> None:
             db.execute(_SQL["added"], (name, version, table.fingerprint))
             if _live(db, name) == version:
                 _show(db, table)
-        elif known[0] != table.fingerprint:
-            raise ConfigurationError(
-                f"the table of projection {name!r} version {version} has other columns than its row class: "
-                f"raise the version to {version + 1}, so that it gets a table of its own"
-            )
+        else:
+            check_columns(table, known[0])
 
 
 def _publish(db: apsw.Connection, table: Table) -> bool:
@@ -152,10 +149,10 @@ def _show(db: apsw.Connection, table: Table) -> None:
 
 def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
     return [
-        StoredTable(Follows(name, version), bool(live), Position(partition, position), owner)
-        for name, version, live, partition, position, owner in list[tuple[str, int, int, int, int, str | None]](
-            db.execute(_SQL["all"])
-        )
+        StoredTable(Follows(name, version), fingerprint, bool(live), Position(partition, position), owner)
+        for name, version, fingerprint, live, partition, position, owner in list[
+            tuple[str, int, str, int, int, int, str | None]
+        ](db.execute(_SQL["all"]))
     ]
 
 

@@ -6,7 +6,7 @@ INSERT INTO twofold_tables (name, version, fingerprint, live)
 VALUES (?1, ?2, ?3, NOT EXISTS (SELECT 1 FROM twofold_tables WHERE name = ?1))
 
 -- name: all
-SELECT t.name, t.version, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
+SELECT t.name, t.version, t.fingerprint, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
 FROM twofold_tables t LEFT JOIN twofold_checkpoints c ON c.name = t.name AND c.version = t.version
 ORDER BY t.name, t.version
 

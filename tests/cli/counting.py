@@ -1,0 +1,61 @@
+"""The Apps that the tests of the command line operate: what it is today, and what somebody makes of it tomorrow."""
+
+from dataclasses import dataclass
+
+from twofold import App, Decider, Projection, Recorded
+
+
+@dataclass(frozen=True)
+class Add:
+    number: int
+
+
+@dataclass(frozen=True)
+class Added:
+    number: int
+
+
+@dataclass(frozen=True)
+class Total:
+    counter_id: str
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class TotalAndCount:
+    counter_id: str
+    total: int = 0
+    count: int = 0
+
+
+def decide(command: Add, state: int) -> list[Added]:
+    return [Added(command.number)]
+
+
+def evolve(state: int, event: Added) -> int:
+    return state + event.number
+
+
+def fold(row: Total, event: Added, recorded: Recorded) -> Total:
+    return Total(row.counter_id, row.total + event.number)
+
+
+def fold_more(row: TotalAndCount, event: Added, recorded: Recorded) -> TotalAndCount:
+    return TotalAndCount(row.counter_id, row.total + event.number, row.count + 1)
+
+
+def fold_nothing(row: Total, event: Added, recorded: Recorded) -> Total:
+    raise ValueError(f"[{event.number}] is no number")
+
+
+counters = Decider("counter", 0, decide, evolve)
+totals = Projection("totals", Total, fold)
+
+today = App("counting", deciders=[counters], projections=[totals])
+forgotten = App("counting", deciders=[counters], projections=[Projection("totals", TotalAndCount, fold_more)])
+tomorrow = App("counting", deciders=[counters], projections=[Projection("totals", TotalAndCount, fold_more, version=2)])
+broken = App("counting", deciders=[counters], projections=[Projection("totals", Total, fold_nothing, version=3)])
+nothing = App("nothing", deciders=[counters])
+no_module = App("counting", deciders=[counters], http="nowhere:make")
+no_function = App("counting", deciders=[counters], http="counting:make")
+wrong_function = App("counting", deciders=[counters], http="counting:decide")

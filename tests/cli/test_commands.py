@@ -1,0 +1,179 @@
+"""What the commands print, and the exit codes that go with it."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+STORE = "sqlite:///counting.db"
+APP = "counting:today"
+
+
+def heads(result: Result) -> list[str]:
+    """The headings of the table that was printed."""
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("┃")]
+    return [cell.strip() for cell in line.strip("┃").split("┃")]
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_the_version(twofold: Callable[..., Result]) -> None:
+    assert re.fullmatch(r"twofold \d+\.\d+\.\d+\n", twofold("--version").stdout)
+
+
+@pytest.mark.parametrize("command", [["status", APP], ["tables", APP], ["log", "show", APP]])
+def test_tables_have_the_names_of_the_json_as_words(
+    twofold: Callable[..., Result], counting: Any, command: list[str]
+) -> None:
+    [row] = lines(twofold(*command, "--json"))
+    assert heads(twofold(*command)) == [re.sub("[A-Z]", lambda big: f" {big[0].lower()}", name) for name in row]
+
+
+def test_status_of_what_is_well(twofold: Callable[..., Result], counting: Any) -> None:
+    result = twofold("status", APP, "--json")
+    assert result.exit_code == 0
+    [row] = lines(result)
+    assert (row["name"], row["position"], row["lagEvents"], row["owner"]) == ("totals", "0:20", 0, None)
+
+
+def test_status_of_what_is_behind_and_held_by_nobody(twofold: Callable[..., Result], counting: Any) -> None:
+    result = twofold("status", "counting:tomorrow", "--json")
+    assert result.exit_code == 3
+    assert [(row["version"], row["position"], row["lagEvents"]) for row in lines(result)] == [(2, "0:0", 20)]
+
+
+@pytest.mark.parametrize("arguments", [["status", "counting:nothing"], ["status", "counting:nothing", "--json"]])
+def test_status_of_nothing(twofold: Callable[..., Result], counting: Any, arguments: list[str]) -> None:
+    result = twofold(*arguments)
+    assert result.exit_code == 0
+    assert result.stdout == ("" if "--json" in arguments else "nothing has no projections and no reactors\n")
+
+
+def test_g11_status_says_that_the_log_was_replaced(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    shutil.copy("counting.db", "older.db")
+    asyncio.run(further(counting))
+    shutil.copy("older.db", "counting.db")
+    result = twofold("status", APP)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "totals v1 has read up to 0:25, and the log ends at 0:20: an older copy of the log" in result.stderr
+
+    renamed = twofold("log", "new-id", APP, "--json")
+    [row] = lines(renamed)
+    assert row["head"] == "0:20"
+    assert f"and this is log {row['logId']}" in twofold("status", APP).stderr
+    for command in (["rebuild", APP, "totals"], ["rebuild", APP, "totals", "--json"]):
+        assert twofold(*command).exit_code == 1
+    assert twofold("rebuild", APP, "totals", "--from-scratch").exit_code == 0
+    assert twofold("status", APP).exit_code == 0
+
+
+async def further(counting: Any) -> None:
+    async with counting.today.open(STORE) as running:
+        for _ in range(5):
+            done = await running.execute(counting.counters, "1", counting.Add(1))
+        await running.get(counting.totals, "1", after=done.receipt)
+
+
+def test_the_feed(twofold: Callable[..., Result], counting: Any) -> None:
+    assert [row["position"] for row in lines(twofold("feed", APP, "--json"))] == [f"0:{n}" for n in range(1, 21)]
+    assert [row["version"] for row in lines(twofold("history", APP, "counter-3", "--json"))] == [1, 2, 3, 4]
+    asked = ["--after", "12", "--type", "Added", "--stream", "counter-3", "--json"]
+    assert [row["position"] for row in lines(twofold("feed", APP, *asked))] == ["0:14", "0:19"]
+    assert re.fullmatch(
+        r"      0:20  [\d-]+ [\d:]+  counter-4@4  Added  {\"number\":1}\n",
+        twofold("feed", APP, "--after", "0:19").stdout,
+    )
+
+
+def test_the_feed_says_what_can_match_nothing(twofold: Callable[..., Result], counting: Any) -> None:
+    result = twofold("feed", APP, "--type", "Removed", "--stream", "order-1")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no event of counting is stored as 'Removed'; it has Added" in result.stderr
+    assert "counting has no streams order-…; it has counter" in result.stderr
+
+
+def test_a_rebuild_of_one_page_tells_its_pace(twofold: Callable[..., Result], counting: Any) -> None:
+    result = twofold("rebuild", "counting:tomorrow", "totals")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"totals v2 is live, at 0:20, after \d+\.\d s\n", result.stdout)
+    assert re.search(r"100% [1-9][\d,]* events/s", result.stderr)
+    again = twofold("rebuild", APP, "totals")
+    assert again.exit_code == 0
+    assert again.stdout.startswith("totals v1 is built; totals v2 is live, at 0:20")
+    assert "100%" in again.stderr
+    [_, new] = lines(twofold("tables", "counting:tomorrow", "--json"))
+    assert (new["version"], new["live"], new["inThisApp"]) == (2, True, True)
+
+
+def test_a_rebuild_that_parks_says_what_and_does_not_go_live(twofold: Callable[..., Result], counting: Any) -> None:
+    result = twofold("rebuild", "counting:broken", "totals")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("totals v3 is built, and not live: rows are parked, at 0:20")
+    assert 'parked: row ["0"] at 0:1: ValueError: [1] is no number' in " ".join(result.stderr.split())
+    assert twofold("status", "counting:broken").exit_code == 3
+
+
+def test_a_rebuild_waits_for_the_worker_that_holds_the_table(
+    twofold: Callable[..., Result], counting: Any, program: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    worker = program("work", APP)
+    assert worker.stderr is not None
+    while "claimed" not in worker.stderr.readline():
+        assert worker.poll() is None
+    result = twofold("rebuild", APP, "totals")
+    assert (result.exit_code, result.stdout.split(",")[0]) == (0, "totals v1 is live")
+    assert "totals v1 is held by worker " in result.stderr
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_ctrl_c_ends_following_with_130(counting: Any, program: Callable[..., "subprocess.Popen[str]"]) -> None:
+    following = program("feed", APP, "--follow", "--json")
+    assert following.stdout is not None
+    assert [json.loads(following.stdout.readline())["position"] for _ in range(20)][-1] == "0:20"
+    following.send_signal(signal.SIGINT)
+    assert following.communicate() == ("", "")
+    assert following.returncode == 130
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_whoever_has_seen_enough_may_close_the_pipe(
+    counting: Any, program: Callable[..., "subprocess.Popen[str]"], how: list[str]
+) -> None:
+    reading, writing = os.pipe()
+    printing = program("feed", APP, "--follow", *how, stdout=writing)
+    os.close(writing)
+    os.read(reading, 100)
+    os.close(reading)
+    asyncio.run(further(counting))  # prints again, and there is nobody who reads it
+    assert printing.communicate() == (None, "")
+    assert printing.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["feed", APP], ["feed", APP, "--json"], ["status", APP], ["--version"]])
+def test_a_full_disk_is_said(
+    counting: Any, program: Callable[..., "subprocess.Popen[str]"], arguments: list[str]
+) -> None:
+    with open("/dev/full", "w") as full:
+        printing = program(*arguments, stdout=full)
+        assert printing.communicate()[1].startswith("twofold: the output cannot be written: ")
+    assert printing.returncode == 1
+
+
+def test_a_terminal_that_knows_few_letters(counting: Any, program: Callable[..., "subprocess.Popen[str]"]) -> None:
+    plain = program("status", APP, "--store", "sqlite:///nöne.db", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "there is no store at n\\xf6ne.db" in plain.communicate()[1]
+    table = program("status", APP, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "totals" in table.communicate()[0]
