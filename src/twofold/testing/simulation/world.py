@@ -1,0 +1,263 @@
+"""One history: the steps of a plan happen to an App, its processes and its store, until everything has come to rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twofold.ambient import Ambient
+from twofold.app import Running
+from twofold.errors import Unavailable
+from twofold.messages import Entry, Receipt, Token
+from twofold.read.projection import Key
+from twofold.testing.simulation.clients import After, Attempt, Expects, beyond
+from twofold.testing.simulation.loop import SimulatedLoop, Stuck
+from twofold.testing.simulation.server import Server, Unanswered
+from twofold.testing.simulation.stores import SimulatedLog, Storage
+from twofold.testing.simulation.watch import Violation, Watcher
+
+if TYPE_CHECKING:
+    from twofold.testing.simulation.plan import Plan
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+LOOK_AGAIN_S = 0.1
+REST_S = 0.25
+AT_REST_WITHIN_S = 60.0
+
+
+class World:
+    """Everything of one history. Made for one run."""
+
+    def __init__(self, plan: Plan, *, told: bool = False) -> None:
+        self.plan, self.app = plan, plan.app
+        self.random = Random(plan.schedule)
+        self.loop = SimulatedLoop(self.random)
+        self.counts: Counter[str] = Counter()
+        self.storage = Storage(self.loop, self.random, self.counts)
+        self.watcher = Watcher(plan.app, self.storage, self.loop.time, self.counts)
+        self.storage.watch = self.watcher
+        self.storage.keeps_unsynced, self.storage.forgets_everything = plan.read_store_crashes, plan.never_syncs
+        self.servers: list[Server] = []
+        self.attempts: list[Attempt] = []
+        self.seen: list[Entry] = []
+        self.told: list[str] | None = [] if told else None
+        self._versions: dict[str, int] = {}
+        self._newest: Receipt | None = None
+        self._context = copy_context()
+        self._over = False
+
+    def tell(self, text: str) -> None:
+        """For who reads the history."""
+        if self.told is not None:
+            self.told.append(f"{self.loop.time():8.3f} s  {text}")
+
+    def broken(self, promise: str, text: str) -> None:
+        """A promise was."""
+        self.watcher.broken(promise, text)
+
+    @property
+    def violations(self) -> list[Violation]:
+        """The promises that were broken."""
+        return self.watcher.violations
+
+    # ---- the course of things
+
+    def run(self) -> None:
+        """From the first step to rest."""
+        try:
+            self.loop.run_until_complete(self._main())
+            for error in self.loop.errors:
+                self.broken("engine", f"an error that nobody caught: {error}")
+        except Stuck as stuck:
+            self.broken("engine", str(stuck))
+
+    def close(self) -> None:
+        """Let go of every task."""
+        self.storage.log_link.crash(away=True)
+        self.storage.rows_link.crash(away=True)
+        self._over = True
+        self.loop.close()
+
+    async def _main(self) -> None:
+        reader = asyncio.ensure_future(self._read_along())
+        self.servers = [Server(self, place, self.app) for place in range(self.plan.processes)]
+        happening = []
+        for step in self.plan.steps:
+            await asyncio.sleep(max(0.0, step.at_s - self.loop.time()))
+            self.tell(str(step.does))
+            happening.append(asyncio.ensure_future(step.does.happen(self)))
+        await asyncio.gather(*happening)
+        await self._rest()
+        reader.cancel()
+
+    async def _read_along(self) -> None:
+        """A reader that follows the feed in small pages, and never goes away."""
+        log = SimulatedLog(self.storage, Ambient())
+        limits = Random(self.plan.schedule)
+        while True:
+            try:
+                after = self.seen[-1].position if self.seen else await log.head()
+                if not self.seen and after.offset:
+                    after = type(after)(0, 0)
+                page = await log.read(after, limits.randint(1, 9))
+                self.seen += page.entries
+                if page.upto == after:
+                    await log.wait(after, 5.0)
+            except Unavailable:
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _rest(self) -> None:
+        """Everything is mended; then the followers must come to the end of the feed by themselves."""
+        self.tell("from here on nothing more goes wrong")
+        for link in (self.storage.log_link, self.storage.rows_link):
+            link.away, link.deaf, link.slowness = False, False, 1.0
+            link.mishaps.clear()
+        for server in self.servers:
+            server.process.after_steps(1 << 60, _nothing)
+            if server.process.paused:
+                self.loop.resume(server.process)
+        deadline = self.loop.time() + AT_REST_WITHIN_S
+        while not self._at_rest():
+            if self.loop.time() > deadline:
+                self.broken("engine", f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
+                return
+            await asyncio.sleep(REST_S)
+        for server in self.servers:
+            server.leaves = True
+            server.stop()
+        await asyncio.wait([server.task for server in self.servers])
+        for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
+            if row.owner is not None:
+                self.broken("engine", f"{row.follower} is still held after every process has ended in order")
+
+    def _at_rest(self) -> bool:
+        return all(server.running for server in self.servers) and not self._behind() and len(self.seen) == self.head
+
+    def _behind(self) -> str:
+        checkpoints = {**self.storage.row_checkpoints.rows, **self.storage.log.checkpoints.rows}
+        followings = [following for s in self.servers if s.running for following in s.running.followers]
+        behind = []
+        for following in followings:
+            checkpoint = checkpoints.get(following.follower.follows)
+            if checkpoint is None or checkpoint.position.offset < self.head:
+                behind.append(f"{following.follower.follows}: {checkpoint}, {following.state}: {following.error}")
+        return "; ".join(behind)
+
+    def ended(self, server: Server) -> None:
+        """A process has ended: another one is started in its place."""
+        if not (server.leaves or self._over):
+            self.after(server.back_after_s, lambda: self._start(server))
+
+    def _start(self, old: Server) -> None:
+        if self._over:
+            return
+        self.tell(f"process {old.place + 1} starts again")
+        self.counts["restarts"] += 1
+        self.servers[old.place] = Server(self, old.place, old.next_app)
+
+    def after(self, seconds: float, happens: Callable[[], None]) -> None:
+        """Let something happen then, whatever has become of processes."""
+        self.loop.call_later(seconds, happens, context=self._context)
+
+    def now(self) -> datetime:
+        """The wall clock of this world; that of a process may be off."""
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    def new_id(self) -> str:
+        """As `Ambient.new_id`."""
+        return f"{self.random.getrandbits(128):032x}"
+
+    # ---- what clients need
+
+    @property
+    def head(self) -> int:
+        """The offset of the log's end."""
+        return len(self.storage.entries)
+
+    def version(self, stream: str) -> int:
+        """As it is in the store."""
+        return len(self.storage.log._streams.get(stream, ()))
+
+    def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
+        """A new record."""
+        made = Attempt(asked, label, stream, "", self.loop.time(), self.head, self.version(stream), **more)
+        self.attempts.append(made)
+        return made
+
+    async def ask(
+        self,
+        attempt: Attempt,
+        place: int,
+        work: Callable[[Running], Awaitable[Any]],
+        cancelled_after_s: float | None = None,
+    ) -> None:
+        """Ask the process at this place, or the next one that runs, and record the answer."""
+        server = await self._server(place)
+        attempt.process = server.process.name
+        try:
+            attempt.outcome = await server.ask(work, cancelled_after_s)
+        except Unanswered as unanswered:
+            attempt.outcome = unanswered
+        attempt.ended_s = self.loop.time()
+        attempt.head_after, attempt.version_after = self.head, self.version(attempt.stream)
+        self.tell(f"{attempt.label}, {attempt.process}: {attempt.outcome!r}")
+
+    async def _server(self, place: int) -> Server:
+        while True:
+            for offset in range(len(self.servers)):
+                server = self.servers[(place + offset) % len(self.servers)]
+                if server.running is not None:
+                    return server
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def heard(self, receipt: Receipt) -> None:
+        """Clients know this much now."""
+        stream = str(receipt.stream)
+        self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
+        if self._newest is None or receipt.position > self._newest.position:
+            self._newest = receipt
+
+    def expected(self, stream: str, expects: Expects) -> int | None:
+        """The version that a client demands."""
+        heard = self._versions.get(stream, 0)
+        match expects:
+            case "any version":
+                return None
+            case "the version last heard of":
+                return heard
+            case "an older version":
+                return max(0, heard - 1)
+            case "a later version":
+                return heard + 1
+
+    def token(self, after: After) -> Token | str | None:
+        """The token that a client sends."""
+        match after:
+            case "no token":
+                return None
+            case "the newest token":
+                return self._newest.token if self._newest else None
+            case "a token of another log":
+                return Token("0123456789abcdef", self._newest.position) if self._newest else None
+            case "a token beyond the end":
+                return beyond(self.storage.log.log_id, self.head)
+
+    def some_key(self, projection: str, pick: float) -> Key | None:
+        """The key of a row that there was at some time."""
+        tables = self.watcher.folds[projection].tables
+        keys = sorted({key for table in tables[-3:] for key in table}, key=repr)
+        return keys[int(pick * len(keys))] if keys else None
+
+    def some_stream(self, pick: float) -> str | None:
+        """A stream that there is."""
+        streams = sorted(self.storage.log._streams)
+        return streams[int(pick * len(streams))] if streams else None
+
+
+def _nothing() -> None:
+    pass
