@@ -51,7 +51,7 @@ class Plan:
     schedule: str
     processes: int
     steps: Sequence[Step]
-    never_syncs: bool = False
+    syncs_tables_only: bool = False
 
     @property
     def app(self) -> App:
@@ -102,7 +102,7 @@ class _Drawing:
         times = [random.random() * self.span_s for _ in happens]
         steps = sorted((Step(at_s, does) for at_s, does in zip(times, happens, strict=True)), key=lambda s: s.at_s)
         return Plan(
-            self.scenario, f"schedule {self.seed}", self.processes, steps, never_syncs=random.random() < 0.3
+            self.scenario, f"schedule {self.seed}", self.processes, steps, syncs_tables_only=random.random() < 0.3
         )
 
     # ---- what clients do

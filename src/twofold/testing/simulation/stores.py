@@ -67,7 +67,7 @@ class Storage:
         self.rows = MemoryReadStore()
         self.watch: Watch
         self.keeps_unsynced = False
-        self.forgets_everything = False
+        self.syncs_tables_only = False
         self._unsynced: list[tuple[float, dict[str, Any]]] = []
 
     @property
@@ -91,9 +91,9 @@ class Storage:
 
     # ---- the disk of the read store
 
-    def synced(self) -> None:
-        """Everything so far is on the disk, unless this store never waits for it."""
-        if not self.forgets_everything:
+    def synced(self, tables: bool = False) -> None:
+        """Everything so far is on the disk; some stores wait for that only when they have changed tables."""
+        if tables or not self.syncs_tables_only:
             self._unsynced.clear()
 
     def before_change(self) -> None:
@@ -269,14 +269,19 @@ class SimulatedCheckpoints:
 
         return await self._change(claim, "claim")
 
-    async def beat(self, claim: Claim) -> None:
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        await self._change(lambda: at_once(self._memory().ask(seen, asker)))
+
+    async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
 
-        def beat() -> None:
-            at_once(self._memory().beat(claim))
+        def beat() -> str | None:
+            wanted_by = at_once(self._memory().beat(claim))
             self._storage.watch.beaten(claim)
+            return wanted_by
 
-        await self._change(beat)
+        return await self._change(beat)
 
     async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
         """See `Checkpoints.advance`."""
@@ -311,15 +316,20 @@ class SimulatedRows:
         """See `ReadStore.checkpoints`."""
         return self._checkpoints
 
-    async def _change(self, work: Callable[[MemoryReadStore], T]) -> T:
-        return await self._checkpoints._change(lambda: work(self._storage.rows))
+    async def _change_tables(self, work: Callable[[MemoryReadStore], T]) -> T:
+        def changed() -> T:
+            answer = work(self._storage.rows)
+            self._storage.synced(tables=True)
+            return answer
+
+        return await _available(self._link, changed)
 
     async def _look(self, work: Callable[[MemoryReadStore], T]) -> T:
         return await _available(self._link, lambda: work(self._storage.rows))
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        await self._change(lambda rows: at_once(rows.prepare(table)))
+        await self._change_tables(lambda rows: at_once(rows.prepare(table)))
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`."""
@@ -330,7 +340,7 @@ class SimulatedRows:
             self._storage.watch.published(table, before)
             return answer
 
-        return await self._change(publish)
+        return await self._change_tables(publish)
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -338,11 +348,11 @@ class SimulatedRows:
 
     async def drop(self, follows: Follows) -> None:
         """See `ReadStore.drop`."""
-        await self._change(lambda rows: at_once(rows.drop(follows)))
+        await self._change_tables(lambda rows: at_once(rows.drop(follows)))
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        await self._change(lambda rows: at_once(rows.clear(table, log_id)))
+        await self._change_tables(lambda rows: at_once(rows.clear(table, log_id)))
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""

@@ -57,7 +57,7 @@ class Watcher:
         if stored != sorted(stored):
             self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
         self._counts["batches"] += 1
-        self._counts["largest batch"] = max(self._counts["largest batch"], len(batch))
+        self._counts["batches of several"] += len(batch) > 1
 
     # ---- leases
 
@@ -90,8 +90,9 @@ class Watcher:
 
     def went_back(self) -> None:
         """What was lost has not been."""
-        for follower, row in self._storage.row_checkpoints.rows.items():
-            self._epochs[follower] = row.epoch
+        rows = self._storage.row_checkpoints.rows
+        for follower in [follower for follower in self._epochs if follower.name in self.folds]:
+            self._epochs[follower] = rows[follower].epoch if follower in rows else 0
             self._lives.pop(follower, None)
 
     # ---- progress
