@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from twofold.app import Running
 from twofold.errors import OutcomeUnknown, Unavailable
 from twofold.messages import Position, Receipt, Stream, Token
 from twofold.react.reactor import To
+from twofold.read.query import Page
 from twofold.testing.simulation.server import Unanswered
 from twofold.write.decider import Done
 
@@ -70,7 +71,7 @@ class Execute:
     @property
     def stream(self) -> str:
         """The stream's name."""
-        return f"{self.to.decider.category}-{self.to.id}"
+        return name_of(self.to)
 
     def __str__(self) -> str:
         known = f", id {self.command_id}" if self.command_id else ""
@@ -214,7 +215,25 @@ class Load:
         await world.ask(attempt, self.at, lambda running: running.load(decider, id_))
 
 
-Ask = Callable[[Running], Awaitable[Any]]
+def name_of(to: To) -> str:
+    """The stream that a command is for."""
+    return f"{to.decider.category}-{to.id}"
+
+
+def told(outcome: Any) -> str:
+    """An answer in words."""
+    match outcome:
+        case Done(receipt, state):
+            return f"{told(receipt)}; now it is {state!r}"
+        case Receipt(_, version, events, position, _, _, repeated):
+            again = ", as the first time" if repeated else ""
+            return f"version {version}, {events} event{'s' * (events != 1)} up to {position}{again}"
+        case Page(rows, _, parked):
+            return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
+        case Exception():
+            return f"{type(outcome).__name__}: {outcome}"
+        case _:
+            return repr(outcome)
 
 
 def beyond(log_id: str, head: int) -> Token:

@@ -36,7 +36,7 @@ class _Checking:
 
     def __init__(self, world: World) -> None:
         self.world, self.app, self.broken = world, world.app, world.broken
-        self.entries: Sequence[Entry] = world.storage.entries
+        self.entries: Sequence[Entry] = world.entries
         self.streams = Streams(world.app, self.entries)
         self.metas = {entry.position.offset: self.app.codec.recorded(entry) for entry in self.entries}
 
@@ -179,7 +179,7 @@ class _Checking:
     def a_read(self, attempt: Attempt) -> None:
         """What is answered was so at some position, not before the token, or it is said why not (G6)."""
         outcome, token = attempt.outcome, self._token(attempt)
-        if token is not None and (token.log_id != self.world.storage.log.log_id or token.position.offset > 500_000):
+        if token is not None and (token.log_id != self.world.log_id or token.position.offset > 500_000):
             if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
                 self.broken("G6", f"{attempt.label}: {attempt.asked} was answered {outcome!r}")
             return

@@ -11,6 +11,7 @@ from twofold.app import App
 from twofold.react.reactor import To
 from twofold.testing.simulation import faults
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read
+from twofold.testing.simulation.stores import LogBecomes
 from twofold.testing.simulation.world import World
 
 Commands = Callable[[Random], To]
@@ -29,7 +30,13 @@ class Step:
     """When what happens."""
 
     at_s: float
-    does: Any
+    does: Action
+
+    @property
+    def words(self) -> str:
+        """For who reads the history."""
+        number = getattr(self.does, "number", None)
+        return f"client {number}: {self.does}" if number is not None else str(self.does)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Plan:
     processes: int
     steps: Sequence[Step]
     syncs_tables_only: bool = False
+    log_becomes: LogBecomes | None = None
 
     @property
     def app(self) -> App:
@@ -74,6 +82,8 @@ class Plan:
             size //= 2
         if self.processes > 1:
             yield replace(self, processes=self.processes - 1)
+        if self.log_becomes is not None:
+            yield replace(self, log_becomes=None)
 
 
 def draw(scenario: Scenario, seed: int) -> Plan:
@@ -102,7 +112,12 @@ class _Drawing:
         times = [random.random() * self.span_s for _ in happens]
         steps = sorted((Step(at_s, does) for at_s, does in zip(times, happens, strict=True)), key=lambda s: s.at_s)
         return Plan(
-            self.scenario, f"schedule {self.seed}", self.processes, steps, syncs_tables_only=random.random() < 0.3
+            self.scenario,
+            f"schedule {self.seed}",
+            self.processes,
+            steps,
+            syncs_tables_only=random.random() < 0.3,
+            log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
         )
 
     # ---- what clients do

@@ -10,7 +10,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
@@ -26,6 +28,8 @@ from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, a
 from twofold.write.log import Loaded
 
 T = TypeVar("T")
+
+LogBecomes = Literal["an older copy", "another log"]
 
 RESENDS = 4
 RESEND_AFTER_S = 0.3
@@ -89,6 +93,20 @@ class Storage:
         """The rows as they are."""
         return self.rows._tables[follows]
 
+    def replace_log(self, by: LogBecomes) -> None:
+        """Put another log in its place, or a copy of it that ends one event earlier, with its reactors there."""
+        old, new = self.log, MemoryLog(self.log._ambient)
+        if by == "an older copy":
+            new.log_id = old.log_id
+            new._entries = old._entries[:-1]
+            for entry in new._entries:
+                new._streams[entry.stream].append(entry)
+            end = Position(0, len(new._entries))
+            new._receipts = {name: receipt for name, receipt in old._receipts.items() if receipt.position <= end}
+            for follower, row in old.checkpoints.rows.items():
+                new.checkpoints.rows[follower] = msgspec.structs.replace(row, position=min(row.position, end))
+        self.log = new
+
     # ---- the disk of the read store
 
     def synced(self, tables: bool = False) -> None:
@@ -149,8 +167,8 @@ class SimulatedLog:
 
     def __init__(self, storage: Storage, ambient: Ambient) -> None:
         self._storage, self._ambient = storage, ambient
-        self._memory, self._link = storage.log, storage.log_link
-        self.log_id = self._memory.log_id
+        self._link = storage.log_link
+        self.log_id = storage.log.log_id
         self.checkpoints: Checkpoints = SimulatedCheckpoints(
             storage, self._link, lambda: storage.log.checkpoints, synced=_nothing, before_change=_nothing
         )

@@ -37,6 +37,7 @@ class Watcher:
         self.folds = {projection.name: Fold(projection, app) for projection in app.projections}
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
+        self.tell: Callable[[str], None] = _nobody_listens
         self._epochs: dict[Follows, int] = {}
         self._lives: dict[Follows, float] = {}
 
@@ -73,6 +74,7 @@ class Watcher:
             self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
         self._epochs[follower] = claim.epoch
         self._lives[follower] = self._clock()
+        self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def stolen(self, follower: Follows, epoch: int) -> None:
         """Somebody has raised the epoch by hand."""
@@ -102,6 +104,7 @@ class Watcher:
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
         self._counts["pages"] += 1
+        self.tell(f"{claim.follower} has moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         if to > self._storage.head:
@@ -152,6 +155,10 @@ class Watcher:
             self.broken("G8", f"{table.name} went back from version {live_before} to {live}")
         elif old is not None and new.position < old.position:
             self.broken("G8", f"{new.follower} is shown at {new.position}, and {old.follower} was at {old.position}")
+
+
+def _nobody_listens(_: str) -> None:
+    pass
 
 
 def difference(expected: Any, found: Any) -> str:

@@ -15,11 +15,11 @@ from twofold.app import Running
 from twofold.errors import Unavailable
 from twofold.messages import Entry, Receipt, Token
 from twofold.read.projection import Key
-from twofold.testing.simulation.clients import After, Attempt, Expects, beyond
+from twofold.testing.simulation.clients import After, Attempt, Expects, beyond, told
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
 from twofold.testing.simulation.remote import LATE_S
 from twofold.testing.simulation.server import Server, Unanswered
-from twofold.testing.simulation.stores import SimulatedLog, Storage
+from twofold.testing.simulation.stores import LogBecomes, SimulatedLog, Storage
 from twofold.testing.simulation.watch import Violation, Watcher
 
 if TYPE_CHECKING:
@@ -29,25 +29,29 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK_AGAIN_S = 0.1
 REST_S = 0.25
 AT_REST_WITHIN_S = 60.0
+NOTICED_WITHIN_S = 12.0
 
 
 class World:
     """Everything of one history. Made for one run."""
 
-    def __init__(self, plan: Plan, *, told: bool = False) -> None:
+    def __init__(self, plan: Plan, *, is_told: bool = False) -> None:
         self.plan, self.app = plan, plan.app
         self.random = Random(plan.schedule)
         self.loop = SimulatedLoop(self.random)
         self.counts: Counter[str] = Counter()
         self.storage = Storage(self.loop, self.random, self.counts)
+        self.log_id = self.storage.log.log_id
         self.watcher = Watcher(plan.app, self.storage, self.loop.time, self.counts)
         self.storage.watch = self.watcher
+        self.watcher.tell = self.tell
         self.storage.keeps_unsynced = plan.read_store_crashes
         self.storage.syncs_tables_only = plan.syncs_tables_only
         self.servers: list[Server] = []
         self.attempts: list[Attempt] = []
         self.seen: list[Entry] = []
-        self.told: list[str] | None = [] if told else None
+        self.entries: list[Entry] = []
+        self.history: list[str] | None = [] if is_told else None
         self._versions: dict[str, int] = {}
         self._newest: Receipt | None = None
         self._context = copy_context()
@@ -55,8 +59,8 @@ class World:
 
     def tell(self, text: str) -> None:
         """For who reads the history."""
-        if self.told is not None:
-            self.told.append(f"{self.loop.time():8.3f} s  {text}")
+        if self.history is not None:
+            self.history.append(f"{self.loop.time():8.3f} s  {text}")
 
     def broken(self, promise: str, text: str) -> None:
         """A promise was."""
@@ -91,7 +95,8 @@ class World:
         happening = []
         for step in self.plan.steps:
             await asyncio.sleep(max(0.0, step.at_s - self.loop.time()))
-            self.tell(str(step.does))
+            if self.history is not None:
+                self.tell(step.words)
             happening.append(asyncio.ensure_future(step.does.happen(self)))
         await asyncio.gather(*happening)
         await self._rest()
@@ -115,7 +120,7 @@ class World:
 
     async def _rest(self) -> None:
         """Everything is mended; then the followers must come to the end of the feed by themselves."""
-        self.tell("from here on nothing more goes wrong")
+        self.tell("from here on nothing goes wrong any more")
         for link in (self.storage.log_link, self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
             link.mishaps.clear()
@@ -129,6 +134,9 @@ class World:
                 self.broken("engine", f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
                 return
             await asyncio.sleep(REST_S)
+        self.entries = list(self.storage.entries)
+        if self.plan.log_becomes is not None and self.entries:
+            await self._replace_log(self.plan.log_becomes)
         held = {
             (following.follower.follows, following.owner)
             for server in self.servers
@@ -144,6 +152,29 @@ class World:
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
             if (row.follower, row.owner) in held:
                 self.broken("engine", f"{row.follower} is still held after every process has ended in order")
+
+    async def _replace_log(self, by: LogBecomes) -> None:
+        """Another log, or an older copy, lies where the log was: it is noticed, and nothing is read as if it were the
+        same (G11)."""
+        self.tell(f"the log is replaced by {by}")
+        self.counts["logs replaced"] += 1
+        before = {follows: dict(self.storage.table(follows)) for follows in self.storage.rows._tables}
+        self.storage.replace_log(by)
+        await asyncio.sleep(NOTICED_WITHIN_S)
+        for server in self.servers:
+            for following in server.running.followers if server.running else ():
+                if following.follower.follows in before and following.state != "stopped":
+                    text = f"{following.follower.follows} is {following.state} at {server.process.name}"
+                    self.broken("G11", f"the log was replaced by {by}, and {text}")
+        if any(self.storage.table(follows) != rows for follows, rows in before.items()):
+            self.broken("G11", f"the log was replaced by {by}, and folded into the rows of the one before")
+        newcomer = Server(self, len(self.servers), self.servers[0].app)
+        newcomer.leaves = True
+        await asyncio.sleep(NOTICED_WITHIN_S)
+        if before and newcomer.running is not None:
+            self.broken("G11", f"the log was replaced by {by}, and a process was started on it")
+        newcomer.stop()
+        await newcomer.task
 
     def _at_rest(self) -> bool:
         return all(server.running for server in self.servers) and not self._behind() and len(self.seen) == self.head
@@ -215,7 +246,8 @@ class World:
             attempt.outcome = unanswered
         attempt.ended_s = self.loop.time()
         attempt.head_after, attempt.version_after = self.head, self.version(attempt.stream)
-        self.tell(f"{attempt.label}, {attempt.process}: {attempt.outcome!r}")
+        if self.history is not None:
+            self.tell(f"{attempt.label} is told by {attempt.process}: {told(attempt.outcome)}")
 
     async def _server(self, place: int) -> Server:
         while True:
@@ -255,7 +287,7 @@ class World:
             case "a token of another log":
                 return Token("0123456789abcdef", self._newest.position) if self._newest else None
             case "a token beyond the end":
-                return beyond(self.storage.log.log_id, self.head)
+                return beyond(self.log_id, self.head)
 
     def some_key(self, projection: str, pick: float) -> Key | None:
         """The key of a row that there was at some time."""
