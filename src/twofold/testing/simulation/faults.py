@@ -78,11 +78,11 @@ class Pause:
             if process.runs:
                 world.counts["pauses"] += 1
                 world.tell(f"{process.name} stands still")
-                process.paused = True
+                process.pause()
                 world.after(self.for_s, wake)
 
         def wake() -> None:
-            if process.paused and not process.crashed:
+            if not process.runs and not process.crashed:
                 world.tell(f"{process.name} wakes up")
                 world.loop.resume(process)
 
@@ -246,7 +246,7 @@ class Rebuild:
         """In a process of its own, which ends when it has caught up."""
         process = world.loop.process("rebuild")
         if self.crash_after_steps is not None:
-            process.after_steps(self.crash_after_steps, lambda: setattr(process, "crashed", True))
+            process.after_steps(self.crash_after_steps, process.crash)
         task = world.loop.create_task(self._build(world, process.name), context=process.context)
         await asyncio.wait([task], timeout=GIVE_UP_AFTER_S)
         task.cancel()

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from asyncio import events
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -32,41 +30,49 @@ class Process:
         self.name = name
         self.context: Context = copy_context()
         self.context.run(_OWNER.set, self)
+        self.runs = True
         self.crashed = False
-        self.paused = False
         self.held: list[_Step] = []
-        self._fuse: tuple[int, Callable[[], None]] | None = None
+        self.fuse: tuple[int, Callable[[], None]] | None = None
 
-    @property
-    def runs(self) -> bool:
-        """Whether it is scheduled."""
-        return not (self.crashed or self.paused)
+    def pause(self) -> None:
+        """It is not scheduled until the loop resumes it."""
+        self.runs = False
+
+    def crash(self) -> None:
+        """It is not scheduled any more."""
+        self.runs, self.crashed = False, True
 
     def after_steps(self, steps: int, happens: Callable[[], None]) -> None:
         """Let something happen to it between two of its steps, so many from now."""
-        self._fuse = (steps, happens)
+        self.fuse = (steps, happens)
 
     def burn(self) -> None:
         """One more step is about to be taken."""
-        if self._fuse is not None:
-            steps, happens = self._fuse
-            if steps > 0:
-                self._fuse = (steps - 1, happens)
-            else:
-                self._fuse = None
+        if self.fuse is not None:
+            steps, happens = self.fuse
+            self.fuse = (steps - 1, happens) if steps > 0 else None
+            if steps <= 0:
                 happens()
 
 
 class _Step(asyncio.TimerHandle):
-    """One callback, and whose it is."""
+    """One callback, and whose it is. It does without what the handles of asyncio do for other loops."""
 
     __slots__ = ("process",)
 
-    def __init__(
-        self, when: float, callback: Callable[..., Any], args: Any, loop: SimulatedLoop, context: Context | None
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.process: Process | None = self._context.get(_OWNER)  # type: ignore[attr-defined]
+    def __init__(self, when: float, callback: Callable[..., Any], args: Any, context: Context | None) -> None:
+        self._when, self._callback, self._args, self._cancelled = when, callback, args, False
+        self._context: Context = copy_context() if context is None else context
+        self.process: Process | None = self._context.get(_OWNER)
+
+    def cancel(self) -> None:
+        """It is skipped when its time comes."""
+        self._cancelled = True
+
+    def when(self) -> float:
+        """When it will be ready."""
+        return self._when
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -93,7 +99,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def resume(self, process: Process) -> None:
         """Let it go on where it stood still."""
-        process.paused = False
+        process.runs = True
         self._ready += process.held
         process.held = []
 
@@ -105,7 +111,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
         """It is ready; others may be drawn before it."""
-        step = _Step(self._now, callback, args, self, context)
+        step = _Step(self._now, callback, args, context)
         self._ready.append(step)
         return step
 
@@ -113,7 +119,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """It will be ready then."""
-        step = _Step(when, callback, args, self, context)
+        step = _Step(when, callback, args, context)
         heapq.heappush(self._timers, (when, next(self._number), step))
         return step
 
@@ -146,9 +152,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         """Whether the history is over."""
         return self._closed
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is skipped when its time comes."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """An error that nobody caught: it is kept for the report."""
@@ -183,7 +186,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return
         process = step.process
         if process is not None:
-            if process.runs:
+            if process.fuse is not None and process.runs:
                 process.burn()
             if not process.runs:
                 process.held.append(step)
@@ -191,7 +194,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.steps += 1
         if self.steps > self._most_steps:
             raise Stuck(f"no end after {self._most_steps:,} steps")
-        step._run()
+        try:
+            step._context.run(step._callback, *step._args)
+        except Exception as error:  # as in any event loop, one callback does not stop the others
+            self.call_exception_handler({"message": "a callback raised", "exception": error})
 
     def _wait(self) -> None:
         """Everybody waits: it is now the next moment that somebody waits for."""
@@ -210,8 +216,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return
         self._most_steps = self.steps + 100_000
         for process in self._processes:
-            process.crashed = False
-            process.after_steps(0, _nothing)
+            process.fuse = None
             self.resume(process)
         try:
             self.run_until_complete(self._end())
@@ -230,13 +235,3 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         for task in self._tasks:
             if task is not own and not task.cancelled():
                 task.exception()  # seen
-
-
-def _nothing() -> None:
-    pass
-
-
-def run(main: Coroutine[Any, Any, T], loop: SimulatedLoop) -> T:
-    """The result of `main`."""
-    result: T = loop.run_until_complete(main)
-    return result

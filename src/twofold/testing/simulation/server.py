@@ -88,7 +88,7 @@ class Server:
 
     def crash(self) -> None:
         """From now on nothing of it is scheduled, and whoever waits for it hears of a lost connection."""
-        self.process.crashed = True
+        self.process.crash()
         self.running = None
         for answer in list(self._open):
             _give_up(answer, "the process crashed")

@@ -48,6 +48,9 @@ class Watch(Protocol):
     def beaten(self, claim: Claim) -> None:
         """A sign of life was accepted."""
 
+    def released(self, before: Checkpoint, claim: Claim) -> None:
+        """A checkpoint was let go of, unless it was held by somebody else."""
+
     def advanced(self, before: Checkpoint, claim: Claim, after: Position, to: Position) -> None:
         """A checkpoint has moved on, with what belongs to it."""
 
@@ -94,17 +97,21 @@ class Storage:
         return self.rows._tables[follows]
 
     def replace_log(self, by: LogBecomes) -> None:
-        """Put another log in its place, or a copy of it that ends one event earlier, with its reactors there."""
+        """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""
         old, new = self.log, MemoryLog(self.log._ambient)
-        if by == "an older copy":
-            new.log_id = old.log_id
-            new._entries = old._entries[:-1]
-            for entry in new._entries:
-                new._streams[entry.stream].append(entry)
+        if by == "another log":
+            new._entries = [
+                msgspec.structs.replace(entry, position=Position(0, offset), stream=f"{entry.stream}-there")
+                for offset, entry in enumerate(old._entries * 2, start=1)
+            ]
+        else:
+            new.log_id, new._entries = old.log_id, old._entries[:-1]
             end = Position(0, len(new._entries))
             new._receipts = {name: receipt for name, receipt in old._receipts.items() if receipt.position <= end}
             for follower, row in old.checkpoints.rows.items():
                 new.checkpoints.rows[follower] = msgspec.structs.replace(row, position=min(row.position, end))
+        for entry in new._entries:
+            new._streams[entry.stream].append(entry)
         self.log = new
 
     # ---- the disk of the read store
@@ -313,7 +320,14 @@ class SimulatedCheckpoints:
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        await self._change(lambda: at_once(self._memory().release(claim)))
+
+        def release() -> None:
+            before = self._memory().rows[claim.follower]
+            at_once(self._memory().release(claim))
+            if self._memory().rows[claim.follower].owner is None and before.owner is not None:
+                self._storage.watch.released(before, claim)
+
+        await self._change(release)
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""

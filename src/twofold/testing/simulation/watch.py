@@ -18,6 +18,9 @@ from twofold.testing.simulation.oracle import Fold
 from twofold.testing.simulation.stores import Storage
 
 
+ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A promise of the list G1 to G11, or of the App, and how it was broken."""
@@ -85,6 +88,10 @@ class Watcher:
         self._held(claim, "gave a sign of life")
         self._lives[claim.follower] = self._clock()
 
+    def released(self, before: Checkpoint, claim: Claim) -> None:
+        """Only by its holder."""
+        self._held(claim, "has let go of what another worker holds")
+
     def _held(self, claim: Claim, did: str) -> None:
         epoch = self._epochs.get(claim.follower, 0)
         if claim.epoch != epoch:
@@ -92,8 +99,8 @@ class Watcher:
 
     def went_back(self) -> None:
         """What was lost has not been."""
-        rows = self._storage.row_checkpoints.rows
-        for follower in [follower for follower in self._epochs if follower.name in self.folds]:
+        rows = {**self._storage.row_checkpoints.rows, **self._storage.log.checkpoints.rows}
+        for follower in self._epochs:
             self._epochs[follower] = rows[follower].epoch if follower in rows else 0
             self._lives.pop(follower, None)
 

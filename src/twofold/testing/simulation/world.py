@@ -20,7 +20,7 @@ from twofold.testing.simulation.loop import SimulatedLoop, Stuck
 from twofold.testing.simulation.remote import LATE_S
 from twofold.testing.simulation.server import Server, Unanswered
 from twofold.testing.simulation.stores import LogBecomes, SimulatedLog, Storage
-from twofold.testing.simulation.watch import Violation, Watcher
+from twofold.testing.simulation.watch import ENGINE, Violation, Watcher
 
 if TYPE_CHECKING:
     from twofold.testing.simulation.plan import Plan
@@ -78,9 +78,9 @@ class World:
         try:
             self.loop.run_until_complete(self._main())
             for error in self.loop.errors:
-                self.broken("engine", f"an error that nobody caught: {error}")
+                self.broken(ENGINE, f"an error that nobody caught: {error}")
         except Stuck as stuck:
-            self.broken("engine", str(stuck))
+            self.broken(ENGINE, str(stuck))
 
     def close(self) -> None:
         """Let go of every task."""
@@ -125,13 +125,14 @@ class World:
             link.away, link.deaf, link.slowness = False, False, 1.0
             link.mishaps.clear()
         for server in self.servers:
-            server.process.after_steps(1 << 60, _nothing)
-            if server.process.paused:
+            server.process.fuse = None
+            if not (server.process.runs or server.process.crashed):
                 self.loop.resume(server.process)
         deadline = self.loop.time() + AT_REST_WITHIN_S
         while not self._at_rest():
             if self.loop.time() > deadline:
-                self.broken("engine", f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
+                self.entries = list(self.storage.entries)
+                self.broken(ENGINE, f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
                 return
             await asyncio.sleep(REST_S)
         self.entries = list(self.storage.entries)
@@ -151,7 +152,7 @@ class World:
         await asyncio.sleep(LATE_S)  # what was sent before is done by then
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
             if (row.follower, row.owner) in held:
-                self.broken("engine", f"{row.follower} is still held after every process has ended in order")
+                self.broken(ENGINE, f"{row.follower} is still held after every process has ended in order")
 
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was: it is noticed, and nothing is read as if it were the
@@ -160,6 +161,7 @@ class World:
         self.counts["logs replaced"] += 1
         before = {follows: dict(self.storage.table(follows)) for follows in self.storage.rows._tables}
         self.storage.replace_log(by)
+        self.watcher.went_back()
         await asyncio.sleep(NOTICED_WITHIN_S)
         for server in self.servers:
             for following in server.running.followers if server.running else ():
@@ -299,7 +301,3 @@ class World:
         """A stream that there is."""
         streams = sorted(self.storage.log._streams)
         return streams[int(pick * len(streams))] if streams else None
-
-
-def _nothing() -> None:
-    pass
