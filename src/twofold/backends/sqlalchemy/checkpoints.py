@@ -31,7 +31,7 @@ class SqlCheckpoints:
         row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
-        await self._database.transaction(lambda c: c.execute(inserting, row))
+        await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""

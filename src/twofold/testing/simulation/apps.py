@@ -419,9 +419,7 @@ def _shelf_never_negative(shelf: Shelf) -> bool:
 
 
 SCENARIOS = (
-    Scenario(
-        warehouse, order_something, always={stock: _never_negative, shelves: _shelf_never_negative}
-    ),
+    Scenario(warehouse, order_something, always={stock: _never_negative, shelves: _shelf_never_negative}),
     Scenario(notebook, note_something, append_notes, may_park=True),
     Scenario(directory, rename_somebody),
 )

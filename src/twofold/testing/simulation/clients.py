@@ -13,6 +13,7 @@ from twofold.errors import OutcomeUnknown, Unavailable
 from twofold.messages import Position, Receipt, Stream, Token
 from twofold.react.reactor import To
 from twofold.read.query import Page
+from twofold.testing.simulation.oracle import name_of
 from twofold.testing.simulation.server import Unanswered
 from twofold.write.decider import Done
 
@@ -213,11 +214,6 @@ class Load:
         [decider] = [one for one in world.app.deciders if one.category == category]
         attempt = world.attempt(self, f"client {self.number}.0", stream)
         await world.ask(attempt, self.at, lambda running: running.load(decider, id_))
-
-
-def name_of(to: To) -> str:
-    """The stream that a command is for."""
-    return f"{to.decider.category}-{to.id}"
 
 
 def told(outcome: Any) -> str:

@@ -129,7 +129,7 @@ class StealLease:
             rows[follower] = msgspec.structs.replace(row, epoch=row.epoch + 1, owner="thief")
             world.counts["leases stolen"] += 1
             world.watcher.stolen(follower, row.epoch + 1)
-            storage.synced()
+            storage.synced(durable=True)
 
 
 @dataclass(frozen=True, slots=True)

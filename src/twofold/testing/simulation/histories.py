@@ -31,12 +31,13 @@ class SimulationFailed(AssertionError):
     """
 
     def __init__(self, seed: int, violation: Violation, history: Sequence[str], steps: tuple[int, int]) -> None:
-        left, drawn = steps
-        super().__init__(
-            f"{violation}\n\nThe smallest history that shows it, {left} of {drawn} steps, of seed {seed}:\n\n"
-            + "\n".join(history)
-        )
+        super().__init__(seed, violation, history, steps)
         self.seed, self.violation, self.history, self.steps = seed, violation, history, steps
+
+    def __str__(self) -> str:
+        left, drawn = self.steps
+        shown = f"The smallest history that shows it, {left} of {drawn} steps, of seed {self.seed}:"
+        return "\n".join([str(self.violation), "", shown, "", *self.history])
 
 
 @dataclass

@@ -14,8 +14,8 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.messages import Entry, Receipt, Token
-from twofold.read.query import Page
 from twofold.read.projection import Projection, key_text
+from twofold.read.query import Page
 from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
@@ -77,7 +77,9 @@ class _Checking:
             name = (str(recorded.stream), recorded.command_id)
             before = last.get(name)
             if before is not None and before != (offset - 1, recorded.actor):
-                self.broken("G3", f"the events of {recorded.command_id} on {name[0]} were stored twice, again at 0:{offset}")
+                self.broken(
+                    "G3", f"the events of {recorded.command_id} on {name[0]} were stored twice, again at 0:{offset}"
+                )
             last[name] = (offset, recorded.actor)
 
     # ---- what clients were told
@@ -193,7 +195,7 @@ class _Checking:
             if not any(parked in fold.parked[at] or _has_stream(fold, at) for at in moments):
                 self.broken("G7", f"{attempt.label}: {outcome}, and it is not")
         elif isinstance(outcome, Page):
-            found = {key: values for key, values in map(lambda row: _keyed(fold.projection, row), outcome.rows)}
+            found = dict(_keyed(fold.projection, row) for row in outcome.rows)
             if not any(found == fold.tables[at] and outcome.parked == len(fold.parked[at]) for at in moments):
                 closest = difference(fold.tables[moments[-1]], found)
                 self.broken("G6", f"{attempt.label}: no moment since the token has these rows: {closest}")

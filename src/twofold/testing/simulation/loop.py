@@ -14,7 +14,9 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -76,7 +78,7 @@ class _Step(asyncio.TimerHandle):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """See the module. `seen` collects the errors that nobody caught."""
+    """See the module. `errors` are those that nobody caught."""
 
     def __init__(self, random: Random, most_steps: int = 200_000) -> None:
         self.errors: list[str] = []
@@ -109,14 +111,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Seconds since the loop was made, none of them real."""
         return self._now
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """It is ready; others may be drawn before it."""
         step = _Step(self._now, callback, args, context)
         self._ready.append(step)
         return step
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """It will be ready then."""
         step = _Step(when, callback, args, context)
@@ -124,7 +128,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return step
 
     def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """It will be ready so many seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)

@@ -8,10 +8,16 @@ from typing import Any
 from twofold.app import App
 from twofold.codec import Codec
 from twofold.messages import Entry, Recorded
+from twofold.react.reactor import To
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
 
 Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → the offset of its first event
+
+
+def name_of(to: To) -> str:
+    """The stream that a command is for."""
+    return f"{to.decider.category}-{to.id}"
 
 
 class Fold:

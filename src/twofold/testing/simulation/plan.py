@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from twofold.app import App
 from twofold.react.reactor import To
 from twofold.testing.simulation import faults
-from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read
+from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read
+from twofold.testing.simulation.remote import Kind, Mishap
 from twofold.testing.simulation.stores import LogBecomes
 from twofold.testing.simulation.world import World
 
@@ -182,8 +183,20 @@ class _Drawing:
         return self.random.randrange(self.processes)
 
 
-_EXPECTS = ("any version", "the version last heard of", "an older version", "a later version")
-_AFTER = ("no token", "the newest token", "a token of another log", "a token beyond the end")
+_EXPECTS: Sequence[Expects] = ("any version", "the version last heard of", "an older version", "a later version")
+_AFTER: Sequence[After] = ("no token", "the newest token", "a token of another log", "a token beyond the end")
+_MISHAPS: Sequence[Mishap] = ("request lost", "answer lost", "answer lost", "late", "twice")
+_REQUESTS: Sequence[tuple[faults.Store, Kind]] = (
+    ("the log", "append"),
+    ("the log", "append"),
+    ("the read store", "page"),
+    ("the read store", "page"),
+    ("the log", "page"),
+    ("the log", "claim"),
+    ("the read store", "claim"),
+    ("the log", "look"),
+    ("the read store", "look"),
+)
 _STORES: tuple[faults.Store, faults.Store] = ("the log", "the read store")
 
 
@@ -224,21 +237,8 @@ def _crash_store(d: _Drawing) -> Any:
 
 
 def _lose(d: _Drawing) -> Any:
-    mishap = d.random.choice(("request lost", "answer lost", "answer lost", "late", "twice"))
-    store, kind = d.random.choice(
-        (
-            ("the log", "append"),
-            ("the log", "append"),
-            ("the read store", "page"),
-            ("the read store", "page"),
-            ("the log", "page"),
-            ("the log", "claim"),
-            ("the read store", "claim"),
-            ("the log", "look"),
-            ("the read store", "look"),
-        )
-    )
-    return faults.Lose(store, kind, mishap, d.random.choice((1, 1, 2, 6)))  # type: ignore[arg-type]
+    store, kind = d.random.choice(_REQUESTS)
+    return faults.Lose(store, kind, d.random.choice(_MISHAPS), d.random.choice((1, 1, 2, 6)))
 
 
 def _jump(d: _Drawing) -> Any:
@@ -257,6 +257,8 @@ def _rebuild(d: _Drawing) -> Any:
 _FAULTS: Sequence[Callable[[_Drawing], Any]] = (
     _crash,
     _crash,
+    _crash,
+    _pause,
     _pause,
     _restart,
     _upgrade,

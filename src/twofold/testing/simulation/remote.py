@@ -85,13 +85,13 @@ class Remote:
         if self.away:
             self._counts["away"] += 1
             self.later(_settle, request.answer, NotSent(f"{self.name} is away"))
-        elif request.life != self._life:
-            self.later(self._lose, request)
-        elif self.mishaps and self._happens("request lost", request.kind):
+        elif request.life != self._life or (self.mishaps and self._happens("request lost", request.kind)):
             self.later(self._lose, request)
         elif syncs:
             self._syncing.append(request)
-            self._disk_is_free_at = max(self._disk_is_free_at, self._loop.time()) + SYNC_S * self.slowness * self._draw()
+            self._disk_is_free_at = (
+                max(self._disk_is_free_at, self._loop.time()) + SYNC_S * self.slowness * self._draw()
+            )
             self._loop.call_at(self._disk_is_free_at, self._synced, request, context=self._context)
         else:
             self._answer(request, self._done(request))

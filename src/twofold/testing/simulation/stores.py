@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from random import Random
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -70,12 +71,16 @@ class Storage:
         self.log_link = Remote(loop, random, "the log", counts)
         self.rows_link = Remote(loop, random, "the read store", counts)
         self.log_bell, self.rows_bell = Doorbell(), Doorbell()
-        self.log = MemoryLog(Ambient(now=lambda: self.clock.now(), new_id=lambda: f"{random.getrandbits(128):032x}"))
+        self.log = MemoryLog(Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}"))
         self.rows = MemoryReadStore()
         self.watch: Watch
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, dict[str, Any]]] = []
+
+    def _now(self) -> datetime:
+        """The wall clock of the process that appends."""
+        return self.clock.now()
 
     @property
     def head(self) -> Position:
@@ -116,9 +121,9 @@ class Storage:
 
     # ---- the disk of the read store
 
-    def synced(self, tables: bool = False) -> None:
-        """Everything so far is on the disk; some stores wait for that only when they have changed tables."""
-        if tables or not self.syncs_tables_only:
+    def synced(self, durable: bool) -> None:
+        """Everything so far is on the disk; some stores wait for that only where they must: when tables change."""
+        if durable or not self.syncs_tables_only:
             self._unsynced.clear()
 
     def before_change(self) -> None:
@@ -259,24 +264,24 @@ class SimulatedCheckpoints:
         storage: Storage,
         link: Remote,
         memory: Callable[[], MemoryCheckpoints],
-        synced: Callable[[], None],
+        synced: Callable[[bool], None],
         before_change: Callable[[], None],
     ) -> None:
         self._storage, self._link, self._memory = storage, link, memory
         self._synced, self._before_change = synced, before_change
 
-    async def _change(self, work: Callable[[], T], kind: Kind = "look") -> T:
+    async def _change(self, work: Callable[[], T], kind: Kind = "look", *, durable: bool = False) -> T:
         def changed() -> T:
             self._before_change()
             answer = work()
-            self._synced()
+            self._synced(durable)
             return answer
 
         return await _available(self._link, changed, kind)
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        await self._change(lambda: at_once(self._memory().register(follower, log_id, start)))
+        await self._change(lambda: at_once(self._memory().register(follower, log_id, start)), durable=True)
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
@@ -351,7 +356,7 @@ class SimulatedRows:
     async def _change_tables(self, work: Callable[[MemoryReadStore], T]) -> T:
         def changed() -> T:
             answer = work(self._storage.rows)
-            self._storage.synced(tables=True)
+            self._storage.synced(durable=True)
             return answer
 
         return await _available(self._link, changed)
@@ -421,5 +426,5 @@ class SimulatedRows:
         """Nothing to let go of."""
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -14,9 +14,8 @@ from twofold.feed.follow import LEASE_S
 from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Table
-from twofold.testing.simulation.oracle import Fold
+from twofold.testing.simulation.oracle import Fold, name_of
 from twofold.testing.simulation.stores import Storage
-
 
 ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
 
@@ -145,10 +144,9 @@ class Watcher:
             except Exception as error:  # whatever the user's code raises
                 self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
                 continue
-            for command_id, to in commands:
-                target = f"{to.decider.category}-{to.id}"
-                if (target, command_id) not in self._storage.log._receipts:
-                    self.broken("G5", f"{passed} without {to.command!r} for {target}")
+            for command_id, command in commands:
+                if (name_of(command), command_id) not in self._storage.log._receipts:
+                    self.broken("G5", f"{passed} without {command.command!r} for {name_of(command)}")
 
     def published(self, table: Table, live_before: int) -> None:
         """Forward only, and not before it has come as far (G8)."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.ambient import Ambient
 from twofold.app import Running
-from twofold.errors import Unavailable
-from twofold.messages import Entry, Receipt, Token
+from twofold.errors import LogReplaced, Unavailable
+from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Key
 from twofold.testing.simulation.clients import After, Attempt, Expects, beyond, told
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
@@ -21,6 +21,7 @@ from twofold.testing.simulation.remote import LATE_S
 from twofold.testing.simulation.server import Server, Unanswered
 from twofold.testing.simulation.stores import LogBecomes, SimulatedLog, Storage
 from twofold.testing.simulation.watch import ENGINE, Violation, Watcher
+from twofold.write.decider import Done
 
 if TYPE_CHECKING:
     from twofold.testing.simulation.plan import Plan
@@ -38,7 +39,7 @@ class World:
     def __init__(self, plan: Plan, *, is_told: bool = False) -> None:
         self.plan, self.app = plan, plan.app
         self.random = Random(plan.schedule)
-        self.loop = SimulatedLoop(self.random)
+        self.loop = SimulatedLoop(self.random)  # type: ignore[abstract]  # no sockets, files or signals here
         self.counts: Counter[str] = Counter()
         self.storage = Storage(self.loop, self.random, self.counts)
         self.log_id = self.storage.log.log_id
@@ -50,7 +51,7 @@ class World:
         self.servers: list[Server] = []
         self.attempts: list[Attempt] = []
         self.seen: list[Entry] = []
-        self.entries: list[Entry] = []
+        self._entries: list[Entry] | None = None
         self.history: list[str] | None = [] if is_told else None
         self._versions: dict[str, int] = {}
         self._newest: Receipt | None = None
@@ -99,7 +100,9 @@ class World:
                 self.tell(step.words)
             happening.append(asyncio.ensure_future(step.does.happen(self)))
         await asyncio.gather(*happening)
-        await self._rest()
+        self._mend()
+        if await self._rests():
+            await self._end()
         reader.cancel()
 
     async def _read_along(self) -> None:
@@ -107,19 +110,19 @@ class World:
         log = SimulatedLog(self.storage, Ambient())
         limits = Random(self.plan.schedule)
         while True:
+            after = self.seen[-1].position if self.seen else BEGINNING
             try:
-                after = self.seen[-1].position if self.seen else await log.head()
-                if not self.seen and after.offset:
-                    after = type(after)(0, 0)
                 page = await log.read(after, limits.randint(1, 9))
                 self.seen += page.entries
                 if page.upto == after:
                     await log.wait(after, 5.0)
             except Unavailable:
                 await asyncio.sleep(LOOK_AGAIN_S)
+            except LogReplaced:
+                return
 
-    async def _rest(self) -> None:
-        """Everything is mended; then the followers must come to the end of the feed by themselves."""
+    def _mend(self) -> None:
+        """From here on the followers must come to the end of the feed by themselves."""
         self.tell("from here on nothing goes wrong any more")
         for link in (self.storage.log_link, self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
@@ -128,15 +131,20 @@ class World:
             server.process.fuse = None
             if not (server.process.runs or server.process.crashed):
                 self.loop.resume(server.process)
+
+    async def _rests(self) -> bool:
         deadline = self.loop.time() + AT_REST_WITHIN_S
         while not self._at_rest():
             if self.loop.time() > deadline:
-                self.entries = list(self.storage.entries)
                 self.broken(ENGINE, f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
-                return
+                return False
             await asyncio.sleep(REST_S)
-        self.entries = list(self.storage.entries)
-        if self.plan.log_becomes is not None and self.entries:
+        return True
+
+    async def _end(self) -> None:
+        """Every process ends in order; what was sent before is done by then."""
+        if self.plan.log_becomes is not None and self.storage.entries:
+            await asyncio.sleep(LATE_S)
             await self._replace_log(self.plan.log_becomes)
         held = {
             (following.follower.follows, following.owner)
@@ -149,7 +157,7 @@ class World:
             server.leaves = True
             server.stop()
         await asyncio.wait([server.task for server in self.servers])
-        await asyncio.sleep(LATE_S)  # what was sent before is done by then
+        await asyncio.sleep(LATE_S)
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
             if (row.follower, row.owner) in held:
                 self.broken(ENGINE, f"{row.follower} is still held after every process has ended in order")
@@ -158,6 +166,7 @@ class World:
         """Another log, or an older copy, lies where the log was: it is noticed, and nothing is read as if it were the
         same (G11)."""
         self.tell(f"the log is replaced by {by}")
+        self._entries = self.entries
         self.counts["logs replaced"] += 1
         before = {follows: dict(self.storage.table(follows)) for follows in self.storage.rows._tables}
         self.storage.replace_log(by)
@@ -218,6 +227,11 @@ class World:
     # ---- what clients need
 
     @property
+    def entries(self) -> list[Entry]:
+        """What is in the log; after it was replaced, what was in it."""
+        return self.storage.entries if self._entries is None else self._entries
+
+    @property
     def head(self) -> int:
         """The offset of the log's end."""
         return len(self.storage.entries)
@@ -246,10 +260,20 @@ class World:
             attempt.outcome = await server.ask(work, cancelled_after_s)
         except Unanswered as unanswered:
             attempt.outcome = unanswered
+        self._count(attempt.outcome)
         attempt.ended_s = self.loop.time()
         attempt.head_after, attempt.version_after = self.head, self.version(attempt.stream)
         if self.history is not None:
             self.tell(f"{attempt.label} is told by {attempt.process}: {told(attempt.outcome)}")
+
+    def _count(self, outcome: Any) -> None:
+        if isinstance(outcome, Done | Receipt):
+            receipt = outcome.receipt if isinstance(outcome, Done) else outcome
+            self.counts["answered again" if receipt.repeated else "commands done"] += 1
+        elif isinstance(outcome, Exception):
+            self.counts[f"told {type(outcome).__name__}"] += 1
+        else:
+            self.counts["reads answered"] += 1
 
     async def _server(self, place: int) -> Server:
         while True:
