@@ -6,6 +6,7 @@ outside, into the engine or into the simulated store.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -378,6 +379,33 @@ def who_is_idle_does_not_notice_that_the_store_went_back(patch: Patch) -> None:
     async def never(self: Any, *_: Any) -> None: ...
 
     patch.setattr(follow.Following, "_check_kept", never)
+
+
+@mutation("G5")
+def rows_are_remembered_after_the_lease_was_lost(patch: Patch) -> None:
+    async def _holding(self: Projector, claim: Claim, after: Position) -> Any:
+        if self._held is None:
+            return await holding(self, claim, after)
+        self._held.claim = claim
+        return self._held
+
+    holding = Projector._holding
+    patch.setattr(Projector, "_holding", _holding)
+
+
+@mutation("engine")
+def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
+    async def _taken(self: follow.Following, seen: Checkpoint) -> Claim | None:
+        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            claim = await taking
+            if claim is not None:
+                await self.checkpoints.release(claim)
+            raise
+
+    patch.setattr(follow.Following, "_taken", _taken)
 
 
 @mutation("G5")

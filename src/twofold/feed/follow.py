@@ -205,9 +205,12 @@ class Following:
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            claim = await taking
-            if claim is not None:
-                await self.checkpoints.release(claim)
+            try:
+                claim = await taking
+                if claim is not None:
+                    await self.checkpoints.release(claim)
+            except Unavailable as error:
+                log.warning("%s: not released, the lease will run out: %s", self.follower.follows, error)
             raise
 
     async def _checkpoint(self) -> Checkpoint:

@@ -25,6 +25,8 @@ After = Literal["no token", "the newest token", "a token of another log", "a tok
 
 AGAIN_AFTER_S = 0.4
 
+STILL_WAITING = Unanswered("the history ended before the answer")
+
 
 @dataclass
 class Attempt:
@@ -41,7 +43,7 @@ class Attempt:
     expected: int | None = None
     token: Token | str | None = None
     key: Any = None
-    outcome: Any = None
+    outcome: Any = STILL_WAITING
     ended_s: float = 0.0
     head_after: int = 0
     version_after: int = 0

@@ -15,6 +15,7 @@ from typing import Any
 from twofold.app import App
 from twofold.react.reactor import To
 from twofold.testing.simulation.invariants import check
+from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.plan import Plan, Scenario, draw
 from twofold.testing.simulation.watch import ENGINE, Violation
 from twofold.testing.simulation.world import World
@@ -106,7 +107,10 @@ def run(plan: Plan, *, is_told: bool = False) -> World:
         if all(violation.promise == ENGINE for violation in world.violations):
             check(world)
     finally:
-        world.close()
+        try:
+            world.close()
+        except Stuck:
+            world.broken(ENGINE, "a task was cancelled, and goes on")
     return world
 
 
