@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 import twofold.backends
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql
 from twofold.errors import ConfigurationError, Unavailable
@@ -133,6 +135,21 @@ async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
 
 
 @pytest.mark.skipif(sqlite3.sqlite_version_info >= (3, 51, 3), reason="this SQLite can be trusted with it")
+async def test_tables_are_on_the_disk_of_postgres_although_rows_need_not_be(new_database: Callable[[], str]) -> None:
+    """A crash of the server takes back rows and checkpoint, which the feed gives again; nobody would make the tables
+    again while the processes live."""
+    url = new_database().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
+    database = Database(url)
+
+    async def waits(connection: AsyncConnection) -> str:
+        return str(await connection.scalar(sa.text("SHOW synchronous_commit")))
+
+    try:
+        assert (await database.alone(waits), await database.transaction(waits)) == ("on", "off")
+    finally:
+        await database.close()
+
+
 async def test_a_write_ahead_log_that_this_sqlite_can_corrupt_is_refused(tmp_path: Path) -> None:
     await (await connect_read(f"sqlite:///{tmp_path}/x.db")).close()
     with pytest.raises(Unavailable, match="write-ahead log"):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from twofold.backends.memory import MemoryLog
@@ -308,6 +309,45 @@ def test_who_is_stopped_while_claiming_lets_go_of_what_he_got() -> None:
         found = await log.checkpoints.read(ONE)
         assert found is not None
         assert found.owner is None
+
+    virtual_time.run(main())
+
+
+def test_who_is_stopped_while_claiming_stops_although_the_store_goes_away() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        checkpoints: Any = log.checkpoints
+        asked = asyncio.Event()
+
+        async def goes_away(*_: Any) -> None:
+            asked.set()
+            await asyncio.sleep(1)
+            raise Unavailable("down")
+
+        checkpoints.claim = goes_away
+        _, task = working(Noting(log))
+        await asked.wait()
+        task.cancel()
+        await asyncio.sleep(2)
+        assert task.cancelled()
+
+    virtual_time.run(main())
+
+
+def test_who_waits_for_events_notices_that_the_store_has_gone_back() -> None:
+    """A crash takes what was not synced: position and rows. The feed gives them again, although nothing new comes."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a", "b")
+        follower = Noting(log)
+        following, task = working(follower)
+        await until(lambda: follower.seen == [1, 2])
+        rows = log.checkpoints.rows
+        rows[ONE] = msgspec.structs.replace(rows[ONE], position=at(1))
+        await until(lambda: follower.seen == [1, 2, 2])
+        assert (following.state, rows[ONE].position) == ("following", at(2))
+        await stopped(task)
 
     virtual_time.run(main())
 

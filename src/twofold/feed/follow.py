@@ -205,9 +205,12 @@ class Following:
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            claim = await taking
-            if claim is not None:
-                await self.checkpoints.release(claim)
+            try:
+                claim = await taking
+                if claim is not None:
+                    await self.checkpoints.release(claim)
+            except Unavailable as error:
+                log.warning("%s: not released, the lease will run out: %s", self.follower.follows, error)
             raise
 
     async def _checkpoint(self) -> Checkpoint:
@@ -219,14 +222,19 @@ class Following:
 
     async def _follow(self, claim: Claim, position: Position) -> None:
         """Until somebody else is to have it."""
+        idle = False
         async with aclosing(self._pages(position, SMALLEST_PAGE)) as pages:
             async for after, page in pages:
                 if page.upto > after:
+                    idle = False
                     await self._handle(claim, after, page)
                     if after > position:
                         self._goes_well()
                 else:
                     await self.follower.settle()
+                    if idle:
+                        await self._check_kept(claim, after)
+                    idle = True
                     self._goes_well()
                     await self.feed.wait(after, timeout_s=LEASE_S / 4)
                 if self._wanted:
@@ -252,6 +260,15 @@ class Following:
 
     async def _read(self, after: Position, limit: int) -> FeedPage:
         return await self.feed.read(after, limit, self.follower.types)
+
+    async def _check_kept(self, claim: Claim, position: Position) -> None:
+        """Who waits for events would not notice that the store has crashed, and taken back what was not synced.
+
+        Raises: LeaseLost when the checkpoint is not where this holder left it.
+        """
+        now = await self.checkpoints.read(claim.follower)
+        if now is None or (now.epoch, now.position) != (claim.epoch, position):
+            raise LeaseLost(f"{claim.follower} is no longer at {position} in epoch {claim.epoch}")
 
     def _goes_well(self) -> None:
         """A page was handled, or there is none: what was wrong is over."""

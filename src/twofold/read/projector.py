@@ -78,8 +78,11 @@ class Projector:
             committed.result()
 
     async def _holding(self, claim: Claim, after: Position) -> _Held:
-        """What is known under this claim; it ends with the claim, and where a commit fails."""
-        if self._held is None or self._held.claim != claim:
+        """What is known under this claim; it ends with the claim, and where a commit fails.
+
+        The very same claim: a store that crashed may give out an epoch for a second time.
+        """
+        if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
             self._held = _Held(claim, RowCache(complete=after.offset == 0), Waiting(parked))

@@ -31,7 +31,7 @@ class SqlCheckpoints:
         row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
-        await self._database.transaction(lambda c: c.execute(inserting, row))
+        await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
@@ -40,8 +40,10 @@ class SqlCheckpoints:
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         as_seen = (*of(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
-        taken = await self._changed(as_seen, {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT})
-        return Claim(seen.follower, seen.epoch + 1) if taken else None
+        taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT}
+        claiming = sa.update(checkpoints).where(*as_seen).values(taken)
+        claimed = await self._database.alone(lambda c: c.execute(claiming))  # on the disk: no epoch is given out twice
+        return Claim(seen.follower, seen.epoch + 1) if claimed.rowcount else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""

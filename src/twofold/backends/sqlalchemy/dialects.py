@@ -89,9 +89,13 @@ def index_of_members(dialect: str, name: str, column: sa.Column[Any]) -> list[sa
 
 @asynccontextmanager
 async def one_at_a_time(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Inside a transaction: who makes or changes tables does so alone. SQLite has one writer anyway."""
+    """Inside a transaction: who makes or changes tables does so alone. SQLite has one writer anyway.
+
+    On PostgreSQL it is on the disk afterwards: unlike rows, a lost table or view is not given again by the feed.
+    """
     if connection.dialect.name == "postgresql":
-        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*_LOCK)))
+        durable = sa.func.set_config("synchronous_commit", "on", sa.true())
+        await connection.execute(sa.select(durable, sa.func.pg_advisory_xact_lock(*_LOCK)))
     if connection.dialect.name not in ("mysql", "mariadb"):
         yield
         return

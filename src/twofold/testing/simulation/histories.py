@@ -1,0 +1,165 @@
+"""Histories by the number: run them, make the one that fails small, and say what happened in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from twofold.app import App
+from twofold.react.reactor import To
+from twofold.testing.simulation.invariants import check
+from twofold.testing.simulation.loop import Stuck
+from twofold.testing.simulation.plan import Plan, Scenario, draw
+from twofold.testing.simulation.watch import ENGINE, Violation
+from twofold.testing.simulation.world import World
+
+MOST_TRIES = 400
+OTHER_SCHEDULES = 3
+
+
+class SimulationFailed(AssertionError):
+    """A history in which a promise was broken; the message tells it, made as small as could be.
+
+    `seed` gives this history again: `simulate(…, seed=SEED, runs=1)`. `violation` names the promise, `history` is
+    what happened, line by line, `steps` how many operations and faults are left of those that were drawn.
+    """
+
+    def __init__(self, seed: int, violation: Violation, history: Sequence[str], steps: tuple[int, int]) -> None:
+        super().__init__(seed, violation, history, steps)
+        self.seed, self.violation, self.history, self.steps = seed, violation, history, steps
+
+    def __str__(self) -> str:
+        left, drawn = self.steps
+        shown = f"The smallest history that shows it, {left} of {drawn} steps, of seed {self.seed}:"
+        return "\n".join([str(self.violation), "", shown, "", *self.history])
+
+
+@dataclass
+class Simulated:
+    """How many histories there were, from which seed on, and what happened in them: `counts["crashes"]`, …"""
+
+    first_seed: int
+    runs: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        happened = ", ".join(f"{number:,} {what}" for what, number in sorted(self.counts.items()) if number)
+        return f"{self.runs:,} histories from seed {self.first_seed}: {happened}"
+
+
+def simulate(
+    app: App,
+    commands: Callable[[Random], To] | Sequence[To],
+    *,
+    runs: int = 100,
+    seed: int | None = None,
+    always: Mapping[Any, Callable[[Any], bool]] | None = None,
+    may_park: bool = False,
+) -> Simulated:
+    """Run an App through histories with crashes, lost answers, pauses and all the rest, in virtual time.
+
+    `commands` answers, with the random numbers it is given, the next command that some client sends; or it is a list
+    to draw from. After each history G1 to G11 are checked, and `always`: for a decider or a projection, what must be
+    true of each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
+
+    Seeds are counted up from `seed`; without one they are new each time. Takes some 10 ms a history.
+
+    Raises: SimulationFailed, with the seed and the smallest history. RuntimeError inside of a running event loop.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("simulate() runs an event loop of its own: call it from a function that is not async")
+    draw_command = commands if callable(commands) else lambda random: random.choice(commands)
+    scenario = Scenario(app, draw_command, always=always or {}, may_park=may_park)
+    first = secrets.randbits(40) if seed is None else seed
+    return run_histories([scenario], range(first, first + runs))
+
+
+def run_histories(
+    scenarios: Sequence[Scenario], seeds: range, progress: Callable[[Simulated], None] | None = None
+) -> Simulated:
+    """One history for each seed, of one of the scenarios. Raises: SimulationFailed."""
+    simulated = Simulated(seeds.start)
+    with _in_silence():
+        for seed in seeds:
+            plan = draw(scenarios[seed % len(scenarios)], seed)
+            world = run(plan)
+            simulated.runs += 1
+            simulated.counts.update(world.counts)
+            if world.violations:
+                raise failure(seed, plan, _worst(world.violations))
+            if progress is not None:
+                progress(simulated)
+    return simulated
+
+
+def run(plan: Plan, *, is_told: bool = False) -> World:
+    """One history, to its end; what was broken is in `violations`."""
+    world = World(plan, is_told=is_told)
+    try:
+        world.run()
+        if all(violation.promise == ENGINE for violation in world.violations):
+            check(world)
+    finally:
+        try:
+            world.close()
+        except Stuck:
+            world.broken(ENGINE, "a task was cancelled, and goes on")
+    return world
+
+
+def failure(seed: int, plan: Plan, violation: Violation) -> SimulationFailed:
+    """The error for a plan that broke a promise, made small."""
+    small = _smallest(plan, violation.promise)
+    world = run(small, is_told=True)
+    shown = _worst(world.violations) if world.violations else violation
+    return SimulationFailed(seed, shown, world.history or [], (len(small.steps), len(plan.steps)))
+
+
+def _worst(violations: Sequence[Violation]) -> Violation:
+    """The first that is a promise to users; that the engine does not come to rest may follow from it."""
+    return min(violations, key=lambda violation: violation.promise == ENGINE)
+
+
+def _smallest(plan: Plan, promise: str) -> Plan:
+    """A plan that breaks the same promise, and of which nothing more can be left out."""
+    tries = MOST_TRIES
+    shrunk = True
+    while shrunk and tries > 0:
+        shrunk = False
+        for candidate in _candidates(plan):
+            tries -= 1
+            if tries <= 0:
+                break
+            if any(violation.promise == promise for violation in run(candidate).violations):
+                plan, shrunk = candidate, True
+                break
+    return plan
+
+
+def _candidates(plan: Plan) -> Iterator[Plan]:
+    """Less of it happens otherwise: a few other schedules are given the chance to show the same."""
+    for smaller in plan.smaller():
+        yield smaller
+        if len(smaller.steps) <= 8:
+            for number in range(1, OTHER_SCHEDULES):
+                yield replace(smaller, schedule=f"{plan.schedule.partition('/')[0]}/{number}")
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """The engine logs every crash and takeover: here they are the rule."""
+    logger = logging.getLogger("twofold")
+    before = logger.disabled, logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.disabled, logger.level = before
+        logger.setLevel(before[1])

@@ -1,0 +1,286 @@
+"""What must hold when a history has come to rest: the promises G1 to G11, told from what clients were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from twofold.errors import (
+    InvalidToken,
+    ReadModelBehind,
+    Rejected,
+    RowParked,
+    Unavailable,
+    VersionConflict,
+)
+from twofold.messages import Entry, Receipt, Token
+from twofold.read.projection import Projection, key_text
+from twofold.read.query import Page
+from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read
+from twofold.testing.simulation.oracle import Fold, Streams
+from twofold.testing.simulation.server import Unanswered
+from twofold.testing.simulation.watch import difference
+from twofold.testing.simulation.world import World
+from twofold.write.decider import Done
+
+LATE_S = 1.0
+
+
+def check(world: World) -> None:
+    """Notes what is broken in `world.violations`."""
+    _Checking(world).all()
+
+
+class _Checking:
+    """One history, at rest."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.app, self.broken = world, world.app, world.broken
+        self.entries: Sequence[Entry] = world.entries
+        self.streams = Streams(world.app, self.entries)
+        self.metas = {entry.position.offset: self.app.codec.recorded(entry) for entry in self.entries}
+
+    def all(self) -> None:
+        """Each promise in turn."""
+        self.what_is_stored_is_there_once()
+        for attempt in self.world.attempts:
+            if isinstance(attempt.asked, Execute | AppendTwo):
+                self.a_write(attempt)
+            elif isinstance(attempt.asked, Read):
+                self.a_read(attempt)
+            elif isinstance(attempt.outcome, tuple):
+                self.a_load(attempt)
+        self.the_same_id_gets_the_same_answer()
+        self.the_feed()
+        self.read_models()
+        self.what_the_app_says()
+
+    # ---- the log
+
+    def the_feed(self) -> None:
+        """Positions and versions without gaps; who read along saw everything, in order (G4)."""
+        for offset, entry in enumerate(self.entries, start=1):
+            if entry.position.offset != offset:
+                self.broken("G4", f"the feed has {entry.position} where 0:{offset} should be")
+        for stream, entries in self.streams.entries.items():
+            versions = [entry.version for entry in entries]
+            if versions != list(range(1, len(versions) + 1)):
+                self.broken("G4", f"{stream} has versions {versions}")
+        seen, there = [e.position.offset for e in self.world.seen], [e.position.offset for e in self.entries]
+        if seen != there:
+            self.broken("G4", f"a reader of the feed saw {seen}, and in the log are {there}")
+
+    def what_is_stored_is_there_once(self) -> None:
+        """The events of one command id on one stream lie side by side, and come from one request (G1, G3)."""
+        last: dict[tuple[str, str], tuple[int, str | None]] = {}
+        for offset, recorded in self.metas.items():
+            name = (str(recorded.stream), recorded.command_id)
+            before = last.get(name)
+            if before is not None and before != (offset - 1, recorded.actor):
+                self.broken(
+                    "G3", f"the events of {recorded.command_id} on {name[0]} were stored twice, again at 0:{offset}"
+                )
+            last[name] = (offset, recorded.actor)
+
+    # ---- what clients were told
+
+    def a_write(self, attempt: Attempt) -> None:
+        """What was acknowledged is there, as it was said; what was refused is not (G1, G2, G10)."""
+        stored = self._stored(attempt)
+        outcome = attempt.outcome
+        if attempt.answered:
+            self._acknowledged(attempt, stored)
+        elif stored and not attempt.unknown:
+            self.broken("G1", f"{attempt.label} was refused ({outcome!r}), and its events are in {attempt.stream}")
+        if isinstance(outcome, VersionConflict):
+            self._conflict(attempt, outcome)
+        elif isinstance(outcome, Rejected):
+            self._rejected(attempt)
+        elif not (attempt.answered or attempt.unknown or isinstance(outcome, Unavailable)):
+            self.broken("the App", f"{attempt.asked} raised {outcome!r}")
+
+    def _stored(self, attempt: Attempt) -> list[Entry]:
+        entries = self.streams.entries.get(attempt.stream, [])
+        return [entry for entry in entries if self.metas[entry.position.offset].actor == attempt.label]
+
+    def _acknowledged(self, attempt: Attempt, stored: Sequence[Entry]) -> None:
+        done = attempt.outcome
+        receipt: Receipt = done.receipt if isinstance(done, Done) else done
+        entries = self.streams.entries.get(attempt.stream, [])
+        first = receipt.version - receipt.events
+        own = entries[first : receipt.version]
+        if len(own) < receipt.events or (own and own[-1].position != receipt.position):
+            self.broken("G1", f"{attempt.label} was told {receipt!r}, and {attempt.stream} has {len(entries)} events")
+            return
+        if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
+            self.broken("G1", f"{attempt.label} was told {receipt!r}, and its events are {stored!r}")
+        if attempt.expected is not None and first != attempt.expected and not receipt.repeated:
+            self.broken("G2", f"{attempt.label} expected version {attempt.expected}, and was stored after {first}")
+        if isinstance(done, Done):
+            self._decided(attempt, done, first)
+
+    def _decided(self, attempt: Attempt, done: Done[Any, Any], before: int) -> None:
+        """It is what `decide` says of the state that it was appended to, and answers the state after it."""
+        states, events = self.streams.states(attempt.stream), self.streams.events(attempt.stream)
+        after = done.receipt.version
+        if done.state != states[after] or list(done.events) != events[before:after]:
+            self.broken("G3", f"{attempt.label} was told {done!r}; at version {after} it is {states[after]!r}")
+        to = attempt.asked.to
+        if not done.receipt.repeated and self._decide(to, states[before]) != list(done.events):
+            decided = self._decide(to, states[before])
+            self.broken("G2", f"{attempt.label} stored {done.events!r}; of that state {decided!r} is decided")
+
+    def _decide(self, to: Any, state: Any) -> Any:
+        try:
+            return [self.app.codec.encode(event).event for event in to.decider.to_record(to.command, state)]
+        except Exception as error:  # decide may raise what it likes
+            return error
+
+    def _conflict(self, attempt: Attempt, conflict: VersionConflict) -> None:
+        there = attempt.version_before <= conflict.actual <= attempt.version_after
+        told = attempt.expected is None or conflict.expected == attempt.expected
+        if not there or not told or conflict.expected == conflict.actual:
+            span = f"{attempt.version_before} to {attempt.version_after}"
+            self.broken("G2", f"{attempt.label} was told {conflict}; the stream was at version {span} then")
+
+    def _rejected(self, attempt: Attempt) -> None:
+        """At some moment of the request it was right."""
+        states = self.streams.states(attempt.stream)[attempt.version_before : attempt.version_after + 1]
+        if not any(isinstance(self._decide(attempt.asked.to, state), Rejected) for state in states):
+            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), which no state of that time gives")
+
+    def the_same_id_gets_the_same_answer(self) -> None:
+        """Whatever the state is by now, and whatever version is expected (G3)."""
+        by_id: dict[tuple[str, str], list[Attempt]] = {}
+        for attempt in self.world.attempts:
+            if attempt.command_id is not None:
+                by_id.setdefault((attempt.stream, attempt.command_id), []).append(attempt)
+        for (stream, command_id), attempts in by_id.items():
+            answered = sorted((a for a in attempts if a.answered), key=lambda a: a.ended_s)
+            for attempt in answered:
+                if _answer(attempt) != _answer(answered[0]):
+                    text = f"{_answer(answered[0])!r} and {_answer(attempt)!r}"
+                    self.broken("G3", f"{command_id} on {stream} was answered in two ways: {text}")
+            if sum(not _receipt(a).repeated for a in answered) > 1:
+                self.broken("G3", f"{command_id} on {stream} was done twice")
+            for attempt in attempts:
+                refused = isinstance(attempt.outcome, VersionConflict | Rejected)
+                if refused and answered and answered[0].ended_s < attempt.began_s:
+                    self.broken("G3", f"{command_id} on {stream} was done, and later refused: {attempt.outcome!r}")
+
+    # ---- reads
+
+    def a_load(self, attempt: Attempt) -> None:
+        """The write model as it was at some moment of the request."""
+        state, version = attempt.outcome
+        states = self.streams.states(attempt.stream)
+        if not attempt.version_before <= version <= attempt.version_after or states[version] != state:
+            self.broken("G2", f"{attempt.label} loaded {state!r} at version {version} of {attempt.stream}")
+
+    def a_read(self, attempt: Attempt) -> None:
+        """What is answered was so at some position, not before the token, or it is said why not (G6)."""
+        outcome, token = attempt.outcome, self._token(attempt)
+        if token is not None and (token.log_id != self.world.log_id or token.position.offset > 500_000):
+            if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
+                self.broken("G6", f"{attempt.label}: {attempt.asked} was answered {outcome!r}")
+            return
+        if isinstance(outcome, Unavailable | Unanswered):
+            return
+        fold = self.world.watcher.folds[attempt.asked.projection]
+        moments = range(token.position.offset if token else 0, attempt.head_after + 1)
+        if isinstance(outcome, ReadModelBehind):
+            self._behind(attempt, token)
+        elif isinstance(outcome, RowParked):
+            parked = ("row", key_text(attempt.key))
+            if not any(parked in fold.parked[at] or _has_stream(fold, at) for at in moments):
+                self.broken("G7", f"{attempt.label}: {outcome}, and it is not")
+        elif isinstance(outcome, Page):
+            found = dict(_keyed(fold.projection, row) for row in outcome.rows)
+            if not any(found == fold.tables[at] and outcome.parked == len(fold.parked[at]) for at in moments):
+                closest = difference(fold.tables[moments[-1]], found)
+                self.broken("G6", f"{attempt.label}: no moment since the token has these rows: {closest}")
+        elif isinstance(outcome, Exception):
+            self.broken("the App", f"{attempt.asked} raised {outcome!r}")
+        else:
+            values = None if outcome is None else fold.projection.format.to_values(outcome)
+            if not any(fold.tables[at].get(attempt.key) == values for at in moments):
+                self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {values!r} since {token}")
+
+    def _token(self, attempt: Attempt) -> Token | None:
+        return Token.parse(attempt.token) if isinstance(attempt.token, str) else attempt.token
+
+    def _behind(self, attempt: Attempt, token: Token | None) -> None:
+        wait_s, took_s = attempt.asked.wait_s, attempt.ended_s - attempt.began_s
+        if token is None or took_s < wait_s:
+            self.broken("G6", f"{attempt.label}: {attempt.outcome}, after {took_s:.3f} s")
+
+    # ---- at the end
+
+    def read_models(self) -> None:
+        """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
+        storage = self.world.storage
+        for projection in self.app.projections:
+            fresh = Fold(projection, self.app).take(self.entries)
+            told = self.world.watcher.folds[projection.name]
+            if fresh.tables[-1] != told.tables[-1]:
+                text = difference(fresh.tables[-1], told.tables[-1])
+                self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
+            for follows in storage.rows._tables:
+                checkpoint = storage.row_checkpoints.rows.get(follows)
+                if follows.name == projection.name and checkpoint is not None:
+                    self.world.watcher.check_table(follows, checkpoint.position)
+            self.world.counts["keys parked"] += len(fresh.parked[-1])
+            if fresh.parked[-1] and not self.world.plan.scenario.may_park:
+                self._parked(projection)
+        for follows, waiting in storage.log.checkpoints.waiting.items():
+            self.world.counts["streams parked"] += len(waiting)
+            for one in waiting.values():
+                if not self.world.plan.scenario.may_park:
+                    self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
+
+    def _parked(self, projection: Projection[Any]) -> None:
+        for one in self.world.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
+            self.broken("the App", f"{projection.name} parked {one.kind} {one.key} at {one.position}: {one.error}")
+
+    def what_the_app_says(self) -> None:
+        """Its own conditions, on every state of every stream and every row that ever was."""
+        for of, holds in self.world.plan.scenario.always.items():
+            for where, value in self._values(of):
+                if not _true(holds, value):
+                    self.broken("always", f"{where} is {value!r}")
+                    break
+
+    def _values(self, of: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(of, Projection):
+            for at, table in enumerate(self.world.watcher.folds[of.name].tables):
+                for key, values in table.items():
+                    yield f"row {key!r} of {of.name} at 0:{at}", of.format.from_values(values)
+            return
+        for stream in self.streams.entries:
+            if stream.partition("-")[0] == of.category:
+                for version, state in enumerate(self.streams.states(stream)):
+                    yield f"{stream} at version {version}", state
+
+
+def _true(holds: Callable[[Any], bool], value: Any) -> bool:
+    return bool(holds(value))
+
+
+def _receipt(attempt: Attempt) -> Receipt:
+    receipt: Receipt = attempt.outcome.receipt if isinstance(attempt.outcome, Done) else attempt.outcome
+    return receipt
+
+
+def _answer(attempt: Attempt) -> Any:
+    receipt = _receipt(attempt)
+    place = (receipt.version, receipt.events, receipt.position, receipt.log_id)
+    return (*place, attempt.outcome.state, attempt.outcome.events) if isinstance(attempt.outcome, Done) else place
+
+
+def _keyed(projection: Projection[Any], row: Any) -> tuple[Any, Any]:
+    values = projection.format.to_values(row)
+    return projection._key_of(values), values
+
+
+def _has_stream(fold: Fold, at: int) -> bool:
+    return any(kind == "stream" for kind, _ in fold.parked[at])

@@ -1,0 +1,241 @@
+"""One scheduler for everything: virtual time, and which of the steps that could be next is drawn by lot.
+
+A step is what an event loop calls a callback: a coroutine from one `await` to the next. Every step belongs to the
+process in whose context it was asked for. A process that stands still is not scheduled; one that has crashed is
+never scheduled again, so that no `finally` of it runs and nothing of it can write any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from asyncio import events
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from itertools import count
+from random import Random
+from typing import Any, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
+
+_OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+class Stuck(Exception):
+    """The history does not come to an end."""
+
+
+class Process:
+    """What stands still and crashes as one: everything that was started in its `context`, and what that started."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.context: Context = copy_context()
+        self.context.run(_OWNER.set, self)
+        self.runs = True
+        self.crashed = False
+        self.held: list[_Step] = []
+        self.fuse: tuple[int, Callable[[], None]] | None = None
+
+    def pause(self) -> None:
+        """It is not scheduled until the loop resumes it."""
+        self.runs = False
+
+    def crash(self) -> None:
+        """It is not scheduled any more."""
+        self.runs, self.crashed = False, True
+
+    def after_steps(self, steps: int, happens: Callable[[], None]) -> None:
+        """Let something happen to it between two of its steps, so many from now."""
+        self.fuse = (steps, happens)
+
+    def burn(self) -> None:
+        """One more step is about to be taken."""
+        if self.fuse is not None:
+            steps, happens = self.fuse
+            self.fuse = (steps - 1, happens) if steps > 0 else None
+            if steps <= 0:
+                happens()
+
+
+class _Step(asyncio.TimerHandle):
+    """One callback, and whose it is. It does without what the handles of asyncio do for other loops."""
+
+    __slots__ = ("process",)
+
+    def __init__(self, when: float, callback: Callable[..., Any], args: Any, context: Context | None) -> None:
+        self._when, self._callback, self._args, self._cancelled = when, callback, args, False
+        self._context: Context = copy_context() if context is None else context
+        self.process: Process | None = self._context.get(_OWNER)
+
+    def cancel(self) -> None:
+        """It is skipped when its time comes."""
+        self._cancelled = True
+
+    def when(self) -> float:
+        """When it will be ready."""
+        return self._when
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """See the module. `errors` are those that nobody caught."""
+
+    def __init__(self, random: Random, most_steps: int = 200_000) -> None:
+        self.errors: list[str] = []
+        self.steps = 0
+        self._draw = random.random
+        self._most_steps = most_steps
+        self._now = 0.0
+        self._ready: list[_Step] = []
+        self._timers: list[tuple[float, int, _Step]] = []
+        self._number = count()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._processes: list[Process] = []
+        self._closed = False
+
+    def process(self, name: str) -> Process:
+        """A new one."""
+        made = Process(name)
+        self._processes.append(made)
+        return made
+
+    def resume(self, process: Process) -> None:
+        """Let it go on where it stood still."""
+        process.runs = True
+        self._ready += process.held
+        process.held = []
+
+    # ---- what asyncio asks of a loop
+
+    def time(self) -> float:
+        """Seconds since the loop was made, none of them real."""
+        return self._now
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """It is ready; others may be drawn before it."""
+        step = _Step(self._now, callback, args, context)
+        self._ready.append(step)
+        return step
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """It will be ready then."""
+        step = _Step(when, callback, args, context)
+        heapq.heappush(self._timers, (when, next(self._number), step))
+        return step
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """It will be ready so many seconds from now."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
+    ) -> asyncio.Task[Any]:
+        """A task of this loop, kept until the end, so that a crashed process is not tidied up before."""
+        task = asyncio.Task(coro, loop=self, name=name or "", context=context)
+        self._tasks.append(task)
+        return task
+
+    def get_debug(self) -> bool:
+        """Never."""
+        return False
+
+    def is_running(self) -> bool:
+        """As long as it is open."""
+        return not self._closed
+
+    def is_closed(self) -> bool:
+        """Whether the history is over."""
+        return self._closed
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """An error that nobody caught: it is kept for the report."""
+        self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    async def shutdown_asyncgens(self) -> None:
+        """They end with their tasks."""
+
+    # ---- running
+
+    def run_until_complete(self, future: Any) -> Any:
+        """The future's result. Raises: what it raises, Stuck."""
+        before = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            awaited = self.create_task(future) if asyncio.iscoroutine(future) else future
+            while not awaited.done():
+                self._one_step()
+            return awaited.result()
+        finally:
+            events._set_running_loop(before)
+
+    def _one_step(self) -> None:
+        ready = self._ready
+        if not ready:
+            self._wait()
+        place = int(self._draw() * len(ready))
+        step = ready[place]
+        ready[place] = ready[-1]
+        ready.pop()
+        if step._cancelled:
+            return
+        process = step.process
+        if process is not None:
+            if process.fuse is not None and process.runs:
+                process.burn()
+            if not process.runs:
+                process.held.append(step)
+                return
+        self.steps += 1
+        if self.steps > self._most_steps:
+            raise Stuck(f"no end after {self._most_steps:,} steps")
+        try:
+            step._context.run(step._callback, *step._args)
+        except Exception as error:  # as in any event loop, one callback does not stop the others
+            self.call_exception_handler({"message": "a callback raised", "exception": error})
+
+    def _wait(self) -> None:
+        """Everybody waits: it is now the next moment that somebody waits for."""
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not timers:
+            raise Stuck("everybody waits, and nothing is left that could wake them")
+        self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            self._ready.append(heapq.heappop(timers)[2])
+
+    def close(self) -> None:
+        """End what is left of every task, in any process: nothing that it writes now is seen by anybody."""
+        if self._closed:
+            return
+        self._most_steps = self.steps + 100_000
+        for process in self._processes:
+            process.fuse = None
+            self.resume(process)
+        try:
+            self.run_until_complete(self._end())
+        finally:
+            self._closed = True
+            self._tasks.clear()
+            self._ready.clear()
+            self._timers.clear()
+
+    async def _end(self) -> None:
+        own = asyncio.current_task()
+        while left := [task for task in self._tasks if task is not own and not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=60)
+        for task in self._tasks:
+            if task is not own and not task.cancelled():
+                task.exception()  # seen

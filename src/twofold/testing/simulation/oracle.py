@@ -1,0 +1,93 @@
+"""What the feed comes to, told event by event without any engine: the read models at every position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from twofold.app import App
+from twofold.codec import Codec
+from twofold.messages import Entry, Recorded
+from twofold.react.reactor import To
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection, key_text
+
+Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → the offset of its first event
+
+
+def name_of(to: To) -> str:
+    """The stream that a command is for."""
+    return f"{to.decider.category}-{to.id}"
+
+
+class Fold:
+    """One projection over the feed: `tables[n]` and `parked[n]` are what they should be at position n."""
+
+    def __init__(self, projection: Projection[Any], app: App) -> None:
+        self.projection = projection
+        self._documents = app.folds_documents(projection)
+        self._types, self._codec = app.codec.names(projection.event_types), app.codec
+        self.tables: list[dict[Key, Values]] = [{}]
+        self.parked: list[Waiting] = [{}]
+
+    def take(self, entries: Iterable[Entry]) -> Fold:
+        """The next ones of the feed."""
+        for entry in entries:
+            self.tables.append(self.tables[-1])
+            self.parked.append(self.parked[-1])
+            if entry.type in self._types and ("stream", entry.stream) not in self.parked[-1]:
+                self._fold(entry)
+        return self
+
+    def _fold(self, entry: Entry) -> None:
+        try:
+            recorded = self._codec.recorded(entry)
+            keys = self.projection.keys(recorded)
+        except Exception:  # decoding and key= are the user's: whatever they raise parks the stream
+            self._park("stream", entry.stream, entry)
+            return
+        for key in keys:
+            if ("row", key_text(key)) not in self.parked[-1]:
+                self._fold_row(key, recorded, entry)
+
+    def _fold_row(self, key: Key, recorded: Recorded, entry: Entry) -> None:
+        table = self.tables[-1]
+        folded = self.projection.fold(key, table.get(key), [recorded], self._documents)
+        if folded.failed is not None:
+            self._park("row", key_text(key), entry)
+        elif folded.values is None:
+            self.tables[-1] = {other: values for other, values in table.items() if other != key}
+        else:
+            self.tables[-1] = {**table, key: folded.values}
+
+    def _park(self, kind: str, key: str, entry: Entry) -> None:
+        self.parked[-1] = {**self.parked[-1], (kind, key): entry.position.offset}
+
+
+class Streams:
+    """The write model at every version, from the log alone."""
+
+    def __init__(self, app: App, entries: Iterable[Entry]) -> None:
+        self._codec: Codec = app.codec
+        self._deciders = {decider.category: decider for decider in app.deciders}
+        self.entries: dict[str, list[Entry]] = {}
+        for entry in entries:
+            self.entries.setdefault(entry.stream, []).append(entry)
+        self._events: dict[str, list[Any]] = {}
+        self._states: dict[str, list[Any]] = {}
+
+    def events(self, stream: str) -> list[Any]:
+        """All of them, decoded."""
+        if stream not in self._events:
+            self._events[stream] = [self._codec.decode(entry) for entry in self.entries.get(stream, [])]
+        return self._events[stream]
+
+    def states(self, stream: str) -> list[Any]:
+        """The state at version 0, 1, 2, …"""
+        if stream not in self._states:
+            decider = self._deciders[stream.partition("-")[0]]
+            states = [decider.initial]
+            for event in self.events(stream):
+                states.append(decider.after(states[-1], [event]))
+            self._states[stream] = states
+        return self._states[stream]

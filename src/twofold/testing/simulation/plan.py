@@ -1,0 +1,274 @@
+"""A plan: what is to happen in one history, drawn from a seed. A part of a plan is a plan too, so it can shrink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Protocol
+
+from twofold.app import App
+from twofold.react.reactor import To
+from twofold.testing.simulation import faults
+from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read
+from twofold.testing.simulation.remote import Kind, Mishap
+from twofold.testing.simulation.stores import LogBecomes
+from twofold.testing.simulation.world import World
+
+Commands = Callable[[Random], To]
+Appends = Callable[[Random], tuple[str, tuple[Sequence[Any], Sequence[Any]]]]
+
+
+class Action(Protocol):
+    """Something that happens; `str` says it in words."""
+
+    async def happen(self, world: World) -> None:
+        """Let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """When what happens."""
+
+    at_s: float
+    does: Action
+
+    @property
+    def words(self) -> str:
+        """For who reads the history."""
+        number = getattr(self.does, "number", None)
+        return f"client {number}: {self.does}" if number is not None else str(self.does)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11."""
+
+    app: App
+    commands: Commands
+    appends: Appends | None = None
+    always: Mapping[Any, Callable[[Any], bool]] = field(default_factory=dict)
+    may_park: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One history before it happens. `schedule` is the seed of everything that is drawn while it does."""
+
+    scenario: Scenario
+    schedule: str
+    processes: int
+    steps: Sequence[Step]
+    syncs_tables_only: bool = False
+    log_becomes: LogBecomes | None = None
+
+    @property
+    def app(self) -> App:
+        """The App."""
+        return self.scenario.app
+
+    @property
+    def read_store_crashes(self) -> bool:
+        """Whether the read store has to remember what a crash would bring back."""
+        return any(isinstance(step.does, faults.GoAway) and step.does.crash for step in self.steps)
+
+    def smaller(self) -> Iterator[Plan]:
+        """Plans with less in them: halves left out, then quarters, … then single steps, then processes."""
+        size = max(1, len(self.steps) // 2)
+        while True:
+            for start in range(0, len(self.steps), size):
+                yield replace(self, steps=[*self.steps[:start], *self.steps[start + size :]])
+            if size == 1:
+                break
+            size //= 2
+        if self.processes > 1:
+            yield replace(self, processes=self.processes - 1)
+        if self.log_becomes is not None:
+            yield replace(self, log_becomes=None)
+
+
+def draw(scenario: Scenario, seed: int) -> Plan:
+    """The plan of a seed."""
+    return _Drawing(scenario, seed).plan()
+
+
+class _Drawing:
+    """One plan on its way from the seed."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario, self.seed = scenario, seed
+        self.random = Random(f"plan {seed}")
+        self.processes = self.random.choices((1, 2, 3), (4, 4, 2))[0]
+        self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
+        self.sent: list[Any] = []
+        self.ids = 0
+        self.number = 0
+
+    def plan(self) -> Plan:
+        """Operations and faults, in the order of their times."""
+        random = self.random
+        happens: list[Any] = [self.operation() for _ in range(random.randint(5, 25))]
+        kinds = random.sample(_FAULTS, random.randint(1, 4))
+        happens += [random.choice(kinds)(self) for _ in range(random.choice((0, 1, 2, 3, 4, 6)))]
+        times = [random.random() * self.span_s for _ in happens]
+        steps = sorted((Step(at_s, does) for at_s, does in zip(times, happens, strict=True)), key=lambda s: s.at_s)
+        return Plan(
+            self.scenario,
+            f"schedule {self.seed}",
+            self.processes,
+            steps,
+            syncs_tables_only=random.random() < 0.3,
+            log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
+        )
+
+    # ---- what clients do
+
+    def operation(self) -> Any:
+        """One of the things that clients do."""
+        self.number += 1
+        lot = self.random.random()
+        if lot < 0.6 or not self.sent:
+            return self.execute()
+        if lot < 0.7:
+            return replace(self.random.choice(self.sent), number=self.number, at=self.place())
+        if lot < 0.78 and self.scenario.appends is not None:
+            return self.append_two()
+        if lot < 0.94 and self.scenario.app.projections:
+            return self.read()
+        return Load(self.random.random(), self.place(), self.number)
+
+    def execute(self) -> Execute:
+        """A command; most have an id and are sent again while it is not known what became of them."""
+        random = self.random
+        command_id = self.command_id() if random.random() < 0.8 else None
+        expects = random.choices(_EXPECTS, (12, 3, 1, 1))[0]
+        made = Execute(
+            self.scenario.commands(random),
+            self.place(),
+            self.number,
+            command_id,
+            expects,
+            tries=random.randint(1, 6),
+            cancelled_after_s=random.random() * 0.02 if random.random() < 0.05 else None,
+        )
+        self.sent += [made] if command_id else []
+        return made
+
+    def append_two(self) -> AppendTwo:
+        """Two appends on one another's heels."""
+        assert self.scenario.appends is not None
+        stream, events = self.scenario.appends(self.random)
+        ids = (self.command_id(), self.command_id() if self.random.random() < 0.8 else f"id-{self.ids}")
+        expects = self.random.choices(_EXPECTS, (6, 3, 1, 1))[0]
+        made = AppendTwo(stream, events, self.place(), self.number, ids, expects)
+        self.sent.append(made)
+        return made
+
+    def read(self) -> Read:
+        """A row or all of them."""
+        random = self.random
+        projection = random.choice(self.scenario.app.projections).name
+        after = random.choices(_AFTER, (4, 10, 1, 1))[0]
+        wait_s = random.choice((0.0, 0.05, 5.0, 5.0, 30.0))
+        pick = random.random() if random.random() < 0.6 else None
+        return Read(projection, pick, after, wait_s, self.place(), self.number)
+
+    def command_id(self) -> str:
+        """A new one."""
+        self.ids += 1
+        return f"id-{self.ids}"
+
+    def place(self) -> int:
+        """Of a process."""
+        return self.random.randrange(self.processes)
+
+
+_EXPECTS: Sequence[Expects] = ("any version", "the version last heard of", "an older version", "a later version")
+_AFTER: Sequence[After] = ("no token", "the newest token", "a token of another log", "a token beyond the end")
+_MISHAPS: Sequence[Mishap] = ("request lost", "answer lost", "answer lost", "late", "twice")
+_REQUESTS: Sequence[tuple[faults.Store, Kind]] = (
+    ("the log", "append"),
+    ("the log", "append"),
+    ("the read store", "page"),
+    ("the read store", "page"),
+    ("the log", "page"),
+    ("the log", "claim"),
+    ("the read store", "claim"),
+    ("the log", "look"),
+    ("the read store", "look"),
+)
+_STORES: tuple[faults.Store, faults.Store] = ("the log", "the read store")
+
+
+def _crash(d: _Drawing) -> Any:
+    return faults.Crash(d.place(), d.random.randrange(60), d.random.choice((0.0, 0.3, 2.0, 7.0)))
+
+
+def _pause(d: _Drawing) -> Any:
+    return faults.Pause(d.place(), d.random.randrange(60), d.random.choice((0.5, 4.0, 5.5, 7.0, 12.0)))
+
+
+def _restart(d: _Drawing) -> Any:
+    return faults.Restart(d.place(), upgrade=False)
+
+
+def _upgrade(d: _Drawing) -> Any:
+    return faults.Restart(d.place(), upgrade=True)
+
+
+def _steal(d: _Drawing) -> Any:
+    return faults.StealLease(d.random.random())
+
+
+def _slow(d: _Drawing) -> Any:
+    return faults.Slow(d.random.choice(_STORES), d.random.choice((10.0, 100.0, 1_000.0)), d.random.random() * 4)
+
+
+def _deaf(d: _Drawing) -> Any:
+    return faults.Deaf(d.random.choice(_STORES), d.random.random() * 6)
+
+
+def _away(d: _Drawing) -> Any:
+    return faults.GoAway(d.random.choice(_STORES), crash=False, for_s=d.random.random() * 3)
+
+
+def _crash_store(d: _Drawing) -> Any:
+    return faults.GoAway(d.random.choice(_STORES), crash=True, for_s=d.random.random() * 2)
+
+
+def _lose(d: _Drawing) -> Any:
+    store, kind = d.random.choice(_REQUESTS)
+    return faults.Lose(store, kind, d.random.choice(_MISHAPS), d.random.choice((1, 1, 2, 6)))
+
+
+def _jump(d: _Drawing) -> Any:
+    return faults.Jump(d.place(), d.random.choice((-1, 1)) * d.random.choice((2.0, 60.0, 86_400.0 * 30)))
+
+
+def _rebuild(d: _Drawing) -> Any:
+    projections = d.scenario.app.projections
+    if not projections:
+        return _crash(d)
+    crash = d.random.randrange(60) if d.random.random() < 0.3 else None
+    upgrade, from_scratch = d.random.random() < 0.5, d.random.random() < 0.5
+    return faults.Rebuild(d.random.choice(projections).name, upgrade, from_scratch, crash)
+
+
+_FAULTS: Sequence[Callable[[_Drawing], Any]] = (
+    _crash,
+    _crash,
+    _crash,
+    _pause,
+    _pause,
+    _restart,
+    _upgrade,
+    _steal,
+    _slow,
+    _deaf,
+    _away,
+    _crash_store,
+    _lose,
+    _lose,
+    _jump,
+    _rebuild,
+)

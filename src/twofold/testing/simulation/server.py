@@ -1,0 +1,104 @@
+"""One process of the App: opened on the simulated store, asked by clients, crashed, paused and started again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from twofold.ambient import Ambient
+from twofold.app import App, Running
+from twofold.errors import LogReplaced, Unavailable
+from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
+
+if TYPE_CHECKING:
+    from twofold.testing.simulation.world import World
+
+PATIENCE_S = 15.0
+RESTART_AFTER_S = 0.3
+
+
+class Unanswered(Exception):
+    """The client never learned what became of its request."""
+
+
+class Server:
+    """A process at its place (0, 1, …) in the deployment; a new one takes the place of one that has ended."""
+
+    def __init__(self, world: World, place: int, app: App) -> None:
+        self.world, self.place, self.app = world, place, app
+        self.process = world.loop.process(f"process {place + 1}")
+        self.skew = timedelta()
+        self.running: Running | None = None
+        self.error: str | None = None
+        self.leaves = False
+        self.back_after_s = RESTART_AFTER_S
+        self.next_app = app
+        self.ambient = Ambient(lambda: world.now() + self.skew, world.new_id, world.random.random)
+        self._stop = asyncio.Event()
+        self._open: set[asyncio.Future[Any]] = set()
+        self.task = self._start(self._main())
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
+        return self.world.loop.create_task(work, context=self.process.context)
+
+    async def _main(self) -> None:
+        storage = self.world.storage
+        log, rows = SimulatedLog(storage, self.ambient), SimulatedRows(storage)
+        try:
+            async with self.app.open(log, read_store=rows, ambient=self.ambient) as running:
+                self.running = running
+                await self._stop.wait()
+                self.running = None
+        except (Unavailable, LogReplaced) as error:
+            self.error = str(error)
+        self.world.ended(self)
+
+    # ---- what clients see of it
+
+    async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
+        """The answer, which may be an exception that `work` raised. Raises: Unanswered."""
+        answer = self.world.loop.create_future()
+        self._open.add(answer)
+        task = self._start(self._serve(work, answer))
+        if cancelled_after_s is not None:
+            self.world.loop.call_later(cancelled_after_s, task.cancel)
+        timer = self.world.loop.call_later(PATIENCE_S, _give_up, answer, "the client has given up")
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+            self._open.discard(answer)
+
+    async def _serve(self, work: Callable[[Running], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
+        try:
+            if self.running is None:
+                raise Unavailable("the process is ending")
+            outcome: Any = await work(self.running)
+        except asyncio.CancelledError:
+            _give_up(answer, "the client went away")
+            raise
+        except Exception as error:  # the client is told, whatever it is
+            outcome = error
+        if not answer.done():
+            answer.set_result(outcome)
+
+    # ---- what happens to it
+
+    def crash(self) -> None:
+        """From now on nothing of it is scheduled, and whoever waits for it hears of a lost connection."""
+        self.process.crash()
+        self.running = None
+        for answer in list(self._open):
+            _give_up(answer, "the process crashed")
+        self.world.ended(self)
+
+    def stop(self) -> None:
+        """Ask it to end: what was accepted is finished, leases are let go of."""
+        self._stop.set()
+
+
+def _give_up(answer: asyncio.Future[Any], why: str) -> None:
+    if not answer.done():
+        answer.set_exception(Unanswered(why))

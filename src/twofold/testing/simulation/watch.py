@@ -1,0 +1,179 @@
+"""What is checked while a history runs, in the store itself: every commit of a page, every takeover."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twofold.app import App
+from twofold.errors import TwofoldError
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.follow import LEASE_S
+from twofold.messages import Append, Position, Receipt
+from twofold.react.reactor import Reactor
+from twofold.read.projection import Table
+from twofold.testing.simulation.oracle import Fold, name_of
+from twofold.testing.simulation.stores import Storage
+
+ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise of the list G1 to G11, or of the App, and how it was broken."""
+
+    promise: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.text}"
+
+
+class Watcher:
+    """Looks on in the store (a `Watch`)."""
+
+    def __init__(self, app: App, storage: Storage, clock: Callable[[], float], counts: Counter[str]) -> None:
+        self.violations: list[Violation] = []
+        self.folds = {projection.name: Fold(projection, app) for projection in app.projections}
+        self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self._reactors = {reactor.name: reactor for reactor in app.reactors}
+        self.tell: Callable[[str], None] = _nobody_listens
+        self._epochs: dict[Follows, int] = {}
+        self._lives: dict[Follows, float] = {}
+
+    def broken(self, promise: str, text: str) -> None:
+        """Note it."""
+        self.violations.append(Violation(promise, text))
+
+    def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+        """The new entries stand where they should; the read models come to what they come to."""
+        seen = len(next(iter(self.folds.values())).tables) - 1 if self.folds else 0
+        new = self._storage.entries[seen:]
+        for offset, entry in enumerate(new, start=seen + 1):
+            if entry.position.offset != offset:
+                self.broken("G4", f"the entry after 0:{offset - 1} is at {entry.position}")
+        for fold in self.folds.values():
+            fold.take(new)
+        stored = [o.position for o in outcomes if isinstance(o, Receipt) and o.events and not o.repeated]
+        if stored != sorted(stored):
+            self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
+        self._counts["batches"] += 1
+        self._counts["batches of several"] += len(batch) > 1
+
+    # ---- leases
+
+    def claimed(self, before: Checkpoint, claim: Claim) -> None:
+        """Only what was let go of, or whose holder was silent for a lease, is taken over, with a new epoch."""
+        follower = claim.follower
+        silent_s = self._clock() - self._lives.get(follower, -LEASE_S)
+        if before.owner is not None:
+            self._counts["takeovers"] += 1
+            if silent_s < LEASE_S:
+                self.broken("G5", f"{follower} was taken over, and its holder lived {silent_s:.3f} s ago")
+        if claim.epoch <= self._epochs.get(follower, 0):
+            self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
+        self._epochs[follower] = claim.epoch
+        self._lives[follower] = self._clock()
+        self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
+
+    def stolen(self, follower: Follows, epoch: int) -> None:
+        """Somebody has raised the epoch by hand."""
+        self._epochs[follower] = epoch
+
+    def beaten(self, claim: Claim) -> None:
+        """Only the holder gives signs of life."""
+        self._held(claim, "gave a sign of life")
+        self._lives[claim.follower] = self._clock()
+
+    def released(self, before: Checkpoint, claim: Claim) -> None:
+        """Only by its holder."""
+        self._held(claim, "has let go of what another worker holds")
+
+    def _held(self, claim: Claim, did: str) -> None:
+        epoch = self._epochs.get(claim.follower, 0)
+        if claim.epoch != epoch:
+            self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, and it is epoch {epoch}")
+
+    def went_back(self) -> None:
+        """What was lost has not been."""
+        rows = {**self._storage.row_checkpoints.rows, **self._storage.log.checkpoints.rows}
+        for follower in self._epochs:
+            self._epochs[follower] = rows[follower].epoch if follower in rows else 0
+            self._lives.pop(follower, None)
+
+    # ---- progress
+
+    def advanced(self, before: Checkpoint, claim: Claim, after: Position, to: Position) -> None:
+        """From where it was, by its holder, with exactly what belongs to it."""
+        self._held(claim, "has written")
+        self._lives[claim.follower] = self._clock()
+        self._counts["pages"] += 1
+        self.tell(f"{claim.follower} has moved from {after} to {to}")
+        if before.position != after:
+            self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
+        if to > self._storage.head:
+            self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {self._storage.head}")
+        elif claim.follower.name in self.folds:
+            self.check_table(claim.follower, to)
+        else:
+            self._check_reactions(self._reactors[claim.follower.name], after, to)
+
+    def check_table(self, follows: Follows, at: Position) -> None:
+        """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
+        fold = self.folds[follows.name]
+        expected, found = fold.tables[at.offset], self._storage.table(follows)
+        if expected != found:
+            self.broken("G5", f"{follows} at {at}: {difference(expected, found)}")
+        waiting = self._storage.row_checkpoints.waiting.get(follows, {})
+        parked = {name: one.position.offset for name, one in waiting.items()}
+        if parked != fold.parked[at.offset]:
+            self.broken("G7", f"{follows} at {at}, parked: {difference(fold.parked[at.offset], parked)}")
+
+    def _check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
+        """Whatever follows from the events before the checkpoint was commanded, or is parked."""
+        parked = {one.key for one in self._storage.log.checkpoints.waiting.get(reactor.follows, {}).values()}
+        types = self._app.codec.names(reactor.event_types)
+        for entry in self._storage.entries[after.offset : to.offset]:
+            if entry.type not in types or entry.stream in parked:
+                continue
+            passed = f"reactor {reactor.name} has passed {entry.stream}@{entry.version}"
+            try:
+                commands = reactor.commands(self._app.codec.recorded(entry))
+            except Exception as error:  # whatever the user's code raises
+                self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
+                continue
+            for command_id, command in commands:
+                if (name_of(command), command_id) not in self._storage.log._receipts:
+                    self.broken("G5", f"{passed} without {command.command!r} for {name_of(command)}")
+
+    def published(self, table: Table, live_before: int) -> None:
+        """Forward only, and not before it has come as far (G8)."""
+        live = self._storage.rows._live[table.name]
+        if live == live_before:
+            return
+        self._counts["versions published"] += 1
+        rows = self._storage.row_checkpoints.rows
+        new, old = rows[Follows(table.name, live)], rows.get(Follows(table.name, live_before))
+        if live < live_before:
+            self.broken("G8", f"{table.name} went back from version {live_before} to {live}")
+        elif old is not None and new.position < old.position:
+            self.broken("G8", f"{new.follower} is shown at {new.position}, and {old.follower} was at {old.position}")
+
+
+def _nobody_listens(_: str) -> None:
+    pass
+
+
+def difference(expected: Any, found: Any) -> str:
+    """The first key at which two dictionaries differ."""
+    for key in sorted({*expected, *found}, key=repr):
+        if expected.get(key) != found.get(key):
+            shown = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+            return f"{shown!r} should be {_shown(expected, key)}, and is {_shown(found, key)}"
+    return "no difference"
+
+
+def _shown(table: Any, key: Any) -> str:
+    return f"{table[key]!r}" if key in table else "not there"

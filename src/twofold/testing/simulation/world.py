@@ -1,0 +1,327 @@
+"""One history: the steps of a plan happen to an App, its processes and its store, until everything has come to rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twofold.ambient import Ambient
+from twofold.app import Running
+from twofold.errors import LogReplaced, Unavailable
+from twofold.messages import BEGINNING, Entry, Receipt, Token
+from twofold.read.projection import Key
+from twofold.testing.simulation.clients import After, Attempt, Expects, beyond, told
+from twofold.testing.simulation.loop import SimulatedLoop, Stuck
+from twofold.testing.simulation.remote import LATE_S
+from twofold.testing.simulation.server import Server, Unanswered
+from twofold.testing.simulation.stores import LogBecomes, SimulatedLog, Storage
+from twofold.testing.simulation.watch import ENGINE, Violation, Watcher
+from twofold.write.decider import Done
+
+if TYPE_CHECKING:
+    from twofold.testing.simulation.plan import Plan
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+LOOK_AGAIN_S = 0.1
+REST_S = 0.25
+AT_REST_WITHIN_S = 60.0
+NOTICED_WITHIN_S = 12.0
+
+
+class World:
+    """Everything of one history. Made for one run."""
+
+    def __init__(self, plan: Plan, *, is_told: bool = False) -> None:
+        self.plan, self.app = plan, plan.app
+        self.random = Random(plan.schedule)
+        self.loop = SimulatedLoop(self.random)  # type: ignore[abstract]  # no sockets, files or signals here
+        self.counts: Counter[str] = Counter()
+        self.storage = Storage(self.loop, self.random, self.counts)
+        self.log_id = self.storage.log.log_id
+        self.watcher = Watcher(plan.app, self.storage, self.loop.time, self.counts)
+        self.storage.watch = self.watcher
+        self.watcher.tell = self.tell
+        self.storage.keeps_unsynced = plan.read_store_crashes
+        self.storage.syncs_tables_only = plan.syncs_tables_only
+        self.servers: list[Server] = []
+        self.attempts: list[Attempt] = []
+        self.seen: list[Entry] = []
+        self._entries: list[Entry] | None = None
+        self.history: list[str] | None = [] if is_told else None
+        self._versions: dict[str, int] = {}
+        self._newest: Receipt | None = None
+        self._context = copy_context()
+        self._over = False
+
+    def tell(self, text: str) -> None:
+        """For who reads the history."""
+        if self.history is not None:
+            self.history.append(f"{self.loop.time():8.3f} s  {text}")
+
+    def broken(self, promise: str, text: str) -> None:
+        """A promise was."""
+        self.watcher.broken(promise, text)
+
+    @property
+    def violations(self) -> list[Violation]:
+        """The promises that were broken."""
+        return self.watcher.violations
+
+    # ---- the course of things
+
+    def run(self) -> None:
+        """From the first step to rest."""
+        try:
+            self.loop.run_until_complete(self._main())
+            for error in self.loop.errors:
+                self.broken(ENGINE, f"an error that nobody caught: {error}")
+        except Stuck as stuck:
+            self.broken(ENGINE, str(stuck))
+
+    def close(self) -> None:
+        """Let go of every task."""
+        self.storage.log_link.crash(away=True)
+        self.storage.rows_link.crash(away=True)
+        self._over = True
+        self.loop.close()
+
+    async def _main(self) -> None:
+        reader = asyncio.ensure_future(self._read_along())
+        self.servers = [Server(self, place, self.app) for place in range(self.plan.processes)]
+        happening = []
+        for step in self.plan.steps:
+            await asyncio.sleep(max(0.0, step.at_s - self.loop.time()))
+            if self.history is not None:
+                self.tell(step.words)
+            happening.append(asyncio.ensure_future(step.does.happen(self)))
+        await asyncio.gather(*happening)
+        self._mend()
+        if await self._rests():
+            await self._end()
+        reader.cancel()
+
+    async def _read_along(self) -> None:
+        """A reader that follows the feed in small pages, and never goes away."""
+        log = SimulatedLog(self.storage, Ambient())
+        limits = Random(self.plan.schedule)
+        while True:
+            after = self.seen[-1].position if self.seen else BEGINNING
+            try:
+                page = await log.read(after, limits.randint(1, 9))
+                self.seen += page.entries
+                if page.upto == after:
+                    await log.wait(after, 5.0)
+            except Unavailable:
+                await asyncio.sleep(LOOK_AGAIN_S)
+            except LogReplaced:
+                return
+
+    def _mend(self) -> None:
+        """From here on the followers must come to the end of the feed by themselves."""
+        self.tell("from here on nothing goes wrong any more")
+        for link in (self.storage.log_link, self.storage.rows_link):
+            link.away, link.deaf, link.slowness = False, False, 1.0
+            link.mishaps.clear()
+        for server in self.servers:
+            server.process.fuse = None
+            if not (server.process.runs or server.process.crashed):
+                self.loop.resume(server.process)
+
+    async def _rests(self) -> bool:
+        deadline = self.loop.time() + AT_REST_WITHIN_S
+        while not self._at_rest():
+            if self.loop.time() > deadline:
+                self.broken(ENGINE, f"not at rest after {AT_REST_WITHIN_S:g} s: {self._behind()}")
+                return False
+            await asyncio.sleep(REST_S)
+        return True
+
+    async def _end(self) -> None:
+        """Every process ends in order; what was sent before is done by then."""
+        if self.plan.log_becomes is not None and self.storage.entries:
+            await asyncio.sleep(LATE_S)
+            await self._replace_log(self.plan.log_becomes)
+        held = {
+            (following.follower.follows, following.owner)
+            for server in self.servers
+            if server.running
+            for following in server.running.followers
+            if following.state == "following"
+        }
+        for server in self.servers:
+            server.leaves = True
+            server.stop()
+        await asyncio.wait([server.task for server in self.servers])
+        await asyncio.sleep(LATE_S)
+        for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
+            if (row.follower, row.owner) in held:
+                self.broken(ENGINE, f"{row.follower} is still held after every process has ended in order")
+
+    async def _replace_log(self, by: LogBecomes) -> None:
+        """Another log, or an older copy, lies where the log was: it is noticed, and nothing is read as if it were the
+        same (G11)."""
+        self.tell(f"the log is replaced by {by}")
+        self._entries = self.entries
+        self.counts["logs replaced"] += 1
+        before = {follows: dict(self.storage.table(follows)) for follows in self.storage.rows._tables}
+        self.storage.replace_log(by)
+        self.watcher.went_back()
+        await asyncio.sleep(NOTICED_WITHIN_S)
+        for server in self.servers:
+            for following in server.running.followers if server.running else ():
+                if following.follower.follows in before and following.state != "stopped":
+                    text = f"{following.follower.follows} is {following.state} at {server.process.name}"
+                    self.broken("G11", f"the log was replaced by {by}, and {text}")
+        if any(self.storage.table(follows) != rows for follows, rows in before.items()):
+            self.broken("G11", f"the log was replaced by {by}, and folded into the rows of the one before")
+        newcomer = Server(self, len(self.servers), self.servers[0].app)
+        newcomer.leaves = True
+        await asyncio.sleep(NOTICED_WITHIN_S)
+        if before and newcomer.running is not None:
+            self.broken("G11", f"the log was replaced by {by}, and a process was started on it")
+        newcomer.stop()
+        await newcomer.task
+
+    def _at_rest(self) -> bool:
+        return all(server.running for server in self.servers) and not self._behind() and len(self.seen) == self.head
+
+    def _behind(self) -> str:
+        checkpoints = {**self.storage.row_checkpoints.rows, **self.storage.log.checkpoints.rows}
+        followings = [following for s in self.servers if s.running for following in s.running.followers]
+        behind = []
+        for following in followings:
+            checkpoint = checkpoints.get(following.follower.follows)
+            if checkpoint is None or checkpoint.position.offset < self.head:
+                behind.append(f"{following.follower.follows}: {checkpoint}, {following.state}: {following.error}")
+        return "; ".join(behind)
+
+    def ended(self, server: Server) -> None:
+        """A process has ended: another one is started in its place."""
+        if not (server.leaves or self._over):
+            self.after(server.back_after_s, lambda: self._start(server))
+
+    def _start(self, old: Server) -> None:
+        if self._over:
+            return
+        self.tell(f"process {old.place + 1} starts again")
+        self.counts["restarts"] += 1
+        self.servers[old.place] = Server(self, old.place, old.next_app)
+
+    def after(self, seconds: float, happens: Callable[[], None]) -> None:
+        """Let something happen then, whatever has become of processes."""
+        self.loop.call_later(seconds, happens, context=self._context)
+
+    def now(self) -> datetime:
+        """The wall clock of this world; that of a process may be off."""
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    def new_id(self) -> str:
+        """As `Ambient.new_id`."""
+        return f"{self.random.getrandbits(128):032x}"
+
+    # ---- what clients need
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is in the log; after it was replaced, what was in it."""
+        return self.storage.entries if self._entries is None else self._entries
+
+    @property
+    def head(self) -> int:
+        """The offset of the log's end."""
+        return len(self.storage.entries)
+
+    def version(self, stream: str) -> int:
+        """As it is in the store."""
+        return len(self.storage.log._streams.get(stream, ()))
+
+    def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
+        """A new record."""
+        made = Attempt(asked, label, stream, "", self.loop.time(), self.head, self.version(stream), **more)
+        self.attempts.append(made)
+        return made
+
+    async def ask(
+        self,
+        attempt: Attempt,
+        place: int,
+        work: Callable[[Running], Awaitable[Any]],
+        cancelled_after_s: float | None = None,
+    ) -> None:
+        """Ask the process at this place, or the next one that runs, and record the answer."""
+        server = await self._server(place)
+        attempt.process = server.process.name
+        try:
+            attempt.outcome = await server.ask(work, cancelled_after_s)
+        except Unanswered as unanswered:
+            attempt.outcome = unanswered
+        self._count(attempt.outcome)
+        attempt.ended_s = self.loop.time()
+        attempt.head_after, attempt.version_after = self.head, self.version(attempt.stream)
+        if self.history is not None:
+            self.tell(f"{attempt.label} is told by {attempt.process}: {told(attempt.outcome)}")
+
+    def _count(self, outcome: Any) -> None:
+        if isinstance(outcome, Done | Receipt):
+            receipt = outcome.receipt if isinstance(outcome, Done) else outcome
+            self.counts["answered again" if receipt.repeated else "commands done"] += 1
+        elif isinstance(outcome, Exception):
+            self.counts[f"told {type(outcome).__name__}"] += 1
+        else:
+            self.counts["reads answered"] += 1
+
+    async def _server(self, place: int) -> Server:
+        while True:
+            for offset in range(len(self.servers)):
+                server = self.servers[(place + offset) % len(self.servers)]
+                if server.running is not None:
+                    return server
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def heard(self, receipt: Receipt) -> None:
+        """Clients know this much now."""
+        stream = str(receipt.stream)
+        self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
+        if self._newest is None or receipt.position > self._newest.position:
+            self._newest = receipt
+
+    def expected(self, stream: str, expects: Expects) -> int | None:
+        """The version that a client demands."""
+        heard = self._versions.get(stream, 0)
+        match expects:
+            case "any version":
+                return None
+            case "the version last heard of":
+                return heard
+            case "an older version":
+                return max(0, heard - 1)
+            case "a later version":
+                return heard + 1
+
+    def token(self, after: After) -> Token | str | None:
+        """The token that a client sends."""
+        match after:
+            case "no token":
+                return None
+            case "the newest token":
+                return self._newest.token if self._newest else None
+            case "a token of another log":
+                return Token("0123456789abcdef", self._newest.position) if self._newest else None
+            case "a token beyond the end":
+                return beyond(self.log_id, self.head)
+
+    def some_key(self, projection: str, pick: float) -> Key | None:
+        """The key of a row that there was at some time."""
+        tables = self.watcher.folds[projection].tables
+        keys = sorted({key for table in tables[-3:] for key in table}, key=repr)
+        return keys[int(pick * len(keys))] if keys else None
+
+    def some_stream(self, pick: float) -> str | None:
+        """A stream that there is."""
+        streams = sorted(self.storage.log._streams)
+        return streams[int(pick * len(streams))] if streams else None

@@ -1,0 +1,561 @@
+"""The engine is broken on purpose, one promise after the other, and the simulator must notice.
+
+A guarantee whose breaking nothing notices is not shown. Nothing of this is in the product: the defects are put in from
+outside, into the engine or into the simulated store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.errors import Unavailable, VersionConflict
+from twofold.feed import follow
+from twofold.feed.checkpoints import Checkpoint, Claim
+from twofold.feed.feed import FeedPage
+from twofold.messages import Append, Position, Receipt
+from twofold.react.reactor import Reactor
+from twofold.react.runner import Runner
+from twofold.read import projector, query
+from twofold.read.projector import Projector
+from twofold.read.query import Queries
+from twofold.read.store import Changes, Found
+from twofold.testing.simulation import SimulationFailed
+from twofold.testing.simulation.apps import SCENARIOS
+from twofold.testing.simulation.histories import run_histories
+from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
+from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, Storage, _available
+from twofold.write.execute import Executor
+from twofold.write.group_commit import GroupCommit
+
+HISTORIES = 1_000  # so many at most until a defect must have shown; most show within the first ten
+FIRST_SEED = 1
+
+Patch = pytest.MonkeyPatch
+replaced = msgspec.structs.replace
+
+
+class Mutation(NamedTuple):
+    patch: Callable[[Patch], None]
+    breaks: str
+
+
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(breaks: str) -> Callable[[Callable[[Patch], None]], None]:
+    """`breaks` names the promise that the simulator must say is broken, or those of which it may be either."""
+
+    def kept(patch: Callable[[Patch], None]) -> None:
+        MUTATIONS[patch.__name__] = Mutation(patch, breaks)
+
+    return kept
+
+
+# ---- G1, G3: what is acknowledged is stored, once
+
+
+@mutation("G1")
+def acknowledged_before_it_is_on_the_disk(patch: Patch) -> None:
+    """The page cache is written every half second; what a crash of the server takes, was acknowledged."""
+    made = Storage.__init__
+
+    def init(self: Storage, *values: Any) -> None:
+        made(self, *values)
+        crash, written = self.log_link.crash, []
+
+        def lose(away: bool) -> None:
+            for moment, length in written:
+                if moment > self._loop.time() - 0.5 and length < len(self.log._entries):
+                    del self.log._entries[length:]
+                    for entries in self.log._streams.values():
+                        entries[:] = [entry for entry in entries if entry.position.offset <= length]
+                    self.log._receipts = {k: r for k, r in self.log._receipts.items() if r.position.offset <= length}
+            crash(away)
+
+        self.log_link.crash = lose  # type: ignore[method-assign]
+        self.written = written  # type: ignore[attr-defined]
+
+    append, ask = SimulatedLog._append, Remote.ask
+
+    def written(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        self._storage.written.append((self._storage._loop.time(), len(self._storage.entries)))  # type: ignore[attr-defined]
+        return append(self, batch)
+
+    async def at_once(self: Remote, work: Any, kind: Any = "look", *, syncs: bool = False) -> Any:
+        return await ask(self, work, kind)
+
+    patch.setattr(Storage, "__init__", init)
+    patch.setattr(SimulatedLog, "_append", written)
+    patch.setattr(Remote, "ask", at_once)
+
+
+@mutation("G1")
+def an_append_is_stored_in_parts(patch: Patch) -> None:
+    whole = SimulatedLog.commit
+
+    async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        outcomes = []
+        for append in batch:
+            for number, event in enumerate(append.events[:-1]):
+                meta = replaced(append.meta, command_id=f"{append.command_id} {number}")
+                at = None if append.expected_version is None else append.expected_version + number
+                await whole(self, [replaced(append, events=[event], meta=meta, expected_version=at)])
+            expected = append.expected_version
+            after = expected if expected is None else expected + max(0, len(append.events) - 1)
+            last = replaced(append, events=append.events[-1:], expected_version=after)
+            [outcome] = await whole(self, [last])
+            if isinstance(outcome, Receipt) and not outcome.repeated:
+                outcome = replaced(outcome, events=len(append.events))
+                self._storage.log._receipts[str(append.stream), append.command_id] = outcome
+            outcomes.append(outcome)
+        return outcomes
+
+    patch.setattr(SimulatedLog, "commit", commit)
+
+
+@mutation("G1")
+def a_lost_answer_is_taken_for_nothing_happened(patch: Patch) -> None:
+    async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        return await _available(self._link, lambda: self._append(batch), "append", syncs=True)
+
+    patch.setattr(SimulatedLog, "commit", commit)
+
+
+@mutation("G1")
+def what_is_sent_again_has_another_command_id(patch: Patch) -> None:
+    async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        while True:
+            try:
+                return await self._link.ask(lambda sent=batch: self._append(sent), "append", syncs=True)
+            except NotSent as error:
+                raise Unavailable(str(error)) from error
+            except NoAnswer:
+                new = [replaced(one.meta, command_id=self._ambient.new_id()) for one in batch]
+                batch = [replaced(one, meta=meta) for one, meta in zip(batch, new, strict=True)]
+
+    patch.setattr(SimulatedLog, "commit", commit)
+
+
+@mutation("G3")
+def command_ids_are_not_stored(patch: Patch) -> None:
+    append, load = MemoryLog._append, MemoryLog.load
+
+    def _append(self: MemoryLog, one: Append) -> Any:
+        kept = self._receipts.pop((str(one.stream), one.command_id), None)
+        outcome = append(self, one)
+        if kept is not None:
+            self._receipts[str(one.stream), one.command_id] = kept
+        return outcome
+
+    async def without(self: MemoryLog, *values: Any, **named: Any) -> Any:
+        return replaced(await load(self, *values, **named), receipt=None)
+
+    patch.setattr(MemoryLog, "_append", _append)
+    patch.setattr(MemoryLog, "load", without)
+
+
+@mutation("G3")
+def the_id_of_an_empty_decision_is_not_stored(patch: Patch) -> None:
+    append = MemoryLog._append
+
+    def _append(self: MemoryLog, one: Append) -> Any:
+        outcome = append(self, one)
+        if isinstance(outcome, Receipt) and not outcome.events:
+            self._receipts.pop((str(one.stream), one.command_id), None)
+        return outcome
+
+    patch.setattr(MemoryLog, "_append", _append)
+
+
+@mutation("G3")
+def the_version_is_looked_at_before_the_command_id(patch: Patch) -> None:
+    append = MemoryLog._append
+
+    def _append(self: MemoryLog, one: Append) -> Any:
+        version = len(self._streams[str(one.stream)])
+        if one.expected_version is not None and one.expected_version != version:
+            return VersionConflict(one.stream, one.expected_version, version)
+        return append(self, one)
+
+    patch.setattr(MemoryLog, "_append", _append)
+
+
+# ---- G2: of two one wins
+
+
+@mutation("G2")
+def an_append_does_not_demand_its_version(patch: Patch) -> None:
+    append = GroupCommit.append
+
+    async def without(self: GroupCommit, one: Append) -> Any:
+        return await append(self, replaced(one, expected_version=None))
+
+    patch.setattr(GroupCommit, "append", without)
+
+
+@mutation("G2")
+def the_order_of_a_batch_is_reversed(patch: Patch) -> None:
+    commit = MemoryLog.commit
+
+    async def backwards(self: MemoryLog, batch: Sequence[Append]) -> Any:
+        return list(reversed(await commit(self, batch[::-1])))
+
+    patch.setattr(MemoryLog, "commit", backwards)
+
+
+@mutation("G1 or G5")
+def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> None:
+    append = SimulatedLog._append
+    patch.setattr(SimulatedLog, "_append", lambda self, batch: append(self, batch)[::-1])
+
+
+@mutation("G3")
+def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
+    def _decided_from_memory(self: Executor, decider: Any, stream: Any, command: Any) -> Any:
+        known = self._states.get(decider, stream)
+        if known.version == 0:
+            return None
+        decision = self._decided(decider, command, known.state, known.version)
+        return decision if decision.new else None
+
+    patch.setattr(Executor, "_decided_from_memory", _decided_from_memory)
+
+
+# ---- G4: the feed never skips
+
+
+@mutation("G4")
+def the_position_is_taken_before_the_lock(patch: Patch) -> None:
+    append = MemoryLog._append
+
+    async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        taken = await _available(self._link, lambda: len(self._storage.entries))
+
+        def late() -> Any:
+            self._storage.log.ahead = taken - len(self._storage.entries)  # type: ignore[attr-defined]
+            return self._append(batch)
+
+        return await _available(self._link, late, "append", syncs=True)
+
+    def _append(self: MemoryLog, one: Append) -> Any:
+        before = len(self._entries)
+        outcome = append(self, one)
+        for index in range(before, len(self._entries)):
+            entry = self._entries[index]
+            place = Position(0, entry.position.offset + self.ahead)  # type: ignore[attr-defined]
+            self._entries[index] = replaced(entry, position=place)
+        return outcome
+
+    patch.setattr(SimulatedLog, "commit", commit)
+    patch.setattr(MemoryLog, "_append", _append)
+
+
+def _cursor(patch: Patch, by: int) -> None:
+    read = MemoryLog.read
+
+    async def off(self: MemoryLog, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+        head = await self.head()
+        if after >= head:
+            return await read(self, after, limit, types)
+        moved = Position(0, min(head.offset, max(0, after.offset + by)))
+        return await read(self, moved, limit, types)
+
+    patch.setattr(MemoryLog, "read", off)
+
+
+@mutation("G5")
+def the_cursor_is_inclusive(patch: Patch) -> None:
+    _cursor(patch, -1)
+
+
+@mutation("G5")
+def the_cursor_skips_an_event(patch: Patch) -> None:
+    _cursor(patch, +1)
+
+
+@mutation("engine or G11")
+def who_waits_for_news_has_no_time_out(patch: Patch) -> None:
+    async def wait(self: SimulatedLog, after: Position, timeout_s: float) -> None:
+        if self._storage.head <= after:
+            await self._storage.log_bell.wait(1e9)
+
+    patch.setattr(SimulatedLog, "wait", wait)
+
+
+# ---- G5: each event once
+
+
+@mutation("G5")
+def the_checkpoint_moves_in_another_transaction_than_the_rows(patch: Patch) -> None:
+    async def commit(self: SimulatedRows, table: Any, claim: Claim, after: Position, to: Position, c: Changes) -> None:
+        def write() -> None:
+            self._storage.row_checkpoints.held(claim)
+            _write(self._storage.rows, table, c)
+
+        await _available(self._link, write, "page")
+        await self._checkpoints.advance(claim, after, to, c.parked)
+        self._storage.rows_bell.ring()
+
+    patch.setattr(SimulatedRows, "commit", commit)
+
+
+def _write(store: MemoryReadStore, table: Any, changes: Changes) -> None:
+    rows = store._tables[table.follows]
+    for key, values in changes.rows.items():
+        if values is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = values
+
+
+@mutation("G5")
+def the_epoch_is_not_compared(patch: Patch) -> None:
+    patch.setattr(MemoryCheckpoints, "held", lambda self, claim: self.rows[claim.follower])
+
+
+@mutation("G5")
+def the_position_is_not_compared(patch: Patch) -> None:
+    async def advance(self: MemoryCheckpoints, claim: Claim, after: Any, to: Position, parked: Any = ()) -> None:
+        now = self.held(claim)
+        self.rows[claim.follower] = replaced(now, position=to, heartbeat=now.heartbeat + 1)
+        for one in parked:
+            self.waiting[claim.follower].setdefault((one.kind, one.key), one)
+
+    patch.setattr(MemoryCheckpoints, "advance", advance)
+
+
+@mutation("G5")
+def a_claim_does_not_raise_the_epoch(patch: Patch) -> None:
+    async def claim(self: MemoryCheckpoints, seen: Checkpoint, owner: str) -> Claim:
+        now = self.rows[seen.follower]
+        self.rows[seen.follower] = replaced(now, owner=owner, heartbeat=now.heartbeat + 1)
+        return Claim(seen.follower, now.epoch)
+
+    patch.setattr(MemoryCheckpoints, "claim", claim)
+
+
+@mutation("G5")
+def heartbeats_are_ignored(patch: Patch) -> None:
+    read = SimulatedCheckpoints.read
+
+    async def as_if_free(self: SimulatedCheckpoints, follower: Any) -> Checkpoint | None:
+        found = await read(self, follower)
+        return replaced(found, owner=None) if found is not None else None
+
+    patch.setattr(SimulatedCheckpoints, "read", as_if_free)
+
+
+@mutation("G5")
+def anybody_can_let_go_of_a_lease(patch: Patch) -> None:
+    async def release(self: MemoryCheckpoints, claim: Claim) -> None:
+        self.rows[claim.follower] = replaced(self.rows[claim.follower], owner=None)
+
+    patch.setattr(MemoryCheckpoints, "release", release)
+
+
+@mutation("G5")
+def a_crash_of_the_read_store_keeps_the_checkpoint_and_loses_the_rows(patch: Patch) -> None:
+    from twofold.testing.simulation import stores
+
+    restore = stores._restore
+
+    def torn(rows: MemoryReadStore, state: dict[str, Any]) -> None:
+        checkpoints = vars(rows._checkpoints).copy()
+        restore(rows, state)
+        vars(rows._checkpoints).update(checkpoints)
+
+    patch.setattr(stores, "_restore", torn)
+
+
+@mutation("engine")
+def who_is_idle_does_not_notice_that_the_store_went_back(patch: Patch) -> None:
+    async def never(self: Any, *_: Any) -> None: ...
+
+    patch.setattr(follow.Following, "_check_kept", never)
+
+
+@mutation("G5")
+def rows_are_remembered_after_the_lease_was_lost(patch: Patch) -> None:
+    async def _holding(self: Projector, claim: Claim, after: Position) -> Any:
+        if self._held is None:
+            return await holding(self, claim, after)
+        self._held.claim = claim
+        return self._held
+
+    holding = Projector._holding
+    patch.setattr(Projector, "_holding", _holding)
+
+
+@mutation("engine")
+def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
+    async def _taken(self: follow.Following, seen: Checkpoint) -> Claim | None:
+        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            claim = await taking
+            if claim is not None:
+                await self.checkpoints.release(claim)
+            raise
+
+    patch.setattr(follow.Following, "_taken", _taken)
+
+
+@mutation("G5")
+def rows_that_were_deleted_stay(patch: Patch) -> None:
+    commit = MemoryReadStore.commit
+
+    async def upserts(self: MemoryReadStore, table: Any, claim: Any, after: Any, to: Any, c: Changes) -> None:
+        kept = {key: values for key, values in c.rows.items() if values is not None}
+        await commit(self, table, claim, after, to, replaced(c, rows=kept))
+
+    patch.setattr(MemoryReadStore, "commit", upserts)
+
+
+@mutation("G5")
+def a_document_is_folded_onto_the_row_before(patch: Patch) -> None:
+    made = Projector.__init__
+
+    def init(self: Projector, *values: Any, documents: bool) -> None:
+        made(self, *values, documents=False)
+
+    patch.setattr(Projector, "__init__", init)
+
+
+@mutation("G5")
+def a_reactor_moves_on_before_its_commands_are_carried_out(patch: Patch) -> None:
+    async def handle(self: Runner, claim: Claim, after: Position, page: FeedPage) -> None:
+        await self._checkpoints.advance(claim, after, page.upto)
+        for entry in page.entries:
+            await self._react([entry])
+
+    patch.setattr(Runner, "handle", handle)
+
+
+@mutation("G5")
+def the_ids_of_a_reactors_commands_are_made_up(patch: Patch) -> None:
+    commands = Reactor.commands
+    chance = random.Random(1)
+
+    def new(self: Reactor, recorded: Any) -> Any:
+        return [(f"{chance.getrandbits(64)}", to) for _, to in commands(self, recorded)]
+
+    patch.setattr(Reactor, "commands", new)
+
+
+# ---- G6: reads with a token
+
+
+@mutation("G6")
+def a_read_does_not_wait_for_its_token(patch: Patch) -> None:
+    async def at_least(self: Queries, after: Any, wait_s: float, look: Any) -> Found:
+        token = self._token(after)
+        if token is not None:
+            await self._refuse_beyond_head(token)
+        found: Found = await look()
+        return found
+
+    patch.setattr(Queries, "_at_least", at_least)
+
+
+@mutation("G6")
+def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
+    for name in ("get", "find"):
+
+        async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> Found:
+            rows = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
+            newer = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
+            return replaced(rows, checkpoint=newer.checkpoint)
+
+        patch.setattr(SimulatedRows, name, in_two)
+
+
+@mutation("G6")
+def a_token_of_another_log_is_accepted(patch: Patch) -> None:
+    token = Queries._token
+
+    def any_log(self: Queries, after: Any) -> Any:
+        if isinstance(after, query.Token):
+            after = replaced(after, log_id=self._feed.log_id)
+        return token(self, after)
+
+    patch.setattr(Queries, "_token", any_log)
+
+
+@mutation("G6")
+def a_token_beyond_the_end_is_accepted(patch: Patch) -> None:
+    async def never(self: Queries, token: Any) -> None: ...
+
+    patch.setattr(Queries, "_refuse_beyond_head", never)
+
+
+# ---- G7: parked keys
+
+
+@mutation("G7")
+def a_parked_entry_is_recorded_after_the_checkpoint_moved(patch: Patch) -> None:
+    commit = SimulatedRows.commit
+
+    async def later(self: SimulatedRows, table: Any, claim: Claim, after: Any, to: Position, c: Changes) -> None:
+        await commit(self, table, claim, after, to, replaced(c, parked=()))
+        if c.parked:
+            await self._checkpoints.advance(claim, to, to, c.parked)
+
+    patch.setattr(SimulatedRows, "commit", later)
+
+
+@mutation("G5")
+def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
+    patch.setattr(projector._Batch, "leave_out", lambda self, parked: None)
+
+
+@mutation("G7")
+def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
+    patch.setattr(projector._Batch, "park", lambda self, kind, key, position, error: None)
+
+
+# ---- G8, G11: versions, other logs
+
+
+@mutation("G8")
+def a_version_is_published_before_it_has_caught_up(patch: Patch) -> None:
+    async def publish(self: MemoryReadStore, table: Any) -> bool:
+        self._live[table.name] = max(self._live[table.name], table.follows.version)
+        return True
+
+    patch.setattr(MemoryReadStore, "publish", publish)
+
+
+@mutation("G11")
+def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
+    from twofold.backends import memory
+
+    patch.setattr(follow, "check_log", lambda *_: None)
+    patch.setattr(query, "check_log", lambda *_: None)
+    patch.setattr(memory, "check_not_beyond", lambda *_: None)
+
+
+@mutation("G11")
+def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
+    check = follow.check_log
+    patch.setattr(follow, "check_log", lambda of, log_id, head: check(replaced(of, log_id=log_id), log_id, head))
+    patch.setattr(SimulatedLog, "_same", lambda self: self._storage.log)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_defect_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTATIONS[name].patch(monkeypatch)
+    with pytest.raises(SimulationFailed) as failed:
+        run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + HISTORIES))
+    assert failed.value.violation.promise in MUTATIONS[name].breaks.split(" or ")
+
+
+def test_without_a_defect_nothing_is_noticed() -> None:
+    run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + HISTORIES))
