@@ -1,0 +1,97 @@
+"""Who is hit next. The plan follows from the seed alone; what it hits depends on what happens to be under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from twofold.feed.follow import LEASE_S
+from twofold.testing.torture.aim import (
+    AFTER_ADVANCE,
+    AFTER_APPEND,
+    AFTER_PUBLISHING,
+    AFTER_ROWS,
+    BEFORE_ADVANCE,
+    BEFORE_APPEND,
+    BEFORE_PUBLISHING,
+    BEFORE_ROWS,
+    Strike,
+)
+from twofold.testing.torture.crew import Crew
+from twofold.testing.torture.ground import Fault, Ground
+from twofold.testing.torture.member import Role
+from twofold.testing.torture.mutations import MUTATIONS
+
+SHORTEST_S, LONGEST_S = 0.3, 2.8
+KILL, GROUND = 0.65, 0.2  # the rest are pauses
+AIMED = 0.5
+SHOWN = 0.6  # where something was broken on purpose: so often is done what shows it
+
+VICTIMS: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader",)
+TO_DIE: dict[Role, tuple[str, ...]] = {
+    "appender": (BEFORE_APPEND, AFTER_APPEND),
+    "worker": (
+        BEFORE_ROWS,
+        AFTER_ROWS,
+        BEFORE_PUBLISHING,
+        AFTER_PUBLISHING,
+        BEFORE_ADVANCE,
+        AFTER_ADVANCE,
+        BEFORE_APPEND,
+        AFTER_APPEND,
+    ),
+}
+TO_PAUSE: dict[Role, tuple[str, ...]] = {"worker": (BEFORE_ROWS, BEFORE_ROWS, BEFORE_ADVANCE, BEFORE_APPEND)}
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One thing that is done, so long after the last one: to the ground, or to one of a role."""
+
+    after_s: float
+    what: Fault | Strike
+    role: Role
+    number: int
+
+
+def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> Iterator[Blow]:
+    """Without end."""
+    chance = Random(f"{seed}|chaos")  # noqa: S311
+    while True:
+        after_s, role, number = chance.uniform(SHORTEST_S, LONGEST_S), chance.choice(VICTIMS), chance.randrange(1_000)
+        lot = chance.random()
+        if mutation is not None and chance.random() < SHOWN:
+            yield Blow(after_s, MUTATIONS[mutation].strike, "worker", number)
+        elif lot < KILL:
+            yield Blow(after_s, Strike(_place(chance, TO_DIE, role), "SIGKILL"), role, number)
+        elif lot < KILL + GROUND and faults:
+            yield Blow(after_s, chance.choice(faults), role, number)
+        else:
+            pause_s = LEASE_S + chance.uniform(1, 4) if role == "worker" else chance.uniform(0.5, LEASE_S)
+            yield Blow(after_s, Strike(_place(chance, TO_PAUSE, role), "SIGSTOP", pause_s), role, number)
+
+
+def _place(chance: Random, places: dict[Role, tuple[str, ...]], role: Role) -> str:
+    return chance.choice(places[role]) if role in places and chance.random() < AIMED else ""
+
+
+class Chaos:
+    """Carries the plan out. `faults` counts what hit the ground."""
+
+    def __init__(self, crew: Crew, ground: Ground, seed: str, mutation: str | None) -> None:
+        self._crew, self._ground = crew, ground
+        self._plan = plan(seed, ground.faults, mutation)
+        self._chance = Random(f"{seed}|ground")  # noqa: S311
+        self.faults: Counter[Fault] = Counter()
+
+    async def rage(self) -> None:
+        """Until cancelled."""
+        for blow in self._plan:
+            await asyncio.sleep(blow.after_s)
+            if isinstance(blow.what, Strike):
+                await self._crew.strike(blow.role, blow.number, blow.what)
+            else:
+                self.faults[blow.what] += await self._ground.strike(blow.what, self._chance)
