@@ -23,21 +23,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(arguments)
     seed = options.seed or secrets.token_hex(4)
     settings = Settings(options.backend, options.minutes, seed, options.small_disk, options.mutate)
-    print(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}", flush=True)
+    say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}\n")
     try:
         report = asyncio.run(run(settings))
     except (CannotMount, RuntimeError, OSError) as error:
-        print(f"torture: {error}", file=sys.stderr)
+        sys.stderr.write(f"torture: {error}\n")
         return 2
     except KeyboardInterrupt:
-        print("torture: stopped, and nothing was checked.", file=sys.stderr)
+        sys.stderr.write("torture: stopped, and nothing was checked.\n")
         return 130
     file = Path(options.report or f"torture-{options.backend}.md")
     report.write(file)
-    print(f"{report.counts.line()}\n")
-    print(*report.verdict(), f"Report: {file}", sep="\n")
+    say("\n".join([report.counts.line(), "", *report.verdict(), f"Report: {file}", ""]))
     if options.json:
-        print(report.json())
+        say(f"{report.json()}\n")
     return 1 if report.violations else 0
 
 
@@ -97,10 +96,16 @@ class Teller:
     def __call__(self, counts: Counts) -> None:
         """The figures as they are now."""
         if sys.stdout.isatty():
-            print(f"\r\033[K{counts.line()}", end="", flush=True)
+            say(f"\r\033[K{counts.line()}")
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY_S
-            print(counts.line(), flush=True)
+            say(f"{counts.line()}\n")
+
+
+def say(text: str) -> None:
+    """At once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

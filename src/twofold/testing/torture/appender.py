@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from twofold.errors import InvalidInput, OutcomeUnknown, Rejected, Unavailable, 
 from twofold.testing.torture.domain import Cancel, Deliver, Item, Place, orders, stock
 from twofold.testing.torture.journal import Acked, Asked, Journals, Refused, Unknown
 from twofold.testing.torture.member import RETRY_S, Member
+from twofold.write.decider import Decider
 
 CALLERS = 6
 LONGEST_PAUSE_S = 0.12
@@ -70,11 +72,9 @@ class Appender:
         """One caller: command after command."""
         while not self._member.ending.is_set():
             errand = await self._member.patiently(self._errand)
-            await asyncio.gather(*[self._run(errand)] if self._chance.random() >= SENT_TWICE else self._twice(errand))
+            times = 2 if self._chance.random() < SENT_TWICE else 1
+            await asyncio.gather(*[self._run(errand) for _ in range(times)])
             await asyncio.sleep(self._chance.random() * LONGEST_PAUSE_S)
-
-    def _twice(self, errand: Errand) -> list[asyncio.Future[None]]:
-        return [asyncio.ensure_future(self._run(errand)) for _ in range(2)]
 
     async def _run(self, errand: Errand) -> None:
         """Send it; while the store cannot say what became of it, mostly again."""
@@ -87,7 +87,7 @@ class Appender:
         """Send it once. Answers whether it was told what became of it."""
         journal, asked = self._member.journal, errand.asked
         journal.write(asked)
-        decider = stock if isinstance(errand.command, Deliver) else orders
+        decider: Decider[Any, Any, Any] = stock if isinstance(errand.command, Deliver) else orders
         try:
             done = await self._running.execute(
                 decider,

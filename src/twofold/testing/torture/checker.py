@@ -91,7 +91,7 @@ def answers(
         elif refusals[command] == len(asks):
             yield Violation("refused", f"{name(command)} was refused, and stored: {kept[command]}")
         elif kept[command][1] not in asks[0].sizes:
-            yield Violation("doubled", f"{name(command)} came to {kept[command][1]} events, not {asks[0].sizes}")
+            yield Violation("torn", f"{name(command)} came to {kept[command][1]} events, not {asks[0].sizes}")
     for command, found in by_command(events).items():
         if command not in asked and found[0].causation_id is None:
             yield Violation("doubled", f"{name(command)} lies at {places(found)}, and nobody asked for it")
@@ -107,7 +107,7 @@ def acknowledged(command: Command, asked: Asked, acked: Sequence[Acked], kept: S
     elif told != {kept}:
         yield Violation("lost", f"{name(command)} was acknowledged with {told}, and is kept as {kept}")
     elif kept[1] not in asked.sizes:
-        yield Violation("doubled", f"{name(command)} came to {kept[1]} events, not {asked.sizes}")
+        yield Violation("torn", f"{name(command)} came to {kept[1]} events, not {asked.sizes}")
     elif asked.expected_version not in (None, kept[0] - kept[1]):
         yield Violation("refused", f"{name(command)} expected {asked.expected_version}, and was stored as {kept}")
 

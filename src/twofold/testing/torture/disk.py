@@ -13,7 +13,7 @@ from pathlib import Path
 CHUNK = bytes(64 * 1024)
 
 
-class CannotMount(Exception):  # noqa: N818 (said as it is)
+class CannotMount(Exception):
     """There can be no small disk here; the message says why."""
 
 

@@ -42,7 +42,7 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was broken: lost, doubled, skipped, refused (and stored), gap, row, parked, negative, stale; or
+    """A promise that was broken: lost, doubled, skipped, torn, refused (and stored), gap, row, parked, negative, stale; or
     stuck, fallen and damage, for what should not have happened on the way. And where it shows."""
 
     kind: str
@@ -73,11 +73,8 @@ def places(events: Sequence[Logged]) -> str:
 
 async def gather(url: str, journals: Path, complaints: Sequence[Violation]) -> Evidence:
     """Everything, when nobody writes any more."""
-    if is_postgres(url):
-        tables, damage = await _in_postgres(url), []
-    else:
-        tables, damage = await asyncio.to_thread(_in_sqlite, url)
-    events, receipts, *rows = tables
+    look = _in_postgres(url) if is_postgres(url) else asyncio.to_thread(_in_sqlite, url)
+    (events, receipts, *rows), damage = await look
     return Evidence(
         [_logged(*event) for event in events],
         {(stream, command_id): (version, count, position) for stream, command_id, version, count, position in receipts},
@@ -93,15 +90,14 @@ def _logged(position: int, stream: str, version: int, type: str, data: str, meta
     return Logged(position, stream, version, type, data, read.command_id, read.causation_id)
 
 
-async def _in_postgres(url: str) -> list[Table]:
+async def _in_postgres(url: str) -> tuple[list[Table], list[str]]:
     import asyncpg
 
     columns = {"schema": "twofold.", "text": "data::text", "meta": "meta::text"}
     connection = await asyncpg.connect(url)
     try:
         asked = [_EVENTS.format(**columns), _RECEIPTS.format(**columns), *_ROWS.values()]
-        tables: list[Table] = [await connection.fetch(sql) for sql in asked]
-        return tables
+        return [[tuple(row) for row in await connection.fetch(sql)] for sql in asked], []
     finally:
         await connection.close()
 

@@ -111,15 +111,15 @@ def reactions(events: Sequence[Logged]) -> Iterator[Violation]:
 
 def consequences(event: Logged) -> Iterator[tuple[str, list[Any]]]:
     """What must follow from an event: on which stream, and what it may be."""
-    id = Stream.parse(event.stream).id
+    name = Stream.parse(event.stream).id
     match read(event):
         case Placed(items):
             for item in items:
-                yield f"stock-{item.product}", [Reserved(id, item.quantity), ReservationRefused(id, item.quantity)]
+                yield f"stock-{item.product}", [Reserved(name, item.quantity), ReservationRefused(name, item.quantity)]
         case Reserved(order):
-            yield f"order-{order}", [Answered(id, reserved=True)]
+            yield f"order-{order}", [Answered(name, reserved=True)]
         case ReservationRefused(order):
-            yield f"order-{order}", [Answered(id, reserved=False)]
+            yield f"order-{order}", [Answered(name, reserved=False)]
 
 
 def shelves(events: Sequence[Logged]) -> Iterator[Violation]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 from twofold.app import Running
 from twofold.errors import ReadModelBehind, RowParked, TwofoldError, Unavailable
 from twofold.messages import Position, Stream
 from twofold.read.projection import Projection
-from twofold.testing.torture.domain import OrderRow, StockRow, order_rows, stock_rows
+from twofold.testing.torture.domain import order_rows, stock_rows
 from twofold.testing.torture.journal import Acked, Journals, Looked, Seen
 from twofold.testing.torture.member import RETRY_S, Member
 
@@ -39,7 +41,7 @@ async def tail(member: Member, running: Running) -> None:
     """Page by page, from where the last life of this process had come to."""
     position = Position(0, last_seen(member))
     while True:
-        page = await member.patiently(lambda after=position: running.log.read(after, PAGE))
+        page = await member.patiently(partial(running.log.read, position, PAGE))
         if page.upto == position:
             await running.log.wait(position, WAIT_S)
             continue
@@ -82,19 +84,20 @@ async def look(member: Member, running: Running, tokens: asyncio.Queue[Acked]) -
 
 async def got(running: Running, token: Acked, wait_s: float) -> Looked:
     """The version up to which the row has been folded, 0 where there is none."""
-    projection, id = asked(token)
-    row = await running.get(projection, id, after=token.token, wait_s=wait_s)
+    projection, key = asked(token)
+    row = await running.get(projection, key, after=token.token, wait_s=wait_s)
     return Looked(token.stream, token.version, "get", row.version if row is not None else 0)
 
 
 async def found(running: Running, token: Acked, wait_s: float) -> Looked:
     """The same through a query, which also says how many rows are parked."""
-    projection, id = asked(token)
-    page = await running.find(projection, after=token.token, wait_s=wait_s, **{projection.table.key[0]: id})
+    projection, key = asked(token)
+    condition: dict[str, Any] = {projection.table.key[0]: key}
+    page = await running.find(projection, after=token.token, wait_s=wait_s, **condition)
     return Looked(token.stream, token.version, "find", page.rows[0].version if page.rows else 0, page.parked)
 
 
-def asked(token: Acked) -> tuple[Projection[OrderRow] | Projection[StockRow], str]:
+def asked(token: Acked) -> tuple[Projection[Any], str]:
     """The row that a stream is folded into."""
     stream = Stream.parse(token.stream)
     return (order_rows if stream.category == "order" else stock_rows), stream.id

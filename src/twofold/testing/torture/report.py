@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from twofold.testing.torture.evidence import Violation
-from twofold.testing.torture.journal import Acked, Claimed, Fact, Fenced, Looked, Refused, Struck, Unknown
+from twofold.testing.torture.journal import Acked, Asked, Claimed, Fact, Fenced, Looked, Refused, Struck, Unknown
 
 SHOWN = 10  # of the violations of a kind
 
@@ -25,6 +25,7 @@ class Counts:
     repeated: int = 0
     refused: int = 0
     unknown: int = 0
+    in_flight: int = 0
     events: int = 0
     kills: int = 0
     server_kills: int = 0
@@ -47,13 +48,17 @@ class Counts:
     def take(self, fact: Fact) -> None:
         """One fact of a journal."""
         match fact:
-            case Acked(repeated=True):
-                self.repeated += 1
-            case Acked():
-                self.appends += 1
+            case Asked():
+                self.in_flight += 1
+            case Acked(repeated=repeated):
+                self.in_flight -= 1
+                self.repeated += repeated
+                self.appends += not repeated
             case Refused():
+                self.in_flight -= 1
                 self.refused += 1
             case Unknown():
+                self.in_flight -= 1
                 self.unknown += 1
             case Claimed(taken_over=True):
                 self.takeovers += 1
@@ -87,6 +92,7 @@ MEANINGS = {
     "repeated": "commands that came again and were answered, not repeated",
     "refused": "commands that were refused, of which nothing may be stored",
     "unknown": "commands of which the store could not say what became of them",
+    "in_flight": "commands whose sender was killed before it heard the answer",
     "events": "events in the log at the end",
     "kills": "processes that were killed with `kill -9`, the server among them",
     "server_kills": "of these, the server",

@@ -137,8 +137,7 @@ async def torture(
 
     Raises: CannotMount where there can be no small disk, RuntimeError where no PostgreSQL can be started.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"twofold-torture-{settings.backend}-"))
-    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    folder = _new_folder(settings.backend)
     with ExitStack() as stack:
         place = folder / "store"
         disk = stack.enter_context(small_disk(place, settings.disk_mb)) if settings.disk_mb is not None else None
@@ -152,3 +151,9 @@ async def torture(
         shutil.rmtree(folder)
     minutes = round(one.counts.seconds / 60, 2)
     return Report(settings.backend, ground.version, settings.seed, minutes, one.counts, violations, folder)
+
+
+def _new_folder(backend: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"twofold-torture-{backend}-"))
+    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    return folder
