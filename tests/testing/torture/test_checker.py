@@ -1,7 +1,6 @@
 """The checker of the torture can fail: each kind of violation is planted in a true history, and found."""
 
 import asyncio
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from twofold.testing.torture.appender import Appender, Command, Errand
 from twofold.testing.torture.checker import check
 from twofold.testing.torture.domain import Cancel, Deliver, Item, Place
 from twofold.testing.torture.evidence import Evidence, Logged, Violation, gather
-from twofold.testing.torture.journal import Acked, Asked, Looked, Refused, Seen, Unknown
+from twofold.testing.torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
 from twofold.testing.torture.member import Member, Orders
 from twofold.testing.torture.models import reactions, read, shelves
 from twofold.testing.torture.reader import got, tail
@@ -54,9 +53,9 @@ async def peace(folder: Path) -> Evidence:
             ("o4", Place((tea,))),
             ("o4", Cancel(cursed=True)),
         ]
-        for number, (id, command) in enumerate(commands):
-            await appender.send(Errand(f"c{number}", id, command))
-            await appender.send(Errand(f"c{number}", id, command))
+        for number, (name, command) in enumerate(commands):
+            await appender.send(Errand(f"c{number}", name, command))
+            await appender.send(Errand(f"c{number}", name, command))
         await appender.send(Errand("stale", "tea", Deliver(1), expected_version=1))
         reading = asyncio.create_task(tail(tailing, running))
         await until_all_is_done(running)
@@ -375,12 +374,9 @@ def test_a_shelf_below_nothing() -> None:
 
 
 def test_half_a_line_was_not_written(tmp_path: Path) -> None:
-    from twofold.testing.torture.journal import Journals
-
     whole = msgspec.json.encode(Unknown("a", "stock-tea", "")) + b"\n"
     (tmp_path / "one-0.00001.jsonl").write_bytes(whole + whole[:9])
     journals = Journals(tmp_path)
     assert [fact for _, fact in journals.news()] == [Unknown("a", "stock-tea", "")]
     (tmp_path / "one-0.00001.jsonl").write_bytes(whole + whole)
     assert len(list(journals.news())) == 1
-    shutil.rmtree(tmp_path)

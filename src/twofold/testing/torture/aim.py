@@ -119,7 +119,8 @@ def noting_claims(journal: Journal) -> Callable[[Method], Method]:
         async def call(seen: Checkpoint, owner: str) -> Any:
             claim = await method(seen, owner)
             if claim is not None:
-                journal.write(Claimed(str(claim.follower), claim.epoch, seen.owner is not None))
+                taken_over = seen.owner not in (None, owner)
+                journal.write(Claimed(str(claim.follower), claim.epoch, taken_over))
             return claim
 
         return call

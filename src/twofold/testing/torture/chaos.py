@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -26,8 +26,8 @@ from twofold.testing.torture.member import Role
 from twofold.testing.torture.mutations import MUTATIONS
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
-KILL, GROUND = 0.65, 0.2  # the rest are pauses
-AIMED = 0.5
+KILL, GROUND = 0.6, 0.18  # the rest are pauses
+AIMED_KILLS, AIMED_PAUSES = 0.5, 0.8
 SHOWN = 0.6  # where something was broken on purpose: so often is done what shows it
 
 VICTIMS: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader",)
@@ -65,21 +65,23 @@ def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> I
         lot = chance.random()
         if mutation is not None and chance.random() < SHOWN:
             yield Blow(after_s, MUTATIONS[mutation].strike, "worker", number)
-        elif lot < KILL:
-            yield Blow(after_s, Strike(_place(chance, TO_DIE, role), "SIGKILL"), role, number)
-        elif lot < KILL + GROUND and faults:
+        elif lot < KILL or (lot < KILL + GROUND and not faults):
+            yield Blow(after_s, Strike(_place(chance, TO_DIE.get(role, ()), AIMED_KILLS), "SIGKILL"), role, number)
+        elif lot < KILL + GROUND:
             yield Blow(after_s, chance.choice(faults), role, number)
         else:
             pause_s = LEASE_S + chance.uniform(1, 4) if role == "worker" else chance.uniform(0.5, LEASE_S)
-            yield Blow(after_s, Strike(_place(chance, TO_PAUSE, role), "SIGSTOP", pause_s), role, number)
+            yield Blow(
+                after_s, Strike(_place(chance, TO_PAUSE.get(role, ()), AIMED_PAUSES), "SIGSTOP", pause_s), role, number
+            )
 
 
-def _place(chance: Random, places: dict[Role, tuple[str, ...]], role: Role) -> str:
-    return chance.choice(places[role]) if role in places and chance.random() < AIMED else ""
+def _place(chance: Random, places: Sequence[str], aimed: float) -> str:
+    return chance.choice(places) if places and chance.random() < aimed else ""
 
 
 class Chaos:
-    """Carries the plan out. `faults` counts what hit the ground."""
+    """Carries the plan out. `faults` counts what hit the ground, where one fault at a time is under way."""
 
     def __init__(self, crew: Crew, ground: Ground, seed: str, mutation: str | None) -> None:
         self._crew, self._ground = crew, ground
@@ -88,10 +90,21 @@ class Chaos:
         self.faults: Counter[Fault] = Counter()
 
     async def rage(self) -> None:
-        """Until cancelled."""
-        for blow in self._plan:
-            await asyncio.sleep(blow.after_s)
-            if isinstance(blow.what, Strike):
-                await self._crew.strike(blow.role, blow.number, blow.what)
-            else:
-                self.faults[blow.what] += await self._ground.strike(blow.what, self._chance)
+        """Until cancelled; the store may be left as a fault has left it."""
+        shaking: asyncio.Task[None] | None = None
+        try:
+            for blow in self._plan:
+                await asyncio.sleep(blow.after_s)
+                if isinstance(blow.what, Strike):
+                    await self._crew.strike(blow.role, blow.number, blow.what)
+                elif shaking is None or shaking.done():
+                    if shaking is not None:
+                        shaking.result()
+                    shaking = asyncio.create_task(self._shake(blow.what))
+        finally:
+            if shaking is not None:
+                shaking.cancel()
+                await asyncio.gather(shaking, return_exceptions=True)
+
+    async def _shake(self, fault: Fault) -> None:
+        self.faults[fault] += await self._ground.strike(fault, self._chance)

@@ -29,7 +29,7 @@ class Crew:
             made.mkdir()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, Process] = {}
-        self._wakers: set[asyncio.Task[None]] = set()
+        self._wakers: dict[Process, asyncio.Task[None]] = {}
         self._hit = asyncio.Event()
         self._ending: set[str] = set()
         self.kills = self.pauses = 0
@@ -48,8 +48,8 @@ class Crew:
         """Hit whoever of a role comes by the place first; where nobody does in time, one of them where he is."""
         if strike.place and await self._comes_by(role, strike):
             return
-        if running := self._of(role):
-            _, process = running[number % len(running)]
+        if awake := [process for _, process in self._of(role) if process not in self._wakers]:
+            process = awake[number % len(awake)]
             _signal(process, signal.Signals[strike.signal])
             self._was_hit(process, strike)
 
@@ -73,13 +73,12 @@ class Crew:
         self._hit.set()
         if strike.signal == signal.SIGSTOP.name:
             self.pauses += 1
-            waker = asyncio.create_task(self._wake(process, strike.pause_s))
-            self._wakers.add(waker)
-            waker.add_done_callback(self._wakers.discard)
+            self._wakers[process] = asyncio.create_task(self._wake(process, strike.pause_s))
 
     async def _wake(self, process: Process, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
         _signal(process, signal.SIGCONT)
+        self._wakers.pop(process, None)
 
     async def end(self, role: Role) -> None:
         """SIGTERM: each finishes what it has begun. Who does not is killed, and named."""
@@ -96,9 +95,9 @@ class Crew:
 
     async def abandon(self) -> None:
         """Kill whoever is left."""
-        for task in (*self._keepers.values(), *self._wakers):
+        for task in (*self._keepers.values(), *self._wakers.values()):
             task.cancel()
-        await asyncio.gather(*self._keepers.values(), *self._wakers, return_exceptions=True)
+        await asyncio.gather(*self._keepers.values(), *self._wakers.values(), return_exceptions=True)
         for process in self._processes.values():
             _signal(process, signal.SIGKILL)
             await process.wait()

@@ -42,8 +42,11 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was broken: lost, doubled, skipped, torn, refused (and stored), gap, row, parked, negative, stale; or
-    stuck, fallen and damage, for what should not have happened on the way. And where it shows."""
+    """Something is wrong, and where it shows.
+
+    A promise was broken: lost, doubled, skipped, torn, refused (and stored), gap, row, parked, negative, stale. Or
+    something happened on the way that should not: stuck, fallen, damage.
+    """
 
     kind: str
     text: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Protocol
@@ -12,15 +14,21 @@ from typing import Any, Literal, Protocol
 from twofold.testing.postgres import Server
 from twofold.testing.torture.disk import SmallDisk
 
-Fault = Literal["kill the server", "restart the server", "cut connections", "fill the disk"]
+Fault = Literal[
+    "kill the server",
+    "restart the server",
+    "kill a session",
+    "pause a session",
+    "cut connections",
+    "fill the disk",
+]
 
-LONGEST_DOWN_S, LONGEST_FULL_S = 2.0, 2.0
+SHORT_S, LONG_S, LONG_EACH = 2.0, 13.0, 6  # every sixth time the server is away for longer than appends wait for it
 STARTS, RETRY_S = 100, 0.1
 
-_CUT = """SELECT count(pg_terminate_backend(pid)) FROM (
-    SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-    ORDER BY random() LIMIT $1
-)"""
+_OTHERS = """SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT $1"""
+_CUT = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS})"  # noqa: S608
 
 
 class Ground(Protocol):
@@ -58,7 +66,7 @@ class SqliteGround:
         """See `Ground`."""
         assert fault == "fill the disk", fault
         assert self._disk is not None
-        await self._disk.full_for(chance.random() * LONGEST_FULL_S)
+        await self._disk.full_for(chance.random() * SHORT_S)
         return 1
 
     def mend(self) -> None:
@@ -77,42 +85,63 @@ class PostgresGround:
         self._server.start()
         self.url = self._server.new_database("torture")
         self.version = "PostgreSQL " + (folder / "postgres" / "PG_VERSION").read_text().strip()
-        self.faults: tuple[Fault, ...] = ("kill the server", "restart the server", "cut connections", "cut connections")
+        self.faults: tuple[Fault, ...] = (
+            "kill the server",
+            "restart the server",
+            "kill a session",
+            "pause a session",
+            "cut connections",
+        )
         if disk is not None:
-            self.faults = ("fill the disk", *self.faults)
+            self.faults = ("fill the disk",) * 4 + self.faults
 
     async def strike(self, fault: Fault, chance: Random) -> int:
         """See `Ground`."""
         match fault:
-            case "cut connections":
-                return await self._cut(chance.choice((1, 4, 1_000)))
-            case "fill the disk":
-                assert self._disk is not None
-                await self._disk.full_for(chance.random() * LONGEST_FULL_S)
-                self.mend()
-                return 1
             case "kill the server":
                 return await self._down(self._server.kill, chance)
             case "restart the server":
                 return await self._down(self._server.stop, chance)
+            case "kill a session":  # the server then ends all others too, and recovers
+                return sum([_signal(pid, signal.SIGKILL) for [pid] in await self._ask(_OTHERS, 1)])
+            case "pause a session":  # it may well be the one that holds the lock of all appends
+                return await self._pause(chance)
+            case "cut connections":
+                return sum([count for [count] in await self._ask(_CUT, chance.choice((1, 4, 1_000)))])
+            case "fill the disk":
+                assert self._disk is not None
+                await self._disk.full_for(chance.random() * SHORT_S)
+                self.mend()
+                return 1
 
-    async def _cut(self, count: int) -> int:
+    async def _down(self, end: Callable[[], None], chance: Random) -> int:
+        end()
+        long = chance.randrange(LONG_EACH) == 0
+        await asyncio.sleep(LONG_S if long else chance.random() * SHORT_S)
+        self.mend()
+        return 1
+
+    async def _pause(self, chance: Random) -> int:
+        paused = [pid for [pid] in await self._ask(_OTHERS, 3) if _signal(pid, signal.SIGSTOP)]
+        try:
+            await asyncio.sleep(chance.random() * SHORT_S)
+        finally:
+            for pid in paused:
+                _signal(pid, signal.SIGCONT)
+        return len(paused)
+
+    async def _ask(self, question: str, count: int) -> Sequence[Sequence[int]]:
+        """Nothing is answered by a server that is just starting."""
         import asyncpg
 
         try:
             connection: Any = await asyncpg.connect(self.url)
         except (OSError, asyncpg.PostgresError):
-            return 0  # there is nothing to cut in a server that is just starting
+            return []
         try:
-            return int(await connection.fetchval(_CUT, count))
+            return [tuple(row) for row in await connection.fetch(question, count)]
         finally:
             await connection.close()
-
-    async def _down(self, end: Callable[[], None], chance: Random) -> int:
-        end()
-        await asyncio.sleep(chance.random() * LONGEST_DOWN_S)
-        self.mend()
-        return 1
 
     def mend(self) -> None:
         """Start the server if it does not run: also whoever interrupts this program at a terminal interrupts it.
@@ -135,6 +164,9 @@ class PostgresGround:
         self._server.remove()
 
 
-def ground(backend: Literal["sqlite", "postgres"], folder: Path, disk: SmallDisk | None) -> Ground:
-    """The store of a torture, in this folder."""
-    return SqliteGround(folder, disk) if backend == "sqlite" else PostgresGround(folder, disk)
+def _signal(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:  # it has ended meanwhile
+        return False
+    return True

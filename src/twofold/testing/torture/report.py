@@ -6,11 +6,12 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from twofold.testing.torture.evidence import Violation
+from twofold.testing.torture.ground import Fault
 from twofold.testing.torture.journal import Acked, Asked, Claimed, Fact, Fenced, Looked, Refused, Struck, Unknown
 
 SHOWN = 10  # of the violations of a kind
@@ -30,8 +31,9 @@ class Counts:
     kills: int = 0
     server_kills: int = 0
     server_restarts: int = 0
-    aimed: int = 0
     pauses: int = 0
+    server_pauses: int = 0
+    aimed: int = 0
     cuts: int = 0
     full_disks: int = 0
     takeovers: int = 0
@@ -71,6 +73,14 @@ class Counts:
             case _:
                 pass
 
+    def take_faults(self, faults: Mapping[Fault, int]) -> None:
+        """What was done to the store so far."""
+        self.server_kills = faults.get("kill the server", 0) + faults.get("kill a session", 0)
+        self.server_restarts = faults.get("restart the server", 0)
+        self.server_pauses = faults.get("pause a session", 0)
+        self.cuts = faults.get("cut connections", 0)
+        self.full_disks = faults.get("fill the disk", 0)
+
     def judge(self, violations: Sequence[Violation]) -> None:
         """What the checker found."""
         kinds = Counter(violation.kind for violation in violations)
@@ -94,11 +104,12 @@ MEANINGS = {
     "unknown": "commands of which the store could not say what became of them",
     "in_flight": "commands whose sender was killed before it heard the answer",
     "events": "events in the log at the end",
-    "kills": "processes that were killed with `kill -9`, the server among them",
-    "server_kills": "of these, the server",
+    "kills": "processes that were killed with `kill -9`, the server's among them",
+    "server_kills": "of these, the server or one of its sessions",
     "server_restarts": "restarts of the server in good order",
-    "aimed": "kills and pauses at a chosen place between two steps",
     "pauses": "processes that stood still (SIGSTOP), workers for longer than their lease",
+    "server_pauses": "of these, sessions of the server",
+    "aimed": "kills and pauses at a chosen place between two steps",
     "cuts": "connections that were cut",
     "full_disks": "times that the disk was full",
     "takeovers": "followers that were taken over from a worker that was dead or paused",

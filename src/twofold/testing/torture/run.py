@@ -107,11 +107,9 @@ class Torture:
             self.counts.take(fact)
             if isinstance(fact, Seen):
                 self._seen = max(self._seen, fact.upto)
-        faults = self.chaos.faults
-        self.counts.server_kills, self.counts.server_restarts = faults["kill the server"], faults["restart the server"]
-        self.counts.cuts, self.counts.full_disks = faults["cut connections"], faults["fill the disk"]
+        self.counts.take_faults(self.chaos.faults)
         self.counts.kills = self.crew.kills + self.counts.server_kills
-        self.counts.pauses = self.crew.pauses
+        self.counts.pauses = self.crew.pauses + self.counts.server_pauses
         try:
             behind = await self._behind(running)
         except Unavailable as error:
