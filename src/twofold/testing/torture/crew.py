@@ -57,7 +57,8 @@ class Crew:
         self._hit.clear()
         self._tell(role, strike)
         try:
-            await asyncio.wait_for(self._hit.wait(), AIM_S)
+            async with asyncio.timeout(AIM_S):
+                await self._hit.wait()
         except TimeoutError:
             return False
         finally:
@@ -111,7 +112,7 @@ class Crew:
             status = await self._live(orders, output)
             if status == -signal.SIGKILL:
                 self.kills += 1
-            elif status != 0 or name not in self._ending:
+            elif name not in self._ending or status not in (0, -signal.SIGTERM):  # that of one that had barely begun
                 told = output.read_text(errors="replace")[-TOLD_CHARACTERS:]
                 self.fallen.append(f"{name} ended by itself with status {status}: {told}")
 

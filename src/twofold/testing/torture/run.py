@@ -76,7 +76,8 @@ class Torture:
         try:
             while not self.enough.is_set() and not raging.done() and clock() - began < self._settings.minutes * 60:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.enough.wait(), LOOK_S)
+                    async with asyncio.timeout(LOOK_S):  # wait_for would lose a second Ctrl-C
+                        await self.enough.wait()
                 self.counts.seconds = int(clock() - began)
                 await self._look(running)
         finally:
