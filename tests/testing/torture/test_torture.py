@@ -58,8 +58,11 @@ def test_a_disk_that_is_full_at_times_breaks_no_promise(store: str, megabytes: i
 @pytest.mark.parametrize(
     ("mutation", "minutes", "kind"), [("apart", 0.2, "row"), ("unfenced", 0.3, "row"), ("forgetful", 0.2, "doubled")]
 )
-def test_what_is_broken_on_purpose_is_found(mutation: str, minutes: float, kind: str, tmp_path: Path) -> None:
+def test_what_is_broken_on_purpose_is_found(
+    mutation: str, minutes: float, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has to be hit at the right moment, so it gets several tries."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the evidence is kept
     for _ in range(4):
         status, figures, told = torture(tmp_path / "report.md", "--mutate", mutation, "--minutes", str(minutes))
         assert (status == 1) == (figures["violations"] > 0)

@@ -26,11 +26,12 @@ from twofold.testing.torture.member import Role
 from twofold.testing.torture.mutations import MUTATIONS
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
-KILL, GROUND = 0.6, 0.18  # the rest are pauses
+KILL, GROUND = 0.55, 0.2  # the rest are pauses
 AIMED_KILLS, AIMED_PAUSES = 0.5, 0.8
 SHOWN = 0.6  # where something was broken on purpose: so often is done what shows it
 
-VICTIMS: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader",)
+KILLED: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader",)
+PAUSED: tuple[Role, ...] = ("worker",) * 3 + ("appender",)  # a worker that wakes up again is the interesting one
 TO_DIE: dict[Role, tuple[str, ...]] = {
     "appender": (BEFORE_APPEND, AFTER_APPEND),
     "worker": (
@@ -53,27 +54,27 @@ class Blow:
 
     after_s: float
     what: Fault | Strike
-    role: Role
-    number: int
+    role: Role = "worker"
+    number: int = 0
 
 
 def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> Iterator[Blow]:
     """Without end."""
     chance = Random(f"{seed}|chaos")  # noqa: S311
     while True:
-        after_s, role, number = chance.uniform(SHORTEST_S, LONGEST_S), chance.choice(VICTIMS), chance.randrange(1_000)
-        lot = chance.random()
+        after_s, number, lot = chance.uniform(SHORTEST_S, LONGEST_S), chance.randrange(1_000), chance.random()
         if mutation is not None and chance.random() < SHOWN:
             yield Blow(after_s, MUTATIONS[mutation].strike, "worker", number)
         elif lot < KILL or (lot < KILL + GROUND and not faults):
+            role = chance.choice(KILLED)
             yield Blow(after_s, Strike(_place(chance, TO_DIE.get(role, ()), AIMED_KILLS), "SIGKILL"), role, number)
         elif lot < KILL + GROUND:
-            yield Blow(after_s, chance.choice(faults), role, number)
+            yield Blow(after_s, chance.choice(faults))
         else:
+            role = chance.choice(PAUSED)
             pause_s = LEASE_S + chance.uniform(1, 4) if role == "worker" else chance.uniform(0.5, LEASE_S)
-            yield Blow(
-                after_s, Strike(_place(chance, TO_PAUSE.get(role, ()), AIMED_PAUSES), "SIGSTOP", pause_s), role, number
-            )
+            place = _place(chance, TO_PAUSE.get(role, ()), AIMED_PAUSES)
+            yield Blow(after_s, Strike(place, "SIGSTOP", pause_s), role, number)
 
 
 def _place(chance: Random, places: Sequence[str], aimed: float) -> str:

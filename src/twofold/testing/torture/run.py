@@ -23,7 +23,7 @@ from twofold.testing.torture.ground import Ground, PostgresGround, SqliteGround
 from twofold.testing.torture.journal import Journals, Seen
 from twofold.testing.torture.report import Counts, Report
 
-APPENDERS, WORKERS, READERS = 2, 3, 1
+APPENDERS, WORKERS, READERS = 2, 4, 1
 LOOK_S = 1.0
 SETTLE_S = 120.0
 
