@@ -85,6 +85,11 @@ class Server:
         assert self._process is not None, "the server does not run"
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended since."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start, with a new cluster if there is none, and wait until it answers. Raises: RuntimeError."""
         if not (self.data / "PG_VERSION").exists():

@@ -1,0 +1,158 @@
+"""All of it together: start, rage, settle, gather, check."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from twofold.app import Running
+from twofold.errors import Unavailable
+from twofold.testing.torture.chaos import Chaos
+from twofold.testing.torture.checker import check
+from twofold.testing.torture.crew import Crew
+from twofold.testing.torture.disk import small_disk
+from twofold.testing.torture.domain import app
+from twofold.testing.torture.evidence import Violation, gather
+from twofold.testing.torture.ground import Ground, PostgresGround, SqliteGround
+from twofold.testing.torture.journal import Journals, Seen
+from twofold.testing.torture.report import Counts, Report
+
+APPENDERS, WORKERS, READERS = 2, 4, 1
+LOOK_S = 1.0
+SETTLE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for. With `disk_mb` the store lies on a disk of this size, which is filled now and then."""
+
+    backend: Literal["sqlite", "postgres"]
+    minutes: float
+    seed: str
+    disk_mb: int | None = None
+    mutation: str | None = None
+
+
+class Torture:
+    """One run on one store. `tell` hears of the figures every second; once `enough` is set it comes to its end."""
+
+    def __init__(self, settings: Settings, ground: Ground, folder: Path, tell: Callable[[Counts], None]) -> None:
+        self._settings, self._ground, self._tell = settings, ground, tell
+        self.crew = Crew(ground.url, folder, settings.seed, settings.mutation)
+        self.chaos = Chaos(self.crew, ground, settings.seed, settings.mutation)
+        self.counts = Counts()
+        self.enough = asyncio.Event()
+        self._journals = Journals(self.crew.journals)
+        self._seen = 0
+
+    async def run(self) -> list[Violation]:
+        """Everything that was wrong. Whatever happens, no process is left."""
+        try:
+            async with AsyncExitStack() as stack:
+                self.crew.start("appender", APPENDERS)
+                self.crew.start("worker", WORKERS)
+                self.crew.start("reader", READERS)
+                running = await stack.enter_async_context(app.look(self._ground.url, create=True))
+                await self._rage(running)
+                complaints = await self._settle(running)
+        finally:
+            await self.crew.abandon()
+        evidence = await gather(self._ground.url, self.crew.journals, complaints)
+        violations = await asyncio.to_thread(check, evidence)
+        self.counts.events = len(evidence.events)
+        self.counts.judge(violations)
+        return violations
+
+    async def _rage(self, running: Running) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        raging = asyncio.create_task(self.chaos.rage())
+        try:
+            while not self.enough.is_set() and not raging.done() and clock() - began < self._settings.minutes * 60:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):  # wait_for would lose a second Ctrl-C
+                        await self.enough.wait()
+                self.counts.seconds = int(clock() - began)
+                await self._look(running)
+        finally:
+            raging.cancel()
+            outcome = await asyncio.gather(raging, return_exceptions=True)
+            self._ground.mend()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+
+    async def _settle(self, running: Running) -> list[Violation]:
+        """Nobody is hurt any more: all that was begun is finished, and everybody comes to the end of the log."""
+        await self.crew.end("appender")
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SETTLE_S
+        behind = await self._look(running)
+        while behind and clock() < deadline:
+            await asyncio.sleep(LOOK_S / 4)
+            behind = await self._look(running)
+        await self.crew.end("worker")
+        await self.crew.end("reader")
+        await self._look(running)
+        stuck = [f"{one} after {SETTLE_S:g} s of rest" for one in behind]
+        return [Violation("fallen", one) for one in self.crew.fallen] + [Violation("stuck", one) for one in stuck]
+
+    async def _look(self, running: Running) -> list[str]:
+        """Count; answers who has not come to the end of the log."""
+        for _, fact in self._journals.news():
+            self.counts.take(fact)
+            if isinstance(fact, Seen):
+                self._seen = max(self._seen, fact.upto)
+        self.counts.take_faults(self.chaos.faults)
+        self.counts.kills = self.crew.kills + self.counts.server_kills
+        self.counts.pauses = self.crew.pauses + self.counts.server_pauses
+        try:
+            behind = await self._behind(running)
+        except Unavailable as error:
+            behind = [str(error)]
+        self._tell(self.counts)
+        return behind
+
+    async def _behind(self, running: Running) -> list[str]:
+        statuses = await running.status()
+        self.counts.lag = max(status.lag_events for status in statuses)
+        self.counts.parked = sum(status.parked for status in statuses)
+        head = (await running.log.head()).offset
+        behind = [
+            f"{s.name} is at {s.position}, the log at {head}" for s in statuses if s.lag_events or s.head.offset < head
+        ]
+        return behind + ([f"the reader is at {self._seen}, the log at {head}"] if self._seen != head else [])
+
+
+async def torture(
+    settings: Settings, tell: Callable[[Counts], None], started: Callable[[Torture], None] = lambda _: None
+) -> Report:
+    """Run it and judge it. What tells of violations is kept in a folder, which the report names.
+
+    Raises: CannotMount where there can be no small disk, RuntimeError where no PostgreSQL can be started.
+    """
+    folder = _new_folder(settings.backend)
+    with ExitStack() as stack:
+        place = folder / "store"
+        disk = stack.enter_context(small_disk(place, settings.disk_mb)) if settings.disk_mb is not None else None
+        place.mkdir(exist_ok=True)
+        ground: Ground = (SqliteGround if settings.backend == "sqlite" else PostgresGround)(place, disk)
+        stack.callback(ground.close)
+        one = Torture(settings, ground, folder, tell)
+        started(one)
+        violations = await one.run()
+    if not violations:
+        shutil.rmtree(folder)
+    minutes = round(one.counts.seconds / 60, 2)
+    return Report(settings.backend, ground.version, settings.seed, minutes, one.counts, violations, folder)
+
+
+def _new_folder(backend: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"twofold-torture-{backend}-"))
+    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    return folder
