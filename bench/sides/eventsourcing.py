@@ -6,16 +6,28 @@ Its default recorder with psycopg's compiled driver and as many pooled connectio
 
 import threading
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from bench.protocol import Clocked, serve
 from bench.sides.arguments import Arguments
-from bench.workload import details, order_id
+from bench.workload import details, history
 from eventsourcing.application import Application
+from eventsourcing.dispatch import singledispatchmethod
 from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import Tracking
+from eventsourcing.postgres import PostgresTrackingRecorder
+from eventsourcing.projection import Projection, ProjectionRunner
+from psycopg.sql import SQL
 
 POOL_SIZE = 20
+FILL_AT_ONCE = 500
+LOOK_EVERY_S = 0.02
+TABLE = """CREATE TABLE IF NOT EXISTS order_row (order_id text PRIMARY KEY, customer_id text NOT NULL,
+    status text NOT NULL, item_count bigint NOT NULL, total_amount bigint NOT NULL)"""
+ADD_ITEMS = """UPDATE order_row SET status = 'open', item_count = item_count + %s, total_amount = total_amount + %s
+    WHERE order_id = %s"""
 
 
 class Order(Aggregate):
@@ -43,6 +55,45 @@ class Order(Aggregate):
 
 class Shop(Application):
     name = "shop"
+
+
+class OrderRows(PostgresTrackingRecorder):
+    """The view: one statement and the tracking of one event in each transaction."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.sql_create_statements.append(SQL(TABLE))
+
+    def write(self, tracking: Tracking, sql: str, *values: Any) -> None:
+        with self.datastore.transaction(commit=True) as cursor:
+            self._insert_tracking(cursor, tracking)
+            cursor.execute(sql, values, prepare=True)
+
+
+class OrderProjection(Projection[OrderRows]):
+    name = "orders"
+
+    @singledispatchmethod
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        raise TypeError(f"no case for {domain_event!r}")
+
+    @process_event.register
+    def _(self, placed: Order.Placed, tracking: Tracking) -> None:
+        row = (str(placed.originator_id), placed.customer_id, len(placed.items), placed.total_amount)
+        self.view.write(tracking, "INSERT INTO order_row VALUES (%s, %s, 'placed', %s, %s)", *row)
+
+    @process_event.register
+    def _(self, added: Order.ItemsAdded, tracking: Tracking) -> None:
+        more = (len(added.items), added.total_amount, str(added.originator_id))
+        self.view.write(tracking, ADD_ITEMS, *more)
+
+    @process_event.register
+    def _(self, paid: Order.Paid, tracking: Tracking) -> None:
+        self.view.write(tracking, "UPDATE order_row SET status = 'paid' WHERE order_id = %s", str(paid.originator_id))
+
+    @process_event.register
+    def _(self, sent: Order.Shipped, tracking: Tracking) -> None:
+        self.view.write(tracking, "UPDATE order_row SET status = 'shipped' WHERE order_id = %s", str(sent.originator_id))
 
 
 def environment(arguments: Arguments) -> dict[str, str]:
@@ -97,6 +148,39 @@ class Eventsourcing:
             thread.join()
         clocked.seconds = clock() - began
         return clocked.answer(before=1)
+
+    def fill(self, events: int) -> dict[str, Any]:
+        """The first so many events of the workload, through its recorder."""
+        steps: tuple[Callable[..., None], ...] = (Order.add_items, Order.pay, Order.ship)
+        orders: dict[int, Order] = {}
+        stored: list[Any] = []
+        for number, version in history(events):
+            if version == 1:
+                orders[number] = Order(**details(number))
+            else:
+                steps[version - 2](orders[number], **details(number, version))
+            stored += [self._app.mapper.to_stored_event(one) for one in orders[number].collect_events()]
+            if len(stored) >= FILL_AT_ONCE:
+                self._app.recorder.insert_events(stored)
+                stored.clear()
+        if stored:
+            self._app.recorder.insert_events(stored)
+        return {"count": self._app.recorder.max_notification_id()}
+
+    def catch_up(self, events: int, seconds: float) -> dict[str, Any]:
+        """The read model from the beginning, as far as a runner comes in this time."""
+        with self._app.factory.datastore.transaction(commit=True) as cursor:
+            cursor.execute("DROP TABLE IF EXISTS order_row, orders_tracking")
+        began = time.perf_counter()
+        with ProjectionRunner(
+            application_class=Shop, projection_class=OrderProjection, view_class=OrderRows, env=self._environment
+        ) as runner:
+            while True:
+                time.sleep(LOOK_EVERY_S)
+                done, took = runner.projection.view.max_tracking_id("shop") or 0, time.perf_counter() - began
+                if done >= events or took >= seconds:
+                    break
+        return {"count": done, "seconds": took, "folded": runner.projection.view.max_tracking_id("shop") or 0}
 
 
 if __name__ == "__main__":

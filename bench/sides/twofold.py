@@ -1,15 +1,14 @@
 """twofold, through its public front door: `App.open`, `append`, `execute`, `load`, `get`."""
 
-import random
 import resource
+import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
-from bench.orders import add_items, app, event, order_rows, orders, product_rows
-from bench.protocol import Clocked, callers, percentile, serve
+from bench.orders import app, event, order_rows, product_rows
+from bench.protocol import callers, serve
 from bench.sides.arguments import Arguments
 from bench.workload import history, order_id
 from twofold import Position, Projection, Running
@@ -54,6 +53,45 @@ class Twofold:
                     await log.commit(batch)
                     batch.clear()
             return {"count": (await log.head()).offset}
+
+    # ---- reading
+
+    async def catch_up(self, projection: str, read_store: str) -> dict[str, Any]:
+        """A projection from the beginning to the head, as a running App does it."""
+        chosen = PROJECTIONS[projection]
+        async with app(chosen).open(self._url, read_store=read_store, work=False) as running:
+            head = await running.log.head()
+            began = time.perf_counter()
+            running.work()
+            await _reached(running, chosen, head)
+            return {"count": head.offset, "seconds": time.perf_counter() - began}
+
+    async def rebuild(self, projection: str, read_store: str) -> dict[str, Any]:
+        """The table of a projection from the beginning to the head, as `twofold rebuild` does it."""
+        async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
+            head, before_kib = await running.log.head(), _peak_kib()
+            began = time.perf_counter()
+            following = await running.prepared(projection)
+            async with aclosing(following.catch_up()) as positions:
+                async for _ in positions:
+                    pass
+            seconds = time.perf_counter() - began
+            return {"count": head.offset, "seconds": seconds, "added_mb": (_peak_kib() - before_kib) / 1_000}
+
+
+async def _reached(running: Running, projection: Projection[Any], head: Position) -> None:
+    just_before = Position(head.partition, head.offset - 1)
+    while True:
+        checkpoint = await running.rows.checkpoints.read(projection.follows)
+        if checkpoint is not None and checkpoint.position >= head:
+            return
+        await running.rows.wait(projection.follows, just_before, timeout_s=5.0)
+
+
+def _peak_kib() -> float:
+    """The most memory that this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1_024 if sys.platform == "darwin" else peak
 
 
 if __name__ == "__main__":
