@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.process import ROOT
@@ -37,7 +38,14 @@ class Environment:
         return ROOT / "bench" / f"requirements-{self.name}.lock"
 
     def python(self) -> Path:
-        """Its Python, ready to run. Raises: Missing."""
+        """Its Python, ready to run. Raises: Missing, the same each time."""
+        found = _ready(self)
+        if isinstance(found, Missing):
+            raise found
+        return found
+
+    def prepared(self) -> Path:
+        """Made, if need be. Raises: Missing."""
         interpreter = Path(sys.executable) if self.version is None else find_python(self.version)
         folder = FOLDER / self.name
         wanted = "\n".join((hashlib.sha256(self.lock.read_bytes()).hexdigest(), str(interpreter), str(folder)))
@@ -73,6 +81,14 @@ class Environment:
             if done.returncode:
                 said = " ".join(done.stdout.split())
                 raise Missing(f"{self.name} could not be installed: {said[:300]}")
+
+
+@cache
+def _ready(environment: Environment) -> Path | Missing:
+    try:
+        return environment.prepared()
+    except Missing as missing:
+        return missing
 
 
 def find_python(version: str) -> Path:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,14 +36,15 @@ class Place:
 
     def query(self, sql: str) -> tuple[Any, ...]:
         """The one row that a query answers."""
-        if self.backend == "sqlite":
-            db = apsw.Connection(str(self.file), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                [row] = db.execute(sql).fetchall()
-            finally:
-                db.close()
-            return tuple(row)
-        return asyncio.run(_queried(self.url, sql))
+        [row] = self.rows(sql)
+        return row
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows that a query answers."""
+        if self.backend == "postgres":
+            return asyncio.run(_queried(self.url, sql))
+        with closing(apsw.Connection(str(self.file), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+            return [tuple(row) for row in db.execute(sql)]
 
     def settle(self) -> None:
         """After much was written: statistics are taken and dirty pages are on the disk, so that no side pays later."""
@@ -51,10 +52,10 @@ class Place:
             execute(self.url, "VACUUM (ANALYZE)", "CHECKPOINT")
 
 
-async def _queried(url: str, sql: str) -> tuple[Any, ...]:
+async def _queried(url: str, sql: str) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
-        return tuple(await connection.fetchrow(sql) or ())
+        return [tuple(row) for row in await connection.fetch(sql)]
     finally:
         await connection.close()
 
@@ -65,6 +66,7 @@ class Places:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._server_url = ""
+        self.postgres_pid = 0
         self._numbers = count(1)
 
     def new(self, backend: Backend) -> Place:
@@ -103,13 +105,15 @@ class Places:
     def opened(self) -> Iterator["Places"]:
         """With PostgreSQL running."""
         with server(fsync=True) as running:
-            self._server_url = running.url
+            self._server_url, self.postgres_pid = running.url, running.pid
             yield self
 
 
 @contextmanager
 def places() -> Iterator[Places]:
     """For one run, in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="twofold-bench-", ignore_cleanup_errors=True) as folder:
-        with Places(Path(folder)).opened() as made:
-            yield made
+    with (
+        tempfile.TemporaryDirectory(prefix="twofold-bench-", ignore_cleanup_errors=True) as folder,
+        Places(Path(folder)).opened() as made,
+    ):
+        yield made

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.results import Book, Case, Spread
+from bench.results import Book, Spread
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,10 @@ class Ratio:
 
     def taken(self, book: Book) -> Spread | str:
         """The ratio of each round, summed up; or why there is none."""
-        case = Case(self.scenario, self.backend, self.case, "")
-        ours, theirs = book.results.get((case, self.ours)), book.results.get((case, self.theirs))
+        where = (self.scenario, self.backend, self.case)
+        ours, theirs = book.find(*where, self.ours), book.find(*where, self.theirs)
         if ours is None or theirs is None:
-            reasons = [book.missing.get((case, side)) for side in (self.ours, self.theirs)]
-            return "; ".join(dict.fromkeys(filter(None, reasons))) or f"{self.scenario} was not measured"
+            return book.why_not(*where, self.ours, self.theirs)
         pairs = zip(ours.values, theirs.values, strict=True)
         return Spread.of([a / b if ours.case.more_is_better else b / a for a, b in pairs])
 
@@ -36,7 +35,15 @@ RATIOS = (
     Ratio("append_sqlite_16_vs_eventsourcing", "append", "sqlite", "16 callers", "eventsourcing", 6),
     Ratio("append_sqlite_1_vs_raw", "append", "sqlite", "1 caller", "raw", 0.25),
     Ratio("catchup_pg_vs_eventsourcing", "catch-up", "postgres", "one key", "eventsourcing", 50),
-    Ratio("catchup_pg_vs_eventsource_py", "catch-up", "postgres", "one key, Python 3.13", "eventsource-py", 5),
+    Ratio(
+        "catchup_pg_vs_eventsource_py",
+        "catch-up",
+        "postgres",
+        "one key, Python 3.13",
+        "eventsource-py",
+        5,
+        "twofold on 3.13",
+    ),
     Ratio("catchup_sqlite_vs_floor", "catch-up", "sqlite", "one key", "floor", 0.7),
     Ratio("rebuild_pg_vs_floor", "rebuild", "postgres", "one key", "floor", 0.7),
     Ratio("load100_vs_eventsourcing", "load", "postgres", "100 events", "eventsourcing", 10),

@@ -66,6 +66,7 @@ class Book:
         self._write = write
         self.results: dict[tuple[Case, str], Result] = {}
         self.missing: dict[tuple[Case, str], str] = {}
+        self.left_out: dict[str, str] = {}
 
     def line(self, **values: Any) -> None:
         """One line of JSON."""
@@ -91,6 +92,21 @@ class Book:
         self.results.pop((case, side), None)
         self.missing[case, side] = reason
         self.line(scenario=case.scenario, backend=case.backend, case=case.name, side=side, reason=reason)
+
+    def leave_out(self, scenario: str, reason: str) -> None:
+        """Keep why a whole scenario was not measured, and write it down."""
+        self.left_out[scenario] = reason
+        self.line(scenario=scenario, reason=reason)
+
+    def find(self, scenario: str, backend: str, case: str, side: str = "twofold") -> Result | None:
+        """One result, if it is there."""
+        return self.results.get((Case(scenario, backend, case, ""), side))
+
+    def why_not(self, scenario: str, backend: str, case: str, *sides: str) -> str:
+        """Why results are not there."""
+        found = [self.missing.get((Case(scenario, backend, case, ""), side)) for side in sides]
+        known = "; ".join(dict.fromkeys(filter(None, found)))
+        return known or self.left_out.get(scenario, f"{scenario} was not asked for")
 
     def of(self, case: Case) -> list[Result]:
         """The results of one comparison, in the order in which they came."""

@@ -18,7 +18,8 @@ class WrongResult(Exception):
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. `peer_events` bounds what a peer is given in one scenario."""
+    """How much is done. `seconds` is how long a side works in one round of a scenario that is measured by time, and
+    `peer_seconds` how long a peer may fold. `peer_events` bounds what a peer is given in one scenario."""
 
     rounds: int
     seconds: float
@@ -28,8 +29,9 @@ class Size:
     peer_seconds: float
 
 
-QUICK = Size(rounds=3, seconds=0.6, events=100_000, many_events=100_000, peer_events=10_000, peer_seconds=2.5)
+QUICK = Size(rounds=3, seconds=0.5, events=100_000, many_events=100_000, peer_events=10_000, peer_seconds=2.5)
 FULL = Size(rounds=5, seconds=2.0, events=100_000, many_events=1_000_000, peer_events=100_000, peer_seconds=10.0)
+TINY = Size(rounds=1, seconds=0.05, events=2_000, many_events=2_000, peer_events=100, peer_seconds=0.5)
 
 
 @dataclass
@@ -83,10 +85,22 @@ class Run:
     places: Places
     book: Book
     tell: Callable[[str], None]
+    _logs: dict[tuple[Backend, int], Place] = field(default_factory=dict)
+
+    def filled(self, backend: Backend, events: int) -> Place:
+        """A log of twofold with so many events of the workload; scenarios share it, and leave it as it is."""
+        if (backend, events) not in self._logs:
+            self.tell(f"filling a log on {backend} with {events:,} events …")
+            place = self.places.new(backend)
+            with Side("twofold", WHO["twofold"].python(), {"url": place.url}, self.places.folder) as side:
+                side.ask("fill", events=events)
+            place.settle()
+            self._logs[backend, events] = place
+        return self._logs[backend, events]
 
     @contextmanager
-    def sides(self, backend: Backend, names: Sequence[str], on: Place | None = None) -> Iterator[Seats]:
-        """Start these sides, each on an empty place of its own, or all on a given one."""
+    def sides(self, backend: Backend, names: Sequence[str], log: Place | None = None) -> Iterator[Seats]:
+        """Start these sides, each on an empty place of its own; where `log` is given, on it who reads twofold's log."""
         with ExitStack() as stack:
             seats = Seats()
             for name in names:
@@ -95,31 +109,45 @@ class Run:
                 except Missing as missing:
                     seats.missing[name] = str(missing)
                     continue
-                place = on or stack.enter_context(self.places.fresh(backend))
-                arguments = {"url": place.url, **WHO[name].arguments}
-                side = stack.enter_context(Side(WHO[name].module, python, arguments, self.places.folder))
+                who = WHO[name]
+                reads_ours = log is not None and (who.module == "twofold" or not who.events)
+                place = log if log and reads_ours else stack.enter_context(self.places.fresh(backend))
+                arguments = {"url": place.url, **who.arguments}
+                side = stack.enter_context(Side(who.module, python, arguments, self.places.folder))
                 seats.taken.append(Seat(name, place, side))
             yield seats
 
-    def compare(self, case: Case, seats: Seats, measure: Callable[[Seat], Measured]) -> None:
+    def compare(self, case: Case, seats: Seats, measure: Callable[[Seat], Measured], rounds: int | None = None) -> None:
         """Several rounds; in each every side is measured once, whoever was first now being last."""
         for name, reason in seats.missing.items():
             self.book.miss(case, name, reason)
         playing = list(seats.taken)
-        rounds: dict[str, list[Measured]] = {seat.name: [] for seat in playing}
-        for _ in range(self.size.rounds):
+        found: dict[str, list[Measured]] = {seat.name: [] for seat in playing}
+        for _ in range(rounds or self.size.rounds):
             for seat in list(playing):
                 try:
-                    rounds[seat.name].append(measure(seat))
+                    found[seat.name].append(measure(seat))
                 except (SideFailed, WrongResult) as error:
                     self.book.miss(case, seat.name, str(error))
                     playing.remove(seat)
             playing = playing[1:] + playing[:1]
         for seat in (seat for seat in seats.taken if seat in playing):
-            measured = rounds[seat.name]
-            details = {name: [one.details[name] for one in measured] for name in measured[0].details}
-            self.book.add(Result(case, seat.name, [one.value for one in measured], details))
+            self._add(case, seat.name, found[seat.name])
         self.tell(_line(case, self.book.of(case)))
+
+    def alone(self, case: Case, measure: Callable[[], Measured], rounds: int | None = None) -> None:
+        """Several rounds of twofold by itself."""
+        try:
+            measured = [measure() for _ in range(rounds or self.size.rounds)]
+        except (SideFailed, WrongResult) as error:
+            self.book.miss(case, "twofold", str(error))
+        else:
+            self._add(case, "twofold", measured)
+        self.tell(_line(case, self.book.of(case)))
+
+    def _add(self, case: Case, side: str, measured: Sequence[Measured]) -> None:
+        details = {name: [one.details[name] for one in measured] for name in measured[0].details}
+        self.book.add(Result(case, side, [one.value for one in measured], details))
 
 
 def _line(case: Case, results: Sequence[Result]) -> str:

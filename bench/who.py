@@ -1,4 +1,4 @@
-"""The sides by name: which module, in which environment, and the table that holds its events."""
+"""The sides by name: which module, in which environment, and the table that holds their events."""
 
 import sys
 from collections.abc import Mapping
@@ -9,15 +9,14 @@ from typing import Any
 from bench.environments import Environment
 from bench.places import Backend
 
-PYTHON_OF_EVENTSOURCE_PY = "3.13"
-
 _EVENTSOURCING = Environment("eventsourcing")
-_EVENTSOURCE_PY = Environment("eventsource-py", PYTHON_OF_EVENTSOURCE_PY)  # holds what twofold needs, too
+_EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # holds what twofold needs, too
 
 
 @dataclass(frozen=True)
 class Who:
-    """`environment=None` is that of ./dev. `events` are the tables that an append ends up in."""
+    """`environment=None` is that of ./dev. `events` are the tables that an append ends up in; who has none of its own
+    reads twofold's log."""
 
     module: str
     environment: Environment | None = None
@@ -38,4 +37,9 @@ WHO = {
     "raw": Who("raw", events=_RAW),
     "eventsourcing": Who("eventsourcing", _EVENTSOURCING, _SHOP),
     "eventsourcing, database functions": Who("eventsourcing", _EVENTSOURCING, _SHOP, {"database_functions": True}),
+    "twofold on 3.13": Who("twofold", _EVENTSOURCE_PY, _OURS),
+    "eventsource-py": Who("eventsource_py", _EVENTSOURCE_PY, {"postgres": "events"}),
+    "floor": Who("floor"),
+    "floor, events alone": Who("floor", arguments={"events_alone": True}),
+    "pure SQL": Who("sql"),
 }

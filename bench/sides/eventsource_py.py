@@ -11,11 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import text
-
-from bench.protocol import serve
-from bench.sides.arguments import Arguments
-from bench.workload import details, history, order_id
 from eventsource import (
     DomainEvent,
     InMemoryEventBus,
@@ -28,6 +23,11 @@ from eventsource.adapters.serialization import json_dumps
 from eventsource.adapters.sql.schemas import get_schema
 from eventsource.application.subscriptions import SubscriptionManager
 from eventsource.application.subscriptions.config import create_catch_up_config
+from sqlalchemy import text
+
+from bench.protocol import serve
+from bench.sides.arguments import Arguments
+from bench.workload import details, history, order_id
 
 DRAIN_S = 30.0
 UNUSED_EXTENSION = 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";'  # its schema asks for it, and nothing in it uses it
@@ -156,7 +156,9 @@ class EventsourcePy:
 
 
 def record(number: int, version: int) -> tuple[Any, ...]:
-    event = STEPS[version - 1](aggregate_id=UUID(order_id(number)), aggregate_version=version, **details(number, version))
+    event = STEPS[version - 1](
+        aggregate_id=UUID(order_id(number)), aggregate_version=version, **details(number, version)
+    )
     payload = json_dumps(event.model_dump(mode="json"))
     return event.event_id, event.event_type, "Order", event.aggregate_id, version, event.occurred_at, payload
 

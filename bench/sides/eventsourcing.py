@@ -4,22 +4,24 @@ Its default recorder with psycopg's compiled driver and as many pooled connectio
 `database_functions` is its variant that inserts through functions in the database.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable
-from itertools import count
+from itertools import count, cycle
 from typing import Any
+
+from eventsourcing.application import Application
+from eventsourcing.dispatch import singledispatchmethod
+from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import IntegrityError, Tracking
+from eventsourcing.postgres import PostgresTrackingRecorder
+from eventsourcing.projection import Projection, ProjectionRunner
+from psycopg.sql import SQL
 
 from bench.protocol import Clocked, serve
 from bench.sides.arguments import Arguments
 from bench.workload import details, history
-from eventsourcing.application import Application
-from eventsourcing.dispatch import singledispatchmethod
-from eventsourcing.domain import Aggregate, event
-from eventsourcing.persistence import Tracking
-from eventsourcing.postgres import PostgresTrackingRecorder
-from eventsourcing.projection import Projection, ProjectionRunner
-from psycopg.sql import SQL
 
 POOL_SIZE = 20
 FILL_AT_ONCE = 500
@@ -93,7 +95,9 @@ class OrderProjection(Projection[OrderRows]):
 
     @process_event.register
     def _(self, sent: Order.Shipped, tracking: Tracking) -> None:
-        self.view.write(tracking, "UPDATE order_row SET status = 'shipped' WHERE order_id = %s", str(sent.originator_id))
+        self.view.write(
+            tracking, "UPDATE order_row SET status = 'shipped' WHERE order_id = %s", str(sent.originator_id)
+        )
 
 
 def environment(arguments: Arguments) -> dict[str, str]:
@@ -124,30 +128,38 @@ class Eventsourcing:
         self._environment = environment(arguments)
         self._app = Shop(self._environment)
         self._numbers = count(1)
+        self._orders: list[Any] = []
 
     def append(self, clients: int, seconds: float) -> dict[str, Any]:
         """Single events to new aggregates."""
+
+        def one() -> None:
+            self._app.save(Order(**details(next(self._numbers))))
+
+        one()  # connections and statements are made before the clock runs
+        return self._in_threads(one, clients, seconds).answer(before=1)
+
+    def _in_threads(self, call: Callable[[], None], clients: int, seconds: float) -> Clocked:
+        """So many callers for so long, each making its next call when its last one is answered."""
         clocked, clock = Clocked(), time.perf_counter
         start = threading.Barrier(clients + 1)
 
         def caller() -> None:
             start.wait()
+            end = clock() + seconds
             while (before := clock()) < end:
-                self._app.save(Order(**details(next(self._numbers))))
+                call()
                 clocked.latencies_s.append(clock() - before)
 
-        self._app.save(Order(**details(0)))
         threads = [threading.Thread(target=caller) for _ in range(clients)]
-        end = 0.0
         for thread in threads:
             thread.start()
         began = clock()
-        end = began + seconds
         start.wait()
         for thread in threads:
             thread.join()
         clocked.seconds = clock() - began
-        return clocked.answer(before=1)
+        return clocked
 
     def fill(self, events: int) -> dict[str, Any]:
         """The first so many events of the workload, through its recorder."""
@@ -181,6 +193,49 @@ class Eventsourcing:
                 if done >= events or took >= seconds:
                     break
         return {"count": done, "seconds": took, "folded": runner.projection.view.max_tracking_id("shop") or 0}
+
+    def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
+        """So many aggregates of so many events each."""
+        self._orders = []
+        for number in range(streams):
+            order = Order(**details(number))
+            for _ in range(length - 1):
+                order.add_items(**details(number, 2))
+            self._app.save(order)
+            self._orders.append(order.id)
+        return {"count": streams * length}
+
+    def load(self, streams: int, length: int, seconds: float) -> dict[str, Any]:
+        """Whole aggregates, one after the other; by default nothing is kept in memory."""
+        clocked, clock = Clocked(), time.perf_counter
+        began = clock()
+        for number in cycle(range(streams)):
+            before = clock()
+            order = self._app.repository.get(self._orders[number])
+            clocked.latencies_s.append(clock() - before)
+            if order.version != length or order.item_count != 2 * length:
+                raise ValueError(f"order {number} was loaded with {order.item_count} items at version {order.version}")
+            if clock() - began >= seconds:
+                break
+        clocked.seconds = clock() - began
+        return clocked.answer()
+
+    def commands(self, clients: int, streams: int, seconds: float) -> dict[str, Any]:
+        """Commands to any of so many aggregates: get, call, save; again where somebody else was quicker."""
+        chance = random.Random(streams)
+
+        def one() -> None:
+            number = chance.randrange(streams)
+            while True:
+                order = self._app.repository.get(self._orders[number])
+                order.add_items(**details(next(self._numbers)))
+                try:
+                    self._app.save(order)
+                except IntegrityError:
+                    continue
+                return
+
+        return self._in_threads(one, clients, seconds).answer()
 
 
 if __name__ == "__main__":

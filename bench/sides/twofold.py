@@ -1,15 +1,16 @@
 """twofold, through its public front door: `App.open`, `append`, `execute`, `load`, `get`."""
 
-import resource
-import sys
+import random
 import time
 from contextlib import aclosing
 from itertools import count
 from typing import Any
 
-from bench.orders import app, event, order_rows, product_rows
-from bench.protocol import callers, serve
+from bench.memory import PeakMemory
+from bench.orders import add_items, app, event, order_rows, orders, product_rows
+from bench.protocol import Clocked, callers, serve
 from bench.sides.arguments import Arguments
+from bench.sides.lag import Lag
 from bench.workload import history, order_id
 from twofold import Position, Projection, Running
 from twofold.messages import Append, Meta, Stream
@@ -69,14 +70,54 @@ class Twofold:
     async def rebuild(self, projection: str, read_store: str) -> dict[str, Any]:
         """The table of a projection from the beginning to the head, as `twofold rebuild` does it."""
         async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
-            head, before_kib = await running.log.head(), _peak_kib()
+            head, memory = await running.log.head(), PeakMemory()
             began = time.perf_counter()
             following = await running.prepared(projection)
             async with aclosing(following.catch_up()) as positions:
                 async for _ in positions:
                     pass
-            seconds = time.perf_counter() - began
-            return {"count": head.offset, "seconds": seconds, "added_mb": (_peak_kib() - before_kib) / 1_000}
+            return {"count": head.offset, "seconds": time.perf_counter() - began, "added_mb": memory.added_mb()}
+
+    async def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
+        """So many streams of so many events each."""
+        async with app().open(self._url) as running:
+            for number in range(streams):
+                events = [event(number, 1 if at == 0 else 2) for at in range(length)]
+                await running.append(Stream("order", order_id(number)), events, expected_version=0)
+        return {"count": streams * length}
+
+    async def load(self, streams: int, length: int, seconds: float) -> dict[str, Any]:
+        """Whole streams, one after the other, each for the first time: the App is opened anew before every pass."""
+        clocked, clock = Clocked(), time.perf_counter
+        while clocked.seconds < seconds:
+            async with app().open(self._url, work=False) as running:
+                began = clock()
+                for number in range(streams):
+                    before = clock()
+                    state, version = await running.load(orders, order_id(number))
+                    clocked.latencies_s.append(clock() - before)
+                    if version != length or state.item_count != 2 * length:
+                        raise ValueError(f"order {number} was loaded as {state} of version {version}")
+                clocked.seconds += clock() - began
+        return clocked.answer()
+
+    async def commands(self, clients: int, streams: int, seconds: float) -> dict[str, Any]:
+        """Commands to any of so many streams: load, decide, append."""
+        chance, numbers = random.Random(streams), count(1)
+        async with app().open(self._url) as running:
+
+            async def one() -> None:
+                await running.execute(orders, order_id(chance.randrange(streams)), add_items(next(numbers)))
+
+            done = await callers([one] * clients, seconds)
+            return done.answer()
+
+    async def lag(self, per_second: int, seconds: float) -> dict[str, Any]:
+        """From the acknowledgement of an append until its row can be read, at so many appends a second."""
+        async with app(order_rows).open(self._url) as running:
+            lag = Lag(running, self._orders)
+            await lag.settle()
+            return await lag.measured(per_second, seconds)
 
 
 async def _reached(running: Running, projection: Projection[Any], head: Position) -> None:
@@ -86,12 +127,6 @@ async def _reached(running: Running, projection: Projection[Any], head: Position
         if checkpoint is not None and checkpoint.position >= head:
             return
         await running.rows.wait(projection.follows, just_before, timeout_s=5.0)
-
-
-def _peak_kib() -> float:
-    """The most memory that this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1_024 if sys.platform == "darwin" else peak
 
 
 if __name__ == "__main__":
