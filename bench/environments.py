@@ -61,10 +61,11 @@ class Environment:
     def _make(self, interpreter: Path, folder: Path) -> None:
         print(f"bench: setting up {self.name} in {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        for command in (
+        commands: list[list[str | Path]] = [
             ["venv", "--quiet", "--python", interpreter, folder],
             ["pip", "sync", "--quiet", "--require-hashes", "--python", folder / "bin" / "python", self.lock],
-        ):
+        ]
+        for command in commands:
             environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
             try:
                 done = subprocess.run(
@@ -98,7 +99,7 @@ def find_python(version: str) -> Path:
     candidates = [Path(on_path)] if on_path else []
     candidates += sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"), reverse=True)
     for candidate in candidates:
-        asked = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"]
+        asked: list[str | Path] = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"]
         done = subprocess.run(asked, check=False, capture_output=True, text=True)  # a shim of pyenv may lead nowhere
         found, _, executable = done.stdout.strip().partition(" ")
         if found == version:

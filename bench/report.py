@@ -11,7 +11,6 @@ from bench.goals import GOALS
 from bench.results import Book, Case, Result, Spread
 
 BEGIN, END = "<!-- bench: from here to the end mark ./dev bench writes -->", "<!-- bench: end -->"
-TITLES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
 DETAILS = {"p99_ms": "p99 {:.3g} ms", "added_mb": "{:.3g} MB added", "database_percent": "PostgreSQL {:.2g}%"}
 
 
@@ -54,7 +53,7 @@ class Report:
         yield f"- SQLite {about['sqlite']['version']}: WAL, `synchronous=FULL` for the log"
         yield ""
         yield "Medians of the rounds of one run, with the lowest and the highest round in brackets. The sides of a"
-        yield "comparison took turns. Ratios within a run can be compared, figures of different days or machines cannot."
+        yield "comparison took turns. Ratios within a run mean something; figures of different days or machines do not."
         yield ""
 
     def _goals(self) -> Iterator[str]:
@@ -91,7 +90,7 @@ class Report:
             yield ""
 
     def _case(self, case: Case) -> Iterator[str]:
-        title = f"{TITLES[case.backend]}, {case.name}"
+        title = f"{picture.BACKENDS[case.backend]}, {case.name}"
         for result in self._book.of(case):
             yield f"| {title} | {result.side} | {_spread(result.spread)} {case.unit} | {_details(result)} |"
             title = ""

@@ -14,12 +14,13 @@ from bench.scenarios.fold import by_peer, by_twofold, in_memory
 UNIT = "events/s"
 BESIDE_US = ("floor", "floor, events alone", "pure SQL")
 MANY_ROUNDS = 3
+PEERS: dict[Backend, tuple[str, ...]] = {"postgres": ("eventsourcing",), "sqlite": ()}  # it has no runner on SQLite
 
 
 def catch_up(run: Run) -> None:
     """100,000 events beside everybody; a full run also 1,000,000, which must not cost more for each event."""
     on_python_313(run)
-    for backend, peers in (("postgres", ("eventsourcing",)), ("sqlite", ())):
+    for backend, peers in PEERS.items():
         one_key(run, backend, peers)
         several_keys(run, backend)
         if run.size.many_events > run.size.events:

@@ -1,6 +1,6 @@
 """The peer eventsourcing: aggregates saved through an application, from one thread for each caller.
 
-Its default recorder with psycopg's compiled driver and as many pooled connections as there are callers (40 at most).
+Its default recorder, psycopg's compiled driver, and a connection for each of 16 callers; more callers share 24.
 `database_functions` is its variant that inserts through functions in the database.
 """
 
@@ -23,7 +23,7 @@ from bench.protocol import Clocked, serve
 from bench.sides.arguments import Arguments
 from bench.workload import details, history
 
-POOL_SIZE = 20
+POOL_SIZE, OVERFLOW = 16, 8
 FILL_AT_ONCE = 500
 LOOK_EVERY_S = 0.02
 TABLE = """CREATE TABLE IF NOT EXISTS order_row (order_id text PRIMARY KEY, customer_id text NOT NULL,
@@ -116,7 +116,7 @@ def environment(arguments: Arguments) -> dict[str, str]:
         "POSTGRES_USER": "postgres",
         "POSTGRES_PASSWORD": "none",
         "POSTGRES_POOL_SIZE": str(POOL_SIZE),
-        "POSTGRES_MAX_OVERFLOW": str(POOL_SIZE),
+        "POSTGRES_MAX_OVERFLOW": str(OVERFLOW),
         "POSTGRES_ENABLE_DB_FUNCTIONS": "yes" if arguments.more.get("database_functions") else "no",
     }
 

@@ -97,7 +97,7 @@ async def _postgres_pages(url: str, columns: str) -> AsyncIterator[list[Any]]:
 async def _sqlite_pages(file: str, columns: str) -> AsyncIterator[list[Any]]:
     db = apsw.Connection(file, flags=apsw.SQLITE_OPEN_READWRITE)
     read = f"SELECT {columns} FROM twofold_events WHERE position > ? ORDER BY position LIMIT ?"
-    position = 0
+    position: Any = 0
     while page := db.execute(read, (position, PAGE)).fetchall():
         yield page
         position = page[-1][0]
