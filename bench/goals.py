@@ -1,0 +1,77 @@
+"""What is to be reached: the ratios, and limits that are no ratios against another side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.ratios import RATIOS
+from bench.results import Book, Spread
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`measured` answers the figure, or why there is none; it is met at `wanted` or better."""
+
+    what: str
+    wanted: float
+    unit: str
+    measured: Callable[[Book], Spread | str]
+    at_least: bool = False
+
+    def met_by(self, value: float) -> bool:
+        """Whether this is good enough."""
+        return value >= self.wanted if self.at_least else value <= self.wanted
+
+
+def at_most(what: str, wanted: float, unit: str, scenario: str, backend: str, case: str, detail: str = "") -> Goal:
+    """A limit for one result, or for a further figure of it."""
+
+    def measured(book: Book) -> Spread | str:
+        found = book.find(scenario, backend, case)
+        if found is None:
+            return book.why_not(scenario, backend, case, "twofold")
+        return Spread.of(found.details[detail]) if detail else found.spread
+
+    return Goal(what, wanted, unit, measured)
+
+
+def p99_beside_raw(book: Book) -> Spread | str:
+    """How much longer the slowest of a hundred appends takes than with raw inserts, round by round."""
+    where = ("append", "postgres", "16 callers")
+    ours, raw = book.find(*where), book.find(*where, "raw")
+    if ours is None or raw is None:
+        return book.why_not(*where, "twofold", "raw")
+    return Spread.of([a / b for a, b in zip(ours.details["p99_ms"], raw.details["p99_ms"], strict=True)])
+
+
+def cost_of_many(backend: str, case: str) -> Goal:
+    """What an event costs when there are 1,000,000 of them, against 100,000."""
+
+    def measured(book: Book) -> Spread | str:
+        few, many = book.find("catch-up", backend, case), book.find("catch-up", backend, f"{case}, 1,000,000 events")
+        if few is None or many is None:
+            return book.left_out.get("catch-up") or "only a full run folds 1,000,000 events"
+        return Spread.of([few.spread.median / rate for rate in many.values])
+
+    return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)
+
+
+GOALS = (
+    *(Goal(f"`{ratio.name}`", ratio.at_least, "×", ratio.taken, at_least=True) for ratio in RATIOS),
+    Goal("p99 of an append, 16 callers on postgres, against raw", 1, "×", p99_beside_raw),
+    *(
+        goal
+        for backend in ("postgres", "sqlite")
+        for goal in (
+            at_most(f"lag at rest, {backend}, p50", 3, "ms", "lag", backend, "at rest"),
+            at_most(f"lag at rest, {backend}, p99", 15, "ms", "lag", backend, "at rest", "p99_ms"),
+            at_most(
+                f"lag at 1,000 appends/s, {backend}, p99", 50, "ms", "lag", backend, "at 1,000 appends/s", "p99_ms"
+            ),
+            cost_of_many(backend, "one key"),
+            cost_of_many(backend, "several keys"),
+            at_most(f"memory added by a rebuild, {backend}", 300, "MB", "rebuild", backend, "one key", "added_mb"),
+            at_most(f"idle server, {backend}", 1, "% of a core", "idle", backend, "whole server"),
+        )
+    ),
+    at_most("Online Retail, whole import on sqlite", 30, "s", "retail", "sqlite", "whole import"),
+)

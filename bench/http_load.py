@@ -1,0 +1,101 @@
+"""32 connections that ask a server without pause: `wrk` where there is one, else a client of asyncio's streams.
+
+Each connection sends its next request when the last one is answered.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.process import SideFailed
+from bench.protocol import callers
+from bench.shop import Shop, order
+
+CONNECTIONS = 32
+SCRIPT = Path(__file__).with_name("wrk.lua")
+UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1_000.0}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it. `count` requests were answered, all of them well."""
+
+    client: str
+    count: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+
+
+def read_orders(shop: Shop, orders: int, prefix: str, seconds: float) -> Load:
+    """GET one of the orders that are there, again and again. Raises: SideFailed."""
+    if wrk := shutil.which("wrk"):
+        return _wrk(wrk, shop, seconds, "read", orders, prefix)
+    return asyncio.run(_streams(shop, seconds, lambda n: _request("GET", f"/orders/{prefix}{n % orders}", "")))
+
+
+def place_orders(shop: Shop, prefix: str, seconds: float) -> Load:
+    """POST one new order after the other. Raises: SideFailed."""
+    if wrk := shutil.which("wrk"):
+        return _wrk(wrk, shop, seconds, "place", 0, prefix)
+    return asyncio.run(
+        _streams(shop, seconds, lambda n: _request("POST", "/orders", json.dumps(order(f"{prefix}{n}"))))
+    )
+
+
+def _wrk(wrk: str, shop: Shop, seconds: float, kind: str, orders: int, prefix: str) -> Load:
+    done = subprocess.run(
+        [
+            *(wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{max(1, round(seconds))}s"),
+            *("--latency", "--script", SCRIPT, shop.address, "--", kind, str(orders), prefix),
+            json.dumps(order("%s")),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s)", done.stdout)
+    if done.returncode or total is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise SideFailed(f"wrk, {kind}: {' '.join((done.stderr or done.stdout).split())[-300:]}")
+    took_s = float(total[2]) * UNITS_MS[total[3]] / 1_000
+    return Load("wrk", int(total[1]), took_s, _latency(done.stdout, "50"), _latency(done.stdout, "99"))
+
+
+def _latency(told: str, percent: str) -> float:
+    found = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", told)
+    return float(found[1]) * UNITS_MS[found[2]] if found else 0.0
+
+
+async def _streams(shop: Shop, seconds: float, request: Callable[[int], bytes]) -> Load:
+    at = urlsplit(shop.address)
+    connections = [await asyncio.open_connection(at.hostname, at.port) for _ in range(CONNECTIONS)]
+    sent = 0
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        sent += 1
+        writer.write(request(sent))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        if not head.startswith(b"HTTP/1.1 2"):
+            raise SideFailed(f"answered with {head[:40]!r}, {body[:200]!r}")
+
+    try:
+        done = (await callers([partial(one, *connection) for connection in connections], seconds)).answer()
+    finally:
+        for _, writer in connections:
+            writer.close()
+    return Load("asyncio", done["count"], done["seconds"], done["p50_ms"], done["p99_ms"])
+
+
+def _request(method: str, path: str, body: str) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode()

@@ -1,0 +1,26 @@
+"""How much memory a stretch of work adds to this process."""
+
+import resource
+import sys
+from pathlib import Path
+
+
+class PeakMemory:
+    """From now on."""
+
+    def __init__(self) -> None:
+        if sys.platform == "linux":
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins again at what is held now
+        self._before_mb = _peak_mb()
+
+    def added_mb(self) -> float:
+        """By how much the peak has risen since."""
+        return _peak_mb() - self._before_mb
+
+
+def _peak_mb() -> float:
+    if sys.platform == "linux":  # not getrusage: its peak is older than this program
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1_024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024) / 1e6

@@ -1,0 +1,50 @@
+"""The ratios that are looked at: who against whom, in which comparison, and what is to be reached."""
+
+from dataclasses import dataclass
+
+from bench.results import Book, Spread
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as good `ours` was as `theirs`, round by round."""
+
+    name: str
+    scenario: str
+    backend: str
+    case: str
+    theirs: str
+    at_least: float
+    ours: str = "twofold"
+
+    def taken(self, book: Book) -> Spread | str:
+        """The ratio of each round, summed up; or why there is none."""
+        where = (self.scenario, self.backend, self.case)
+        ours, theirs = book.find(*where, self.ours), book.find(*where, self.theirs)
+        if ours is None or theirs is None:
+            return book.why_not(*where, self.ours, self.theirs)
+        pairs = zip(ours.values, theirs.values, strict=True)
+        return Spread.of([a / b if ours.case.more_is_better else b / a for a, b in pairs])
+
+
+RATIOS = (
+    Ratio("append_pg_16_vs_eventsourcing", "append", "postgres", "16 callers", "eventsourcing", 15),
+    Ratio("append_pg_16_vs_raw", "append", "postgres", "16 callers", "raw", 2),
+    Ratio("append_pg_128_vs_eventsourcing", "append", "postgres", "128 callers", "eventsourcing", 25),
+    Ratio("append_pg_1_vs_raw", "append", "postgres", "1 caller", "raw", 0.5),
+    Ratio("append_sqlite_16_vs_eventsourcing", "append", "sqlite", "16 callers", "eventsourcing", 6),
+    Ratio("append_sqlite_1_vs_raw", "append", "sqlite", "1 caller", "raw", 0.25),
+    Ratio("catchup_pg_vs_eventsourcing", "catch-up", "postgres", "one key", "eventsourcing", 50),
+    Ratio(
+        "catchup_pg_vs_eventsource_py",
+        "catch-up",
+        "postgres",
+        "one key, Python 3.13",
+        "eventsource-py",
+        5,
+        "twofold on 3.13",
+    ),
+    Ratio("catchup_sqlite_vs_floor", "catch-up", "sqlite", "one key", "floor", 0.7),
+    Ratio("rebuild_pg_vs_floor", "rebuild", "postgres", "one key", "floor", 0.7),
+    Ratio("load100_vs_eventsourcing", "load", "postgres", "100 events", "eventsourcing", 10),
+)

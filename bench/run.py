@@ -1,0 +1,155 @@
+"""Sides at work: started side by side, asked in turn, and checked."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.environments import Missing
+from bench.places import Backend, Place, Places
+from bench.process import Side, SideFailed
+from bench.results import Book, Case, Result
+from bench.who import WHO
+
+
+class WrongResult(Exception):
+    """A side answered, and its data says that it has not done the work."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done. `seconds` is how long a side works in one round of a scenario that is measured by time, and
+    `peer_seconds` how long a peer may fold. `peer_events` bounds what a peer is given in one scenario."""
+
+    rounds: int
+    seconds: float
+    events: int
+    many_events: int
+    peer_events: int
+    peer_seconds: float
+
+
+QUICK = Size(rounds=3, seconds=0.5, events=100_000, many_events=100_000, peer_events=10_000, peer_seconds=2.5)
+FULL = Size(rounds=5, seconds=2.0, events=100_000, many_events=1_000_000, peer_events=100_000, peer_seconds=10.0)
+TINY = Size(rounds=1, seconds=0.05, events=2_000, many_events=2_000, peer_events=100, peer_seconds=0.5)
+
+
+@dataclass
+class Seat:
+    """A side in a comparison, where its data lies, and how many events it has said it stored there."""
+
+    name: str
+    place: Place
+    side: Side
+    stored: int = 0
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Raises: SideFailed."""
+        return self.side.ask(do, **arguments)
+
+    def check_stored(self, more: int) -> None:
+        """That the events it says it has stored lie in its table. Raises: WrongResult."""
+        self.stored += more
+        table = WHO[self.name].events[self.place.backend]
+        [found] = self.place.query(f"SELECT count(*) FROM {table}")
+        if found != self.stored:
+            raise WrongResult(f"{self.name} says that it stored {self.stored:,} events, and {table} holds {found:,}")
+
+
+@dataclass
+class Seats:
+    """Those that take part, and why others do not."""
+
+    taken: list[Seat] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One round of one side."""
+
+    value: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def rate(answer: Mapping[str, Any], *details: str) -> "Measured":
+        """So many in so many seconds."""
+        return Measured(answer["count"] / answer["seconds"], {name: answer[name] for name in details if name in answer})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the benchmark, as a scenario sees it."""
+
+    size: Size
+    places: Places
+    book: Book
+    tell: Callable[[str], None]
+    _logs: dict[tuple[Backend, int], Place] = field(default_factory=dict)
+
+    def filled(self, backend: Backend, events: int) -> Place:
+        """A log of twofold with so many events of the workload; scenarios share it, and leave it as it is."""
+        if (backend, events) not in self._logs:
+            self.tell(f"filling a log on {backend} with {events:,} events …")
+            place = self.places.new(backend)
+            with Side("twofold", WHO["twofold"].python(), {"url": place.url}, self.places.folder) as side:
+                side.ask("fill", events=events)
+            place.settle()
+            self._logs[backend, events] = place
+        return self._logs[backend, events]
+
+    @contextmanager
+    def sides(self, backend: Backend, names: Sequence[str], log: Place | None = None) -> Iterator[Seats]:
+        """Start these sides, each on an empty place of its own; where `log` is given, on it who reads twofold's log."""
+        with ExitStack() as stack:
+            seats = Seats()
+            for name in names:
+                try:
+                    python = WHO[name].python()
+                except Missing as missing:
+                    seats.missing[name] = str(missing)
+                    continue
+                who = WHO[name]
+                reads_ours = log is not None and (who.module == "twofold" or not who.events)
+                place = log if log and reads_ours else stack.enter_context(self.places.fresh(backend))
+                arguments = {"url": place.url, **who.arguments}
+                side = stack.enter_context(Side(who.module, python, arguments, self.places.folder))
+                seats.taken.append(Seat(name, place, side))
+            yield seats
+
+    def compare(self, case: Case, seats: Seats, measure: Callable[[Seat], Measured], rounds: int | None = None) -> None:
+        """Several rounds; in each every side is measured once, whoever was first now being last."""
+        for name, reason in seats.missing.items():
+            self.book.miss(case, name, reason)
+        playing = list(seats.taken)
+        found: dict[str, list[Measured]] = {seat.name: [] for seat in playing}
+        for _ in range(rounds or self.size.rounds):
+            for seat in list(playing):
+                try:
+                    found[seat.name].append(measure(seat))
+                except (SideFailed, WrongResult) as error:
+                    self.book.miss(case, seat.name, str(error))
+                    playing.remove(seat)
+            playing = playing[1:] + playing[:1]
+        for seat in (seat for seat in seats.taken if seat in playing):
+            self._add(case, seat.name, found[seat.name])
+        self.tell(_line(case, self.book.of(case)))
+
+    def alone(self, case: Case, measure: Callable[[], Measured], rounds: int | None = None) -> None:
+        """Several rounds of twofold by itself."""
+        try:
+            measured = [measure() for _ in range(rounds or self.size.rounds)]
+        except (SideFailed, WrongResult) as error:
+            self.book.miss(case, "twofold", str(error))
+        else:
+            self._add(case, "twofold", measured)
+        self.tell(_line(case, self.book.of(case)))
+
+    def _add(self, case: Case, side: str, measured: Sequence[Measured]) -> None:
+        details = {name: [one.details[name] for one in measured] for name in measured[0].details}
+        self.book.add(Result(case, side, [one.value for one in measured], details))
+
+
+def _line(case: Case, results: Sequence[Result]) -> str:
+    figures = "   ".join(f"{result.side} {result.spread.median:,.3g} {case.unit}" for result in results)
+    return f"{case}: {figures or 'nothing could be measured'}"

@@ -1,0 +1,27 @@
+"""What is measured, in the order of the report. Each module describes one scenario and runs it."""
+
+from collections.abc import Callable
+
+from bench.run import Run
+from bench.scenarios.append import appends
+from bench.scenarios.catch_up import catch_up
+from bench.scenarios.command import commands
+from bench.scenarios.http import requests
+from bench.scenarios.idle import idle
+from bench.scenarios.lag import lag
+from bench.scenarios.load import load
+from bench.scenarios.rebuild import rebuild
+from bench.scenarios.retail import retail
+
+SCENARIOS: dict[str, Callable[[Run], None]] = {
+    "append": appends,
+    "catch-up": catch_up,
+    "rebuild": rebuild,
+    "load": load,
+    "command": commands,
+    "lag": lag,
+    "http": requests,
+    "idle": idle,
+    "retail": retail,
+}
+NOT_QUICK = {"retail"}  # half a minute for one round: a quick run leaves it out unless it is named

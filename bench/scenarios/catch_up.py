@@ -1,0 +1,71 @@
+"""Catch-up: how many events a second a projection takes in that begins from nothing while its log is full.
+
+`one key` is a row for each order, `several keys` a row for each product among an order's item lines. twofold runs as a
+server does (`App.open` with its followers at work), into an empty read store. The floor reads, decodes and folds alone;
+pure SQL is one statement over all events. Peers fold their own log of the same events: eventsourcing with its
+projection runner, eventsource-py with a batch handler, which needs Python 3.13, so twofold runs on that too.
+"""
+
+from bench.places import Backend
+from bench.results import Case
+from bench.run import Measured, Run, Seat
+from bench.scenarios.fold import by_peer, by_twofold, in_memory
+
+UNIT = "events/s"
+BESIDE_US = ("floor", "floor, events alone", "pure SQL")
+MANY_ROUNDS = 3
+PEERS: dict[Backend, tuple[str, ...]] = {"postgres": ("eventsourcing",), "sqlite": ()}  # it has no runner on SQLite
+
+
+def catch_up(run: Run) -> None:
+    """100,000 events beside everybody; a full run also 1,000,000, which must not cost more for each event."""
+    on_python_313(run)
+    for backend, peers in PEERS.items():
+        one_key(run, backend, peers)
+        several_keys(run, backend)
+        if run.size.many_events > run.size.events:
+            many(run, backend)
+
+
+def one_key(run: Run, backend: Backend, peers: tuple[str, ...]) -> None:
+    events = run.size.events
+
+    def measure(seat: Seat) -> Measured:
+        if seat.name in peers:
+            return by_peer(run, seat)
+        if seat.name in BESIDE_US:
+            return in_memory(seat, events)
+        return by_twofold(run, seat, "catch_up", "order_row", events)
+
+    with run.sides(backend, ("twofold", *peers, *BESIDE_US), log=run.filled(backend, events)) as seats:
+        run.compare(Case("catch-up", backend, "one key", UNIT), seats, measure)
+
+
+def on_python_313(run: Run) -> None:
+    def measure(seat: Seat) -> Measured:
+        if seat.name == "eventsource-py":
+            return by_peer(run, seat)
+        return by_twofold(run, seat, "catch_up", "order_row", run.size.events)
+
+    sides = ("twofold on 3.13", "eventsource-py")
+    with run.sides("postgres", sides, log=run.filled("postgres", run.size.events)) as seats:
+        run.compare(Case("catch-up", "postgres", "one key, Python 3.13", UNIT), seats, measure)
+
+
+def several_keys(run: Run, backend: Backend) -> None:
+    def measure(seat: Seat) -> Measured:
+        return by_twofold(run, seat, "catch_up", "product_row", run.size.events)
+
+    with run.sides(backend, ("twofold",), log=run.filled(backend, run.size.events)) as seats:
+        run.compare(Case("catch-up", backend, "several keys", UNIT), seats, measure)
+
+
+def many(run: Run, backend: Backend) -> None:
+    for name, projection in (("one key", "order_row"), ("several keys", "product_row")):
+
+        def measure(seat: Seat, projection: str = projection) -> Measured:
+            return by_twofold(run, seat, "catch_up", projection, run.size.many_events)
+
+        with run.sides(backend, ("twofold",), log=run.filled(backend, run.size.many_events)) as seats:
+            case = Case("catch-up", backend, f"{name}, {run.size.many_events:,} events", UNIT)
+            run.compare(case, seats, measure, rounds=MANY_ROUNDS)

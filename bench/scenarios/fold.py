@@ -1,0 +1,54 @@
+"""How one round of folding is measured and checked, for each kind of side. Catch-up and rebuild share it."""
+
+from dataclasses import astuple
+
+from bench.places import Place
+from bench.run import Measured, Run, Seat, WrongResult
+from bench.workload import product_totals, totals
+
+SUMS = {
+    "order_row": "SELECT count(*), sum(item_count), sum(total_amount), "
+    "sum(CASE WHEN status = 'shipped' THEN 1 ELSE 0 END) FROM order_row",
+    "product_row": "SELECT sum(ordered), sum(revenue) FROM product_row",
+}
+
+
+def by_twofold(run: Run, seat: Seat, do: str, projection: str, events: int) -> Measured:
+    """`catch_up` or `rebuild`, into an empty read store."""
+    with run.places.fresh(seat.place.backend) as rows:
+        answer = seat.ask(do, projection=projection, read_store=rows.url)
+        check(seat.name, sums(rows, projection), projection, events)
+    return Measured.rate(answer, "added_mb")
+
+
+def in_memory(seat: Seat, events: int) -> Measured:
+    """The floor and pure SQL: all that twofold's log holds."""
+    answer = seat.ask("fold")
+    check(seat.name, answer["totals"], "order_row", events)
+    return Measured.rate(answer)
+
+
+def by_peer(run: Run, seat: Seat) -> Measured:
+    """A peer, on its own log; eventsourcing as far as it comes in its time."""
+    events = run.size.peer_events
+    if seat.stored == 0:
+        run.tell(f"filling {seat.name} with {events:,} events …")
+        seat.ask("fill", events=events)
+        seat.check_stored(events)
+        seat.place.settle()
+    bound = {"seconds": run.size.peer_seconds} if seat.name == "eventsourcing" else {}
+    answer = seat.ask("catch_up", events=events, **bound)
+    check(seat.name, sums(seat.place, "order_row"), "order_row", answer.get("folded", answer["count"]))
+    return Measured.rate(answer)
+
+
+def sums(place: Place, projection: str) -> list[int]:
+    """What the rows of a read model add up to."""
+    return [int(value or 0) for value in place.query(SUMS[projection])]
+
+
+def check(name: str, found: list[int], projection: str, events: int) -> None:
+    """Raises: WrongResult when the rows do not add up to what the events say."""
+    expected = list(astuple(totals(events) if projection == "order_row" else product_totals(events)))
+    if found != expected:
+        raise WrongResult(f"the rows of {name} add up to {found}, and {events:,} events to {expected}")

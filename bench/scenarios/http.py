@@ -1,0 +1,52 @@
+"""HTTP: what the example shop answers on 32 connections, as `shop.serve` runs it.
+
+Reads get one of 200 orders from a read model. Commands place an order: the server loads, decides and appends, and a
+reactor reserves what was ordered. The client (wrk, or asyncio's streams) runs on the same cores.
+"""
+
+from bench.http_load import CONNECTIONS, Load, place_orders, read_orders
+from bench.places import Backend, Place
+from bench.results import Case
+from bench.run import Measured, Run, WrongResult
+from bench.shop import open_shop, order
+from bench.who import WHO
+
+BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
+ORDERS = 200
+
+
+def requests(run: Run) -> None:
+    """On both backends."""
+    for backend in BACKENDS:
+        on(run, backend)
+
+
+def on(run: Run, backend: Backend) -> None:
+    with run.places.fresh(backend) as place, open_shop(place) as shop:
+        shop.stock_up()
+        for number in range(ORDERS):
+            shop.ask("POST", "/orders", order(f"read-{number}"))
+        acknowledged: list[int] = []
+
+        def read() -> Measured:
+            return _measured(read_orders(shop, ORDERS, "read-", run.size.seconds))
+
+        def command() -> Measured:
+            load = place_orders(shop, f"round-{len(acknowledged)}-", run.size.seconds)
+            acknowledged.append(load.count)
+            told, placed = sum(acknowledged), _placed(place) - ORDERS
+            if not told <= placed <= told + CONNECTIONS * len(acknowledged):  # some were placed as the client left
+                raise WrongResult(f"{told:,} orders were acknowledged, and {placed:,} are there")
+            return _measured(load)
+
+        run.alone(Case("http", backend, "reads", "requests/s"), read)
+        run.alone(Case("http", backend, "commands", "requests/s"), command)
+
+
+def _placed(place: Place) -> int:
+    [found] = place.query(f"SELECT count(*) FROM {WHO['twofold'].events[place.backend]} WHERE type = 'OrderPlaced'")
+    return int(found)
+
+
+def _measured(load: Load) -> Measured:
+    return Measured(load.count / load.seconds, {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms})

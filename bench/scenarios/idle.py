@@ -1,0 +1,60 @@
+"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while nobody asks for anything.
+
+The value is the server's process; `database_percent` is PostgreSQL with all its processes.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from bench.places import Backend
+from bench.results import Case
+from bench.run import Measured, Run
+from bench.shop import open_shop, order
+
+BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
+ROUNDS = 3
+LONGER = 5.0
+SETTLE_S = 3.0
+
+
+def idle(run: Run) -> None:
+    """On both backends."""
+    for backend in BACKENDS:
+        case = Case("idle", backend, "whole server", "% of a core")
+        if sys.platform != "linux":
+            run.book.miss(case, "twofold", "processor time is read from /proc, which only Linux has")
+            continue
+        with run.places.fresh(backend) as place, open_shop(place) as shop:
+            shop.stock_up()
+            shop.ask("POST", "/orders", order("first"))
+            time.sleep(SETTLE_S)  # until what followed from it is done; there is nothing to wait for but silence
+            database = {"database_percent": run.places.postgres_pid} if backend == "postgres" else {}
+
+            def measure(pid: int = shop.pid, database: dict[str, int] = database) -> Measured:
+                before = {name: _processor_s(of) for name, of in database.items()}
+                began, used = time.monotonic(), _processor_s(pid)
+                time.sleep(LONGER * run.size.seconds)
+                seconds = time.monotonic() - began
+                details = {name: _percent(_processor_s(of) - before[name], seconds) for name, of in database.items()}
+                return Measured(_percent(_processor_s(pid) - used, seconds), details)
+
+            run.alone(case, measure, rounds=ROUNDS)
+
+
+def _percent(used_s: float, seconds: float) -> float:
+    return 100 * used_s / seconds
+
+
+def _processor_s(pid: int) -> float:
+    """What a process and its children have used so far."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(stat.parent.name) == pid or int(fields[1]) == pid:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,83 @@
+"""The example shop as a process that serves HTTP: what the scenarios about a whole server start and ask."""
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.places import Place
+from bench.process import ROOT, SideFailed
+
+STOP_TIMEOUT_S = 20.0
+JSON = {"Content-Type": "application/json"}
+CUSTOMER = {"name": "Ann", "email": "ann@example.com"}
+PRODUCT = {"name": "Tea", "price": 2.50}
+ADDRESS = {"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"}
+STOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that is open at this address."""
+
+    address: str
+    pid: int
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request and its answer. Raises: SideFailed for anything but success."""
+        parts = urlsplit(self.address)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, JSON)
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise SideFailed(f"{method} {path} was answered with {answer.status}: {said[:200]!r}")
+        return json.loads(said) if said else None
+
+    def stock_up(self) -> None:
+        """A product, a customer and plenty in stock."""
+        self.ask("PUT", "/products/tea", PRODUCT)
+        self.ask("PUT", "/customers/ann", CUSTOMER)
+        self.ask("POST", "/inventory/products/tea/receipts", {"quantity": STOCK})
+
+
+def order(order_id: str) -> dict[str, Any]:
+    """An order for one tea."""
+    items = [{"productId": "tea", "quantity": 1}]
+    return {"orderId": order_id, "customerId": "ann", "items": items, "shippingAddress": ADDRESS}
+
+
+@contextmanager
+def open_shop(place: Place) -> Iterator[Shop]:
+    """On an empty place. Raises: SideFailed."""
+    command = [sys.executable, "-P", "-m", "shop.serve", "--port", "0", "--store", place.url]
+    paths = os.pathsep.join(str(ROOT / part) for part in ("src", "examples"))
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": paths},
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            found = next(filter(None, (re.search(r"http://\S+:\d+", line) for line in process.stdout)), None)
+            if found is None:
+                raise SideFailed("the shop did not open")
+            yield Shop(found[0], process.pid)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,133 @@
+"""twofold, through its public front door: `App.open`, `append`, `execute`, `load`, `get`."""
+
+import random
+import time
+from contextlib import aclosing
+from itertools import count
+from typing import Any
+
+from bench.memory import PeakMemory
+from bench.orders import add_items, app, event, order_rows, orders, product_rows
+from bench.protocol import Clocked, callers, serve
+from bench.sides.arguments import Arguments
+from bench.sides.lag import Lag
+from bench.workload import history, order_id
+from twofold import Position, Projection, Running
+from twofold.messages import Append, Meta, Stream
+
+FILL_AT_ONCE = 1_000
+PROJECTIONS: dict[str, Projection[Any]] = {"order_row": order_rows, "product_row": product_rows}
+
+
+class Twofold:
+    """On one store."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._url = arguments.url
+        self._orders = count(1)
+
+    # ---- writing
+
+    async def append(self, clients: int, seconds: float) -> dict[str, Any]:
+        """Single events to new streams."""
+        async with app().open(self._url) as running:
+
+            async def one() -> None:
+                number = next(self._orders)
+                await running.append(Stream("order", order_id(number)), [event(number)], expected_version=0)
+
+            await one()  # connections and statements are made before the clock runs
+            done = await callers([one] * clients, seconds)
+            made = running.commits.counts
+            return done.answer(before=1, appends_per_batch=round(made.appends / made.batches, 1))
+
+    async def fill(self, events: int) -> dict[str, Any]:
+        """The first so many events of the workload, each an append of its own."""
+        async with app().open(self._url) as running:
+            codec, log = running.app.codec, running.log
+            batch: list[Append] = []
+            for at, (number, version) in enumerate(history(events), start=1):
+                stream = Stream("order", order_id(number))
+                meta = Meta(f"fill-{at}", f"fill-{at}")
+                batch.append(Append(stream, [codec.encode(event(number, version))], version - 1, meta))
+                if len(batch) == FILL_AT_ONCE or at == events:
+                    await log.commit(batch)
+                    batch.clear()
+            return {"count": (await log.head()).offset}
+
+    # ---- reading
+
+    async def catch_up(self, projection: str, read_store: str) -> dict[str, Any]:
+        """A projection from the beginning to the head, as a running App does it."""
+        chosen = PROJECTIONS[projection]
+        async with app(chosen).open(self._url, read_store=read_store, work=False) as running:
+            head = await running.log.head()
+            began = time.perf_counter()
+            running.work()
+            await _reached(running, chosen, head)
+            return {"count": head.offset, "seconds": time.perf_counter() - began}
+
+    async def rebuild(self, projection: str, read_store: str) -> dict[str, Any]:
+        """The table of a projection from the beginning to the head, as `twofold rebuild` does it."""
+        async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
+            head, memory = await running.log.head(), PeakMemory()
+            began = time.perf_counter()
+            following = await running.prepared(projection)
+            async with aclosing(following.catch_up()) as positions:
+                async for _ in positions:
+                    pass
+            return {"count": head.offset, "seconds": time.perf_counter() - began, "added_mb": memory.added_mb()}
+
+    async def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
+        """So many streams of so many events each."""
+        async with app().open(self._url) as running:
+            for number in range(streams):
+                events = [event(number, 1 if at == 0 else 2) for at in range(length)]
+                await running.append(Stream("order", order_id(number)), events, expected_version=0)
+        return {"count": streams * length}
+
+    async def load(self, streams: int, length: int, seconds: float) -> dict[str, Any]:
+        """Whole streams, one after the other, each for the first time: the App is opened anew before every pass."""
+        clocked, clock = Clocked(), time.perf_counter
+        while clocked.seconds < seconds:
+            async with app().open(self._url, work=False) as running:
+                began = clock()
+                for number in range(streams):
+                    before = clock()
+                    state, version = await running.load(orders, order_id(number))
+                    clocked.latencies_s.append(clock() - before)
+                    if version != length or state.item_count != 2 * length:
+                        raise ValueError(f"order {number} was loaded as {state} of version {version}")
+                clocked.seconds += clock() - began
+        return clocked.answer()
+
+    async def commands(self, clients: int, streams: int, seconds: float) -> dict[str, Any]:
+        """Commands to any of so many streams: load, decide, append."""
+        chance, numbers = random.Random(streams), count(1)
+        async with app().open(self._url) as running:
+
+            async def one() -> None:
+                await running.execute(orders, order_id(chance.randrange(streams)), add_items(next(numbers)))
+
+            done = await callers([one] * clients, seconds)
+            return done.answer()
+
+    async def lag(self, per_second: int, seconds: float) -> dict[str, Any]:
+        """From the acknowledgement of an append until its row can be read, at so many appends a second."""
+        async with app(order_rows).open(self._url) as running:
+            lag = Lag(running, self._orders)
+            await lag.settle()
+            return await lag.measured(per_second, seconds)
+
+
+async def _reached(running: Running, projection: Projection[Any], head: Position) -> None:
+    just_before = Position(head.partition, head.offset - 1)
+    while True:
+        checkpoint = await running.rows.checkpoints.read(projection.follows)
+        if checkpoint is not None and checkpoint.position >= head:
+            return
+        await running.rows.wait(projection.follows, just_before, timeout_s=5.0)
+
+
+if __name__ == "__main__":
+    serve(Twofold(Arguments.read()))

@@ -1,0 +1,45 @@
+"""The sides by name: which module, in which environment, and the table that holds their events."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.environments import Environment
+from bench.places import Backend
+
+_EVENTSOURCING = Environment("eventsourcing")
+_EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # holds what twofold needs, too
+
+
+@dataclass(frozen=True)
+class Who:
+    """`environment=None` is that of ./dev. `events` are the tables that an append ends up in; who has none of its own
+    reads twofold's log."""
+
+    module: str
+    environment: Environment | None = None
+    events: Mapping[Backend, str] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def python(self) -> Path:
+        """The Python that runs it. Raises: Missing."""
+        return Path(sys.executable) if self.environment is None else self.environment.python()
+
+
+_OURS: Mapping[Backend, str] = {"postgres": "twofold.events", "sqlite": "twofold_events"}
+_RAW: Mapping[Backend, str] = {"postgres": "raw_events", "sqlite": "raw_events"}
+_SHOP: Mapping[Backend, str] = {"postgres": "shop_events", "sqlite": "stored_events"}
+
+WHO = {
+    "twofold": Who("twofold", events=_OURS),
+    "raw": Who("raw", events=_RAW),
+    "eventsourcing": Who("eventsourcing", _EVENTSOURCING, _SHOP),
+    "eventsourcing, database functions": Who("eventsourcing", _EVENTSOURCING, _SHOP, {"database_functions": True}),
+    "twofold on 3.13": Who("twofold", _EVENTSOURCE_PY, _OURS),
+    "eventsource-py": Who("eventsource_py", _EVENTSOURCE_PY, {"postgres": "events"}),
+    "floor": Who("floor"),
+    "floor, events alone": Who("floor", arguments={"events_alone": True}),
+    "pure SQL": Who("sql"),
+}
