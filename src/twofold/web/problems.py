@@ -67,6 +67,7 @@ def install(app: FastAPI) -> None:
     for kind in (HTTPException, RequestValidationError, TwofoldError):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(Exception, _answer_unexpected)  # the server logs it, with its traceback
+    _describe(app)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -209,33 +210,61 @@ def _message(error: Any) -> str:
 
 # ---- for OpenAPI ----------------------------------------
 
-
-def documented() -> dict[int | str, dict[str, Any]]:
-    """`responses=` for a router: what its errors look like."""
-    text = {"type": "string"}
-    schema = {
-        "type": "object",
-        "title": "Problem",
-        "required": ["type", "title", "status", "detail", "instance"],
-        "properties": {
-            "type": {"type": "string", "examples": ["invalid-input"]},
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-            "errors": {
-                "type": "array",
-                "items": {"type": "object", "properties": {"in": text, "field": text, "message": text}},
+MEANINGS = {
+    400: "The address, a header, a token, a cursor or the JSON cannot be read",
+    404: "There is no such thing",
+    408: "The request did not arrive in time",
+    409: "It is not at the version that was expected, or exists already",
+    412: "It is not at the version that `If-Match` demands",
+    413: "The body is too large",
+    415: "The body is not sent as JSON",
+    422: "A field is at fault, or the rules say no",
+    503: "Not now; where there is a `Retry-After`, try again then",
+}
+_TEXT = {"type": "string"}
+_SCHEMA = {
+    "type": "object",
+    "title": "Problem",
+    "description": "Problem details (RFC 9457). Which of the further members are there depends on `type`",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "examples": ["invalid-input"]},
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "instance": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["in", "field", "message"],
+                "properties": {"in": _TEXT, "field": _TEXT, "message": _TEXT},
             },
-            "expected": {},
-            "actual": {"type": "integer"},
-            "commandId": text,
-            "lagEvents": {"type": "integer"},
-            "since": {"type": "string", "format": "date-time"},
         },
-    }
-    content = {MEDIA_TYPE: {"schema": schema}}
-    return {
-        "4XX": {"description": "The request cannot be done as it is", "content": content},
-        "5XX": {"description": "The server cannot do it now", "content": content},
-    }
+        "errorsLeftOut": {"type": "integer"},
+        "expected": {"anyOf": [{"type": "integer"}, _TEXT]},
+        "actual": {"type": "integer"},
+        "commandId": _TEXT,
+        "lagEvents": {"type": "integer"},
+        "reasons": {"type": "array", "items": _TEXT},
+        "since": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that may answer with these errors."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def _describe(app: FastAPI) -> None:
+    """Put the schema of problems, which `documented` points to, into the OpenAPI document of this app."""
+    without = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = without()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _SCHEMA
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
