@@ -16,6 +16,7 @@ import fastapi
 from fastapi import Request
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
+from starlette.requests import ClientDisconnect
 
 from twofold.web.problems import Problem
 
@@ -38,18 +39,21 @@ class JsonRequest(Request):
     max_body_bytes = MAX_BODY_BYTES
 
     async def body(self) -> bytes:
-        """Raises: Problem 413; what is beyond the limit is not read."""
+        """Raises: Problem 413; what is beyond the limit is not read. Problem 400 when the client goes away."""
         if not hasattr(self, "_body"):
             length = self.headers.get("content-length", "")
             if length.isdecimal() and int(length) > self.max_body_bytes:
                 self._refuse_size()
             chunks: list[bytes] = []
             size = 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > self.max_body_bytes:
-                    self._refuse_size()
-                chunks.append(chunk)
+            try:
+                async for chunk in self.stream():
+                    size += len(chunk)
+                    if size > self.max_body_bytes:
+                        self._refuse_size()
+                    chunks.append(chunk)
+            except ClientDisconnect:
+                raise Problem(400, "incomplete-body", f"The connection ended after {size} bytes of the body") from None
             self._body = b"".join(chunks)
         return self._body
 

@@ -12,6 +12,7 @@ from twofold.app import FollowerStatus, Running
 from twofold.errors import TwofoldError
 from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
+from twofold.web.admission import admission_of
 from twofold.web.answers import answer
 from twofold.web.problems import Problem, documented
 
@@ -93,8 +94,10 @@ def health_routes() -> APIRouter:
 
     @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
-        """Appends, folds, lag, parking and leases, as Prometheus reads them."""
-        return Response(await metrics(request.app.state.running), media_type=CONTENT_TYPE)
+        """Appends, folds, lag, parking, leases and requests, as Prometheus reads them."""
+        admission = admission_of(request.scope)
+        more = admission.metrics() if admission is not None else ()
+        return Response(await metrics(request.app.state.running, more), media_type=CONTENT_TYPE)
 
     return routes
 

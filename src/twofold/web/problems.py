@@ -49,17 +49,21 @@ class Problem(HTTPException):
         super().__init__(status, detail, headers)
         self.type, self.members = type, members
 
-    def response(self, request: Request) -> Response:
-        """As it is sent."""
-        content = {
+    def content(self, instance: str) -> dict[str, object]:
+        """What is sent; `instance` is the address that was asked for."""
+        return {
             "type": self.type,
             "title": self.type.replace("-", " ").capitalize(),
             "status": self.status_code,
             "detail": self.detail,
-            "instance": quote(request.scope["path"]),
+            "instance": instance,
             **self.members,
         }
-        return Response(msgspec.json.encode(content), self.status_code, self.headers, MEDIA_TYPE)
+
+    def response(self, request: Request) -> Response:
+        """As it is sent."""
+        body = msgspec.json.encode(self.content(quote(request.scope["path"])))
+        return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
