@@ -7,6 +7,7 @@ every connection twice a second, which costs less than a timer for each request.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from twofold.web.limits import Limits
 from twofold.web.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+
+log = logging.getLogger("twofold.access")
 
 LOOK_EVERY_S = 0.5
 LINGER_S = 2.0
@@ -71,8 +74,10 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.head_bytes:
-            self._refusal = self._too_large()
-            raise ValueError("the head is too large")  # uvicorn then calls send_400_response
+            self._refuse(self._too_large())
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._refuse(Problem(400, "invalid-request", f"A request names its Host once, not {hosts} times"))
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -90,9 +95,20 @@ class Connection(HttpToolsProtocol):
         if self._expected_since is not None and not self._in_head and self.cycle.response_complete:
             self._ends_at = self.loop.time() + LINGER_S
 
+    def _refuse(self, problem: Problem) -> None:
+        """Leave the parser. Raises: ValueError, after which uvicorn calls `send_400_response`."""
+        self._refusal = problem
+        raise ValueError(problem.detail)
+
     def send_400_response(self, msg: str) -> None:
-        """What has come is no request."""
+        """What has come is no request, or none that is taken."""
         self._end(self._refusal or Problem(400, "invalid-request", "This is no HTTP request that can be read"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Another protocol is asked for, and not offered. The parser reads no further: a body would be lost."""
+        self.cycle.keep_alive = False
+        if any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in self.headers):
+            self._end(Problem(400, "invalid-request", "No upgrade is offered: send the request without Upgrade"))
 
     # ---- the end ----------------------------------------
 
@@ -132,6 +148,7 @@ class Connection(HttpToolsProtocol):
         """Answer, unless an answer is on its way already, and close when the client has had time to read it."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(self._as_sent(problem))
+            log.info("refused: %d %s", problem.status_code, problem.type, extra={"status": problem.status_code})
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from twofold.web.idempotency import IdempotencyKeyReused
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
+LONGEST_VALUE = 80
 RETRY_AFTER = {"Retry-After": "1"}
 
 log = logging.getLogger("twofold.web")
@@ -182,14 +184,15 @@ def _internal() -> Problem:
 
 
 def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
-    """What pydantic found, without the values: `field` is a JSON pointer in a body, else a parameter's name."""
+    """What pydantic found: `field` is a JSON pointer in a body, else a parameter's name."""
     for error in errors:
         place, *path = error["loc"]
         if place == "body":
-            field = "".join(f"/{_escaped(part)}" for part in _real_path(path, getattr(body, "value", None), error))
+            real = list(_real_path(path, getattr(body, "value", None), error))
+            field, value = "".join(f"/{_escaped(part)}" for part in real), _value_at(real, getattr(body, "value", None))
         else:
-            field = str(path[-1]) if path else ""
-        yield {"in": str(place), "field": field, "message": _message(error)}
+            field, value = str(path[-1]) if path else "", error.get("input")
+        yield {"in": str(place), "field": field, "message": _message(error, value)}
 
 
 def _real_path(path: Sequence[Any], value: Any, error: Any) -> Iterator[object]:
@@ -206,10 +209,24 @@ def _escaped(part: object) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")[:200]
 
 
-def _message(error: Any) -> str:
+def _value_at(path: Sequence[Any], value: Any) -> Any:
+    for part in path:
+        if not (part in value if isinstance(value, dict) else isinstance(value, list)):
+            return None
+        value = value[part]
+    return value
+
+
+def _message(error: Any, value: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "This field is not known here"
-    return str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{said}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else said
+
+
+def _shown(value: str | float | Decimal) -> str:
+    shown = str(value) if isinstance(value, Decimal) else msgspec.json.encode(value).decode()
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
 # ---- for OpenAPI ----------------------------------------

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 
 from twofold.web.bodies import JsonRequest
 from twofold.web.commands import asked
 from twofold.web.preconditions import if_match
 from twofold.web.problems import Problem, documented, invalid
+
+_NO_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 
 
 class StrictRoute(APIRoute):
@@ -31,17 +35,32 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Any]:
         """See FastAPI: the function that answers a request."""
         handle: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
-        known = {field.alias for one in _with_dependencies(self.dependant) for field in one.query_params}
+        fields = [field for one in _with_dependencies(self.dependant) for field in one.query_params]
+        known = {field.alias: _takes_several(field.field_info.annotation) for field in fields}
 
         async def answer(request: Request) -> Response:
             _check_address(request)
-            unknown = [name for name in request.query_params if name not in known]
-            if unknown:
-                message = f"Not known here; there is {', '.join(sorted(known)) or 'none'}"
-                raise invalid([{"in": "query", "field": name[:200], "message": message} for name in unknown])
+            errors = list(_query_errors(request.query_params, known))
+            if errors:
+                raise invalid(errors)
             return await handle(self.request_class(request.scope, request.receive))
 
         return answer
+
+
+def _query_errors(sent: QueryParams, known: Mapping[str, bool]) -> Iterator[dict[str, str]]:
+    for name in sent:
+        if name not in known:
+            message = f"Not known here; there is {', '.join(sorted(known)) or 'none'}"
+        elif not known[name] and len(sent.getlist(name)) > 1:
+            message = f"Given {len(sent.getlist(name))} times, and wanted once"
+        else:
+            continue
+        yield {"in": "query", "field": name[:200], "message": message}
+
+
+def _takes_several(annotation: Any) -> bool:
+    return any((get_origin(one) or one) in (list, tuple, set, frozenset) for one in (annotation, *get_args(annotation)))
 
 
 def _check_address(request: Request) -> None:
@@ -50,7 +69,9 @@ def _check_address(request: Request) -> None:
     for what, raw in parts.items():
         try:
             unquote_to_bytes(raw.decode("ascii")).decode()
-        except UnicodeDecodeError:
+            if _NO_ESCAPE.search(raw):
+                raise ValueError("a percent sign without two hex digits")
+        except ValueError:
             shown = raw[:80].decode("ascii", "backslashreplace")
             raise Problem(400, "invalid-address", f"The {what} is not percent-encoded UTF-8: {shown!r}") from None
 

@@ -93,6 +93,7 @@ class _Service:
         config = uvicorn.Config(
             self._admission,
             http=connections_with(self._limits),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
