@@ -305,7 +305,7 @@ class RawModel(BaseModel, frozen=True):
 
 def test_a_model_that_would_come_back_changed_is_refused() -> None:
     """Pydantic reads bytes in another way than they are written; nothing may be changed in silence."""
-    with pytest.raises(InvalidEvent, match="RawModel would be read again as"):
+    with pytest.raises(InvalidEvent, match=r"RawModel\.raw is b'plain', and would be read again as"):
         round_trip(RawModel(raw=b"plain"))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -130,7 +131,7 @@ class _Form:
             raise ConfigurationError(f"{_full_name(cls)} cannot be stored as JSON: {error}") from error
         self.plain = not kinds & _TO_BE_LOOKED_AT
         self.has_decimals = msgspec.inspect.DecimalType in kinds
-        self.has_models = msgspec.inspect.CustomType in kinds  # they read JSON their own way, bytes for instance
+        self.may_change = kinds & _MAY_CHANGE
 
     def encode(self, event: object) -> Encoded:
         try:
@@ -142,8 +143,8 @@ class _Form:
             if len(data) > MAX_EVENT_BYTES:
                 raise InvalidEvent(f"{self.name} takes {len(data)} bytes, more than {MAX_EVENT_BYTES}: split it")
             read = self.read(data)
-            if self.has_models and read != event:
-                raise InvalidEvent(f"{self.name} would be read again as {read!r:.200}, which is not {event!r:.200}")
+            if self.may_change:
+                _refuse_change(_kept(event), _kept(read), self.name)
             return Encoded(self.name, self.schema, data, read)
         except UnicodeEncodeError as error:
             _refuse_text(plain_values(event), self.name)
@@ -213,6 +214,11 @@ _TO_BE_LOOKED_AT = {
 }
 
 
+# Kinds whose values JSON may hold in a form that reads as something else: a model reads bytes its own way, a value of
+# any type does not say what it was, an offset has no seconds.
+_MAY_CHANGE = {msgspec.inspect.CustomType, msgspec.inspect.AnyType, msgspec.inspect.TimeType}
+
+
 def _kinds(cls: type) -> set[type]:
     """The kinds of all types that `cls` is made of. Raises: TypeError for one that JSON cannot hold."""
     found: set[type] = set()
@@ -243,13 +249,36 @@ def _checked(value: Any, path: str) -> Any:
                 raise InvalidEvent(
                     f"{path} is a time without a zone, {value.isoformat()}: give it one, UTC for instance"
                 )
-            return value.astimezone(UTC)
+            try:
+                return value.astimezone(UTC)
+            except OverflowError:
+                raise InvalidEvent(f"{path} is {value.isoformat()}, which in UTC is no year from 1 to 9999") from None
         case float() if value != value or value in (float("inf"), float("-inf")):
             raise InvalidEvent(f"{path} is {value}, which is not a number that JSON can hold")
         case Decimal() if not value.is_finite():
             raise InvalidEvent(f"{path} is {value}, which is not a number")
         case _:
             return value
+
+
+def _kept(value: object) -> Any:
+    """Dicts, lists and single values, these as they are."""
+    return msgspec.to_builtins(
+        value, builtin_types=(bytes, date, datetime, time, timedelta, Decimal, UUID), enc_hook=_plain
+    )
+
+
+def _refuse_change(value: Any, read: Any, path: str) -> None:
+    """Raises: InvalidEvent, naming the path of what was not read again as it was."""
+    match value, read:
+        case (dict(), dict()) if value.keys() == read.keys():
+            for key, inner in value.items():
+                _refuse_change(inner, read[key], f"{path}.{key}")
+        case (list() | tuple(), list() | tuple()) if len(value) == len(read):
+            for index, inner in enumerate(value):
+                _refuse_change(inner, read[index], f"{path}[{index}]")
+        case _ if value != read:
+            raise InvalidEvent(f"{path} is {value!r:.80}, and would be read again as {read!r:.80}")
 
 
 def _refuse_text(value: Any, path: str) -> None:

@@ -35,10 +35,10 @@ class Metric:
             yield f"{self.name}{{{shown}}} {value:.15g}" if shown else f"{self.name} {value:.15g}"
 
 
-async def metrics(running: Running) -> str:
-    """All metrics. Raises: Unavailable."""
+async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
+    """All metrics, and `more` of whoever asks. Raises: Unavailable."""
     followers = list(zip(await running.status(), running.followers, strict=True))
-    found = [*_of_commits(running), *_of_followers(followers)]
+    found = [*_of_commits(running), *_of_followers(followers), *more]
     return "\n".join(line for metric in found for line in metric.lines()) + "\n"
 
 

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from twofold import App, Decider, Projection, Recorded, Running
 from twofold.web import health
-from twofold.web.application import web_app
+from twofold.web.answers import answer
+from twofold.web.application import Run, web_app
+from twofold.web.consistency import Fresh
+from twofold.web.routes import router
 
 Connect = Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]
 
@@ -115,11 +119,21 @@ async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
 
 
 async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connect) -> None:
+    routes = router()
+
+    @routes.get("/totals/{id}")
+    async def total(id: str, running: Run, fresh: Fresh) -> Response:
+        return answer(await running.get(totals, id, after=fresh.after, wait_s=fresh.wait_s))
+
     async with APP.open(store(tmp_path)) as running:
         await add(running, 0)
-        client = await connect(web_app(running, title="counting"))
+        client = await connect(web_app(running, routes, title="counting"))
         await until_ready(client)
         assert (await client.get("/status")).json()[0]["parked"] == 1
+        refused = await client.get("/totals/one")
+        assert (refused.status_code, refused.json()["type"]) == (503, "row-parked")
+        assert datetime.fromisoformat(refused.json()["since"]) <= datetime.now(UTC)
+        assert "ZeroDivisionError" not in refused.text  # what failed is for the log, not for strangers
 
 
 @pytest.mark.parametrize("name", ["c.db", "c.read.db"])

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Query, Response
 from pydantic import ConfigDict
 
-from shop.http.fields import CAMEL, Amount, Email, Name, PathId
+from shop.http.fields import BODY, CAMEL, Amount, CustomerId, Email, Name
 from shop.read.customer_summary import CustomerSummary, customer_summary
 from shop.read.order_view import OrderView, order_view
 from shop.write.customer import PutCustomer, customers
@@ -28,7 +28,7 @@ class CustomerBody:
     email: Email
 
     __pydantic_config__ = ConfigDict(
-        **CAMEL, json_schema_extra={"examples": [{"name": "Ann", "email": "ann@example.com"}]}
+        **BODY, json_schema_extra={"examples": [{"name": "Ann", "email": "ann@example.com"}]}
     )
 
 
@@ -73,9 +73,9 @@ class SummaryAnswer:
 routes = router(prefix="/customers", tags=["customers"])
 
 
-@routes.put("/{customer_id}", response_model=CustomerAnswer)
+@routes.put("/{customerId}", response_model=CustomerAnswer)
 async def put_customer(
-    customer_id: PathId, body: JsonBody[CustomerBody], if_match: Precondition, asked: Asking
+    customer_id: CustomerId, body: JsonBody[CustomerBody], if_match: Precondition, asked: Asking
 ) -> Response:
     """Register the customer, or change name and e-mail. The same values again change nothing."""
 
@@ -90,9 +90,9 @@ async def put_customer(
     return await asked.once(handle)
 
 
-@routes.get("/{customer_id}/orders", response_model=list[BriefOrder])
+@routes.get("/{customerId}/orders", response_model=list[BriefOrder])
 async def customer_orders(
-    customer_id: PathId,
+    customer_id: CustomerId,
     running: Run,
     fresh: Fresh,
     limit: Annotated[int, Query(ge=1, le=500)] = 500,
@@ -118,8 +118,8 @@ async def customer_orders(
     return answer([brief(row) for row in page], 200, headers)
 
 
-@routes.get("/{customer_id}/summary", response_model=SummaryAnswer)
-async def summary(customer_id: PathId, running: Run, fresh: Fresh) -> Response:
+@routes.get("/{customerId}/summary", response_model=SummaryAnswer)
+async def summary(customer_id: CustomerId, running: Run, fresh: Fresh) -> Response:
     """How many orders, worth how much, and when the last one. An order counts from its confirmation."""
     row: CustomerSummary | None = await running.get(
         customer_summary, customer_id, after=fresh.after, wait_s=fresh.wait_s

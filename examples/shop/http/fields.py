@@ -1,4 +1,8 @@
-"""What strangers may write into a field. Rules between fields belong into ../write."""
+"""What strangers may write into a field. Rules between fields belong into ../write.
+
+An id is a part of an address, and so holds no slash here. History may: what was imported under such a code is counted
+in /sales and in every other read model, but has no address of its own and cannot be ordered.
+"""
 
 import re
 from dataclasses import dataclass
@@ -21,6 +25,8 @@ from pydantic.alias_generators import to_camel
 from shop.values import LARGEST, Address
 
 CAMEL = ConfigDict(alias_generator=to_camel)
+BODY = ConfigDict(alias_generator=to_camel, extra="forbid")
+"""For what is sent; unknown fields are refused in any case, and OpenAPI then says so."""
 
 _DIGITS = re.compile(r"\d{1,10}(\.\d{1,4})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -90,7 +96,9 @@ Money = Annotated[
 ]
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 """Money in an answer."""
-PathId = Annotated[Id, Path()]
+CustomerId = Annotated[Id, Path(alias="customerId", examples=["ann"])]
+OrderId = Annotated[Id, Path(alias="orderId", examples=["first"])]
+ProductId = Annotated[Id, Path(alias="productId", examples=["tea"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ class NewAddress:
     street: Name
     city: Name
     country: Name
+
+    __pydantic_config__ = BODY
 
 
 def kind_of_address(value: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from pydantic import ConfigDict
 
-from shop.http.fields import CAMEL, PathId, Quantity
+from shop.http.fields import BODY, CAMEL, ProductId, Quantity
 from shop.read.inventory import Inventory, inventory
 from shop.write.product import products
 from shop.write.stock import ReceiveStock, stock
@@ -22,7 +22,7 @@ from twofold.web.routes import router
 class ReceiptBody:
     quantity: Quantity
 
-    __pydantic_config__ = ConfigDict(**CAMEL, json_schema_extra={"examples": [{"quantity": 10}]})
+    __pydantic_config__ = ConfigDict(**BODY, json_schema_extra={"examples": [{"quantity": 10}]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class StockAnswer:
 routes = router(prefix="/inventory/products", tags=["inventory"])
 
 
-@routes.post("/{product_id}/receipts", status_code=202, response_model=StockAnswer)
-async def receive_stock(product_id: PathId, body: JsonBody[ReceiptBody], asked: Asking) -> Response:
+@routes.post("/{productId}/receipts", status_code=202, response_model=StockAnswer)
+async def receive_stock(product_id: ProductId, body: JsonBody[ReceiptBody], asked: Asking) -> Response:
     """Goods have come in."""
 
     async def handle() -> Response:
@@ -51,8 +51,8 @@ async def receive_stock(product_id: PathId, body: JsonBody[ReceiptBody], asked: 
     return await asked.once(handle)
 
 
-@routes.get("/{product_id}", response_model=StockAnswer)
-async def available(product_id: PathId, running: Run, fresh: Fresh) -> Response:
+@routes.get("/{productId}", response_model=StockAnswer)
+async def available(product_id: ProductId, running: Run, fresh: Fresh) -> Response:
     """How much of the product can still be ordered."""
     row: Inventory | None = await running.get(inventory, product_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:

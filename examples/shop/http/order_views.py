@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
-from shop.http.fields import CAMEL, Amount, Id, PathId
+from shop.http.fields import CAMEL, Amount, Id, OrderId
 from shop.http.orders import no_order
 from shop.read.order_view import OrderView, order_view
 from twofold import Recorded, Stream
 from twofold.web.answers import answer
 from twofold.web.application import Run
 from twofold.web.consistency import Fresh
-from twofold.web.preconditions import etag, not_modified
+from twofold.web.preconditions import Known, etag
 from twofold.web.routes import router
 
 Status = Literal["draft", "pending", "confirmed", "rejected", "shipped", "cancelled"]
@@ -100,17 +100,17 @@ async def find_orders(
     return answer(found, 200, fresh.headers)
 
 
-@routes.get("/{order_id}", response_model=OrderDetails)
-async def get_order(order_id: PathId, running: Run, fresh: Fresh, request: Request) -> Response:
+@routes.get("/{orderId}", response_model=OrderDetails, responses={304: {"description": "Still at that version"}})
+async def get_order(order_id: OrderId, running: Run, fresh: Fresh, known: Known) -> Response:
     """One order. Its `ETag` is the version that `If-Match` of a later change can demand."""
     row: OrderView | None = await running.get(order_view, order_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:
         raise no_order(order_id)
-    return not_modified(request, row.version) or answer(details(row), 200, {**fresh.headers, "ETag": etag(row.version)})
+    return known.not_modified(row.version) or answer(details(row), 200, {**fresh.headers, "ETag": etag(row.version)})
 
 
-@routes.get("/{order_id}/history", response_model=list[HistoryEntry])
-async def order_history(order_id: PathId, running: Run, fresh: Fresh) -> Response:
+@routes.get("/{orderId}/history", response_model=list[HistoryEntry])
+async def order_history(order_id: OrderId, running: Run, fresh: Fresh) -> Response:
     """Every event of the order, from the log itself: never behind, so a token is only checked."""
     await running.check_token(fresh.after)
     history = await running.history(Stream("order", order_id))

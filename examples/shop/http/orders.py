@@ -10,9 +10,10 @@ from urllib.parse import quote
 from fastapi import Response
 from pydantic import ConfigDict, Field
 
-from shop.http.fields import CAMEL, Id, Money, NewShippingAddress, PathId, Quantity, Text, address
+from shop.http.fields import BODY, CAMEL, Id, Money, NewShippingAddress, OrderId, Quantity, Text, address
 from shop.http.references import buyer_and_items, buyer_of, item_of
 from shop.write.order import (
+    MAX_LINES,
     AddItem,
     CancelOrder,
     DraftOrder,
@@ -32,8 +33,6 @@ from twofold.web.preconditions import IfMatch, Precondition
 from twofold.web.problems import Problem, version_conflict
 from twofold.web.routes import router
 
-MAX_LINES = 10_000
-
 OrderDone = Done[Order, Event]
 
 
@@ -44,7 +43,7 @@ class NewLine:
     unit_price: Money | None = None
 
     __pydantic_config__ = ConfigDict(
-        **CAMEL, json_schema_extra={"examples": [{"productId": "tea", "quantity": 2, "unitPrice": "2.50"}]}
+        **BODY, json_schema_extra={"examples": [{"productId": "tea", "quantity": 2, "unitPrice": "2.50"}]}
     )
 
 
@@ -56,7 +55,7 @@ class NewOrder:
     order_id: Id | None = None
 
     __pydantic_config__ = ConfigDict(
-        **CAMEL,
+        **BODY,
         json_schema_extra={
             "examples": [
                 {
@@ -74,21 +73,21 @@ class NewDraft:
     customer_id: Id
     shipping_address: NewShippingAddress | None = None
 
-    __pydantic_config__ = ConfigDict(**CAMEL, json_schema_extra={"examples": [{"customerId": "ann"}]})
+    __pydantic_config__ = ConfigDict(**BODY, json_schema_extra={"examples": [{"customerId": "ann"}]})
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
     reason: Text
 
-    __pydantic_config__ = CAMEL
+    __pydantic_config__ = BODY
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
     tracking_number: Text
 
-    __pydantic_config__ = CAMEL
+    __pydantic_config__ = BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +144,8 @@ async def draft_order(body: JsonBody[NewDraft], asked: Asking) -> Response:
     return await asked.once(handle)
 
 
-@routes.post("/{order_id}/items", response_model=ItemAnswer)
-async def add_item(order_id: PathId, body: JsonBody[NewLine], if_match: Precondition, asked: Asking) -> Response:
+@routes.post("/{orderId}/items", response_model=ItemAnswer)
+async def add_item(order_id: OrderId, body: JsonBody[NewLine], if_match: Precondition, asked: Asking) -> Response:
     """Add an item to a draft."""
 
     async def handle() -> Response:
@@ -158,8 +157,8 @@ async def add_item(order_id: PathId, body: JsonBody[NewLine], if_match: Precondi
     return await asked.once(handle)
 
 
-@routes.post("/{order_id}/submit", response_model=SubmitAnswer)
-async def submit_order(order_id: PathId, if_match: Precondition, asked: Asking) -> Response:
+@routes.post("/{orderId}/submit", response_model=SubmitAnswer)
+async def submit_order(order_id: OrderId, if_match: Precondition, asked: Asking) -> Response:
     """The draft is complete: reserve its items."""
 
     async def handle() -> Response:
@@ -171,9 +170,9 @@ async def submit_order(order_id: PathId, if_match: Precondition, asked: Asking) 
     return await asked.once(handle)
 
 
-@routes.post("/{order_id}/cancel", status_code=202, response_model=OrderAnswer)
+@routes.post("/{orderId}/cancel", status_code=202, response_model=OrderAnswer)
 async def cancel_order(
-    order_id: PathId, body: JsonBody[Cancellation], if_match: Precondition, asked: Asking
+    order_id: OrderId, body: JsonBody[Cancellation], if_match: Precondition, asked: Asking
 ) -> Response:
     """Give up an order that has not been shipped."""
 
@@ -183,8 +182,8 @@ async def cancel_order(
     return await asked.once(handle)
 
 
-@routes.post("/{order_id}/ship", status_code=202, response_model=OrderAnswer)
-async def ship_order(order_id: PathId, body: JsonBody[Shipment], if_match: Precondition, asked: Asking) -> Response:
+@routes.post("/{orderId}/ship", status_code=202, response_model=OrderAnswer)
+async def ship_order(order_id: OrderId, body: JsonBody[Shipment], if_match: Precondition, asked: Asking) -> Response:
     """A confirmed order has left the house."""
 
     async def handle() -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from pydantic import ConfigDict
 
-from shop.http.fields import CAMEL, Amount, Money, Name, PathId
+from shop.http.fields import BODY, CAMEL, Amount, Money, Name, ProductId
 from shop.write.product import PutProduct, products
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonBody
@@ -19,7 +19,7 @@ class ProductBody:
     name: Name
     price: Money
 
-    __pydantic_config__ = ConfigDict(**CAMEL, json_schema_extra={"examples": [{"name": "Tea", "price": 2.5}]})
+    __pydantic_config__ = ConfigDict(**BODY, json_schema_extra={"examples": [{"name": "Tea", "price": 2.5}]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class ProductAnswer:
 routes = router(prefix="/products", tags=["products"])
 
 
-@routes.put("/{product_id}", response_model=ProductAnswer)
+@routes.put("/{productId}", response_model=ProductAnswer)
 async def put_product(
-    product_id: PathId, body: JsonBody[ProductBody], if_match: Precondition, asked: Asking
+    product_id: ProductId, body: JsonBody[ProductBody], if_match: Precondition, asked: Asking
 ) -> Response:
     """Register the product, or change its name and price. The same values again change nothing."""
 

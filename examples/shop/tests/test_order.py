@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from shop.tests.world import ANN, START, item
 from shop.values import Address, Item
 from shop.write.order import (
+    MAX_LINES,
     AddItem,
     CancelOrder,
     Command,
@@ -84,6 +86,16 @@ def test_only_a_draft_can_be_modified() -> None:
 def test_an_empty_order_cannot_be_submitted() -> None:
     refused(SubmitOrder(), DRAFTED, message="Cannot submit an empty order")
     refused(PlaceOrder(ANN, (), HOME, START), message="Cannot submit an empty order")
+
+
+def test_an_order_has_at_most_10_000_lines() -> None:
+    full = (item("tea"),) * MAX_LINES
+    assert decided(PlaceOrder(ANN, full, HOME, START))
+    message = "An order has at most 10,000 lines, not 10,001: make it two orders"
+    refused(PlaceOrder(ANN, (*full, item("cup")), HOME, START), message=message)
+    draft = replace(orders.state([DRAFTED]), items=full)
+    with pytest.raises(Rejected, match=message):
+        orders.decide(AddItem(item("cup")), draft)
 
 
 def test_only_a_draft_can_be_submitted() -> None:

@@ -18,6 +18,9 @@ from typing import Literal
 from shop.values import Buyer, Invoice, Item, ShippingAddress, country_of, item_fault, total
 from twofold import Decider, Rejected
 
+MAX_LINES = 10_000
+"""An order has no more: each of its later events carries all of them."""
+
 # Commands. `order_date` comes from the edge, because `decide` has no clock.
 
 
@@ -233,6 +236,7 @@ def create(command: Creation) -> list[Event]:
             return [OrderDrafted(customer, shipping_address, order_date)]
         case PlaceOrder(customer, items, shipping_address, order_date):
             check_not_empty(items)
+            check_lines(len(items))
             for item in items:
                 check_sold(item)
             return [OrderPlaced(customer, items, shipping_address, total(items), order_date)]
@@ -245,6 +249,7 @@ def answer(command: Request, order: Order) -> list[Event]:
         case AddItem(item):
             if order.status != "draft":
                 raise Rejected("Cannot modify a submitted order")
+            check_lines(len(order.items) + 1)
             check_sold(item)
             return [ItemAdded(item)]
         case SubmitOrder():
@@ -327,6 +332,11 @@ def record_past(command: RecordPastOrder) -> PastOrderRecorded:
 def check_not_empty(items: tuple[Item, ...]) -> None:
     if not items:
         raise Rejected("Cannot submit an empty order")
+
+
+def check_lines(count: int) -> None:
+    if count > MAX_LINES:
+        raise Rejected(f"An order has at most {MAX_LINES:,} lines, not {count:,}: make it two orders")
 
 
 def check(item: Item) -> None:

@@ -34,6 +34,7 @@ def web_app(
         description=description,
         docs_url=None if own_docs else "/docs",
         redoc_url=None,
+        redirect_slashes=False,  # the address would be made of whatever Host the request names
     )
     app.state.running = running
     app.state.idempotency = Idempotency(running)

@@ -7,6 +7,7 @@ Types are those of JSON (`"2"` is no integer), unknown fields and times without 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,10 +17,13 @@ import fastapi
 from fastapi import Request
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
+from starlette.requests import ClientDisconnect
 
 from twofold.web.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024
+
+_CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -38,18 +42,21 @@ class JsonRequest(Request):
     max_body_bytes = MAX_BODY_BYTES
 
     async def body(self) -> bytes:
-        """Raises: Problem 413; what is beyond the limit is not read."""
+        """Raises: Problem 413; what is beyond the limit is not read. Problem 400 when the client goes away."""
         if not hasattr(self, "_body"):
             length = self.headers.get("content-length", "")
             if length.isdecimal() and int(length) > self.max_body_bytes:
                 self._refuse_size()
             chunks: list[bytes] = []
             size = 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > self.max_body_bytes:
-                    self._refuse_size()
-                chunks.append(chunk)
+            try:
+                async for chunk in self.stream():
+                    size += len(chunk)
+                    if size > self.max_body_bytes:
+                        self._refuse_size()
+                    chunks.append(chunk)
+            except ClientDisconnect:
+                raise Problem(400, "incomplete-body", f"The connection ended after {size} bytes of the body") from None
             self._body = b"".join(chunks)
         return self._body
 
@@ -57,8 +64,18 @@ class JsonRequest(Request):
         raise Problem(413, "content-too-large", f"The body may have {self.max_body_bytes} bytes at most")
 
     async def json(self) -> JsonText:
-        """Raises: Problem 400 when the body is not JSON that everybody reads alike."""
+        """Raises: Problem 400 when the body is not JSON that everybody reads alike, 415 when it is said to be other."""
+        types, encoding = self.headers.getlist("content-type"), self.headers.get("content-encoding", "identity")
+        charsets = [charset.lower() for charset in _CHARSET.findall(types[0])]
+        if len(types) > 1 or encoding != "identity" or charsets not in ([], ["utf-8"]):
+            said = f"{', '.join(types)}; Content-Encoding: {encoding}"
+            raise unsupported(f"JSON is sent once, in UTF-8 and not compressed, not as {said:.200}")
         return read_json(await self.body())
+
+
+def unsupported(detail: str) -> Problem:
+    """The problem for a body in a form that is not read."""
+    return Problem(415, "unsupported-media-type", detail)
 
 
 def read_json(text: bytes) -> JsonText:
@@ -95,7 +112,7 @@ class _FromJson:
 
         def read(body: Any, _: Any) -> Any:
             if not isinstance(body, JsonText):
-                raise Problem(415, "unsupported-media-type", "The body must be sent as Content-Type: application/json")
+                raise unsupported("The body must be sent as Content-Type: application/json")
             return _validated(validator, body)
 
         return core_schema.no_info_wrap_validator_function(read, inner)

@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from twofold.app import Running
 from twofold.errors import TwofoldError
-from twofold.web.headers import CORRELATION, printable_header
+from twofold.web.headers import CORRELATION, PRINTABLE, printable_header
 from twofold.web.idempotency import Answer, Idempotency, fingerprint, request_id
 from twofold.web.problems import problem_of
 from twofold.write.decider import Decider, Done
@@ -82,9 +82,12 @@ class Asked:
 def asked(
     request: Request,
     idempotency_key: Annotated[
-        str | None, Header(description="1 to 200 printable characters: the same key, the same answer")
+        str | None,
+        Header(description="1 to 200 printable characters: the same key, the same answer", json_schema_extra=PRINTABLE),
     ] = None,
-    x_correlation_id: Annotated[str | None, Header(description="Recorded with every event that follows")] = None,
+    x_correlation_id: Annotated[
+        str | None, Header(description="Recorded with every event that follows", json_schema_extra=PRINTABLE)
+    ] = None,
 ) -> Asked:
     """A dependency; its parameters are there for OpenAPI. Raises: Problem 400 for a header that cannot be one."""
     state: Any = request.app.state

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Request
 
 from twofold.read.query import DEFAULT_WAIT_S, MAX_WAIT_S
+from twofold.web.problems import Problem
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _WAIT = re.compile(r'\s*wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*', re.ASCII | re.IGNORECASE)
@@ -26,13 +27,20 @@ class Freshness:
 
 
 def freshness(
+    request: Request,
     after: Annotated[str | None, Query(description="A Consistency-Token: the answer is at least as new")] = None,
     consistency_token: Annotated[str | None, Header(description="As in the answer to a command; else ?after=")] = None,
-    prefer: Annotated[list[str] | None, Header(description="`wait=SECONDS`, 30 at most, 5 by default")] = None,
+    prefer: Annotated[str | None, Header(description="`wait=SECONDS`, 30 at most, 5 by default")] = None,
 ) -> Freshness:
-    """A dependency: the header counts before the parameter."""
-    token = consistency_token if consistency_token is not None else after
-    wanted_s = preferred_wait_s(prefer or ())
+    """A dependency; its headers are there for OpenAPI. The header counts before the parameter.
+
+    Raises: Problem 400 when the header was sent twice.
+    """
+    tokens = request.headers.getlist("Consistency-Token")
+    if len(tokens) > 1:
+        raise Problem(400, "invalid-header", f"Consistency-Token must be given once, not {len(tokens)} times")
+    token = tokens[0] if tokens else after
+    wanted_s = preferred_wait_s(request.headers.getlist("Prefer"))
     if token is None or wanted_s is None:
         return Freshness(token, DEFAULT_WAIT_S, {})
     wait_s = min(wanted_s, int(MAX_WAIT_S))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from importlib.util import find_spec
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, HTTPException, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
 _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
@@ -33,6 +33,6 @@ def install(app: FastAPI) -> None:
     @app.get("/docs/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in _ASSETS:
-            return Response(status_code=404)
+            raise HTTPException(404)
         headers = {"Cache-Control": "max-age=86400"}
         return Response((folder / name).read_bytes(), headers=headers, media_type=_ASSETS[name])

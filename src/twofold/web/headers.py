@@ -10,6 +10,9 @@ from twofold.web.problems import Problem
 
 CORRELATION = "X-Correlation-ID"
 
+PRINTABLE = {"minLength": 1, "maxLength": 200, "pattern": r"^[\x20-\x7e]*$"}
+"""For OpenAPI: what `printable_header` takes."""
+
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
@@ -19,5 +22,7 @@ def printable_header(headers: Headers, name: str) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not _PRINTABLE.fullmatch(values[0]):
-        raise Problem(400, "invalid-header", f"{name} must be given once, with 1 to 200 printable ASCII characters")
+        sent = f"{values[0]!r:.80}" if len(values) == 1 else f"{len(values)} times"
+        said = f"{name} must be given once, with 1 to 200 printable ASCII characters, not {sent}"
+        raise Problem(400, "invalid-header", said)
     return values[0]

@@ -12,6 +12,7 @@ from twofold.app import FollowerStatus, Running
 from twofold.errors import TwofoldError
 from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
+from twofold.web.admission import admission_of
 from twofold.web.answers import answer
 from twofold.web.problems import Problem, documented
 
@@ -71,14 +72,14 @@ class Follower:
 
 def health_routes() -> APIRouter:
     """/health/live, /health/ready, /status and /metrics."""
-    routes = APIRouter(tags=["health"], responses=documented())
+    routes = APIRouter(tags=["health"])
 
     @routes.get("/health/live")
     async def live() -> dict[str, str]:
         """The process runs."""
         return {"status": "live"}
 
-    @routes.get("/health/ready")
+    @routes.get("/health/ready", responses=documented(503))
     async def ready(request: Request) -> dict[str, str]:
         """Requests can be sent here: the workers run, and the read models have caught up. Else 503, with reasons."""
         reasons = await request.app.state.readiness.reasons()
@@ -86,15 +87,17 @@ def health_routes() -> APIRouter:
             raise Problem(503, "not-ready", "Not now: see the reasons", {"Retry-After": "1"}, reasons=reasons)
         return {"status": "ready"}
 
-    @routes.get("/status", response_model=list[dict[str, Any]])
+    @routes.get("/status", responses=documented(503), response_model=list[dict[str, Any]])
     async def status(request: Request) -> Response:
         """How every projection and reactor is doing."""
         return answer([_line(one) for one in await request.app.state.running.status()])
 
-    @routes.get("/metrics", response_class=PlainTextResponse)
+    @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
-        """Appends, folds, lag, parking and leases, as Prometheus reads them."""
-        return Response(await metrics(request.app.state.running), media_type=CONTENT_TYPE)
+        """Appends, folds, lag, parking, leases and requests, as Prometheus reads them."""
+        admission = admission_of(request.scope)
+        more = admission.metrics() if admission is not None else ()
+        return Response(await metrics(request.app.state.running, more), media_type=CONTENT_TYPE)
 
     return routes
 

@@ -12,6 +12,9 @@ from twofold.web.problems import Problem, mark_conditional, version_conflict
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
+TAGS = {"pattern": rf"^(\*|{_TAG}([ \t]*,[ \t]*{_TAG})*)$"}
+"""For OpenAPI: `*`, or entity tags."""
+
 _VERSION = re.compile(r'"(0|[1-9]\d{0,17})"', re.ASCII)
 
 
@@ -42,32 +45,54 @@ class IfMatch:
 
 def if_match(
     request: Request,
-    if_match: Annotated[str | None, Header(description='The version to change, as in ETag: `"3"`; else 412')] = None,
+    if_match: Annotated[
+        str | None, Header(description='The version to change, as in ETag: `"3"`; else 412', json_schema_extra=TAGS)
+    ] = None,
 ) -> IfMatch:
-    """A dependency. Raises: Problem 400 when the header is malformed."""
-    if if_match is None:
-        return IfMatch(None)
-    mark_conditional(request)
-    return IfMatch(_read(if_match, "If-Match"))
+    """A dependency; its parameter is there for OpenAPI. Raises: Problem 400 when the header is malformed."""
+    tags = _tags(request, "If-Match")
+    if tags is not None:
+        mark_conditional(request)
+    return IfMatch(tags)
 
 
-def not_modified(request: Request, version: int) -> Response | None:
-    """304 when the caller has this version already (`If-None-Match`). Raises: Problem 400."""
-    header = request.headers.get("if-none-match")
-    if header is None:
+@dataclass(frozen=True, slots=True)
+class IfNoneMatch:
+    """Versions that whoever reads has already. `tags` is None where nothing was said."""
+
+    tags: tuple[str, ...] | None
+
+    def not_modified(self, version: int) -> Response | None:
+        """304 when this version is among them."""
+        if self.tags is None:
+            return None
+        known = self.tags == ("*",) or etag(version) in [tag.removeprefix("W/") for tag in self.tags]
+        return Response(status_code=304, headers={"ETag": etag(version)}) if known else None
+
+
+def if_none_match(
+    request: Request,
+    if_none_match: Annotated[
+        str | None, Header(description="The version that is known, as in ETag; then 304", json_schema_extra=TAGS)
+    ] = None,
+) -> IfNoneMatch:
+    """A dependency; its parameter is there for OpenAPI. Raises: Problem 400 when the header is malformed."""
+    return IfNoneMatch(_tags(request, "If-None-Match"))
+
+
+def _tags(request: Request, name: str) -> tuple[str, ...] | None:
+    lines = request.headers.getlist(name)
+    if not lines:
         return None
-    tags = _read(header, "If-None-Match")
-    known = tags == ("*",) or etag(version) in [tag.removeprefix("W/") for tag in tags]
-    return Response(status_code=304, headers={"ETag": etag(version)}) if known else None
-
-
-def _read(header: str, name: str) -> tuple[str, ...]:
-    text = header.strip(" \t")
+    text = ", ".join(line.strip(" \t") for line in lines)  # several lines are one list (RFC 9110)
     if text == "*":
         return ("*",)
     if _TAGS.fullmatch(text) is None:
-        raise Problem(400, "invalid-header", f'{name} is * or a list of entity tags in quotes, like "3"')
+        raise Problem(
+            400, "invalid-header", f'{name} is * or a list of entity tags in quotes, like "3", not {text!r:.80}'
+        )
     return tuple(re.findall(_TAG, text))
 
 
 Precondition = Annotated[IfMatch, Depends(if_match)]
+Known = Annotated[IfNoneMatch, Depends(if_none_match)]

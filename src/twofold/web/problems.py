@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from twofold.web.idempotency import IdempotencyKeyReused
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
+LONGEST_VALUE = 80
 RETRY_AFTER = {"Retry-After": "1"}
 
 log = logging.getLogger("twofold.web")
@@ -49,17 +51,21 @@ class Problem(HTTPException):
         super().__init__(status, detail, headers)
         self.type, self.members = type, members
 
-    def response(self, request: Request) -> Response:
-        """As it is sent."""
-        content = {
+    def content(self, instance: str) -> dict[str, object]:
+        """What is sent; `instance` is the address that was asked for."""
+        return {
             "type": self.type,
             "title": self.type.replace("-", " ").capitalize(),
             "status": self.status_code,
             "detail": self.detail,
-            "instance": quote(request.scope["path"]),
+            "instance": instance,
             **self.members,
         }
-        return Response(msgspec.json.encode(content), self.status_code, self.headers, MEDIA_TYPE)
+
+    def response(self, request: Request) -> Response:
+        """As it is sent."""
+        body = msgspec.json.encode(self.content(quote(request.scope["path"])))
+        return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -67,6 +73,7 @@ def install(app: FastAPI) -> None:
     for kind in (HTTPException, RequestValidationError, TwofoldError):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(Exception, _answer_unexpected)  # the server logs it, with its traceback
+    _describe(app)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -177,14 +184,15 @@ def _internal() -> Problem:
 
 
 def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
-    """What pydantic found, without the values: `field` is a JSON pointer in a body, else a parameter's name."""
+    """What pydantic found: `field` is a JSON pointer in a body, else a parameter's name."""
     for error in errors:
         place, *path = error["loc"]
         if place == "body":
-            field = "".join(f"/{_escaped(part)}" for part in _real_path(path, getattr(body, "value", None), error))
+            real = list(_real_path(path, getattr(body, "value", None), error))
+            field, value = "".join(f"/{_escaped(part)}" for part in real), _value_at(real, getattr(body, "value", None))
         else:
-            field = str(path[-1]) if path else ""
-        yield {"in": str(place), "field": field, "message": _message(error)}
+            field, value = str(path[-1]) if path else "", error.get("input")
+        yield {"in": str(place), "field": field, "message": _message(error, value)}
 
 
 def _real_path(path: Sequence[Any], value: Any, error: Any) -> Iterator[object]:
@@ -201,41 +209,83 @@ def _escaped(part: object) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")[:200]
 
 
-def _message(error: Any) -> str:
+def _value_at(path: Sequence[Any], value: Any) -> Any:
+    for part in path:
+        if not (part in value if isinstance(value, dict) else isinstance(value, list)):
+            return None
+        value = value[part]
+    return value
+
+
+def _message(error: Any, value: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "This field is not known here"
-    return str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{said}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else said
+
+
+def _shown(value: str | float | Decimal) -> str:
+    shown = str(value) if isinstance(value, Decimal) else msgspec.json.encode(value).decode()
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
 # ---- for OpenAPI ----------------------------------------
 
-
-def documented() -> dict[int | str, dict[str, Any]]:
-    """`responses=` for a router: what its errors look like."""
-    text = {"type": "string"}
-    schema = {
-        "type": "object",
-        "title": "Problem",
-        "required": ["type", "title", "status", "detail", "instance"],
-        "properties": {
-            "type": {"type": "string", "examples": ["invalid-input"]},
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-            "errors": {
-                "type": "array",
-                "items": {"type": "object", "properties": {"in": text, "field": text, "message": text}},
+MEANINGS = {
+    400: "The address, a header, a token, a cursor or the JSON cannot be read",
+    404: "There is no such thing",
+    408: "The request did not arrive in time",
+    409: "It is not at the version that was expected, or exists already",
+    412: "It is not at the version that `If-Match` demands",
+    413: "The body is too large",
+    415: "The body is not sent as JSON",
+    422: "A field is at fault, or the rules say no",
+    503: "Not now; where there is a `Retry-After`, try again then",
+}
+_TEXT = {"type": "string"}
+_SCHEMA = {
+    "type": "object",
+    "title": "Problem",
+    "description": "Problem details (RFC 9457). Which of the further members are there depends on `type`",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "examples": ["invalid-input"]},
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "instance": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["in", "field", "message"],
+                "properties": {"in": _TEXT, "field": _TEXT, "message": _TEXT},
             },
-            "expected": {},
-            "actual": {"type": "integer"},
-            "commandId": text,
-            "lagEvents": {"type": "integer"},
-            "since": {"type": "string", "format": "date-time"},
         },
-    }
-    content = {MEDIA_TYPE: {"schema": schema}}
-    return {
-        "4XX": {"description": "The request cannot be done as it is", "content": content},
-        "5XX": {"description": "The server cannot do it now", "content": content},
-    }
+        "errorsLeftOut": {"type": "integer"},
+        "expected": {"anyOf": [{"type": "integer"}, _TEXT]},
+        "actual": {"type": "integer"},
+        "commandId": _TEXT,
+        "lagEvents": {"type": "integer"},
+        "reasons": {"type": "array", "items": _TEXT},
+        "since": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that may answer with these errors."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def _describe(app: FastAPI) -> None:
+    """Put the schema of problems, which `documented` points to, into the OpenAPI document of this app."""
+    without = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = without()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _SCHEMA
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

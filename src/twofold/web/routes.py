@@ -2,44 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, get_args, get_origin
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 
 from twofold.web.bodies import JsonRequest
-from twofold.web.problems import documented, invalid
+from twofold.web.commands import asked
+from twofold.web.preconditions import if_match
+from twofold.web.problems import Problem, documented, invalid
+
+_NO_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 
 
 class StrictRoute(APIRoute):
-    """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named."""
+    """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named.
+
+    The errors it may answer with are documented by themselves; what they are follows from its parameters.
+    """
 
     request_class = JsonRequest
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
+        super().__init__(path, endpoint, **settings)
+        self.responses = {**documented(*sorted(_statuses(self.dependant))), **self.responses}
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """See FastAPI: the function that answers a request."""
         handle: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
-        known = set(_query_parameters(self.dependant))
+        fields = [field for one in _with_dependencies(self.dependant) for field in one.query_params]
+        known = {field.alias: _takes_several(field.field_info.annotation) for field in fields}
 
         async def answer(request: Request) -> Response:
-            unknown = [name for name in request.query_params if name not in known]
-            if unknown:
-                message = f"Not known here; there is {', '.join(sorted(known)) or 'none'}"
-                raise invalid([{"in": "query", "field": name[:200], "message": message} for name in unknown])
+            _check_address(request)
+            errors = list(_query_errors(request.query_params, known))
+            if errors:
+                raise invalid(errors)
             return await handle(self.request_class(request.scope, request.receive))
 
         return answer
 
 
-def _query_parameters(dependant: Dependant) -> Iterator[str]:
-    for parameter in dependant.query_params:
-        yield parameter.alias
+def _query_errors(sent: QueryParams, known: Mapping[str, bool]) -> Iterator[dict[str, str]]:
+    for name in sent:
+        if name not in known:
+            message = f"Not known here; there is {', '.join(sorted(known)) or 'none'}"
+        elif not known[name] and len(sent.getlist(name)) > 1:
+            message = f"Given {len(sent.getlist(name))} times, and wanted once"
+        else:
+            continue
+        yield {"in": "query", "field": name[:200], "message": message}
+
+
+def _takes_several(annotation: Any) -> bool:
+    return any((get_origin(one) or one) in (list, tuple, set, frozenset) for one in (annotation, *get_args(annotation)))
+
+
+def _check_address(request: Request) -> None:
+    """Raises: Problem 400 where the address is no text: what cannot be read would be taken for something else."""
+    parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
+    for what, raw in parts.items():
+        try:
+            unquote_to_bytes(raw.decode("ascii")).decode()
+            if _NO_ESCAPE.search(raw):
+                raise ValueError("a percent sign without two hex digits")
+        except ValueError:
+            shown = raw[:80].decode("ascii", "backslashreplace")
+            raise Problem(400, "invalid-address", f"The {what} is not percent-encoded UTF-8: {shown!r}") from None
+
+
+def _statuses(dependant: Dependant) -> Iterator[int]:
+    """Which errors a route may answer with."""
+    yield from (400, 422, 503)
+    if dependant.body_params:
+        yield from (408, 413, 415)
+    if dependant.path_params:
+        yield 404
+    calls = [one.call for one in _with_dependencies(dependant)]
+    if asked in calls:
+        yield from (409, 413)  # a body that is not expected is read all the same, to know whether the key was reused
+    if if_match in calls:
+        yield 412
+
+
+def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
     for dependency in dependant.dependencies:
-        yield from _query_parameters(dependency)
+        yield from _with_dependencies(dependency)
 
 
 def router(**settings: Any) -> APIRouter:
-    """A FastAPI router of strict routes, with their errors documented; `settings` are those of `APIRouter`."""
-    return APIRouter(route_class=StrictRoute, responses=documented(), **settings)
+    """A FastAPI router of strict routes; `settings` are those of `APIRouter`."""
+    return APIRouter(route_class=StrictRoute, **settings)

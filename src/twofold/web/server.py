@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 import sys
@@ -14,22 +15,30 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from twofold.errors import TwofoldError
+from twofold.web.admission import Admission
+from twofold.web.connections import connections_with, watch
+from twofold.web.limits import Limits
 from twofold.web.logs import configure_logs
 
-STOP_TIMEOUT_S = 10
 BACKLOG = 2_048
+
+OpenApp = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+
+log = logging.getLogger("twofold.web")
 
 
 def serve(
-    open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]],
+    open_app: OpenApp,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
     announce: Callable[[str], None] = print,
+    limits: Limits = Limits(),  # noqa: B008 (it is frozen)
 ) -> int:
     """Open the app, serve it until SIGTERM or SIGINT, close it; answers the exit status.
 
-    `announce` is called with the address once it serves. What keeps it from starting is said in one sentence.
+    `announce` is called with the address once it serves. What keeps it from starting is said in one sentence. A second
+    signal ends what the first one let go on.
     """
     configure_logs()
     try:
@@ -38,12 +47,9 @@ def serve(
         return _sorry(_why_not(error, host, port))
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(_serve(open_app, listening, announce))
+            return runner.run(_run(open_app, listening, announce, limits))
         except TwofoldError as error:
             return _sorry(str(error))
-        except KeyboardInterrupt:  # before there was anything to stop
-            return 130
-    return 0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -52,21 +58,67 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address[:2], family=family, backlog=BACKLOG)
 
 
-async def _serve(
-    open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]],
-    listening: socket.socket,
-    announce: Callable[[str], None],
-) -> None:
-    async with open_app() as app:
-        config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=STOP_TIMEOUT_S
-        )
-        server = _Server(config)
+async def _run(open_app: OpenApp, listening: socket.socket, announce: Callable[[str], None], limits: Limits) -> int:
+    return await _Service(open_app, listening, announce, limits).run()
+
+
+class _Service:
+    """One run: open, serve, stop."""
+
+    def __init__(
+        self, open_app: OpenApp, listening: socket.socket, announce: Callable[[str], None], limits: Limits
+    ) -> None:
+        self._open_app, self._listening, self._announce, self._limits = open_app, listening, announce, limits
+        self._admission: Admission | None = None
+        self._server: _Server | None = None
+        self._time_left = asyncio.timeout(None)
+
+    async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.handle_exit, number, None)
-        announce(_address(listening))
-        await server.serve(sockets=[listening])
+            loop.add_signal_handler(number, self._told_to_stop)
+        try:
+            async with self._time_left, self._open_app() as app:
+                await self._serve(app)
+        except TimeoutError:
+            if not self._time_left.expired():
+                raise
+            if self._server is not None:
+                log.error("stopped after %g s, without having let go of everything", self._limits.stop_s)
+                return 1
+        return 0
+
+    async def _serve(self, app: ASGIApp) -> None:
+        self._admission = Admission(app, self._limits)
+        config = uvicorn.Config(
+            self._admission,
+            http=connections_with(self._limits),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+        )
+        self._server = _Server(config)
+        connections = self._admission.connections = self._server.server_state.connections
+        watching = asyncio.create_task(watch(connections), name="twofold connections")
+        try:
+            self._announce(_address(self._listening))
+            await self._server.serve(sockets=[self._listening])
+        finally:
+            watching.cancel()
+
+    def _told_to_stop(self) -> None:
+        """At the first signal: take nothing more, finish what was begun. At the second: no longer finish it."""
+        now = asyncio.get_running_loop().time()
+        if self._server is None or self._admission is None:
+            self._time_left.reschedule(now)
+        elif not self._server.should_exit:
+            self._time_left.reschedule(now + self._limits.stop_s)
+            self._server.should_exit = True
+            self._admission.stop()
+        else:
+            self._admission.cut()
+            self._server.force_exit = True
 
 
 class _Server(uvicorn.Server):

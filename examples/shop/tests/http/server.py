@@ -1,13 +1,31 @@
 """The shop as a process of its own, as `./dev run` starts it."""
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 WELCOME_LINES = 12
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        assert self.headers["content-type"] == "application/problem+json"
+        found: dict[str, Any] = json.loads(self.body)
+        assert {"type", "title", "status", "detail", "instance"} <= found.keys()
+        assert found["status"] == self.status
+        return found
 
 
 @dataclass
@@ -22,6 +40,30 @@ class Server:
     @property
     def lines_to_paste(self) -> list[str]:
         return [line.strip() for line in self.welcome.splitlines() if line.strip().startswith("curl")]
+
+    def send(self, *pieces: bytes) -> Answer:
+        """The answer to these bytes, on a connection of their own. Nothing is made better on the way, or refused."""
+        where = urlsplit(self.address)
+        with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
+            try:
+                for piece in pieces:
+                    connection.sendall(piece)
+            except ConnectionError:
+                pass  # it is answered before all of it was sent
+            with connection.makefile("rb") as file:
+                status = int(file.readline().split()[1])
+                lines = [line.decode("latin-1").strip().split(": ", 1) for line in iter(file.readline, b"\r\n")]
+                headers = {name.lower(): value for name, value in lines}
+                return Answer(status, headers, file.read(int(headers.get("content-length", 0))))
+
+    def ask(self, method: str, path: str, body: bytes | str | None = None, *headers: str) -> Answer:
+        """The answer to a request. `headers` are lines, and may say anything."""
+        sent = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body or b""
+        lines = [f"{method} {path} HTTP/1.1", "Host: shop", *headers]
+        if body is not None:
+            own = any(line.lower().startswith("content-type") for line in headers)
+            lines += [f"Content-Length: {len(sent)}", *([] if own else ["Content-Type: application/json"])]
+        return self.send("\r\n".join([*lines, "", ""]).encode(), sent)
 
     def stop(self) -> int:
         self.process.terminate()

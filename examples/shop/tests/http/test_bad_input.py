@@ -136,9 +136,17 @@ async def test_what_is_too_large(stocked: Client) -> None:
 async def test_paths_are_checked_like_bodies(stocked: Client) -> None:
     for path in ("/products/%00", "/products/a%0Ab", f"/products/{'x' * 201}"):
         answered = await stocked.put(path, {"name": "Tea", "price": 1})
-        assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [("path", "product_id")]
-    assert (await stocked.put("/products/%ff", {"name": "", "price": 1})).status_code == 422
+        assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [("path", "productId")]
     assert problem(await stocked.put("/products/a%2Fb", {"name": "Tea", "price": 1})) == (404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "path", ["/orders/%ff", "/orders/%C3", "/orders/%ED%A0%80", "/orders?customerId=%ff", "/orders?%ff"]
+)
+async def test_an_address_is_text(stocked: Client, path: str) -> None:
+    answered = await stocked.get(path)
+    assert problem(answered) == (400, "invalid-address")
+    assert path.split("/orders")[1].strip("?") in answered.json()["detail"]
 
 
 async def test_what_is_unknown_in_a_body_is_named(stocked: Client) -> None:
