@@ -170,6 +170,7 @@ class Running:
         ]
         for following in self.followers:
             following.fellows = self.followers
+        self._by_category = {decider.category: decider for decider in app.deciders}
         self._tasks: list[asyncio.Task[None]] = []
         self.execute = self.executor.execute
         self.get = self._queries.get
@@ -261,20 +262,22 @@ class Running:
         """
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
-        self._check_category(_stream(stream), events)
+        stream = _stream(stream)
+        self._check_category(stream, events)
         encoded = [self.app.codec.encode(event) for event in events]
-        return await self.commits.append(Append(_stream(stream), encoded, expected_version, meta))
+        return await self.commits.append(Append(stream, encoded, expected_version, meta))
 
     def _check_category(self, stream: Stream, events: Sequence[object]) -> None:
         """A decider must be able to read its streams. Raises: InvalidInput."""
-        if isinstance(events, str) or not isinstance(events, Iterable):
+        if not isinstance(events, list | tuple):
             raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
-        for decider in self.app.deciders:
-            if decider.category == stream.category:
-                for event in events:
-                    if not isinstance(event, decider.recorded_types):
-                        names = ", ".join(cls.__name__ for cls in decider.recorded_types)
-                        raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
+        decider = self._by_category.get(stream.category)
+        if decider is None:
+            return
+        for event in events:
+            if not isinstance(event, decider.recorded_types):
+                names = ", ".join(cls.__name__ for cls in decider.recorded_types)
+                raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, beginning with `from_version`; empty where there is none.

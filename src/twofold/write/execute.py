@@ -171,14 +171,14 @@ class Executor:
         causation_id: str | None = None,
     ) -> Meta:
         """Raises: InvalidInput when one of the ids cannot be one."""
-        for what, value in (
-            ("command_id", command_id),
-            ("actor", actor),
-            ("correlation_id", correlation_id),
-            ("causation_id", causation_id),
-        ):
-            if value is not None:
-                checked_id(value, what)
+        if command_id is not None:
+            checked_id(command_id, "command_id")
+        if actor is not None:
+            checked_id(actor, "actor")
+        if correlation_id is not None:
+            checked_id(correlation_id, "correlation_id")
+        if causation_id is not None:
+            checked_id(causation_id, "causation_id")
         command_id = command_id or self._ambient.new_id()
         return Meta(command_id, correlation_id or command_id, causation_id, actor)
 
