@@ -6,22 +6,25 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
+from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, scratch_rows
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Checkpoints
 from twofold.feed.follow import Follower, Following, State, check_log
+from twofold.feed.parking import Parking, Unparks
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
+from twofold.read.fresh import Told
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import check_columns
+from twofold.read.verify import MOST_SHOWN, Report, Verification
 from twofold.write.decider import Decider
 from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
@@ -31,6 +34,10 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 HISTORY_PAGE = 500
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Nobody asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +163,8 @@ class FollowerStatus:
 class Running:
     """An App on a store. Made by `App.open`; used from one event loop.
 
-    `execute` is `Executor.execute`; `get`, `find` and `check_token` are those of `Queries`.
+    `execute` is `Executor.execute`; `get`, `find` and `check_token` are those of `Queries`. `parking` looks at what is
+    parked and lets it go on.
     """
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
@@ -165,9 +173,12 @@ class Running:
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         owner = ambient.new_id()[:12]
-        self.followers = [
-            Following(follower, log, checkpoints, owner) for follower, checkpoints in self._followers(ambient)
-        ]
+        self.followers: list[Following] = []
+        unparks: dict[str, tuple[Following, Unparks]] = {}
+        for follower, checkpoints, its in self._followers(ambient):
+            self.followers.append(Following(follower, log, checkpoints, owner))
+            unparks[follower.follows.name] = self.followers[-1], its
+        self.parking = Parking(unparks, f"{owner} unparking")
         for following in self.followers:
             following.fellows = self.followers
         self._by_category = {decider.category: decider for decider in app.deciders}
@@ -177,18 +188,15 @@ class Running:
         self.find = self._queries.find
         self.check_token = self._queries.check_token
 
-    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints]]:
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
+        codec = self.app.codec
         for projection in self.app.projections:
             documents = self.app.folds_documents(projection)
-            yield (
-                Projector(projection, self.rows, self.app.codec, ambient, documents=documents),
-                self.rows.checkpoints,
-            )
+            projector = Projector(projection, self.rows, codec, ambient, documents=documents)
+            yield projector, self.rows.checkpoints, projector.unparking(self.log)
         for reactor in self.app.reactors:
-            yield (
-                Runner(reactor, self.log.checkpoints, self.executor.carry_out, self.app.codec, ambient),
-                self.log.checkpoints,
-            )
+            runner = Runner(reactor, self.log, self.log.checkpoints, self.executor.carry_out, codec, ambient)
+            yield runner, self.log.checkpoints, runner
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
@@ -217,15 +225,13 @@ class Running:
 
         Raises: InvalidInput when there is no such projection. ConfigurationError, LogReplaced, Unavailable.
         """
-        for following in self.followers:
-            if isinstance(following.follower, Projector) and following.follower.follows.name == projection:
-                await self.rows.prepare(following.follower.projection.table)
-                await following.register()
-                if from_scratch:
-                    await self.rows.clear(following.follower.projection.table, self.log.log_id)
-                return following
-        names = ", ".join(known.name for known in self.app.projections)
-        raise InvalidInput(f"{self.app.name} has no projection {projection!r}; it has {names or 'none'}")
+        table = self.projection(projection).table
+        [following] = [one for one in self.followers if one.follower.follows == table.follows]
+        await self.rows.prepare(table)
+        await following.register()
+        if from_scratch:
+            await self.rows.clear(table, self.log.log_id)
+        return following
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""
@@ -291,6 +297,55 @@ class Running:
             if len(entries) < HISTORY_PAGE:
                 return found
             from_version = entries[-1].version + 1
+
+    async def verify(
+        self, projection: Projection[Any], *, sample: int | None = None, shown: int = MOST_SHOWN, told: Told = _silent
+    ) -> Report:
+        """Compare the rows of a read model with a fresh fold of the feed (G9), while it goes on.
+
+        All rows, or `sample` of them by lot. The first `shown` that differ are in the report. `told` hears how far it
+        is: what is being done, how much of it, and of how much.
+
+        Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
+        """
+        return await self._compared(self.app, projection, projection, sample, shown, told)
+
+    async def diff(
+        self,
+        projection: Projection[Any],
+        against: Projection[Any],
+        *,
+        sample: int | None = None,
+        shown: int = MOST_SHOWN,
+        told: Told = _silent,
+    ) -> Report:
+        """Compare the rows of a read model with those that a changed projection would make. Nothing is written.
+
+        Raises: as `verify`; InvalidInput also when the keys are not the same.
+        """
+        others = [one for one in self.app.projections if one.name not in (projection.name, against.name)]
+        changed = replace(self.app, projections=[*others, against])
+        return await self._compared(changed, projection, against, sample, shown, told)
+
+    async def _compared(
+        self, app: App, live: Projection[Any], fold: Projection[Any], sample: int | None, shown: int, told: Told
+    ) -> Report:
+        if live not in self.app.projections:
+            raise InvalidInput(f"{live.owner} is not one of {self.app.name}")
+        if sample is not None and sample < 1:
+            raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
+        verification = Verification(live, fold, self.rows, self.log, app.codec, told)
+        async with scratch_rows() as shadow:
+            documents, salt = app.folds_documents(fold), self._ambient.new_id()
+            return await verification.run(shadow, documents=documents, sample=sample, salt=salt, shown=shown)
+
+    def projection(self, name: str) -> Projection[Any]:
+        """The projection of this name. Raises: InvalidInput, with the names that there are."""
+        for projection in self.app.projections:
+            if projection.name == name:
+                return projection
+        names = ", ".join(known.name for known in self.app.projections)
+        raise InvalidInput(f"{self.app.name} has no projection {name!r}; it has {names or 'none'}")
 
     async def status(self) -> list[FollowerStatus]:
         """How every projection and reactor is doing; a log that was replaced is told as an error of each.

@@ -17,7 +17,7 @@ TwofoldError
 ├── UndecodableEvent       stored JSON that no class of this App can read
 │   └── NewerSchema        an event that newer code has stored; this process is the older one
 ├── LeaseLost              another worker has taken over (met by the engine only)
-└── BatchRefused           a group commit failed for the data in it (met by the engine only)
+└── BatchRefused           a commit failed for the data in it (met by the engine only)
 """
 
 from __future__ import annotations
@@ -116,4 +116,4 @@ class LeaseLost(TwofoldError):
 
 
 class BatchRefused(TwofoldError):
-    """A group commit changed nothing because of the data of one of its appends; the cause says which error."""
+    """A commit changed nothing because of the data of one of its appends or rows; the cause says which error."""

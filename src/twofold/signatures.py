@@ -10,12 +10,14 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from twofold.errors import ConfigurationError
 
 
-def message_types(function: Callable[..., Any], parameters: int, index: int, owner: str) -> tuple[type, ...]:
+def message_types(
+    function: Callable[..., Any], parameters: int, index: int, owner: str, *, may_await: bool = False
+) -> tuple[type, ...]:
     """The classes in the annotation of parameter `index` of a function with exactly `parameters` of them.
 
     Raises: ConfigurationError, naming `owner`, the function and the parameter.
     """
-    check_accepts(function, parameters, owner)
+    check_accepts(function, parameters, owner, may_await=may_await)
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
     names = list(inspect.signature(function).parameters)
     if len(names) != parameters:
@@ -37,10 +39,10 @@ def message_types(function: Callable[..., Any], parameters: int, index: int, own
     return found
 
 
-def check_accepts(function: Callable[..., Any], parameters: int, owner: str) -> None:
-    """Raises: ConfigurationError when this is no plain function that can be called with so many values."""
+def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, may_await: bool = False) -> None:
+    """Raises: ConfigurationError when this is no function, plain or not, that can be called with so many values."""
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
-    if not callable(function) or inspect.iscoroutinefunction(function):
+    if not callable(function) or (inspect.iscoroutinefunction(function) and not may_await):
         raise ConfigurationError(f"{name} must be a plain function: it is pure, so it has nothing to await")
     try:
         inspect.signature(function).bind(*[None] * parameters)

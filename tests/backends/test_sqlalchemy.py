@@ -32,6 +32,8 @@ from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
 from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
+from twofold.testing.conformance.parking import ParkingConformance
+from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 from twofold.testing.postgres import server
@@ -44,6 +46,8 @@ class ReadStoreConformance(
     QueryConformance,
     FollowConformance,
     AppConformance,
+    ParkingConformance,
+    ProofConformance,
     MachineConformance,
 ):
     """All that a read store has a part in."""

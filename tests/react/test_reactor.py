@@ -125,7 +125,9 @@ def test_what_the_store_cannot_do_just_now_is_tried_again(error: Exception) -> N
                 raise failures.pop()
             done.add(id)
 
-        following = Following(Runner(fulfilment, log.checkpoints, execute, codec, Ambient()), log, log.checkpoints, "w")
+        following = Following(
+            Runner(fulfilment, log, log.checkpoints, execute, codec, Ambient()), log, log.checkpoints, "w"
+        )
         following_task = asyncio.create_task(following.run())
         while (found := await log.checkpoints.read(fulfilment.follows)) is None or found.position < await log.head():
             states.add((following.state, following.error))
@@ -146,7 +148,9 @@ def test_g11_a_replaced_log_stops_it() -> None:
         async def execute(*_: Any, **__: Any) -> None:
             raise LogReplaced("shop.db was replaced")
 
-        following = Following(Runner(fulfilment, log.checkpoints, execute, codec, Ambient()), log, log.checkpoints, "w")
+        following = Following(
+            Runner(fulfilment, log, log.checkpoints, execute, codec, Ambient()), log, log.checkpoints, "w"
+        )
         await following.run()
         assert (following.state, following.error) == ("stopped", "shop.db was replaced")
         found = await log.checkpoints.read(fulfilment.follows)

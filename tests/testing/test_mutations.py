@@ -322,7 +322,9 @@ def the_epoch_is_not_compared(patch: Patch) -> None:
 
 @mutation("G5")
 def the_position_is_not_compared(patch: Patch) -> None:
-    async def advance(self: MemoryCheckpoints, claim: Claim, after: Any, to: Position, parked: Any = ()) -> None:
+    async def advance(
+        self: MemoryCheckpoints, claim: Claim, after: Any, to: Position, parked: Any = (), unparked: Any = ()
+    ) -> None:
         now = self.held(claim)
         self.rows[claim.follower] = replaced(now, position=to, heartbeat=now.heartbeat + 1)
         for one in parked:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from twofold.ambient import Ambient
@@ -86,6 +89,17 @@ async def connect_read(url: str) -> Rows:
     await _opened(store)
     rows: Rows = store
     return rows
+
+
+@asynccontextmanager
+async def scratch_rows() -> AsyncIterator[Rows]:
+    """An empty read store in a temporary folder, which goes with it. Raises: Unavailable."""
+    with TemporaryDirectory(prefix="twofold-") as folder:
+        rows = await connect_read(f"sqlite:///{folder}/rows.db")
+        try:
+            yield rows
+        finally:
+            await rows.close()
 
 
 def beside(url: str) -> str:

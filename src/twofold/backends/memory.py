@@ -154,12 +154,21 @@ class MemoryCheckpoints:
         self.rows[claim.follower] = _set(now, heartbeat=now.heartbeat + 1)
         return now.wanted_by
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
         """See `Checkpoints.advance`."""
         now = self.held(claim)
         if now.position != after:
             raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
         self.rows[claim.follower] = _set(now, position=to, heartbeat=now.heartbeat + 1)
+        for one in unparked:
+            self.waiting[claim.follower].pop((one.kind, one.key), None)
         for one in parked:
             self.waiting[claim.follower].setdefault((one.kind, one.key), one)
 
@@ -171,7 +180,13 @@ class MemoryCheckpoints:
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return sorted(self.waiting[follower].values(), key=lambda one: (one.position, one.kind, one.key))
+        found = [_set(one, traceback="") for one in self.waiting[follower].values()]
+        return sorted(found, key=lambda one: (one.position, one.kind, one.key))
+
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        found = self.waiting[follower].get((one.kind, one.key))
+        return "" if found is None else found.traceback
 
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""
@@ -247,7 +262,7 @@ class MemoryReadStore:
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await asyncio.sleep(0)
-        await self._checkpoints.advance(claim, after, to, changes.parked)
+        await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
         rows = self._tables[table.follows]
         for key, values in changes.rows.items():
             if values is None:
@@ -255,6 +270,10 @@ class MemoryReadStore:
             else:
                 rows[key] = values
         self._bell.ring()
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`. Memory keeps whatever a row can hold."""
+        return None
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""

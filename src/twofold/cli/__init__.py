@@ -14,6 +14,8 @@ import typer
 from twofold.cli.log_identity import log
 from twofold.cli.looking import feed, history, status
 from twofold.cli.output import out
+from twofold.cli.parking import parked
+from twofold.cli.proving import diff, verify
 from twofold.cli.read_models import rebuild, tables
 from twofold.cli.serving import serve, work
 
@@ -36,7 +38,7 @@ def options(
 ) -> None: ...
 
 
-for command in (status, serve, work, feed, history, rebuild, tables, log):
+for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log):
     commands.command()(command)
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -21,6 +21,8 @@ import twofold
 from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.errors import ConfigurationError, TwofoldError
+
+T = TypeVar("T")
 
 AppName = Annotated[str, typer.Argument(metavar="APP", help="Where the App is: module:name, like shop.app:shop.")]
 Store = Annotated[str | None, typer.Option(envvar="TWOFOLD_STORE", help="Where the log lies, like sqlite:///shop.db.")]
@@ -55,24 +57,34 @@ def targeted(name: str, store: str | None, read_store: str | None) -> Target:
         raise typer.BadParameter(
             "say where the log lies: --store sqlite:///shop.db, or TWOFOLD_STORE", param_hint="--store"
         )
-    if not re.fullmatch(r"[^:.][^:]*:[^:]+", name):
-        raise typer.BadParameter(f"{name!r} is not module:name, like shop.app:shop", param_hint="APP")
+    check_name(name, "APP", "shop.app:shop")
     try:
         return Target(load_app(name), store, read_store)
     except ConfigurationError as error:
         fail(error)
 
 
+def check_name(name: str, hint: str, like: str) -> None:
+    """Refuses what is not `module:name`."""
+    if not re.fullmatch(r"[^:.][^:]*:[^:]+", name):
+        raise typer.BadParameter(f"{name!r} is not module:name, like {like}", param_hint=hint)
+
+
 def load_app(name: str) -> App:
     """The App at `module:name`. Raises: ConfigurationError."""
+    return found(name, App, "App")
+
+
+def found(name: str, kind: type[T], what: str) -> T:
+    """What lies at `module:name`, if it is of this kind. Raises: ConfigurationError."""
     module_name, _, attribute = name.partition(":")
     module = imported(module_name)
-    found = getattr(module, attribute, None)
-    if not isinstance(found, App):
-        apps = [key for key, value in vars(module).items() if isinstance(value, App)]
-        there = f"it has {', '.join(f'{module_name}:{key}' for key in apps)}" if apps else "it has no App at all"
-        raise ConfigurationError(f"{module_name} has no App called {attribute!r}; {there}")
-    return found
+    there = getattr(module, attribute, None)
+    if isinstance(there, kind):
+        return there
+    those = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
+    it_has = f"it has {', '.join(those)}" if those else f"it has no {what} at all"
+    raise ConfigurationError(f"{module_name} has no {what} called {attribute!r}; {it_has}")
 
 
 def imported(name: str) -> ModuleType:

@@ -7,6 +7,7 @@ watches it on its own monotonic clock, so no clocks are compared between machine
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol
@@ -14,6 +15,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from twofold.messages import Position
+
+MOST_ERROR = 2_000
+MOST_TRACEBACK = 20_000
 
 
 class Follows(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ class Parked(msgspec.Struct, frozen=True):
     """What waits because an event could not be handled: one row, or a whole stream.
 
     `key` is the row's key as JSON, `["1001"]`, or the stream, `order-1001`. `position` is that of the first event
-    that waits.
+    that waits; it was tried `tries` times. The traceback is kept, and read only by `Checkpoints.traceback`.
     """
 
     kind: Literal["row", "stream"]
@@ -57,6 +61,26 @@ class Parked(msgspec.Struct, frozen=True):
     position: Position
     error: str
     since: datetime
+    tries: int = 1
+    traceback: str = ""
+
+
+def parked_by(
+    error: Exception, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
+) -> Parked:
+    """What is to be kept of an error that parks something."""
+    told = "".join(traceback.format_exception(error))[-MOST_TRACEBACK:]
+    return Parked(kind, key, position, error_text(error), since, tries, _storable(told))
+
+
+def error_text(error: Exception) -> str:
+    """An error in one line, which any store can keep."""
+    return _storable(f"{type(error).__name__}: {error}")[:MOST_ERROR]
+
+
+def _storable(text: str) -> str:
+    """An exception may say anything; what a text column cannot hold is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 class Checkpoints(Protocol):
@@ -82,8 +106,18 @@ class Checkpoints(Protocol):
         """Give a sign of life. Answers who would take it over, if anybody. Raises: LeaseLost."""
         ...
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
-        """Move on from `after`, with what is to be parked, in one transaction. Raises: LeaseLost."""
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
+        """Move on from `after`, with what is to be parked and what waits no longer, in one transaction.
+
+        What is taken out makes room for what is put in. Raises: LeaseLost.
+        """
         ...
 
     async def release(self, claim: Claim) -> None:
@@ -92,4 +126,8 @@ class Checkpoints(Protocol):
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """What waits, in order of position."""
+        ...
+
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """Where the error came from, as Python shows it; empty when it is not known (any more)."""
         ...

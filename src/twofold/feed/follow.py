@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import BEGINNING, Position
@@ -26,10 +26,20 @@ STEP_BACK_S = 0.05
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
+TAKE_OVER_TRIES = 200
 
 log = logging.getLogger("twofold.follow")
 
 State = Literal["waiting", "following", "failing", "stopped"]
+
+
+@runtime_checkable
+class Tends(Protocol):
+    """A follower with things to do that no page brings."""
+
+    async def tend(self, claim: Claim, position: Position) -> None:
+        """It stands at this position, at the head. Asked again and again. Raises: LeaseLost, Unavailable."""
+        ...
 
 
 class Follower(Protocol):
@@ -235,6 +245,8 @@ class Following:
                     if idle:
                         await self._check_kept(claim, after)
                     idle = True
+                    if isinstance(self.follower, Tends):
+                        await self.follower.tend(claim, after)
                     self._goes_well()
                     await self.feed.wait(after, timeout_s=LEASE_S / 4)
                 if self._wanted:
@@ -281,29 +293,68 @@ class Following:
 
     @asynccontextmanager
     async def _alive(self, claim: Claim) -> AsyncIterator[None]:
-        """Signs of life while inside; on the way out, however that comes, the checkpoint is let go."""
-        beating = asyncio.create_task(self._beat(claim), name=f"twofold heartbeat {claim.follower}")
-        try:
-            yield
-        finally:
-            await asyncio.gather(self.follower.settle(), return_exceptions=True)  # whoever waits for it has heard of it
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+        """Holding it; what was begun is settled before it is let go."""
+        async with alive(self.checkpoints, claim, self._hear):
             try:
-                await self.checkpoints.release(claim)
-            except Unavailable as error:
-                log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+                yield
+            finally:
+                await asyncio.gather(self.follower.settle(), return_exceptions=True)  # who waits for it has heard of it
 
-    async def _beat(self, claim: Claim) -> None:
-        while True:
-            await asyncio.sleep(LEASE_S / 4)
-            try:
-                wanted_by = await self.checkpoints.beat(claim)
-                self._wanted = wanted_by is not None and self._could_spare_one()
-            except LeaseLost:
-                return  # the next write of this holder is refused, and it hears of it there
-            except Unavailable as error:
-                log.warning("%s: no heartbeat: %s", claim.follower, error)
+    def _hear(self, wanted_by: str | None) -> None:
+        self._wanted = wanted_by is not None and self._could_spare_one()
+
+
+@asynccontextmanager
+async def alive(
+    checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
+) -> AsyncIterator[None]:
+    """Signs of life while inside; on the way out, however that comes, the checkpoint is let go.
+
+    `hear` is told who would take it over.
+    """
+    beating = asyncio.create_task(_beat(checkpoints, claim, hear), name=f"twofold heartbeat {claim.follower}")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        try:
+            await checkpoints.release(claim)
+        except Unavailable as error:
+            log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+
+
+async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:
+    while True:
+        await asyncio.sleep(LEASE_S / 4)
+        try:
+            wanted_by = await checkpoints.beat(claim)
+            if hear is not None:
+                hear(wanted_by)
+        except LeaseLost:
+            return  # the next write of this holder is refused, and it hears of it there
+        except Unavailable as error:
+            log.warning("%s: no heartbeat: %s", claim.follower, error)
+
+
+@asynccontextmanager
+async def taken_over(
+    checkpoints: Checkpoints, follower: Follows, owner: str
+) -> AsyncIterator[tuple[Claim, Checkpoint]]:
+    """Hold a checkpoint at once, whoever has it: he is fenced off, and takes it again when it is let go.
+
+    Raises: InvalidInput when there is none; Unavailable when others are always quicker.
+    """
+    for _ in range(TAKE_OVER_TRIES):
+        seen = await checkpoints.read(follower)
+        if seen is None:
+            raise InvalidInput(f"{follower} has no checkpoint in this store: open the App on it first")
+        claim = await checkpoints.claim(seen, owner)
+        if claim is not None:
+            async with alive(checkpoints, claim):
+                yield claim, seen
+            return
+    raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
 
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -30,6 +30,10 @@ class Reactor:
     """`react(event, recorded)` answers the commands that follow from an event; each is executed once in effect.
 
     It is pure: the same event gives the same commands in the same order, for their ids are made from that order.
+    Or it is a coroutine function, which has an effect outside (a mail, a request), answers None or commands, and runs
+    at least once for each event: again after a crash, and with pauses when it raises. `recorded.id` is the same each
+    time, so whoever is told can tell. Its time-outs are its own.
+
     A refusal that somebody must react to is an event; `Rejected` here is a defect. The annotation of `event` says
     which events it gets. `start` says where it begins when it is new: at the first event, or with the next one.
 
@@ -37,7 +41,7 @@ class Reactor:
     """
 
     name: str
-    react: Callable[[Any, Recorded], Sequence[To]]
+    react: Callable[[Any, Recorded], Sequence[To] | Awaitable[Sequence[To] | None]]
     start: Literal["beginning", "now"]
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
 
@@ -46,7 +50,7 @@ class Reactor:
             raise ConfigurationError(f"{self.owner}: a name is small letters, digits and _ (at most 48)")
         if self.start not in ("beginning", "now"):
             raise ConfigurationError(f'{self.owner}: start is "beginning" or "now", not {self.start!r}')
-        types = message_types(self.react, parameters=2, index=0, owner=self.owner)
+        types = message_types(self.react, parameters=2, index=0, owner=self.owner, may_await=True)
         object.__setattr__(self, "event_types", types)
 
     @property
@@ -60,13 +64,21 @@ class Reactor:
         return Follows(self.name)
 
     def commands(self, recorded: Recorded) -> list[tuple[str, To]]:
-        """The commands that follow from an event, each with its command id.
+        """The commands that follow from an event, each with its command id; `react` is a plain function.
 
-        The id is made from reactor, event and place: the same on every backend, and after a copy.
         Raises: whatever `react` raises, TypeError when it answers something else than commands.
         """
+        return self.named(recorded, self.react(recorded.event, recorded))
+
+    def named(self, recorded: Recorded, answer: object) -> list[tuple[str, To]]:
+        """The commands that `react` has answered, each with its command id.
+
+        The id is made from reactor, event and place: the same on every backend, and after a copy. Raises: TypeError.
+        """
+        if not isinstance(answer, list | tuple):
+            raise TypeError(f"{self.owner}: react must answer a list of To(…), not {answer!r:.80}")
         found = []
-        for index, to in enumerate(self.react(recorded.event, recorded)):
+        for index, to in enumerate(answer):
             if not isinstance(to, To):
                 raise TypeError(f"{self.owner}: react must answer a list of To(…), not {to!r:.80}")
             origin = f"{self.name}|{recorded.stream}|{recorded.version}|{index}|{to.decider.category}-{to.id}"

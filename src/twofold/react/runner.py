@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
+import msgspec
+
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Unavailable, VersionConflict
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked
-from twofold.feed.feed import FeedPage
+from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
+from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_by
+from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.follow import taken_over
+from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 
 COMMANDS_AT_ONCE = 64
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+MOST_TRIES = len(PAUSES_S) + 1
+LARGEST_PAGE = 4_096
 NOT_JUST_NOW = (Unavailable, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
 
 Command = tuple[str, To]
@@ -32,25 +40,44 @@ class CarryOut(Protocol):
         ...
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a stream that was reacted to: how it waited before, and how it waits now; None: it does not."""
+
+    before: Parked | None
+    after: Parked | None
+
+
 class Runner:
     """Follows the feed for one reactor (a `Follower`).
 
     Events of one stream are reacted to in order, different streams side by side; and so are the commands of one
-    event, in order for one stream. A page comes again after a crash,
-    and its commands are executed again with the ids they had: what was done is answered, not repeated. An event whose
-    reaction fails parks its stream; what the store cannot do just now is tried again.
+    event, in order for one stream. A page comes again after a crash, and its commands are executed again with the ids
+    they had: what was done is answered, not repeated. What the store cannot do just now is tried again.
+
+    Where a reaction fails its stream is parked, and all others go on. It is tried again after each of `PAUSES_S`, by
+    whoever holds the checkpoint then; after the last one, and at once after `Rejected`, somebody has to look at it.
     """
 
+    largest_page = 256  # what a crash lets come again
+
     def __init__(
-        self, reactor: Reactor, checkpoints: Checkpoints, carry_out: CarryOut, codec: Codec, ambient: Ambient
+        self,
+        reactor: Reactor,
+        feed: Feed,
+        checkpoints: Checkpoints,
+        carry_out: CarryOut,
+        codec: Codec,
+        ambient: Ambient,
     ) -> None:
         self.reactor = reactor
-        self._checkpoints, self._codec, self._ambient = checkpoints, codec, ambient
+        self._feed, self._checkpoints, self._codec, self._ambient = feed, checkpoints, codec, ambient
         self._carry_out = carry_out
         self._at_once = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        self._limit = ParkingLimit()
+        self._due: dict[str, float] = {}
+        self._knows: Claim | None = None
+        self.handled = 0
         self.types = codec.names(reactor.event_types)
-
-    largest_page = 256  # what a crash lets come again
 
     @property
     def follows(self) -> Follows:
@@ -63,29 +90,136 @@ class Runner:
         return self.reactor.start
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """React to a page, then move the checkpoint. Raises: LeaseLost, Unavailable, OutcomeUnknown."""
-        waiting = {one.key for one in await self._checkpoints.parked(self.follows)} if page.entries else set()
-        found = await _side_by_side(self._react(entries) for entries in _by_stream(page.entries, waiting))
-        parked = [one for one in found if one is not None]
-        await self._checkpoints.advance(claim, after, page.upto, parked)
-        for one in parked:
-            log.error("%s: stream %s parked at %s: %s", self.follows, one.key, one.position, one.error)
+        """React to a page, then move the checkpoint.
+
+        Raises: LeaseLost, Unavailable, OutcomeUnknown; ConfigurationError when too many streams fail (`ParkingLimit`).
+        """
+        if not page.entries and not self._may_be_due(claim):
+            await self._checkpoints.advance(claim, after, page.upto)
+            return
+        waiting = await self._waiting(claim)
+        if sum(one.tries < MOST_TRIES for one in waiting.values()) > MOST_PARKED and page.entries:
+            await self.tend(claim, after)
+            raise Unavailable(f"more than {MOST_PARKED} streams fail and are tried again: no further events are taken")
+        due = [one for one in waiting.values() if self._is_due(one)]
+        entries = _by_stream(page.entries)
+        fresh = [self._react(its, None) for stream, its in entries.items() if stream not in waiting]
+        again = [self.again(one, after, entries.get(one.key, ())) for one in due]
+        outcomes = await _side_by_side([*fresh, *again])
+        await self._move(claim, after, page.upto, outcomes)
+
+    async def tend(self, claim: Claim, position: Position) -> None:
+        """Try again what is due. Raises: as `handle`."""
+        if self._may_be_due(claim):
+            due = [one for one in (await self._waiting(claim)).values() if self._is_due(one)]
+            if due:
+                outcomes = await _side_by_side(self.again(one, position) for one in due)
+                await self._move(claim, position, position, outcomes)
 
     async def settle(self) -> None:
         """Nothing goes on when `handle` has returned."""
 
-    async def _react(self, entries: Sequence[Entry]) -> Parked | None:
+    async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
+        """React to what waits of a parked stream as far as a position, and to what comes later."""
+        position = Position(parked.position.partition, parked.position.offset - 1)
+        while position < upto:
+            limit = min(LARGEST_PAGE, upto.offset - position.offset)
+            page = await self._feed.read(position, limit, self.types)
+            outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
+            if outcome.after is not None:
+                return outcome
+            position = page.upto
+        return await self._react(later, parked)
+
+    async def _waiting(self, claim: Claim) -> dict[str, Parked]:
+        waiting = {one.key: one for one in await self._checkpoints.parked(self.follows)}
+        self._due = {stream: due for stream, due in self._due.items() if stream in waiting}
+        self._knows = claim
+        return waiting
+
+    async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
+        """See `Unparks.retry`. What has an effect outside has it at least once."""
+        names = {one.key for one in chosen}
+        async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
+            those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
+            handled = self.handled
+            outcomes = await _side_by_side(self.again(one, now.position) for one in those)
+            again = [one.after for one in outcomes if one.after is not None]
+            await self._checkpoints.advance(claim, now.position, now.position, again, those)
+        return Unparked([o.before for o in outcomes if o.before and o.after is None], again, self.handled - handled)
+
+    async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
+        """See `Unparks.discard`."""
+        names = {one.key for one in chosen}
+        async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
+            those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
+            await self._checkpoints.advance(claim, now.position, now.position, (), those)
+        return those
+
+    async def _move(self, claim: Claim, after: Position, to: Position, outcomes: Iterable[Outcome]) -> None:
+        changed = [one for one in outcomes if one.before is not None or one.after is not None]
+        parked = [one.after for one in changed if one.after is not None]
+        given_up = [one for one in parked if one.tries >= MOST_TRIES]
+        next_one = self._limit.first_too_many(given_up)
+        if next_one is not None:
+            raise too_many(self.follows, next_one)
+        await self._checkpoints.advance(claim, after, to, parked, [one.before for one in changed if one.before])
+        self._limit.count(given_up)
+        for one in changed:
+            self._plan(one)
+
+    def _plan(self, outcome: Outcome) -> None:
+        now = outcome.after
+        if outcome.before is not None:
+            self._due.pop(outcome.before.key, None)
+        if now is None:
+            return
+        if now.tries >= MOST_TRIES:
+            log.error("%s: stream %s parked at %s: %s", self.follows, now.key, now.position, now.error)
+            return
+        pause_s = PAUSES_S[now.tries - 1]
+        self._due[now.key] = asyncio.get_running_loop().time() + pause_s
+        log.warning(
+            "%s: stream %s at %s: %s; next try in %g s", self.follows, now.key, now.position, now.error, pause_s
+        )
+
+    def _may_be_due(self, claim: Claim) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._knows != claim or any(due <= now for due in self._due.values())
+
+    def _is_due(self, parked: Parked) -> bool:
+        """One that another worker was trying is due at once."""
+        now = asyncio.get_running_loop().time()
+        return parked.tries < MOST_TRIES and self._due.get(parked.key, now) <= now
+
+    async def _react(self, entries: Sequence[Entry], before: Parked | None) -> Outcome:
         for entry in entries:
             try:
                 recorded = self._codec.recorded(entry)
-                commands = self.reactor.commands(recorded)
+                commands = await self._reaction(recorded)
                 await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
+                self.handled += 1
             except NOT_JUST_NOW:
                 raise
             except Exception as error:  # what reacting raises is the user's
-                text = f"{type(error).__name__}: {error}"[:2_000]
-                return Parked("stream", entry.stream, entry.position, text, self._ambient.now())
-        return None
+                return Outcome(before, self._parked(entry, error, before))
+        return Outcome(before, None)
+
+    def _parked(self, entry: Entry, error: Exception, before: Parked | None) -> Parked:
+        same = before is not None and before.position == entry.position
+        tries = before.tries + 1 if before is not None and same else 1
+        since = before.since if before is not None else self._ambient.now()
+        tries = MOST_TRIES if isinstance(error, Rejected) else min(tries, MOST_TRIES)
+        return parked_by(error, "stream", entry.stream, entry.position, since, tries)
+
+    async def _reaction(self, recorded: Recorded) -> Sequence[Command]:
+        """What is to be executed for an event, when its effect is done."""
+        answer: Any = self.reactor.react(recorded.event, recorded)
+        if inspect.isawaitable(answer):
+            async with self._at_once:
+                answer = await answer
+            answer = [] if answer is None else answer
+        return self.reactor.named(recorded, answer)
 
     async def _one_by_one(self, recorded: Recorded, commands: Iterable[Command]) -> None:
         for command_id, to in commands:
@@ -110,9 +244,8 @@ def _by_target(commands: Iterable[Command]) -> Iterable[list[Command]]:
     return targets.values()
 
 
-def _by_stream(entries: Iterable[Entry], waiting: set[str]) -> list[list[Entry]]:
+def _by_stream(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     streams: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.stream not in waiting:
-            streams.setdefault(entry.stream, []).append(entry)
-    return list(streams.values())
+        streams.setdefault(entry.stream, []).append(entry)
+    return streams

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import NewerSchema
-from twofold.feed.checkpoints import Parked
+from twofold.feed.checkpoints import Parked, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
@@ -99,6 +99,10 @@ class Folding:
                 changed[key] = values
         return Changes(dict(sorted(changed.items())), tuple(self._parked.values()))
 
+    def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
+        """Those of the page that touch a row."""
+        return [recorded for recorded, keys in self._read(entries) if key in keys]
+
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""
         recorded_from, keys_of = self._codec.recorded, self._projection.keys
@@ -141,7 +145,7 @@ class Folding:
 
     def _as_far_as_it_goes(self, key: Key, before: Values | None, entries: Sequence[Entry]) -> Values | None:
         """Once more, and each time into columns: the row is what came before the event that is at fault."""
-        events = [recorded for recorded, keys in self._read(entries) if key in keys]
+        events = self.events_of(key, entries)
         folded = self._projection.fold(key, before, events, self._documents)
         if folded.failed is not None and folded.error is not None:
             self._parked.pop(("row", key_text(key)), None)
@@ -149,5 +153,4 @@ class Folding:
         return folded.values
 
     def _park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"[:2_000]
-        self._parked[kind, key] = Parked(kind, key, position, text, self._ambient.now())
+        self._parked[kind, key] = parked_by(error, kind, key, position, self._ambient.now())

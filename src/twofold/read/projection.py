@@ -14,7 +14,7 @@ import msgspec
 from twofold.codec import json_text
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
-from twofold.messages import Recorded
+from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
 from twofold.signatures import check_accepts, may_answer_none, message_types
 
@@ -123,8 +123,7 @@ class Projection(Generic[R]):
     def keys(self, recorded: Recorded) -> list[Key]:
         """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
         if self.key is None:
-            stream_id = recorded.stream.id
-            return [(stream_id,)] if self._key_is_text else [self._key(stream_id)]
+            return [self.key_of_stream(recorded.stream)]
         answer = self.key(recorded.event, recorded)
         if answer is None:
             return []
@@ -132,6 +131,10 @@ class Projection(Generic[R]):
         if one_tuple or isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
             return [self._key(answer)]
         return list(dict.fromkeys([self._key(one) for one in answer]))
+
+    def key_of_stream(self, stream: Stream) -> Key:
+        """The key where there is no `key=`. Raises: ValueError when the id is not of the key's type."""
+        return (stream.id,) if self._key_is_text else self._key(stream.id)
 
     def _key(self, answer: Any) -> Key:
         """One key as `key` answers it: a tuple of all key fields, or the value of the only one."""
@@ -193,8 +196,8 @@ class Projection(Generic[R]):
         if type(row) is not self.row:
             raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {row!r:.80}")
         values = self.format.to_values(row)
-        if self._key_of(values) != key:
-            raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self._key_of(values)!r:.80}")
+        if self.key_in(values) != key:
+            raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")
         return values
 
     @cached_property
@@ -224,7 +227,8 @@ class Projection(Generic[R]):
         return plain and self._key_columns == self.format.fields[: len(self._key_columns)]
 
     @cached_property
-    def _key_of(self) -> Callable[[Values], Key]:
+    def key_in(self) -> Callable[[Values], Key]:
+        """The key that a row's values hold."""
         count = len(self._key_columns)
         if self._key_comes_first:
             return lambda values: values[:count]

@@ -6,17 +6,21 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.feed.checkpoints import Claim, Follows
-from twofold.feed.feed import FeedPage
+from twofold.errors import BatchRefused
+from twofold.feed.checkpoints import Claim, Follows, Parked
+from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
 from twofold.read.cache import RowCache
 from twofold.read.folding import Folding, Waiting
 from twofold.read.projection import Projection
+from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
+from twofold.read.unpark import Unparking
 
 EVENTS_PER_SLICE = 250
 LARGEST_PAGE = 4_096
@@ -44,16 +48,22 @@ class Projector:
         self._published = False
         self._held: _Held | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._limit = ParkingLimit()
 
     @property
     def follows(self) -> Follows:
         """The projection and its version."""
         return self.projection.follows
 
+    def unparking(self, feed: Feed) -> Unparking:
+        """How what is parked of this projection goes on."""
+        return Unparking(self.projection, self._store, feed, self._codec, self._ambient, documents=self.documents)
+
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """Fold a page, then begin to commit rows and checkpoint together. Raises: LeaseLost, Unavailable.
+        """Fold a page, then begin to commit rows and checkpoint together.
 
         It goes on when the page before is committed; what became of this one, the next call says, or `settle`.
+        Raises: LeaseLost, Unavailable; ConfigurationError when more would be parked than may be (`ParkingLimit`).
         """
         held = await self._holding(claim, after)
         folding = Folding(
@@ -65,10 +75,24 @@ class Projector:
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = folding.changes(page.entries)
         await self.settle()
+        if self._held is not held:  # the page before was not stored as it was folded: this one lies on top of it
+            await self.handle(claim, after, page)
+            return
+        next_one = self._limit.first_too_many(changes.parked)
+        if next_one is not None:
+            await self._stop_before(next_one, claim, after, page)
         held.rows.shrink()
         held.rows.keep(changes.rows)
         held.waiting.add(changes.parked)
-        self._committing = asyncio.create_task(self._commit(claim, after, page.upto, changes))
+        self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding))
+
+    async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
+        """What may be done of the page is done."""
+        before = Position(after.partition, next_one.position.offset - 1)
+        if before > after:
+            await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
+            await self.settle()
+        raise too_many(self.follows, next_one)
 
     async def settle(self) -> None:
         """Wait until everything that was handled is committed. Raises: LeaseLost, Unavailable."""
@@ -88,12 +112,29 @@ class Projector:
             self._held = _Held(claim, RowCache(complete=after.offset == 0), Waiting(parked))
         return self._held
 
-    async def _commit(self, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+    async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:
+        table = self.projection.table
         try:
-            await self._store.commit(self.projection.table, claim, after, to, changes)
-        except BaseException:
+            await self._store.commit(table, claim, after, page.upto, changes)
+        except BatchRefused as error:
             self._held = None  # what was folded on top of it is void
+            changes = await without_refused(
+                changes,
+                error,
+                self.projection,
+                self._store,
+                lambda key: folding.events_of(key, page.entries),
+                documents=self.documents,
+                now=self._ambient.now(),
+            )
+            next_one = self._limit.first_too_many(changes.parked)
+            if next_one is not None:
+                raise too_many(self.follows, next_one) from error
+            await self._store.commit(table, claim, after, page.upto, changes)
+        except BaseException:
+            self._held = None
             raise
+        self._limit.count(changes.parked)
         for one in changes.parked:
             log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
         if not self._published and self._held is not None and not self._held.waiting:

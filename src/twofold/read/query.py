@@ -63,16 +63,23 @@ class Queries:
     ) -> R | None:
         """The row of this key (a tuple where the key has several fields), or None.
 
+        A row that waits behind an event that could not be folded is refused. So is, with a token, any row that may: a
+        stream waits since before the token, and `key=` could not say which rows its events touch.
+
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, LogReplaced, Unavailable.
         """
         try:
             values = projection.key_values(key if isinstance(key, tuple) else (key,))
         except ValueError as error:
             raise InvalidQuery(str(error)) from error
-        found = await self._at_least(after, wait_s, lambda: self._store.get(projection.table, values))
+        token = self._token(after)
+        found = await self._at_least(token, wait_s, lambda: self._store.get(projection.table, values))
         for parked in found.parked:
             if _waits(projection, values, parked):
                 raise RowParked(projection.name, values, parked.since, parked.error)
+            if token is not None and parked.position <= token.position and _may_wait(projection, parked):
+                why = f"it may be among the rows that wait with stream {parked.key}: {parked.error}"
+                raise RowParked(projection.name, values, parked.since, why)
         return projection.format.from_values(found.rows[0]) if found.rows else None
 
     async def find(
@@ -99,7 +106,8 @@ class Queries:
         if cursor is not None:
             query = msgspec.structs.replace(query, after=_read_cursor(projection, query, asked, cursor))
         one_more = msgspec.structs.replace(query, limit=limit + 1)
-        found = await self._at_least(after, wait_s, lambda: self._store.find(projection.table, one_more))
+        token = self._token(after)
+        found = await self._at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
         rows = found.rows[:limit]
         more = len(found.rows) > limit
         return Page(
@@ -114,9 +122,8 @@ class Queries:
         if token is not None:
             await self._refuse_beyond_head(token)
 
-    async def _at_least(self, after: After | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Found:
+    async def _at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Found:
         """Look until the checkpoint of the snapshot has reached the token, in `wait_s` seconds at most (G6)."""
-        token = self._token(after)
         if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:
             raise InvalidQuery(f"wait_s is a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
@@ -164,10 +171,15 @@ class Queries:
 
 
 def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
-    """Whether this row lies behind what is parked, as far as can be known: a stream has one row or any."""
+    """Whether this row certainly lies behind what is parked."""
     if parked.kind == "row":
         return parked.key == key_text(key)
     return projection.key is None and Stream.parse(parked.key).id == key[0]
+
+
+def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
+    """Whether it may be any row: with `key=` nobody can know which ones the events of a parked stream would touch."""
+    return parked.kind == "stream" and projection.key is not None
 
 
 def _query(

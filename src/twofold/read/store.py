@@ -17,10 +17,11 @@ Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What one page of the feed comes to: rows to write (None: to delete), and what is to be parked."""
+    """What one page of the feed comes to: rows to write (None: to delete), what is to be parked, what no longer."""
 
     rows: Mapping[Key, Values | None]
     parked: Sequence[Parked] = ()
+    unparked: Sequence[Parked] = ()
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -121,8 +122,13 @@ class ReadStore(Protocol):
 
         Its first statement compares epoch and position, so no page is ever written twice.
 
-        Raises: LeaseLost when they are not as the claim says: nothing was written. Unavailable.
+        Raises: LeaseLost when they are not as the claim says; BatchRefused when the store cannot keep one of the
+        rows: nothing was written. Unavailable.
         """
+        ...
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """Why the store cannot keep one of these rows; None when it can keep them all. Nothing is written."""
         ...
 
     async def find(self, table: Table, query: Query) -> Found:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
-from twofold.backends.postgres.connection import Database
+from twofold.backends.postgres.connection import Database, brief_transaction
+from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
@@ -14,7 +15,7 @@ from twofold.messages import Position
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
 
 MOVE = _SQL["move"]
-"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$13`, those of `moving`."""
+"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$15`, those of `moving`."""
 
 _ADVANCE = f"WITH {MOVE} SELECT 1 FROM moved"
 
@@ -60,11 +61,22 @@ class PostgresCheckpoints:
         wanted_by: str | None = row[0]
         return wanted_by
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
         """See `Checkpoints.advance`."""
         values = moving(self._kind, claim, after, to, parked)
-        if await self._database.run_once(lambda c: c.fetchval(_ADVANCE, *values)) is None:
-            raise lost(claim, after)
+
+        async def move(connection: Connection) -> None:
+            if await connection.fetchval(_ADVANCE, *values) is None:
+                raise lost(claim, after)
+
+        await self._database.run_once(lambda c: unparking(c, self._kind, claim, unparked, move))
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -73,10 +85,34 @@ class PostgresCheckpoints:
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         rows = await self._database.run(lambda c: c.fetch(_SQL["parked"], *self._of(follower)))
-        return [Parked(what, key, Position(*place), error, since) for what, key, *place, error, since in rows]
+        return [
+            Parked(what, key, Position(*place), error, since, tries) for what, key, *place, error, since, tries in rows
+        ]
+
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        where = (*self._of(follower), one.kind, one.key)
+        return await self._database.run(lambda c: c.fetchval(_SQL["traceback"], *where)) or ""
 
     def _of(self, follower: Follows) -> tuple[str, str, int]:
         return (self._kind, follower.name, follower.version)
+
+
+async def unparking(
+    connection: Connection,
+    kind: Kind,
+    claim: Claim,
+    unparked: Sequence[Parked],
+    move: Callable[[Connection], Awaitable[None]],
+) -> None:
+    """Take out what no longer waits, then `move`, which raises when that may not be: then nothing was taken out."""
+    if not unparked:
+        await move(connection)
+        return
+    whose = (kind, claim.follower.name, claim.follower.version)
+    async with brief_transaction(connection):
+        await connection.execute(_SQL["unpark"], *whose, [one.kind for one in unparked], [one.key for one in unparked])
+        await move(connection)
 
 
 def moving(kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> tuple[Any, ...]:
@@ -94,8 +130,10 @@ def moving(kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequ
         [one.key for one in parked],
         [place.partition for place in places],
         [place.offset for place in places],
-        [_storable(one.error) for one in parked],
+        [one.error for one in parked],
         [one.since for one in parked],
+        [one.tries for one in parked],
+        [one.traceback for one in parked],
     )
 
 
@@ -103,8 +141,3 @@ def lost(claim: Claim, after: Position | None = None) -> LeaseLost:
     """Somebody else has the checkpoint, or it is elsewhere."""
     place = "" if after is None else f" at {after}"
     return LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}{place}")
-
-
-def _storable(text: str) -> str:
-    """An exception may say anything; what a text column cannot hold is spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

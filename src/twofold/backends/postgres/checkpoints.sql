@@ -21,8 +21,15 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 RETURNING wanted_b
 UPDATE twofold.checkpoints SET owner = NULL WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
 
 -- name: parked
-SELECT what, key, partition, position, error, since
+SELECT what, key, partition, position, error, since, tries
 FROM twofold.parked WHERE kind = $1 AND name = $2 AND version = $3 ORDER BY position, what, key
+
+-- name: traceback
+SELECT traceback FROM twofold.parked WHERE kind = $1 AND name = $2 AND version = $3 AND what = $4 AND key = $5
+
+-- name: unpark
+DELETE FROM twofold.parked p USING unnest($4::text[], $5::text[]) u (what, key)
+WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = u.what AND p.key = u.key
 
 -- name: move
 -- The checkpoint moves, or nothing happens (G5): all that is written reads from `moved`, and so waits for it. Where it
@@ -31,8 +38,10 @@ moved AS (
     UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
     WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6 RETURNING 1
 ), parking AS (
-    INSERT INTO twofold.parked (kind, name, version, what, key, partition, position, error, since)
+    INSERT INTO twofold.parked (kind, name, version, what, key, partition, position, error, since, tries, traceback)
     SELECT $1, $2, $3, p.*
-    FROM moved, unnest($8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::timestamptz[]) p
+    FROM moved, unnest(
+        $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::timestamptz[], $14::integer[], $15::text[]
+    ) p
     ON CONFLICT DO NOTHING
 )

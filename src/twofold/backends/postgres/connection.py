@@ -42,6 +42,7 @@ LOST = (
 """The connection is gone, and what became of the statement is not known."""
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: what is wrong lies in what was sent
 _MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
 
 

@@ -13,6 +13,7 @@ from twofold.ambient import Ambient
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints
 from twofold.backends.postgres.connection import (
     BY_INDEX,
+    DATA,
     LOST,
     PATIENCE_S,
     RETRY_S,
@@ -45,7 +46,6 @@ READERS = 6
 
 _SQL = statements("twofold.backends.postgres", "log.sql")
 _WRONG_ISOLATION, _ANOTHER_LOG = "TF001", "TF002"
-_DATA = ("22", "23", "54")  # data, constraints, limits: the classes of errors that lie in what was sent
 
 
 class PostgresLog:
@@ -148,7 +148,7 @@ class PostgresLog:
 
     def _refusal(self, error: asyncpg.PostgresError) -> TwofoldError:
         state = error.sqlstate or ""
-        if state.startswith(_DATA):
+        if state.startswith(DATA):
             return BatchRefused(str(error))
         if state == _WRONG_ISOLATION:
             return ConfigurationError(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import asyncpg
 import msgspec
 
-from twofold.backends.postgres.checkpoints import PostgresCheckpoints, lost, moving
+from twofold.backends.postgres.checkpoints import PostgresCheckpoints, lost, moving, unparking
 from twofold.backends.postgres.connection import (
     BY_INDEX,
+    DATA,
     LOCK_TIMEOUT_S,
     Address,
     Database,
@@ -22,8 +23,8 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
-from twofold.errors import ConfigurationError, InvalidInput, Unavailable
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked, error_text
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -39,7 +40,7 @@ class _About(msgspec.Struct):
     """What `about` in tables.sql answers."""
 
     checkpoint: tuple[str, int, int, str | None, int, int] | None
-    parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime]]
+    parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime, int]]
 
 
 _ABOUT = msgspec.json.Decoder(_About)
@@ -124,9 +125,23 @@ class PostgresReadStore:
         written = sql.by_column([values for values in changes.rows.values() if values is not None])
         removed = sql.keys_by_column([key for key, values in changes.rows.items() if values is None])
         parameters = (*moving("projection", claim, after, to, changes.parked), *written, *removed)
-        if not await self._work.run_once(lambda c: c.fetch(sql.commit, *parameters)):
-            raise lost(claim, after)
+
+        async def move(connection: Connection) -> None:
+            if not await connection.fetch(sql.commit, *parameters):
+                raise lost(claim, after)
+
+        unparked = changes.unparked
+        await self._work.run_once(lambda c: _refusing(unparking(c, "projection", claim, unparked, move)))
         self._news.heard_rows(claim.follower, to.offset)
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`."""
+        sql = table_sql(table)
+        try:
+            await self._work.run(lambda c: _refusing(_tried(c, sql.upsert, sql.by_column(rows))))
+        except BatchRefused as error:
+            return error_text(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        return None
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
@@ -164,6 +179,28 @@ class PostgresReadStore:
         return _checkpoint(follows, about), rows, _parked(about)
 
 
+async def _refusing(writing: Awaitable[None]) -> None:
+    """Raises: BatchRefused when what is wrong is the data."""
+    try:
+        await writing
+    except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
+        raise BatchRefused(str(error)) from error
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(DATA):
+            raise BatchRefused(str(error)) from error
+        raise
+
+
+async def _tried(connection: Connection, statement: str, values: Sequence[Any]) -> None:
+    """As if it were written."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statement, *values)
+    finally:
+        await transaction.rollback()
+
+
 def _checkpoint(follows: Follows, about: _About) -> Checkpoint | None:
     if about.checkpoint is None:
         return None
@@ -173,8 +210,8 @@ def _checkpoint(follows: Follows, about: _About) -> Checkpoint | None:
 
 def _parked(about: _About) -> list[Parked]:
     return [
-        Parked(kind, key, Position(partition, position), error, since.astimezone(UTC))
-        for kind, key, partition, position, error, since in about.parked
+        Parked(kind, key, Position(partition, position), error, since.astimezone(UTC), tries)
+        for kind, key, partition, position, error, since, tries in about.parked
     ]
 
 

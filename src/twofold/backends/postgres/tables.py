@@ -24,7 +24,7 @@ from twofold.read.store import Condition, Query
 _SQL = statements("twofold.backends.postgres", "tables.sql")
 
 ABOUT = _SQL["about"]
-MOVE_PARAMETERS = 13
+MOVE_PARAMETERS = 15
 
 _TYPES: dict[Kind, str] = {
     "text": "text",
@@ -64,7 +64,11 @@ class TableSql:
             f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 3)} "
             f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
         )
-        self.commit = _SQL["commit"].format(move=MOVE, upsert=self._upsert(keys), delete=self._delete(keys))
+        first = MOVE_PARAMETERS + 1
+        self.commit = _SQL["commit"].format(
+            move=MOVE, upsert=self._upsert(keys, first, "moved, "), delete=self._delete(keys)
+        )
+        self.upsert = self._upsert(keys, 1)
 
     def create(self) -> list[str]:
         """The table and its indexes."""
@@ -125,13 +129,13 @@ class TableSql:
     def _unnested(self, columns: Iterable[Column], first: int) -> str:
         return f"unnest({', '.join(f'${n}::{_ARRAYS[c.kind]}[]' for n, c in enumerate(columns, start=first))})"
 
-    def _upsert(self, keys: str) -> str:
+    def _upsert(self, keys: str, first: int, also_from: str = "") -> str:
         rest = [quoted(column.name) for column in self.table.columns if column.name not in self.table.key]
         update = f"UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}" if rest else "NOTHING"
-        rows = self._unnested(self.table.columns, MOVE_PARAMETERS + 1)
+        rows = self._unnested(self.table.columns, first)
         values = ", ".join(f"u.{quoted(c.name)}{'::json' if c.kind == 'json' else ''}" for c in self.table.columns)
         return (
-            f"INSERT INTO {self.name} ({self._names}) SELECT {values} FROM moved, {rows} AS u ({self._names}) "
+            f"INSERT INTO {self.name} ({self._names}) SELECT {values} FROM {also_from}{rows} AS u ({self._names}) "
             f"ON CONFLICT ({keys}) DO {update}"
         )
 

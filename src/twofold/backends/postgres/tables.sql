@@ -49,7 +49,7 @@ SELECT json_build_object(
         FROM twofold.checkpoints c WHERE c.kind = 'projection' AND c.name = $1 AND c.version = $2
     ),
     'parked', coalesce((
-        SELECT json_agg(json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since) ORDER BY p.position)
+        SELECT json_agg(json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries) ORDER BY p.position)
         FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
     ), '[]')
 )::text

@@ -53,9 +53,16 @@ class SqlCheckpoints:
         """See `Checkpoints.beat`."""
         return await self._database.transaction(lambda c: _beat(c, claim))
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
         """See `Checkpoints.advance`."""
-        await self._database.transaction(lambda c: move(c, claim, after, to, parked))
+        await self._database.transaction(lambda c: move(c, claim, after, to, parked, unparked))
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -64,6 +71,11 @@ class SqlCheckpoints:
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         return await self._database.snapshot(lambda c: read_parked(c, follower))
+
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        asked = sa.select(parked.c.traceback).where(*_this_one(follower, one))
+        return await self._database.snapshot(lambda c: c.scalar(asked)) or ""
 
     async def _changed(self, where: Sequence[Any], values: dict[Any, Any]) -> bool:
         changed = await self._database.transaction(
@@ -81,13 +93,20 @@ async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
 
 
 async def move(
-    connection: AsyncConnection, claim: Claim, after: Position, to: Position, parks: Sequence[Parked]
+    connection: AsyncConnection,
+    claim: Claim,
+    after: Position,
+    to: Position,
+    parks: Sequence[Parked],
+    unparks: Sequence[Parked],
 ) -> None:
     """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
     here = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     moved = await connection.execute(sa.update(checkpoints).where(*here).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
         raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+    for one in unparks:
+        await connection.execute(sa.delete(parked).where(*_this_one(claim.follower, one)))
     if parks:
         rows = [_parked_row(claim.follower, one) for one in parks]
         await connection.execute(insert(connection.dialect.name, parked, ()), rows)
@@ -106,14 +125,20 @@ async def read_checkpoint(connection: AsyncConnection, follower: Follows) -> Che
 async def read_parked(connection: AsyncConnection, follower: Follows) -> list[Parked]:
     """What waits, in whatever transaction there is."""
     p = parked.c
-    columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since)
+    columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since, p.tries)
     rows = await connection.execute(columns.where(*of(parked, follower)).order_by(p.position))
-    return [Parked(kind, key, Position(*place), error, since) for kind, key, *place, error, since in rows]
+    return [
+        Parked(kind, key, Position(*place), error, since, tries or 1) for kind, key, *place, error, since, tries in rows
+    ]
 
 
 def of(table: sa.Table, follower: Follows) -> tuple[Any, ...]:
     """Which rows are those of a follower."""
     return (table.c.name == follower.name, table.c.version == follower.version)
+
+
+def _this_one(follower: Follows, one: Parked) -> tuple[Any, ...]:
+    return (*of(parked, follower), parked.c.kind == one.kind, parked.c.key == one.key)
 
 
 def _held(claim: Claim) -> tuple[Any, ...]:
@@ -122,6 +147,6 @@ def _held(claim: Claim) -> tuple[Any, ...]:
 
 def _parked_row(follower: Follows, one: Parked) -> dict[str, Any]:
     place = {"partition": one.position.partition, "position": one.position.offset}
-    error = one.error.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")  # it may say anything
-    what = {"kind": one.kind, "key": one.key, "error": error, "since": one.since.astimezone(UTC)}
-    return {"name": follower.name, "version": follower.version, **what, **place}
+    what = {"kind": one.kind, "key": one.key, "error": one.error, "since": one.since.astimezone(UTC)}
+    how = {"tries": one.tries, "traceback": one.traceback}
+    return {"name": follower.name, "version": follower.version, **what, **how, **place}

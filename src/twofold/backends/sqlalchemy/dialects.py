@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, CACHE_KIB
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 
+_DATA = ("22", "23", "54", "P0001")  # of PostgreSQL: data, constraints, limits, triggers
 _SAFE_WAL = (3, 51, 3)
 _LOCK = (1953984358, 4)
 _POSTGRES_SESSION = {
@@ -104,6 +106,17 @@ async def one_at_a_time(connection: AsyncConnection) -> AsyncIterator[None]:
         yield
     finally:
         await connection.execute(sa.select(sa.func.release_lock("twofold")))
+
+
+def lies_in_the_data(error: Exception) -> bool:
+    """Whether a statement failed for the values in it, and not for what it was said to."""
+    reason = getattr(error, "orig", None)
+    state = str(getattr(reason, "sqlstate", None) or "")
+    return (
+        isinstance(error, DataError | IntegrityError)
+        or isinstance(reason, ValueError | OverflowError)
+        or state.startswith(_DATA)
+    )
 
 
 def set_up_postgres(connection: Any, _: object) -> None:

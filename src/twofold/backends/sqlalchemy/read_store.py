@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_checkpoint, read_parked
 from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.dialects import lies_in_the_data
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
-from twofold.errors import ConfigurationError, InvalidInput, Unavailable
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import BEGINNING, Position
@@ -82,6 +85,14 @@ class SqlReadStore:
         """See `ReadStore.commit`."""
         await self._database.transaction(lambda c: _commit(c, self._sql(table), claim, after, to, changes))
         self._bell.ring()
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`."""
+        try:
+            await self._database.transaction(lambda c: _tried(c, self._sql(table), rows))
+        except BatchRefused as error:
+            return str(error)
+        return None
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
@@ -203,14 +214,36 @@ async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key])
     return Rows(found, waits)
 
 
+async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:
+    """As if they were written."""
+    trial = await connection.begin_nested()
+    try:
+        with _refusing():
+            await connection.execute(sql.upsert, [sql.row(values) for values in rows])
+    finally:
+        await trial.rollback()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Raises: BatchRefused when what is wrong is the data."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        if lies_in_the_data(error):
+            raise BatchRefused(str(getattr(error, "orig", None) or error)) from error
+        raise
+
+
 async def _commit(
     connection: AsyncConnection, sql: TableSql, claim: Claim, after: Position, to: Position, changes: Changes
 ) -> None:
-    await move(connection, claim, after, to, changes.parked)
+    await move(connection, claim, after, to, changes.parked, changes.unparked)
     written = [sql.row(values) for values in changes.rows.values() if values is not None]
     gone = [sql.gone(key) for key, values in changes.rows.items() if values is None]
     if written:
-        await connection.execute(sql.upsert, written)
+        with _refusing():
+            await connection.execute(sql.upsert, written)
     if gone:
         await connection.execute(sql.delete, gone)
 

@@ -146,6 +146,8 @@ parked = sa.Table(
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("error", text(), nullable=False),
     sa.Column("since", timestamp(), nullable=False),
+    sa.Column("tries", sa.Integer),
+    sa.Column("traceback", text()),
 )
 tables = sa.Table(
     "twofold_tables",

@@ -16,7 +16,11 @@ from twofold.messages import Position
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
-_ADDED = [("twofold_checkpoints", "wanted_by", "TEXT")]  # since the first version of these tables
+_ADDED = [  # since the first version of these tables
+    ("twofold_checkpoints", "wanted_by", "TEXT"),
+    ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
+    ("twofold_parked", "traceback", "TEXT NOT NULL DEFAULT ''"),
+]
 
 
 def create_checkpoints(db: apsw.Connection) -> None:
@@ -58,9 +62,16 @@ class SqliteCheckpoints:
         """See `Checkpoints.beat`."""
         return await self._file.writer.run(_beat, claim)
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
         """See `Checkpoints.advance`."""
-        await self._file.writer.run(_advance, claim, after, to, parked)
+        await self._file.writer.run(_advance, claim, after, to, parked, unparked)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -70,16 +81,30 @@ class SqliteCheckpoints:
         """See `Checkpoints.parked`."""
         return await self._file.reader.run(read_parked, follower)
 
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        return await self._file.reader.run(_read_traceback, (follower.name, follower.version, one.kind, one.key))
 
-def move(db: apsw.Connection, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> None:
+
+def move(
+    db: apsw.Connection,
+    claim: Claim,
+    after: Position,
+    to: Position,
+    parked: Sequence[Parked],
+    unparked: Sequence[Parked],
+) -> None:
     """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
         raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+    name, version = claim.follower.name, claim.follower.version
+    for one in unparked:
+        db.execute(_SQL["unpark"], (name, version, one.kind, one.key))
     for one in parked:
-        name, version = claim.follower.name, claim.follower.version
-        place = (one.position.partition, one.position.offset)
-        db.execute(_SQL["park"], (name, version, one.kind, one.key, *place, one.error, one.since.isoformat()))
+        where = (one.kind, one.key, one.position.partition, one.position.offset)
+        what = (one.error, one.since.isoformat(), one.tries, one.traceback)
+        db.execute(_SQL["park"], (name, version, *where, *what))
 
 
 def read_checkpoint(db: apsw.Connection, follower: Follows) -> Checkpoint | None:
@@ -95,8 +120,8 @@ def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
     """What waits, in whatever transaction there is."""
     rows = db.execute(_SQL["parked"], (follower.name, follower.version))
     return [
-        Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since))
-        for kind, key, partition, position, error, since in rows
+        Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since), tries)
+        for kind, key, partition, position, error, since, tries in rows
     ]
 
 
@@ -112,9 +137,21 @@ def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     return str(wanted_by) if wanted_by is not None else None
 
 
-def _advance(db: apsw.Connection, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> None:
+def _read_traceback(db: apsw.Connection, where: tuple[str, int, str, str]) -> str:
+    row = db.execute(_SQL["traceback"], where).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def _advance(
+    db: apsw.Connection,
+    claim: Claim,
+    after: Position,
+    to: Position,
+    parked: Sequence[Parked],
+    unparked: Sequence[Parked],
+) -> None:
     with transaction(db):
-        move(db, claim, after, to, parked)
+        move(db, claim, after, to, parked, unparked)
 
 
 def _changed(db: apsw.Connection, statement: str, row: tuple[Any, ...]) -> bool:

@@ -23,9 +23,15 @@ WHERE name = ? AND version = ? AND epoch = ? AND partition = ? AND position = ?
 UPDATE twofold_checkpoints SET owner = NULL WHERE name = ? AND version = ? AND epoch = ?
 
 -- name: park
-INSERT INTO twofold_parked (name, version, kind, key, partition, position, error, since)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO twofold_parked (name, version, kind, key, partition, position, error, since, tries, traceback)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: unpark
+DELETE FROM twofold_parked WHERE name = ? AND version = ? AND kind = ? AND key = ?
+
+-- name: traceback
+SELECT traceback FROM twofold_parked WHERE name = ? AND version = ? AND kind = ? AND key = ?
 
 -- name: parked
-SELECT kind, key, partition, position, error, since FROM twofold_parked WHERE name = ? AND version = ?
+SELECT kind, key, partition, position, error, since, tries FROM twofold_parked WHERE name = ? AND version = ?
 ORDER BY position, kind, key

@@ -22,14 +22,16 @@ from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
-from twofold.errors import ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import Checkpoints, Claim, Follows, error_text
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
+_REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError)
+"""What is wrong with the data, and not with the file."""
 
 
 class SqliteReadStore:
@@ -82,6 +84,10 @@ class SqliteReadStore:
         await self._file.writer.run(_commit, table, claim, after, to, changes)
         self._reached[claim.follower] = to
         self._file.bell.ring()
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`."""
+        return await self._file.writer.run(_refusal, table, rows)
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
@@ -192,13 +198,32 @@ def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
-    sql = table_sql(table)
     with transaction(db):
-        move(db, claim, after, to, changes.parked)
-        _write(db, sql, changes.rows)
+        move(db, claim, after, to, changes.parked, changes.unparked)
+        _write(db, table_sql(table), changes.rows)
+
+
+def _refusal(db: apsw.Connection, table: Table, rows: Sequence[Values]) -> str | None:
+    sql = table_sql(table)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.executemany(sql.upsert, [sql.to_sqlite(values) for values in rows])
+    except _REFUSED as error:
+        return error_text(error)
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return None
 
 
 def _write(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | None]) -> None:
+    try:
+        _write_rows(db, sql, rows)
+    except _REFUSED as error:
+        raise BatchRefused(str(error)) from error
+
+
+def _write_rows(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | None]) -> None:
     db.executemany(sql.upsert, [sql.to_sqlite(values) for values in rows.values() if values is not None])
     db.executemany(sql.delete, [sql.key_to_sqlite(key) for key, values in rows.items() if values is None])
 

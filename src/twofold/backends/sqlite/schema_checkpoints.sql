@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS twofold_parked (
     position  INTEGER NOT NULL,
     error     TEXT    NOT NULL,
     since     TEXT    NOT NULL,
+    tries     INTEGER NOT NULL DEFAULT 1,
+    traceback TEXT    NOT NULL DEFAULT '',
     PRIMARY KEY (name, version, kind, key)
 ) STRICT, WITHOUT ROWID
 

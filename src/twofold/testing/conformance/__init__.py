@@ -11,7 +11,20 @@ Needs pytest, pytest-asyncio in its mode `auto`, and hypothesis.
 
 import pytest
 
-_PARTS = ("apps", "checkpoints", "commits", "feed", "follow", "formats", "log", "machine", "queries", "rows")
+_PARTS = (
+    "apps",
+    "checkpoints",
+    "commits",
+    "feed",
+    "follow",
+    "formats",
+    "log",
+    "machine",
+    "parking",
+    "proof",
+    "queries",
+    "rows",
+)
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asserts are rewritten as they are imported)
@@ -23,6 +36,8 @@ from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
+from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 
@@ -31,6 +46,8 @@ __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
 
 class BackendConformance(
     MachineConformance,
+    ProofConformance,
+    ParkingConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,

@@ -133,7 +133,7 @@ class Delegating:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._of = checkpoints
         self.register, self.claim, self.ask = checkpoints.register, checkpoints.claim, checkpoints.ask
-        self.beat = checkpoints.beat
+        self.beat, self.traceback = checkpoints.beat, checkpoints.traceback
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
     async def read(self, follower: Follows) -> Checkpoint | None:
@@ -147,7 +147,7 @@ def reactor(log: LogStore) -> Runner:
     async def execute(*_: object, **__: object) -> None:
         raise AssertionError("it was to stop")
 
-    return Runner(forwarding, log.checkpoints, execute, bank.codec, Ambient())
+    return Runner(forwarding, log, log.checkpoints, execute, bank.codec, Ambient())
 
 
 @asynccontextmanager

@@ -279,7 +279,7 @@ def _answer(attempt: Attempt) -> Any:
 
 def _keyed(projection: Projection[Any], row: Any) -> tuple[Any, Any]:
     values = projection.format.to_values(row)
-    return projection._key_of(values), values
+    return projection.key_in(values), values
 
 
 def _has_stream(fold: Fold, at: int) -> bool:

@@ -22,6 +22,7 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Pa
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
+from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Found, Query, Rows, StoredTable
 from twofold.testing.simulation.loop import SimulatedLoop
@@ -313,12 +314,19 @@ class SimulatedCheckpoints:
 
         return await self._change(beat)
 
-    async def advance(self, claim: Claim, after: Position, to: Position, parked: Sequence[Parked] = ()) -> None:
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
         """See `Checkpoints.advance`."""
 
         def advance() -> None:
             before = self._memory().rows[claim.follower]
-            at_once(self._memory().advance(claim, after, to, parked))
+            at_once(self._memory().advance(claim, after, to, parked, unparked))
             self._storage.watch.advanced(before, claim, after, to)
 
         await self._change(advance, "page")
@@ -337,6 +345,10 @@ class SimulatedCheckpoints:
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         return await _available(self._link, lambda: at_once(self._memory().parked(follower)))
+
+    async def traceback(self, follower: Follows, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        return await _available(self._link, lambda: at_once(self._memory().traceback(follower, one)))
 
 
 class SimulatedRows:
@@ -408,6 +420,10 @@ class SimulatedRows:
                 self._link.later(storage.rows_bell.ring)
 
         await _available(self._link, commit, "page")
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`."""
+        return await self._look(lambda store: at_once(store.refusal(table, rows)))
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""

@@ -1,0 +1,143 @@
+"""What is parked: how much may be, and how somebody looks at it and lets it go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twofold.errors import ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import Follows, Parked
+from twofold.feed.follow import Following
+from twofold.messages import Entry, Position
+
+MOST_PARKED = 100
+WITHIN_S = 60.0
+
+
+class ParkingLimit:
+    """More than 100 keys within a minute are a bad deployment, not bad events: whoever meets the next one stops."""
+
+    def __init__(self) -> None:
+        self._when: deque[float] = deque()
+
+    def first_too_many(self, parked: Sequence[Parked]) -> Parked | None:
+        """The one, in order of position, that may not be parked any more; None when all of them may."""
+        now = asyncio.get_running_loop().time()
+        while self._when and self._when[0] <= now - WITHIN_S:
+            self._when.popleft()
+        room = MOST_PARKED - len(self._when)
+        in_order = sorted(parked, key=lambda one: (one.position, one.kind, one.key))
+        return in_order[room] if len(in_order) > room else None
+
+    def count(self, parked: Sequence[Parked]) -> None:
+        """These are parked now."""
+        self._when.extend([asyncio.get_running_loop().time()] * len(parked))
+
+
+def too_many(follows: Follows, next_one: Parked) -> ConfigurationError:
+    """What stops the follower, and the way out."""
+    return ConfigurationError(
+        f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be {next_one.kind} "
+        f"{next_one.key} at {next_one.position}: {next_one.error}. That is a bad deployment, not a bad event: it stops "
+        f"before that event, and nothing is lost. Deploy code that can handle them, then `twofold parked APP retry "
+        f"{follows.name} --all`"
+    )
+
+
+class Unparked(msgspec.Struct, frozen=True):
+    """What became of what was tried again: what waits no longer, what waits again, and how many events were handled."""
+
+    done: Sequence[Parked]
+    again: Sequence[Parked]
+    events: int
+
+
+class Unparks(Protocol):
+    """How a follower lets go on what is parked of it. `owner` is who takes its checkpoint over meanwhile."""
+
+    async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
+        """Handle exactly the events that wait, in order, once. What fails again waits from there on.
+
+        Raises: InvalidInput, LeaseLost, Unavailable.
+        """
+        ...
+
+    async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
+        """Give up the events that wait by now; later ones are handled again. Answers what it was.
+
+        Raises: InvalidInput, LeaseLost, Unavailable.
+        """
+        ...
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """One parked key as it is shown: whose it is, and the event at which it stopped."""
+
+    follower: Follows
+    parked: Parked
+    event: Entry | None
+
+
+class Parking:
+    """What is parked of all projections and reactors of an App."""
+
+    def __init__(self, followers: Mapping[str, tuple[Following, Unparks]], owner: str) -> None:
+        self._followers, self._owner = followers, owner
+
+    async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
+        """What waits, of all or of one, in order of position. Raises: InvalidInput, Unavailable."""
+        found: list[Waits] = []
+        for known in self._followers if name is None else [name]:
+            following, _ = self._of(known)
+            follows, chosen = following.follower.follows, await self._chosen(known, key)
+            found += [Waits(follows, one, await _event(following, one.position)) for one in chosen]
+        return found
+
+    async def traceback(self, name: str, one: Parked) -> str:
+        """Where its error came from."""
+        following, _ = self._of(name)
+        return await following.checkpoints.traceback(following.follower.follows, one)
+
+    async def retry(self, name: str, key: str | None = None) -> Unparked:
+        """Handle what waits once more, of one key or of all. Raises: InvalidInput, Unavailable."""
+        _, unparks = self._of(name)
+        return await unparks.retry(await self._chosen(name, key), self._owner)
+
+    async def discard(self, name: str, key: str | None = None) -> Sequence[Parked]:
+        """Give up what waits, of one key or of all. Raises: InvalidInput, Unavailable."""
+        _, unparks = self._of(name)
+        return await unparks.discard(await self._chosen(name, key), self._owner)
+
+    def _of(self, name: str) -> tuple[Following, Unparks]:
+        found = self._followers.get(name)
+        if found is None:
+            raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self._followers)}")
+        return found
+
+    async def _chosen(self, name: str, key: str | None) -> Sequence[Parked]:
+        following, _ = self._of(name)
+        parked = await following.checkpoints.parked(following.follower.follows)
+        chosen = [one for one in parked if key is None or key in _names(one)]
+        if key is not None and not chosen:
+            raise InvalidInput(f"nothing of {name} is parked under {key!r}: look with `twofold parked APP list {name}`")
+        return chosen
+
+
+def _names(one: Parked) -> set[str]:
+    """How somebody may write a key: as it is shown, or a single one without brackets and quotes."""
+    names = {one.key}
+    if one.kind == "row":
+        values = json.loads(one.key)
+        if len(values) == 1:
+            names.add(str(values[0]))
+    return names
+
+
+async def _event(following: Following, position: Position) -> Entry | None:
+    page = await following.feed.read(Position(position.partition, position.offset - 1), 1)
+    return page.entries[0] if page.entries else None

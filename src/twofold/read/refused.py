@@ -1,0 +1,82 @@
+"""Rows that a store cannot keep: found by halves, and parked by the event that made them so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from twofold.errors import BatchRefused
+from twofold.feed.checkpoints import parked_by
+from twofold.messages import Recorded
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.store import Changes, ReadStore
+
+
+async def without_refused(
+    changes: Changes,
+    error: BatchRefused,
+    projection: Projection[Any],
+    store: ReadStore,
+    events_of: Callable[[Key], Sequence[Recorded]],
+    *,
+    documents: bool,
+    now: datetime,
+) -> Changes:
+    """The changes as the store can keep them: a row that it refuses stays as it was before the event that waits now.
+
+    `events_of` tells from which events a row was folded. Raises: the error, when it was not for a row.
+    """
+    guilty = await _refused(store, projection, [(k, row) for k, row in changes.rows.items() if row is not None])
+    if not guilty:
+        raise error
+    rows, parked = dict(changes.rows), list(changes.parked)
+    before = (await store.rows(projection.table, sorted(guilty))).rows
+    for key, why in guilty.items():
+        values, event = await _last_kept(store, projection, key, before.get(key), events_of(key), documents)
+        del rows[key]
+        if values != before.get(key):
+            rows[key] = values
+        parked = [one for one in parked if (one.kind, one.key) != ("row", key_text(key))]
+        parked.append(
+            parked_by(ValueError(f"the store cannot keep the row: {why}"), "row", key_text(key), event.position, now)
+        )
+    return Changes(rows, parked, changes.unparked)
+
+
+async def _refused(store: ReadStore, projection: Projection[Any], rows: Sequence[tuple[Key, Values]]) -> dict[Key, str]:
+    """The rows that cannot be kept, and why: with each question half of those that are left are cleared, or not."""
+    why = await store.refusal(projection.table, [values for _, values in rows]) if rows else None
+    if why is None:
+        return {}
+    if len(rows) == 1:
+        return {rows[0][0]: why}
+    half = len(rows) // 2
+    return await _refused(store, projection, rows[:half]) | await _refused(store, projection, rows[half:])
+
+
+async def _last_kept(
+    store: ReadStore,
+    projection: Projection[Any],
+    key: Key,
+    before: Values | None,
+    events: Sequence[Recorded],
+    documents: bool,
+) -> tuple[Values | None, Recorded]:
+    """A state of the row that can be kept, and the event after which it no longer can."""
+    states = [before]
+    for recorded in events:
+        folded = projection.fold(key, states[-1], [recorded], documents)
+        if folded.failed is not None:
+            break
+        states.append(folded.values)
+    kept, refused = 0, len(states) - 1
+    while refused - kept > 1:
+        middle = (kept + refused) // 2
+        values = states[middle]
+        if values is None or await store.refusal(projection.table, [values]) is None:
+            kept = middle
+        else:
+            refused = middle
+    return states[kept], events[refused - 1]

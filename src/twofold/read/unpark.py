@@ -1,0 +1,207 @@
+"""Folds what waits, after a fix: exactly those events, in the order of each row, while everything else goes on.
+
+What waits is collected from the feed as far as the checkpoint has come. Then the checkpoint is taken over, so that it
+stands still and whoever held it cannot write any more; the rest is collected, and rows and what is parked change in one
+transaction. Stopped anywhere, either all of it has happened or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twofold.ambient import Ambient
+from twofold.codec import Codec
+from twofold.errors import BatchRefused
+from twofold.feed.checkpoints import Parked, parked_by
+from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.follow import taken_over
+from twofold.feed.parking import Unparked
+from twofold.messages import BEGINNING, Position, Recorded, Stream
+from twofold.read.columns import Values
+from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Waiting
+from twofold.read.projection import FoldedRow, Key, Projection, key_text
+from twofold.read.refused import without_refused
+from twofold.read.store import Changes, ReadStore
+
+
+class Unparking:
+    """For one projection and its read store (an `Unparks`)."""
+
+    def __init__(
+        self,
+        projection: Projection[Any],
+        store: ReadStore,
+        feed: Feed,
+        codec: Codec,
+        ambient: Ambient,
+        *,
+        documents: bool,
+    ) -> None:
+        self.projection = projection
+        self._store, self._feed, self._codec, self._ambient = store, feed, codec, ambient
+        self._documents = documents
+
+    async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
+        """Fold what waits of these. What fails again waits from there on. Raises: Unavailable, LeaseLost, …"""
+        follows, checkpoints = self.projection.follows, self._store.checkpoints
+        seen = await checkpoints.read(follows)
+        collected = _Collected(self, chosen, await checkpoints.parked(follows))
+        if seen is not None:
+            await collected.go_on(seen.position)
+        async with taken_over(checkpoints, follows, owner) as (claim, now):
+            parked = await checkpoints.parked(follows)
+            if not collected.still_true_of(parked):
+                collected = _Collected(self, chosen, parked)
+            await collected.go_on(now.position)
+            changes = await self._folded(collected, now.position)
+            try:
+                await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+            except BatchRefused as error:
+                changes = await without_refused(
+                    changes,
+                    error,
+                    self.projection,
+                    self._store,
+                    collected.events.__getitem__,
+                    documents=self._documents,
+                    now=self._ambient.now(),
+                )
+                if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:
+                    raise  # of such a row no earlier state could be kept; nothing was changed
+                await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+        again = {(one.kind, one.key) for one in changes.parked}
+        done = [one for one in collected.chosen if (one.kind, one.key) not in again]
+        await self._publish()
+        return Unparked(done, changes.parked, sum(map(len, collected.events.values())))
+
+    async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
+        """Give up the events of these that wait by now; what comes later is folded again. Answers which they were."""
+        follows, checkpoints = self.projection.follows, self._store.checkpoints
+        async with taken_over(checkpoints, follows, owner) as (claim, now):
+            those = _present(chosen, await checkpoints.parked(follows))
+            changes = Changes({}, (), those)
+            await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+        await self._publish()
+        return those
+
+    async def _publish(self) -> None:
+        """A version that goes live when nothing of it waits."""
+        if not await self._store.checkpoints.parked(self.projection.follows):
+            await self._store.publish(self.projection.table)
+
+    async def _folded(self, collected: _Collected, position: Position) -> Changes:
+        """The rows that change, what waits again and what no longer."""
+        before = (await self._store.rows(self.projection.table, sorted(collected.events))).rows
+        rows: dict[Key, Values | None] = {}
+        parked = list(collected.parked_again())
+        unparked = list(collected.chosen)
+        afresh = await self._folded_afresh(collected, position)
+        for key, events in sorted(collected.events.items()):
+            folded = afresh.get(key)
+            if folded is None:
+                folded = self.projection.fold(key, before.get(key), events, self._documents)
+            if folded.values != before.get(key):
+                rows[key] = folded.values
+            if folded.failed is not None and folded.error is not None:
+                was = collected.entry("row", key_text(key))
+                since = was.since if was is not None else self._ambient.now()
+                parked.append(parked_by(folded.error, "row", key_text(key), folded.failed.position, since))
+                if was is not None and was not in unparked:
+                    unparked.append(was)
+        return Changes(rows, parked, unparked)
+
+    async def _folded_afresh(self, collected: _Collected, position: Position) -> Mapping[Key, FoldedRow]:
+        """Rows that hold later events already: to keep their order they are folded from the beginning."""
+        keys = collected.overtaken
+        folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
+        at, sorter = BEGINNING, Sorter(self.projection, self._codec, keys.__contains__)
+        waiting = collected.then
+        while keys and at < position:
+            page = await self._feed.read(at, min(LARGEST_PAGE, position.offset - at.offset), sorter.types)
+            events, _ = await sorter.sort(page.entries, waiting)
+            for key, its in events.items():
+                if folded[key].failed is None:
+                    folded[key] = self.projection.fold(key, folded[key].values, its, self._documents)
+            at = page.upto
+        return folded
+
+    def sorter(self, chosen: Sequence[Parked]) -> Sorter:
+        """Where only some rows can be meant, no others are decoded."""
+        rows = {one.key for one in chosen if one.kind == "row"}
+        if self.projection.key is None:
+            streams = [Stream.parse(one.key) for one in chosen if one.kind == "stream"]
+            rows |= {key_text(self.projection.key_of_stream(stream)) for stream in streams}
+        elif len(rows) < len(chosen):
+            return Sorter(self.projection, self._codec)
+        return Sorter(self.projection, self._codec, lambda key: key_text(key) in rows)
+
+    async def read(self, after: Position, upto: Position, sorter: Sorter) -> FeedPage:
+        """A page of the feed between two positions."""
+        return await self._feed.read(after, min(LARGEST_PAGE, upto.offset - after.offset), sorter.types)
+
+
+class _Collected:
+    """The events that waited until now and are folded: by row, in order."""
+
+    def __init__(self, of: Unparking, chosen: Sequence[Parked], parked: Sequence[Parked]) -> None:
+        self._of = of
+        self._parked = {(one.kind, one.key): one for one in parked}
+        self.chosen = _present(chosen, parked)
+        names = {(one.kind, one.key) for one in self.chosen}
+        self.until_now = Waiting(parked)
+        self.then = Waiting(one for one in parked if (one.kind, one.key) not in names)
+        self.events: dict[Key, list[Recorded]] = {}
+        self.overtaken: set[Key] = set()
+        self._failures: dict[str, Failure] = {}
+        self._sorter = of.sorter(self.chosen)
+        first = min((one.position for one in self.chosen), default=None)
+        self._at = None if first is None else Position(first.partition, first.offset - 1)
+
+    def still_true_of(self, parked: Sequence[Parked]) -> bool:
+        """Whether the same still waits; what has come to wait since begins behind what was collected."""
+        now = {(one.kind, one.key): one for one in parked}
+        for name, one in now.items():
+            if name not in self._parked and self._at is not None and one.position > self._at:
+                self._parked[name] = one
+                self.until_now.add(one)
+                self.then.add(one)
+        return {n: o.position for n, o in self._parked.items()} == {n: o.position for n, o in now.items()}
+
+    def entry(self, kind: str, key: str) -> Parked | None:
+        """How it waited until now."""
+        return self._parked.get((kind, key))  # type: ignore[arg-type]
+
+    async def go_on(self, upto: Position) -> None:
+        """Collect as far as a position."""
+        while self._at is not None and self._at < upto:
+            page = await self._of.read(self._at, upto, self._sorter)
+            events, failures = await self._sorter.sort(page.entries, self.then)
+            for failure in failures:
+                self._failures.setdefault(failure.key, failure)
+            for key, its in events.items():
+                for recorded in its:
+                    self._take(key, recorded)
+            self._at = page.upto
+
+    def _take(self, key: Key, recorded: Recorded) -> None:
+        waited = self.until_now.stream(str(recorded.stream), recorded.position)
+        if waited or self.until_now.row(key, recorded.position):
+            self.events.setdefault(key, []).append(recorded)
+        elif key in self.events:
+            self.overtaken.add(key)
+
+    def parked_again(self) -> Sequence[Parked]:
+        """Streams that fail once more: they wait from there on."""
+        again = []
+        for one in self.chosen:
+            failure = self._failures.get(one.key)
+            if one.kind == "stream" and failure is not None:
+                again.append(parked_by(failure.raised, one.kind, one.key, failure.position, one.since))
+        return again
+
+
+def _present(chosen: Sequence[Parked], parked: Sequence[Parked]) -> list[Parked]:
+    """Those that still wait, as they do now."""
+    names = {(one.kind, one.key) for one in chosen}
+    return [one for one in parked if (one.kind, one.key) in names]

@@ -1,0 +1,489 @@
+"""What is parked (G7): how it comes to wait, who goes on meanwhile, and how it is let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from twofold.app import App, Running
+from twofold.backends.connect import LogStore, Rows
+from twofold.errors import BatchRefused, InvalidInput, LeaseLost, Rejected, RowParked
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.messages import Position, Recorded
+from twofold.react import runner as reacting
+from twofold.react.reactor import Reactor, To
+from twofold.read.columns import Values
+from twofold.read.projection import Projection, Table
+from twofold.read.store import Changes
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.bank import (
+    CURSED,
+    KEYLESS,
+    Balance,
+    Deposit,
+    Deposited,
+    Sum,
+    accounts,
+    deposited,
+    eventually,
+)
+from twofold.testing.conformance.checkpoints import claimed
+
+TOO_MUCH = 1_000
+
+
+class Fold:
+    """The folds of the bank, and whether they are mended by now; it notes what was folded."""
+
+    def __init__(self) -> None:
+        self.mended = False
+        self.folded: list[tuple[str, int]] = []
+
+    def balance(self, row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+        """Chokes on one amount until it is mended."""
+        if event.amount == CURSED and not self.mended:
+            raise ArithmeticError("thirteen")
+        self.folded.append((row.id, event.amount))
+        return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+    def key(self, event: Deposited, recorded: Recorded) -> list[str]:
+        """Cannot say for one amount, until it is mended."""
+        if event.amount == KEYLESS and not self.mended:
+            raise LookupError("fourteen")
+        return ["all", recorded.stream.id[:1]]
+
+    def last(self, row: Sum, event: Deposited, recorded: Recorded) -> Sum:
+        """Something that depends on the order."""
+        return replace(row, total=(row.total * 31 + event.amount) % 1_000_003, deposits=row.deposits + 1)
+
+    @property
+    def app(self) -> App:
+        """With these folds."""
+        return App(
+            "bank",
+            deciders=[accounts],
+            projections=[
+                Projection("balance", Balance, self.balance),
+                Projection("order", Sum, self.last, key=self.key),
+            ],
+        )
+
+
+class ParkingConformance(OnBackend):
+    """See `Running.parking`."""
+
+    @pytest.fixture
+    def fold(self) -> Fold:
+        """Broken, to begin with."""
+        return Fold()
+
+    async def test_g7_what_is_parked_says_where_and_why(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """Event, error and traceback."""
+        await deposited(log, "a", 5, CURSED, 7)
+        async with at_rest(fold.app, log, store) as running:
+            [waits] = await running.parking.list("balance")
+            assert (waits.parked.kind, waits.parked.key, waits.parked.position.offset) == ("row", '["a"]', 2)
+            assert waits.event is not None
+            assert (waits.event.stream, waits.event.version, waits.event.type) == ("account-a", 2, "Deposited")
+            told = await running.parking.traceback("balance", waits.parked)
+            assert "ArithmeticError: thirteen" in told
+            assert "in balance" in told
+            assert len(await running.parking.list()) == 1
+            assert await running.parking.traceback("order", waits.parked) == ""
+
+    async def test_g7_retry_folds_what_waits_exactly_once(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """In order, and nothing else; a second time there is nothing left."""
+        async with at_rest(fold.app, log, store) as running:
+            await deposited(log, "a", 5, CURSED, 7)
+            await deposited(log, "b", 1)
+            await folded(running)
+            await deposited(log, "a", 9)
+            await deposited(log, "b", 2)
+            await folded(running)
+            with pytest.raises(RowParked):
+                await running.get(balances_of(running), "a")
+            fold.mended = True
+            fold.folded.clear()
+            found = await running.parking.retry("balance", "a")
+            assert ([one.key for one in found.done], found.again, found.events) == (['["a"]'], [], 3)
+            assert fold.folded == [("a", CURSED), ("a", 7), ("a", 9)]
+            assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7 + 9, 4)
+            assert (await running.verify(balances_of(running))).equal
+            with pytest.raises(InvalidInput, match="nothing of balance is parked under 'a'"):
+                await running.parking.retry("balance", "a")
+            assert (await running.parking.retry("balance")).done == []
+            await deposited(log, "a", 1)
+            await folded(running)
+            assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7 + 9 + 1, 5)
+
+    async def test_g7_what_fails_again_waits_from_there(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """What could be folded is."""
+        async with at_rest(fold.app, log, store) as running:
+            await deposited(log, "a", CURSED, 7, CURSED + 1_000, 9)
+            await folded(running)
+            before = await running.parking.list("balance")
+            found = await running.parking.retry("balance")
+            assert ([one.key for one in found.done], [one.key for one in found.again]) == ([], ['["a"]'])
+            [after] = await running.parking.list("balance")
+            assert [(one.parked.position, one.parked.since) for one in before] == [
+                (after.parked.position, after.parked.since)
+            ]
+
+            def stricter(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+                if event.amount > TOO_MUCH:
+                    raise OverflowError("a thousand")
+                return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+            app = App("bank", deciders=[accounts], projections=[Projection("balance", Balance, stricter)])
+            async with app.look(log, read_store=store) as other:
+                found = await other.parking.retry("balance")
+                assert [one.position.offset for one in found.again] == [3]
+                [row] = (await other.find(balances_of(other))).rows
+                assert row == Balance("a", CURSED + 7, 2)
+            fold.mended = True
+            await running.parking.retry("balance")
+            assert await running.get(balances_of(running), "a") == Balance("a", 2 * CURSED + 1_000 + 7 + 9, 4)
+
+    async def test_g7_a_stream_goes_on_in_the_order_of_its_rows(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """Rows that went on with other streams' events meanwhile are as if nothing had waited."""
+        async with at_rest(fold.app, log, store) as running:
+            await deposited(log, "a1", 1, KEYLESS, 3)
+            await deposited(log, "a2", 4)
+            await deposited(log, "b", 5)
+            await deposited(log, "a1", 6)
+            await folded(running)
+            [waits] = await running.parking.list("order")
+            assert (waits.parked.kind, waits.parked.key) == ("stream", "account-a1")
+            fold.mended = True
+            found = await running.parking.retry("order", "account-a1")
+            assert ([one.key for one in found.done], found.again) == (["account-a1"], [])
+            report = await running.verify(order_of(running))
+            assert (report.equal, report.parked) == (True, [])
+            everything = await running.get(order_of(running), "all")
+            assert everything is not None
+            assert everything.deposits == 6
+
+    async def test_g7_rows_and_streams_at_once(self, log: LogStore, store: Rows) -> None:
+        """A row that waits behind a stream that waits: each event comes once, in order, whatever is let go first."""
+        fold = Fold()
+
+        def last(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
+            if event.amount == CURSED and not fold.mended:
+                raise ArithmeticError("thirteen")
+            return fold.last(row, event, recorded)
+
+        app = App("bank", deciders=[accounts], projections=[Projection("order", Sum, last, key=fold.key)])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "a1", 1, KEYLESS, 3)
+            await deposited(log, "a2", 4, CURSED, 6)
+            await deposited(log, "a1", 7)
+            await deposited(log, "b", KEYLESS, 8)
+            await deposited(log, "c", CURSED, 2)
+            await folded(running)
+            waits = {one.parked.key for one in await running.parking.list()}
+            assert waits == {"account-a1", '["all"]', '["a"]', "account-b", '["c"]'}
+            fold.mended = True
+            for key in ("account-a1", '["a"]', None):
+                await running.parking.retry("order", key)
+                report = await running.verify(order_of(running))
+                assert report.equal, f"after {key}: {report}"
+            assert await running.parking.list() == []
+
+    async def test_g7_retry_while_the_projection_goes_on(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
+    ) -> None:
+        """The holder is fenced off for a moment, and nothing of what it had in hand is lost or doubled."""
+        async with fold.app.open(log, read_store=store) as running:
+            done = asyncio.Event()
+
+            async def write() -> int:
+                written = 0
+                while not done.is_set():
+                    written += 1
+                    await deposited(log, f"{'ab'[written % 2]}{written % 5}", CURSED if written % 9 == 0 else 20)
+                return written
+
+            writing = asyncio.create_task(write())
+            async with fold.app.look(other_log, read_store=other_store) as other:
+                try:
+                    await eventually(lambda: has_parked(other))
+                    fold.mended = True
+                    for _ in range(4):
+                        await other.parking.retry("balance")
+                        await asyncio.sleep(0.05)
+                finally:
+                    done.set()
+                    written = await writing
+                last = await deposited(log, "last", 1)
+                await running.get(balances_of(running), "last", after=last, wait_s=30)
+                await other.parking.retry("balance")
+                report = await other.verify(balances_of(other))
+                assert (report.equal, report.parked) == (True, [])
+                rows = (await running.find(balances_of(running))).rows
+                assert sum(row.deposits for row in rows) == written + 1
+
+    async def test_g7_retry_that_is_stopped_half_way_changes_nothing(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed before its commit it has not happened; taken over meanwhile it may not commit."""
+        async with at_rest(fold.app, log, store) as running:
+            await deposited(log, "a", 5, CURSED, 7)
+            await folded(running)
+            fold.mended = True
+            commit = running.rows.commit
+
+            async def too_late(table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+                await claimed(running.rows.checkpoints, table.follows, "another")
+                await commit(table, claim, after, to, changes)
+
+            monkeypatch.setattr(running.rows, "commit", too_late)
+            with pytest.raises(LeaseLost):
+                await running.parking.retry("balance")
+            monkeypatch.setattr(running.rows, "commit", commit)
+            assert len(await running.parking.list("balance")) == 1
+            [row] = (await running.find(balances_of(running))).rows
+            assert row == Balance("a", 5, 1)
+            await running.parking.retry("balance")
+            assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7, 3)
+
+    async def test_g7_discard_gives_up_what_waits_by_now(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """The row goes on as it was; later events are folded again."""
+        async with at_rest(fold.app, log, store) as running:
+            await deposited(log, "a", 5, CURSED, 7)
+            await deposited(log, "b", KEYLESS)
+            await folded(running)
+            assert [one.key for one in await running.parking.discard("balance", "a")] == ['["a"]']
+            assert [one.key for one in await running.parking.discard("order")] == ["account-b"]
+            await deposited(log, "a", 9)
+            await folded(running)
+            assert await running.get(balances_of(running), "a") == Balance("a", 14, 2)
+            assert await running.parking.list() == []
+
+    async def test_g7_a_row_that_the_store_cannot_keep_waits_alone(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is found by halves; the others of its page are stored, and it stays as it was before that event."""
+        fold.mended = True
+        async with at_rest(fold.app, log, store) as running:
+            trials = refusing(running.rows, monkeypatch)
+            for n in range(40):
+                await deposited(log, f"s{n}", 1, *([5, TOO_MUCH, 3] if n in (7, 31) else []))
+            await folded(running)
+            assert len(trials) < 40
+            waits = await running.parking.list("balance")
+            assert [one.parked.key for one in waits] == ['["s7"]', '["s31"]']
+            assert all("the store cannot keep the row" in one.parked.error for one in waits)
+            assert [one.event and one.event.version for one in waits] == [3, 3]
+            rows = {row.id: row for row in (await running.find(balances_of(running), limit=500)).rows}
+            assert rows["s7"] == Balance("s7", 6, 2)
+            assert len(rows) == 40
+            await deposited(log, "s7", 1)
+            await deposited(log, "s8", 1)
+            await folded(running)
+            assert await running.get(balances_of(running), "s8") == Balance("s8", 2, 2)
+            found = await running.parking.retry("balance", "s7")
+            assert [one.key for one in found.again] == ['["s7"]']
+            monkeypatch.undo()
+            found = await running.parking.retry("balance")
+            assert len(found.done) == 2
+            assert (await running.verify(balances_of(running))).equal
+
+    async def test_g7_a_bad_deployment_stops(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """A hundred keys within a minute are parked, no more; with a fix it goes on where it stopped."""
+        for n in range(250):
+            await deposited(log, f"s{n}", 5 if n % 2 else CURSED)
+        async with fold.app.open(log, read_store=store) as running:
+            following = running.followers[0]
+            await eventually(lambda: following.state == "stopped")
+            assert following.error is not None
+            assert "100 keys were parked within a minute" in following.error
+            assert "twofold parked APP retry balance --all" in following.error
+            status = next(one for one in await running.status() if one.name == "balance")
+            assert (status.state, status.parked, status.position) == ("stopped", 100, Position(0, 200))
+        fold.mended = True
+        async with fold.app.open(log, read_store=store) as running:
+            last = await deposited(log, "last", 1)
+            await running.get(balances_of(running), "last", after=last)
+            assert len((await running.parking.retry("balance")).done) == 100
+            report = await running.verify(balances_of(running))
+            assert (report.equal, report.rows, report.parked) == (True, 251, [])
+
+    async def test_g6_a_row_that_may_wait_is_not_read_with_a_token(
+        self, log: LogStore, store: Rows, fold: Fold
+    ) -> None:
+        """Nobody can know which rows a parked stream would touch; without a token, or before it, they are answered."""
+        async with fold.app.open(log, read_store=store) as running:
+            before = await deposited(log, "b", 1)
+            await deposited(log, "a", KEYLESS)
+            after = await deposited(log, "b", 2)
+            await running.find(order_of(running), after=after)
+            assert await running.get(order_of(running), "b") == Sum("b", 33, 2)
+            assert await running.get(order_of(running), "b", after=before) == Sum("b", 33, 2)
+            with pytest.raises(RowParked, match="may be among the rows that wait with stream account-a: LookupError"):
+                await running.get(order_of(running), "b", after=after)
+            fold.mended = True
+            await running.parking.retry("order")
+            assert (await running.get(order_of(running), "b", after=after)) == Sum("b", 33, 2)
+
+    # ---- reactors
+
+    async def test_g7_a_reaction_is_tried_again_and_others_go_on(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its stream waits in between; in the end every event was reacted to, in order."""
+        monkeypatch.setattr(reacting, "PAUSES_S", (0.01,) * 7)
+        sent: list[str] = []
+        failures = 4
+
+        async def send(event: Deposited, recorded: Recorded) -> None:
+            nonlocal failures
+            await asyncio.sleep(0)
+            if event.amount == CURSED and failures:
+                failures -= 1
+                raise ConnectionError("the mail server is away")
+            sent.append(recorded.id)
+
+        app = App("bank", deciders=[accounts], reactors=[Reactor("mailer", send, start="beginning")])
+        await deposited(log, "a", 5, CURSED, 7)
+        await deposited(log, "b", 1, 2)
+        async with app.open(log, read_store=store) as running:
+            await eventually(lambda: len(sent) >= 5)
+            assert [one for one in sent if one.startswith("account-a")] == [f"account-a@{n}" for n in (1, 2, 3)]
+            assert [one for one in sent if one.startswith("account-b")] == ["account-b@1", "account-b@2"]
+            assert sent.index("account-b@2") < sent.index("account-a@2")
+            await eventually(lambda: nothing_parked(running))
+            status = next(iter(await running.status()))
+            assert (status.state, status.lag_events) == ("following", 0)
+
+    async def test_g7_a_reaction_that_keeps_failing_is_parked_until_somebody_looks(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So many times, then no more, also after a restart; `retry` does exactly what waits."""
+        monkeypatch.setattr(reacting, "PAUSES_S", (0.01,) * 7)
+        tried: list[str] = []
+        sent: list[str] = []
+        mended = False
+
+        async def send(event: Deposited, recorded: Recorded) -> list[To]:
+            tried.append(recorded.id)
+            if event.amount == CURSED and not mended:
+                raise ConnectionError("no such address")
+            sent.append(recorded.id)
+            return [To(accounts, event.to, Deposit(event.amount))] if event.to else []
+
+        app = App("bank", deciders=[accounts], reactors=[Reactor("mailer", send, start="beginning")])
+        await deposited(log, "a", CURSED, 7, to="t")
+        for _ in range(2):
+            async with app.open(log, read_store=store) as running:
+                version = (await deposited(log, "b", 1)).version
+                await eventually(partial(seen, sent, f"account-b@{version}"))
+                await eventually(lambda: tried.count("account-a@1") >= reacting.MOST_TRIES)
+                [waits] = await eventually_parked(running, tries=reacting.MOST_TRIES)
+                assert (waits.key, waits.error) == ("account-a", "ConnectionError: no such address")
+        assert tried.count("account-a@1") == reacting.MOST_TRIES
+        mended = True
+        async with app.open(log, read_store=store) as running:
+            found = await running.parking.retry("mailer", "account-a")
+            assert ([one.key for one in found.done], found.again, found.events) == (["account-a"], [], 2)
+            assert [one for one in sent if one.startswith("account-a")] == ["account-a@1", "account-a@2"]
+            history = await running.history("account-t")
+            assert [recorded.event.amount for recorded in history] == [CURSED, 7]
+            await deposited(log, "a", 9)
+            await eventually(lambda: "account-a@3" in sent)
+            assert await running.parking.list() == []
+
+    async def test_g7_a_refusal_is_parked_at_once_and_can_be_given_up(self, log: LogStore, store: Rows) -> None:
+        """Trying again does not help where the domain says no."""
+        sent: list[int] = []
+
+        async def send(event: Deposited, recorded: Recorded) -> None:
+            sent.append(event.amount)
+            if event.amount == CURSED:
+                raise Rejected("unlucky")
+
+        app = App("bank", deciders=[accounts], reactors=[Reactor("mailer", send, start="beginning")])
+        await deposited(log, "a", CURSED, 7)
+        async with app.open(log, read_store=store) as running:
+            await eventually_parked(running, tries=reacting.MOST_TRIES)
+            assert sent == [CURSED]
+            assert [one.key for one in await running.parking.discard("mailer", "account-a")] == ["account-a"]
+            await deposited(log, "a", 9)
+            await eventually(lambda: 9 in sent)
+            assert 7 not in sent
+
+
+@asynccontextmanager
+async def at_rest(app: App, log: LogStore, store: Rows) -> AsyncIterator[Running]:
+    """Folded as far as there is something, and then only when a test says so."""
+    async with app.open(log, read_store=store, work=False) as running:
+        await folded(running)
+        yield running
+
+
+async def folded(running: Running) -> None:
+    """All projections come as far as the head."""
+    for projection in running.app.projections:
+        async for _ in (await running.prepared(projection.name)).catch_up():
+            pass
+
+
+def balances_of(running: Running) -> Projection[Balance]:
+    """The projection that the App has under this name."""
+    return running.projection("balance")
+
+
+def order_of(running: Running) -> Projection[Sum]:
+    """Likewise."""
+    return running.projection("order")
+
+
+def seen(sent: Sequence[str], one: str) -> bool:
+    """Whether it was sent."""
+    return one in sent
+
+
+async def has_parked(running: Running) -> bool:
+    """Whether something waits."""
+    return bool(await running.parking.list())
+
+
+async def nothing_parked(running: Running) -> bool:
+    """Whether nothing waits."""
+    return not await running.parking.list()
+
+
+async def eventually_parked(running: Running, tries: int) -> list[Parked]:
+    """What waits, when it was tried so often."""
+
+    async def tried() -> bool:
+        found = await running.parking.list()
+        return bool(found) and all(one.parked.tries >= tries for one in found)
+
+    await eventually(tried)
+    return [one.parked for one in await running.parking.list()]
+
+
+def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The read store takes no total of `TOO_MUCH` or more. Answers how many rows each trial held."""
+    commit, trials = rows.commit, list[int]()
+
+    def bad(values: Sequence[Values | None]) -> bool:
+        return any(row is not None and row[1] >= TOO_MUCH for row in values if row is not None and len(row) == 3)
+
+    async def refuse(table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        if table.name == "balance" and bad(list(changes.rows.values())):
+            raise BatchRefused("out of range")
+        await commit(table, claim, after, to, changes)
+
+    async def refusal(table: Table, values: Sequence[Values]) -> str | None:
+        trials.append(len(values))
+        return "out of range" if bad(list(values)) else None
+
+    monkeypatch.setattr(rows, "commit", refuse)
+    monkeypatch.setattr(rows, "refusal", refusal)
+    return trials
