@@ -200,8 +200,8 @@ def test_waiting_for_nothing_and_never_resting_are_told() -> None:
         await asyncio.Event().wait()
 
     async def spins() -> None:
-        while True:
-            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(again := lambda: asyncio.get_running_loop().call_soon(again))
+        await asyncio.Event().wait()
 
     for work, match in ((waits, "nothing is left"), (spins, "no end after")):
         loop = _loop()

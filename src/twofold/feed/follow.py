@@ -207,10 +207,10 @@ class Following:
         except asyncio.CancelledError:
             try:
                 claim = await taking
-                if claim is not None:
-                    await self.checkpoints.release(claim)
-            except Unavailable as error:
-                log.warning("%s: not released, the lease will run out: %s", self.follower.follows, error)
+            except Unavailable:
+                claim = None
+            if claim is not None:
+                await self._let_go(claim)
             raise
 
     async def _checkpoint(self) -> Checkpoint:
@@ -286,13 +286,18 @@ class Following:
         try:
             yield
         finally:
-            await asyncio.gather(self.follower.settle(), return_exceptions=True)  # whoever waits for it has heard of it
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-            try:
-                await self.checkpoints.release(claim)
-            except Unavailable as error:
-                log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+            try:  # whoever waits for what is being committed has heard of it
+                await asyncio.gather(self.follower.settle(), return_exceptions=True)
+            finally:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+                await self._let_go(claim)
+
+    async def _let_go(self, claim: Claim) -> None:
+        try:
+            await self.checkpoints.release(claim)
+        except Unavailable as error:
+            log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
 
     async def _beat(self, claim: Claim) -> None:
         while True:
