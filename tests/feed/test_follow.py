@@ -334,6 +334,38 @@ def test_who_is_stopped_while_claiming_stops_although_the_store_goes_away() -> N
     virtual_time.run(main())
 
 
+def test_who_is_stopped_while_he_leaves_gives_no_more_signs_of_life() -> None:
+    """The log is away, so it lets go; a page is still being committed; just then it is stopped."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        settling = asyncio.Event()
+
+        class Settling(Noting):
+            async def settle(self) -> None:
+                if self.errors:
+                    settling.set()
+                    await asyncio.sleep(1)
+
+            async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+                self.errors = True
+                raise Unavailable("the log is away")
+
+            errors = False
+
+        _, task = working(Settling(log))
+        await settling.wait()
+        await stopped(task)
+        left = await log.checkpoints.read(ONE)
+        await asyncio.sleep(LEASE_S)
+        assert left == await log.checkpoints.read(ONE)
+        assert left is not None
+        assert left.owner is None
+
+    virtual_time.run(main())
+
+
 def test_who_waits_for_events_notices_that_the_store_has_gone_back() -> None:
     """A crash takes what was not synced: position and rows. The feed gives them again, although nothing new comes."""
 

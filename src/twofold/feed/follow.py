@@ -217,10 +217,10 @@ class Following:
         except asyncio.CancelledError:
             try:
                 claim = await taking
-                if claim is not None:
-                    await self.checkpoints.release(claim)
-            except Unavailable as error:
-                log.warning("%s: not released, the lease will run out: %s", self.follower.follows, error)
+            except Unavailable:
+                claim = None
+            if claim is not None:
+                await _let_go(self.checkpoints, claim)
             raise
 
     async def _checkpoint(self) -> Checkpoint:
@@ -318,10 +318,14 @@ async def alive(
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
-        try:
-            await checkpoints.release(claim)
-        except Unavailable as error:
-            log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+        await _let_go(checkpoints, claim)
+
+
+async def _let_go(checkpoints: Checkpoints, claim: Claim) -> None:
+    try:
+        await checkpoints.release(claim)
+    except Unavailable as error:
+        log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
 
 
 async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from twofold.app import App
+from twofold.errors import ConfigurationError
 from twofold.react.reactor import To
 from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
@@ -71,14 +72,32 @@ def simulate(
 
     Seeds are counted up from `seed`; without one they are new each time. Takes some 10 ms a history.
 
-    Raises: SimulationFailed, with the seed and the smallest history. RuntimeError inside of a running event loop.
+    Raises: SimulationFailed, with the seed and the smallest history. ConfigurationError for commands or conditions
+    that are not of this App. RuntimeError inside of a running event loop.
     """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("simulate() runs an event loop of its own: call it from a function that is not async")
-    draw_command = commands if callable(commands) else lambda random: random.choice(commands)
-    scenario = Scenario(app, draw_command, always=always or {}, may_park=may_park)
+    for of in always or {}:
+        if of not in (*app.deciders, *app.projections):
+            raise ConfigurationError(f"always: {of!r:.80} is neither a decider nor a projection of {app.name}")
+    scenario = Scenario(app, _checked(commands, app), always=always or {}, may_park=may_park)
     first = secrets.randbits(40) if seed is None else seed
     return run_histories([scenario], range(first, first + runs))
+
+
+def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Callable[[Random], To]:
+    """Draws a command, and looks whether it is one."""
+
+    def draw_one(random: Random) -> To:
+        to = commands(random) if callable(commands) else random.choice(commands)
+        if not isinstance(to, To):
+            raise ConfigurationError(f"commands: a command is sent as To(decider, id, command), not as {to!r:.80}")
+        if to.decider not in app.deciders:
+            raise ConfigurationError(f"commands: {to.decider!r:.80} is no decider of {app.name}")
+        to.decider.stream(to.id)
+        return to
+
+    return draw_one
 
 
 def run_histories(

@@ -179,6 +179,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(before)
 
     def _one_step(self) -> None:
+        if self.steps >= self._most_steps:
+            raise Stuck(f"no end after {self._most_steps:,} steps")
         ready = self._ready
         if not ready:
             self._wait()
@@ -196,8 +198,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 process.held.append(step)
                 return
         self.steps += 1
-        if self.steps > self._most_steps:
-            raise Stuck(f"no end after {self._most_steps:,} steps")
         try:
             step._context.run(step._callback, *step._args)
         except Exception as error:  # as in any event loop, one callback does not stop the others
@@ -219,6 +219,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if self._closed:
             return
         self._most_steps = self.steps + 100_000
+        for task in self._tasks:
+            task.cancel()
         for process in self._processes:
             process.fuse = None
             self.resume(process)

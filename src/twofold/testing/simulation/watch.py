@@ -146,7 +146,8 @@ class Watcher:
                 continue
             for command_id, command in commands:
                 if (name_of(command), command_id) not in self._storage.log._receipts:
-                    self.broken("G5", f"{passed} without {command.command!r} for {name_of(command)}")
+                    asked = f"{command.command!r} for {name_of(command)}, which it answers now, was never asked for"
+                    self.broken("G5", f"{passed}; {asked}")
 
     def published(self, table: Table, live_before: int) -> None:
         """Forward only, and not before it has come as far (G8)."""
