@@ -9,11 +9,13 @@
     member      what these processes have in common: how they start, are told where to die, and end
     aim         the places where a process may be told to die or to stand still
     ground      the store below them: a file, or a PostgreSQL that can be killed
+    disk        a disk that can be filled
     crew        starts the processes, and starts again whoever died
     chaos       decides who suffers next, from a seed
     journal     what each process writes down, before it counts
     evidence    all that is known afterwards: journals, log, rows
-    checker     what must be true of the evidence
+    checker     what must be true of the evidence: of the log, of every answer, of every page that was read
+    models      and of read models and reactions, which are worked out once more
     report      what is told while it runs and at the end
     run         all of it together
     mutations   ways to break the engine on purpose, which the checker must find

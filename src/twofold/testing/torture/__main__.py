@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,9 +22,10 @@ LINE_EVERY_S = 10
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when nothing was wrong, 1 on any violation, 2 when it could not be run."""
     options = parsed(arguments)
-    seed = options.seed or secrets.token_hex(4)
-    settings = Settings(options.backend, options.minutes, seed, options.small_disk, options.mutate)
-    say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}\n")
+    seed, folder = options.seed or secrets.token_hex(4), Path(tempfile.mkdtemp(prefix="twofold-torture-"))
+    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    settings = Settings(options.backend, options.minutes, seed, folder, options.small_disk, options.mutate)
+    say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}, in {folder}\n")
     try:
         report = asyncio.run(run(settings))
     except ModuleNotFoundError as error:
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     file = Path(options.report or f"torture-{options.backend}.md")
     report.write(file)
-    say("\n".join([report.counts.line(), "", *report.verdict(), f"Report: {file}", ""]))
+    say("\n".join(["", report.counts.summary(), "", *report.verdict(), f"Report: {file}", ""]))
     if options.json:
         say(f"{report.json()}\n")
     return 1 if report.violations else 0

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -90,11 +90,17 @@ class Counts:
 
     def line(self) -> str:
         """How it goes."""
-        return (
-            f"{self.seconds // 60}:{self.seconds % 60:02}  appends {self.appends:,}  kills {self.kills}  "
-            f"pauses {self.pauses}  cuts {self.cuts}  takeovers {self.takeovers}  fenced {self.fenced}  "
-            f"parked {self.parked}  lag {self.lag:,}"
-        )
+        shown = ("appends", "kills", "takeovers", "fenced", "parked", "lag")
+        return f"{self.seconds // 60}:{self.seconds % 60:02}  {self._told(shown)}"
+
+    def summary(self) -> str:
+        """How it went."""
+        done = ("appends", "kills", "pauses", "cuts", "takeovers", "fenced", "parked")
+        wrong = ("skipped", "lost", "doubled", "negative", "violations")
+        return f"{self._told(done)}\n{self._told(wrong)}"
+
+    def _told(self, names: Iterable[str]) -> str:
+        return "  ".join(f"{name} {getattr(self, name):,}" for name in names)
 
 
 MEANINGS = {
@@ -134,7 +140,7 @@ class Report:
     minutes: float
     counts: Counts
     violations: Sequence[Violation]
-    kept: Path | None = None
+    folder: Path
 
     def text(self) -> str:
         """Markdown."""
@@ -161,7 +167,7 @@ class Report:
             of_kind = [violation.text for violation in self.violations if violation.kind == kind]
             lines += ["", f"{kind}: {count}", *[f"- {text}" for text in of_kind[:SHOWN]]]
             lines += [f"- … and {count - SHOWN} more"] if count > SHOWN else []
-        return [*lines, "", f"Store, journals and output of all processes are kept in {self.kept}."]
+        return [*lines, "", f"Store, journals and output of all processes are kept in {self.folder}."]
 
     def json(self) -> str:
         """One object of numbers, on one line."""

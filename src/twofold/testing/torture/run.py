@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
@@ -30,11 +29,15 @@ SETTLE_S = 120.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for. With `disk_mb` the store lies on a disk of this size, which is filled now and then."""
+    """What is asked for. With `disk_mb` the store lies on a disk of this size, which is filled now and then.
+
+    The folder has to be there and empty. As root PostgreSQL runs as another user, who has to reach it.
+    """
 
     backend: Literal["sqlite", "postgres"]
     minutes: float
     seed: str
+    folder: Path
     disk_mb: int | None = None
     mutation: str | None = None
 
@@ -42,9 +45,9 @@ class Settings:
 class Torture:
     """One run on one store. `tell` hears of the figures every second; once `enough` is set it comes to its end."""
 
-    def __init__(self, settings: Settings, ground: Ground, folder: Path, tell: Callable[[Counts], None]) -> None:
+    def __init__(self, settings: Settings, ground: Ground, tell: Callable[[Counts], None]) -> None:
         self._settings, self._ground, self._tell = settings, ground, tell
-        self.crew = Crew(ground.url, folder, settings.seed, settings.mutation)
+        self.crew = Crew(ground.url, settings.folder, settings.seed, settings.mutation)
         self.chaos = Chaos(self.crew, ground, settings.seed, settings.mutation)
         self.counts = Counts()
         self.enough = asyncio.Event()
@@ -132,27 +135,20 @@ class Torture:
 async def torture(
     settings: Settings, tell: Callable[[Counts], None], started: Callable[[Torture], None] = lambda _: None
 ) -> Report:
-    """Run it and judge it. What tells of violations is kept in a folder, which the report names.
+    """Run it and judge it. Where anything was wrong, store, journals and output of all processes stay in the folder.
 
     Raises: CannotMount where there can be no small disk, RuntimeError where no PostgreSQL can be started.
     """
-    folder = _new_folder(settings.backend)
     with ExitStack() as stack:
-        place = folder / "store"
+        place = settings.folder / "store"
         disk = stack.enter_context(small_disk(place, settings.disk_mb)) if settings.disk_mb is not None else None
         place.mkdir(exist_ok=True)
         ground: Ground = (SqliteGround if settings.backend == "sqlite" else PostgresGround)(place, disk)
         stack.callback(ground.close)
-        one = Torture(settings, ground, folder, tell)
+        one = Torture(settings, ground, tell)
         started(one)
         violations = await one.run()
     if not violations:
-        shutil.rmtree(folder)
+        shutil.rmtree(settings.folder)
     minutes = round(one.counts.seconds / 60, 2)
-    return Report(settings.backend, ground.version, settings.seed, minutes, one.counts, violations, folder)
-
-
-def _new_folder(backend: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"twofold-torture-{backend}-"))
-    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
-    return folder
+    return Report(settings.backend, ground.version, settings.seed, minutes, one.counts, violations, settings.folder)
