@@ -197,7 +197,7 @@ class _Checking:
         elif isinstance(outcome, Page):
             found = dict(_keyed(fold.projection, row) for row in outcome.rows)
             if not any(found == fold.tables[at] and outcome.parked == len(fold.parked[at]) for at in moments):
-                closest = difference(fold.tables[moments[-1]], found)
+                closest = difference(fold.tables[attempt.head_after], found)
                 self.broken("G6", f"{attempt.label}: no moment since the token has these rows: {closest}")
         elif isinstance(outcome, Exception):
             self.broken("the App", f"{attempt.asked} raised {outcome!r}")
