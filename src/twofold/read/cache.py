@@ -21,7 +21,6 @@ class RowCache:
     def __init__(self, *, complete: bool, limit: int = CACHE_BYTES) -> None:
         self.complete, self._limit = complete, limit
         self._rows: dict[Key, Values | None] = {}
-        self._sizes: dict[Key, int] = {}
         self._bytes = 0
 
     def is_unknown(self, key: Key) -> bool:
@@ -35,19 +34,18 @@ class RowCache:
     def keep(self, rows: Mapping[Key, Values | None]) -> None:
         """These rows were folded; they are now the newest."""
         for key, values in rows.items():
-            size = _size(key, values)
-            self._bytes += size - self._sizes.pop(key, 0)
-            self._rows.pop(key, None)
-            self._rows[key], self._sizes[key] = values, size
+            if key in self._rows:
+                self._bytes -= _size(key, self._rows.pop(key))
+            self._rows[key] = values
+            self._bytes += _size(key, values)
 
     def shrink(self) -> None:
         """Let go of the rows that have not been changed for longest, as far as there are too many."""
         while self._bytes > self._limit:
             key = next(iter(self._rows))
-            self._bytes -= self._sizes.pop(key)
-            del self._rows[key]
+            self._bytes -= _size(key, self._rows.pop(key))
             self.complete = False
 
 
 def _size(key: Key, values: Values | None) -> int:
-    return getsizeof(key) + sum(map(getsizeof, values or ())) + 300  # with its share of both dicts
+    return getsizeof(key) + sum(map(getsizeof, values or ())) + 250  # with its share of the dict

@@ -66,13 +66,17 @@ class Folding:
         Answers those that must wait for their rows, which are to be fetched.
         """
         missing: dict[Key, list[Recorded]] = {}
-        rows, is_unknown, fold = self._rows, self._known.is_unknown, self._fold
+        rows, evolve, documents = self._rows, self._projection.evolve, self._documents
         for recorded, keys in self._read(entries):
             for key in keys:
-                if key not in rows and key not in self._fetched and is_unknown(key):
-                    missing.setdefault(key, []).append(recorded)
-                else:
-                    fold(key, recorded)
+                row = rows.get(key)
+                if row is None or documents or self._failed:  # the long way: begins a row, or leaves an event out
+                    self._fold_or_wait(key, recorded, missing)
+                    continue
+                try:
+                    rows[key] = evolve(row, recorded.event, recorded)
+                except Exception as error:  # what a fold raises is the user's
+                    self._fail(key, recorded, error)
         return missing
 
     def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
@@ -124,6 +128,12 @@ class Folding:
         parked = self._parked.get(("stream", entry.stream))
         return parked is not None and entry.position >= parked.position
 
+    def _fold_or_wait(self, key: Key, recorded: Recorded, missing: dict[Key, list[Recorded]]) -> None:
+        if key not in self._rows and key not in self._fetched and self._known.is_unknown(key):
+            missing.setdefault(key, []).append(recorded)
+        else:
+            self._fold(key, recorded)
+
     def _fold(self, key: Key, recorded: Recorded) -> None:
         row = self._rows.get(key, _UNTOUCHED)
         if row is _UNTOUCHED:
@@ -137,8 +147,11 @@ class Folding:
         try:
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
         except Exception as error:  # what a fold raises is the user's
-            self._failed.add(key)
-            self._park("row", key_text(key), recorded.position, error)
+            self._fail(key, recorded, error)
+
+    def _fail(self, key: Key, recorded: Recorded, error: Exception) -> None:
+        self._failed.add(key)
+        self._park("row", key_text(key), recorded.position, error)
 
     def _before(self, key: Key) -> Values | None:
         return self._fetched[key] if key in self._fetched else self._known.get(key)

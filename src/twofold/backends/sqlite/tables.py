@@ -87,6 +87,7 @@ class TableSql:
         self._key = [self._columns[name] for name in table.key]
         self._write = [_TO_SQLITE.get(column.kind) for column in table.columns]
         self._read = [(i, _FROM_SQLITE[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_SQLITE]
+        self._as_they_are = not any(self._write)
         self._decimals = [i for i, column in enumerate(table.columns) if column.kind == "decimal"]
         orders = [_order_of(table.columns[i]) for i in self._decimals]
         names = ", ".join(quoted(column.name) for column in table.columns)
@@ -143,6 +144,8 @@ class TableSql:
 
     def to_sqlite(self, values: Values) -> tuple[Any, ...]:
         """A row as SQLite keeps it."""
+        if self._as_they_are:
+            return values
         row = [v if write is None or v is None else write(v) for write, v in zip(self._write, values, strict=True)]
         orders = [None if values[i] is None else sortable_decimal(values[i]) for i in self._decimals]
         return (*row, *orders)
