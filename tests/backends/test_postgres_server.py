@@ -23,8 +23,17 @@ from twofold.backends.postgres.schema import migrations
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Claim
 from twofold.messages import BEGINNING, Receipt
+from twofold.read.projection import Projection
 from twofold.read.store import Changes
-from twofold.testing.conformance.bank import accounts, balances, bank, deposited, eventually
+from twofold.testing.conformance.bank import (
+    Balance,
+    accounts,
+    balances,
+    bank,
+    deposited,
+    eventually,
+    fold_balance,
+)
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
 from twofold.testing.postgres import Server, execute, server
 from twofold.write.group_commit import GroupCommit
@@ -285,6 +294,28 @@ async def test_long_transactions_elsewhere_stop_nothing(database: str) -> None:
             assert row is not None
             assert row.deposits == 40
             assert await dump.fetchval("SELECT count(*) FROM twofold.events") == 1
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_a_new_table_gets_its_indexes_when_it_has_caught_up(database: str, order: tuple[int, int]) -> None:
+    """Also one of an older version, whose processes came back."""
+    async with session(database) as other:
+
+        async def indexes(version: int) -> int:
+            named = f"counted_v{version}_%"
+            return int(await other.fetchval("SELECT count(*) FROM pg_indexes WHERE indexname LIKE $1", named))
+
+        store = PostgresReadStore(database)
+        await store.open()
+        first, second = (Projection("counted", Balance, fold_balance, version=v, indexes=["total"]) for v in order)
+        await store.prepare(first.table)
+        assert await indexes(first.version) == 1, "it is live at once"
+        await store.prepare(second.table)
+        assert await indexes(second.version) == 0
+        await store.checkpoints.register(second.follows, "0" * 16, BEGINNING)
+        assert await store.publish(second.table)
+        assert await indexes(second.version) == 1
+        await store.close()
 
 
 async def test_g8_a_view_that_somebody_holds_is_moved_later(database: str) -> None:

@@ -30,6 +30,7 @@ from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
 
+INDEX_TIMEOUT_S = 3_600.0
 WORKERS = 4
 QUERIES = 6
 
@@ -94,8 +95,11 @@ class PostgresReadStore:
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
         live, may = await self._work.run(lambda c: c.fetchrow(_SQL["come_as_far"], table.name, table.follows.version))
-        if live >= table.follows.version or not may:
-            return bool(live >= table.follows.version)
+        if live <= table.follows.version and not may:
+            return bool(live == table.follows.version)
+        await self._work.run(lambda c: _index(c, table_sql(table)))  # at the end: a table without fills faster
+        if live > table.follows.version:
+            return True
         return await self._work.run(lambda c: _publish(c, table))
 
     async def tables(self) -> Sequence[StoredTable]:
@@ -230,10 +234,19 @@ async def _make(connection: Connection, table: Table) -> None:
         await connection.execute(_SQL["one_at_a_time"])
         if await _is_there(connection, table):  # somebody else was quicker
             return
-        for statement in sql.create():
-            await connection.execute(statement)
+        await connection.execute(sql.create())
         if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint):
+            await _index(connection, sql)
             await _show(connection, sql)
+
+
+async def _index(connection: Connection, sql: TableSql) -> None:
+    """Make the indexes that are not there. A role that may not make any need not, where they are."""
+    indexes = sql.indexes()
+    there = {name for (name,) in await connection.fetch(_SQL["indexes"], list(indexes))}
+    for name, statement in indexes.items():
+        if name not in there:
+            await connection.execute(statement, timeout=INDEX_TIMEOUT_S)
 
 
 async def _publish(connection: Connection, table: Table) -> bool:

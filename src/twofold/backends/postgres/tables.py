@@ -70,15 +70,19 @@ class TableSql:
         )
         self.upsert = self._upsert(keys, 1)
 
-    def create(self) -> list[str]:
-        """The table and its indexes."""
+    def create(self) -> str:
+        """The table, without indexes."""
         columns = [_declared(column) for column in self.table.columns]
         key = ", ".join(quoted(name) for name in self.table.key)
-        made = [f"CREATE TABLE {self.name} ({', '.join(columns)}, PRIMARY KEY ({key}))"]
-        for number, index in enumerate(self.table.indexes, start=1):
-            name = quoted(f"{self.table.name}_v{self.table.follows.version}_{number}")
-            made.append(f"CREATE INDEX {name} ON {self.name} {self._indexed(index)}")
-        return made
+        return f"CREATE TABLE {self.name} ({', '.join(columns)}, PRIMARY KEY ({key}))"
+
+    def indexes(self) -> dict[str, str]:
+        """How each index is made, by its name."""
+        names = (f"{self.table.name}_v{self.table.follows.version}_{n}" for n, _ in enumerate(self.table.indexes, 1))
+        return {
+            name: f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {self.name} {self._indexed(index)}"
+            for name, index in zip(names, self.table.indexes, strict=True)
+        }
 
     def show(self, kind: str) -> str:
         """Let the public name be a view of this table: `CREATE VIEW` or `CREATE OR REPLACE VIEW`."""

@@ -37,6 +37,9 @@ INSERT INTO twofold.checkpoints AS c (kind, name, version, partition, log_id, po
 VALUES ('projection', $1, $2, 0, $3, 0, NULL, 0, 0)
 ON CONFLICT (kind, name, version, partition) DO UPDATE SET log_id = $3, position = 0, owner = NULL, epoch = c.epoch + 1
 
+-- name: indexes
+SELECT indexname FROM pg_indexes WHERE schemaname = 'twofold' AND indexname = ANY ($1)
+
 -- name: named_alike
 SELECT c.relkind::text, coalesce(obj_description(c.oid, 'pg_class'), '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = $1
