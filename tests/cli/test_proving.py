@@ -169,7 +169,6 @@ def test_a_change_is_shown_before_it_is_deployed(folder: Path) -> None:
     [
         (["verify", "bank:bank", "balances"], "bank has no projection 'balances'; it has balance"),
         (["diff", "bank:bank", "balance", "--against", "bank:bank"], "bank has no projection called 'bank'; it has"),
-        (["diff", "bank:bank", "balance", "--against", "bank"], "'bank' is not a projection: write module:name"),
         (["verify", "bank:bank", "balance"], "there is no store at bank.db"),
     ],
 )
@@ -180,3 +179,9 @@ def test_what_cannot_be_done_exits_with_1_and_a_sentence(folder: Path, arguments
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_no_place_of_a_projection_is_a_wrong_command_line(folder: Path) -> None:
+    done = twofold(folder, "diff", "bank:bank", "balance", "--against", "bank")
+    assert done.returncode == 2
+    assert "'bank' is not module:name" in done.stderr
