@@ -6,9 +6,11 @@ import time
 from datetime import date, datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.progress import Progress, TaskID
 
+from twofold.cli.elsewhere import faults_elsewhere
 from twofold.cli.output import Row, out, print_json, progress
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, check_name, run, targeted
 from twofold.cli.target import found as found_at
@@ -47,6 +49,8 @@ def verify(
             follows = live.follows
             with progress(as_json) as bar:
                 found = await running.verify(live, sample=sample, shown=show, told=_Bars(bar, str(follows)))
+            if not found.faults:
+                found = msgspec.structs.replace(found, faults=await faults_elsewhere(app, running, live, found))
         if as_json:
             _print_objects(found, {}, {"name": follows.name, "version": follows.version})
         else:
