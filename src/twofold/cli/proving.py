@@ -6,9 +6,11 @@ import time
 from datetime import date, datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.progress import Progress, TaskID
 
+from twofold.cli.elsewhere import faults_elsewhere
 from twofold.cli.output import Row, out, print_json, progress
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, check_name, run, targeted
 from twofold.cli.target import found as found_at
@@ -43,11 +45,12 @@ def verify(
 
     async def prove() -> None:
         async with target.look() as running:
+            live = running.projection(projection)
+            follows = live.follows
             with progress(as_json) as bar:
-                found = await running.verify(
-                    running.projection(projection), sample=sample, shown=show, told=_Bars(bar, projection)
-                )
-        follows = next(one.follows for one in target.app.projections if one.name == projection)
+                found = await running.verify(live, sample=sample, shown=show, told=_Bars(bar, str(follows)))
+            if not found.faults:
+                found = msgspec.structs.replace(found, faults=await faults_elsewhere(app, running, live, found))
         if as_json:
             _print_objects(found, {}, {"name": follows.name, "version": follows.version})
         else:
@@ -78,10 +81,10 @@ def diff(
     async def compare() -> None:
         changed = found_at(against, Projection, "projection")
         async with target.look() as running:
+            live = running.projection(projection)
             with progress(as_json) as bar:
-                found = await running.diff(
-                    running.projection(projection), changed, sample=sample, shown=show, told=_Bars(bar, projection)
-                )
+                told = _Bars(bar, str(changed.follows))
+                found = await running.diff(live, changed, sample=sample, shown=show, told=told)
         if as_json:
             _print_objects(found, _ALTERED, {"name": projection, "against": against})
         else:
@@ -104,7 +107,7 @@ class _Bars:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(f"{what} {self._name}", pace=""), time.monotonic()
+            self._tasks[what] = self._bar.add_task(f"{self._name} {what}", pace=""), time.monotonic()
         task, began = self._tasks[what]
         per_s = done / max(time.monotonic() - began, 1e-9)
         pace = f"{per_s:,.0f} {'rows' if what == 'comparing' else 'events'}/s"

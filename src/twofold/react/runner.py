@@ -41,10 +41,14 @@ class CarryOut(Protocol):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a stream that was reacted to: how it waited before, and how it waits now; None: it does not."""
+    """What became of a stream that was reacted to: how it waited before, and how it waits now; None: it does not.
+
+    `events` were reacted to.
+    """
 
     before: Parked | None
     after: Parked | None
+    events: int
 
 
 class Runner:
@@ -76,7 +80,6 @@ class Runner:
         self._limit = ParkingLimit()
         self._due: dict[str, float] = {}
         self._knows: Claim | None = None
-        self.handled = 0
         self.types = codec.names(reactor.event_types)
 
     @property
@@ -121,15 +124,17 @@ class Runner:
 
     async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
         """React to what waits of a parked stream as far as a position, and to what comes later."""
-        position = Position(parked.position.partition, parked.position.offset - 1)
+        position, events = Position(parked.position.partition, parked.position.offset - 1), 0
         while position < upto:
             limit = min(LARGEST_PAGE, upto.offset - position.offset)
             page = await self._feed.read(position, limit, self.types)
             outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
+            events += outcome.events
             if outcome.after is not None:
-                return outcome
+                return Outcome(parked, outcome.after, events)
             position = page.upto
-        return await self._react(later, parked)
+        last = await self._react(later, parked)
+        return Outcome(parked, last.after, events + last.events)
 
     async def _waiting(self, claim: Claim) -> dict[str, Parked]:
         waiting = {one.key: one for one in await self._checkpoints.parked(self.follows)}
@@ -142,11 +147,11 @@ class Runner:
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
-            handled = self.handled
             outcomes = await _side_by_side(self.again(one, now.position) for one in those)
             again = [one.after for one in outcomes if one.after is not None]
             await self._checkpoints.advance(claim, now.position, now.position, again, those)
-        return Unparked([o.before for o in outcomes if o.before and o.after is None], again, self.handled - handled)
+        done = [one.before for one in outcomes if one.before is not None and one.after is None]
+        return Unparked(done, again, sum(one.events for one in outcomes))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
         """See `Unparks.discard`."""
@@ -193,17 +198,16 @@ class Runner:
         return parked.tries < MOST_TRIES and self._due.get(parked.key, now) <= now
 
     async def _react(self, entries: Sequence[Entry], before: Parked | None) -> Outcome:
-        for entry in entries:
+        for number, entry in enumerate(entries):
             try:
                 recorded = self._codec.recorded(entry)
                 commands = await self._reaction(recorded)
                 await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
-                self.handled += 1
             except NOT_JUST_NOW:
                 raise
             except Exception as error:  # what reacting raises is the user's
-                return Outcome(before, self._parked(entry, error, before))
-        return Outcome(before, None)
+                return Outcome(before, self._parked(entry, error, before), number)
+        return Outcome(before, None, len(entries))
 
     def _parked(self, entry: Entry, error: Exception, before: Parked | None) -> Parked:
         same = before is not None and before.position == entry.position

@@ -1,0 +1,75 @@
+"""Rows that a store itself refuses, for reasons of its own: a check, a trigger, an index that cannot hold them."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import asyncpg
+import pytest
+
+from twofold import App, RowParked, Running
+from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
+
+MOST = 100
+bank = App("bank", deciders=[accounts], projections=[balances])
+
+Store = tuple[str, str | None, Callable[[bool], Awaitable[None]]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "sqlalchemy on sqlite", "sqlalchemy on postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Log, read store, and how the table of balances comes to refuse what is above `MOST`, and no longer does."""
+    log = f"sqlite:///{tmp_path}/bank.db"
+    if request.param.endswith("postgresql"):
+        url = str(request.getfixturevalue("new_database")())
+        if request.param == "postgresql":
+            return url, None, lambda on: on_postgres(url, "twofold.balance_v1", on)
+        engine = "sqlalchemy+" + url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        return log, engine, lambda on: on_postgres(url, "public.twofold_balance_v1", on)
+    file = tmp_path / "bank.read.db"
+    if request.param == "sqlite":
+        return log, None, lambda on: on_sqlite(file, on)
+    return log, f"sqlalchemy+sqlite+aiosqlite:///{file}", lambda on: on_sqlite(file, on)
+
+
+async def on_postgres(url: str, table: str, on: bool) -> None:
+    connection = await asyncpg.connect(url)
+    add = f"ADD CONSTRAINT most CHECK (total <= {MOST})"
+    await connection.execute(f"ALTER TABLE {table} {add if on else 'DROP CONSTRAINT most'}")
+    await connection.close()
+
+
+async def on_sqlite(file: Path, on: bool) -> None:
+    db = apsw.Connection(str(file))
+    db.set_busy_timeout(5_000)
+    for when in ("INSERT", "UPDATE"):
+        body = f"BEFORE {when} ON twofold_balance_v1 WHEN new.total > {MOST} BEGIN SELECT RAISE(ABORT, 'too much'); END"
+        db.execute(f"CREATE TRIGGER most_{when} {body}" if on else f"DROP TRIGGER most_{when}")
+    db.close()
+
+
+async def folded(running: Running) -> None:
+    async for _ in (await running.prepared("balance")).catch_up():
+        pass
+
+
+async def test_g7_a_row_that_the_store_refuses_is_parked_alone(store: Store) -> None:
+    log, read_store, refuse = store
+    async with bank.open(log, read_store=read_store, work=False) as running:
+        await refuse(True)
+        for n in range(30):
+            await deposited(running.log, f"s{n}", 1, *([60, 60, 1] if n == 11 else []))
+        await folded(running)
+        [waits] = await running.parking.list()
+        assert (waits.parked.key, waits.event and waits.event.version) == ('["s11"]', 3)
+        assert "the store cannot keep the row" in waits.parked.error
+        with pytest.raises(RowParked):
+            await running.get(balances, "s11")
+        page = await running.find(balances, limit=500)
+        assert (len(page), [row for row in page if row.id == "s11"]) == (30, [Balance("s11", 61, 2)])
+
+        await refuse(False)
+        found = await running.parking.retry("balance", "s11")
+        assert (len(found.done), found.events) == (1, 2)
+        assert await running.get(balances, "s11") == Balance("s11", 122, 4)
+        assert (await running.verify(balances)).equal
