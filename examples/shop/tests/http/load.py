@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import time
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
+
+IDLE_S = 3.0  # the server closes after 5
 
 
 class Answer(NamedTuple):
@@ -25,6 +28,7 @@ class Caller:
         self._host, self._port = where.hostname, where.port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._used_at = time.monotonic()
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,11 +45,15 @@ class Caller:
         sent = b"" if body is None else json.dumps(body).encode()
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
+        if time.monotonic() - self._used_at > IDLE_S:
+            self.close()
         if self._writer is None or self._reader is None:
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         try:
             self._writer.write("\r\n".join([*lines, "", ""]).encode() + sent)
-            return await self._answer(self._reader)
+            answer = await self._answer(self._reader)
+            self._used_at = time.monotonic()
+            return answer
         except BaseException:
             self.close()
             raise
