@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from shop.app import shop
 from shop.http.app import shop_http
+from twofold.web.limits import Limits
 from twofold.web.server import serve
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -56,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     def announce(address: str) -> None:
         print(welcome(address, where(store, options.read_store)), flush=True)
 
-    return serve(opened, host=options.host, port=options.port, announce=announce)
+    limits = Limits(commands=options.max_commands)
+    return serve(opened, host=options.host, port=options.port, announce=announce, limits=limits)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--store", metavar="URL", help=f"where the log lies (default: {DATA}/shop.db)")
     made.add_argument(
         "--read-store", metavar="URL", help="where the read models lie (default: beside the log, s.db -> s.read.db)"
+    )
+    made.add_argument(
+        "--max-commands",
+        type=int,
+        default=Limits().commands,
+        metavar="N",
+        help="commands at once; more are refused (default: %(default)s)",
     )
     made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that forgets."
     return made

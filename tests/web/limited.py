@@ -56,6 +56,8 @@ async def release() -> Response:
 async def opened() -> AsyncIterator[FastAPI]:
     async with APP.open("memory:") as running:
         yield web_app(running, routes, title="limited")
+    if "--never-closes" in sys.argv:
+        await asyncio.Event().wait()
     print("closed", flush=True)
 
 

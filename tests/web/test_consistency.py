@@ -30,27 +30,27 @@ def test_how_long_a_caller_would_wait(headers: list[str], wait_s: int | None) ->
     assert preferred_wait_s(headers) == wait_s
 
 
-def fresh(after: str | None = None, *sent: tuple[str, str]) -> Freshness:
+async def fresh(after: str | None = None, *sent: tuple[str, str]) -> Freshness:
     raw = [(name.lower().encode(), value.encode()) for name, value in sent]
-    return freshness(Request({"type": "http", "headers": raw}), after)
+    return await freshness(Request({"type": "http", "headers": raw}), after)
 
 
-def test_a_preference_is_applied_to_a_read_with_a_token_up_to_a_limit() -> None:
+async def test_a_preference_is_applied_to_a_read_with_a_token_up_to_a_limit() -> None:
     token = ("Consistency-Token", "token")
-    assert fresh(None, token, ("Prefer", "wait=2")) == Freshness("token", 2, {"Preference-Applied": "wait=2"})
-    assert fresh("token", ("Prefer", "wait=300")) == Freshness("token", 30, {"Preference-Applied": "wait=30"})
-    assert fresh("token", ("Prefer", "a"), ("Prefer", "wait=3")).wait_s == 3
-    assert fresh(None, token, ("Prefer", "nonsense")) == Freshness("token", 5, {})
-    assert fresh(None, ("Prefer", "wait=2")) == Freshness(None, 5, {})
+    assert await fresh(None, token, ("Prefer", "wait=2")) == Freshness("token", 2, {"Preference-Applied": "wait=2"})
+    assert await fresh("token", ("Prefer", "wait=300")) == Freshness("token", 30, {"Preference-Applied": "wait=30"})
+    assert (await fresh("token", ("Prefer", "a"), ("Prefer", "wait=3"))).wait_s == 3
+    assert await fresh(None, token, ("Prefer", "nonsense")) == Freshness("token", 5, {})
+    assert await fresh(None, ("Prefer", "wait=2")) == Freshness(None, 5, {})
 
 
-def test_the_header_counts_before_the_parameter() -> None:
-    assert fresh("parameter", ("Consistency-Token", "header")).after == "header"
+async def test_the_header_counts_before_the_parameter() -> None:
+    assert (await fresh("parameter", ("Consistency-Token", "header"))).after == "header"
 
 
-def test_two_tokens_are_refused() -> None:
+async def test_two_tokens_are_refused() -> None:
     with pytest.raises(Problem, match="not 2 times"):
-        fresh(None, ("Consistency-Token", "a"), ("Consistency-Token", "b"))
+        await fresh(None, ("Consistency-Token", "a"), ("Consistency-Token", "b"))
 
 
 def test_a_hostile_header_costs_no_time() -> None:

@@ -105,8 +105,8 @@ def starting(folder: Path) -> Iterator[Start]:
     """Servers that end with the block, each with the limits that are named, and else the usual ones."""
     with ExitStack() as stack, open(folder / "log", "w") as log:
 
-        def start(**limits: float) -> Server:
-            command = [sys.executable, str(PROGRAM), json.dumps(limits)]
+        def start(*options: str, **limits: float) -> Server:
+            command = [sys.executable, str(PROGRAM), json.dumps(limits), *options]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
             stack.enter_context(process)
             stack.callback(process.kill)
@@ -321,3 +321,11 @@ def test_a_second_signal_ends_what_the_first_let_go_on(start: Start, second: int
     server.process.send_signal(second)
     assert held[0].answer().problem == (503, "outcome-unknown")
     assert server.stop() == (0, ["closed"])
+
+
+def test_what_does_not_close_is_left(start: Start) -> None:
+    server = start("--never-closes", stop_s=0.5)
+    held = server.holding("POST")
+    assert server.stop(signal.SIGTERM) == (1, [])
+    assert "without having let go of everything" in server.log.read_text()
+    assert held.is_closed()

@@ -16,6 +16,9 @@ from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, imported, run, targeted, told
 from twofold.errors import ConfigurationError
+from twofold.web.limits import Limits
+
+LIMITS = Limits()
 
 
 def serve(
@@ -24,6 +27,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")] = 8000,
     store: Store = None,
     read_store: ReadStore = None,
+    max_commands: Annotated[int, typer.Option(min=1, help="Commands at once; more are refused.")] = LIMITS.commands,
+    max_reads: Annotated[int, typer.Option(min=1, help="Reads at once; more are refused.")] = LIMITS.reads,
+    max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
 ) -> None:
     """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
     target = targeted(app, store, read_store)
@@ -44,8 +50,11 @@ def serve(
                 raise ConfigurationError(f"{target.app.http} must answer an ASGI app, not {made!r:.80}")
             yield made
 
+    limits = Limits(max_commands, max_reads, max_connections)
     raise typer.Exit(
-        serve_http(opened, host=host, port=port, announce=lambda url: err.print(f"{target.app.name}: {url}"))
+        serve_http(
+            opened, host=host, port=port, announce=lambda url: err.print(f"{target.app.name}: {url}"), limits=limits
+        )
     )
 
 

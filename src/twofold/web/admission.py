@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -41,12 +41,6 @@ class Lane:
             detail = f"{self.limit} {self.kind} are being worked on: send it again later"
             raise Problem(503, "overloaded", detail, RETRY_AFTER)
 
-    def cut(self) -> None:
-        """End all of them now."""
-        for one in self.running:
-            if not one.expired():
-                one.reschedule(0)
-
     def _note(self) -> None:
         """A line in the log now and then: one for each would be more work than refusing it."""
         now = asyncio.get_running_loop().time()
@@ -64,19 +58,18 @@ class Admission:
         self.connections: Sized = ()
         """Those that are open, where the server tells."""
         self._stopping = False
+        self._present: set[asyncio.Timeout] = set()
 
     def stop(self) -> None:
         """Take nothing more. What has begun may end: commands, and reads that do not wait for something."""
         self._stopping = True
         loop = asyncio.get_running_loop()
-        loop.call_later(READS_MAY_GO_ON_S, self.reads.cut)
-        loop.call_later(COMMANDS_MAY_GO_ON_S, self.commands.cut)
+        loop.call_later(READS_MAY_GO_ON_S, _end, self.reads.running)
+        loop.call_later(COMMANDS_MAY_GO_ON_S, self.cut)
 
     def cut(self) -> None:
         """End everything now."""
-        self._stopping = True
-        self.reads.cut()
-        self.commands.cut()
+        _end(self._present)
 
     def metrics(self) -> Iterator[Metric]:
         """Open connections, requests being worked on, requests refused."""
@@ -123,6 +116,7 @@ class Admission:
                 lane.running.add(turn)
             return message
 
+        self._present.add(turn)
         try:
             async with turn:
                 if not _has_body(scope):
@@ -131,14 +125,22 @@ class Admission:
         except TimeoutError:
             if not turn.expired():
                 raise
-            raise (_stopping() if lane is self.reads else _unknown()) from None
+            begun = turn in self.commands.running
+            raise (_unknown() if begun else _stopping()) from None
         finally:
             lane.running.discard(turn)
+            self._present.discard(turn)
 
 
 def admission_of(scope: Scope) -> Admission | None:
     """The one that this request has come through, if any."""
     return scope.get(_IN_SCOPE)
+
+
+def _end(turns: Iterable[asyncio.Timeout]) -> None:
+    for turn in turns:
+        if not turn.expired():
+            turn.reschedule(0)
 
 
 def _has_body(scope: Scope) -> bool:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from functools import cache
-from typing import Any
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 from fastapi import Response
@@ -16,12 +21,16 @@ from twofold.messages import Receipt
 from twofold.read.columns import canonical_decimal
 from twofold.web.preconditions import etag
 
+_SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)
+
 LONGEST_NUMBER = 100  # digits; beyond it a number is written with an exponent, for it may have a billion zeros
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer; fields of dataclasses are named in camelCase."""
-    return Response(msgspec.json.encode(jsonable(body)), status, headers, "application/json")
+    return Response(_ENCODER.encode(jsonable(body)), status, headers, "application/json")
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
@@ -35,21 +44,52 @@ def jsonable(value: Any) -> Any:
         case str() | int() | float() | None:
             return value
         case Decimal():
-            plain = abs(value.adjusted()) < LONGEST_NUMBER
-            return msgspec.Raw((canonical_decimal(value) if plain else str(value)).encode())
+            return _number(value)
         case Mapping():
             return {key: jsonable(inner) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
             return [jsonable(inner) for inner in value]
         case _:
-            cls: Any = type(value)
-            names = _names(cls)
-            return value if names is None else {name: jsonable(getattr(value, field)) for field, name in names}
+            as_dict = _as_dict(type(value))
+            return value if as_dict is None else as_dict(value)
+
+
+def _number(value: Decimal) -> Decimal | msgspec.Raw:
+    """Plain digits without zeros at the end. Most decimals are that already, and are left to msgspec."""
+    text = str(value)
+    if "E" not in text and text != "-0" and not (text[-1] == "0" and "." in text):
+        return value
+    plain = abs(value.adjusted()) < LONGEST_NUMBER
+    return msgspec.Raw((canonical_decimal(value) if plain else text).encode())
 
 
 @cache
-def _names(cls: Any) -> list[tuple[str, str]] | None:
-    """The fields of a dataclass, and how the answer calls them; None for any other class."""
-    if not dataclasses.is_dataclass(cls):
+def _as_dict(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
+    """What makes a dict of such a dataclass, and is quick about it: pages have thousands of fields.
+
+    None for any other class.
+    """
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    if not fields:
         return None
-    return [(field.name, to_camel(field.name)) for field in dataclasses.fields(cls)]
+    names = [to_camel(field.name) for field in fields]
+    values = attrgetter(*(field.name for field in fields))
+    hints = get_type_hints(cls)
+    nested = [name for name, field in zip(names, fields, strict=True) if not _is_single(hints[field.name])]
+
+    def as_dict(value: Any) -> dict[str, Any]:
+        taken = values(value)
+        found = dict(zip(names, taken if len(names) > 1 else (taken,), strict=True))
+        for name in nested:
+            found[name] = jsonable(found[name])
+        return found
+
+    return as_dict
+
+
+def _is_single(hint: Any) -> bool:
+    """Whether a value of this type goes to msgspec as it is."""
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return issubclass(hint, _SINGLE)
+    one_of = get_origin(hint) in (Union, UnionType) and all(map(_is_single, get_args(hint)))
+    return one_of or get_origin(hint) is Literal

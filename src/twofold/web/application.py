@@ -45,11 +45,11 @@ def web_app(
     if own_docs:
         docs.install(app)
     for router in (*routers, health_routes()):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # included as they are, each request would be matched through layers
     return app
 
 
-def running_app(request: Request) -> Running:
+async def running_app(request: Request) -> Running:
     """A dependency: the App that this request is for."""
     found: Running = request.app.state.running
     return found

@@ -79,7 +79,7 @@ class Asked:
         return Answer(response.status_code, headers, bytes(response.body).decode())
 
 
-def asked(
+async def asked(
     request: Request,
     idempotency_key: Annotated[
         str | None,

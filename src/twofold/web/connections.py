@@ -22,6 +22,7 @@ log = logging.getLogger("twofold.access")
 
 LOOK_EVERY_S = 0.5
 LINGER_S = 2.0
+STOPPING = Limits(head_s=1, request_s=1, answer_s=1)
 LINGER_BYTES = 16 * 1024 * 1024
 
 
@@ -40,6 +41,7 @@ class Connection(HttpToolsProtocol):
         self._expected_since: float | None = self.loop.time()  # a request, or the rest of one
         self._untaken_since: float | None = None  # an answer
         self._ends_at: float | None = None
+        self._linger_s = LINGER_S
         if len(self.connections) > self.limits.connections:
             detail = f"{self.limits.connections} connections are open: come again later"
             self._end(Problem(503, "overloaded", detail, RETRY_AFTER))
@@ -93,7 +95,7 @@ class Connection(HttpToolsProtocol):
         """It is answered. What still comes of its body is dropped, but not for long."""
         super().on_response_complete()
         if self._expected_since is not None and not self._in_head and self.cycle.response_complete:
-            self._ends_at = self.loop.time() + LINGER_S
+            self._ends_at = self.loop.time() + self._linger_s
 
     def _refuse(self, problem: Problem) -> None:
         """Leave the parser. Raises: ValueError, after which uvicorn calls `send_400_response`."""
@@ -115,10 +117,9 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """See uvicorn: the server stops. Whoever owes something has little time left."""
         super().shutdown()
-        now = self.loop.time()
         if self._expected_since is not None:
-            self._expected_since = now
-        self.limits = Limits(head_s=LINGER_S, request_s=LINGER_S, answer_s=LINGER_S)
+            self._expected_since = self.loop.time()
+        self.limits, self._linger_s = STOPPING, 0
 
     def look(self, now: float) -> None:
         """End it when the client has taken too long."""
@@ -153,7 +154,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write_eof()
-        self._ended, self._ends_at = True, self.loop.time() + LINGER_S
+        self._ended, self._ends_at = True, self.loop.time() + self._linger_s
 
     def _too_large(self) -> Problem:
         detail = f"The address and the headers may have {self.limits.head_bytes} bytes at most"

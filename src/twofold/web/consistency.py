@@ -26,7 +26,7 @@ class Freshness:
     """For the answer."""
 
 
-def freshness(
+async def freshness(
     request: Request,
     after: Annotated[str | None, Query(description="A Consistency-Token: the answer is at least as new")] = None,
     consistency_token: Annotated[str | None, Header(description="As in the answer to a command; else ?after=")] = None,

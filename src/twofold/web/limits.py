@@ -13,7 +13,7 @@ class Limits:
     may have 1,024 open files on most systems, and `connections` leaves some of them to the store.
     """
 
-    commands: int = 256
+    commands: int = 128
     reads: int = 1_024
     connections: int = 900
     head_bytes: int = 64 * 1024
@@ -24,4 +24,4 @@ class Limits:
     answer_s: float = 60
     """Until a client has taken an answer."""
     stop_s: float = 9.5
-    """Between the signal to stop and the end of the process."""
+    """Between the signal to stop and the end of the process, in whatever state it then is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -73,6 +74,9 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, noting)
+        except asyncio.CancelledError:  # cut off when the process stops: see admission
+            status = 503
+            raise
         finally:
             duration_ms = round((time.perf_counter() - began) * 1000, 1)
             level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO

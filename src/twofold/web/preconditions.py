@@ -43,7 +43,7 @@ class IfMatch:
         raise version_conflict(412, f"The version is {actual}", ", ".join(self.tags), actual)
 
 
-def if_match(
+async def if_match(
     request: Request,
     if_match: Annotated[
         str | None, Header(description='The version to change, as in ETag: `"3"`; else 412', json_schema_extra=TAGS)
@@ -70,7 +70,7 @@ class IfNoneMatch:
         return Response(status_code=304, headers={"ETag": etag(version)}) if known else None
 
 
-def if_none_match(
+async def if_none_match(
     request: Request,
     if_none_match: Annotated[
         str | None, Header(description="The version that is known, as in ETag; then 304", json_schema_extra=TAGS)

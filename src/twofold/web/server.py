@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ from twofold.web.limits import Limits
 from twofold.web.logs import configure_logs
 
 BACKLOG = 2_048
+UVICORN_MAY_GO_ON_S = 7  # a little longer than commands may: see admission
+LAST_WORDS_S = 0.2
 
 OpenApp = Callable[[], AbstractAsyncContextManager[ASGIApp]]
 
@@ -71,21 +74,18 @@ class _Service:
         self._open_app, self._listening, self._announce, self._limits = open_app, listening, announce, limits
         self._admission: Admission | None = None
         self._server: _Server | None = None
-        self._time_left = asyncio.timeout(None)
+        self._stopping = asyncio.timeout(None)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         try:
-            async with self._time_left, self._open_app() as app:
+            async with self._stopping, self._open_app() as app:
                 await self._serve(app)
         except TimeoutError:
-            if not self._time_left.expired():
+            if not self._stopping.expired():
                 raise
-            if self._server is not None:
-                log.error("stopped after %g s, without having let go of everything", self._limits.stop_s)
-                return 1
         return 0
 
     async def _serve(self, app: ASGIApp) -> None:
@@ -97,6 +97,7 @@ class _Service:
             lifespan="off",
             log_config=None,
             access_log=False,
+            timeout_graceful_shutdown=UVICORN_MAY_GO_ON_S,
         )
         self._server = _Server(config)
         connections = self._admission.connections = self._server.server_state.connections
@@ -109,16 +110,22 @@ class _Service:
 
     def _told_to_stop(self) -> None:
         """At the first signal: take nothing more, finish what was begun. At the second: no longer finish it."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         if self._server is None or self._admission is None:
-            self._time_left.reschedule(now)
+            self._stopping.reschedule(loop.time())
         elif not self._server.should_exit:
-            self._time_left.reschedule(now + self._limits.stop_s)
             self._server.should_exit = True
             self._admission.stop()
+            loop.call_later(self._limits.stop_s, self._give_up)
         else:
             self._admission.cut()
-            self._server.force_exit = True
+            loop.call_later(LAST_WORDS_S, setattr, self._server, "force_exit", True)
+
+    def _give_up(self) -> None:
+        """The store does not answer, or a user's code does not end. What was acknowledged is stored all the same."""
+        log.error("stopped after %g s without having let go of everything: leases run out", self._limits.stop_s)
+        logging.shutdown()
+        os._exit(1)
 
 
 class _Server(uvicorn.Server):

@@ -71,11 +71,11 @@ class Server:
 
 
 @contextmanager
-def serving(store: str, folder: Path) -> Iterator[Server]:
+def serving(store: str, folder: Path, *options: str) -> Iterator[Server]:
     """A server at a free port; it is stopped, and must then have ended well. Its logs are in `folder`."""
     with open(folder / "log", "a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "shop.serve", "--port", "0", "--store", store],
+            [sys.executable, "-m", "shop.serve", "--port", "0", "--store", store, *options],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
