@@ -15,6 +15,7 @@ import pytest
 from bench import environments, goals, picture
 from bench.__main__ import summed_up
 from bench.environments import Environment, Missing
+from bench.http_load import place_orders, read_orders
 from bench.memory import PeakMemory
 from bench.places import Places
 from bench.process import Side, SideFailed
@@ -25,6 +26,7 @@ from bench.results import Book, Case, Result, Spread
 from bench.run import TINY, Measured, Run, Seat, WrongResult
 from bench.scenarios import SCENARIOS, fold
 from bench.scenarios.retail import added_up
+from bench.shop import open_shop
 from bench.who import WHO, Who
 from bench.workload import details, history, order_id, product_totals, totals
 
@@ -300,6 +302,20 @@ def test_whoever_was_first_is_last_in_the_next_round(run: Run) -> None:
 
         run.compare(CASE, seats, measure, rounds=3)
     assert asked == ["twofold", "raw", "raw", "twofold", "twofold", "raw"]
+
+
+def test_http_is_asked_without_wrk_too(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr("bench.http_load.shutil.which", lambda _: None)
+    with run.places.fresh("sqlite") as place, open_shop(place) as shop:
+        shop.stock_up()
+        shop.place(2, "known-")
+        assert read_orders(shop, 2, "known-", 0.1).count > 0
+        placed = place_orders(shop, "new-", 0.2)
+        assert (placed.client, placed.count > 0) == ("asyncio", True)
+        [found] = place.query("SELECT count(*) FROM twofold_events WHERE type = 'OrderPlaced'")
+        assert found == 2 + placed.count
+        with pytest.raises(SideFailed, match="404"):
+            read_orders(shop, 1, "nobody-", 0.1)
 
 
 def test_memory_that_is_added_is_seen() -> None:
