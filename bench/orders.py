@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct, structs
+
 from bench.workload import details
 from twofold import App, Decider, Projection, Recorded, Rejected
 
@@ -134,6 +136,32 @@ def fold_order(row: OrderRow, event: Event, recorded: Recorded) -> OrderRow:
 
 
 order_rows = Projection("order_row", OrderRow, fold_order)
+
+
+class OrderStruct(Struct, frozen=True):
+    """The same row as a Struct of msgspec: quicker to make and to copy than a dataclass."""
+
+    order_id: str
+    customer_id: str = ""
+    status: str = ""
+    item_count: int = 0
+    total_amount: int = 0
+
+
+def fold_order_struct(row: OrderStruct, event: Event, recorded: Recorded) -> OrderStruct:
+    match event:
+        case OrderPlaced():
+            return OrderStruct(row.order_id, event.customer_id, "placed", len(event.items), event.total_amount)
+        case ItemsAdded():
+            items, amount = row.item_count + len(event.items), row.total_amount + event.total_amount
+            return structs.replace(row, status="open", item_count=items, total_amount=amount)
+        case OrderPaid():
+            return structs.replace(row, status="paid")
+        case OrderShipped():
+            return structs.replace(row, status="shipped")
+
+
+order_structs = Projection("order_struct", OrderStruct, fold_order_struct)
 
 
 @dataclass(frozen=True, slots=True)

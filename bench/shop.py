@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from bench.places import Place
 from bench.process import ROOT, SideFailed
 
 STOP_TIMEOUT_S = 20.0
-JSON = {"Content-Type": "application/json"}
+REQUEST_TIMEOUT_S = 30.0
 CUSTOMER = {"name": "Ann", "email": "ann@example.com"}
 PRODUCT = {"name": "Tea", "price": 2.50}
 ADDRESS = {"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"}
@@ -30,25 +30,30 @@ class Shop:
     address: str
     pid: int
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """One request and its answer. Raises: SideFailed for anything but success."""
+    def ask(self, method: str, path: str, body: Any = None, token: str = "") -> str:
+        """One request; answers the consistency token. Raises: SideFailed for anything but success."""
         parts = urlsplit(self.address)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, JSON)
-            answer = connection.getresponse()
+        headers = {"Content-Type": "application/json", **({"Consistency-Token": token} if token else {})}
+        with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_TIMEOUT_S)) as line:
+            line.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = line.getresponse()
             said = answer.read()
-        finally:
-            connection.close()
         if answer.status >= 300:
             raise SideFailed(f"{method} {path} was answered with {answer.status}: {said[:200]!r}")
-        return json.loads(said) if said else None
+        return answer.headers.get("Consistency-Token", "")
 
     def stock_up(self) -> None:
         """A product, a customer and plenty in stock."""
         self.ask("PUT", "/products/tea", PRODUCT)
         self.ask("PUT", "/customers/ann", CUSTOMER)
         self.ask("POST", "/inventory/products/tea/receipts", {"quantity": STOCK})
+
+    def place(self, orders: int, prefix: str) -> None:
+        """So many orders, each of which can be read then."""
+        token = ""
+        for number in range(orders):
+            token = self.ask("POST", "/orders", order(f"{prefix}{number}"))
+        self.ask("GET", f"/orders/{prefix}{orders - 1}", token=token)
 
 
 def order(order_id: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The ./dev script: what it lists, what it refuses, and that it leaves the caller's world as it is."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> None:
     lines = call().stdout.splitlines()
-    for name in ("run", "--", "test", "torture", "check", "fmt", "lock"):
+    for name in ("run", "--", "test", "torture", "simulate", "fuzz", "soak", "bench", "check", "fmt", "lock"):
         assert sum(line.strip().startswith(f"{name} ") for line in lines) == 1
     assert max(map(len, lines)) <= 80
 
@@ -86,8 +87,16 @@ def test_an_entry_of_the_lock_comes_with_its_hashes_and_nothing_else(dev: Module
     assert all(line.strip().startswith("--hash=sha256:") for line in hashes)
 
 
-def test_the_lock_names_no_registry(dev: ModuleType) -> None:
-    assert "//" not in dev.LOCK.read_text()
+def test_no_lock_names_a_registry(dev: ModuleType) -> None:
+    locks = [dev.LOCK, *(ROOT / f"{peer}.lock" for peer in dev.PEERS)]
+    assert [lock.name for lock in locks if "//" in lock.read_text()] == []
+
+
+def test_the_peers_of_the_benchmark_are_locked_with_hashes(dev: ModuleType) -> None:
+    for peer in dev.PEERS:
+        pins = re.findall(r"^[a-z0-9-]+==.*?(?=^\S|\Z)", (ROOT / f"{peer}.lock").read_text(), re.MULTILINE | re.DOTALL)
+        assert pins
+        assert all("--hash=sha256:" in pin for pin in pins)
 
 
 def test_another_lock_another_python_or_another_place_is_another_environment(

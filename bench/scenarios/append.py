@@ -1,18 +1,19 @@
 """Appends: how many events a second are on the disk, when so many callers append one event each, again and again.
 
-Every event begins a stream of its own, and the caller demands that it does not exist yet. A peer saves a new
-aggregate with one event; raw is one INSERT and its commit.
+Every event begins a stream of its own, and the caller demands that it does not exist yet. eventsourcing saves a new
+aggregate with one event, eventsource-py appends to its event store; raw is one INSERT and its commit.
 """
 
 from bench.places import Backend
 from bench.results import Case
-from bench.run import Measured, Run, Seat
+from bench.run import Measured, Run, Seat, Seats
 
 CALLERS = (1, 16, 128, 512)
 SIDES: dict[Backend, tuple[str, ...]] = {
     "postgres": ("twofold", "eventsourcing", "raw", "eventsourcing, database functions"),
     "sqlite": ("twofold", "eventsourcing", "raw"),
 }
+ON_PYTHON_313 = ("twofold on 3.13", "eventsource-py")
 
 
 def appends(run: Run) -> None:
@@ -20,11 +21,15 @@ def appends(run: Run) -> None:
     for backend, names in SIDES.items():
         with run.sides(backend, names) as seats:
             for callers in CALLERS:
+                compare(run, backend, seats, callers, "1 caller" if callers == 1 else f"{callers} callers")
+    with run.sides("postgres", ON_PYTHON_313) as seats:
+        compare(run, "postgres", seats, 16, "16 callers, Python 3.13")
 
-                def measure(seat: Seat, clients: int = callers) -> Measured:
-                    answer = seat.ask("append", clients=clients, seconds=run.size.seconds)
-                    seat.check_stored(answer["count"] + answer.get("before", 0))
-                    return Measured.rate(answer, "p50_ms", "p99_ms")
 
-                name = "1 caller" if callers == 1 else f"{callers} callers"
-                run.compare(Case("append", backend, name, "events/s"), seats, measure)
+def compare(run: Run, backend: Backend, seats: Seats, callers: int, name: str) -> None:
+    def measure(seat: Seat) -> Measured:
+        answer = seat.ask("append", clients=callers, seconds=run.size.seconds)
+        seat.check_stored(answer["count"] + answer.get("before", 0))
+        return Measured.rate(answer, "p50_ms", "p99_ms")
+
+    run.compare(Case("append", backend, name, "events/s"), seats, measure)

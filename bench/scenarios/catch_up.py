@@ -1,9 +1,10 @@
 """Catch-up: how many events a second a projection takes in that begins from nothing while its log is full.
 
-`one key` is a row for each order, `several keys` a row for each product among an order's item lines. twofold runs as a
-server does (`App.open` with its followers at work), into an empty read store. The floor reads, decodes and folds alone;
-pure SQL is one statement over all events. Peers fold their own log of the same events: eventsourcing with its
-projection runner, eventsource-py with a batch handler, which needs Python 3.13, so twofold runs on that too.
+`one key` is a row for each order, a frozen dataclass as in the tutorial or a Struct of msgspec; `several keys` is a row
+for each product among an order's item lines. twofold runs as a server does, `App.open` with its followers at work, into
+an empty read store. The floor reads, decodes and folds alone; pure SQL is one statement over all events. Peers fold
+their own log of the same events: eventsourcing with its projection runner, eventsource-py with a batch handler, for
+which twofold runs on Python 3.13 too.
 """
 
 from bench.places import Backend
@@ -22,7 +23,8 @@ def catch_up(run: Run) -> None:
     on_python_313(run)
     for backend, peers in PEERS.items():
         one_key(run, backend, peers)
-        several_keys(run, backend)
+        by_itself(run, backend, "one key, rows are Structs", "order_struct")
+        by_itself(run, backend, "several keys", "product_row")
         if run.size.many_events > run.size.events:
             many(run, backend)
 
@@ -52,12 +54,12 @@ def on_python_313(run: Run) -> None:
         run.compare(Case("catch-up", "postgres", "one key, Python 3.13", UNIT), seats, measure)
 
 
-def several_keys(run: Run, backend: Backend) -> None:
+def by_itself(run: Run, backend: Backend, name: str, projection: str) -> None:
     def measure(seat: Seat) -> Measured:
-        return by_twofold(run, seat, "catch_up", "product_row", run.size.events)
+        return by_twofold(run, seat, "catch_up", projection, run.size.events)
 
     with run.sides(backend, ("twofold",), log=run.filled(backend, run.size.events)) as seats:
-        run.compare(Case("catch-up", backend, "several keys", UNIT), seats, measure)
+        run.compare(Case("catch-up", backend, name, UNIT), seats, measure)
 
 
 def many(run: Run, backend: Backend) -> None:

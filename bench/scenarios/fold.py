@@ -6,9 +6,10 @@ from bench.places import Place
 from bench.run import Measured, Run, Seat, WrongResult
 from bench.workload import product_totals, totals
 
+BY_ORDER = "count(*), sum(item_count), sum(total_amount), sum(CASE WHEN status = 'shipped' THEN 1 ELSE 0 END)"
 SUMS = {
-    "order_row": "SELECT count(*), sum(item_count), sum(total_amount), "
-    "sum(CASE WHEN status = 'shipped' THEN 1 ELSE 0 END) FROM order_row",
+    "order_row": f"SELECT {BY_ORDER} FROM order_row",
+    "order_struct": f"SELECT {BY_ORDER} FROM order_struct",
     "product_row": "SELECT sum(ordered), sum(revenue) FROM product_row",
 }
 
@@ -49,6 +50,6 @@ def sums(place: Place, projection: str) -> list[int]:
 
 def check(name: str, found: list[int], projection: str, events: int) -> None:
     """Raises: WrongResult when the rows do not add up to what the events say."""
-    expected = list(astuple(totals(events) if projection == "order_row" else product_totals(events)))
+    expected = list(astuple(product_totals(events) if projection == "product_row" else totals(events)))
     if found != expected:
         raise WrongResult(f"the rows of {name} add up to {found}, and {events:,} events to {expected}")

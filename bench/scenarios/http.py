@@ -8,7 +8,7 @@ from bench.http_load import CONNECTIONS, Load, place_orders, read_orders
 from bench.places import Backend, Place
 from bench.results import Case
 from bench.run import Measured, Run, WrongResult
-from bench.shop import open_shop, order
+from bench.shop import open_shop
 from bench.who import WHO
 
 BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
@@ -24,8 +24,7 @@ def requests(run: Run) -> None:
 def on(run: Run, backend: Backend) -> None:
     with run.places.fresh(backend) as place, open_shop(place) as shop:
         shop.stock_up()
-        for number in range(ORDERS):
-            shop.ask("POST", "/orders", order(f"read-{number}"))
+        shop.place(ORDERS, "read-")
         acknowledged: list[int] = []
 
         def read() -> Measured:

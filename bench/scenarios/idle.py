@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.places import Backend
 from bench.results import Case
 from bench.run import Measured, Run
-from bench.shop import open_shop, order
+from bench.shop import open_shop
 
 BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
 ROUNDS = 3
@@ -28,7 +28,7 @@ def idle(run: Run) -> None:
             continue
         with run.places.fresh(backend) as place, open_shop(place) as shop:
             shop.stock_up()
-            shop.ask("POST", "/orders", order("first"))
+            shop.place(1, "order-")
             time.sleep(SETTLE_S)  # until what followed from it is done; there is nothing to wait for but silence
             database = {"database_percent": run.places.postgres_pid} if backend == "postgres" else {}
 

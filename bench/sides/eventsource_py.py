@@ -7,15 +7,18 @@ The handler loads the rows of a batch, folds in memory and writes each row once,
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from eventsource import (
     DomainEvent,
+    ExpectedVersion,
     InMemoryEventBus,
     PostgreSQLEventStore,
     SQLCheckpointRepository,
+    StreamId,
     create_async_engine,
     register_event,
 )
@@ -25,10 +28,11 @@ from eventsource.application.subscriptions import SubscriptionManager
 from eventsource.application.subscriptions.config import create_catch_up_config
 from sqlalchemy import text
 
-from bench.protocol import serve
+from bench.protocol import callers, serve
 from bench.sides.arguments import Arguments
 from bench.workload import details, history, order_id
 
+POOL_SIZE = 16
 DRAIN_S = 30.0
 UNUSED_EXTENSION = 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";'  # its schema asks for it, and nothing in it uses it
 
@@ -123,20 +127,38 @@ class EventsourcePy:
     def __init__(self, arguments: Arguments) -> None:
         self._url = arguments.url
         at = f"postgresql+asyncpg://postgres@/{arguments.database}?host={arguments.socket_folder}"
-        self._engine = create_async_engine(at)
+        self._engine = create_async_engine(at, pool_size=POOL_SIZE)
         self._store = PostgreSQLEventStore(self._engine)
         self._round = 0
+        self._numbers = count(1)
+
+    async def append(self, clients: int, seconds: float) -> dict[str, Any]:
+        """Single events to new streams, straight into its event store."""
+        await self._make_tables()
+
+        async def one() -> None:
+            event = made(next(self._numbers), 1)
+            await self._store.append(StreamId(event.aggregate_id, "Order"), [event], ExpectedVersion.no_stream())
+
+        await asyncio.gather(*(one() for _ in range(min(clients, POOL_SIZE))))  # connections are made before the clock
+        return (await callers([one] * clients, seconds)).answer(before=min(clients, POOL_SIZE))
 
     async def fill(self, events: int) -> dict[str, Any]:
         """The first so many events of the workload, as its own serializer writes them."""
+        await self._make_tables()
         connection = await asyncpg.connect(self._url)
-        await connection.execute(get_schema("all").replace(UNUSED_EXTENSION, ""))
-        await connection.execute(TABLE)
         columns = ["event_id", "event_type", "aggregate_type", "aggregate_id", "version", "timestamp", "payload"]
         records = (record(number, version) for number, version in history(events))
         await connection.copy_records_to_table("events", records=records, columns=columns)
         await connection.close()
         return {"count": events}
+
+    async def _make_tables(self) -> None:
+        connection = await asyncpg.connect(self._url)
+        if await connection.fetchval("SELECT to_regclass('events')") is None:
+            await connection.execute(get_schema("all").replace(UNUSED_EXTENSION, ""))
+            await connection.execute(TABLE)
+        await connection.close()
 
     async def catch_up(self, events: int) -> dict[str, Any]:
         """The read model from the beginning to the head."""
@@ -155,10 +177,13 @@ class EventsourcePy:
         return {"count": events, "seconds": seconds}
 
 
+def made(number: int, version: int) -> OrderEvent:
+    said = details(number, version)
+    return STEPS[version - 1](aggregate_id=UUID(order_id(number)), aggregate_version=version, **said)
+
+
 def record(number: int, version: int) -> tuple[Any, ...]:
-    event = STEPS[version - 1](
-        aggregate_id=UUID(order_id(number)), aggregate_version=version, **details(number, version)
-    )
+    event = made(number, version)
     payload = json_dumps(event.model_dump(mode="json"))
     return event.event_id, event.event_type, "Order", event.aggregate_id, version, event.occurred_at, payload
 

@@ -5,12 +5,15 @@ Its default recorder, psycopg's compiled driver, and a connection for each of 16
 """
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count, cycle
 from typing import Any
 
+import psycopg
 from eventsourcing.application import Application
 from eventsourcing.dispatch import singledispatchmethod
 from eventsourcing.domain import Aggregate, event
@@ -25,6 +28,8 @@ from bench.workload import details, history
 
 POOL_SIZE, OVERFLOW = 16, 8
 FILL_AT_ONCE = 500
+FULL = 2
+READ = "SELECT 1 FROM order_row WHERE order_id = %s"
 LOOK_EVERY_S = 0.02
 TABLE = """CREATE TABLE IF NOT EXISTS order_row (order_id text PRIMARY KEY, customer_id text NOT NULL,
     status text NOT NULL, item_count bigint NOT NULL, total_amount bigint NOT NULL)"""
@@ -121,12 +126,24 @@ def environment(arguments: Arguments) -> dict[str, str]:
     }
 
 
+def refuse_less_than_full(file: str) -> None:
+    """It has no option for `synchronous`: the SQLite of its Python must wait for the disk by default."""
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        [synchronous] = db.execute("PRAGMA synchronous").fetchone()
+    if synchronous != FULL:
+        raise RuntimeError(f"the SQLite of this Python commits with synchronous={synchronous}, which is less than FULL")
+
+
 class Eventsourcing:
     """On one store."""
 
     def __init__(self, arguments: Arguments) -> None:
         self._environment = environment(arguments)
+        if not arguments.is_postgres:
+            refuse_less_than_full(arguments.file)
         self._app = Shop(self._environment)
+        self._reader = arguments.url
         self._numbers = count(1)
         self._orders: list[Any] = []
 
@@ -193,6 +210,33 @@ class Eventsourcing:
                 if done >= events or took >= seconds:
                     break
         return {"count": done, "seconds": took, "folded": runner.projection.view.max_tracking_id("shop") or 0}
+
+    def lag(self, per_second: int, seconds: float) -> dict[str, Any]:
+        """From the return of a save until its row can be read; asking without pause, for its own `wait` sleeps."""
+        clocked, clock = Clocked(), time.perf_counter
+        with (
+            ProjectionRunner(
+                application_class=Shop, projection_class=OrderProjection, view_class=OrderRows, env=self._environment
+            ),
+            psycopg.connect(self._reader, autocommit=True) as reader,
+        ):
+
+            def one() -> None:
+                order = Order(**details(next(self._numbers)))
+                self._app.save(order)
+                before = clock()
+                while not reader.execute(READ, (str(order.id),), prepare=True).fetchone():
+                    pass
+                clocked.latencies_s.append(clock() - before)
+
+            one()  # the runner is at work
+            clocked.latencies_s.clear()
+            began = clock()
+            for number in range(int(per_second * seconds)):
+                time.sleep(max(0.0, began + number / per_second - clock()))
+                one()
+            clocked.seconds = clock() - began
+        return clocked.answer()
 
     def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
         """So many aggregates of so many events each."""

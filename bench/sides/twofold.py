@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from bench.memory import PeakMemory
-from bench.orders import add_items, app, event, order_rows, orders, product_rows
+from bench.orders import add_items, app, event, order_rows, order_structs, orders, product_rows
 from bench.protocol import Clocked, callers, serve
 from bench.sides.arguments import Arguments
 from bench.sides.lag import Lag
@@ -16,7 +16,7 @@ from twofold import Position, Projection, Running
 from twofold.messages import Append, Meta, Stream
 
 FILL_AT_ONCE = 1_000
-PROJECTIONS: dict[str, Projection[Any]] = {"order_row": order_rows, "product_row": product_rows}
+PROJECTIONS: dict[str, Projection[Any]] = {one.name: one for one in (order_rows, order_structs, product_rows)}
 
 
 class Twofold:
