@@ -39,7 +39,7 @@ def test_ten_minutes_hold_more_than_a_hundred_kills(seed: str, faults: tuple[Fau
     strikes = [blow.what for blow in planned if isinstance(blow.what, Strike)]
     assert sum(strike.signal == "SIGKILL" for strike in strikes) > 100
     assert {strike.place for strike in strikes} >= set(TO_DIE["worker"]) | set(TO_DIE["appender"]) | {""}
-    assert {blow.role for blow in planned} == {"worker", "appender", "reader"}
+    assert {blow.role for blow in planned} == {"worker", "appender", "reader", "mender"}
     assert {blow.what for blow in planned if not isinstance(blow.what, Strike)} == set(faults)
 
 

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from twofold.app import Running
+from twofold.testing.torture.app import corrected_app
 from twofold.testing.torture.appender import Appender, Command, Errand
 from twofold.testing.torture.checker import check
 from twofold.testing.torture.domain import Cancel, Deliver, Item, Place
 from twofold.testing.torture.evidence import Evidence, Logged, Violation, gather
 from twofold.testing.torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
 from twofold.testing.torture.member import Member, Orders
+from twofold.testing.torture.mender import retry
 from twofold.testing.torture.models import reactions, read, shelves
 from twofold.testing.torture.reader import got, tail
 
@@ -49,15 +51,20 @@ async def peace(folder: Path) -> Evidence:
             ("o2", Place((tea,))),
             ("o2", Cancel()),
             ("o2", Cancel()),
-            ("o3", Place((pot,), cursed=True)),
+            ("o3", Place((pot,), curse="for ever")),
             ("o4", Place((tea,))),
-            ("o4", Cancel(cursed=True)),
+            ("o4", Cancel(curse="for ever")),
+            ("o5", Place((pot,), curse="until fixed")),
         ]
         for number, (name, command) in enumerate(commands):
             await appender.send(Errand(f"c{number}", name, command))
             await appender.send(Errand(f"c{number}", name, command))
         await appender.send(Errand("stale", "tea", Deliver(1), expected_version=1))
         reading = asyncio.create_task(tail(tailing, running))
+        await until_all_is_done(running)
+        async with corrected_app.look(url) as corrected:
+            unparked = await retry(corrected)
+            assert (len(unparked.done), len(unparked.again)) == (1, 2)
         await until_all_is_done(running)
         for fact in [Acked("", "order-o1", 1, 1, 1, "", False), Acked("", "stock-tea", 1, 1, 1, "", False)]:
             position = f"{running.log.log_id}:{await running.log.head()}"
@@ -70,7 +77,9 @@ async def peace(folder: Path) -> Evidence:
 async def until_all_is_done(running: Running) -> None:
     """Nothing follows from anything any more, and nobody is behind."""
     head = None
-    while head != await running.log.head() or any(status.lag_events for status in await running.status()):
+    while head != await running.log.head() or any(
+        status.lag_events or (status.kind == "reactor" and status.parked) for status in await running.status()
+    ):
         head = await running.log.head()
         await asyncio.sleep(0.1)
 
@@ -274,6 +283,14 @@ def a_parked_row_that_find_kept_quiet_about(history: Evidence) -> Evidence:
     return with_facts(history, Looked("order-o4", 9, "find", 1, parked=0))
 
 
+def a_correction_that_was_forgotten(history: Evidence) -> Evidence:
+    parked = {
+        **history.parked["torture_order"],
+        "o5": next(e.position for e in history.events if e.stream == "order-o5"),
+    }
+    return parked_of(history, "torture_order", parked)
+
+
 def said_to_be_parked(history: Evidence) -> Evidence:
     return with_facts(history, Looked("order-o1", 2, "RowParked"))
 
@@ -317,6 +334,7 @@ def a_process_that_fell(history: Evidence) -> Evidence:
         (parked_and_forgotten, "parked"),
         (parked_for_no_reason, "parked"),
         (parked_at_a_later_event, "parked"),
+        (a_correction_that_was_forgotten, "parked"),
         (a_reactor_that_parked, "parked"),
         (a_stale_row, "stale"),
         (a_stale_row_found, "stale"),

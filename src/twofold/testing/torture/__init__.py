@@ -2,10 +2,12 @@
 
 `python -m twofold.testing.torture --backend sqlite --minutes 1` runs it. Each module here is one role:
 
-    domain      the App under torture: orders reserve stock, stock answers
+    domain      the write models: orders, and the stock that they reserve
+    app         the App under torture: what is folded from them, and the reactors between them
     appender    a process that sends commands, and writes down each answer
     worker      a process that folds and reacts
     reader      a process that reads the whole feed with a cursor of its own, and rows with the tokens of others
+    mender      a process that lets what is parked go on, with a corrected fold
     member      what these processes have in common: how they start, are told where to die, and end
     aim         the places where a process may be told to die or to stand still
     ground      the store below them: a file, or a PostgreSQL that can be killed

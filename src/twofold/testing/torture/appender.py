@@ -15,14 +15,15 @@ import msgspec
 
 from twofold.app import Running
 from twofold.errors import InvalidInput, OutcomeUnknown, Rejected, Unavailable, VersionConflict
-from twofold.testing.torture.domain import Cancel, Deliver, Item, Place, orders, stock
+from twofold.testing.torture.domain import Cancel, Curse, Deliver, Item, Place, orders, stock
 from twofold.testing.torture.journal import Acked, Asked, Journals, Refused, Unknown
 from twofold.testing.torture.member import RETRY_S, Member
 from twofold.write.decider import Decider
 
 CALLERS = 6
 LONGEST_PAUSE_S = 0.12
-SENT_TWICE, ASKED_AGAIN, CURSED = 0.1, 0.7, 0.003
+SENT_TWICE, ASKED_AGAIN = 0.1, 0.7
+CURSES: dict[Curse, float] = {"": 0.993, "until fixed": 0.006, "for ever": 0.001}
 TRIES = 100
 HOT, COLD = 3, 40
 
@@ -117,11 +118,11 @@ class Appender:
         lot = self._chance.random()
         if lot < 0.40:
             self._orders.append(command_id)
-            return Errand(command_id, command_id, Place(self._items(), self._chance.random() < CURSED))
+            return Errand(command_id, command_id, Place(self._items(), self._curse()))
         if lot < 0.45:
             return Errand(command_id, self._chance.choice(self._orders), Place(self._items()))  # there is one already
         if lot < 0.60:
-            return Errand(command_id, self._chance.choice(self._orders), Cancel(self._chance.random() < CURSED))
+            return Errand(command_id, self._chance.choice(self._orders), Cancel(self._curse()))
         if lot < 0.85:
             return Errand(command_id, self._product(), Deliver(self._chance.randint(-1, 12)))
         if lot < 0.87:
@@ -134,6 +135,10 @@ class Appender:
     def _items(self) -> tuple[Item, ...]:
         products = {self._product(): self._chance.randint(1, 5) for _ in range(self._chance.randint(1, 3))}
         return tuple(Item(product, quantity) for product, quantity in products.items())
+
+    def _curse(self) -> Curse:
+        [curse] = self._chance.choices(list(CURSES), list(CURSES.values()))
+        return curse
 
     def _product(self) -> str:
         if self._chance.random() < 0.6:

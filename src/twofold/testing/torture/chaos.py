@@ -30,8 +30,8 @@ KILL, GROUND = 0.55, 0.2  # the rest are pauses
 AIMED_KILLS, AIMED_PAUSES = 0.5, 0.8
 SHOWN = 0.6  # where something was broken on purpose: so often is done what shows it
 
-KILLED: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader",)
-PAUSED: tuple[Role, ...] = ("worker",) * 3 + ("appender",)  # a worker that wakes up again is the interesting one
+KILLED: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader", "mender")
+PAUSED: tuple[Role, ...] = ("worker",) * 4 + ("appender", "mender")  # who wakes up as a zombie is interesting
 TO_DIE: dict[Role, tuple[str, ...]] = {
     "appender": (BEFORE_APPEND, AFTER_APPEND),
     "worker": (
@@ -44,8 +44,12 @@ TO_DIE: dict[Role, tuple[str, ...]] = {
         BEFORE_APPEND,
         AFTER_APPEND,
     ),
+    "mender": (BEFORE_ROWS, AFTER_ROWS),
 }
-TO_PAUSE: dict[Role, tuple[str, ...]] = {"worker": (BEFORE_ROWS, BEFORE_ROWS, BEFORE_ADVANCE, BEFORE_APPEND)}
+TO_PAUSE: dict[Role, tuple[str, ...]] = {
+    "worker": (BEFORE_ROWS, BEFORE_ROWS, BEFORE_ADVANCE, BEFORE_APPEND),
+    "mender": (BEFORE_ROWS,),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> I
             yield Blow(after_s, chance.choice(faults))
         else:
             role = chance.choice(PAUSED)
-            pause_s = LEASE_S + chance.uniform(1, 4) if role == "worker" else chance.uniform(0.5, LEASE_S)
+            pause_s = LEASE_S + chance.uniform(1, 4) if role in TO_PAUSE else chance.uniform(0.5, LEASE_S)
             place = _place(chance, TO_PAUSE.get(role, ()), AIMED_PAUSES)
             yield Blow(after_s, Strike(place, "SIGSTOP", pause_s), role, number)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
-from twofold.testing.torture.domain import order_rows
 from twofold.testing.torture.evidence import Evidence, Logged, Violation, places
 from twofold.testing.torture.journal import Acked, Asked, Fact, Looked, Refused, Seen
-from twofold.testing.torture.models import reactions, rows, shelves
+from twofold.testing.torture.models import cursed, reactions, rows, shelves
 
 Command = tuple[str, str]  # stream and command id
 Stored = tuple[int, int, int]  # version, events, position
@@ -28,7 +27,7 @@ def check(evidence: Evidence) -> list[Violation]:
             rows(evidence),
             reactions(evidence.events),
             shelves(evidence.events),
-            tokens(evidence.facts, evidence.parked),
+            tokens(evidence.facts, cursed(evidence.events)),
             evidence.complaints,
         )
     )
@@ -138,19 +137,17 @@ def feed(events: Sequence[Logged], facts: Sequence[tuple[str, Fact]]) -> Iterato
             yield Violation("skipped", f"{reader} came to {cursor} of {len(events)}")
 
 
-def tokens(facts: Sequence[tuple[str, Fact]], parked: Mapping[str, Mapping[str, int]]) -> Iterator[Violation]:
+def tokens(facts: Sequence[tuple[str, Fact]], may_park: Collection[str]) -> Iterator[Violation]:
     """A read with a token sees that write, or says that it cannot (G6)."""
-    cursed = parked.get(order_rows.name, {})
     for _, fact in facts:
         if not isinstance(fact, Looked) or fact.answer in HONEST:
             continue
-        key = fact.stream.partition("-")[2]
         if fact.answer == "RowParked":
-            if key not in cursed:
+            if fact.stream not in may_park:
                 yield Violation("stale", f"{fact.stream} was said to be parked, and is not")
         elif fact.answer not in ("get", "find"):
             yield Violation("stale", f"{fact.stream} with the token of version {fact.version}: {fact.answer}")
-        elif fact.found < fact.version and not (fact.answer == "find" and fact.parked and key in cursed):
+        elif fact.found < fact.version and not (fact.answer == "find" and fact.parked and fact.stream in may_park):
             text = f"{fact.stream} with the token of version {fact.version} was answered at {fact.found}"
             yield Violation("stale", f"{text} by {fact.answer}")
 

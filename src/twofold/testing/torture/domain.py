@@ -1,21 +1,15 @@
-"""The App under torture: orders reserve stock through one reactor, and hear the answer through another.
-
-Rows hold what an error would change: how many events were folded, and a digest of which ones in which order.
-"""
+"""The write models under torture: orders, and the stock that they reserve."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from twofold.app import App
 from twofold.errors import Rejected
-from twofold.messages import Recorded
-from twofold.react.reactor import Reactor, To
-from twofold.read.projection import Projection
 from twofold.write.decider import Decider
 
-DIGEST_RANGE = 2**61 - 1
+Curse = Literal["", "until fixed", "for ever"]
+"""Of an event that the deployed fold of `order_rows` cannot take; one of the two the corrected fold can."""
 
 
 # ---- stock: the hot streams
@@ -113,17 +107,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Order something. What is cursed, `order_rows` cannot fold."""
+    """Order something."""
 
     items: tuple[Item, ...]
-    cursed: bool = False
+    curse: Curse = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
     """Give an order up; nothing happens the second time."""
 
-    cursed: bool = False
+    curse: Curse = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +133,7 @@ class Placed:
     """An order was placed."""
 
     items: tuple[Item, ...]
-    cursed: bool = False
+    curse: Curse = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +155,7 @@ class Answered:
 class Cancelled:
     """The order was given up."""
 
-    cursed: bool = False
+    curse: Curse = ""
 
 
 OrderEvent = Placed | Paid | Answered | Cancelled
@@ -177,10 +171,10 @@ class Order:
 def decide_order(command: Place | Cancel | Answer, order: Order) -> list[OrderEvent]:
     """Placed once; cancelled once; answered whenever the stock says so."""
     match command:
-        case Place(items, cursed) if order.status == "new":
-            return [Placed(items, cursed), Paid(sum(item.quantity for item in items))]
-        case Cancel(cursed) if order.status == "placed":
-            return [Cancelled(cursed)]
+        case Place(items, curse) if order.status == "new":
+            return [Placed(items, curse), Paid(sum(item.quantity for item in items))]
+        case Cancel(curse) if order.status == "placed":
+            return [Cancelled(curse)]
         case Cancel() if order.status == "cancelled":
             return []
         case Answer(product, reserved) if order.status != "new":
@@ -201,115 +195,3 @@ def evolve_order(order: Order, event: OrderEvent) -> Order:
 
 
 orders = Decider("order", Order(), decide_order, evolve_order)
-
-
-# ---- read models
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRow:
-    """One order."""
-
-    order_id: str
-    status: str = ""
-    pieces: int = 0
-    answers: int = 0
-    version: int = 0
-    folded: int = 0
-    digest: int = 0
-
-
-def fold_order(row: OrderRow, event: Placed | Paid | Answered | Cancelled, recorded: Recorded) -> OrderRow:
-    """Raises ValueError for what is cursed: on purpose, so that something is parked."""
-    if isinstance(event, Placed | Cancelled) and event.cursed:
-        raise ValueError("this event is cursed")
-    row = replace(row, version=recorded.version, folded=row.folded + 1, digest=digested(row.digest, recorded))
-    match event:
-        case Placed(items):
-            return replace(row, status="placed", pieces=sum(item.quantity for item in items))
-        case Answered():
-            return replace(row, answers=row.answers + 1)
-        case Cancelled():
-            return replace(row, status="cancelled")
-        case Paid():
-            return row
-
-
-@dataclass(frozen=True, slots=True)
-class StockRow:
-    """One product."""
-
-    product: str
-    available: int = 0
-    reserved: int = 0
-    refused: int = 0
-    version: int = 0
-    folded: int = 0
-    digest: int = 0
-
-
-def fold_stock(row: StockRow, event: Delivered | Reserved | ReservationRefused, recorded: Recorded) -> StockRow:
-    """What is on the shelf, and what has become of the rest."""
-    row = replace(row, version=recorded.version, folded=row.folded + 1, digest=digested(row.digest, recorded))
-    match event:
-        case Delivered(quantity):
-            return replace(row, available=row.available + quantity)
-        case Reserved(_, quantity):
-            return replace(row, available=row.available - quantity, reserved=row.reserved + quantity)
-        case ReservationRefused(_, quantity):
-            return replace(row, refused=row.refused + quantity)
-
-
-@dataclass(frozen=True, slots=True)
-class DemandRow:
-    """What was asked for of one product, over all orders: one event touches several of these rows."""
-
-    product: str
-    orders: int = 0
-    pieces: int = 0
-    digest: int = 0
-
-
-def fold_demand(row: DemandRow, event: Placed, recorded: Recorded) -> DemandRow:
-    """Add this order's part."""
-    pieces = sum(item.quantity for item in event.items if item.product == row.product)
-    return DemandRow(row.product, row.orders + 1, row.pieces + pieces, digested(row.digest, recorded))
-
-
-def products_of(event: Placed, _recorded: Recorded) -> list[str]:
-    """The keys of `demand`."""
-    return [item.product for item in event.items]
-
-
-def digested(digest: int, recorded: Recorded) -> int:
-    """Changes with every event and with their order."""
-    return (digest * 31 + recorded.position.offset) % DIGEST_RANGE
-
-
-order_rows = Projection("torture_order", OrderRow, fold_order)
-stock_rows = Projection("torture_stock", StockRow, fold_stock)
-demand_rows = Projection("torture_demand", DemandRow, fold_demand, key=products_of)
-
-
-# ---- reactors
-
-
-def reserve(event: Placed, recorded: Recorded) -> list[To]:
-    """Every item of a placed order is asked of its product."""
-    return [To(stock, item.product, Reserve(recorded.stream.id, item.quantity)) for item in event.items]
-
-
-def answer(event: Reserved | ReservationRefused, recorded: Recorded) -> list[To]:
-    """The order hears what came of it."""
-    return [To(orders, event.order, Answer(recorded.stream.id, isinstance(event, Reserved)))]
-
-
-fulfilment = Reactor("fulfilment", reserve, start="beginning")
-answers = Reactor("answers", answer, start="beginning")
-
-app = App(
-    "torture",
-    deciders=[orders, stock],
-    projections=[order_rows, stock_rows, demand_rows],
-    reactors=[fulfilment, answers],
-)

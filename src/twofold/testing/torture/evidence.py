@@ -14,7 +14,7 @@ import msgspec
 
 from twofold.backends.connect import beside, is_postgres, sqlite_path
 from twofold.messages import Meta
-from twofold.testing.torture.domain import app
+from twofold.testing.torture.app import app
 from twofold.testing.torture.journal import Fact, Journals
 
 Table = Sequence[Sequence[Any]]  # its rows

@@ -87,6 +87,14 @@ class Fenced(msgspec.Struct, frozen=True, tag=True):
     follower: str
 
 
+class Retried(msgspec.Struct, frozen=True, tag=True):
+    """What was parked was tried again: so many rows wait no longer, so many again, and so many events were folded."""
+
+    done: int
+    again: int
+    events: int
+
+
 class Struck(msgspec.Struct, frozen=True, tag=True):
     """The process dies or stands still, at a place it was told."""
 
@@ -94,7 +102,7 @@ class Struck(msgspec.Struct, frozen=True, tag=True):
     signal: str
 
 
-Fact = Asked | Acked | Refused | Unknown | Seen | Looked | Claimed | Fenced | Struck
+Fact = Asked | Acked | Refused | Unknown | Seen | Looked | Claimed | Fenced | Retried | Struck
 
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 

@@ -25,11 +25,11 @@ import msgspec
 from twofold.app import Running
 from twofold.errors import Unavailable
 from twofold.testing.torture.aim import Aim, Strike, watch
-from twofold.testing.torture.domain import app
+from twofold.testing.torture.app import app, corrected_app
 from twofold.testing.torture.journal import Journal, file_of
 from twofold.testing.torture.mutations import mutate
 
-Role = Literal["appender", "worker", "reader"]
+Role = Literal["appender", "worker", "reader", "mender"]
 
 T = TypeVar("T")
 
@@ -63,8 +63,9 @@ class Member:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Running]:
         """The App on the store, with every place to die at put around it; waits for a store that is away."""
+        mine = corrected_app if self.orders.role == "mender" else app
         async with AsyncExitStack() as stack:
-            running = await self.patiently(lambda: stack.enter_async_context(app.look(self.orders.url, create=True)))
+            running = await self.patiently(lambda: stack.enter_async_context(mine.look(self.orders.url, create=True)))
             await self.patiently(running.prepare)
             watch(running, self.aim, self.journal)
             if self.orders.role == "worker":

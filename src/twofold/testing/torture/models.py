@@ -12,13 +12,14 @@ import msgspec
 
 from twofold.messages import Position, Recorded, Stream
 from twofold.read.projection import Projection
+from twofold.testing.torture.app import corrected_app
 from twofold.testing.torture.domain import (
     Answered,
+    Cancelled,
     Placed,
     ReservationRefused,
     Reserved,
     Shelf,
-    app,
     evolve_stock,
     stock,
 )
@@ -26,7 +27,7 @@ from twofold.testing.torture.evidence import Evidence, Logged, Violation, places
 
 SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
-_CLASSES = {cls.__name__: cls for decider in app.deciders for cls in decider.event_types}
+_CLASSES = {cls.__name__: cls for decider in corrected_app.deciders for cls in decider.event_types}
 
 
 @dataclass
@@ -73,8 +74,8 @@ def keys_of(projection: Projection[Any], recorded: Recorded) -> list[str]:
 
 
 def rows(evidence: Evidence) -> Iterator[Violation]:
-    """Each read model is what a fresh fold of the log gives, up to what had to be parked (G5, G7)."""
-    for projection in app.projections:
+    """Each read model is what a fresh fold of the log gives, up to what nobody could correct (G5, G7)."""
+    for projection in corrected_app.projections:
         model = folded(projection, evidence.events)
         there = evidence.rows.get(projection.name, {})
         for key in sorted(model.rows.keys() | there.keys()):
@@ -84,9 +85,16 @@ def rows(evidence: Evidence) -> Iterator[Violation]:
         parked = evidence.parked.get(projection.name, {})
         if parked != model.parked:
             yield Violation("parked", f"{projection.name}: {parked} is parked, and the log gives {model.parked}")
-    for reactor in app.reactors:
+    for reactor in corrected_app.reactors:
         if evidence.parked.get(reactor.name):
             yield Violation("parked", f"{reactor.name}: {evidence.parked[reactor.name]} is parked for no reason")
+
+
+def cursed(events: Sequence[Logged]) -> set[str]:
+    """The streams whose rows were parked at some time, or could have been."""
+    return {
+        event.stream for event in events if event.type in (Placed.__name__, Cancelled.__name__) and read(event).curse
+    }
 
 
 def reactions(events: Sequence[Logged]) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from twofold.app import Running
 from twofold.errors import ReadModelBehind, RowParked, TwofoldError, Unavailable
 from twofold.messages import Position, Stream
 from twofold.read.projection import Projection
-from twofold.testing.torture.domain import order_rows, stock_rows
+from twofold.testing.torture.app import order_rows, stock_rows
 from twofold.testing.torture.journal import Acked, Journals, Looked, Seen
 from twofold.testing.torture.member import RETRY_S, Member
 

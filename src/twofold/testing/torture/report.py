@@ -12,7 +12,18 @@ from pathlib import Path
 
 from twofold.testing.torture.evidence import Violation
 from twofold.testing.torture.ground import Fault
-from twofold.testing.torture.journal import Acked, Asked, Claimed, Fact, Fenced, Looked, Refused, Struck, Unknown
+from twofold.testing.torture.journal import (
+    Acked,
+    Asked,
+    Claimed,
+    Fact,
+    Fenced,
+    Looked,
+    Refused,
+    Retried,
+    Struck,
+    Unknown,
+)
 
 SHOWN = 10  # of the violations of a kind
 
@@ -39,6 +50,7 @@ class Counts:
     takeovers: int = 0
     fenced: int = 0
     parked: int = 0
+    unparked: int = 0
     token_reads: int = 0
     lag: int = 0
     lost: int = 0
@@ -68,6 +80,8 @@ class Counts:
                 self.fenced += 1
             case Looked():
                 self.token_reads += 1
+            case Retried(done):
+                self.unparked += done
             case Struck():
                 self.aimed += 1
             case _:
@@ -95,7 +109,7 @@ class Counts:
 
     def summary(self) -> str:
         """How it went."""
-        done = ("appends", "kills", "pauses", "cuts", "takeovers", "fenced", "parked")
+        done = ("appends", "kills", "pauses", "cuts", "takeovers", "fenced", "parked", "unparked")
         wrong = ("skipped", "lost", "doubled", "negative", "violations")
         return f"{self._told(done)}\n{self._told(wrong)}"
 
@@ -120,7 +134,8 @@ MEANINGS = {
     "full_disks": "times that the disk was full",
     "takeovers": "followers that were taken over from a worker that was dead or paused",
     "fenced": "writes that were refused because another worker had taken over",
-    "parked": "rows that were parked, all on purpose",
+    "parked": "rows that are parked at the end, all on purpose",
+    "unparked": "rows that were parked on purpose, and folded on by somebody with a corrected fold",
     "token_reads": "reads with the token of somebody else's write",
     "skipped": "events that a reader of the feed never saw",
     "lost": "acknowledged appends, or reactions, that are not there",

@@ -12,17 +12,19 @@ from typing import Literal
 
 from twofold.app import Running
 from twofold.errors import Unavailable
+from twofold.testing.torture.app import corrected_app
 from twofold.testing.torture.chaos import Chaos
 from twofold.testing.torture.checker import check
 from twofold.testing.torture.crew import Crew
 from twofold.testing.torture.disk import small_disk
-from twofold.testing.torture.domain import app
 from twofold.testing.torture.evidence import Violation, gather
 from twofold.testing.torture.ground import Ground, PostgresGround, SqliteGround
 from twofold.testing.torture.journal import Journals, Seen
+from twofold.testing.torture.member import Role
+from twofold.testing.torture.mender import retry
 from twofold.testing.torture.report import Counts, Report
 
-APPENDERS, WORKERS, READERS = 2, 4, 1
+MEMBERS: dict[Role, int] = {"appender": 2, "worker": 4, "reader": 1, "mender": 1}
 LOOK_S = 1.0
 SETTLE_S = 120.0
 
@@ -58,10 +60,9 @@ class Torture:
         """Everything that was wrong. Whatever happens, no process is left."""
         try:
             async with AsyncExitStack() as stack:
-                self.crew.start("appender", APPENDERS)
-                self.crew.start("worker", WORKERS)
-                self.crew.start("reader", READERS)
-                running = await stack.enter_async_context(app.look(self._ground.url, create=True))
+                for role, count in MEMBERS.items():
+                    self.crew.start(role, count)
+                running = await stack.enter_async_context(corrected_app.look(self._ground.url, create=True))
                 await self._rage(running)
                 complaints = await self._settle(running)
         finally:
@@ -93,17 +94,24 @@ class Torture:
     async def _settle(self, running: Running) -> list[Violation]:
         """Nobody is hurt any more: all that was begun is finished, and everybody comes to the end of the log."""
         await self.crew.end("appender")
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + SETTLE_S
-        behind = await self._look(running)
-        while behind and clock() < deadline:
-            await asyncio.sleep(LOOK_S / 4)
-            behind = await self._look(running)
+        await self.crew.end("mender")
+        behind = await self._until_all_have_read(running)
+        unparked = await retry(running)  # the last of what can be corrected
+        self.counts.unparked += len(unparked.done)
+        behind += await self._until_all_have_read(running)
         await self.crew.end("worker")
         await self.crew.end("reader")
         await self._look(running)
         stuck = [f"{one} after {SETTLE_S:g} s of rest" for one in behind]
         return [Violation("fallen", one) for one in self.crew.fallen] + [Violation("stuck", one) for one in stuck]
+
+    async def _until_all_have_read(self, running: Running) -> list[str]:
+        """Answers who has not come to the end of the log, or still has something to try again, in time."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SETTLE_S
+        while (behind := await self._look(running)) and clock() < deadline:
+            await asyncio.sleep(LOOK_S / 4)
+        return behind
 
     async def _look(self, running: Running) -> list[str]:
         """Count; answers who has not come to the end of the log."""
@@ -128,6 +136,9 @@ class Torture:
         head = (await running.log.head()).offset
         behind = [
             f"{s.name} is at {s.position}, the log at {head}" for s in statuses if s.lag_events or s.head.offset < head
+        ]
+        behind += [
+            f"{s.name} has yet to try {s.parked} streams again" for s in statuses if s.kind == "reactor" and s.parked
         ]
         return behind + ([f"the reader is at {self._seen}, the log at {head}"] if self._seen != head else [])
 
