@@ -30,7 +30,8 @@ from twofold.testing.simulation import SimulationFailed
 from twofold.testing.simulation.apps import SCENARIOS
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
-from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, Storage, _available
+from twofold.testing.simulation.storage import Storage
+from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
 
@@ -364,16 +365,16 @@ def anybody_can_let_go_of_a_lease(patch: Patch) -> None:
 
 @mutation("G5")
 def a_crash_of_the_read_store_keeps_the_checkpoint_and_loses_the_rows(patch: Patch) -> None:
-    from twofold.testing.simulation import stores
+    from twofold.testing.simulation import storage
 
-    restore = stores._restore
+    restore = storage._restore
 
     def torn(rows: MemoryReadStore, state: dict[str, Any]) -> None:
         checkpoints = vars(rows._checkpoints).copy()
         restore(rows, state)
         vars(rows._checkpoints).update(checkpoints)
 
-    patch.setattr(stores, "_restore", torn)
+    patch.setattr(storage, "_restore", torn)
 
 
 @mutation("engine")

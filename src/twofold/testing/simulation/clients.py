@@ -85,7 +85,7 @@ class Execute:
     async def happen(self, world: World) -> None:
         """Ask one process, then the next."""
         for number in range(self.tries):
-            expected = world.expected(self.stream, self.expects)
+            expected = world.known.expected(self.stream, self.expects)
             label = f"client {self.number}.{number}"
 
             def execute(running: Running, expected: int | None = expected, label: str = label) -> Awaitable[Any]:
@@ -101,7 +101,7 @@ class Execute:
             attempt = world.attempt(self, label, self.stream, command_id=self.command_id, expected=expected)
             await world.ask(attempt, self.at + number, execute, self.cancelled_after_s if not number else None)
             if attempt.answered:
-                world.heard(attempt.outcome.receipt)
+                world.known.heard(attempt.outcome.receipt)
             again = attempt.unknown and self.command_id is not None
             if not (again or isinstance(attempt.outcome, Unavailable)):
                 return
@@ -127,7 +127,7 @@ class AppendTwo:
 
     async def happen(self, world: World) -> None:
         """The second is begun when the first waits for its batch."""
-        expected = world.expected(self.stream, self.expects)
+        expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
         )
@@ -158,7 +158,7 @@ class AppendTwo:
         await asyncio.gather(world.ask(first, self.at, begin), world.ask(second, self.at, follow))
         for attempt in (first, second):
             if attempt.answered:
-                world.heard(attempt.outcome)
+                world.known.heard(attempt.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,8 @@ class Read:
 
     async def happen(self, world: World) -> None:
         """Ask once."""
-        token = world.token(self.after)
-        key = None if self.pick is None else world.some_key(self.projection, self.pick)
+        token = world.known.token(self.after)
+        key = None if self.pick is None else world.known.some_key(self.projection, self.pick)
         if self.pick is not None and key is None:
             return
         attempt = world.attempt(self, f"client {self.number}.0", "", token=token, key=key)
@@ -209,7 +209,7 @@ class Load:
 
     async def happen(self, world: World) -> None:
         """Ask once, for a stream that there is."""
-        stream = world.some_stream(self.pick)
+        stream = world.known.some_stream(self.pick)
         if stream is None:
             return
         category, _, id_ = stream.partition("-")

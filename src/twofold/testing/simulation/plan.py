@@ -12,7 +12,7 @@ from twofold.react.reactor import To
 from twofold.testing.simulation import faults
 from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read
 from twofold.testing.simulation.remote import Kind, Mishap
-from twofold.testing.simulation.stores import LogBecomes
+from twofold.testing.simulation.storage import LogBecomes
 from twofold.testing.simulation.world import World
 
 Commands = Callable[[Random], To]

@@ -15,7 +15,7 @@ from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Table
 from twofold.testing.simulation.oracle import Fold, name_of
-from twofold.testing.simulation.stores import Storage
+from twofold.testing.simulation.storage import Storage
 
 ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
 

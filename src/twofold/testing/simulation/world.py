@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from twofold.ambient import Ambient
 from twofold.app import Running
 from twofold.errors import LogReplaced, Unavailable
-from twofold.messages import BEGINNING, Entry, Receipt, Token
-from twofold.read.projection import Key
-from twofold.testing.simulation.clients import After, Attempt, Expects, beyond, told
+from twofold.messages import BEGINNING, Entry, Receipt
+from twofold.testing.simulation.clients import Attempt, told
+from twofold.testing.simulation.knowledge import Knowledge
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
 from twofold.testing.simulation.remote import LATE_S
 from twofold.testing.simulation.server import Server, Unanswered
-from twofold.testing.simulation.stores import LogBecomes, SimulatedLog, Storage
+from twofold.testing.simulation.storage import LogBecomes, Storage
+from twofold.testing.simulation.stores import SimulatedLog
 from twofold.testing.simulation.watch import ENGINE, Violation, Watcher
 from twofold.write.decider import Done
 
@@ -53,8 +54,7 @@ class World:
         self.seen: list[Entry] = []
         self._entries: list[Entry] | None = None
         self.history: list[str] | None = [] if is_told else None
-        self._versions: dict[str, int] = {}
-        self._newest: Receipt | None = None
+        self.known = Knowledge(self)
         self._context = copy_context()
         self._over = False
 
@@ -282,46 +282,3 @@ class World:
                 if server.running is not None:
                     return server
             await asyncio.sleep(LOOK_AGAIN_S)
-
-    def heard(self, receipt: Receipt) -> None:
-        """Clients know this much now."""
-        stream = str(receipt.stream)
-        self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
-        if self._newest is None or receipt.position > self._newest.position:
-            self._newest = receipt
-
-    def expected(self, stream: str, expects: Expects) -> int | None:
-        """The version that a client demands."""
-        heard = self._versions.get(stream, 0)
-        match expects:
-            case "any version":
-                return None
-            case "the version last heard of":
-                return heard
-            case "an older version":
-                return max(0, heard - 1)
-            case "a later version":
-                return heard + 1
-
-    def token(self, after: After) -> Token | str | None:
-        """The token that a client sends."""
-        match after:
-            case "no token":
-                return None
-            case "the newest token":
-                return self._newest.token if self._newest else None
-            case "a token of another log":
-                return Token("0123456789abcdef", self._newest.position) if self._newest else None
-            case "a token beyond the end":
-                return beyond(self.log_id, self.head)
-
-    def some_key(self, projection: str, pick: float) -> Key | None:
-        """The key of a row that there was at some time."""
-        tables = self.watcher.folds[projection].tables
-        keys = sorted({key for table in tables[-3:] for key in table}, key=repr)
-        return keys[int(pick * len(keys))] if keys else None
-
-    def some_stream(self, pick: float) -> str | None:
-        """A stream that there is."""
-        streams = sorted(self.storage.log._streams)
-        return streams[int(pick * len(streams))] if streams else None
