@@ -22,7 +22,8 @@ from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import projector, query
+from twofold.read import query
+from twofold.read.folding import Folding, Waiting
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
@@ -516,12 +517,17 @@ def a_parked_entry_is_recorded_after_the_checkpoint_moved(patch: Patch) -> None:
 
 @mutation("G5")
 def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
-    patch.setattr(projector._Batch, "leave_out", lambda self, parked: None)
+    made = Folding.__init__
+
+    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
+        made(self, projection, codec, ambient, known, Waiting(()), **named)
+
+    patch.setattr(Folding, "__init__", init)
 
 
 @mutation("G7")
 def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
-    patch.setattr(projector._Batch, "park", lambda self, kind, key, position, error: None)
+    patch.setattr(Folding, "_park", lambda self, kind, key, position, error: None)
 
 
 # ---- G8, G11: versions, other logs

@@ -187,7 +187,11 @@ class _Checking:
         if isinstance(outcome, Unavailable | Unanswered):
             return
         fold = self.world.watcher.folds[attempt.asked.projection]
-        moments = range(token.position.offset if token else 0, attempt.head_after + 1)
+        since = token.position.offset if token else 0
+        moments = range(since, max(since, attempt.head_after) + 1)
+        if len(fold.tables) <= moments[-1]:
+            self.broken("G6", f"{attempt.label}: its token {token} lies beyond the end of the log")
+            return
         if isinstance(outcome, ReadModelBehind):
             self._behind(attempt, token)
         elif isinstance(outcome, RowParked):
