@@ -22,7 +22,7 @@ from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import query
+from twofold.read import query, unpark
 from twofold.read.folding import Folding, Waiting
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
@@ -528,6 +528,26 @@ def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
 @mutation("G7")
 def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
     patch.setattr(Folding, "_park", lambda self, kind, key, position, error: None)
+
+
+@mutation("G5")
+def what_is_tried_again_waits_no_longer_and_is_not_folded(patch: Patch) -> None:
+    patch.setattr(unpark._Collected, "_take", lambda self, key, recorded: None)
+
+
+@mutation("engine")
+def what_failed_outside_is_not_tried_again(patch: Patch) -> None:
+    patch.setattr(Runner, "_is_due", lambda self, parked: False)
+
+
+@mutation("G5")
+def an_effect_that_failed_is_passed_over(patch: Patch) -> None:
+    move = Runner._move
+
+    async def _move(self: Runner, claim: Claim, after: Position, to: Position, outcomes: Any) -> None:
+        await move(self, claim, after, to, [replaced(one, after=None) for one in outcomes])
+
+    patch.setattr(Runner, "_move", _move)
 
 
 # ---- G8, G11: versions, other logs

@@ -9,10 +9,13 @@ from inspect import CORO_CREATED, getcoroutinestate
 from typing import TYPE_CHECKING, Any, Literal
 
 from twofold.app import Running
+from twofold.backends.memory import MemoryReadStore
 from twofold.errors import OutcomeUnknown, Unavailable
+from twofold.feed.parking import Unparked
 from twofold.messages import Position, Receipt, Stream, Token
 from twofold.react.reactor import To
 from twofold.read.query import Page
+from twofold.read.verify import Report, Verification
 from twofold.testing.simulation.oracle import name_of
 from twofold.testing.simulation.server import Unanswered
 from twofold.write.decider import Done
@@ -218,6 +221,47 @@ class Load:
         await world.ask(attempt, self.at, lambda running: running.load(decider, id_))
 
 
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compare a read model with a fresh fold, while it goes on."""
+
+    projection: str
+    at: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"verify {self.projection}, at process {self.at + 1}"
+
+    async def happen(self, world: World) -> None:
+        """Ask once; the fresh fold is made in memory."""
+        attempt = world.attempt(self, f"client {self.number}.0", "")
+
+        async def verify(running: Running) -> Any:
+            app = running.app
+            [projection] = [one for one in app.projections if one.name == self.projection]
+            comparing = Verification(projection, projection, running.rows, running.log, app.codec, _nobody_listens)
+            return await comparing.run(MemoryReadStore(), documents=app.folds_documents(projection))
+
+        await world.ask(attempt, self.at, verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again everything that is parked of a projection or a reactor."""
+
+    name: str
+    at: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"try again what is parked of {self.name}, at process {self.at + 1}"
+
+    async def happen(self, world: World) -> None:
+        """Ask once."""
+        attempt = world.attempt(self, f"client {self.number}.0", "")
+        await world.ask(attempt, self.at, lambda running: running.parking.retry(self.name))
+
+
 def told(outcome: Any) -> str:
     """An answer in words."""
     match outcome:
@@ -228,10 +272,18 @@ def told(outcome: Any) -> str:
             return f"version {version}, {events} event{'s' * (events != 1)} up to {position}{again}"
         case Page(rows, _, parked):
             return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
+        case Unparked(done, again, events):
+            return f"{events} events handled, {len(done)} wait no longer, {len(again)} again"
+        case Report():
+            return f"{outcome.rows} rows are {'' if outcome.equal else 'not '}those of a fresh fold"
         case Exception():
             return f"{type(outcome).__name__}: {outcome}"
         case _:
             return repr(outcome)
+
+
+def _nobody_listens(what: str, done: int, of: int) -> None:
+    pass
 
 
 def beyond(log_id: str, head: int) -> Token:

@@ -31,7 +31,7 @@ class Watch(Protocol):
     def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """A batch is in the log."""
 
-    def claimed(self, before: Checkpoint, claim: Claim) -> None:
+    def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
         """A checkpoint was taken over."""
 
     def beaten(self, claim: Claim) -> None:

@@ -153,7 +153,7 @@ class SimulatedCheckpoints:
             before = self._memory().rows[seen.follower]
             claim = at_once(self._memory().claim(seen, owner))
             if claim is not None:
-                self._storage.watch.claimed(before, claim)
+                self._storage.watch.claimed(before, claim, owner)
             return claim
 
         return await self._change(claim, "claim")

@@ -11,6 +11,7 @@ from twofold.errors import Rejected
 from twofold.messages import Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
+from twofold.testing.simulation.faults import Cure
 from twofold.testing.simulation.plan import Scenario
 from twofold.write.decider import Decider
 
@@ -39,6 +40,7 @@ class Notes:
 
 
 CURSED, KEYLESS, POISON = "cursed", "keyless", "poison"
+cure = Cure()
 
 
 def decide_notes(command: Write, notes: Notes) -> list[Written]:
@@ -65,14 +67,14 @@ class Tag:
 
 def tags_of(event: Written, recorded: Recorded) -> list[str]:
     """Several rows, or none; or nobody can tell."""
-    if event.text == KEYLESS:
+    if event.text == KEYLESS and not cure.deployed:
         raise LookupError("whose is it?")
     return ["all", *event.tags]
 
 
 def fold_tag(row: Tag, event: Written, recorded: Recorded) -> Tag:
     """Counts; one of the tags does not take every text."""
-    if event.text == CURSED and row.tag != "all":
+    if event.text == CURSED and row.tag != "all" and not cure.deployed:
         raise ArithmeticError("this cannot be folded")
     return Tag(row.tag, row.used + 1, event.text)
 
@@ -100,7 +102,7 @@ class Copied:
 
 def decide_copy(command: Copy, copies: Copies) -> list[Copied]:
     """Always."""
-    if command.text == CURSED:
+    if command.text == CURSED and not cure.deployed:
         raise Rejected("not this one")
     return [Copied(command.text)]
 
@@ -115,7 +117,7 @@ copies = Decider("copy", Copies(), decide_copy, evolve_copies)
 
 def copy(event: Written, recorded: Recorded) -> list[To]:
     """To two archives, the first twice."""
-    if event.text == POISON:
+    if event.text == POISON and not cure.deployed:
         raise ArithmeticError("nobody can react to this")
     return [To(copies, "a", Copy(event.text)), To(copies, "b", Copy(event.text)), To(copies, "a", Copy("again"))]
 
@@ -149,4 +151,4 @@ def append_notes(random: Random) -> tuple[str, tuple[list[Written], list[Written
     return f"note-{id_}", ([Written(text or "first", used)], [Written("second", used), Written("third", used)])
 
 
-IN_THE_NOTEBOOK = Scenario(notebook, note_something, append_notes, may_park=True)
+IN_THE_NOTEBOOK = Scenario(notebook, note_something, append_notes, may_park=True, cure=cure)
