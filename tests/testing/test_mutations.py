@@ -22,7 +22,8 @@ from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import projector, query
+from twofold.read import query, unpark
+from twofold.read.folding import Folding, Waiting
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
@@ -30,7 +31,8 @@ from twofold.testing.simulation import SimulationFailed
 from twofold.testing.simulation.apps import SCENARIOS
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
-from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, Storage, _available
+from twofold.testing.simulation.storage import Storage
+from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
 
@@ -364,16 +366,16 @@ def anybody_can_let_go_of_a_lease(patch: Patch) -> None:
 
 @mutation("G5")
 def a_crash_of_the_read_store_keeps_the_checkpoint_and_loses_the_rows(patch: Patch) -> None:
-    from twofold.testing.simulation import stores
+    from twofold.testing.simulation import storage
 
-    restore = stores._restore
+    restore = storage._restore
 
     def torn(rows: MemoryReadStore, state: dict[str, Any]) -> None:
         checkpoints = vars(rows._checkpoints).copy()
         restore(rows, state)
         vars(rows._checkpoints).update(checkpoints)
 
-    patch.setattr(stores, "_restore", torn)
+    patch.setattr(storage, "_restore", torn)
 
 
 @mutation("engine")
@@ -515,12 +517,37 @@ def a_parked_entry_is_recorded_after_the_checkpoint_moved(patch: Patch) -> None:
 
 @mutation("G5")
 def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
-    patch.setattr(projector._Batch, "leave_out", lambda self, parked: None)
+    made = Folding.__init__
+
+    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
+        made(self, projection, codec, ambient, known, Waiting(()), **named)
+
+    patch.setattr(Folding, "__init__", init)
 
 
 @mutation("G7")
 def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
-    patch.setattr(projector._Batch, "park", lambda self, kind, key, position, error: None)
+    patch.setattr(Folding, "_park", lambda self, kind, key, position, error: None)
+
+
+@mutation("G5")
+def what_is_tried_again_waits_no_longer_and_is_not_folded(patch: Patch) -> None:
+    patch.setattr(unpark._Collected, "_take", lambda self, key, recorded: None)
+
+
+@mutation("engine")
+def what_failed_outside_is_not_tried_again(patch: Patch) -> None:
+    patch.setattr(Runner, "_is_due", lambda self, parked: False)
+
+
+@mutation("G5")
+def an_effect_that_failed_is_passed_over(patch: Patch) -> None:
+    move = Runner._move
+
+    async def _move(self: Runner, claim: Claim, after: Position, to: Position, outcomes: Any) -> None:
+        await move(self, claim, after, to, [replaced(one, after=None) for one in outcomes])
+
+    patch.setattr(Runner, "_move", _move)
 
 
 # ---- G8, G11: versions, other logs

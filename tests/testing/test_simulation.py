@@ -20,8 +20,9 @@ import pytest
 
 from twofold import App, ConfigurationError, Decider, Projection, Reactor, Recorded, To
 from twofold.testing.simulation import SimulationFailed, simulate
-from twofold.testing.simulation.apps import (
-    SCENARIOS,
+from twofold.testing.simulation.apps import SCENARIOS
+from twofold.testing.simulation.apps.notebook import note_something, notebook
+from twofold.testing.simulation.apps.warehouse import (
     Order,
     Place,
     Placed,
@@ -36,8 +37,6 @@ from twofold.testing.simulation.apps import (
     decide_order,
     evolve_order,
     evolve_stock,
-    note_something,
-    notebook,
     order_something,
     orders,
     shelves,

@@ -165,6 +165,27 @@ def test_g3_whoever_loses_the_race_with_himself_gets_the_winners_answer() -> Non
     virtual_time.run(main())
 
 
+def test_g1_a_stored_command_whose_answer_cannot_be_read_is_not_said_to_have_changed_nothing() -> None:
+    """The commit was answered as a repetition, for its first answer was lost; then the store goes away."""
+
+    class Forgetful(MemoryLog):
+        async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+            await super().commit(batch)
+            return await super().commit(batch)
+
+        async def read_stream(self, *_: Any) -> Any:
+            raise Unavailable("down")
+
+    log = Forgetful()
+
+    async def main() -> None:
+        with pytest.raises(OutcomeUnknown) as raised:
+            await executor(log).execute(totals, "a", Add(1))
+        assert (await log.load(Stream("total", "a"), raised.value.command_id)).receipt is not None
+
+    virtual_time.run(main())
+
+
 def test_an_empty_decision_is_kept_only_where_it_can_be_asked_for_again() -> None:
     async def main() -> None:
         log = Busy(interruptions=0)

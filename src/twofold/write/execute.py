@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import InvalidInput, VersionConflict
+from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
 from twofold.messages import Append, Encoded, Entry, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
@@ -183,9 +183,17 @@ class Executor:
         return Meta(command_id, correlation_id or command_id, causation_id, actor)
 
     async def _answer_again(self, decider: Decider[Any, S, E], receipt: Receipt) -> Done[S, E]:
-        """The answer of that time, from what was recorded then."""
+        """The answer of that time, from what was recorded then.
+
+        That time may be this very call, whose first answer was lost. So where it cannot be read now, it would be wrong
+        to say that nothing was changed. Raises: OutcomeUnknown.
+        """
         first = max(1, receipt.version) if decider.stored == "state" else 1
-        recorded = self._events(await self._log.read_stream(receipt.stream, first, receipt.version - first + 1))
+        try:
+            entries = await self._log.read_stream(receipt.stream, first, receipt.version - first + 1)
+        except Unavailable as error:
+            raise OutcomeUnknown(receipt.command_id, str(error)) from error
+        recorded = self._events(entries)
         state = decider.after(decider.initial, recorded)
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 

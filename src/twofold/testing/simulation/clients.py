@@ -9,10 +9,13 @@ from inspect import CORO_CREATED, getcoroutinestate
 from typing import TYPE_CHECKING, Any, Literal
 
 from twofold.app import Running
+from twofold.backends.memory import MemoryReadStore
 from twofold.errors import OutcomeUnknown, Unavailable
+from twofold.feed.parking import Unparked
 from twofold.messages import Position, Receipt, Stream, Token
 from twofold.react.reactor import To
 from twofold.read.query import Page
+from twofold.read.verify import Report, Verification
 from twofold.testing.simulation.oracle import name_of
 from twofold.testing.simulation.server import Unanswered
 from twofold.write.decider import Done
@@ -85,7 +88,7 @@ class Execute:
     async def happen(self, world: World) -> None:
         """Ask one process, then the next."""
         for number in range(self.tries):
-            expected = world.expected(self.stream, self.expects)
+            expected = world.known.expected(self.stream, self.expects)
             label = f"client {self.number}.{number}"
 
             def execute(running: Running, expected: int | None = expected, label: str = label) -> Awaitable[Any]:
@@ -101,7 +104,7 @@ class Execute:
             attempt = world.attempt(self, label, self.stream, command_id=self.command_id, expected=expected)
             await world.ask(attempt, self.at + number, execute, self.cancelled_after_s if not number else None)
             if attempt.answered:
-                world.heard(attempt.outcome.receipt)
+                world.known.heard(attempt.outcome.receipt)
             again = attempt.unknown and self.command_id is not None
             if not (again or isinstance(attempt.outcome, Unavailable)):
                 return
@@ -127,7 +130,7 @@ class AppendTwo:
 
     async def happen(self, world: World) -> None:
         """The second is begun when the first waits for its batch."""
-        expected = world.expected(self.stream, self.expects)
+        expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
         )
@@ -158,7 +161,7 @@ class AppendTwo:
         await asyncio.gather(world.ask(first, self.at, begin), world.ask(second, self.at, follow))
         for attempt in (first, second):
             if attempt.answered:
-                world.heard(attempt.outcome)
+                world.known.heard(attempt.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,8 @@ class Read:
 
     async def happen(self, world: World) -> None:
         """Ask once."""
-        token = world.token(self.after)
-        key = None if self.pick is None else world.some_key(self.projection, self.pick)
+        token = world.known.token(self.after)
+        key = None if self.pick is None else world.known.some_key(self.projection, self.pick)
         if self.pick is not None and key is None:
             return
         attempt = world.attempt(self, f"client {self.number}.0", "", token=token, key=key)
@@ -209,13 +212,54 @@ class Load:
 
     async def happen(self, world: World) -> None:
         """Ask once, for a stream that there is."""
-        stream = world.some_stream(self.pick)
+        stream = world.known.some_stream(self.pick)
         if stream is None:
             return
         category, _, id_ = stream.partition("-")
         [decider] = [one for one in world.app.deciders if one.category == category]
         attempt = world.attempt(self, f"client {self.number}.0", stream)
         await world.ask(attempt, self.at, lambda running: running.load(decider, id_))
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compare a read model with a fresh fold, while it goes on."""
+
+    projection: str
+    at: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"verify {self.projection}, at process {self.at + 1}"
+
+    async def happen(self, world: World) -> None:
+        """Ask once; the fresh fold is made in memory."""
+        attempt = world.attempt(self, f"client {self.number}.0", "")
+
+        async def verify(running: Running) -> Any:
+            app = running.app
+            [projection] = [one for one in app.projections if one.name == self.projection]
+            comparing = Verification(projection, projection, running.rows, running.log, app.codec, _nobody_listens)
+            return await comparing.run(MemoryReadStore(), documents=app.folds_documents(projection))
+
+        await world.ask(attempt, self.at, verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again everything that is parked of a projection or a reactor."""
+
+    name: str
+    at: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"try again what is parked of {self.name}, at process {self.at + 1}"
+
+    async def happen(self, world: World) -> None:
+        """Ask once."""
+        attempt = world.attempt(self, f"client {self.number}.0", "")
+        await world.ask(attempt, self.at, lambda running: running.parking.retry(self.name))
 
 
 def told(outcome: Any) -> str:
@@ -228,10 +272,18 @@ def told(outcome: Any) -> str:
             return f"version {version}, {events} event{'s' * (events != 1)} up to {position}{again}"
         case Page(rows, _, parked):
             return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
+        case Unparked(done, again, events):
+            return f"{events} events handled, {len(done)} wait no longer, {len(again)} again"
+        case Report():
+            return f"{outcome.rows} rows are {'' if outcome.equal else 'not '}those of a fresh fold"
         case Exception():
             return f"{type(outcome).__name__}: {outcome}"
         case _:
             return repr(outcome)
+
+
+def _nobody_listens(what: str, done: int, of: int) -> None:
+    pass
 
 
 def beyond(log_id: str, head: int) -> Token:

@@ -266,6 +266,28 @@ class Rebuild:
             world.tell(f"{name}: {error!r}")
 
 
+@dataclass
+class Cure:
+    """Whether the code is deployed that can handle everything."""
+
+    deployed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """From now on every process runs better code."""
+
+    def __str__(self) -> str:
+        return "code is deployed that can fold and react to everything"
+
+    async def happen(self, world: World) -> None:
+        """At once, in all of them."""
+        cure = world.plan.scenario.cure
+        if cure is not None:
+            world.counts["cures"] += 1
+            cure.deployed = True
+
+
 @lru_cache(maxsize=16)
 def upgraded(app: App) -> App:
     """The same App with the next version of each projection."""

@@ -13,10 +13,11 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
-from twofold.messages import Entry, Receipt, Token
+from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection, key_text
 from twofold.read.query import Page
-from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read
+from twofold.read.verify import Report
+from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.watch import difference
@@ -46,8 +47,12 @@ class _Checking:
         for attempt in self.world.attempts:
             if isinstance(attempt.asked, Execute | AppendTwo):
                 self.a_write(attempt)
-            elif isinstance(attempt.asked, Read):
+            elif (
+                isinstance(attempt.asked, Read) and not self.world.plan.cures
+            ):  # with a cure, moments are not positions
                 self.a_read(attempt)
+            elif isinstance(attempt.outcome, Report):
+                self.a_verification(attempt.asked, attempt.outcome)
             elif isinstance(attempt.outcome, tuple):
                 self.a_load(attempt)
         self.the_same_id_gets_the_same_answer()
@@ -187,7 +192,11 @@ class _Checking:
         if isinstance(outcome, Unavailable | Unanswered):
             return
         fold = self.world.watcher.folds[attempt.asked.projection]
-        moments = range(token.position.offset if token else 0, attempt.head_after + 1)
+        since = token.position.offset if token else 0
+        moments = range(since, max(since, attempt.head_after) + 1)
+        if len(fold.tables) <= moments[-1]:
+            self.broken("G6", f"{attempt.label}: its token {token} lies beyond the end of the log")
+            return
         if isinstance(outcome, ReadModelBehind):
             self._behind(attempt, token)
         elif isinstance(outcome, RowParked):
@@ -214,6 +223,12 @@ class _Checking:
         if token is None or took_s < wait_s:
             self.broken("G6", f"{attempt.label}: {attempt.outcome}, after {took_s:.3f} s")
 
+    def a_verification(self, asked: Verify, report: Report) -> None:
+        """Nothing was wrong, so nothing may be found (G9)."""
+        if not report.equal and not self.world.plan.cures:
+            found = (*report.differences, *report.failures, *report.faults)
+            self.broken("G9", f"{asked.projection} was verified, and found was {found!r:.500}")
+
     # ---- at the end
 
     def read_models(self) -> None:
@@ -222,7 +237,7 @@ class _Checking:
         for projection in self.app.projections:
             fresh = Fold(projection, self.app).take(self.entries)
             told = self.world.watcher.folds[projection.name]
-            if fresh.tables[-1] != told.tables[-1]:
+            if fresh.tables[-1] != told.tables[-1] and not self.world.plan.cures:
                 text = difference(fresh.tables[-1], told.tables[-1])
                 self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
             for follows in storage.rows._tables:
@@ -232,6 +247,10 @@ class _Checking:
             self.world.counts["keys parked"] += len(fresh.parked[-1])
             if fresh.parked[-1] and not self.world.plan.scenario.may_park:
                 self._parked(projection)
+        for reactor in self.app.reactors:
+            checkpoint = storage.log.checkpoints.rows.get(reactor.follows)
+            if checkpoint is not None and reactor.start == "beginning" and self.world.plan.log_becomes is None:
+                self.world.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
         for follows, waiting in storage.log.checkpoints.waiting.items():
             self.world.counts["streams parked"] += len(waiting)
             for one in waiting.values():

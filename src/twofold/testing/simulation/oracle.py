@@ -7,7 +7,7 @@ from typing import Any
 
 from twofold.app import App
 from twofold.codec import Codec
-from twofold.messages import Entry, Recorded
+from twofold.messages import MAX_OFFSET, Entry, Recorded
 from twofold.react.reactor import To
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -29,6 +29,22 @@ class Fold:
         self._types, self._codec = app.codec.names(projection.event_types), app.codec
         self.tables: list[dict[Key, Values]] = [{}]
         self.parked: list[Waiting] = [{}]
+
+    def without(self, entries: Iterable[Entry], parked: Waiting) -> dict[Key, Values]:
+        """The table after these entries, where exactly this waits."""
+        table: dict[Key, Values] = {}
+        for entry in entries:
+            if entry.type not in self._types or entry.position.offset >= parked.get(
+                ("stream", entry.stream), MAX_OFFSET
+            ):
+                continue
+            recorded = self._codec.recorded(entry)
+            for key in self.projection.keys(recorded):
+                if entry.position.offset < parked.get(("row", key_text(key)), MAX_OFFSET):
+                    folded = self.projection.fold(key, table.pop(key, None), [recorded], self._documents)
+                    if folded.values is not None:
+                        table[key] = folded.values
+        return table
 
     def take(self, entries: Iterable[Entry]) -> Fold:
         """The next ones of the feed."""

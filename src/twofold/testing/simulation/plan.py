@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from twofold.app import App
 from twofold.react.reactor import To
 from twofold.testing.simulation import faults
-from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read
+from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read, Retry, Verify
+from twofold.testing.simulation.effects import Observed
+from twofold.testing.simulation.faults import Cure
 from twofold.testing.simulation.remote import Kind, Mishap
-from twofold.testing.simulation.stores import LogBecomes
+from twofold.testing.simulation.storage import LogBecomes
 from twofold.testing.simulation.world import World
 
 Commands = Callable[[Random], To]
@@ -42,13 +44,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11."""
+    """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11.
+
+    `begin` is told the seed of each history, for what the App has outside of itself. `cure` is set from some moment
+    on: code that can fold and react to what it could not before.
+    """
 
     app: App
     commands: Commands
     appends: Appends | None = None
     always: Mapping[Any, Callable[[Any], bool]] = field(default_factory=dict)
     may_park: bool = False
+    begin: Callable[[str], None] = lambda seed: None
+    cure: Cure | None = None
+    observed: Observed = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "observed", Observed(self.app))
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,12 @@ class Plan:
     @property
     def app(self) -> App:
         """The App."""
-        return self.scenario.app
+        return self.scenario.observed.app
+
+    @property
+    def cures(self) -> bool:
+        """Whether better code is deployed in this history."""
+        return any(isinstance(step.does, faults.Deploy) for step in self.steps)
 
     @property
     def read_store_crashes(self) -> bool:
@@ -110,6 +127,9 @@ class _Drawing:
         happens: list[Any] = [self.operation() for _ in range(random.randint(5, 25))]
         kinds = random.sample(_FAULTS, random.randint(1, 4))
         happens += [random.choice(kinds)(self) for _ in range(random.choice((0, 1, 2, 3, 4, 6)))]
+        if self.scenario.may_park and random.random() < 0.3:
+            happens += [self.retry() for _ in range(random.randint(1, 3))]
+            happens += [faults.Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
         times = [random.random() * self.span_s for _ in happens]
         steps = sorted((Step(at_s, does) for at_s, does in zip(times, happens, strict=True)), key=lambda s: s.at_s)
         return Plan(
@@ -133,8 +153,10 @@ class _Drawing:
             return replace(self.random.choice(self.sent), number=self.number, at=self.place())
         if lot < 0.78 and self.scenario.appends is not None:
             return self.append_two()
-        if lot < 0.94 and self.scenario.app.projections:
+        if lot < 0.93 and self.scenario.app.projections:
             return self.read()
+        if lot < 0.96 and self.scenario.app.projections:
+            return Verify(self.random.choice(self.scenario.app.projections).name, self.place(), self.number)
         return Load(self.random.random(), self.place(), self.number)
 
     def execute(self) -> Execute:
@@ -172,6 +194,14 @@ class _Drawing:
         wait_s = random.choice((0.0, 0.05, 5.0, 5.0, 30.0))
         pick = random.random() if random.random() < 0.6 else None
         return Read(projection, pick, after, wait_s, self.place(), self.number)
+
+    def retry(self) -> Retry:
+        """Somebody tries again what is parked."""
+        self.number += 1
+        app = self.scenario.app
+        names = [*(one.name for one in app.projections), *(one.name for one in app.reactors)]
+        name = self.random.choice(names)
+        return Retry(name, self.place(), self.number)
 
     def command_id(self) -> str:
         """A new one."""

@@ -1,0 +1,77 @@
+"""Profiles: documents, whose newest state is the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from twofold.app import App
+from twofold.errors import Rejected
+from twofold.messages import Recorded
+from twofold.react.reactor import To
+from twofold.read.projection import Projection
+from twofold.testing.simulation.plan import Scenario
+from twofold.write.decider import Decider
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Give it another name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """It has another name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The document."""
+
+    name: str = ""
+    changes: int = 0
+
+
+def decide_profile(command: Rename, profile: Profile) -> list[Renamed]:
+    """Only if it is another one."""
+    if not command.name:
+        raise Rejected("a name is not empty")
+    return [Renamed(command.name)] if command.name != profile.name else []
+
+
+def evolve_profile(profile: Profile, event: Renamed) -> Profile:
+    """One change more."""
+    return replace(profile, name=event.name, changes=profile.changes + 1)
+
+
+profiles = Decider("profile", Profile(), decide_profile, evolve_profile, stored="state")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The document as a row."""
+
+    id: str
+    name: str = ""
+    changes: int = 0
+
+
+def fold_card(row: Card, event: Profile, recorded: Recorded) -> Card:
+    """From the document alone."""
+    return Card(row.id, event.name, row.changes + event.changes)
+
+
+cards = Projection("card", Card, fold_card, indexes=["name"])
+directory = App("directory", deciders=[profiles], projections=[cards])
+
+
+def rename_somebody(random: Random) -> To:
+    """A few documents, a few names."""
+    return To(profiles, random.choice("abc"), Rename(random.choice(("Ada", "Bob", "Cleo", "Dan", ""))))
+
+
+IN_THE_DIRECTORY = Scenario(directory, rename_somebody)

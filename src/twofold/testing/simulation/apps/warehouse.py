@@ -1,0 +1,216 @@
+"""A warehouse: orders reserve stock through a reactor, and hear what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from twofold.app import App
+from twofold.errors import Rejected
+from twofold.messages import Recorded
+from twofold.react.reactor import Reactor, To
+from twofold.read.projection import Projection
+from twofold.testing.simulation.plan import Scenario
+from twofold.write.decider import Decider
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Goods come in."""
+
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Promise some of it to an order."""
+
+    order: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Goods came in."""
+
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Promised."""
+
+    order: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There was too little."""
+
+    order: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What is there and not promised."""
+
+    available: int = 0
+
+
+def decide_stock(command: Receive | Reserve, stock: Stock) -> list[Received | Reserved | Refused]:
+    """What is not there is not promised."""
+    match command:
+        case Receive(quantity):
+            if quantity > 8:
+                raise Rejected(f"{quantity} are too many at once")
+            return [Received(1) for _ in range(quantity)]
+        case Reserve(order, quantity) if quantity > stock.available:
+            return [Refused(order, quantity)]
+        case Reserve(order, quantity):
+            return [Reserved(order, quantity)]
+
+
+def evolve_stock(stock: Stock, event: Received | Reserved | Refused) -> Stock:
+    """What is there then."""
+    match event:
+        case Received(quantity):
+            return Stock(stock.available + quantity)
+        case Reserved(_, quantity):
+            return Stock(stock.available - quantity)
+        case Refused():
+            return stock
+
+
+stock = Decider("stock", Stock(), decide_stock, evolve_stock)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Order something."""
+
+    product: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The order hears whether it is promised."""
+
+    promised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Ordered."""
+
+    product: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Promised or not."""
+
+    promised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How far it is."""
+
+    status: Literal["new", "open", "promised", "refused"] = "new"
+
+
+def decide_order(command: Place | Settle, order: Order) -> list[Placed | Settled]:
+    """Once each."""
+    match command:
+        case Place(product, quantity):
+            if order.status != "new":
+                raise Rejected(f"the order is {order.status}")
+            return [Placed(product, quantity)]
+        case Settle(promised):
+            return [Settled(promised)] if order.status == "open" else []
+
+
+def evolve_order(order: Order, event: Placed | Settled) -> Order:
+    """How far it is then."""
+    match event:
+        case Placed():
+            return Order("open")
+        case Settled(promised):
+            return Order("promised" if promised else "refused")
+
+
+orders = Decider("order", Order(), decide_order, evolve_order)
+
+
+def reserve(event: Placed | Reserved | Refused, recorded: Recorded) -> list[To]:
+    """Order → stock → order."""
+    match event:
+        case Placed(product, quantity):
+            return [To(stock, product, Reserve(recorded.stream.id, quantity))]
+        case Reserved(order):
+            return [To(orders, order, Settle(True))]
+        case Refused(order):
+            return [To(orders, order, Settle(False))]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Sums: whatever is folded twice, or not at all, shows."""
+
+    product: str
+    available: int = 0
+    changes: int = 0
+
+
+def fold_shelf(row: Shelf, event: Received | Reserved, recorded: Recorded) -> Shelf:
+    """Adds and takes away."""
+    change = event.quantity if isinstance(event, Received) else -event.quantity
+    return Shelf(row.product, row.available + change, row.changes + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """Rows come and go."""
+
+    order: str
+    product: str = ""
+    quantity: int = 0
+
+
+def fold_open_order(row: OpenOrder, event: Placed | Settled, recorded: Recorded) -> OpenOrder | None:
+    """As long as it is open."""
+    return OpenOrder(row.order, event.product, event.quantity) if isinstance(event, Placed) else None
+
+
+shelves = Projection("shelf", Shelf, fold_shelf)
+open_orders = Projection("open_order", OpenOrder, fold_open_order)
+warehouse = App(
+    "warehouse",
+    deciders=[stock, orders],
+    projections=[shelves, open_orders],
+    reactors=[Reactor("reserve", reserve, start="beginning")],
+)
+
+
+def order_something(random: Random) -> To:
+    """Few products, few orders: everything meets."""
+    product = random.choice(("p1", "p2"))
+    if random.random() < 0.4:
+        return To(stock, product, Receive(random.choice((0, 1, 2, 3, 9))))
+    return To(orders, f"o{random.randrange(8)}", Place(product, random.randint(1, 4)))
+
+
+def _never_negative(stock: Stock) -> bool:
+    return stock.available >= 0
+
+
+def _shelf_never_negative(shelf: Shelf) -> bool:
+    return shelf.available >= 0
+
+
+IN_THE_WAREHOUSE = Scenario(warehouse, order_something, always={stock: _never_negative, shelves: _shelf_never_negative})

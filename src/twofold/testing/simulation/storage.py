@@ -1,0 +1,154 @@
+"""What all processes of a history share: the log and the read store, each behind its network and on its disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from random import Random
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from twofold.ambient import Ambient
+from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.errors import TwofoldError
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.doorbell import Doorbell
+from twofold.messages import Append, Entry, Position, Receipt
+from twofold.read.projection import Key, Table
+from twofold.testing.simulation.loop import SimulatedLoop
+from twofold.testing.simulation.remote import Remote
+
+LogBecomes = Literal["an older copy", "another log"]
+
+UNSYNCED_S = 0.6
+
+
+class Watch(Protocol):
+    """Looks on in the store itself, where nothing is lost or late."""
+
+    def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+        """A batch is in the log."""
+
+    def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
+        """A checkpoint was taken over."""
+
+    def beaten(self, claim: Claim) -> None:
+        """A sign of life was accepted."""
+
+    def released(self, before: Checkpoint, claim: Claim) -> None:
+        """A checkpoint was let go of, unless it was held by somebody else."""
+
+    def advanced(self, before: Checkpoint, claim: Claim, after: Position, to: Position) -> None:
+        """A checkpoint has moved on, with what belongs to it."""
+
+    def published(self, table: Table, live_before: int) -> None:
+        """The public name may show another version now."""
+
+    def went_back(self) -> None:
+        """The read store has crashed and lost what was not synced."""
+
+
+class Storage:
+    """Log and read store, each with its network and its disk."""
+
+    def __init__(self, loop: SimulatedLoop, random: Random, counts: Counter[str]) -> None:
+        self._loop, self._counts, self._draw = loop, counts, random.random
+        self.clock: Ambient = Ambient()
+        self.log_link = Remote(loop, random, "the log", counts)
+        self.rows_link = Remote(loop, random, "the read store", counts)
+        self.log_bell, self.rows_bell = Doorbell(), Doorbell()
+        self.log = MemoryLog(Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}"))
+        self.rows = MemoryReadStore()
+        self.watch: Watch
+        self.keeps_unsynced = False
+        self.syncs_tables_only = False
+        self._unsynced: list[tuple[float, dict[str, Any]]] = []
+
+    def _now(self) -> datetime:
+        """The wall clock of the process that appends."""
+        return self.clock.now()
+
+    @property
+    def head(self) -> Position:
+        """The end of the log, as it is."""
+        return Position(0, len(self.log._entries))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Everything that is in the log."""
+        return self.log._entries
+
+    @property
+    def row_checkpoints(self) -> MemoryCheckpoints:
+        """Those of the projections, as they are."""
+        return self.rows._checkpoints
+
+    def table(self, follows: Follows) -> dict[Key, Any]:
+        """The rows as they are."""
+        return self.rows._tables[follows]
+
+    def replace_log(self, by: LogBecomes) -> None:
+        """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""
+        old, new = self.log, MemoryLog(self.log._ambient)
+        if by == "another log":
+            new._entries = [
+                msgspec.structs.replace(entry, position=Position(0, offset), stream=f"{entry.stream}-there")
+                for offset, entry in enumerate(old._entries * 2, start=1)
+            ]
+        else:
+            new.log_id, new._entries = old.log_id, old._entries[:-1]
+            end = Position(0, len(new._entries))
+            new._receipts = {name: receipt for name, receipt in old._receipts.items() if receipt.position <= end}
+            for follower, row in old.checkpoints.rows.items():
+                new.checkpoints.rows[follower] = msgspec.structs.replace(row, position=min(row.position, end))
+        for entry in new._entries:
+            new._streams[entry.stream].append(entry)
+        self.log = new
+
+    # ---- the disk of the read store
+
+    def synced(self, durable: bool) -> None:
+        """Everything so far is on the disk; some stores wait for that only where they must: when tables change."""
+        if durable or not self.syncs_tables_only:
+            self._unsynced.clear()
+
+    def before_change(self) -> None:
+        """Remember what a crash would bring back."""
+        if self.keeps_unsynced:
+            oldest = self._loop.time() - UNSYNCED_S
+            while len(self._unsynced) > 1 and self._unsynced[1][0] < oldest:
+                del self._unsynced[0]
+            self._unsynced.append((self._loop.time(), _copied(_state(self.rows))))
+
+    def crash_rows(self) -> None:
+        """The read store crashes: it is again as it was at some moment after the last sync."""
+        choice = int(self._draw() * (len(self._unsynced) + 1))
+        if choice < len(self._unsynced):
+            self._counts["read store went back"] += 1
+            _restore(self.rows, self._unsynced[choice][1])
+        self._unsynced.clear()
+        self.rows_link.crash(away=True)
+        self.watch.went_back()
+
+
+def _state(rows: MemoryReadStore) -> dict[str, Any]:
+    state = {name: value for name, value in vars(rows).items() if isinstance(value, dict)}
+    return {"": state, "checkpoints": vars(rows._checkpoints)}
+
+
+def _copied(value: Any) -> Any:
+    """Dictionaries anew, down to what never changes."""
+    if not isinstance(value, dict):
+        return value
+    copy = value.copy()
+    for key, inner in copy.items():
+        if isinstance(inner, dict):
+            copy[key] = _copied(inner)
+    return copy
+
+
+def _restore(rows: MemoryReadStore, state: dict[str, Any]) -> None:
+    vars(rows).update(state[""])
+    vars(rows._checkpoints).update(state["checkpoints"])
