@@ -126,10 +126,10 @@ def test_a_read_store_that_is_none(
 def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
     store = folder / "counting.db"
     store.chmod(0o400)
-    refused(twofold("status", APP), 1, "this user may not read and write counting.db")
+    refused(twofold("status", APP), 1, "counting.db: this user may not read and write it")
     store.chmod(0o600)
     folder.chmod(0o500)
-    refused(twofold("status", APP), 1, "this user may not write in the folder .")
+    refused(twofold("status", APP), 1, "counting.db: this user may not write in the folder .")
     folder.chmod(0o700)
     locked = folder / "locked"
     locked.mkdir(0o000)
