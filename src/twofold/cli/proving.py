@@ -43,10 +43,9 @@ def verify(
 
     async def prove() -> None:
         async with target.look() as running:
+            proved = running.projection(projection)
             with progress(as_json) as bar:
-                found = await running.verify(
-                    running.projection(projection), sample=sample, shown=show, told=_Bars(bar, projection)
-                )
+                found = await running.verify(proved, sample=sample, shown=show, told=_Bars(bar, projection))
         follows = next(one.follows for one in target.app.projections if one.name == projection)
         if as_json:
             _print_objects(found, {}, {"name": follows.name, "version": follows.version})
@@ -78,10 +77,10 @@ def diff(
     async def compare() -> None:
         changed = found_at(against, Projection, "projection")
         async with target.look() as running:
+            deployed = running.projection(projection)
             with progress(as_json) as bar:
-                found = await running.diff(
-                    running.projection(projection), changed, sample=sample, shown=show, told=_Bars(bar, projection)
-                )
+                told = _Bars(bar, projection)
+                found = await running.diff(deployed, changed, sample=sample, shown=show, told=told)
         if as_json:
             _print_objects(found, _ALTERED, {"name": projection, "against": against})
         else:
@@ -101,12 +100,14 @@ class _Bars:
     def __init__(self, bar: Progress, name: str) -> None:
         self._bar, self._name = bar, name
         self._tasks: dict[str, tuple[TaskID, float]] = {}
+        self._told_last = time.monotonic()  # what is told for the first time was begun then
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(f"{what} {self._name}", pace=""), time.monotonic()
+            self._tasks[what] = self._bar.add_task(f"{what} {self._name}", pace=""), self._told_last
         task, began = self._tasks[what]
-        per_s = done / max(time.monotonic() - began, 1e-9)
+        self._told_last = time.monotonic()
+        per_s = done / max(self._told_last - began, 1e-3)
         pace = f"{per_s:,.0f} {'rows' if what == 'comparing' else 'events'}/s"
         self._bar.update(task, completed=done, total=total, pace=pace)
 
