@@ -193,17 +193,24 @@ class Line(NamedTuple):
 def parsed(columns: tuple[str, ...]) -> Line:
     number, code, description, quantity, date, price, customer, country = columns
     # Interned, because the same few thousand texts come half a million times.
-    item = Item(name("StockCode", code), intern(description), quantity_of(quantity), price_of(price))
-    kind = kind_of(name("InvoiceNo", number), item.quantity)
+    item = Item(code_of("StockCode", code), intern(description), quantity_of(quantity), price_of(price))
+    kind = kind_of(code_of("InvoiceNo", number), item.quantity)
     return Line(kind, number, item, moment_of(date), customer_of(customer), name("Country", country))
 
 
 @lru_cache(maxsize=100_000)
 def name(column: str, text: str) -> str:
-    """The text itself, if it can name a stream or a row."""
+    """The text itself, if it can name something."""
     if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,200}", text):
         raise NotCovered(f"{column} {text!r:.60} is not 1 to 200 printable characters")
     return intern(text)
+
+
+def code_of(column: str, text: str) -> str:
+    """The text itself, if it can name a stream, and be a part of an address."""
+    if "/" in text or text in (".", ".."):
+        raise NotCovered(f"{column} {text!r:.60} has a slash, or is a dot or two: it could not be asked for over HTTP")
+    return name(column, text)
 
 
 def kind_of(number: str, quantity: int) -> Kind:

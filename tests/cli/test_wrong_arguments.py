@@ -21,7 +21,13 @@ def first_arguments(command: str) -> list[str]:
 
 
 def further_arguments(command: str) -> list[str]:
-    return {"history": ["counter-1"], "rebuild": ["totals"]}.get(command, [])
+    return {
+        "history": ["counter-1"],
+        "rebuild": ["totals"],
+        "verify": ["totals"],
+        "diff": ["totals", "--against", "counting:totals"],
+        "parked": ["list"],
+    }.get(command, [])
 
 
 def refused(result: Result, code: int, sentence: str) -> None:
@@ -126,10 +132,10 @@ def test_a_read_store_that_is_none(
 def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
     store = folder / "counting.db"
     store.chmod(0o400)
-    refused(twofold("status", APP), 1, "this user may not read and write counting.db")
+    refused(twofold("status", APP), 1, "counting.db: this user may not read and write it")
     store.chmod(0o600)
     folder.chmod(0o500)
-    refused(twofold("status", APP), 1, "this user may not write in the folder .")
+    refused(twofold("status", APP), 1, "counting.db: this user may not write in the folder .")
     folder.chmod(0o700)
     locked = folder / "locked"
     locked.mkdir(0o000)
@@ -156,6 +162,17 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["tables", APP, "--drop", "totals"], 2, "--drop: write NAME:VERSION, like order_view:1, not 'totals'"),
         (["tables", APP, "--drop", "totals:1"], 1, "totals v1 is live"),
         (["tables", APP, "--drop", "totals:9"], 1, "there is no table of totals v9"),
+        (["verify", APP, "sums"], 1, "counting has no projection 'sums'; it has totals"),
+        (["verify", "counting:tomorrow", "totals"], 1, "the read store has no table of totals v2"),
+        (["verify", APP, "totals", "--sample", "0"], 2, "--sample"),
+        (["diff", APP, "totals"], 2, "Missing option '--against'"),
+        (["diff", APP, "totals", "--against", "totals"], 2, "--against: 'totals' is not module:name"),
+        (["diff", APP, "totals", "--against", "counting:sums"], 1, "counting has no projection called 'sums'"),
+        (["diff", APP, "totals", "--against", "nowhere:totals"], 1, "there is no module 'nowhere'"),
+        (["parked", APP, "hide"], 2, "'hide' is none of list, show, retry, discard"),
+        (["parked", APP, "list", "sums"], 1, "there is no projection or reactor 'sums'; there is totals"),
+        (["parked", APP, "retry", "totals"], 2, "retry takes NAME and KEY, or NAME and --all"),
+        (["parked", APP, "discard", "totals", "7"], 1, "nothing of totals is parked under '7'"),
         (["log", "hide", APP], 2, "'hide' is neither show nor new-id"),
         (["serve", APP, "--port", "70000"], 2, "--port"),
         (["serve", APP, "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1, port 8000"),

@@ -175,6 +175,8 @@ def test_an_invoice_number_is_of_a_known_kind(tmp_path: Path, number: str) -> No
         ("", "1 fields instead of 8"),
         (line() + ",more", "9 fields instead of 8"),
         (line(code=""), "StockCode '' is not 1 to 200 printable characters"),
+        (line(code="A/B"), "StockCode 'A/B' has a slash, or is a dot or two: it could not be asked for over HTTP"),
+        (line(number="1/2"), "InvoiceNo '1/2' has a slash, or is a dot or two: it could not be asked for over HTTP"),
         (line(country=""), "Country '' is not 1 to 200 printable characters"),
         (line(customer="abc"), "CustomerID 'abc' is not a number like 17850.0"),
         (line(customer="1"), "Invoice 536365 is of customer 17850, not 1"),

@@ -104,12 +104,14 @@ class _Bars:
     def __init__(self, bar: Progress, name: str) -> None:
         self._bar, self._name = bar, name
         self._tasks: dict[str, tuple[TaskID, float]] = {}
+        self._told_last = time.monotonic()  # what is told for the first time was begun then
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(f"{self._name} {what}", pace=""), time.monotonic()
+            self._tasks[what] = self._bar.add_task(f"{self._name} {what}", pace=""), self._told_last
         task, began = self._tasks[what]
-        per_s = done / max(time.monotonic() - began, 1e-9)
+        self._told_last = time.monotonic()
+        per_s = done / max(self._told_last - began, 1e-3)
         pace = f"{per_s:,.0f} {'rows' if what == 'comparing' else 'events'}/s"
         self._bar.update(task, completed=done, total=total, pace=pace)
 

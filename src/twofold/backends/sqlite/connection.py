@@ -184,9 +184,9 @@ def _check_place(path: Path) -> None:
     if os.path.isdir(path):
         raise ConfigurationError(f"{path} is a folder: name a file")
     if not os.access(folder, os.W_OK | os.X_OK):  # SQLite keeps two more files beside this one
-        raise ConfigurationError(f"this user may not write in the folder {folder}: run as one who may")
+        raise ConfigurationError(f"{path}: this user may not write in the folder {folder}: run as one who may")
     if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
-        raise ConfigurationError(f"this user may not read and write {path}: run as one who may")
+        raise ConfigurationError(f"{path}: this user may not read and write it: run as one who may")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
