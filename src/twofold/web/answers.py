@@ -50,7 +50,8 @@ def jsonable(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [jsonable(inner) for inner in value]
         case _:
-            as_dict = _as_dict(type(value))
+            cls: Any = type(value)
+            as_dict = _as_dict(cls)
             return value if as_dict is None else as_dict(value)
 
 

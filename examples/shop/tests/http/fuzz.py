@@ -56,7 +56,7 @@ def fuzz(
         command.append(f"{server.address}/openapi.json")
         done = subprocess.run(command, cwd=folder, check=False, env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS})
     logged = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
-    return done.returncode, Counter((one["method"], one["status"]) for one in logged if "status" in one)
+    return done.returncode, Counter((one.get("method", "-"), one["status"]) for one in logged if "status" in one)
 
 
 def stocked(address: str) -> None:
