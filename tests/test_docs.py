@@ -237,7 +237,8 @@ def test_every_command_is_in_the_reference(name: str) -> None:
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text("utf-8")))
-    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "twofold" / "testing").rglob("*.py")]
+    places = (ROOT / "tests", ROOT / "examples", ROOT / "src" / "twofold" / "testing")
+    sources = [source for place in places for source in place.rglob("*.py")]
     there = {name for source in sources for name in re.findall(r"def (test_\w+)", source.read_text("utf-8"))}
     assert named
     assert named - there == set()
