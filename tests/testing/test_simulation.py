@@ -68,6 +68,7 @@ WHAT_HAPPENS = [
     *("read store went back", "slow", "deaf", "clock jumps", "logs replaced", "keys parked", "streams parked"),
     *(f"append: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
     *(f"page: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
+    *("verified", "tried again", "unparked", "cures"),
     *("told Rejected", "told VersionConflict", "told OutcomeUnknown", "told Unavailable", "told Unanswered"),
     *("told ReadModelBehind", "told RowParked", "told InvalidToken"),
 ]
@@ -332,6 +333,38 @@ def test_what_raises_fails_unless_it_may_park() -> None:
     assert simulated.counts["keys parked"] > 0
     assert simulated.counts["streams parked"] > 0
     assert "50 histories from seed 1: " in str(simulated)
+
+
+def test_an_effect_happens_at_least_once_whatever_crashes() -> None:
+    """Each event that is recorded, of each history, has reached the printer, at some of which it was out of paper."""
+    printed, tries = Counter[str](), itertools.count(1)
+
+    async def print_label(event: Received, recorded: Recorded) -> None:
+        await asyncio.sleep(0.02)
+        if next(tries) % 7 == 0:
+            raise OSError("out of paper")
+        printed[recorded.id] += 1
+
+    app = replace(warehouse, projections=[], reactors=[Reactor("labels", print_label, start="beginning")])
+    simulated = simulate(app, order_something, seed=1, runs=100)
+    assert simulated.counts["crashes"] > 5
+    assert sum(printed.values()) > 100
+    with pytest.raises(SimulationFailed, match=r"reactor labels parked stock-p\d at 0:1: OSError: out of paper"):
+        simulate(replace(app, reactors=[Reactor("labels", _never, start="beginning")]), order_something, seed=1)
+
+
+async def _never(event: Received, recorded: Recorded) -> None:
+    raise OSError("out of paper")
+
+
+def test_commands_that_a_coroutine_answers_are_carried_out() -> None:
+    """They are looked for after each page, as those of plain functions are."""
+
+    async def order_more(event: Placed, recorded: Recorded) -> list[To]:
+        return [To(stock, event.product, Receive(1))]
+
+    app = replace(warehouse, reactors=[Reactor("more", order_more, start="beginning")])
+    assert simulate(app, order_something, seed=1, runs=50).runs == 50
 
 
 # ---- what a failure says

@@ -190,6 +190,7 @@ class GoAway:
             world.storage.crash_rows()
         else:
             link.crash(away=True)
+            world.watcher.log_crashed()
         await asyncio.sleep(self.for_s)
         link.away = False
 

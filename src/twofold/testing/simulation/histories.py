@@ -100,21 +100,17 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
     return draw_one
 
 
-def run_histories(
-    scenarios: Sequence[Scenario], seeds: range, progress: Callable[[Simulated], None] | None = None
-) -> Simulated:
-    """One history for each seed, of one of the scenarios. Raises: SimulationFailed."""
+def run_histories(scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = ()) -> Simulated:
+    """One history for each seed, of one of the scenarios, with faults `among` these kinds. Raises: SimulationFailed."""
     simulated = Simulated(seeds.start)
     with _in_silence():
         for seed in seeds:
-            plan = draw(scenarios[seed % len(scenarios)], seed)
+            plan = draw(scenarios[seed % len(scenarios)], seed, among)
             world = run(plan)
             simulated.runs += 1
             simulated.counts.update(world.counts)
             if world.violations:
                 raise failure(seed, plan, _worst(world.violations))
-            if progress is not None:
-                progress(simulated)
     return simulated
 
 

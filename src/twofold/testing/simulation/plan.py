@@ -104,16 +104,16 @@ class Plan:
             yield replace(self, log_becomes=None)
 
 
-def draw(scenario: Scenario, seed: int) -> Plan:
-    """The plan of a seed."""
-    return _Drawing(scenario, seed).plan()
+def draw(scenario: Scenario, seed: int, among: Sequence[str] = ()) -> Plan:
+    """The plan of a seed; its faults are `among` these kinds, where some are named."""
+    return _Drawing(scenario, seed, among).plan()
 
 
 class _Drawing:
     """One plan on its way from the seed."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.scenario, self.seed = scenario, seed
+    def __init__(self, scenario: Scenario, seed: int, among: Sequence[str]) -> None:
+        self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
         self.processes = self.random.choices((1, 2, 3), (4, 4, 2))[0]
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
@@ -125,8 +125,7 @@ class _Drawing:
         """Operations and faults, in the order of their times."""
         random = self.random
         happens: list[Any] = [self.operation() for _ in range(random.randint(5, 25))]
-        kinds = random.sample(_FAULTS, random.randint(1, 4))
-        happens += [random.choice(kinds)(self) for _ in range(random.choice((0, 1, 2, 3, 4, 6)))]
+        happens += self.faults()
         if self.scenario.may_park and random.random() < 0.3:
             happens += [self.retry() for _ in range(random.randint(1, 3))]
             happens += [faults.Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
@@ -140,6 +139,12 @@ class _Drawing:
             syncs_tables_only=random.random() < 0.3,
             log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
         )
+
+    def faults(self) -> list[Any]:
+        """Some, of a few kinds: histories differ more in what they have in common than in how much there is of all."""
+        names = self.among or list(_FAULTS)
+        kinds = self.random.choices(names, [_FAULTS[name][0] for name in names], k=self.random.randint(1, 4))
+        return [_FAULTS[self.random.choice(kinds)][1](self) for _ in range(self.random.choice((0, 1, 2, 3, 4, 6)))]
 
     # ---- what clients do
 
@@ -284,21 +289,17 @@ def _rebuild(d: _Drawing) -> Any:
     return faults.Rebuild(d.random.choice(projections).name, upgrade, from_scratch, crash)
 
 
-_FAULTS: Sequence[Callable[[_Drawing], Any]] = (
-    _crash,
-    _crash,
-    _crash,
-    _pause,
-    _pause,
-    _restart,
-    _upgrade,
-    _steal,
-    _slow,
-    _deaf,
-    _away,
-    _crash_store,
-    _lose,
-    _lose,
-    _jump,
-    _rebuild,
-)
+_FAULTS: Mapping[str, tuple[int, Callable[[_Drawing], Any]]] = {
+    "crash": (3, _crash),
+    "pause": (2, _pause),
+    "restart": (1, _restart),
+    "upgrade": (1, _upgrade),
+    "steal": (1, _steal),
+    "slow": (1, _slow),
+    "deaf": (1, _deaf),
+    "away": (1, _away),
+    "crash store": (2, _crash_store),
+    "lose": (2, _lose),
+    "jump": (1, _jump),
+    "rebuild": (1, _rebuild),
+}

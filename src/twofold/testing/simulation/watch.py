@@ -68,6 +68,15 @@ class Watcher:
         self._counts["batches"] += 1
         self._counts["batches of several"] += len(batch) > 1
 
+    def log_crashed(self) -> None:
+        """What was in the log still is (G1)."""
+        for fold in self.folds.values():
+            if len(fold.tables) - 1 > self._storage.head.offset:
+                self.broken(
+                    "G1", f"of {len(fold.tables) - 1} events {self._storage.head.offset} are left after a crash"
+                )
+                return
+
     # ---- leases
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
