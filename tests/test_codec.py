@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from twofold import ConfigurationError, InvalidEvent, Stored
 from twofold.codec import MAX_EVENT_BYTES, Codec
 from twofold.errors import UndecodableEvent
-from twofold.messages import BEGINNING, Encoded, Entry
+from twofold.messages import BEGINNING, Encoded, Entry, Stream
 
 EAST = timezone(timedelta(hours=5, minutes=30))
 
@@ -344,6 +344,7 @@ def test_upcasters_are_a_chain_from_the_stored_schema_on(schema: int, data: byte
     encoded = known.encode(Paid(Decimal(1), "CHF"))
     assert encoded.schema == 3
     assert known.decode(entry(encoded, schema=schema, data=data)) == Paid(Decimal("1.10"), currency)
+    assert list(known.events(Stream("order", "1"), 1, [("Paid", schema, data)])) == [Paid(Decimal("1.10"), currency)]
 
 
 @pytest.mark.parametrize(
@@ -362,6 +363,11 @@ def test_what_cannot_be_read_says_where_it_lies_and_why(changes: dict[str, Any],
     encoded = known.encode(Paid(Decimal(1), "EUR"))
     with pytest.raises(UndecodableEvent, match=says):
         known.decode(entry(encoded, **changes))
+    odd, whole = entry(encoded, **changes), (encoded.type, encoded.schema, encoded.data)
+    stream = known.events(Stream("order", "1"), 4, [whole, (odd.type, odd.schema, odd.data), whole])
+    assert next(stream) == Paid(Decimal(1), "EUR")
+    with pytest.raises(UndecodableEvent, match=says):
+        next(stream)
 
 
 def test_unknown_fields_of_old_events_are_passed_over() -> None:

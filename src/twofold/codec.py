@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
-from twofold.messages import Encoded, Entry, Meta, Recorded, Stream
+from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 T = TypeVar("T")
@@ -105,18 +105,36 @@ class Codec:
         """The event of an entry, brought up to date. Raises: UndecodableEvent."""
         form = self._by_name.get(entry.type)
         if form is None:
-            raise UndecodableEvent(
-                f"{entry.stream}@{entry.version} is a {entry.type!r}, which this App has no class for"
-            )
+            raise _unknown(f"{entry.stream}@{entry.version}", entry.type)
         try:
             return form.decode(entry.schema, entry.data)
         except UndecodableEvent:
             raise
         except Exception as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
-            raise UndecodableEvent(
-                f"{entry.stream}@{entry.version}, a {entry.type} of schema {entry.schema}, "
-                f"cannot be read: {type(error).__name__}: {error}"
-            ) from error
+            raise _undecodable(f"{entry.stream}@{entry.version}", entry.type, entry.schema, error) from error
+
+    def events(self, stream: Stream, version: int, stored: Sequence[StoredEvent]) -> Iterator[Any]:
+        """The events of a stream up to `version`, one at a time, brought up to date. Raises: UndecodableEvent."""
+        forms = self._by_name
+        for at, (name, schema, data) in enumerate(stored, start=version - len(stored) + 1):
+            form = forms.get(name)
+            if form is None:
+                raise _unknown(f"{stream}@{at}", name)
+            try:
+                event = form.read(data) if schema == form.schema else form.decode(schema, data)
+            except UndecodableEvent:
+                raise
+            except Exception as error:
+                raise _undecodable(f"{stream}@{at}", name, schema, error) from error
+            yield event
+
+
+def _unknown(id_: str, name: str) -> UndecodableEvent:
+    return UndecodableEvent(f"{id_} is a {name!r}, which this App has no class for")
+
+
+def _undecodable(id_: str, name: str, schema: int, error: Exception) -> UndecodableEvent:
+    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {type(error).__name__}: {error}")
 
 
 class _Form:

@@ -154,6 +154,10 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     event: Any
 
 
+StoredEvent = tuple[str, int, str | bytes]
+"""An event as it lies in its stream: stored name, schema and JSON that nobody has read yet."""
+
+
 class Append(msgspec.Struct, frozen=True, gc=False):
     """What is asked of the log. `expected_version` 0 means that the stream must not exist, None is not checked."""
 

@@ -76,8 +76,9 @@ class MemoryLog:
         entries = self._streams.get(str(stream), [])[after:]
         receipt = self._receipts.get((str(stream), command_id)) if command_id else None
         return Loaded(
-            entries[-last:] if last else list(entries),
+            [(entry.type, entry.schema, entry.data) for entry in (entries[-last:] if last else entries)],
             entries[-1].version if entries else after,
+            entries[-1].position if entries else BEGINNING,
             receipt and _set(receipt, repeated=True),
         )
 

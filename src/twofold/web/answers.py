@@ -50,8 +50,7 @@ def jsonable(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [jsonable(inner) for inner in value]
         case _:
-            cls: Any = type(value)
-            as_dict = _as_dict(cls)
+            as_dict = _as_dict(value.__class__)
             return value if as_dict is None else as_dict(value)
 
 

@@ -68,17 +68,20 @@ class Decider(Generic[C, S, E]):
 
     def evolved(self, state: S, events: Iterable[E]) -> S:
         """What these events make of `state`."""
+        evolve, may_be_none = self.evolve, self.initial is None
         for event in events:
-            state = self.evolve(state, event)
-            if state is None and self.initial is not None:
+            state = evolve(state, event)
+            if state is None and not may_be_none:
                 raise TypeError(f"{self.owner}: evolve answered None for {event!r:.200}: a case without a return?")
         return state
 
-    def after(self, state: S, recorded: Sequence[Any]) -> S:
+    def after(self, state: S, recorded: Iterable[Any]) -> S:
         """The state after what was read from a stream, or is about to be appended: its events, or saved states."""
-        if self.stored == "state":
-            return recorded[-1] if recorded else state
-        return self.evolved(state, recorded)
+        if self.stored == "events":
+            return self.evolved(state, recorded)
+        for saved in recorded:
+            state = saved
+        return state
 
     def to_record(self, command: C, state: S) -> list[Any]:
         """What is to be appended for this command: events, or the one new state.

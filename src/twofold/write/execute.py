@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
-from twofold.messages import Append, Encoded, Entry, Meta, Position, Receipt, Stream, checked_id
+from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
 from twofold.write.states import Known, States
@@ -155,13 +155,11 @@ class Executor:
         known = self._states.get(decider, stream)
         last = 1 if decider.stored == "state" else None
         loaded = await self._log.load(stream, command_id, last, after=known.version)
-        if not loaded.entries:
+        if not loaded.events:
             return _Loaded(known.state, known.version, known.position, loaded.receipt)
-        events = self._events(loaded.entries)
-        state = decider.after(known.state, events)
-        position = loaded.entries[-1].position
-        self._states.keep(decider, stream, Known(state, loaded.version, position))
-        return _Loaded(state, loaded.version, position, loaded.receipt)
+        state = decider.after(known.state, self._codec.events(stream, loaded.version, loaded.events))
+        self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))
+        return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
     def meta(
         self,
@@ -193,15 +191,12 @@ class Executor:
             entries = await self._log.read_stream(receipt.stream, first, receipt.version - first + 1)
         except Unavailable as error:
             raise OutcomeUnknown(receipt.command_id, str(error)) from error
-        recorded = self._events(entries)
+        recorded = [self._codec.decode(entry) for entry in entries]
         state = decider.after(decider.initial, recorded)
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 
     def _nothing_done(self, stream: Stream, loaded: _Loaded[Any], meta: Meta) -> Receipt:
         return Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, self._log.log_id)
-
-    def _events(self, entries: Sequence[Entry]) -> list[Any]:
-        return [self._codec.decode(entry) for entry in entries]
 
 
 def check_version(expected: int | None) -> None:

@@ -8,14 +8,18 @@ from typing import Protocol
 import msgspec
 
 from twofold.errors import TwofoldError
-from twofold.messages import Append, Entry, Receipt, Stream
+from twofold.messages import Append, Entry, Position, Receipt, StoredEvent, Stream
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A stream as one look saw it, and the receipt of a command id if the stream knows it."""
+    """A stream as one look saw it, and the receipt of a command id if the stream knows it.
 
-    entries: Sequence[Entry]
+    Of the events only what a state is folded from; `version` and `position` are those of the last one.
+    """
+
+    events: Sequence[StoredEvent]
     version: int
+    position: Position
     receipt: Receipt | None
 
 
@@ -49,7 +53,7 @@ class Log(Protocol):
         """The stream's events in order, with the receipt of `command_id`: one snapshot.
 
         Only the `last` so many where that is given, and only those of a version above `after`; when there are none,
-        the version that is answered is `after`.
+        the version that is answered is `after`, and the position the beginning.
 
         Raises: Unavailable.
         """

@@ -36,7 +36,7 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.feed.feed import FeedPage
-from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Stream
+from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -166,12 +166,13 @@ class PostgresLog:
         rows = await self._reader.run(lambda c: c.fetch(_SQL["load"], self.log_id, name, command_id, last, after))
         if not rows:
             raise self._replaced()
-        version, events, offset, first, *_ = rows[0]
+        newest, at, *_, version, count, offset = rows[0]
         receipt = None
         if version is not None and command_id is not None:
-            receipt = Receipt(stream, version, events, Position(0, offset), command_id, self.log_id, repeated=True)
-        entries = [_entry(row[3:]) for row in reversed(rows)] if first is not None else []
-        return Loaded(entries, entries[-1].version if entries else after, receipt)
+            receipt = Receipt(stream, version, count, Position(0, offset), command_id, self.log_id, repeated=True)
+        if newest is None:
+            return Loaded((), after, BEGINNING, receipt)
+        return Loaded([row[2:5] for row in reversed(rows)], newest, Position(0, at), receipt)
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""

@@ -20,12 +20,12 @@ SELECT coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMI
 
 -- name: load
 -- Backwards, because the newest are wanted where not all are; a stream without events still has a row for the receipt.
-SELECT c.version, c.events, c.position,
-    e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
+SELECT e.version, e.position, e.type, e.schema, e.data, c.version, c.events, c.position
 FROM twofold.log l
 LEFT JOIN twofold.commands c ON c.stream = $2 AND c.command_id = $3
 LEFT JOIN LATERAL (
-    SELECT * FROM twofold.events s WHERE s.stream = $2 AND s.version > $5 ORDER BY s.version DESC LIMIT $4
+    SELECT s.version, s.position, s.type, s.schema, s.data
+    FROM twofold.events s WHERE s.stream = $2 AND s.version > $5 ORDER BY s.version DESC LIMIT $4
 ) e ON true
 WHERE l.log_id = $1
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
 
+from twofold.backends.sqlite.thread import Thread
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
 from twofold.feed.doorbell import Doorbell
 
@@ -32,7 +32,7 @@ class Connection:
     """One connection on one thread of its own: calls run there in the order they were made."""
 
     def __init__(self, path: Path, sync: Sync, check_in_place: Callable[[], None]) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"twofold {path.name}")
+        self._thread = Thread(f"twofold {path.name}")
         self._path, self._sync, self._check_in_place = path, sync, check_in_place
         self._db: apsw.Connection | None = None
         self._closed = False
@@ -44,9 +44,7 @@ class Connection:
         """
         if self._closed:
             raise Unavailable(f"SQLite, {self._path}: it has been closed")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._guarded(work, *args, **kwargs)
-        )
+        return await self._thread.run(lambda: self._guarded(work, *args, **kwargs))
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with _named(self._path):
@@ -58,8 +56,8 @@ class Connection:
     async def close(self) -> None:
         """After the calls already made."""
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
+        await self._thread.run(self._close)
+        self._thread.end()
 
     def _close(self) -> None:
         if self._db is not None:

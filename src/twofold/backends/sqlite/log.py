@@ -26,7 +26,6 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 _SQL = statements("twofold.backends.sqlite", "log.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
-_MANY = 2**62
 
 
 class SqliteLog:
@@ -125,11 +124,11 @@ class SqliteLog:
         with transaction(db, "DEFERRED"):
             receipt = _receipt(db, stream, command_id, self.log_id) if command_id else None
             if last is None:
-                rows = db.execute(_SQL["stream"], (name, after + 1, _MANY)).fetchall()
+                events: list[Any] = db.execute(_SQL["events_after"], (name, after)).fetchall()
             else:
-                rows = db.execute(_SQL["stream_last"], (name, after, last)).fetchall()[::-1]
-        entries = [_entry(row) for row in rows]
-        return Loaded(entries, entries[-1].version if entries else after, receipt)
+                events = db.execute(_SQL["last_events"], (name, after, last)).fetchall()[::-1]
+            [(version, offset)] = db.execute(_SQL["stream_end"], (name,)) if events else [(after, 0)]
+        return Loaded(events, version, Position(0, offset), receipt)
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""

@@ -30,9 +30,11 @@ INSERT INTO twofold_commands (stream, command_id, version, events, position) VAL
 SELECT position, stream, version, type, schema, data, meta, recorded_at
 FROM twofold_events WHERE stream = ? AND version >= ? ORDER BY version LIMIT ?
 
--- name: stream_last
-SELECT position, stream, version, type, schema, data, meta, recorded_at
-FROM twofold_events WHERE stream = ? AND version > ? ORDER BY version DESC LIMIT ?
+-- name: events_after
+SELECT type, schema, data FROM twofold_events WHERE stream = ? AND version > ? ORDER BY version
+
+-- name: last_events
+SELECT type, schema, data FROM twofold_events WHERE stream = ? AND version > ? ORDER BY version DESC LIMIT ?
 
 -- name: page
 SELECT position, stream, version, type, schema, data, meta, recorded_at

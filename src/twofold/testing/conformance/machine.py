@@ -251,6 +251,8 @@ def comparable(answer: Any) -> Any:
             return sorted(answer, key=lambda one: (one.position, one.kind, one.key))
         case list() | tuple():
             return [comparable(one) for one in answer]
+        case bytes():  # JSON, which stores hand out either way
+            return answer.decode()
         case msgspec.Struct():
             return {name: comparable(getattr(answer, name)) for name in answer.__struct_fields__}
         case _:

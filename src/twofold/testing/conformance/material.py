@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from twofold.errors import TwofoldError
-from twofold.messages import BEGINNING, Append, Encoded, Entry, Meta, Position, Receipt, Stream
+from twofold.messages import BEGINNING, Append, Encoded, Entry, Meta, Position, Receipt, StoredEvent, Stream
 from twofold.write.log import Log
 
 UNUSUAL_IDS = (
@@ -61,14 +61,15 @@ async def appended(log: Log, stream: str = "note-1", *values: object, command_id
     return outcome
 
 
-def value(entry: Entry) -> Any:
+def value(stored: Entry | StoredEvent) -> Any:
     """What `event` was made of."""
-    return msgspec.json.decode(entry.data)["value"]
+    data = stored.data if isinstance(stored, Entry) else stored[2]
+    return msgspec.json.decode(data)["value"]
 
 
 async def values(log: Log, stream: str = "note-1") -> list[Any]:
     """What lies in a stream."""
-    return [value(entry) for entry in (await log.load(Stream.parse(stream))).entries]
+    return [value(stored) for stored in (await log.load(Stream.parse(stream))).events]
 
 
 def offsets(entries: Sequence[Entry]) -> list[int]:
