@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -204,6 +205,17 @@ def an_append_does_not_demand_its_version(patch: Patch) -> None:
         return await append(self, replaced(one, expected_version=None))
 
     patch.setattr(GroupCommit, "append", without)
+
+
+@mutation("G2")
+def who_comes_last_is_served_first(patch: Patch) -> None:
+    next_batch = GroupCommit._next_batch
+
+    def backwards(self: GroupCommit) -> Any:
+        self._waiting = deque(reversed(self._waiting))
+        return next_batch(self)
+
+    patch.setattr(GroupCommit, "_next_batch", backwards)
 
 
 @mutation("G2")
@@ -524,6 +536,11 @@ def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
         made(self, projection, codec, ambient, known, Waiting(()), **named)
 
     patch.setattr(Folding, "__init__", init)
+
+
+@mutation("G6")
+def a_row_that_waits_is_answered_as_it_is(patch: Patch) -> None:
+    patch.setattr(query, "_waits", lambda projection, key, parked: False)
 
 
 @mutation("G7")

@@ -294,3 +294,7 @@ def upgraded(app: App) -> App:
     """The same App with the next version of each projection."""
     projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
     return replace(app, projections=projections)
+
+
+FAULTS = (Crash, Pause, Restart, StealLease, Slow, Deaf, GoAway, Lose, Rebuild)
+"""Whatever may keep a client waiting, or leave him without an answer."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.errors import (
     InvalidToken,
+    OutcomeUnknown,
     ReadModelBehind,
     Rejected,
     RowParked,
@@ -14,17 +15,17 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.messages import BEGINNING, Entry, Receipt, Token
-from twofold.read.projection import Projection, key_text
+from twofold.read.projection import Projection
 from twofold.read.query import Page
 from twofold.read.verify import Report
 from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
-from twofold.testing.simulation.watch import difference
+from twofold.testing.simulation.watch import ENGINE, difference
 from twofold.testing.simulation.world import World
 from twofold.write.decider import Done
 
-LATE_S = 1.0
+IN_TIME_S = 1.0
 
 
 def check(world: World) -> None:
@@ -45,20 +46,35 @@ class _Checking:
         """Each promise in turn."""
         self.what_is_stored_is_there_once()
         for attempt in self.world.attempts:
-            if isinstance(attempt.asked, Execute | AppendTwo):
-                self.a_write(attempt)
-            elif (
-                isinstance(attempt.asked, Read) and not self.world.plan.cures
-            ):  # with a cure, moments are not positions
-                self.a_read(attempt)
-            elif isinstance(attempt.outcome, Report):
-                self.a_verification(attempt.asked, attempt.outcome)
-            elif isinstance(attempt.outcome, tuple):
-                self.a_load(attempt)
+            self.an_attempt(attempt)
         self.the_same_id_gets_the_same_answer()
+        self.two_appends()
         self.the_feed()
         self.read_models()
         self.what_the_app_says()
+
+    def an_attempt(self, attempt: Attempt) -> None:
+        """What a client asked for, and was told."""
+        if self.world.plan.is_calm:
+            self._in_calm(attempt)
+        if isinstance(attempt.asked, Execute | AppendTwo):
+            self.a_write(attempt)
+        elif isinstance(attempt.asked, Read):
+            if not self.world.plan.cures:  # with a cure the same position is seen in more than one way
+                self.a_read(attempt)
+        elif isinstance(attempt.outcome, Report):
+            self.a_verification(attempt.asked, attempt.outcome)
+        elif isinstance(attempt.outcome, tuple):
+            self.a_load(attempt)
+
+    def _in_calm(self, attempt: Attempt) -> None:
+        """Where nothing goes wrong, everybody is answered, and in time."""
+        outcome, took_s = attempt.outcome, attempt.ended_s - attempt.began_s
+        left = isinstance(attempt.asked, Execute) and attempt.asked.cancelled_after_s is not None
+        if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not left:
+            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} was told {outcome!r}")
+        if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
+            self.broken("G6", f"nothing was wrong, and {attempt.label} had to wait for {took_s:.3f} s")
 
     # ---- the log
 
@@ -173,6 +189,17 @@ class _Checking:
                 if refused and answered and answered[0].ended_s < attempt.began_s:
                     self.broken("G3", f"{command_id} on {stream} was done, and later refused: {attempt.outcome!r}")
 
+    def two_appends(self) -> None:
+        """Of two on one another's heels the first is stored first (G2)."""
+        told: dict[int, list[Receipt]] = {}
+        for attempt in self.world.attempts:
+            done = isinstance(attempt.asked, AppendTwo) and isinstance(attempt.outcome, Receipt)
+            if done and not attempt.outcome.repeated:
+                told.setdefault(attempt.asked.number, []).append(attempt.outcome)
+        for number, receipts in told.items():
+            if receipts != sorted(receipts, key=lambda receipt: receipt.position):
+                self.broken("G2", f"client {number} sent two appends, and the second was stored first: {receipts!r}")
+
     # ---- reads
 
     def a_load(self, attempt: Attempt) -> None:
@@ -200,8 +227,7 @@ class _Checking:
         if isinstance(outcome, ReadModelBehind):
             self._behind(attempt, token)
         elif isinstance(outcome, RowParked):
-            parked = ("row", key_text(attempt.key))
-            if not any(parked in fold.parked[at] or _has_stream(fold, at) for at in moments):
+            if not any(fold.waits(attempt.key, at, since) for at in moments):
                 self.broken("G7", f"{attempt.label}: {outcome}, and it is not")
         elif isinstance(outcome, Page):
             found = dict(_keyed(fold.projection, row) for row in outcome.rows)
@@ -212,8 +238,10 @@ class _Checking:
             self.broken("the App", f"{attempt.asked} raised {outcome!r}")
         else:
             values = None if outcome is None else fold.projection.format.to_values(outcome)
-            if not any(fold.tables[at].get(attempt.key) == values for at in moments):
-                self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {values!r} since {token}")
+            if not any(
+                fold.tables[at].get(attempt.key) == values and not fold.waits(attempt.key, at, since) for at in moments
+            ):
+                self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {values!r} since {token}, or waited")
 
     def _token(self, attempt: Attempt) -> Token | None:
         return Token.parse(attempt.token) if isinstance(attempt.token, str) else attempt.token
@@ -299,7 +327,3 @@ def _answer(attempt: Attempt) -> Any:
 def _keyed(projection: Projection[Any], row: Any) -> tuple[Any, Any]:
     values = projection.format.to_values(row)
     return projection.key_in(values), values
-
-
-def _has_stream(fold: Fold, at: int) -> bool:
-    return any(kind == "stream" for kind, _ in fold.parked[at])

@@ -30,6 +30,14 @@ class Fold:
         self.tables: list[dict[Key, Values]] = [{}]
         self.parked: list[Waiting] = [{}]
 
+    def waits(self, key: Key, at: int, token: int) -> bool:
+        """Whether a row waits at a position: certainly, or for a token that may be of an event which waits."""
+        parked = self.parked[at]
+        streams = {name: offset for (kind, name), offset in parked.items() if kind == "stream"}
+        if self.projection.key is None:
+            return ("row", key_text(key)) in parked or any(name.partition("-")[2] == key[0] for name in streams)
+        return ("row", key_text(key)) in parked or any(offset <= token for offset in streams.values())
+
     def without(self, entries: Iterable[Entry], parked: Waiting) -> dict[Key, Values]:
         """The table after these entries, where exactly this waits."""
         table: dict[Key, Values] = {}

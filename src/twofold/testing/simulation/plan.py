@@ -85,6 +85,11 @@ class Plan:
         return any(isinstance(step.does, faults.Deploy) for step in self.steps)
 
     @property
+    def is_calm(self) -> bool:
+        """Whether nothing goes wrong, and no process ends or is held up."""
+        return not any(isinstance(step.does, faults.FAULTS) for step in self.steps)
+
+    @property
     def read_store_crashes(self) -> bool:
         """Whether the read store has to remember what a crash would bring back."""
         return any(isinstance(step.does, faults.GoAway) and step.does.crash for step in self.steps)

@@ -110,6 +110,7 @@ class World:
         await asyncio.gather(*happening)
         self._mend()
         if await self._rests() and (not self.plan.cures or await self._is_cured()):
+            self._check_live()
             await self._end()
         reader.cancel()
 
@@ -162,6 +163,14 @@ class World:
                 text = f"{one.kind} {one.key} of {following.follower.follows} still waits: {one.error}"
                 self.broken("G7", f"with code that can handle it, {text}")
         return rested
+
+    def _check_live(self) -> None:
+        """The newest version that runs has come as far as any, so the public name shows it (G8)."""
+        rows = self.storage.row_checkpoints
+        for follows in [p.follows for server in self.servers for p in server.app.projections]:
+            live = self.storage.rows._live[follows.name]
+            if self.head and live < follows.version and not rows.waiting.get(follows):
+                self.broken("G8", f"{follows} is at {rows.rows[follows].position}, and version {live} is still shown")
 
     async def _tried_again(self, running: Running, name: str) -> None:
         while True:

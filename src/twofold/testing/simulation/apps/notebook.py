@@ -132,7 +132,7 @@ notebook = App(
 
 
 def _text(random: Random) -> str:
-    return random.choices(("hello", "world", "", CURSED, KEYLESS, POISON), (20, 20, 3, 1, 1, 1))[0]
+    return random.choices(("hello", "world", "", CURSED, KEYLESS, POISON), (20, 20, 3, 3, 1, 1))[0]
 
 
 def _note(random: Random) -> Any:
