@@ -24,9 +24,9 @@ To try it, paste these lines one by one: put things in, place an order, read it 
 
   CURL -X PUT ADDRESS/products/tea JSON -d 'TEA' --next NICE -X PUT ADDRESS/customers/ann JSON -d 'ANN' RECEIVE
 
-  CURL -D /tmp/shop.headers ADDRESS/orders JSON -H 'Idempotency-Key: first-order' -d 'ORDER'
+  CURL -D "${HEADERS:=$(mktemp)}" ADDRESS/orders JSON -H 'Idempotency-Key: first-order' -d 'ORDER'
 
-  CURL -H "$(grep -i '^consistency-token' /tmp/shop.headers | tr -d '\r')" ADDRESS/orders/first
+  CURL -H "$(grep -i '^consistency-token' "$HEADERS" | tr -d '\r')" ADDRESS/orders/first
 """
 SHORT = {
     "RECEIVE": "--next NICE ADDRESS/inventory/products/tea/receipts JSON -H 'Idempotency-Key: first-tea' -d 'STOCK'",
