@@ -19,6 +19,15 @@ SELECT version, events, position FROM twofold_commands WHERE stream = ? AND comm
 -- name: stream_end
 SELECT version, position FROM twofold_events WHERE stream = ? ORDER BY version DESC LIMIT 1
 
+-- name: known
+-- One row in any case: where the stream ends, and the receipt of a command id.
+SELECT coalesce(e.version, 0), coalesce(e.position, 0), c.version, c.events, c.position
+FROM (SELECT ? AS stream, ? AS command_id) asked
+LEFT JOIN twofold_commands c ON c.stream = asked.stream AND c.command_id = asked.command_id
+LEFT JOIN twofold_events e ON e.position = (
+    SELECT s.position FROM twofold_events s WHERE s.stream = asked.stream ORDER BY s.version DESC LIMIT 1
+)
+
 -- name: append_event
 INSERT INTO twofold_events (position, stream, version, type, schema, data, meta, recorded_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
