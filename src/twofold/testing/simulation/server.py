@@ -37,7 +37,7 @@ class Server:
         self.next_app = app
         self.ambient = Ambient(lambda: world.now() + self.skew, world.new_id, world.random.random)
         self._stop = asyncio.Event()
-        self._open: set[asyncio.Future[Any]] = set()
+        self._open: dict[asyncio.Future[Any], None] = {}  # in order: a set's would differ from run to run
         self.task = self._start(self._main())
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -60,7 +60,7 @@ class Server:
     async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
         """The answer, which may be an exception that `work` raised. Raises: Unanswered."""
         answer = self.world.loop.create_future()
-        self._open.add(answer)
+        self._open[answer] = None
         task = self._start(self._serve(work, answer))
         if cancelled_after_s is not None:
             self.world.loop.call_later(cancelled_after_s, task.cancel)
@@ -69,7 +69,7 @@ class Server:
             return await answer
         finally:
             timer.cancel()
-            self._open.discard(answer)
+            self._open.pop(answer, None)
 
     async def _serve(self, work: Callable[[Running], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
         try:
