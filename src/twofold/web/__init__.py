@@ -4,6 +4,7 @@ application.py    a FastAPI app around a running App, with everything below in i
 problems.py       every error as RFC 9457 problem details
 bodies.py         JSON bodies: size, syntax, strict types, exact numbers
 routes.py         routes that take such bodies, and only the parameters they declare
+parameters.py     parameters found the short way, where they are plain
 answers.py        JSON answers: camelCase, exact numbers
 commands.py       who sends a command, and how often
 idempotency.py    the same key, the same answer; needs no FastAPI
@@ -13,4 +14,7 @@ health.py         /health/live, /health/ready, /status, /metrics
 logs.py           one line for each request, in JSON or for a terminal
 docs.py           /docs without another host
 server.py         serve until told to stop
+limits.py         what one process takes on at once, and how long it waits for a client
+admission.py      what is too much is refused at once
+connections.py    what is too slow or too large is ended
 """

@@ -86,10 +86,8 @@ class Connection(HttpToolsProtocol):
         """All of it has come."""
         super().on_message_complete()
         self._ends_at = self._expected_since = None
-        if (
-            self.cycle is not None and self.cycle.response_complete
-        ):  # it was answered early: nothing else waits for the next one
-            self._expect()
+        if self.cycle is not None and self.cycle.response_complete:
+            self._expect()  # it was answered early, and uvicorn no longer waits for the next one
 
     def on_response_complete(self) -> None:
         """It is answered. What still comes of its body is dropped, but not for long."""
@@ -125,9 +123,11 @@ class Connection(HttpToolsProtocol):
         """End it when the client has taken too long."""
         if (self._ends_at is not None and now > self._ends_at) or self._is_untaken(now):
             self.transport.abort()
-        elif self.flow.read_paused and self._expected_since is not None:
+        elif self._expected_since is None or self._ends_at is not None or self.transport.is_closing():
+            return
+        elif self.flow.read_paused:
             self._expected_since = now  # it is not the client who is slow
-        elif self._expected_since is not None and self._ends_at is None:
+        else:
             allowed_s = self.limits.head_s if self._in_head else self.limits.request_s
             if now - self._expected_since > allowed_s:
                 self._too_slow(allowed_s)

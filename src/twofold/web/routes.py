@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 
 from twofold.web.bodies import JsonRequest
 from twofold.web.commands import asked
+from twofold.web.parameters import plain, takes_several
 from twofold.web.preconditions import if_match
 from twofold.web.problems import Problem, documented, invalid
 
@@ -36,14 +38,21 @@ class StrictRoute(APIRoute):
         """See FastAPI: the function that answers a request."""
         handle: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
         fields = [field for one in _with_dependencies(self.dependant) for field in one.query_params]
-        known = {field.alias: _takes_several(field.field_info.annotation) for field in fields}
+        known = {field.alias: takes_several(field.field_info.annotation) for field in fields}
+        parameters = plain(self.dependant)
 
         async def answer(request: Request) -> Response:
             _check_address(request)
-            errors = list(_query_errors(request.query_params, known))
+            errors: list[Any] = list(_query_errors(request.query_params, known))
             if errors:
                 raise invalid(errors)
-            return await handle(self.request_class(request.scope, request.receive))
+            if parameters is None:
+                return await handle(self.request_class(request.scope, request.receive))
+            values = await parameters.values(request, errors)
+            if errors:
+                raise RequestValidationError(errors)
+            response: Response = await parameters.call(**values)
+            return response
 
         return answer
 
@@ -57,10 +66,6 @@ def _query_errors(sent: QueryParams, known: Mapping[str, bool]) -> Iterator[dict
         else:
             continue
         yield {"in": "query", "field": name[:200], "message": message}
-
-
-def _takes_several(annotation: Any) -> bool:
-    return any((get_origin(one) or one) in (list, tuple, set, frozenset) for one in (annotation, *get_args(annotation)))
 
 
 def _check_address(request: Request) -> None:

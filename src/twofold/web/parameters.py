@@ -1,0 +1,88 @@
+"""Parameters of a request, found the short way where they are plain.
+
+FastAPI's own way is made for everything that a function may ask for; a read that asks for an id, a token and two
+limits spends more time there than on its row. What is not plain is left to it, and so are bodies.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+
+PLAIN_DEFAULTS = (str, int, float, bool, type(None))
+
+
+class Parameters:
+    """What one function asks of a request. Made by `plain`."""
+
+    def __init__(self, dependant: Dependant) -> None:
+        self.call: Callable[..., Awaitable[Any]] = cast("Callable[..., Awaitable[Any]]", dependant.call)
+        self._request = dependant.request_param_name
+        self._dependencies = [(one.name, Parameters(one)) for one in dependant.dependencies]
+        fields = (
+            ("path", dependant.path_params),
+            ("query", dependant.query_params),
+            ("header", dependant.header_params),
+        )
+        self._fields = [(place, field, field.alias) for place, some in fields for field in some]
+
+    async def values(self, request: Request, errors: list[Any]) -> dict[str, Any]:
+        """By name. What cannot be read is added to `errors`, as FastAPI names it."""
+        found: dict[str, Any] = {}
+        for name, dependency in self._dependencies:
+            before = len(errors)
+            inner = await dependency.values(request, errors)
+            if len(errors) == before:
+                value = await dependency.call(**inner)
+                found.update({name: value} if name is not None else {})
+        sent: Mapping[str, Mapping[str, str]] = {
+            "path": request.path_params,
+            "query": request.query_params,
+            "header": request.headers,
+        }
+        for place, field, alias in self._fields:
+            text = sent[place].get(alias)
+            if text is None:
+                found[field.name] = field.field_info.default
+            else:
+                found[field.name], wrong = field.validate(text, found, loc=(place, alias))
+                errors += wrong or ()
+        if self._request is not None:
+            found[self._request] = request
+        return found
+
+
+def plain(dependant: Dependant) -> Parameters | None:
+    """How its parameters are found; None where FastAPI has to find them."""
+    returns = get_type_hints(dependant.call).get("return") if dependant.call is not None else None
+    answers = isinstance(returns, type) and issubclass(returns, Response)
+    return Parameters(dependant) if answers and _is_plain(dependant) else None
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a parameter may be given more than once."""
+    return any((get_origin(one) or one) in (list, tuple, set, frozenset) for one in (annotation, *get_args(annotation)))
+
+
+def _is_plain(dependant: Dependant) -> bool:
+    fields = [*dependant.query_params, *dependant.header_params]
+    others = (
+        dependant.cookie_params,
+        dependant.body_params,
+        dependant.websocket_param_name,
+        dependant.http_connection_param_name,
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.security_scopes_param_name,
+    )
+    return (
+        not any(others)
+        and inspect.iscoroutinefunction(dependant.call)
+        and all(type(field.field_info.default) in PLAIN_DEFAULTS for field in fields)
+        and not any(takes_several(field.field_info.annotation) for field in fields)
+        and all(_is_plain(one) for one in dependant.dependencies)
+    )
