@@ -580,6 +580,13 @@ def a_version_is_published_before_it_has_caught_up(patch: Patch) -> None:
     patch.setattr(MemoryReadStore, "publish", publish)
 
 
+@mutation("G8", among=["upgrade", "lose", "away"])
+def a_version_is_published_after_a_page_alone(patch: Patch) -> None:
+    async def tend(self: Projector, claim: Claim, position: Position) -> None: ...
+
+    patch.setattr(Projector, "tend", tend)
+
+
 @mutation("G11")
 def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
     from twofold.backends import memory

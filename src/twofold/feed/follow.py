@@ -158,10 +158,11 @@ class Following:
             self.state = "following"
             async for after, page in pages:
                 if page.upto == after:
-                    break
+                    await self.follower.settle()
+                    await self._tend(claim, after)
+                    return
                 await self._handle(claim, after, page)
                 yield page.upto
-            await self.follower.settle()
 
     async def _claim(self) -> tuple[Claim, Position]:
         """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease."""
@@ -245,12 +246,15 @@ class Following:
                     if idle:
                         await self._check_kept(claim, after)
                     idle = True
-                    if isinstance(self.follower, Tends):
-                        await self.follower.tend(claim, after)
+                    await self._tend(claim, after)
                     self._goes_well()
                     await self.feed.wait(after, timeout_s=LEASE_S / 4)
                 if self._wanted:
                     return
+
+    async def _tend(self, claim: Claim, position: Position) -> None:
+        if isinstance(self.follower, Tends):
+            await self.follower.tend(claim, position)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
         """The feed from a position on, an empty page at its head. While a full page is handled the next one is read."""

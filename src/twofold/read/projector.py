@@ -142,7 +142,16 @@ class Projector:
         self._limit.count(changes.parked)
         for one in changes.parked:
             log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
-        if not self._published and self._held is not None and not self._held.waiting:
+        if self._held is not None:
+            await self._publish(self._held)
+
+    async def tend(self, claim: Claim, position: Position) -> None:
+        """A version that has caught up is shown, also where no page comes any more after which it would be."""
+        if not self._published:
+            await self._publish(await self._holding(claim, position))
+
+    async def _publish(self, held: _Held) -> None:
+        if not self._published and not held.waiting:
             self._published = await self._store.publish(self.projection.table)
 
 

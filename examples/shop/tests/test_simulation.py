@@ -1,0 +1,56 @@
+"""The whole shop under crashes, lost answers and takeovers: short histories in virtual time, new ones each time."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from random import Random
+
+from shop.app import shop
+from shop.read.inventory import inventory
+from shop.values import Address, Buyer, Item
+from shop.write.order import AddItem, CancelOrder, DraftOrder, PlaceOrder, ShipOrder, SubmitOrder, orders
+from shop.write.stock import ReceiveStock, Stock, stock
+from twofold import To
+from twofold.testing.simulation import simulate
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ADDRESS = Address("1 Elm Street", "Springfield", "US")
+BUYERS = (Buyer("ann", "Ann", "ann@example.com"), Buyer("bob", "Bob", "bob@example.com"))
+
+
+def somebody_does_something(random: Random) -> To:
+    """Two products and four orders: they get in one another's way."""
+    if random.random() < 0.25:
+        return To(stock, random.choice(("tea", "mug")), ReceiveStock(random.randint(1, 6)))
+    items = tuple(_item(random) for _ in range(random.randint(1, 3)))
+    buyer = random.choice(BUYERS)
+    command = random.choices(
+        (
+            PlaceOrder(buyer, items, ADDRESS, NOON),
+            DraftOrder(buyer, ADDRESS, NOON),
+            AddItem(items[0]),
+            SubmitOrder(),
+            CancelOrder("changed my mind"),
+            ShipOrder("TRACK-1"),
+        ),
+        (6, 2, 2, 2, 3, 3),
+    )[0]
+    return To(orders, f"order-{random.randrange(4)}", command)
+
+
+def _item(random: Random) -> Item:
+    product_id = random.choice(("tea", "mug"))
+    return Item(product_id, product_id.title(), random.randint(1, 4), Decimal("2.50"))
+
+
+def nothing_is_sold_that_is_not_there(stock: Stock) -> bool:
+    return stock.available >= 0 and all(quantity > 0 for quantity in stock.reserved.values())
+
+
+def test_no_promise_is_broken_and_no_stock_is_negative() -> None:
+    simulated = simulate(
+        shop,
+        somebody_does_something,
+        runs=100,
+        always={stock: nothing_is_sold_that_is_not_there, inventory: lambda row: row.available_quantity >= 0},
+    )
+    assert simulated.counts["commands done"] > 200
