@@ -74,7 +74,7 @@ class Projector:
                 folding.supply(missing, (await self._store.rows(self.projection.table, sorted(missing))).rows)
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = folding.changes(page.entries)
-        await self._stored()
+        await self.settle()
         if self._held is not held:  # the page before was not stored as it was folded: this one lies on top of it
             await self.handle(claim, after, page)
             return
@@ -91,16 +91,11 @@ class Projector:
         before = Position(after.partition, next_one.position.offset - 1)
         if before > after:
             await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
-            await self._stored()
+            await self.settle()
         raise too_many(self.follows, next_one)
 
     async def settle(self) -> None:
-        """Wait until everything that was handled is committed, and shown. Raises: LeaseLost, Unavailable."""
-        await self._stored()
-        if not self._published and not await self._store.checkpoints.parked(self.follows):
-            self._published = await self._store.publish(self.projection.table)
-
-    async def _stored(self) -> None:
+        """Wait until everything that was handled is committed. Raises: LeaseLost, Unavailable."""
         if self._committing is not None:
             await asyncio.wait((self._committing,))
             committed, self._committing = self._committing, None
@@ -112,7 +107,7 @@ class Projector:
         The very same claim: a store that crashed may give out an epoch for a second time.
         """
         if self._held is None or self._held.claim is not claim:
-            await self._stored()
+            await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
             self._held = _Held(claim, RowCache(complete=after.offset == 0), Waiting(parked))
         return self._held
