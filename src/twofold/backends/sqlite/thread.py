@@ -39,6 +39,7 @@ class Thread:
         if self._thread is not None:
             self._calls.put(None)
             self._thread.join()
+            self._thread = None
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -1,0 +1,79 @@
+"""A file that others write to: who waits hears of it, whenever he began to wait."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from twofold.backends.sqlite.connection import open_file
+from twofold.backends.sqlite.watch import Watch
+from twofold.feed.doorbell import Doorbell
+
+FOREVER_S = 3_600.0
+
+
+class Rings(Doorbell):
+    """A bell that counts."""
+
+    count = 0
+
+    def ring(self) -> None:
+        self.count += 1
+        super().ring()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> apsw.Connection:
+    db = open_file(tmp_path / "a.db", "NORMAL")
+    db.execute("CREATE TABLE t (n)")
+    return db
+
+
+@pytest.fixture
+async def bell() -> Rings:
+    return Rings()
+
+
+@pytest.fixture
+async def watch(tmp_path: Path, other: apsw.Connection, bell: Rings) -> AsyncIterator[Watch]:
+    made = Watch(tmp_path / "a.db", bell, lambda: open_file(tmp_path / "a.db", "NORMAL"))
+    yield made
+    await made.close()
+
+
+async def test_it_rings_once_when_it_begins(watch: Watch, bell: Rings) -> None:
+    """Nobody looked between what the waiting one has read and now."""
+    await watch.wait(FOREVER_S)
+    assert bell.count == 1
+    await watch.wait(0.2)
+    assert bell.count == 1
+
+
+async def test_what_another_connection_writes_is_heard_again_and_again(watch: Watch, other: apsw.Connection) -> None:
+    await watch.wait(FOREVER_S)
+    for n in range(5):
+        waiting = asyncio.create_task(watch.wait(FOREVER_S))
+        await asyncio.sleep(0)
+        other.execute("INSERT INTO t VALUES (?)", (n,))
+        await waiting
+
+
+async def test_what_was_written_while_nobody_waited_is_heard_by_the_next(watch: Watch, other: apsw.Connection) -> None:
+    await watch.wait(FOREVER_S)
+    other.execute("INSERT INTO t VALUES (1)")
+    await watch.wait(FOREVER_S)
+
+
+async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:
+    await watch.wait(FOREVER_S)
+    waiting = [asyncio.create_task(watch.wait(FOREVER_S)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await watch.close()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await watch.close()
+    await watch.wait(0.01)
