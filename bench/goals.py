@@ -49,7 +49,9 @@ def cost_of_many(backend: str, case: str) -> Goal:
     def measured(book: Book) -> Spread | str:
         few, many = book.find("catch-up", backend, case), book.find("catch-up", backend, f"{case}, 1,000,000 events")
         if few is None or many is None:
-            return book.left_out.get("catch-up") or "only a full run folds 1,000,000 events"
+            return (
+                "only a full run folds 1,000,000 events" if few else book.why_not("catch-up", backend, case, "twofold")
+            )
         return Spread.of([few.spread.median / rate for rate in many.values])
 
     return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)

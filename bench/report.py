@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import picture
 from bench.goals import GOALS
-from bench.results import Book, Case, Result, Spread
+from bench.results import NOT_ASKED, Book, Case, Result, Spread
 
 BEGIN, END = "<!-- bench: from here to the end mark ./dev bench writes -->", "<!-- bench: end -->"
 DETAILS = {"p99_ms": "p99 {:.3g} ms", "added_mb": "{:.3g} MB added", "database_percent": "PostgreSQL {:.2g}%"}
@@ -64,6 +64,8 @@ class Report:
         for goal in GOALS:
             found = goal.measured(self._book)
             wanted = f"{'≥' if goal.at_least else '≤'} {goal.wanted:g} {goal.unit}"
+            if isinstance(found, str) and found.endswith(NOT_ASKED):
+                continue
             if isinstance(found, str):
                 yield f"| {goal.what} | {wanted} | – | {_cell(found)} |"
             else:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+NOT_ASKED = "was not asked for"
+
 
 @dataclass(frozen=True, order=True)
 class Case:
@@ -106,7 +108,7 @@ class Book:
         """Why results are not there."""
         found = [self.missing.get((Case(scenario, backend, case, ""), side)) for side in sides]
         known = "; ".join(dict.fromkeys(filter(None, found)))
-        return known or self.left_out.get(scenario, f"{scenario} was not asked for")
+        return known or self.left_out.get(scenario, f"{scenario} {NOT_ASKED}")
 
     def of(self, case: Case) -> list[Result]:
         """The results of one comparison, in the order in which they came."""

@@ -23,15 +23,16 @@ class Size:
 
     rounds: int
     seconds: float
+    callers: tuple[int, ...]
     events: int
     many_events: int
     peer_events: int
     peer_seconds: float
 
 
-QUICK = Size(rounds=3, seconds=0.5, events=100_000, many_events=100_000, peer_events=10_000, peer_seconds=2.5)
-FULL = Size(rounds=5, seconds=2.0, events=100_000, many_events=1_000_000, peer_events=100_000, peer_seconds=10.0)
-TINY = Size(rounds=1, seconds=0.05, events=2_000, many_events=2_000, peer_events=100, peer_seconds=0.5)
+QUICK = Size(3, 0.5, (1, 16, 128), 50_000, 50_000, 10_000, 2.0)
+FULL = Size(5, 2.0, (1, 16, 128, 512), 100_000, 1_000_000, 100_000, 10.0)
+TINY = Size(1, 0.05, (1, 2), 2_000, 2_000, 100, 0.5)
 
 
 @dataclass

@@ -8,7 +8,6 @@ from bench.places import Backend
 from bench.results import Case
 from bench.run import Measured, Run, Seat, Seats
 
-CALLERS = (1, 16, 128, 512)
 SIDES: dict[Backend, tuple[str, ...]] = {
     "postgres": ("twofold", "eventsourcing", "raw", "eventsourcing, database functions"),
     "sqlite": ("twofold", "eventsourcing", "raw"),
@@ -20,7 +19,7 @@ def appends(run: Run) -> None:
     """On both backends, for each number of callers."""
     for backend, names in SIDES.items():
         with run.sides(backend, names) as seats:
-            for callers in CALLERS:
+            for callers in run.size.callers:
                 compare(run, backend, seats, callers, "1 caller" if callers == 1 else f"{callers} callers")
     with run.sides("postgres", ON_PYTHON_313) as seats:
         compare(run, "postgres", seats, 16, "16 callers, Python 3.13")

@@ -19,7 +19,7 @@ PEERS: dict[Backend, tuple[str, ...]] = {"postgres": ("eventsourcing",), "sqlite
 
 
 def catch_up(run: Run) -> None:
-    """100,000 events beside everybody; a full run also 1,000,000, which must not cost more for each event."""
+    """Beside everybody; a full run also folds 1,000,000 events, which must not cost more for each of them."""
     on_python_313(run)
     for backend, peers in PEERS.items():
         one_key(run, backend, peers)
