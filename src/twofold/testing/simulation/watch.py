@@ -125,7 +125,6 @@ class Watcher:
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
         self._counts["pages"] += 1
-        self._counts["events"] += to.offset - after.offset
         self.tell(f"{claim.follower} has moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
