@@ -36,7 +36,7 @@ def test_half_a_minute_of_torture_breaks_no_promise(store: str, tmp_path: Path) 
     status, figures, told = torture(tmp_path / "report.md", "--backend", store, "--minutes", "0.5")
     assert status == 0, told
     assert [figures[name] for name in ("lost", "doubled", "skipped", "negative", "violations")] == [0] * 5
-    for name in ("appends", "events", "kills", "takeovers", "repeated", "refused", "token_reads"):
+    for name in ("appends", "events", "kills", "takeovers", "repeated", "refused", "token_reads", "aimed"):
         assert figures[name] > 0, told
     assert f"| appends | {figures['appends']:,} |" in (tmp_path / "report.md").read_text()
 
@@ -114,7 +114,8 @@ def test_ctrl_c_ends_it_early_and_everything_is_checked(store: str, seed: str, t
     assert processes(seed) == []
 
 
-def test_ctrl_c_twice_ends_it_at_once(seed: str, tmp_path: Path) -> None:
+def test_ctrl_c_twice_ends_it_at_once(seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where what is there is left
     running = under_way(tmp_path / "report.md", "--seed", seed)
     running.send_signal(signal.SIGINT)
     running.send_signal(signal.SIGTERM)
@@ -124,7 +125,8 @@ def test_ctrl_c_twice_ends_it_at_once(seed: str, tmp_path: Path) -> None:
     assert processes(seed) == []
 
 
-def test_whoever_loses_the_torturer_ends(seed: str, tmp_path: Path) -> None:
+def test_whoever_loses_the_torturer_ends(seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     running = under_way(tmp_path / "report.md", "--seed", seed)
     running.kill()
     running.communicate()

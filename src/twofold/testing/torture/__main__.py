@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from twofold.testing.torture.disk import CannotMount
@@ -35,8 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"torture: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("torture: stopped, and nothing was checked.\n")
+        sys.stderr.write(f"torture: stopped, and nothing was checked; what there is lies in {folder}.\n")
         return 130
+    finally:
+        with suppress(OSError):  # it goes only where nothing came into it
+            folder.rmdir()
     file = Path(options.report or f"torture-{options.backend}.md")
     report.write(file)
     say("\n".join(["", report.counts.summary(), "", *report.verdict(), f"Report: {file}", ""]))

@@ -58,6 +58,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     command = [mount, "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "twofold-torture", str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
+        folder.rmdir()
         raise CannotMount(done.stderr.strip())
     kept = folder.with_name(f"{folder.name}.kept")
     try:
