@@ -23,6 +23,7 @@ def catch_up(run: Run) -> None:
     on_python_313(run)
     for backend, peers in PEERS.items():
         one_key(run, backend, peers)
+    for backend in PEERS:
         by_itself(run, backend, "one key, rows are Structs", "order_struct")
         by_itself(run, backend, "several keys", "product_row")
         if run.size.many_events > run.size.events:
