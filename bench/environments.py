@@ -7,6 +7,7 @@ be (no registry, no Python of the version a peer needs), the peer is missing, wi
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,7 @@ class Environment:
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise Missing(f"{self.name} could not be installed: {error}") from error
             if done.returncode:
-                said = " ".join(done.stdout.split())
+                said = re.sub(r"\S*/\S*", "…", " ".join(done.stdout.split()))  # no address and no path of this machine
                 raise Missing(f"{self.name} could not be installed: {said[:300]}")
 
 
@@ -104,4 +105,4 @@ def find_python(version: str) -> Path:
         found, _, executable = done.stdout.strip().partition(" ")
         if found == version:
             return Path(executable)
-    raise Missing(f"no Python {version} on the PATH or in {pyenv / 'versions'}")
+    raise Missing(f"no Python {version} on the PATH or among pyenv's")
