@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -102,4 +103,8 @@ def tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
