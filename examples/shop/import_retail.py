@@ -60,9 +60,11 @@ async def run(file: Path, store: str, read_store: str | None) -> list[Uncovered]
     started = time.monotonic()
     console.print(f"Reading {file} …")
     gc.disable()  # of the million values that are now made, and kept to the end, none is garbage
-    history = await asyncio.to_thread(read, file)
-    gc.freeze()
-    gc.enable()
+    try:
+        history = await asyncio.to_thread(read, file)
+    finally:
+        gc.freeze()
+        gc.enable()
     console.print(f"{summary(history)} after {time.monotonic() - started:.1f} s")
     async with shop.open(store, read_store=read_store) as running:
         repeated = await execute_all(running, list(history.commands()))
