@@ -196,6 +196,23 @@ def test_times_are_stored_in_utc(event: Any) -> None:
     assert (read.moment.utcoffset(), read.moment.hour, read.moment.day) == (timedelta(0), 21, 31)
 
 
+ODD_ZONES = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)) | st.timedeltas(
+    timedelta(seconds=-60), timedelta(seconds=60)
+)
+
+
+@given(
+    st.datetimes(NAIVE.replace(year=2), NAIVE.replace(year=9998), timezones=st.builds(timezone, ODD_ZONES)),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")) | st.just("2024-01-01T03:00:00+05:30"),
+)
+def test_offsets_that_json_cannot_say_are_stored_in_utc_too(moment: datetime, product: str) -> None:
+    """JSON knows minutes, Python microseconds. A class of nothing but texts, numbers and times."""
+    item = Item(product, Decimal("1.10"), moment)
+    assert round_trip(item) == item
+    stored = msgspec.json.decode(codec(Item).encode(item).data)
+    assert stored["at"] == f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+
+
 def test_names_and_schema_are_the_classes_own_unless_told() -> None:
     known = codec(Item, Everything, Item=Stored("stock.Item"))
     assert [known.encode(event).type for event in (WHOLE, WHOLE.items[0])] == ["Everything", "stock.Item"]
@@ -251,6 +268,7 @@ def test_any_json_comes_back_in_a_field_of_any_type(value: Any) -> None:
             Everything(items=(Item("a", Decimal(1)), Item("a", Decimal(1), NAIVE))),
             "Everything.items[1].at",
         ),
+        (Item("a", Decimal(1), NAIVE), "Item.at"),
         (Everything(real=float("nan")), "Everything.real"),
         (Everything(real=float("-inf")), "Everything.real"),
         (Everything(decimal=Decimal("NaN")), "Everything.decimal"),

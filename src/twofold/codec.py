@@ -25,6 +25,7 @@ _STREAM_FROM = Stream.parse
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_A_NUMBER = re.compile(rb'"-?(s?NaN|Infinity)')
+_NOT_UTC = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?[^Z.\d]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +149,23 @@ class _Form:
         except (TypeError, NameError) as error:
             raise ConfigurationError(f"{_full_name(cls)} cannot be stored as JSON: {error}") from error
         self.plain = not kinds & _TO_BE_LOOKED_AT
+        self.has_times = self.plain and msgspec.inspect.DateTimeType in kinds
         self.has_decimals = msgspec.inspect.DecimalType in kinds
         self.may_change = kinds & _MAY_CHANGE
 
     def encode(self, event: object) -> Encoded:
         try:
             data = _ENCODER.encode(event) if self.plain else self._canonical(event)
-            if self.has_decimals and _NOT_A_NUMBER.search(data):
+            if (self.has_decimals and _NOT_A_NUMBER.search(data)) or (self.has_times and _NOT_UTC.search(data)):
                 data = self._canonical(event)
             if b"\\u0000" in data:
                 _refuse_text(plain_values(event), self.name)
             if len(data) > MAX_EVENT_BYTES:
                 raise InvalidEvent(f"{self.name} takes {len(data)} bytes, more than {MAX_EVENT_BYTES}: split it")
             read = self.read(data)
+            if self.has_times and read != event:  # seconds of an offset from UTC, which JSON leaves out
+                data = self._canonical(event)
+                read = self.read(data)
             if self.may_change:
                 _refuse_change(_kept(event), _kept(read), self.name)
             return Encoded(self.name, self.schema, data, read)
@@ -227,7 +232,6 @@ def _build(cls: type, value: Any) -> Any:
 
 # Kinds whose values msgspec would store in a form that changes or loses them.
 _TO_BE_LOOKED_AT = {
-    msgspec.inspect.DateTimeType,
     msgspec.inspect.TimeType,
     msgspec.inspect.FloatType,
     msgspec.inspect.AnyType,

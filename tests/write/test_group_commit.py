@@ -52,6 +52,29 @@ def test_the_batch_is_what_queued_while_the_last_one_was_written() -> None:
     virtual_time.run(main())
 
 
+def test_callers_who_come_again_and_again_do_not_miss_each_others_batch() -> None:
+    """One begins while the other's batch is being written: from then on they would take turns, a commit each."""
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+
+        async def caller(name: str) -> None:
+            for _ in range(5):
+                await group.append(append(f"note-{name}", event()))
+
+        log.open.clear()
+        one = asyncio.create_task(caller("one"))
+        await asyncio.sleep(0.01)
+        other = asyncio.create_task(caller("other"))
+        await asyncio.sleep(0.01)
+        log.open.set()
+        await asyncio.gather(one, other)
+        assert log.batches == [["one"], *[["other", "one"]] * 4, ["other"]]
+
+    virtual_time.run(main())
+
+
 def test_a_batch_is_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_BATCH", 3)
     monkeypatch.setattr(group_commit, "MAX_BATCH_BYTES", 1_000)

@@ -7,7 +7,7 @@ ones. Returns carry negative quantities, so they are added like everything else.
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from shop.values import Item, total
+from shop.values import Item
 from shop.write.order import OrderCancelled, OrderConfirmed, PastOrderRecorded
 from shop.write.past import ReturnRecorded
 from shop.write.product import ProductPut
@@ -50,8 +50,12 @@ def evolve_product(row: ProductSales, event: ProductPut | Sale, recorded: Record
 
 def moved(row: ProductSales, items: tuple[Item, ...]) -> tuple[int, Decimal]:
     """Units and value of this row's product among the items, which may name it more than once."""
-    own = [item for item in items if item.product_id == row.product_id]
-    return sum(item.quantity for item in own), total(own)
+    product_id, units, value = row.product_id, 0, Decimal(0)
+    for item in items:
+        if item.product_id == product_id:
+            units += item.quantity
+            value += item.quantity * item.price
+    return units, value
 
 
 @dataclass(frozen=True, slots=True)

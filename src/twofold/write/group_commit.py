@@ -17,6 +17,8 @@ from twofold.write.log import Log
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 10_000
+FEW = 8  # of so many, each additional one costs less than a commit of its own by far
+TURNS_TO_JOIN = 2
 
 _Waiting = tuple[Append, "asyncio.Future[Receipt]"]
 
@@ -86,8 +88,19 @@ class GroupCommit:
         try:
             while batch := self._next_batch():
                 await self._commit(batch)
+                await self._let_others_join()
         finally:
             self._writer = None
+
+    async def _let_others_join(self) -> None:
+        """Who has just been answered may well come again at once. Some turns of the event loop cost less than a commit.
+
+        Without them a few callers come to stand in two groups, of which one is always too late for the other's batch.
+        """
+        for _ in range(TURNS_TO_JOIN):
+            if not 0 < len(self._waiting) < FEW:
+                return
+            await asyncio.sleep(0)
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
