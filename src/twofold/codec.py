@@ -177,10 +177,7 @@ class _Form:
 
     def _canonical(self, event: object) -> bytes:
         values = msgspec.to_builtins(event, builtin_types=(datetime, time, Decimal), enc_hook=_plain)
-        try:
-            return _ENCODER.encode(_in_utc(values))
-        except _CannotBeKept:
-            return _ENCODER.encode(_checked(values, self.name))  # which says where
+        return _ENCODER.encode(_checked(values, self.name))
 
     def decode(self, schema: int, data: str | bytes) -> Any:
         if schema == self.schema:
@@ -260,30 +257,6 @@ def _kinds(cls: type) -> set[type]:
             found.add(type(node))
             open_.extend(getattr(node, name) for name in node.__struct_fields__ if name not in ("cls", "default"))
     return found
-
-
-class _CannotBeKept(Exception):
-    """A time without a zone, or a number that is none."""
-
-
-def _in_utc(value: Any) -> Any:
-    """The value with every time in UTC, as `_checked` has it, in a fraction of the time. Raises: _CannotBeKept."""
-    cls = type(value)
-    if cls is str or cls is int or cls is bool or value is None:
-        return value
-    if cls is dict:
-        return {key: _in_utc(inner) for key, inner in value.items()}
-    if cls is list or cls is tuple:
-        return [_in_utc(inner) for inner in value]
-    if cls is Decimal and value.is_finite():
-        return value
-    if cls is datetime and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if cls is float and value == value and value not in (float("inf"), float("-inf")):
-        return value
-    if isinstance(value, dict | list | tuple | datetime | float | Decimal):
-        raise _CannotBeKept
-    return value
 
 
 def _checked(value: Any, path: str) -> Any:

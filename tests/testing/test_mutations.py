@@ -288,7 +288,7 @@ def _cursor(patch: Patch, by: int) -> None:
     patch.setattr(MemoryLog, "read", off)
 
 
-@mutation("G5")
+@mutation("G5 or G4")
 def the_cursor_is_inclusive(patch: Patch) -> None:
     _cursor(patch, -1)
 
@@ -543,7 +543,7 @@ def a_row_that_waits_is_answered_as_it_is(patch: Patch) -> None:
     patch.setattr(query, "_waits", lambda projection, key, parked: False)
 
 
-@mutation("G7")
+@mutation("G7 or G5")
 def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
     patch.setattr(Folding, "_park", lambda self, kind, key, position, error: None)
 
@@ -580,7 +580,7 @@ def a_version_is_published_before_it_has_caught_up(patch: Patch) -> None:
     patch.setattr(MemoryReadStore, "publish", publish)
 
 
-@mutation("G8", among=["upgrade", "lose", "away"])
+@mutation("G8", among=["upgrade", "lose page", "slow"])
 def a_version_is_published_after_a_page_alone(patch: Patch) -> None:
     async def tend(self: Projector, claim: Claim, position: Position) -> None: ...
 
