@@ -1,7 +1,7 @@
 """Half of what the shop can take, for as long as one likes, while others read: `./dev soak --minutes 20`.
 
-The limit is measured first. Then memory, open files, connections, lag and latencies are sampled; at the end they are
-shown and judged: what grows without end will end badly.
+The limit is measured first: orders a second, until all that follows from them is done too. Then memory, open files,
+connections, lag and latencies are sampled; at the end they are shown and judged: what grows without end will end badly.
 """
 
 import argparse
@@ -29,7 +29,7 @@ READERS = 4
 READS_A_SECOND = 20
 MEASURED_S = 20.0
 SAMPLE_EVERY_S = 5.0
-QUIET_S = 60.0
+QUIET_S = 120.0
 KINDS = 500  # products, and customers: what all buy from one shelf is decided one after the other
 QUERIES = ("/orders?limit=20", "/orders?customerId=c1&limit=50", "/customers/c1/orders", "/sales/products?limit=20")
 
@@ -93,9 +93,7 @@ class Soak:
     async def run(self, seconds: float) -> tuple[list[Sample], Counter[int], bool]:
         """Samples, answers by status, and whether all was quiet in the end."""
         await self.stock()
-        await self.load(MEASURED_S, None)
-        rate = len(self.told.commands_s) / MEASURED_S
-        await self.until_quiet()
+        rate = await self.limit()
         print(f"the limit is {rate:.0f} orders a second; now half of it for {seconds / 60:g} minutes", flush=True)
         self.told, self.answers = Told(), Counter()
         loading = asyncio.create_task(self.load(seconds, rate / 2), name="load")
@@ -115,6 +113,16 @@ class Soak:
                 await caller.ask("POST", f"/inventory/products/p{n}/receipts", {"quantity": 1_000_000})
 
         await self.together(CALLERS, put)
+
+    async def limit(self) -> float:
+        """Orders a second: from the first to the last row that follows from them, reactions among them."""
+        began = time.monotonic()
+        await self.load(MEASURED_S, None)
+        count = len(self.told.commands_s)
+        print(f"{count / MEASURED_S:.0f} orders a second are taken; waiting for what follows from them", flush=True)
+        if not await self.until_quiet():
+            raise SystemExit(f"what {MEASURED_S:g} s of orders set off was not done after {QUIET_S:g} s")
+        return count / (time.monotonic() - began)
 
     async def load(self, seconds: float, rate: float | None) -> None:
         """Orders, from all callers together: so many a second, or as many as it takes."""
@@ -174,10 +182,10 @@ class Soak:
     async def until_quiet(self) -> bool:
         """Whether every follower reaches the end of the log in time."""
         async with Caller(self.shop.address) as caller:
-            for _ in range(int(QUIET_S)):
+            for _ in range(int(QUIET_S * 4)):
                 if all(one["lagEvents"] <= 0 for one in (await caller.ask("GET", "/status")).json):
                     return True
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.25)
         return False
 
 
