@@ -159,7 +159,7 @@ class World:
         running = self.servers[0].running
         assert running is not None, "it rests"
         for following in running.followers:
-            await self._tried_again(running, following.follower.follows.name)
+            await self._tried_again(following.follower.follows.name)
         rested = await self._rests()
         for following in running.followers:
             for one in await following.checkpoints.parked(following.follower.follows):
@@ -176,13 +176,16 @@ class World:
                 return f"{follows} is at {rows.rows[follows].position}, and version {live} is still shown"
         return ""
 
-    async def _tried_again(self, running: Running, name: str) -> None:
+    async def _tried_again(self, name: str) -> None:
         while True:
+            running = self.servers[0].running  # a roll-out that was under way may have replaced it
             try:
-                await running.parking.retry(name)
-                return
-            except LeaseLost:  # to a request that was sent long ago
-                await asyncio.sleep(LOOK_AGAIN_S)
+                if running is not None:
+                    await running.parking.retry(name)
+                    return
+            except (LeaseLost, Unavailable):  # to a request that was sent long ago; by a process that stops
+                pass
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _end(self) -> None:
         """Every process ends in order; what was sent before is done by then."""
