@@ -281,6 +281,10 @@ def _lose(d: _Drawing) -> Any:
     return faults.Lose(store, kind, d.random.choice(_MISHAPS), d.random.choice((1, 1, 2, 6)))
 
 
+def _lose_page(d: _Drawing) -> Any:
+    return faults.Lose("the read store", "page", "answer lost", d.random.choice((1, 1, 2, 6)))
+
+
 def _jump(d: _Drawing) -> Any:
     return faults.Jump(d.place(), d.random.choice((-1, 1)) * d.random.choice((2.0, 60.0, 86_400.0 * 30)))
 
@@ -305,6 +309,7 @@ _FAULTS: Mapping[str, tuple[int, Callable[[_Drawing], Any]]] = {
     "away": (1, _away),
     "crash store": (2, _crash_store),
     "lose": (2, _lose),
+    "lose page": (1, _lose_page),
     "jump": (1, _jump),
     "rebuild": (1, _rebuild),
 }

@@ -15,7 +15,7 @@ from twofold.app import Running
 from twofold.errors import LeaseLost, LogReplaced, Unavailable
 from twofold.feed.parking import Unparked
 from twofold.messages import BEGINNING, Entry, Receipt
-from twofold.react.runner import MOST_TRIES
+from twofold.react.runner import MOST_TRIES, PAUSES_S
 from twofold.read.verify import Report
 from twofold.testing.simulation.clients import Attempt, told
 from twofold.testing.simulation.knowledge import Knowledge
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK_AGAIN_S = 0.1
 REST_S = 0.25
-AT_REST_WITHIN_S = 240.0
+AT_REST_WITHIN_S = 60.0
+EFFECTS_WITHIN_S = sum(PAUSES_S) + AT_REST_WITHIN_S
 NOTICED_WITHIN_S = 12.0
 
 
@@ -142,11 +143,12 @@ class World:
                 self.loop.resume(server.process)
 
     async def _rests(self) -> bool:
-        deadline = self.loop.time() + AT_REST_WITHIN_S
+        within_s = EFFECTS_WITHIN_S if self.plan.scenario.observed.reactors else AT_REST_WITHIN_S
+        deadline = self.loop.time() + within_s
         while not self._at_rest():
             if self.loop.time() > deadline:
                 behind, not_shown = self._behind(), self._not_shown()
-                self.broken(ENGINE, f"not at rest after {AT_REST_WITHIN_S:g} s: {behind}")
+                self.broken(ENGINE, f"not at rest after {within_s:g} s: {behind}")
                 if not_shown and not behind:
                     self.broken("G8", not_shown)
                 return False
