@@ -548,7 +548,7 @@ def what_cannot_be_folded_is_passed_over(patch: Patch) -> None:
     patch.setattr(Folding, "_park", lambda self, kind, key, position, error: None)
 
 
-@mutation("G5")
+@mutation("G5 or G7")
 def what_is_tried_again_waits_no_longer_and_is_not_folded(patch: Patch) -> None:
     patch.setattr(unpark._Collected, "_take", lambda self, key, recorded: None)
 

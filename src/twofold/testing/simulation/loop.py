@@ -21,6 +21,9 @@ Ts = TypeVarTuple("Ts")
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
+_never_ended: list[asyncio.Task[Any]] = []  # kept: collected, they would run their `finally` in another history
+
+
 class Stuck(Exception):
     """The history does not come to an end."""
 
@@ -228,6 +231,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.run_until_complete(self._end())
         finally:
             self._closed = True
+            _never_ended.extend(task for task in self._tasks if not task.done())
             self._tasks.clear()
             self._ready.clear()
             self._timers.clear()
