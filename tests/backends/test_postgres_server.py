@@ -1,6 +1,7 @@
 """PostgreSQL when things go wrong: servers die, connections are cut, sessions hold things, rights are few."""
 
 import asyncio
+import random
 import re
 import subprocess
 import sys
@@ -173,23 +174,24 @@ async def test_g1_connections_that_are_cut_during_commits(database: str) -> None
     async with opened(database) as store, session(database) as killer:
         group = GroupCommit(store)
         acknowledged: dict[str, Receipt] = {}
+        cut = 0
 
         async def caller(number: int) -> None:
-            for turn in range(40):
+            turn = 0
+            while cut < 60:
+                turn += 1
                 await insist(group, f"{number}.{turn}.{turn % 7}", acknowledged)
 
         callers = asyncio.gather(*(caller(number) for number in range(16)))
-        cut = 0
-        while not callers.done():
+        while cut < 60:
             cut += await killer.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE application_name = 'twofold' AND datname = current_database()"
             )
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(random.uniform(0, 0.15))
         await callers
         await group.close()
-        assert cut > 0
-        assert len(acknowledged) == 16 * 40
+        assert len(acknowledged) >= cut
         await check_exactly_once(store, acknowledged)
 
 

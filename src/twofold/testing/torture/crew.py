@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -137,6 +138,7 @@ class Crew:
 def _signal(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
         try:
-            process.send_signal(number)
+            # not process.send_signal: that looks for the end first, and takes its status away from who waits for it
+            os.kill(process.pid, number)
         except ProcessLookupError:
             pass
