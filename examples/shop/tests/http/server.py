@@ -54,7 +54,8 @@ class Server:
                 status = int(file.readline().split()[1])
                 lines = [line.decode("latin-1").strip().split(": ", 1) for line in iter(file.readline, b"\r\n")]
                 headers = {name.lower(): value for name, value in lines}
-                return Answer(status, headers, file.read(int(headers.get("content-length", 0))))
+                told = 0 if pieces[0].startswith(b"HEAD ") else int(headers.get("content-length", 0))
+                return Answer(status, headers, file.read(told))
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, *headers: str) -> Answer:
         """The answer to a request. `headers` are lines, and may say anything."""
