@@ -153,7 +153,7 @@ class Following:
 
         It can be stopped anywhere and goes on from there. Raises: LeaseLost, LogReplaced, Unavailable, …
         """
-        claim, position = await self._claim()
+        claim, position = await self._claim(sharing=False)
         async with self._alive(claim), aclosing(self._pages(position, self.follower.largest_page)) as pages:
             self.state = "following"
             async for after, page in pages:
@@ -164,8 +164,11 @@ class Following:
                 await self._handle(claim, after, page)
                 yield page.upto
 
-    async def _claim(self) -> tuple[Claim, Position]:
-        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease."""
+    async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
+        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease.
+
+        Who is not `sharing` followers with other processes takes at once what is free.
+        """
         clock = asyncio.get_running_loop().time
         seen: Checkpoint | None = None
         seen_at = 0.0
@@ -176,7 +179,7 @@ class Following:
                 seen, seen_at = now, clock()
             if now.owner is None or clock() - seen_at >= LEASE_S:
                 check_log(now, self.feed.log_id, await self.feed.head())
-                await asyncio.sleep(self._step_back_s(now))
+                await asyncio.sleep(self._step_back_s(now) if sharing else 0)
                 claim = await self._taken(now)
                 if claim is not None:
                     self.holder, self._asked, self._wanted = self.owner, None, False
