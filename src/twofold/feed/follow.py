@@ -354,7 +354,7 @@ async def taken_over(
 ) -> AsyncIterator[tuple[Claim, Checkpoint]]:
     """Hold a checkpoint at once, whoever has it: he is fenced off, and takes it again when it is let go.
 
-    Raises: InvalidInput when there is none; Unavailable when others are always quicker.
+    Raises: InvalidInput when there is none; Unavailable when others are always quicker, or take it over meanwhile.
     """
     for _ in range(TAKE_OVER_TRIES):
         seen = await checkpoints.read(follower)
@@ -362,8 +362,13 @@ async def taken_over(
             raise InvalidInput(f"{follower} has no checkpoint in this store: open the App on it first")
         claim = await checkpoints.claim(seen, owner)
         if claim is not None:
-            async with alive(checkpoints, claim):
-                yield claim, seen
+            try:
+                async with alive(checkpoints, claim):
+                    yield claim, seen
+            except LeaseLost as error:
+                raise Unavailable(
+                    f"{follower}: another worker took its checkpoint over meanwhile; try again"
+                ) from error
             return
     raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
 

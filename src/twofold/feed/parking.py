@@ -63,14 +63,14 @@ class Unparks(Protocol):
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
         """Handle exactly the events that wait, in order, once. What fails again waits from there on.
 
-        Raises: InvalidInput, LeaseLost, Unavailable.
+        Raises: InvalidInput, Unavailable.
         """
         ...
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
         """Give up the events that wait by now; later ones are handled again. Answers what it was.
 
-        Raises: InvalidInput, LeaseLost, Unavailable.
+        Raises: InvalidInput, Unavailable.
         """
         ...
 
@@ -106,12 +106,14 @@ class Parking:
     async def retry(self, name: str, key: str | None = None) -> Unparked:
         """Handle what waits once more, of one key or of all. Raises: InvalidInput, Unavailable."""
         _, unparks = self._of(name)
-        return await unparks.retry(await self._chosen(name, key), self._owner)
+        chosen = await self._chosen(name, key)
+        return await unparks.retry(chosen, self._owner) if chosen else Unparked([], [], 0)
 
     async def discard(self, name: str, key: str | None = None) -> Sequence[Parked]:
         """Give up what waits, of one key or of all. Raises: InvalidInput, Unavailable."""
         _, unparks = self._of(name)
-        return await unparks.discard(await self._chosen(name, key), self._owner)
+        chosen = await self._chosen(name, key)
+        return await unparks.discard(chosen, self._owner) if chosen else []
 
     def _of(self, name: str) -> tuple[Following, Unparks]:
         found = self._followers.get(name)

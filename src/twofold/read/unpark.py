@@ -43,7 +43,7 @@ class Unparking:
         self._documents = documents
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
-        """Fold what waits of these. What fails again waits from there on. Raises: Unavailable, LeaseLost, …"""
+        """Fold what waits of these. What fails again waits from there on. Raises: InvalidInput, Unavailable, …"""
         follows, checkpoints = self.projection.follows, self._store.checkpoints
         seen = await checkpoints.read(follows)
         collected = _Collected(self, chosen, await checkpoints.parked(follows))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.ambient import Ambient
 from twofold.app import Running
-from twofold.errors import LeaseLost, LogReplaced, Unavailable
+from twofold.errors import LogReplaced, Unavailable
 from twofold.feed.parking import Unparked
 from twofold.messages import BEGINNING, Entry, Receipt
 from twofold.react.runner import MOST_TRIES, PAUSES_S
@@ -185,7 +185,7 @@ class World:
                 if running is not None:
                     await running.parking.retry(name)
                     return
-            except (LeaseLost, Unavailable):  # to a request that was sent long ago; by a process that stops
+            except Unavailable:  # to a request that was sent long ago; by a process that stops
                 pass
             await asyncio.sleep(LOOK_AGAIN_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from twofold.app import Running
-from twofold.errors import InvalidInput, LeaseLost, Unavailable
+from twofold.errors import InvalidInput, Unavailable
 from twofold.feed.parking import Unparked
 from twofold.testing.torture.app import order_rows
 from twofold.testing.torture.journal import Retried
@@ -31,5 +31,5 @@ async def retry(running: Running) -> Unparked:
     while True:
         try:
             return await running.parking.retry(order_rows.name)
-        except (Unavailable, LeaseLost, InvalidInput):  # the last one before the App was ever opened
+        except (Unavailable, InvalidInput):  # the last one before the App was ever opened
             await asyncio.sleep(RETRY_S)
