@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.errors import (
     InvalidToken,
+    LeaseLost,
     OutcomeUnknown,
     ReadModelBehind,
     Rejected,
@@ -18,7 +19,7 @@ from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection
 from twofold.read.query import Page
 from twofold.read.verify import Report
-from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
+from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Retry, Verify
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.watch import ENGINE, difference
@@ -71,7 +72,8 @@ class _Checking:
         """Where nothing goes wrong, everybody is answered, and in time."""
         outcome, took_s = attempt.outcome, attempt.ended_s - attempt.began_s
         left = isinstance(attempt.asked, Execute) and attempt.asked.cancelled_after_s is not None
-        if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not left:
+        overtaken = isinstance(attempt.asked, Retry) and isinstance(getattr(outcome, "__cause__", None), LeaseLost)
+        if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not (left or overtaken):
             self.broken(ENGINE, f"nothing was wrong, and {attempt.label} was told {outcome!r}")
         if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
             self.broken("G6", f"nothing was wrong, and {attempt.label} had to wait for {took_s:.3f} s")
