@@ -14,7 +14,11 @@ from twofold.messages import BEGINNING, Position, Stream
 from twofold.write.decider import Decider
 from twofold.write.log import Log
 
-MAX_STATES = 1_024
+MAX_SHORT = 1_024
+MAX_LONG = 4_096
+LONG = 32  # events
+
+_Key = tuple[Decider[Any, Any, Any], Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +31,46 @@ class Known:
 
 
 class States:
-    """The states used last, at most `MAX_STATES`; they are forgotten when the log is another one."""
+    """The states used last; they are forgotten when the log is another one.
+
+    At most `MAX_SHORT` of short streams, and `MAX_LONG` of those with `LONG` events to load or more. These have places
+    of their own: the shelf that all buy from must not be read from its beginning because many new orders came by.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log, self._log_id = log, log.log_id
-        self._known: OrderedDict[tuple[Decider[Any, Any, Any], Stream], Known] = OrderedDict()
+        self._short: OrderedDict[_Key, Known] = OrderedDict()
+        self._long: OrderedDict[_Key, Known] = OrderedDict()
 
     def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> Known:
         """What is known of a stream: its initial state, if nothing else."""
         if self._log.log_id != self._log_id:
-            self._known.clear()
+            self._short.clear()
+            self._long.clear()
             self._log_id = self._log.log_id
-        known = self._known.get((decider, stream))
-        if known is None:
-            return Known(decider.initial, 0, BEGINNING)
-        self._known.move_to_end((decider, stream))
-        return known
+        key = decider, stream
+        for states in (self._long, self._short):
+            known = states.get(key)
+            if known is not None:
+                states.move_to_end(key)
+                return known
+        return Known(decider.initial, 0, BEGINNING)
 
     def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: Known) -> None:
         """Remember it, unless something newer is remembered."""
         if self.get(decider, stream).version > known.version:
             return
-        self._known[decider, stream] = known
-        if len(self._known) > MAX_STATES:
-            self._known.popitem(last=False)
+        key = decider, stream
+        if decider.stored == "events" and known.version >= LONG:
+            self._short.pop(key, None)
+            states, most = self._long, MAX_LONG
+        else:
+            states, most = self._short, MAX_SHORT
+        states[key] = known
+        if len(states) > most:
+            states.popitem(last=False)
 
     def forget(self, decider: Decider[Any, Any, Any], stream: Stream) -> None:
         """Load it from the beginning next time."""
-        self._known.pop((decider, stream), None)
+        self._short.pop((decider, stream), None)
+        self._long.pop((decider, stream), None)
