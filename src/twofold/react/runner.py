@@ -234,7 +234,10 @@ class Runner:
 
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All of it, to the end. Raises: one of the errors, one that trying again may mend before any other."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    begun = list(work)
+    if len(begun) == 1:  # the usual case, and a task would cost more than the looks it takes
+        return [await begun[0]]
+    outcomes = await asyncio.gather(*begun, return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: not isinstance(error, NOT_JUST_NOW)):
         raise error
