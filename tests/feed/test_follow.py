@@ -313,6 +313,37 @@ def test_who_is_stopped_while_claiming_lets_go_of_what_he_got() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("while_it", ["settles", "releases"])
+def test_who_is_stopped_while_letting_go_lets_go(while_it: str) -> None:
+    """He was about to anyway, for the store had failed: stopped in the middle of that he must not leave it held."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower, asked = Failing(log, Unavailable("down")), asyncio.Event()
+        checkpoints: Any = log.checkpoints
+        release = checkpoints.release
+
+        async def slowly(claim: Claim | None = None) -> None:
+            asked.set()
+            await asyncio.sleep(1)
+            if claim is not None:
+                await release(claim)
+
+        if while_it == "settles":
+            follower.settle = slowly  # type: ignore[method-assign]
+        else:
+            checkpoints.release = slowly
+        _, task = working(follower)
+        await asked.wait()
+        await stopped(task)
+        found = await log.checkpoints.read(ONE)
+        assert found is not None
+        assert (found.owner, found.epoch) == (None, 1)
+
+    virtual_time.run(main())
+
+
 def test_who_is_stopped_while_claiming_stops_although_the_store_goes_away() -> None:
     async def main() -> None:
         log = MemoryLog()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -305,7 +305,7 @@ class Following:
             try:
                 yield
             finally:
-                await asyncio.gather(self.follower.settle(), return_exceptions=True)  # who waits for it has heard of it
+                await _to_the_end(self.follower.settle())  # where it fails, who waits for it has heard of it
 
     def _hear(self, wanted_by: str | None) -> None:
         self._wanted = wanted_by is not None and self._could_spare_one()
@@ -324,8 +324,20 @@ async def alive(
         yield
     finally:
         beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-        await _let_go(checkpoints, claim)
+        try:
+            await _to_the_end(beating)
+        finally:
+            await _to_the_end(_let_go(checkpoints, claim))
+
+
+async def _to_the_end(work: Awaitable[object]) -> None:
+    """Whether it fails or not, and also where this task is stopped meanwhile: then that comes after it."""
+    doing = asyncio.gather(work, return_exceptions=True)
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await doing
+        raise
 
 
 async def _let_go(checkpoints: Checkpoints, claim: Claim) -> None:
