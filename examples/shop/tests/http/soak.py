@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ READS_A_SECOND = 20
 MEASURED_S = 20.0
 SAMPLE_EVERY_S = 5.0
 QUIET_S = 120.0
+UNSHIPPED = 1_000  # orders; so many later each is shipped, as a shop does that is not to keep all of them in mind
 KINDS = 500  # products, and customers: what all buy from one shelf is decided one after the other
 QUERIES = ("/orders?limit=20", "/orders?customerId=c1&limit=50", "/customers/c1/orders", "/sales/products?limit=20")
 
@@ -89,6 +90,7 @@ class Soak:
         self.told = Told()
         self.token = ""
         self.numbers = iter(range(1_000_000_000))
+        self.unshipped: deque[int] = deque()
 
     async def run(self, seconds: float) -> tuple[list[Sample], Counter[int], bool]:
         """Samples, answers by status, and whether all was quiet in the end."""
@@ -125,7 +127,7 @@ class Soak:
         return count / (time.monotonic() - began)
 
     async def load(self, seconds: float, rate: float | None) -> None:
-        """Orders, from all callers together: so many a second, or as many as it takes."""
+        """Orders, from all callers together: so many a second, or as many as it takes. Each is shipped in the end."""
         began = time.monotonic()
         due = iter(range(1_000_000_000))
 
@@ -133,11 +135,22 @@ class Soak:
             while time.monotonic() - began < seconds:
                 if rate is not None:
                     await asyncio.sleep(began + next(due) / rate - time.monotonic())
-                placing = caller.ask("POST", "/orders", ordered(next(self.numbers)))
-                answer = await self.timed(self.told.commands_s, placing)
+                number = next(self.numbers)
+                answer = await self.timed(self.told.commands_s, caller.ask("POST", "/orders", ordered(number)))
                 self.token = answer.headers.get("consistency-token", self.token)
+                self.unshipped.append(number)
+                if len(self.unshipped) > UNSHIPPED:
+                    await self.ship(caller, self.unshipped.popleft())
 
         await self.together(CALLERS, place)
+
+    async def ship(self, caller: Caller, number: int) -> None:
+        """Later, where it is not confirmed yet."""
+        answer = await caller.ask("POST", f"/orders/o{number}/ship", {"trackingNumber": f"T{number}"})
+        if answer.status == 409:
+            self.unshipped.append(number)
+        else:
+            self.answers[answer.status] += 1
 
     async def read(self, seconds: float) -> None:
         """Pages, sums, and the order that was placed last, at least as new as it was placed."""
