@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, CACHE_KIB
+from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 
@@ -153,7 +153,7 @@ def set_up_sqlite(connection: Any, _: object) -> None:
                 f"the file has a write-ahead log, which SQLite {sqlite3.sqlite_version} of this Python can corrupt; "
                 f"name another file"
             )
-        for pragma in ("synchronous = NORMAL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
+        for pragma in ("synchronous = NORMAL", f"cache_size = -{READER_CACHE_KIB}", "temp_store = MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()

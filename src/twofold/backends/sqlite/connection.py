@@ -19,7 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
-CACHE_KIB = 64 * 1024
+WRITER_CACHE_KIB = 32 * 1024
+READER_CACHE_KIB = 8 * 1024  # there are several, and the pages are in the system's cache as well
 
 Sync = Literal["FULL", "NORMAL"]
 
@@ -27,9 +28,11 @@ Sync = Literal["FULL", "NORMAL"]
 class Connection:
     """One connection on one thread of its own: calls run there in the order they were made."""
 
-    def __init__(self, path: Path, sync: Sync, check_in_place: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, sync: Sync, check_in_place: Callable[[], None], cache_kib: int = READER_CACHE_KIB
+    ) -> None:
         self._thread = Thread(f"twofold {path.name}")
-        self._path, self._sync, self._check_in_place = path, sync, check_in_place
+        self._path, self._sync, self._check_in_place, self._cache_kib = path, sync, check_in_place, cache_kib
         self._db: apsw.Connection | None = None
         self._closed = False
 
@@ -46,7 +49,7 @@ class Connection:
         with _named(self._path):
             self._check_in_place()
             if self._db is None:
-                self._db = open_file(self._path, self._sync)
+                self._db = open_file(self._path, self._sync, self._cache_kib)
             return work(self._db, *args, **kwargs)
 
     async def close(self) -> None:
@@ -60,7 +63,7 @@ class Connection:
             self._db.close()
 
 
-def open_file(path: Path, sync: Sync) -> apsw.Connection:
+def open_file(path: Path, sync: Sync, cache_kib: int = READER_CACHE_KIB) -> apsw.Connection:
     """A connection in WAL mode; with FULL a commit is on the disk before it is answered (G1)."""
     db = apsw.Connection(str(path))
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
@@ -68,7 +71,7 @@ def open_file(path: Path, sync: Sync) -> apsw.Connection:
         "journal_mode = WAL",
         f"synchronous = {sync}",
         "fullfsync = ON",
-        f"cache_size = -{CACHE_KIB}",
+        f"cache_size = -{cache_kib}",
         "temp_store = MEMORY",
     ):
         db.execute(f"PRAGMA {pragma}").fetchall()
@@ -115,7 +118,7 @@ class File:
     def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
         self.path = path
         self.bell = Doorbell()
-        self.writer = Connection(path, sync, self._check_in_place)
+        self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
         self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
         self._turn = 0
         self._watch = Watch(path, self.bell, lambda: open_file(path, "NORMAL"))
