@@ -62,6 +62,7 @@ class Storage:
         self.log = MemoryLog(Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}"))
         self.rows = MemoryReadStore()
         self.watch: Watch
+        self.not_released: set[Claim] = set()  # those who let go meanwhile were told so, and left it to the lease
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, dict[str, Any]]] = []

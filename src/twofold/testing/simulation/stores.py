@@ -198,7 +198,11 @@ class SimulatedCheckpoints:
             if self._memory().rows[claim.follower].owner is None and before.owner is not None:
                 self._storage.watch.released(before, claim)
 
-        await self._change(release)
+        try:
+            await self._change(release)
+        except Unavailable:
+            self._storage.not_released.add(claim)
+            raise
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
