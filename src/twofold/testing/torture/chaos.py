@@ -65,6 +65,8 @@ class Blow:
 def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> Iterator[Blow]:
     """Without end."""
     chance = Random(f"{seed}|chaos")  # noqa: S311
+    if "fill the disk" in faults:  # who asked for a small one sees it full, however short the run is
+        yield Blow(LONGEST_S, "fill the disk")
     while True:
         after_s, number, lot = chance.uniform(SHORTEST_S, LONGEST_S), chance.randrange(1_000), chance.random()
         if mutation is not None and chance.random() < SHOWN:
