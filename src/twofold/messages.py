@@ -57,7 +57,7 @@ class Stream(msgspec.Struct, frozen=True, order=True, gc=False):
         return _parse_stream(text)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def _parse_stream(text: str) -> Stream:
     category, hyphen, id_ = text.partition("-")
     if not hyphen:

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -252,6 +253,18 @@ def failing(app: App, runs: int = 200, **more: Any) -> SimulationFailed:
     with pytest.raises(SimulationFailed) as failed:
         simulate(app, order_something, seed=1, runs=runs, **more)
     return failed.value
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_who_interrupts_it_is_told_how_far_it_came(jobs: str) -> None:
+    command = [sys.executable, "-m", "twofold.testing.simulation", "--histories", "1000000", "--jobs", jobs]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as simulating:
+        assert simulating.stdout is not None
+        simulating.stdout.readline()  # it has begun
+        simulating.send_signal(signal.SIGINT)
+        said, complained = simulating.communicate(timeout=60)
+    assert said.splitlines()[-1].endswith("no violation, then interrupted")
+    assert (simulating.returncode, complained) == (130, "")
 
 
 def test_a_fold_that_keeps_something_outside_of_its_row() -> None:

@@ -8,7 +8,7 @@ from sys import getsizeof
 from twofold.read.columns import Values
 from twofold.read.projection import Key
 
-CACHE_BYTES = 64 * 1024 * 1024
+CACHE_BYTES = 16 * 1024 * 1024
 
 
 class RowCache:

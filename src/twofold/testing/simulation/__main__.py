@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -32,22 +33,25 @@ def main(
     """Run the engine through histories with crashes, takeovers and lost answers, and check G1 to G11 after each.
 
     Stops at the first one that breaks a promise, tells the smallest such history, and exits with 1. Its seed gives
-    it again: --histories 1 --seed SEED.
+    it again: --histories 1 --seed SEED. Stopped with Ctrl-C it tells what it has seen, and exits with 130.
     """
     first = secrets.randbits(40) if seed is None else seed
-    if not as_json:
-        out.print(f"{histories:,} histories from seed {first}")
     began = time.monotonic()
-    total, failed = Simulated(first), None
+    total, failed, interrupted = Simulated(first), None, False
     with _progress(as_json) as bar:
         task = bar.add_task("histories", total=histories)
-        for done in _slices(first, histories, jobs):
-            if isinstance(done, SimulationFailed):
-                failed = done
-                break
-            total.runs += done.runs
-            total.counts.update(done.counts)
-            bar.update(task, completed=total.runs)
+        try:
+            if not as_json:
+                out.print(f"{histories:,} histories from seed {first}")
+            for done in _slices(first, histories, jobs):
+                if isinstance(done, SimulationFailed):
+                    failed = done
+                    break
+                total.runs += done.runs
+                total.counts.update(done.counts)
+                bar.update(task, completed=total.runs)
+        except KeyboardInterrupt:
+            interrupted = True
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         violations = 1 if failed else 0
@@ -56,10 +60,13 @@ def main(
     else:
         for what, number in sorted(total.counts.items()):
             out.print(f"{number:>12,}  {what}")
-        out.print(f"{total.runs:>12,}  histories in {seconds} s, {'1 violation' if failed else 'no violation'}")
+        found = "1 violation" if failed else "no violation"
+        out.print(f"{total.runs:>12,}  histories in {seconds} s, {found}{', then interrupted' if interrupted else ''}")
     if failed is not None:
         err.print(str(failed), markup=False)
         raise typer.Exit(1)
+    if interrupted:
+        raise typer.Exit(130)
 
 
 def _slices(first: int, histories: int, jobs: int) -> Iterator[Simulated | SimulationFailed]:
@@ -68,7 +75,7 @@ def _slices(first: int, histories: int, jobs: int) -> Iterator[Simulated | Simul
     if jobs == 1:
         yield from map(_slice, slices)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
             yield from pool.map(_slice, slices)
         finally:
