@@ -9,7 +9,7 @@ from fastapi import Query, Response
 from pydantic import ConfigDict
 
 from shop.http.fields import BODY, CAMEL, Amount, CustomerId, Email, Name
-from shop.read.customer_summary import CustomerSummary, customer_summary
+from shop.read.customer_summary import customer_summary
 from shop.read.order_view import OrderView, order_view
 from shop.write.customer import PutCustomer, customers
 from twofold.web.answers import answer, receipt_headers
@@ -20,6 +20,7 @@ from twofold.web.consistency import Fresh
 from twofold.web.preconditions import Precondition
 from twofold.web.problems import Problem
 from twofold.web.routes import router
+from twofold.web.rows import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,10 @@ async def customer_orders(
 @routes.get("/{customerId}/summary", response_model=SummaryAnswer)
 async def summary(customer_id: CustomerId, running: Run, fresh: Fresh) -> Response:
     """How many orders, worth how much, and when the last one. An order counts from its confirmation."""
-    row: CustomerSummary | None = await running.get(
-        customer_summary, customer_id, after=fresh.after, wait_s=fresh.wait_s
-    )
+    row = await running.get(as_json(customer_summary), customer_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:
         raise no_customer(customer_id)
-    found = SummaryAnswer(row.customer_id, row.total_orders, row.total_spent, row.last_order_date)
-    return answer(found, 200, fresh.headers)
+    return answer(row, 200, fresh.headers)
 
 
 def brief(row: OrderView) -> BriefOrder:

@@ -6,7 +6,7 @@ from fastapi import Response
 from pydantic import ConfigDict
 
 from shop.http.fields import BODY, CAMEL, ProductId, Quantity
-from shop.read.inventory import Inventory, inventory
+from shop.read.inventory import inventory
 from shop.write.product import products
 from shop.write.stock import ReceiveStock, stock
 from twofold.web.answers import answer
@@ -16,6 +16,7 @@ from twofold.web.commands import Asking
 from twofold.web.consistency import Fresh
 from twofold.web.problems import Problem
 from twofold.web.routes import router
+from twofold.web.rows import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ async def receive_stock(product_id: ProductId, body: JsonBody[ReceiptBody], aske
 @routes.get("/{productId}", response_model=StockAnswer)
 async def available(product_id: ProductId, running: Run, fresh: Fresh) -> Response:
     """How much of the product can still be ordered."""
-    row: Inventory | None = await running.get(inventory, product_id, after=fresh.after, wait_s=fresh.wait_s)
+    row = await running.get(as_json(inventory), product_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:
         raise no_product(product_id)
-    return answer(StockAnswer(row.product_id, row.available_quantity), 200, fresh.headers)
+    return answer(row, 200, fresh.headers)
 
 
 def no_product(product_id: str) -> Problem:

@@ -11,6 +11,7 @@ from twofold.web.answers import answer
 from twofold.web.application import Run
 from twofold.web.consistency import Fresh
 from twofold.web.routes import router
+from twofold.web.rows import as_json
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 
@@ -41,15 +42,15 @@ routes = router(prefix="/sales", tags=["sales"])
 async def best_selling(running: Run, fresh: Fresh, limit: Limit = 50) -> Response:
     """Products by units sold, net of returns, most first."""
     page = await running.find(
-        product_sales, order_by=("-units", "product_id"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
+        as_json(product_sales), order_by=("-units", "product_id"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
     )
-    return answer([ProductLine(row.product_id, row.name, row.units, row.value) for row in page], 200, fresh.headers)
+    return answer(page.rows, 200, fresh.headers)
 
 
 @routes.get("/countries", response_model=list[CountryLine])
 async def by_country(running: Run, fresh: Fresh, limit: Limit = 500) -> Response:
     """Countries by the value of their orders, net of returns, most first."""
     page = await running.find(
-        sales_by_country, order_by=("-value", "country"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
+        as_json(sales_by_country), order_by=("-value", "country"), limit=limit, after=fresh.after, wait_s=fresh.wait_s
     )
-    return answer([CountryLine(row.country, row.orders, row.value) for row in page], 200, fresh.headers)
+    return answer(page.rows, 200, fresh.headers)

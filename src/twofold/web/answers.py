@@ -44,7 +44,7 @@ def jsonable(value: Any) -> Any:
         case str() | int() | float() | None:
             return value
         case Decimal():
-            return _number(value)
+            return number(value)
         case Mapping():
             return {key: jsonable(inner) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -54,7 +54,7 @@ def jsonable(value: Any) -> Any:
             return value if as_dict is None else as_dict(value)
 
 
-def _number(value: Decimal) -> Decimal | msgspec.Raw:
+def number(value: Decimal) -> Decimal | msgspec.Raw:
     """Plain digits without zeros at the end. Most decimals are that already, and are left to msgspec."""
     text = str(value)
     if "E" not in text and text != "-0" and not (text[-1] == "0" and "." in text):

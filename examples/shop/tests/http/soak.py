@@ -127,7 +127,7 @@ class Soak:
         return count / (time.monotonic() - began)
 
     async def load(self, seconds: float, rate: float | None) -> None:
-        """Orders, from all callers together: so many a second, or as many as it takes. Each is shipped in the end."""
+        """Orders, from all callers together: so many a second, or as many as it takes; `UNSHIPPED` are not shipped."""
         began = time.monotonic()
         due = iter(range(1_000_000_000))
 
