@@ -24,6 +24,7 @@ from twofold.backends.connect import LogStore, connect, connect_read
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.feed import follow
 from twofold.messages import BEGINNING
+from twofold.read.projection import Projection
 from twofold.testing import rows
 from twofold.testing.conformance.bank import (
     Account,
@@ -35,6 +36,7 @@ from twofold.testing.conformance.bank import (
     bank,
     deposited,
     eventually,
+    fold_balance,
     sums,
 )
 from twofold.testing.conformance.material import appended, at, offsets
@@ -432,3 +434,24 @@ async def test_killed_again_and_again_it_keeps_what_it_acknowledged(url: str, st
             page = await running.find(projection, after=done.receipt, wait_s=30, limit=500)
             key = projection.format.columns[0].name
             assert {getattr(row, key): row for row in page} == rows(projection, *facts_)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_a_new_table_gets_its_indexes_when_it_has_caught_up(path: Path, order: tuple[int, int]) -> None:
+    """Also one of an older version, whose processes came back."""
+
+    def indexes(version: int) -> int:
+        with apsw.Connection(str(path)) as db:
+            found = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (f"twofold_counted_v{version}_1",))
+            return int(next(found)[0])
+
+    store = await connect_read(f"sqlite:///{path}")
+    first, second = (Projection("counted", Balance, fold_balance, version=v, indexes=["total"]) for v in order)
+    await store.prepare(first.table)
+    assert indexes(first.version) == 1, "it is live at once"
+    await store.prepare(second.table)
+    assert indexes(second.version) == 0
+    await store.checkpoints.register(second.follows, "0" * 16, BEGINNING)
+    assert await store.publish(second.table)
+    assert indexes(second.version) == 1
+    await store.close()

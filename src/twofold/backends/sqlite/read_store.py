@@ -118,10 +118,12 @@ def _prepare(db: apsw.Connection, table: Table) -> None:
     with transaction(db):
         known = db.execute(_SQL["fingerprint"], (name, version)).fetchone()
         if known is None:
-            for statement in table_sql(table).create():
+            sql = table_sql(table)
+            for statement in sql.create():
                 db.execute(statement)
             db.execute(_SQL["added"], (name, version, table.fingerprint))
             if _live(db, name) == version:
+                _index(db, sql)
                 _show(db, table)
         else:
             check_columns(table, known[0])
@@ -129,12 +131,26 @@ def _prepare(db: apsw.Connection, table: Table) -> None:
 
 def _publish(db: apsw.Connection, table: Table) -> bool:
     name, version = table.name, table.follows.version
+    if _live(db, name) < version and not _come_as_far(db, table):
+        return False
+    _index(db, table_sql(table))  # at the end: a table without fills faster
     with transaction(db):
-        come_as_far = db.execute(_SQL["come_as_far"], (name, version)).fetchone()
-        if _live(db, name) < version and come_as_far is not None and come_as_far[0]:
+        if _live(db, name) < version and _come_as_far(db, table):
             db.execute(_SQL["make_live"], (name, version))
             _show(db, table)
         return _live(db, name) >= version
+
+
+def _index(db: apsw.Connection, sql: TableSql) -> None:
+    """Make the indexes that are not there."""
+    for statement in sql.indexes():
+        db.execute(statement)
+
+
+def _come_as_far(db: apsw.Connection, table: Table) -> bool:
+    """Whether it has come as far as the version that is shown."""
+    found = db.execute(_SQL["come_as_far"], (table.name, table.follows.version)).fetchone()
+    return found is not None and bool(found[0])
 
 
 def _live(db: apsw.Connection, name: str) -> int:

@@ -104,19 +104,24 @@ class TableSql:
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
 
     def create(self) -> list[str]:
-        """The table, its indexes, and the public name."""
+        """The table, and the members of its list columns."""
         columns = [_declared(quoted(column.name), column) for column in self.table.columns]
         columns += [_declared(_order_of(self.table.columns[i]), self.table.columns[i]) for i in self._decimals]
         key = ", ".join(quoted(name) for name in self.table.key)
         made = [f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT"]
-        for number, index in enumerate(self.table.indexes, start=1):
+        for index in self.table.indexes:
             if index.elements:
                 made += self._members(index)
-            else:
-                parts = ", ".join(self._ordered(name, descending) for name, descending in index.columns)
-                made.append(
-                    f"CREATE INDEX IF NOT EXISTS {quoted(f'{self.name}_{number}')} ON {quoted(self.name)} ({parts})"
-                )
+        return made
+
+    def indexes(self) -> list[str]:
+        """Its indexes, where they are not there."""
+        made = []
+        for number, index in enumerate(self.table.indexes, start=1):
+            if not index.elements:
+                name = quoted(f"{self.name}_{number}")
+                parts = ", ".join(self._ordered(column, descending) for column, descending in index.columns)
+                made.append(f"CREATE INDEX IF NOT EXISTS {name} ON {quoted(self.name)} ({parts})")
         return made
 
     def rows_of(self, count: int) -> str:
