@@ -12,6 +12,7 @@ from twofold.testing.conformance import Backend, BackendConformance, StoreAt
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.log import LogConformance
@@ -36,7 +37,7 @@ class Apart:
         return await connect_read(self._rows_url)
 
 
-class TogetherConformance(QueryConformance, FollowConformance, AppConformance):
+class TogetherConformance(QueryConformance, FollowConformance, AppConformance, DeployConformance):
     """Where log and read models meet. What each does alone is tested where both are of its kind."""
 
 

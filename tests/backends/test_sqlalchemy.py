@@ -28,6 +28,7 @@ from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
 from twofold.testing.conformance.machine import MachineConformance
@@ -46,6 +47,7 @@ class ReadStoreConformance(
     QueryConformance,
     FollowConformance,
     AppConformance,
+    DeployConformance,
     ParkingConformance,
     ProofConformance,
     MachineConformance,

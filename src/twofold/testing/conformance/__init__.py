@@ -15,6 +15,7 @@ _PARTS = (
     "apps",
     "checkpoints",
     "commits",
+    "deploy",
     "feed",
     "follow",
     "formats",
@@ -31,6 +32,7 @@ from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asser
 from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
+from twofold.testing.conformance.deploy import DeployConformance  # noqa: E402
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
 from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
@@ -48,6 +50,7 @@ class BackendConformance(
     MachineConformance,
     ProofConformance,
     ParkingConformance,
+    DeployConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,
