@@ -469,14 +469,17 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 # ---- what is durable
 
 
-async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(database: str) -> None:
+@pytest.mark.parametrize("several", [False, True], ids=["one", "a batch"])
+async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(database: str, several: bool) -> None:
     """`synchronous_commit=off` is turned on for an append, what is stronger stays; folding does without."""
     async with opened(database) as store:
         await appended(store, "note-1", "a")
         for setting, kept in (("off", "on"), ("on", "on"), ("remote_apply", "remote_apply"), ("local", "local")):
             async with session(database, synchronous_commit=setting) as other, other.transaction():
-                values_ = log._arguments([append("note-1", event())])
-                await other.fetchrow(log._SQL["append"], store.log_id, *values_)
+                if several:
+                    await other.fetchrow(log._SQL["append"], store.log_id, *log._of_batch([append("note-1", event())]))
+                else:
+                    await other.fetchrow(log._SQL["append_one"], store.log_id, *log._of_one(append("note-1", event())))
                 assert await other.fetchval("SHOW synchronous_commit") == kept
 
 

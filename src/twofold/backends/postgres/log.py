@@ -36,7 +36,7 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.feed.feed import FeedPage
-from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
+from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -102,9 +102,12 @@ class PostgresLog:
         """See `Log.commit`."""
         if not batch:
             return []
-        answers, versions, stored, offsets = await self._resolved(_arguments(batch), batch)
-        self._news.heard_head(max((p for a, p in zip(answers, offsets, strict=True) if a == "appended"), default=0))
-        return [self._outcome(*one) for one in zip(batch, answers, versions, stored, offsets, strict=True)]
+        if len(batch) == 1 and len(batch[0].events) == 1:
+            answers = [await self._resolved("append_one", _of_one(batch[0]), batch)]
+        else:
+            answers = list(zip(*await self._resolved("append", _of_batch(batch), batch), strict=True))
+        self._news.heard_head(max((offset for answer, _, _, offset in answers if answer == "appended"), default=0))
+        return [self._outcome(append, *answer) for append, answer in zip(batch, answers, strict=True)]
 
     def _outcome(
         self, append: Append, answer: str, version: int, events: int, offset: int
@@ -114,7 +117,7 @@ class PostgresLog:
         position, repeated = Position(0, offset), answer == "repeated"
         return Receipt(append.stream, version, events, position, append.command_id, self.log_id, repeated)
 
-    async def _resolved(self, arguments: Sequence[Any], batch: Sequence[Append]) -> Sequence[Any]:
+    async def _resolved(self, statement: str, arguments: Sequence[Any], batch: Sequence[Append]) -> Sequence[Any]:
         """The answer of the database. Where the connection was lost on the way, the same is asked again.
 
         The command ids make that safe: what was stored the first time is answered, not repeated.
@@ -124,7 +127,7 @@ class PostgresLog:
         while True:
             try:
                 async with self._writer.connection(deadline) as connection:
-                    return await self._append(connection, arguments)
+                    return await self._append(connection, statement, arguments)
             except LOST as error:
                 doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
             except (BatchRefused, Unavailable, LogReplaced, ConfigurationError) as error:
@@ -135,9 +138,9 @@ class PostgresLog:
                 raise OutcomeUnknown(batch[0].command_id, self._address.describe(doubt)) from doubt
             await asyncio.sleep(RETRY_S)
 
-    async def _append(self, connection: Connection, arguments: Sequence[Any]) -> Sequence[Any]:
+    async def _append(self, connection: Connection, statement: str, arguments: Sequence[Any]) -> Sequence[Any]:
         try:
-            answer: Sequence[Any] = await connection.fetchrow(_SQL["append"], self.log_id, *arguments)
+            answer: Sequence[Any] = await connection.fetchrow(_SQL[statement], self.log_id, *arguments)
         except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
             raise BatchRefused(str(error)) from error
         except LOST:
@@ -223,7 +226,21 @@ async def _rename(connection: Connection, log_id: str) -> None:
         await connection.execute(_SQL["rename_checkpoints"], log_id)
 
 
-def _arguments(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
+def _of_one(append: Append) -> tuple[Any, ...]:
+    """What `twofold.append_one` takes after the log id."""
+    [event] = append.events
+    return (
+        str(append.stream),
+        append.command_id,
+        append.expected_version,
+        msgspec.json.encode(append.meta).decode(),
+        event.type,
+        event.schema,
+        _text(event),
+    )
+
+
+def _of_batch(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
     """What `twofold.append` takes after the log id: each stream and each command named once, then the appends."""
     streams: dict[str, int] = {}
     commands: dict[tuple[int, str], int] = {}
@@ -234,10 +251,6 @@ def _arguments(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
         firsts.append(before)
         before += len(append.events)
     events = [event for append in batch for event in append.events]
-    try:
-        datas = [event.data.decode() for event in events]
-    except UnicodeDecodeError as error:
-        raise BatchRefused(str(error)) from error
     return (
         list(streams),
         [stream for stream, _ in commands],
@@ -249,8 +262,15 @@ def _arguments(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
         firsts,
         [event.type for event in events],
         [event.schema for event in events],
-        datas,
+        [_text(event) for event in events],
     )
+
+
+def _text(event: Encoded) -> str:
+    try:
+        return event.data.decode()
+    except UnicodeDecodeError as error:
+        raise BatchRefused(str(error)) from error
 
 
 def _entry(row: Sequence[Any]) -> Entry:

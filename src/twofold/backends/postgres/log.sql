@@ -14,6 +14,9 @@ UPDATE twofold.checkpoints SET log_id = $1 WHERE kind = 'reactor'
 SELECT answers, at_versions, stored, positions
 FROM twofold.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
+-- name: append_one
+SELECT answer, at_version, stored, at FROM twofold.append_one($1, $2, $3, $4, $5, $6, $7, $8)
+
 -- name: head
 -- No row: another log has been put in the place of this one.
 SELECT coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMIT 1), 0) FROM twofold.log WHERE log_id = $1
