@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from twofold.read.columns import RowFormat, canonical_decimal
+from twofold.read.columns import RowFormat
+from twofold.read.kinds import canonical_decimal
 
 
 class Word(Enum):

@@ -4,41 +4,30 @@ A row crosses the port to a store as a tuple of plain values, one for each colum
 
     text str · integer int · real float · boolean bool · decimal Decimal · timestamp datetime (UTC) · date date
     uuid UUID · bytes bytes · json str (JSON text)
+
+What a column would give back as something else is refused. Harmless changes remain: a Decimal loses its trailing zeros,
+a time is given in UTC, an IntEnum in an int field becomes its number. So that they do not show, a fold is always given
+the row as it would be read again (`settled`), wherever a page of the feed happens to end.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from enum import Enum
 from operator import attrgetter
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
-from uuid import UUID
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from twofold.codec import json_reader, json_text, plain_values
+from twofold.codec import json_reader, json_text
 from twofold.errors import ConfigurationError
+from twofold.read.kinds import CHECKS, KINDS, Kind
+from twofold.roundtrip import difference, shown
 
-Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 Values = tuple[Any, ...]
-
-_KINDS: dict[type, Kind] = {
-    str: "text",
-    bool: "boolean",
-    int: "integer",
-    float: "real",
-    Decimal: "decimal",
-    datetime: "timestamp",
-    date: "date",
-    UUID: "uuid",
-    bytes: "bytes",
-}
-_LARGEST_EXPONENT = 1_000
+Convert = Callable[[Any], Any]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -51,37 +40,67 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Field:
-    """One field of a row class, and the two ways between its value and the column's."""
+    """One field of a row class, and the ways between its value and the column's.
+
+    `write` makes the column's value of a row's, `settle` the value that would be read again; both raise where it would
+    be another one. `from_column` is how a column's value becomes the field's, None where it is the same.
+    """
 
     def __init__(self, owner: str, name: str, annotation: Any) -> None:
-        cls, nullable = _without_none(annotation)
+        cls, nullable = unwrapped(annotation)
         self.owner, self.name = owner, name
-        self.enum = cls if isinstance(cls, type) and issubclass(cls, Enum) else None
         kind = _kind(cls)
+        self.enum = cls if kind != "json" and isinstance(cls, type) and issubclass(cls, Enum) else None
         self.column = Column(name, kind, nullable, elements=kind == "json" and _is_list(cls))
-        self.write = self._written(_CHECKS[kind])
-        try:
-            self.read_json = json_reader(cls) if kind == "json" else None
-        except TypeError as error:
-            raise ConfigurationError(f"{owner}: field {name} cannot be kept as JSON: {error}") from error
+        self.read_json = self._json_reader(cls) if kind == "json" else None
+        self.from_column: Convert | None = self.read_json or self.enum
+        check = CHECKS[kind]
+        self._compared = _or_none(check if self.enum is None else lambda v: check(_plain(v)), nullable)
+        self.write, self.settle = (_or_none(convert, nullable) for convert in self._conversions(check))
 
     def to_column(self, value: Any) -> Any:
-        """Raises: ValueError, naming the field and the value."""
+        """A value to compare with what the column holds. Raises: ValueError, naming the field and the value."""
+        return self._named(self._compared, value)
+
+    def written(self, value: Any) -> Any:
+        """As `write`. Raises: ValueError, naming the field and the value."""
+        return self._named(self.write, value)
+
+    def read(self, value: Any) -> Any:
+        """The field's value of a column's. Raises: ValueError, naming the field and the value."""
         try:
-            return self.write(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            return value if value is None or self.from_column is None else self.from_column(value)
+        except Exception as error:  # a validator or `_missing_` is the user's
+            raise ValueError(f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {error}") from error
+
+    def _named(self, convert: Convert, value: Any) -> Any:
+        try:
+            return convert(value)
+        except Exception as error:  # a validator, `__eq__` or `_missing_` is the user's
             raise ValueError(f"{self.owner}.{self.name}: {error}") from error
 
-    def _written(self, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """`check`, for values that may also be None or members of an Enum."""
-        enum = self.enum
-        by_value = check if enum is None else lambda value: check(value.value if isinstance(value, enum) else value)
-        return (lambda value: None if value is None else by_value(value)) if self.column.nullable else by_value
+    def _json_reader(self, cls: Any) -> Convert:
+        try:
+            return json_reader(cls)
+        except (TypeError, ConfigurationError) as error:
+            raise ConfigurationError(f"{self.owner}: field {self.name} cannot be kept as JSON: {error}") from error
 
-    @property
-    def from_column(self) -> Callable[[Any], Any] | None:
-        """How a column's value becomes the field's; None where it is the same."""
-        return self.read_json or self.enum
+    def _conversions(self, check: Convert) -> tuple[Convert, Convert]:
+        """`write` and `settle` of values other than None."""
+        enum, read_json = self.enum, self.read_json
+        if read_json is not None:
+            name = self.name
+            return tuple([lambda value, n=n: _kept(value, name, check, read_json)[n] for n in (0, 1)])
+        if enum is None:
+            return check, check
+
+        def write(value: Any) -> Any:
+            plain = check(_plain(value))
+            if type(value) is not enum:
+                enum(plain)  # raises where there is no such member
+            return plain
+
+        return write, lambda value: enum(write(value))
 
 
 class RowFormat:
@@ -92,6 +111,8 @@ class RowFormat:
         self.fields = [Field(row.__name__, name, annotation) for name, annotation in _annotations(row).items()]
         self.columns = tuple(field.column for field in self.fields)
         self._writes = tuple(field.write for field in self.fields)
+        self._settles = tuple(field.settle for field in self.fields)
+        self._all_plain = all(column.kind != "json" for column in self.columns)
         names = [field.name for field in self.fields]
         self._fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
         self._readers = tuple(
@@ -104,17 +125,35 @@ class RowFormat:
         try:
             return tuple([write(value) for write, value in zip(self._writes, values, strict=True)])
         except Exception:  # once more, for the name of the field
-            return tuple([field.to_column(value) for field, value in zip(self.fields, values, strict=True)])
+            return tuple([field.written(value) for field, value in zip(self.fields, values, strict=True)])
 
     def from_values(self, values: Values) -> Any:
-        """The row again."""
+        """The row again. Raises: ValueError, naming the field; whatever the row class raises."""
         if self._readers:
             fields = list(values)
             for index, read in self._readers:
                 if fields[index] is not None:
-                    fields[index] = read(fields[index])
+                    try:
+                        fields[index] = read(fields[index])
+                    except Exception:  # once more, for the name of the field
+                        self.fields[index].read(values[index])
+                        raise
             return self.row(*fields)
         return self.row(*values)
+
+    def settled(self, row: Any) -> Any:
+        """The row as it would be read again: the same one, where no field would change.
+
+        Raises: where `to_values` does, though without the name of the field.
+        """
+        fields = self._fields_of(row)
+        if self._all_plain:
+            for settle, value in zip(self._settles, fields, strict=True):
+                if settle(value) is not value:
+                    break
+            else:
+                return row
+        return self.row(*[settle(value) for settle, value in zip(self._settles, fields, strict=True)])
 
 
 def _annotations(row: type) -> dict[str, Any]:
@@ -131,21 +170,26 @@ def _annotations(row: type) -> dict[str, Any]:
     return {name: hints[name] for name in row.__struct_fields__}
 
 
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    if hasattr(annotation, "__value__"):
-        return _without_none(annotation.__value__)
+def unwrapped(annotation: Any) -> tuple[Any, bool]:
+    """The type that an annotation comes to without its aliases, NewTypes and None; and whether it may be None."""
+    inner = _inside(annotation)
+    if inner is not None:
+        return unwrapped(inner)
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [unwrapped(part) for part in get_args(annotation) if part is not type(None)]
+        nullable = len(parts) < len(get_args(annotation)) or any(may_be_none for _, may_be_none in parts)
+        return (parts[0][0] if len(parts) == 1 else annotation), nullable
+    return annotation, annotation is Any
+
+
+def _inside(annotation: Any) -> Any | None:
+    """What an alias, a NewType, Annotated or Final stands for; None where an annotation stands for itself."""
     origin = get_origin(annotation)
-    if origin is Annotated:
-        return _without_none(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        parts = [part for part in get_args(annotation) if part is not type(None)]
-        nullable = len(parts) < len(get_args(annotation))
-        if len(parts) == 1:
-            return _without_none(parts[0])[0], nullable
-        return annotation, nullable
-    if origin is not Literal and isinstance(annotation, type) is False and origin is None:
-        return annotation, annotation is Any
-    return annotation, False
+    if origin in (Annotated, Final):
+        return get_args(annotation)[0]
+    if hasattr(origin, "__value__"):  # type Maybe[T] = T | None
+        return origin.__value__[get_args(annotation)]
+    return getattr(annotation, "__value__", None) or getattr(annotation, "__supertype__", None)
 
 
 def _kind(cls: Any) -> Kind:
@@ -155,7 +199,7 @@ def _kind(cls: Any) -> Kind:
     if isinstance(cls, type) and issubclass(cls, Enum):
         values = tuple(member.value for member in cls)
         return "text" if all(isinstance(v, str) for v in values) else _all_integers(values)
-    return _KINDS.get(cls, "json") if isinstance(cls, type) else "json"
+    return KINDS.get(cls, "json") if isinstance(cls, type) else "json"
 
 
 def _all_integers(values: tuple[Any, ...]) -> Kind:
@@ -166,117 +210,23 @@ def _is_list(cls: Any) -> bool:
     return (get_origin(cls) or cls) in (list, tuple, set, frozenset)
 
 
-def canonical_decimal(value: Decimal) -> str:
-    """Plain digits without trailing zeros: one text for each number, so that equal numbers are equal text."""
-    text = format(value, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+def _or_none(convert: Convert, nullable: bool) -> Convert:
+    return (lambda value: None if value is None else convert(value)) if nullable else convert
 
 
-def member(value: Any) -> str | int:
-    """What a member of a list is looked for by: a text or an integer. Raises: TypeError, ValueError."""
-    return _text(value) if isinstance(value, str) else _integer(value)
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"not a text: {value!r:.80}")
-    if "\x00" in value:
-        raise ValueError(f"holds a NUL character, which not every store can keep: {value!r:.80}")
-    if not value.isascii():
-        value.encode()  # a lone surrogate cannot be stored; UnicodeEncodeError is a ValueError
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"not an integer: {value!r:.80}")
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"does not fit in 64 bits: {value}")
-    return value
-
-
-def _real(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise TypeError(f"not a number: {value!r:.80}")
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError(f"not a finite number: {value}")
-    return float(value)
-
-
-def _boolean(value: Any) -> bool:
-    if type(value) is not bool:
-        raise TypeError(f"neither True nor False: {value!r:.80}")
-    return value
-
-
-def _decimal(value: Any) -> Decimal:
-    if type(value) is int:
-        return Decimal(value)
-    if not isinstance(value, Decimal):
-        raise TypeError(f"not a Decimal: {value!r:.80}")
-    if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
-        raise ValueError(f"not a finite number of reasonable size: {value!r:.80}")
-    return Decimal(canonical_decimal(value))  # the same digits wherever they are kept
-
-
-def _timestamp(value: Any) -> datetime:
-    if not isinstance(value, datetime):
-        raise TypeError(f"not a datetime: {value!r:.80}")
-    if value.tzinfo is None:
-        raise ValueError(f"a time without a zone: {value.isoformat()}")
-    return value.astimezone(UTC)
-
-
-def _date(value: Any) -> date:
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise TypeError(f"not a date: {value!r:.80}")
-    return value
-
-
-def _uuid(value: Any) -> UUID:
-    if not isinstance(value, UUID):
-        raise TypeError(f"not a UUID: {value!r:.80}")
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError(f"not bytes: {value!r:.80}")
-    return value
-
-
-def _json(value: Any) -> str:
-    text = json_text(value)
-    if "\\u0000" in text:
-        raise ValueError("holds a NUL character, which not every store can keep")
-    if "null" in text and _holds_infinity(plain_values(value)):  # written as null, which is no number
-        raise ValueError("holds a number that is not finite")
-    return text
-
-
-def _holds_infinity(value: Any) -> bool:
-    match value:
-        case dict():
-            return any(_holds_infinity(inner) for inner in value.values())
-        case list() | tuple():
-            return any(_holds_infinity(inner) for inner in value)
-        case float():
-            return not math.isfinite(value)
-        case _:
-            return False
-
-
-_CHECKS: dict[Kind, Callable[[Any], Any]] = {
-    "text": _text,
-    "integer": _integer,
-    "real": _real,
-    "boolean": _boolean,
-    "decimal": _decimal,
-    "timestamp": _timestamp,
-    "date": _date,
-    "uuid": _uuid,
-    "bytes": _bytes,
-    "json": _json,
-}
+def _kept(value: Any, path: str, write: Convert, read: Convert) -> tuple[str, Any]:
+    """The JSON of a value, and what is read from it. Raises: ValueError, naming the path of what would change."""
+    text = write(value)
+    try:
+        again = read(text)
+    except Exception as error:  # a validator is the user's
+        raise ValueError(f"is {shown(value)}, which cannot be read again from JSON: {error}") from error
+    if again != value or json_text(again) != text:
+        what = difference(value, again, path)
+        if what is not None:
+            raise ValueError(what)
+    return text, again

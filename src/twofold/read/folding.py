@@ -66,7 +66,7 @@ class Folding:
         Answers those that must wait for their rows, which are to be fetched.
         """
         missing: dict[Key, list[Recorded]] = {}
-        rows, evolve, documents = self._rows, self._projection.evolve, self._documents
+        rows, evolve, settled, documents = self._rows, self._projection.evolve, self._projection.settled, self._documents
         for recorded, keys in self._read(entries):
             for key in keys:
                 row = rows.get(key)
@@ -74,9 +74,9 @@ class Folding:
                     self._fold_or_wait(key, recorded, missing)
                     continue
                 try:
-                    rows[key] = evolve(row, recorded.event, recorded)
-                except Exception as error:  # what a fold raises is the user's
-                    self._fail(key, recorded, error)
+                    rows[key] = evolve(settled(key, row), recorded.event, recorded)
+                except Exception:  # what a fold raises is the user's
+                    self._fail(key)
         return missing
 
     def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
@@ -91,17 +91,18 @@ class Folding:
 
         `entries` is the whole page, for a row whose events must be looked at once more.
         """
-        changed: dict[Key, Values | None] = {}
+        folded: dict[Key, Values | None] = {}
         values_of = self._projection.values
         for key, row in self._rows.items():
-            before = self._before(key)
-            try:
-                values = values_of(key, row)
-            except Exception:  # a row that no column can hold
-                values = self._as_far_as_it_goes(key, before, entries)
-            if values != before:
-                changed[key] = values
-        return Changes(dict(sorted(changed.items())), tuple(self._parked.values()))
+            if key not in self._failed:
+                try:
+                    folded[key] = values_of(key, row)
+                except Exception:  # a row that no column can hold
+                    self._fail(key)
+        if self._failed:
+            folded |= self._as_far_as_they_go(entries)
+        changed = sorted(key for key, values in folded.items() if values != self._before(key))
+        return Changes({key: folded[key] for key in changed}, tuple(self._parked.values()))
 
     def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
         """Those of the page that touch a row."""
@@ -135,35 +136,47 @@ class Folding:
             self._fold(key, recorded)
 
     def _fold(self, key: Key, recorded: Recorded) -> None:
-        row = self._rows.get(key, _UNTOUCHED)
-        if row is _UNTOUCHED:
-            if self._waiting.rows and key_text(key) in self._waiting.rows:
-                return
-            values = self._before(key)
-            row = self._rows[key] = None if values is None else self._projection.format.from_values(values)
-        if self._failed and key in self._failed:
+        if (self._waiting.rows and key_text(key) in self._waiting.rows) or key in self._failed:
             return
-        before = self._projection.initial(key) if row is None or self._documents else row
         try:
+            row = self._given(key)
+            before = self._projection.initial(key) if row is None or self._documents else row
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
-        except Exception as error:  # what a fold raises is the user's
-            self._fail(key, recorded, error)
+        except Exception:  # what a fold raises is the user's, and so is what reading a row raises
+            self._fail(key)
 
-    def _fail(self, key: Key, recorded: Recorded, error: Exception) -> None:
+    def _given(self, key: Key) -> Any:
+        """The row that the next event is folded on."""
+        row = self._rows.get(key, _UNTOUCHED)
+        if row is not _UNTOUCHED:
+            return row if self._documents else self._projection.settled(key, row)
+        values = self._before(key)
+        return None if values is None else self._projection.format.from_values(values)
+
+    def _fail(self, key: Key) -> None:
+        """This row is folded once more in the end; until then its events are left out."""
         self._failed.add(key)
-        self._park("row", key_text(key), recorded.position, error)
 
     def _before(self, key: Key) -> Values | None:
         return self._fetched[key] if key in self._fetched else self._known.get(key)
 
-    def _as_far_as_it_goes(self, key: Key, before: Values | None, entries: Sequence[Entry]) -> Values | None:
-        """Once more, and each time into columns: the row is what came before the event that is at fault."""
-        events = self.events_of(key, entries)
-        folded = self._projection.fold(key, before, events, self._documents)
-        if folded.failed is not None and folded.error is not None:
-            self._parked.pop(("row", key_text(key)), None)
-            self._park("row", key_text(key), folded.failed.position, folded.error)
-        return folded.values
+    def _as_far_as_they_go(self, entries: Sequence[Entry]) -> Mapping[Key, Values | None]:
+        """The rows that failed, once more, and each time into columns: what came before the event that is at fault.
+
+        In its place the fold may have left anything: it may have changed the row, or the event.
+        """
+        events: dict[Key, list[Recorded]] = {key: [] for key in sorted(self._failed)}
+        for recorded, keys in self._read(entries):
+            for key in keys:
+                if key in events:
+                    events[key].append(recorded)
+        folded: dict[Key, Values | None] = {}
+        for key, its in events.items():
+            outcome = self._projection.fold(key, self._before(key), its, self._documents)
+            if outcome.failed is not None and outcome.error is not None:
+                self._park("row", key_text(key), outcome.failed.position, outcome.error)
+            folded[key] = outcome.values
+        return folded
 
     def _park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
         self._parked[kind, key] = parked_by(error, kind, key, position, self._ambient.now())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -164,7 +165,9 @@ class Projection(Generic[R]):
         evolve = self.evolve
         try:
             row = None if values is None else self.format.from_values(values)
-            for recorded in events:
+            for number, recorded in enumerate(events):
+                if number and not from_initial:
+                    row = self.settled(key, row)
                 before = self.initial(key) if row is None or from_initial else row
                 row = evolve(before, recorded.event, recorded)
             return FoldedRow(self.values(key, row))
@@ -172,6 +175,16 @@ class Projection(Generic[R]):
             if len(events) == 1:
                 return FoldedRow(values, events[0], error)
             return self._fold_one_by_one(key, values, events, from_initial)
+
+    def settled(self, key: Key, row: R | None) -> R | None:
+        """The row as its next event is given it: as it would be read again from its columns, also within a page.
+
+        Raises: where `values` does, though without the name of the field.
+        """
+        if type(row) is not self.row or self._key_of(row) != key:
+            values = self.values(key, row)
+            return None if values is None else self.format.from_values(values)  # type: ignore[no-any-return]
+        return self.format.settled(row)  # type: ignore[no-any-return]
 
     def _fold_one_by_one(
         self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
@@ -203,6 +216,12 @@ class Projection(Generic[R]):
     @cached_property
     def _may_delete(self) -> bool:
         return may_answer_none(self.evolve)
+
+    @cached_property
+    def _key_of(self) -> Callable[[Any], Any]:
+        """The key that a row holds, as it is."""
+        names = self.table.key
+        return attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
 
     @cached_property
     def _key_columns(self) -> list[Any]:

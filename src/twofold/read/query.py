@@ -19,7 +19,8 @@ from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.messages import BEGINNING, Position, Receipt, Stream, Token
-from twofold.read.columns import Field, Values, canonical_decimal, member
+from twofold.read.columns import Field, Values
+from twofold.read.kinds import canonical_decimal, member
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Found, Operator, Query, ReadStore
 

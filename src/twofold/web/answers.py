@@ -18,7 +18,7 @@ from fastapi import Response
 from pydantic.alias_generators import to_camel
 
 from twofold.messages import Receipt
-from twofold.read.columns import canonical_decimal
+from twofold.read.kinds import canonical_decimal
 from twofold.web.preconditions import etag
 
 _SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)

@@ -17,7 +17,8 @@ import msgspec
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
-from twofold.read.columns import Column, Kind, Values
+from twofold.read.columns import Column, Values
+from twofold.read.kinds import Kind
 from twofold.read.projection import Index, Key, Table
 from twofold.read.store import Condition, Query
 

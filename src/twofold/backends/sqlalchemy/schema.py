@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
 from twofold.backends.sqlite.log import written_time
-from twofold.read.columns import Kind, canonical_decimal
+from twofold.read.kinds import Kind, canonical_decimal
 
 MYSQL = ("mysql", "mariadb")
 KEY_LENGTH = 500

@@ -20,7 +20,8 @@ import apsw
 from twofold.backends.sqlite.log import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
-from twofold.read.columns import Column, Kind, Values, canonical_decimal
+from twofold.read.columns import Column, Values
+from twofold.read.kinds import Kind, canonical_decimal
 from twofold.read.projection import Index, Table
 from twofold.read.store import Condition, Query
 
