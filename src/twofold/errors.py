@@ -14,6 +14,7 @@ TwofoldError
 ├── LogReplaced            positions that were kept belong to another log
 ├── ReadModelBehind        a read with a token was not reached in time
 ├── RowParked              the row waits behind an event that could not be folded
+├── RowUnreadable          the store holds a row that the row class cannot be made of
 ├── UndecodableEvent       stored JSON that no class of this App can read
 │   └── NewerSchema        an event that newer code has stored; this process is the older one
 ├── LeaseLost              another worker has taken over (met by the engine only)
@@ -101,6 +102,21 @@ class RowParked(TwofoldError):
         shown = key[0] if len(key) == 1 else key
         super().__init__(f"row {shown!r} of {projection} is parked since {since:%Y-%m-%dT%H:%M:%SZ}: {error}")
         self.projection, self.key, self.since, self.error = projection, key, since, error
+
+
+class RowUnreadable(TwofoldError):
+    """The store holds a row that its class cannot be made of: the class has changed, or somebody changed the table.
+
+    Its next event is parked. Give the class back what it lacks, or raise the version of the projection.
+    """
+
+    def __init__(self, projection: str, key: tuple[Any, ...], error: str) -> None:
+        shown = key[0] if len(key) == 1 else key
+        super().__init__(
+            f"row {shown!r} of {projection} cannot be read: {error}; "
+            f"correct the row class, or raise the version of the projection so that the row is folded again"
+        )
+        self.projection, self.key, self.error = projection, key, error
 
 
 class UndecodableEvent(TwofoldError):

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -28,6 +28,31 @@ from twofold.roundtrip import difference, shown
 
 Values = tuple[Any, ...]
 Convert = Callable[[Any], Any]
+
+
+class Unreadable(str):
+    """What a store holds in a column instead of a value of its kind: somebody changed the table. Never in a row."""
+
+    __slots__ = ()
+
+
+class Broken(tuple[Any, ...]):
+    """The values of a row of which the store could not read all: one at least is `Unreadable`."""
+
+    __slots__ = ()
+
+
+def read_values(values: list[Any], reads: Iterable[tuple[int, Convert]]) -> Values:
+    """A row as it crosses the port, from what a store holds; `reads` by place in the row."""
+    broken = False
+    for place, read in reads:
+        held = values[place]
+        if held is not None:
+            try:
+                values[place] = read(held)
+            except (ValueError, TypeError, ArithmeticError):
+                values[place], broken = Unreadable(held), True
+    return Broken(values) if broken else tuple(values)
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -71,7 +96,9 @@ class Field:
         try:
             return value if value is None or self.from_column is None else self.from_column(value)
         except Exception as error:  # a validator or `_missing_` is the user's
-            raise ValueError(f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {error}") from error
+            raise ValueError(
+                f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {error}"
+            ) from error
 
     def _named(self, convert: Convert, value: Any) -> Any:
         try:
@@ -90,7 +117,10 @@ class Field:
         enum, read_json = self.enum, self.read_json
         if read_json is not None:
             name = self.name
-            return tuple([lambda value, n=n: _kept(value, name, check, read_json)[n] for n in (0, 1)])
+            return (
+                lambda value: _kept(value, name, check, read_json)[0],
+                lambda value: _kept(value, name, check, read_json)[1],
+            )
         if enum is None:
             return check, check
 
@@ -112,7 +142,6 @@ class RowFormat:
         self.columns = tuple(field.column for field in self.fields)
         self._writes = tuple(field.write for field in self.fields)
         self._settles = tuple(field.settle for field in self.fields)
-        self._all_plain = all(column.kind != "json" for column in self.columns)
         names = [field.name for field in self.fields]
         self._fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
         self._readers = tuple(
@@ -129,6 +158,8 @@ class RowFormat:
 
     def from_values(self, values: Values) -> Any:
         """The row again. Raises: ValueError, naming the field; whatever the row class raises."""
+        if type(values) is Broken:
+            raise ValueError(self._unreadable(values))
         if self._readers:
             fields = list(values)
             for index, read in self._readers:
@@ -141,19 +172,18 @@ class RowFormat:
             return self.row(*fields)
         return self.row(*values)
 
+    def _unreadable(self, values: Values) -> str:
+        field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)
+        return f"{field.owner}.{field.name}: the column holds {value!r:.80}, which is no {field.column.kind}"
+
     def settled(self, row: Any) -> Any:
         """The row as it would be read again: the same one, where no field would change.
 
         Raises: where `to_values` does, though without the name of the field.
         """
         fields = self._fields_of(row)
-        if self._all_plain:
-            for settle, value in zip(self._settles, fields, strict=True):
-                if settle(value) is not value:
-                    break
-            else:
-                return row
-        return self.row(*[settle(value) for settle, value in zip(self._settles, fields, strict=True)])
+        again = [settle(value) for settle, value in zip(self._settles, fields, strict=True)]
+        return row if all(map(is_, again, fields)) else self.row(*again)
 
 
 def _annotations(row: type) -> dict[str, Any]:

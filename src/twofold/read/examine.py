@@ -41,7 +41,7 @@ def examined(
     folded = projection.fold(key, values, events, from_initial)
     fault = slowly.fault
     if fault is None and not _alike(projection, slowly.folded, folded):
-        what = "it comes out otherwise when several events are folded at once: a row changes when it is stored and read"
+        what = "it comes out otherwise when several events are folded at once: it knows more than row and event"
         fault = Fault(what, key_text(key), events[-1].id)
     return Examined(folded, fault)
 
@@ -92,7 +92,10 @@ def _step(
         folded = FoldedRow(values, recorded, error)
     if json_text(recorded.event) != event_before:
         return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
-    row_after = projection.format.to_values(row)
+    try:
+        row_after = projection.format.to_values(row)
+    except ValueError as error:
+        return folded, f"evolve changed the row that it was given: {error}"
     if row_after != row_before:
         columns = zip(projection.format.columns, row_before, row_after, strict=True)
         name, was, is_ = next((c.name, was, is_) for c, was, is_ in columns if was != is_)

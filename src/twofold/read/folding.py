@@ -66,7 +66,8 @@ class Folding:
         Answers those that must wait for their rows, which are to be fetched.
         """
         missing: dict[Key, list[Recorded]] = {}
-        rows, evolve, settled, documents = self._rows, self._projection.evolve, self._projection.settled, self._documents
+        rows, documents, projection = self._rows, self._documents, self._projection
+        evolve, settled = projection.evolve, projection.settled
         for recorded, keys in self._read(entries):
             for key in keys:
                 row = rows.get(key)

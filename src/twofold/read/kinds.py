@@ -1,7 +1,7 @@
 """The kinds of columns: which values each can hold, and the plain value that is kept of them. Pure.
 
-A check returns the value that a store gives back, or raises TypeError, ValueError or OverflowError. A value that is kept
-as it is comes back as the same object: `RowFormat.settled` looks at that.
+A check returns the value that a store gives back, or raises TypeError, ValueError or OverflowError. A value that is
+kept as it is comes back as the same object: `RowFormat.settled` looks at that.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_DECIMAL_PLACES = 1_000
 """No digit of a Decimal may be further from the point, on either side: PostgreSQL keeps 16,383 places behind it."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_CANONICAL = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{0,300}[1-9])?")
+_SHORT = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")
 
 
 def canonical_decimal(value: Decimal) -> str:
@@ -72,7 +72,7 @@ def integer(value: Any) -> int:
     if type(value) is not int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"not an integer: {shown(value)}")
-        value = int.__index__(value)
+        return integer(int.__index__(value))
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"does not fit in 64 bits: {shown(value)}")
     return value
@@ -105,8 +105,9 @@ def _decimal(value: Any) -> Decimal:
             raise TypeError(f"not a Decimal: {shown(value)}")
         value = Decimal(value)
     digits = str(value)
-    if _CANONICAL.fullmatch(digits) and digits != "-0":
-        return value
+    short = _SHORT.fullmatch(digits)
+    if short is not None and digits[0] != "-":  # most numbers are like this, and each row pays for it
+        return Decimal(digits.rstrip("0").rstrip(".")) if short[1] and digits[-1] == "0" else value
     if not value.is_finite() or abs(value.adjusted()) > MAX_DECIMAL_PLACES:
         raise ValueError(f"not a finite number of reasonable size: {shown(value)}")
     digits = canonical_decimal(value)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -17,14 +19,19 @@ from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
+from twofold.read.definition import check_columns, check_indexes
+from twofold.read.kinds import Kind
 from twofold.signatures import check_accepts, may_answer_none, message_types
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
 KeyFunction = Callable[[Any, Recorded], Any]
 
-_ASKED = ("order_by", "limit", "cursor", "after", "wait_s", "projection", "self")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+
+# How a key is read from the id of its stream: `str` of it is the text that is canonical.
+_FROM_ID: dict[Kind, Callable[[str], Any]] = {"text": str, "integer": int, "uuid": UUID, "date": date.fromisoformat}
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -103,12 +110,9 @@ class Projection(Generic[R]):
         if isinstance(self.indexes, str):
             raise ConfigurationError(f"{self.owner}: indexes is a list: [{self.indexes!r}]")
         set_(self, "format", RowFormat(self.row))
-        for column in self.format.columns:
-            if "__" in column.name or column.name in _ASKED:
-                raise ConfigurationError(
-                    f"{self.owner}: a field cannot be called {column.name!r}: `find` has another use for it"
-                )
+        check_columns(self.owner, self.format.columns)
         set_(self, "table", Table(self.follows, self.format.columns, self._key_names(), self._indexes()))
+        check_indexes(self.owner, self.table.columns, self.table.key, self.table.indexes)
         self._try_initial()
 
     @property
@@ -134,8 +138,30 @@ class Projection(Generic[R]):
         return list(dict.fromkeys([self._key(one) for one in answer]))
 
     def key_of_stream(self, stream: Stream) -> Key:
-        """The key where there is no `key=`. Raises: ValueError when the id is not of the key's type."""
-        return (stream.id,) if self._key_is_text else self._key(stream.id)
+        """The key where there is no `key=`. Raises: ValueError when the id is not of the key's type.
+
+        An int, a UUID and a date have one canonical text each; any other is refused, so that a row has one stream.
+        """
+        if self._key_is_text:
+            return (stream.id,)
+        field = self._key_columns[0]
+        try:
+            value = _FROM_ID[field.column.kind](stream.id)
+            key = field.from_column(value) if field.from_column else value
+        except ValueError as error:
+            raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: {error}") from error
+        if str(value) != stream.id:
+            raise ValueError(
+                f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it would have to be written {value}"
+            )
+        return self._key(key)
+
+    def key_waiting(self, stream: str) -> Key | None:
+        """The key of the row whose events lie in a stream that is parked; None where that cannot be known."""
+        try:
+            return self.key_of_stream(Stream.parse(stream)) if self.key is None else None
+        except ValueError:
+            return None
 
     def _key(self, answer: Any) -> Key:
         """One key as `key` answers it: a tuple of all key fields, or the value of the only one."""
@@ -183,7 +209,7 @@ class Projection(Generic[R]):
         """
         if type(row) is not self.row or self._key_of(row) != key:
             values = self.values(key, row)
-            return None if values is None else self.format.from_values(values)  # type: ignore[no-any-return]
+            return None if values is None else self.format.from_values(values)
         return self.format.settled(row)  # type: ignore[no-any-return]
 
     def _fold_one_by_one(
@@ -256,6 +282,8 @@ class Projection(Generic[R]):
         return lambda values: tuple([values[place] for place in places])
 
     def _key_names(self) -> tuple[str, ...]:
+        if isinstance(self.key_fields, str):
+            raise ConfigurationError(f"{self.owner}: key_fields is a list: [{self.key_fields!r}]")
         names = tuple(self.key_fields) if self.key_fields is not None else (self.format.columns[0].name,)
         columns = {column.name: column for column in self.format.columns}
         if not names or len(set(names)) < len(names):
@@ -267,8 +295,13 @@ class Projection(Generic[R]):
                 raise ConfigurationError(
                     f"{self.owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
                 )
-        if self.key_fields is not None and len(names) > 1 and self.key is None:
-            raise ConfigurationError(f"{self.owner}: a key of several fields needs key=, a function that answers it")
+        if len(names) > 1 and self.key is None:
+            raise ConfigurationError(f"{self.owner}: a key of several fields needs key=, a function that returns it")
+        if self.key is None and columns[names[0]].kind not in _FROM_ID:
+            raise ConfigurationError(
+                f"{self.owner}: the id of a stream is a text, and {names[0]!r} is not one, nor an int, a UUID or a "
+                f"date: give key=, a function that returns the key"
+            )
         return names
 
     def _indexes(self) -> tuple[Index, ...]:
@@ -276,6 +309,8 @@ class Projection(Generic[R]):
         found = []
         for declared in self.indexes:
             names = (declared,) if isinstance(declared, str) else tuple(declared)
+            if not all(isinstance(name, str) for name in names):
+                raise ConfigurationError(f"{self.owner}: index {declared!r}: name fields by their texts")
             parts = tuple((name.removeprefix("-"), name.startswith("-")) for name in names)
             for name, _ in parts:
                 if name not in columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -14,17 +15,19 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked
-from twofold.feed.checkpoints import Checkpoint, Parked
+from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable
+from twofold.feed.checkpoints import Checkpoint, Parked, error_text
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.messages import BEGINNING, Position, Receipt, Stream, Token
+from twofold.messages import BEGINNING, Position, Receipt, Token
 from twofold.read.columns import Field, Values
 from twofold.read.kinds import canonical_decimal, member
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Found, Operator, Query, ReadStore
 
 R = TypeVar("R")
+
+log = logging.getLogger("twofold.query")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -38,7 +41,8 @@ After = Receipt | Token | str
 class Page(msgspec.Struct, Generic[R], frozen=True):
     """Rows in the order that was asked for. `cursor` gets the next page, None when this is the last.
 
-    `parked` counts the rows of the whole read model that wait behind an event which could not be folded.
+    `parked` counts the rows of the whole read model that wait behind an event which could not be folded, and those of
+    this page that could not be read.
     """
 
     rows: Sequence[R]
@@ -65,9 +69,9 @@ class Queries:
         """The row of this key (a tuple where the key has several fields), or None.
 
         A row that waits behind an event that could not be folded is refused. So is, with a token, any row that may: a
-        stream waits since before the token, and `key=` could not say which rows its events touch.
+        stream waits since before the token, and nobody can say which rows its events touch.
 
-        Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, LogReplaced, Unavailable.
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
         try:
             values = projection.key_values(key if isinstance(key, tuple) else (key,))
@@ -81,7 +85,7 @@ class Queries:
             if token is not None and parked.position <= token.position and _may_wait(projection, parked):
                 why = f"it may be among the rows that wait with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
-        return projection.format.from_values(found.rows[0]) if found.rows else None
+        return _row(projection, found.rows[0]) if found.rows else None
 
     async def find(
         self,
@@ -98,7 +102,8 @@ class Queries:
 
         A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores: `__gt`,
         `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, `-` before one
-        for descending; the key decides between equals. None is smaller than any value. `limit` is 1 to 500.
+        for descending; the key decides between equals. None is smaller than any value. `limit` is 1 to 500. A row that
+        cannot be read (see `RowUnreadable`) is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
@@ -111,10 +116,12 @@ class Queries:
         found = await self._at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
         rows = found.rows[:limit]
         more = len(found.rows) > limit
+        readable, unreadable = _rows(projection, rows)
+        parked = {one.key for one in found.parked if one.kind == "row"}
         return Page(
-            [projection.format.from_values(values) for values in rows],
+            readable,
             _write_cursor(projection, query, asked, rows[-1]) if more else None,
-            len(found.parked),
+            len(found.parked) + len(unreadable - parked),
         )
 
     async def check_token(self, after: After | None) -> None:
@@ -171,16 +178,39 @@ class Queries:
             raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
 
 
+def _row(projection: Projection[R], values: Values) -> R:
+    """Raises: RowUnreadable."""
+    try:
+        return projection.format.from_values(values)  # type: ignore[no-any-return]
+    except Exception as error:  # a validator or a __post_init__ is the user's: it may raise anything
+        raise RowUnreadable(projection.name, projection.key_in(values), error_text(error)) from error
+
+
+def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], set[str]]:
+    """The rows, and the keys of those that cannot be read: one of them must not hide its neighbours."""
+    try:
+        return [projection.format.from_values(values) for values in found], set()
+    except Exception:  # once more, one by one
+        rows, unreadable = [], set()
+        for values in found:
+            try:
+                rows.append(_row(projection, values))
+            except RowUnreadable as error:
+                log.error("%s", error)
+                unreadable.add(key_text(error.key))
+        return rows, unreadable
+
+
 def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
     """Whether this row certainly lies behind what is parked."""
     if parked.kind == "row":
         return parked.key == key_text(key)
-    return projection.key is None and Stream.parse(parked.key).id == key[0]
+    return projection.key_waiting(parked.key) == key
 
 
 def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
-    """Whether it may be any row: with `key=` nobody can know which ones the events of a parked stream would touch."""
-    return parked.kind == "stream" and projection.key is not None
+    """Whether it may be any row: with `key=`, or from an id that is no key, nobody can know which ones it would be."""
+    return parked.kind == "stream" and projection.key_waiting(parked.key) is None
 
 
 def _query(
@@ -196,8 +226,7 @@ def _query(
 
 
 def _condition(projection: Projection[Any], name: str, value: Any) -> Condition:
-    field_name, _, operator = name.partition("__")
-    operator = operator or "eq"
+    field_name, _, operator = name.rpartition("__") if "__" in name else (name, "", "eq")  # of `from___gt` the last two
     if operator not in get_args(Operator):
         raise InvalidQuery(f"{name}: the operators are __gt, __ge, __lt, __le and __contains")
     field = _field(projection, field_name)

@@ -154,6 +154,14 @@ def check_columns(table: Table, fingerprint: str) -> None:
         )
 
 
+def refused_definition(table: Table, store: str, error: Exception) -> ConfigurationError:
+    """What is raised when a store refuses a table, an index or a view: trying again does not help."""
+    return ConfigurationError(
+        f"{store} cannot make the table of {table.follows}, its indexes or its view: {error}; "
+        f"change the fields or the indexes of the projection"
+    )
+
+
 def check_droppable(table: StoredTable) -> None:
     """Raises: InvalidInput, with the way out, when somebody still uses the table."""
     if table.live:

@@ -17,7 +17,7 @@ from twofold.feed.checkpoints import Parked, parked_by
 from twofold.feed.feed import Feed, FeedPage
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import Unparked
-from twofold.messages import BEGINNING, Position, Recorded, Stream
+from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Waiting
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
@@ -130,8 +130,8 @@ class Unparking:
         """Where only some rows can be meant, no others are decoded."""
         rows = {one.key for one in chosen if one.kind == "row"}
         if self.projection.key is None:
-            streams = [Stream.parse(one.key) for one in chosen if one.kind == "stream"]
-            rows |= {key_text(self.projection.key_of_stream(stream)) for stream in streams}
+            waiting = [self.projection.key_waiting(one.key) for one in chosen if one.kind == "stream"]
+            rows |= {key_text(key) for key in waiting if key is not None}
         elif len(rows) < len(chosen):
             return Sorter(self.projection, self._codec)
         return Sorter(self.projection, self._codec, lambda key: key_text(key) in rows)

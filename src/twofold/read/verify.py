@@ -19,7 +19,7 @@ from twofold.errors import InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.messages import BEGINNING, Position, Stream
+from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Column, Field, Values
 from twofold.read.examine import Fault, same_value
 from twofold.read.fresh import Failure, FreshFold, Sorter, Told, in_key_order
@@ -245,9 +245,8 @@ class _Apart:
 
     def __init__(self, projection: Projection[Any], those: Sequence[Parked | Failure]) -> None:
         self._keys = {one.key for one in those if one.kind == "row"}
-        if projection.key is None:
-            streams = [Stream.parse(one.key) for one in those if one.kind == "stream"]
-            self._keys |= {key_text(projection.key_of_stream(stream)) for stream in streams}
+        waiting = [projection.key_waiting(one.key) for one in those if one.kind == "stream"]
+        self._keys |= {key_text(key) for key in waiting if key is not None}
 
     def holds(self, key: Key) -> bool:
         """Whether it is one of them."""

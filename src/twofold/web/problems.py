@@ -28,6 +28,7 @@ from twofold.errors import (
     ReadModelBehind,
     Rejected,
     RowParked,
+    RowUnreadable,
     TwofoldError,
     Unavailable,
     VersionConflict,
@@ -165,6 +166,9 @@ def _unavailable(error: Exception) -> Problem:
         case RowParked():
             detail = f"A row of {error.projection} waits for somebody to mend it; what it holds may be out of date"
             return Problem(503, "row-parked", detail, None, since=error.since)
+        case RowUnreadable():
+            detail = f"A row of {error.projection} cannot be read; it waits for somebody to mend it"
+            return Problem(503, "row-parked", detail, None)
         case OutcomeUnknown():
             detail = "The store went away during the commit: send it again with the same Idempotency-Key"
             return Problem(503, "outcome-unknown", detail, RETRY_AFTER, commandId=error.command_id)

@@ -43,7 +43,8 @@ LOST = (
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: what is wrong lies in what was sent
-_MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
+DEFINITION = ("42", "54", "0A")  # names and types, limits, what is not supported
+MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -196,7 +197,7 @@ class Database:
             return ConfigurationError(
                 f"{self.address.describe(error)}; docs/postgres-roles.md has the GRANTs that a role needs"
             )
-        if error.sqlstate in _MISSING:
+        if error.sqlstate in MISSING:
             return self._missing(f"{self.address.describe(error)}: its tables were removed while it was in use")
         return self.unavailable(error)
 

@@ -13,7 +13,9 @@ from twofold.backends.postgres.checkpoints import PostgresCheckpoints, lost, mov
 from twofold.backends.postgres.connection import (
     BY_INDEX,
     DATA,
+    DEFINITION,
     LOCK_TIMEOUT_S,
+    MISSING,
     Address,
     Database,
     brief_transaction,
@@ -28,7 +30,16 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Pa
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.read.store import (
+    Changes,
+    Found,
+    Query,
+    Rows,
+    StoredTable,
+    check_columns,
+    check_droppable,
+    refused_definition,
+)
 
 INDEX_TIMEOUT_S = 3_600.0
 WORKERS = 4
@@ -90,14 +101,15 @@ class PostgresReadStore:
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
         if not await self._work.run(lambda c: _is_there(c, table)):
-            await self._work.run(lambda c: _make(c, table))
+            await self._work.run(lambda c: _defining(_make(c, table), table))
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
         live, may = await self._work.run(lambda c: c.fetchrow(_SQL["come_as_far"], table.name, table.follows.version))
         if live <= table.follows.version and not may:
             return bool(live == table.follows.version)
-        await self._work.run(lambda c: _index(c, table_sql(table)))  # at the end: a table without fills faster
+        # At the end: a table without indexes fills faster.
+        await self._work.run(lambda c: _defining(_index(c, table_sql(table)), table))
         if live > table.follows.version:
             return True
         return await self._work.run(lambda c: _publish(c, table))
@@ -181,6 +193,16 @@ class PostgresReadStore:
         about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
         rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
         return _checkpoint(follows, about), rows, _parked(about)
+
+
+async def _defining(making: Awaitable[None], table: Table) -> None:
+    """Raises: ConfigurationError when the server refuses the definition itself: it would refuse it again."""
+    try:
+        await making
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(DEFINITION) and error.sqlstate not in ("42501", *MISSING):
+            raise refused_definition(table, "PostgreSQL", error) from error
+        raise
 
 
 async def _refusing(writing: Awaitable[None]) -> None:

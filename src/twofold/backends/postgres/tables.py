@@ -17,7 +17,7 @@ import msgspec
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
-from twofold.read.columns import Column, Values
+from twofold.read.columns import Column, Values, read_values
 from twofold.read.kinds import Kind
 from twofold.read.projection import Index, Key, Table
 from twofold.read.store import Condition, Query
@@ -106,13 +106,7 @@ class TableSql:
 
     def from_postgres(self, row: Sequence[Any]) -> Values:
         """A row as it crosses the port, without what stands before it."""
-        if not self._read:
-            return tuple(row)
-        values = list(row)
-        for place, read in self._read:
-            if values[place] is not None:
-                values[place] = read(values[place])
-        return tuple(values)
+        return read_values(list(row), self._read) if self._read else tuple(row)
 
     def key_of(self, values: Values) -> Key:
         """The key of a row."""

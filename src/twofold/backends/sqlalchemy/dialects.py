@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB
@@ -19,6 +19,8 @@ from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 _DATA = ("22", "23", "54", "P0001")  # of PostgreSQL: data, constraints, limits, triggers
+_DEFINITION = ("42", "54", "0A")  # of PostgreSQL: names and types, limits, what is not supported
+_DEFINITION_OF_MYSQL = (1059, 1060, 1061, 1069, 1070, 1071, 1117, 1118, 1170)  # names, keys and columns, and too many
 _SAFE_WAL = (3, 51, 3)
 _LOCK = (1953984358, 4)
 _POSTGRES_SESSION = {
@@ -116,6 +118,19 @@ def lies_in_the_data(error: Exception) -> bool:
         isinstance(error, DataError | IntegrityError)
         or isinstance(reason, ValueError | OverflowError)
         or state.startswith(_DATA)
+    )
+
+
+def lies_in_the_definition(error: SQLAlchemyError) -> bool:
+    """Whether a table, an index or a view was refused for what it is, and would be again."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, sa.exc.TimeoutError)  # SQLAlchemy itself cannot say it to this database
+    reason = error.orig
+    code = (getattr(reason, "args", None) or (None,))[0]
+    return (
+        str(getattr(reason, "sqlstate", None) or "").startswith(_DEFINITION)
+        or getattr(reason, "sqlite_errorname", None) in ("SQLITE_ERROR", "SQLITE_TOOBIG")
+        or code in _DEFINITION_OF_MYSQL
     )
 
 

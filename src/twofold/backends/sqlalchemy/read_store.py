@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_checkpoint, read_parked
 from twofold.backends.sqlalchemy.database import Database
-from twofold.backends.sqlalchemy.dialects import lies_in_the_data
+from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
@@ -22,7 +22,18 @@ from twofold.feed.doorbell import Doorbell
 from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.read.store import (
+    Changes,
+    Found,
+    Query,
+    Rows,
+    StoredTable,
+    check_columns,
+    check_droppable,
+    refused_definition,
+)
+
+T = TypeVar("T")
 
 KEYS_PER_STATEMENT = 500
 POLL_S = 0.05
@@ -57,11 +68,11 @@ class SqlReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        await self._database.alone(lambda c: _prepare(c, self._sql(table)))
+        await self._database.alone(lambda c: self._defining(_prepare, c, table))
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`."""
-        return await self._database.alone(lambda c: _publish(c, self._sql(table)))
+        return await self._database.alone(lambda c: self._defining(_publish, c, table))
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -96,14 +107,27 @@ class SqlReadStore:
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
-        return await self._database.snapshot(lambda c: _found(c, table, self._sql(table).rows_of([key])))
+        sql = self._sql(table)
+        return await self._database.snapshot(lambda c: _found(c, sql, sql.rows_of([key])))
 
     async def find(self, table: Table, query: Query) -> Found:
         """See `ReadStore.find`."""
-        return await self._database.snapshot(lambda c: _found(c, table, self._sql(table).find(query)))
+        sql = self._sql(table)
+        return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
 
     def _sql(self, table: Table) -> TableSql:
         return table_sql(table, self._database.dialect)
+
+    async def _defining(
+        self, making: Callable[[AsyncConnection, TableSql], Awaitable[T]], connection: AsyncConnection, table: Table
+    ) -> T:
+        """Raises: ConfigurationError when the database refuses the definition itself: it would refuse it again."""
+        try:
+            return await making(connection, self._sql(table))
+        except SQLAlchemyError as error:
+            if lies_in_the_definition(error):
+                raise refused_definition(table, str(self._database), error) from error
+            raise
 
     # ---- news
 
@@ -210,7 +234,8 @@ async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key])
     found: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
-            found[sql.key_of(tuple(row))] = tuple(row)
+            values = sql.values(row)
+            found[sql.key_of(values)] = values
     return Rows(found, waits)
 
 
@@ -248,13 +273,14 @@ async def _commit(
         await connection.execute(sql.delete, gone)
 
 
-async def _found(connection: AsyncConnection, table: Table, statement: sa.Select[Any]) -> Found:
+async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> Found:
     """Checkpoint, parked keys and rows of one snapshot (G6)."""
+    table = sql.table
     checkpoint = await read_checkpoint(connection, table.follows)
     if checkpoint is None:
         raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
     waits = await read_parked(connection, table.follows)
-    return Found(checkpoint, [tuple(row) for row in await connection.execute(statement)], waits)
+    return Found(checkpoint, [sql.values(row) for row in await connection.execute(statement)], waits)
 
 
 async def _positions(connection: AsyncConnection) -> set[Any]:

@@ -8,7 +8,7 @@ statements are only compiled. They have limits of their own, which are named her
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
 from twofold.backends.sqlite.log import written_time
+from twofold.read.columns import Unreadable
 from twofold.read.kinds import Kind, canonical_decimal
 
 MYSQL = ("mysql", "mariadb")
@@ -48,7 +49,12 @@ class Written(sa.types.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         """See `TypeDecorator`."""
-        return None if value is None else self.read(value)
+        if value is None:
+            return None
+        try:
+            return self.read(value)
+        except (ValueError, TypeError, ArithmeticError):
+            return Unreadable(value)
 
 
 def text(length: int | None = None, on_postgres: Any = None) -> Any:
@@ -87,7 +93,8 @@ def kept(kind: Kind, key_length: int | None) -> Any:
         case "timestamp":
             return timestamp()
         case "date":
-            return sa.Date()
+            as_text = Written(date.isoformat, date.fromisoformat)
+            return as_text.with_variant(sa.Date(), "postgresql", *MYSQL)
         case "uuid":
             of_postgres = Written(_itself, _plain_uuid, postgresql.UUID())
             return Written(str, UUID, sa.String(36)).with_variant(of_postgres, "postgresql")

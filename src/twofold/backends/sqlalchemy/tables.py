@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from twofold.backends.sqlalchemy.dialects import by_value, contains, index, index_of_members, insert, ordered
 from twofold.backends.sqlalchemy.schema import KEY_LENGTH, kept
 from twofold.feed.checkpoints import Follows
-from twofold.read.columns import Values
+from twofold.read.columns import Broken, Unreadable, Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Condition, Query
 
@@ -66,6 +66,11 @@ class TableSql:
             found = found.where(*self._behind(query.order, query.after))
         order = [self._ordered(self.sql.c[name], name, descending) for name, descending in query.order]
         return found.order_by(*order).limit(query.limit)
+
+    def values(self, row: sa.Row[Any]) -> Values:
+        """A row as it crosses the port."""
+        broken = any(type(value) is Unreadable for value in row)
+        return Broken(row) if broken else tuple(row)
 
     def row(self, values: Values) -> dict[str, Any]:
         """A row as the parameters of `upsert`."""

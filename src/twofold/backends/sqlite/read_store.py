@@ -6,8 +6,9 @@ power cut takes is given again by the feed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -27,7 +28,18 @@ from twofold.feed.checkpoints import Checkpoints, Claim, Follows, error_text
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.read.store import (
+    Changes,
+    Found,
+    Query,
+    Rows,
+    StoredTable,
+    check_columns,
+    check_droppable,
+    refused_definition,
+)
+
+T = TypeVar("T")
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError)
@@ -57,11 +69,11 @@ class SqliteReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        await self._file.writer.run(_prepare, table)
+        await self._file.writer.run(_defining, _prepare, table)
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`."""
-        return await self._file.writer.run(_publish, table)
+        return await self._file.writer.run(_defining, _publish, table)
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -111,6 +123,14 @@ def _set_up(db: apsw.Connection) -> None:
         raise ConfigurationError(f"{db.filename} holds a log: name another file for the read models")
     with transaction(db):
         create_checkpoints(db)
+
+
+def _defining(db: apsw.Connection, making: Callable[[apsw.Connection, Table], T], table: Table) -> T:
+    """Raises: ConfigurationError when SQLite refuses the definition itself: it would refuse it again."""
+    try:
+        return making(db, table)
+    except (apsw.SQLError, apsw.TooBigError) as error:
+        raise refused_definition(table, f"SQLite, {db.filename}", error) from error
 
 
 def _prepare(db: apsw.Connection, table: Table) -> None:

@@ -20,7 +20,7 @@ import apsw
 from twofold.backends.sqlite.log import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
-from twofold.read.columns import Column, Values
+from twofold.read.columns import Column, Values, read_values
 from twofold.read.kinds import Kind, canonical_decimal
 from twofold.read.projection import Index, Table
 from twofold.read.store import Condition, Query
@@ -164,35 +164,37 @@ class TableSql:
         """A row as it crosses the port."""
         if not self._read:
             return row
-        values = list(row)
-        for index, read in self._read:
-            if values[index] is not None:
-                values[index] = read(values[index])
-        return tuple(values)
+        return read_values(list(row), self._read)
 
     def _members(self, index: Index) -> list[str]:
         """A second table of the members of a list column, which triggers keep in step."""
         (column, _), *_ = index.columns
         members, rows, list_ = quoted(self._members_name(column)), quoted(self.name), quoted(column)
-        key = [quoted(name) for name in self.table.key]
+        key, member = [quoted(name) for name in self.table.key], self._member
         keys, new = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new."))
         # DISTINCT, for OR IGNORE gives way to the conflict clause of the upsert that fires the trigger.
         add = (
-            f"INSERT INTO {members} (member, {keys}) "
+            f"INSERT INTO {members} ({member}, {keys}) "
             f"SELECT DISTINCT value, {new} FROM json_each(new.{list_}) WHERE {_WHOLE} AND value IS NOT NULL"
         )
         same = " AND ".join(f"{name} = old.{name}" for name in key)
-        drop = f"DELETE FROM {members} WHERE member IN (SELECT value FROM json_each(old.{list_})) AND {same}"
+        drop = f"DELETE FROM {members} WHERE {member} IN (SELECT value FROM json_each(old.{list_})) AND {same}"
         declared = ", ".join(f"{quoted(c.name)} {_TYPES[c.kind]} NOT NULL" for c in self._key)
         trigger = "CREATE TRIGGER IF NOT EXISTS"
         return [
-            f"CREATE TABLE IF NOT EXISTS {members} (member ANY NOT NULL, {declared}, PRIMARY KEY (member, {keys})) "
+            f"CREATE TABLE IF NOT EXISTS {members} ({member} ANY NOT NULL, {declared}, PRIMARY KEY ({member}, {keys})) "
             f"STRICT, WITHOUT ROWID",
             f"{trigger} {quoted(f'{self.name}__{column}_new')} AFTER INSERT ON {rows} BEGIN {add}; END",
             f"{trigger} {quoted(f'{self.name}__{column}_gone')} AFTER DELETE ON {rows} BEGIN {drop}; END",
             f"{trigger} {quoted(f'{self.name}__{column}_changed')} AFTER UPDATE OF {list_} ON {rows} "
             f"WHEN new.{list_} IS NOT old.{list_} BEGIN {drop}; {add}; END",
         ]
+
+    @property
+    def _member(self) -> str:
+        """The column of the members; a key may have a field of this name."""
+        taken = any(name.casefold() == "member" for name in self.table.key)
+        return "member__" if taken else "member"
 
     def _members_name(self, column: str) -> str:
         return f"{self.name}__{column}"
@@ -203,8 +205,11 @@ class TableSql:
             return f"{_compared(column)} {_OPERATORS[condition.operator]} ?"
         if any(index.elements and index.columns[0][0] == column.name for index in self.table.indexes):
             keys = ", ".join(quoted(name) for name in self.table.key)
-            return f"({keys}) IN (SELECT {keys} FROM {quoted(self._members_name(column.name))} WHERE member = ?)"
-        return f"EXISTS (SELECT 1 FROM json_each({quoted(column.name)}) WHERE {_WHOLE} AND value = ?)"
+            return (
+                f"({keys}) IN (SELECT {keys} FROM {quoted(self._members_name(column.name))} WHERE {self._member} = ?)"
+            )
+        list_ = f"{quoted(self.name)}.{quoted(column.name)}"  # json_each has columns of its own: value, type, key, …
+        return f"EXISTS (SELECT 1 FROM json_each({list_}) WHERE {_WHOLE} AND value = ?)"
 
     def _bound(self, condition: Condition) -> Any:
         if condition.operator == "contains":
