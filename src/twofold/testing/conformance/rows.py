@@ -186,7 +186,7 @@ class RowConformance(OnBackend):
     async def test_keys_of_other_types(self, store: Rows, keys: Sequence[Any]) -> None:
         """Whatever can be a key comes back as it was, in the order of its type."""
         row = msgspec.defstruct("Keyed", [("id", type(keys[0])), ("count", int, 0)], frozen=True)
-        table = Projection("keyed", row, nothing).table
+        table = Projection("keyed", row, nothing, key=lambda *_: None).table
         claim = await prepared(store, table)
         rows: dict[Any, Any] = {(key,): (key, number) for number, key in enumerate(keys)}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
