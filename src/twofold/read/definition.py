@@ -18,6 +18,10 @@ MAX_NAME_BYTES = 63  # PostgreSQL cuts off the rest
 MAX_COLUMNS_TOGETHER = 16  # in a key or an index: MySQL
 MAX_INDEXES = 64  # MySQL
 
+MAX_KEY_BYTES = 2_000  # as JSON; an index of PostgreSQL takes 2,704 bytes, and what is parked lies under its key
+_INDEXED_CHARACTERS = 600  # of all texts in an index together: 2,400 bytes at most
+_BESIDE_A_KEY = 150  # where a text of the key lies in it, too
+
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 _OF_FIND = frozenset({"order_by", "limit", "cursor", "after", "wait_s", "projection", "self"})
 
@@ -52,6 +56,19 @@ def _check_name(owner: str, name: str) -> None:
         refuse(
             f"its name has {len(name.encode())} bytes, and PostgreSQL tells names apart by the first {MAX_NAME_BYTES}"
         )
+
+
+def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> dict[str, int]:
+    """How many characters, or bytes, of each long value an index of PostgreSQL can hold; of a key it holds all."""
+    long = {column.name for column in columns if column.kind in ("text", "bytes")}
+    found: dict[str, int] = {}
+    for index in indexes:
+        names = {name for name, _ in index.columns} & long
+        cut = names - set(key)
+        for name in cut:
+            room = (_INDEXED_CHARACTERS if cut == names else _BESIDE_A_KEY) // len(cut)
+            found[name] = min(room, found.get(name, room))
+    return found
 
 
 def check_indexes(owner: str, columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> None:

@@ -19,8 +19,9 @@ from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
-from twofold.read.definition import check_columns, check_indexes
+from twofold.read.definition import MAX_KEY_BYTES, check_columns, check_indexes
 from twofold.read.kinds import Kind
+from twofold.roundtrip import shown
 from twofold.signatures import check_accepts, may_answer_none, message_types
 
 R = TypeVar("R")
@@ -29,6 +30,8 @@ KeyFunction = Callable[[Any, Recorded], Any]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
+
+_SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
 
 # How a key is read from the id of its stream: `str` of it is the text that is canonical.
 _FROM_ID: dict[Kind, Callable[[str], Any]] = {"text": str, "integer": int, "uuid": UUID, "date": date.fromisoformat}
@@ -168,13 +171,27 @@ class Projection(Generic[R]):
         column = self._key_column
         if column is None:
             return self.key_values(answer if isinstance(answer, tuple) else (answer,))
-        return (column.to_column(answer),)
+        return self._fitting((column.to_column(answer),))
 
     def key_values(self, key: Key) -> Key:
         """The key as its columns hold it. Raises: ValueError."""
         if len(key) != len(self._key_columns):
             raise ValueError(f"{self.owner}: the key is {', '.join(self.table.key)}, not {key!r:.80}")
-        return tuple([column.to_column(value) for column, value in zip(self._key_columns, key, strict=True)])
+        return self._fitting(
+            tuple([column.to_column(value) for column, value in zip(self._key_columns, key, strict=True)])
+        )
+
+    def _fitting(self, key: Key) -> Key:
+        """The key, if every store can keep it."""
+        for value in key:
+            if isinstance(value, str | bytes) and len(value) > _SURELY_SHORT // len(key):
+                size = len(key_text(key).encode())
+                if size > MAX_KEY_BYTES:
+                    raise ValueError(
+                        f"{self.owner}: a key takes at most {MAX_KEY_BYTES} bytes as JSON, and {shown(key)} takes "
+                        f"{size}: use a shorter one, a hash of it for instance"
+                    )
+        return key
 
     def initial(self, key: Key) -> R:
         """The row before its first event."""

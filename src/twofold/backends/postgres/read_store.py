@@ -70,6 +70,7 @@ class PostgresReadStore:
         self._query = Database(self._address, QUERIES, ConfigurationError, {"jit": "off"})
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
+        self._whole: set[Follows] = set()
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -102,6 +103,8 @@ class PostgresReadStore:
         """See `ReadStore.prepare`."""
         if not await self._work.run(lambda c: _is_there(c, table)):
             await self._work.run(lambda c: _defining(_make(c, table), table))
+        elif await self._work.run(lambda c: _holds_whole_texts(c, table)):
+            self._whole.add(table.follows)
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
@@ -109,7 +112,7 @@ class PostgresReadStore:
         if live <= table.follows.version and not may:
             return bool(live == table.follows.version)
         # At the end: a table without indexes fills faster.
-        await self._work.run(lambda c: _defining(_index(c, table_sql(table)), table))
+        await self._work.run(lambda c: _defining(_index(c, self._sql(table)), table))
         if live > table.follows.version:
             return True
         return await self._work.run(lambda c: _publish(c, table))
@@ -127,17 +130,20 @@ class PostgresReadStore:
         await self._work.run(lambda c: _clear(c, table, log_id))
         self._news.reached.pop(table.follows, None)
 
+    def _sql(self, table: Table) -> TableSql:
+        return table_sql(table, whole=table.follows in self._whole)
+
     # ---- rows
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
-        sql = table_sql(table)
+        sql = self._sql(table)
         _, rows, parked = await self._look(self._work, sql, sql.rows, sql.keys_by_column(keys))
         return Rows({sql.key_of(values): values for values in rows}, parked)
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
-        sql = table_sql(table)
+        sql = self._sql(table)
         written = sql.by_column([values for values in changes.rows.values() if values is not None])
         removed = sql.keys_by_column([key for key, values in changes.rows.items() if values is None])
         parameters = (*moving("projection", claim, after, to, changes.parked), *written, *removed)
@@ -152,7 +158,7 @@ class PostgresReadStore:
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
         """See `ReadStore.refusal`."""
-        sql = table_sql(table)
+        sql = self._sql(table)
         try:
             await self._work.run(lambda c: _refusing(_tried(c, sql.upsert, sql.by_column(rows))))
         except BatchRefused as error:
@@ -161,12 +167,12 @@ class PostgresReadStore:
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
-        sql = table_sql(table)
+        sql = self._sql(table)
         return await self._found(sql, sql.get, key)
 
     async def find(self, table: Table, query: Query) -> Found:
         """See `ReadStore.find`."""
-        sql = table_sql(table)
+        sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
@@ -248,6 +254,12 @@ async def _is_there(connection: Connection, table: Table) -> bool:
     if known is not None:
         check_columns(table, known)
     return known is not None
+
+
+async def _holds_whole_texts(connection: Connection, table: Table) -> bool:
+    """Whether its indexes are of an older twofold, which refuse a long text: they are used as they are."""
+    names = table_sql(table, whole=True).indexes().keys() - table_sql(table).indexes().keys()
+    return bool(names and await connection.fetch(_SQL["indexes"], list(names)))
 
 
 async def _make(connection: Connection, table: Table) -> None:

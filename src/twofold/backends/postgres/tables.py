@@ -18,6 +18,7 @@ from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Column, Values, read_values
+from twofold.read.definition import indexed_prefixes
 from twofold.read.kinds import Kind
 from twofold.read.projection import Index, Key, Table
 from twofold.read.store import Condition, Query
@@ -41,14 +42,16 @@ _TYPES: dict[Kind, str] = {
 }
 # Arrays of JSON go as text: the driver knows those by itself.
 _ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
+_OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 class TableSql:
     """Everything that is said to PostgreSQL about one projection's table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, whole: bool = False) -> None:
         self.table = table
+        self._cut = {} if whole else indexed_prefixes(table.columns, table.key, table.indexes)
         self.name = table_name(table.follows)
         self.public_name = f"public.{quoted(table.name)}"
         self._columns = {column.name: column for column in table.columns}
@@ -79,7 +82,10 @@ class TableSql:
 
     def indexes(self) -> dict[str, str]:
         """How each index is made, by its name."""
-        names = (f"{self.table.name}_v{self.table.follows.version}_{n}" for n, _ in enumerate(self.table.indexes, 1))
+        cut = "c" if self._cut else ""
+        names = (
+            f"{self.table.name}_v{self.table.follows.version}_{n}{cut}" for n in range(1, 1 + len(self.table.indexes))
+        )
         return {
             name: f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {self.name} {self._indexed(index)}"
             for name, index in zip(names, self.table.indexes, strict=True)
@@ -152,7 +158,18 @@ class TableSql:
     def _ordered(self, name: str, descending: bool) -> str:
         """NULL is the smallest value; said only where there can be one, so that the key's own index serves too."""
         nulls = (" NULLS LAST" if descending else " NULLS FIRST") if self._columns[name].nullable else ""
-        return f"{quoted(name)}{' DESC' if descending else ''}{nulls}"
+        return f"{self._indexable(name)}{' DESC' if descending else ''}{nulls}"
+
+    def _indexable(self, name: str) -> str:
+        """What an index can hold of a column, and so what rows are ordered by: the beginning of a long value."""
+        if name not in self._cut:
+            return quoted(name)
+        beginning = "left({}, {})" if self._columns[name].kind == "text" else "substr({}, 1, {})"
+        return f"({beginning.format(quoted(name), self._cut[name])})"
+
+    def _cut_off(self, name: str, value: Any) -> Any:
+        """A value as it is ordered."""
+        return value[: self._cut[name]] if name in self._cut else value
 
     def _condition(self, condition: Condition, values: _Parameters) -> str:
         column = quoted(condition.column)
@@ -161,7 +178,11 @@ class TableSql:
             return "FALSE" if member is None else f"{column}::jsonb @> {values.add(member)}::jsonb"
         if condition.value is None:
             return f"{column} IS NULL" if condition.operator == "eq" else "FALSE"
-        return f"{column} {_OPERATORS[condition.operator]} {values.add(condition.value)}"
+        compared = f"{column} {_OPERATORS[condition.operator]} {values.add(condition.value)}"
+        if condition.column not in self._cut:
+            return compared
+        beginning = values.add(self._cut_off(condition.column, condition.value))
+        return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
 
     def _behind(self, order: Sequence[tuple[str, bool]], after: Values, values: _Parameters) -> str:
         """Rows that come after these values: further in one column, equal in all before it.
@@ -171,16 +192,17 @@ class TableSql:
         alternatives: list[str] = []
         equal: list[str] = []
         for (name, descending), value in zip(order, after, strict=True):
-            bound = None if value is None else values.add(value)
-            further = _further(self._columns[name], descending, bound)
+            column, bound = self._indexable(name), None if value is None else values.add(self._cut_off(name, value))
+            further = _further(column, self._columns[name].nullable, descending, bound)
             if further is not None:
                 alternatives.append(f"({' AND '.join([*equal, further])})")
-            equal.append(f"{quoted(name)} IS NULL" if bound is None else f"{quoted(name)} = {bound}")
+            equal.append(f"{column} IS NULL" if bound is None else f"{column} = {bound}")
         behind = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
         (first, descending), value = order[0], after[0]
         if self._columns[first].nullable:
             return behind
-        return f"{quoted(first)} {'<=' if descending else '>='} {values.add(value)} AND {behind}"
+        bound = values.add(self._cut_off(first, value))
+        return f"{self._indexable(first)} {'<=' if descending else '>='} {bound} AND {behind}"
 
 
 class _Parameters:
@@ -212,13 +234,12 @@ def _declared(column: Column) -> str:
     return f"{quoted(column.name)} {_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
 
 
-def _further(column: Column, descending: bool, bound: str | None) -> str | None:
-    name = quoted(column.name)
+def _further(column: str, nullable: bool, descending: bool, bound: str | None) -> str | None:
     if bound is None:
-        return None if descending else f"{name} IS NOT NULL"
+        return None if descending else f"{column} IS NOT NULL"
     if not descending:
-        return f"{name} > {bound}"
-    return f"({name} < {bound} OR {name} IS NULL)" if column.nullable else f"{name} < {bound}"
+        return f"{column} > {bound}"
+    return f"({column} < {bound} OR {column} IS NULL)" if nullable else f"{column} < {bound}"
 
 
 def _json_list(member: Any) -> str | None:
@@ -236,6 +257,6 @@ def table_name(follows: Follows) -> str:
 
 
 @cache
-def table_sql(table: Table) -> TableSql:
-    """The statements of a table, made once."""
-    return TableSql(table)
+def table_sql(table: Table, *, whole: bool = False) -> TableSql:
+    """The statements of a table, made once. `whole`: its indexes hold texts as they are, however long."""
+    return TableSql(table, whole=whole)

@@ -46,6 +46,7 @@ class SqlReadStore:
         self._database = Database(url)
         self._checkpoints = SqlCheckpoints(self._database)
         self._bell = Doorbell()
+        self._whole: set[Follows] = set()
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -69,6 +70,8 @@ class SqlReadStore:
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
         await self._database.alone(lambda c: self._defining(_prepare, c, table))
+        if await self._database.snapshot(lambda c: _holds_whole_texts(c, self._sql(table))):
+            self._whole.add(table.follows)
 
     async def publish(self, table: Table) -> bool:
         """See `ReadStore.publish`."""
@@ -116,7 +119,7 @@ class SqlReadStore:
         return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
 
     def _sql(self, table: Table) -> TableSql:
-        return table_sql(table, self._database.dialect)
+        return table_sql(table, self._database.dialect, whole=table.follows in self._whole)
 
     async def _defining(
         self, making: Callable[[AsyncConnection, TableSql], Awaitable[T]], connection: AsyncConnection, table: Table
@@ -164,6 +167,16 @@ async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
             await connection.execute(sa.CreateView(sql.select, name))
     else:
         check_columns(sql.table, known)
+
+
+async def _holds_whole_texts(connection: AsyncConnection, sql: TableSql) -> bool:
+    """Whether its indexes are of an older twofold, which refuse a long text: they are used as they are."""
+    names = {index.name for index in table_sql(sql.table, connection.dialect.name, whole=True).sql.indexes}
+    names -= {index.name for index in sql.sql.indexes}
+    if not names:
+        return False
+    there = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes(sql.sql.name))
+    return bool(names & {index["name"] for index in there})
 
 
 async def _publish(connection: AsyncConnection, sql: TableSql) -> bool:

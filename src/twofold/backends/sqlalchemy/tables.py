@@ -13,17 +13,21 @@ from twofold.backends.sqlalchemy.dialects import by_value, contains, index, inde
 from twofold.backends.sqlalchemy.schema import KEY_LENGTH, kept
 from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Broken, Unreadable, Values
+from twofold.read.definition import indexed_prefixes
 from twofold.read.projection import Key, Table
 from twofold.read.store import Condition, Query
 
+_OF_BEGINNINGS = {"eq": "eq", "gt": "ge", "ge": "ge", "lt": "le", "le": "le"}
 _LONG = ("text", "bytes", "json")
 
 
 class TableSql:
     """Everything that is said to a database of this dialect about one projection's table."""
 
-    def __init__(self, table: Table, dialect: str) -> None:
+    def __init__(self, table: Table, dialect: str, *, whole: bool = False) -> None:
         self.table, self._dialect = table, dialect
+        cut = dialect == "postgresql" and not whole
+        self._cut = indexed_prefixes(table.columns, table.key, table.indexes) if cut else {}
         self._columns = {column.name: column for column in table.columns}
         self._names = list(self._columns)
         self._key_places = [self._names.index(name) for name in table.key]
@@ -44,7 +48,7 @@ class TableSql:
             made.append_column(sa.Column(column.name, type_, nullable=column.nullable, autoincrement=False))
         made.append_constraint(sa.PrimaryKeyConstraint(*self.table.key))
         for number, declared in enumerate(self.table.indexes, start=1):
-            name = f"{self.table.name}__{self.table.follows.version}_{number}"
+            name = f"{self.table.name}__{self.table.follows.version}_{number}{'c' if self._cut else ''}"
             columns = [made.c[column] for column, _ in declared.columns]
             if declared.elements:
                 index_of_members(self._dialect, name, columns[0])
@@ -87,8 +91,17 @@ class TableSql:
     def _by_value(self, column: sa.Column[Any]) -> Any:
         return by_value(self._dialect, column, self._columns[column.name].kind == "decimal")
 
+    def _indexable(self, column: sa.Column[Any]) -> Any:
+        """What an index can hold of a column, and so what rows are ordered by: the beginning of a long value."""
+        if column.name not in self._cut:
+            return self._by_value(column)
+        length = sa.literal_column(str(self._cut[column.name]))  # as a parameter it would hide the index
+        if self._columns[column.name].kind == "text":
+            return sa.func.left(column, length)
+        return sa.func.substr(column, sa.literal_column("1"), length)
+
     def _ordered(self, column: sa.Column[Any], name: str, descending: bool) -> Any:
-        return ordered(self._dialect, self._by_value(column), descending, self._columns[name].nullable)
+        return ordered(self._dialect, self._indexable(column), descending, self._columns[name].nullable)
 
     def _condition(self, condition: Condition) -> Any:
         if condition.operator == "contains":
@@ -99,7 +112,16 @@ class TableSql:
         column = self.sql.c[name]
         if value is None:  # which equals itself, and has no order
             return column.is_(None) if how == "eq" else sa.false()
-        return getattr(operator, how)(self._by_value(column), sa.bindparam(None, value, column.type))
+        compared = getattr(operator, how)(self._by_value(column), sa.bindparam(None, value, column.type))
+        return sa.and_(self._placed(name, _OF_BEGINNINGS[how], value), compared) if name in self._cut else compared
+
+    def _placed(self, name: str, how: str, value: Any) -> Any:
+        """As `_compared`, by what rows are ordered by."""
+        if value is None or name not in self._cut:
+            return self._compared(name, how, value)
+        column = self.sql.c[name]
+        beginning = sa.bindparam(None, value[: self._cut[name]], column.type)
+        return getattr(operator, how)(self._indexable(column), beginning)
 
     def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> list[Any]:
         """Rows that come after these values: further in one column, equal in all before it.
@@ -112,19 +134,19 @@ class TableSql:
             further = self._further(name, descending, value)
             if further is not None:
                 alternatives.append(sa.and_(*equal, further))
-            equal.append(self._compared(name, "eq", value))
+            equal.append(self._placed(name, "eq", value))
         (first, descending), value = order[0], after[0]
         behind = sa.or_(sa.false(), *alternatives)
         if self._columns[first].nullable:
             return [behind]
-        return [self._compared(first, "le" if descending else "ge", value), behind]
+        return [self._placed(first, "le" if descending else "ge", value), behind]
 
     def _further(self, name: str, descending: bool, value: Any) -> Any:
         if value is None:
             return None if descending else self.sql.c[name].is_not(None)
         if not descending:
-            return self._compared(name, "gt", value)
-        smaller = self._compared(name, "lt", value)
+            return self._placed(name, "gt", value)
+        smaller = self._placed(name, "lt", value)
         return sa.or_(smaller, self.sql.c[name].is_(None)) if self._columns[name].nullable else smaller
 
 
@@ -134,6 +156,6 @@ def table_name(follows: Follows) -> str:
 
 
 @cache
-def table_sql(table: Table, dialect: str) -> TableSql:
-    """The statements of a table, made once."""
-    return TableSql(table, dialect)
+def table_sql(table: Table, dialect: str, *, whole: bool = False) -> TableSql:
+    """The statements of a table, made once. `whole`: its indexes hold texts as they are, however long."""
+    return TableSql(table, dialect, whole=whole)
