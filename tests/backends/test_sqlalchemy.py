@@ -29,6 +29,7 @@ from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.deploy import DeployConformance
+from twofold.testing.conformance.faithful import FaithfulConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
 from twofold.testing.conformance.machine import MachineConformance
@@ -44,6 +45,7 @@ class ReadStoreConformance(
     CheckpointConformance,
     RowConformance,
     FormatConformance,
+    FaithfulConformance,
     QueryConformance,
     FollowConformance,
     AppConformance,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Final, Literal, NewType, Optional, Union
 from uuid import UUID
 
 import msgspec
@@ -30,9 +30,27 @@ class Inner:
     x: float | None = None
 
 
+Text = NewType("Text", str)
+Id = NewType("Id", Text)
+Money = NewType("Money", Decimal)
+Maybe = NewType("Maybe", Optional[int])  # type: ignore[valid-newtype]  # noqa: UP045
+Tags = NewType("Tags", list[Text])
+Named = NewType("Named", Word)  # type: ignore[valid-newtype]
+
+
 @pytest.mark.parametrize(
     ("annotation", "kind", "nullable"),
     [
+        (Id, "text", False),
+        (Money | None, "decimal", True),
+        (Annotated[Id, "why"], "text", False),
+        (Annotated[Money | None, "why"], "decimal", True),
+        (Maybe, "integer", True),
+        (Named, "text", False),
+        (Tags, "json", False),
+        (list[Id], "json", False),
+        (Id | int, "json", False),
+        (Final[Id], "text", False),
         (str, "text", False),
         (int, "integer", False),
         (float, "real", False),
@@ -71,6 +89,9 @@ def test_annotations_become_columns(annotation: Any, kind: str, nullable: bool) 
         (tuple[int, ...], True),
         (set[str], True),
         (list, True),
+        (Tags, True),
+        (Tags | None, True),
+        (list[Id], True),
         (dict[str, int], False),
         (Inner, False),
     ],

@@ -48,8 +48,6 @@ def _check_name(owner: str, name: str) -> None:
 
     if "__" in name or name in _OF_FIND:
         refuse("`find` has another use for it")
-    if not name.isidentifier():
-        refuse("it is no identifier")
     if name in _SYSTEM_COLUMNS:
         refuse("PostgreSQL has a column of this name in every table")
     if len(name.encode()) > MAX_NAME_BYTES:

@@ -325,7 +325,7 @@ class Projection(Generic[R]):
         columns = {column.name: column for column in self.format.columns}
         found = []
         for declared in self.indexes:
-            names = (declared,) if isinstance(declared, str) else tuple(declared)
+            names = (declared,) if isinstance(declared, str) or not isinstance(declared, Iterable) else tuple(declared)
             if not all(isinstance(name, str) for name in names):
                 raise ConfigurationError(f"{self.owner}: index {declared!r}: name fields by their texts")
             parts = tuple((name.removeprefix("-"), name.startswith("-")) for name in names)

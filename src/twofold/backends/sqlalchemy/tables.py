@@ -95,7 +95,7 @@ class TableSql:
         """What an index can hold of a column, and so what rows are ordered by: the beginning of a long value."""
         if column.name not in self._cut:
             return self._by_value(column)
-        length = sa.literal_column(str(self._cut[column.name]))  # as a parameter it would hide the index
+        length: Any = sa.literal_column(str(self._cut[column.name]))  # as a parameter it would hide the index
         if self._columns[column.name].kind == "text":
             return sa.func.left(column, length)
         return sa.func.substr(column, sa.literal_column("1"), length)

@@ -16,6 +16,7 @@ _PARTS = (
     "checkpoints",
     "commits",
     "deploy",
+    "faithful",
     "feed",
     "follow",
     "formats",
@@ -33,6 +34,7 @@ from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # no
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
 from twofold.testing.conformance.deploy import DeployConformance  # noqa: E402
+from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E402
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
 from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
@@ -54,6 +56,7 @@ class BackendConformance(
     AppConformance,
     FollowConformance,
     QueryConformance,
+    FaithfulConformance,
     FormatConformance,
     RowConformance,
     CheckpointConformance,
