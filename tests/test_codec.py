@@ -222,7 +222,7 @@ def test_names_and_schema_are_the_classes_own_unless_told() -> None:
 
 
 SAFE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
-NUMBERS = st.decimals(allow_nan=False, allow_infinity=False)
+NUMBERS = st.decimals(allow_nan=False, allow_infinity=False).filter(lambda number: abs(number.adjusted()) <= 1_000)
 MOMENTS = st.datetimes(
     timezones=st.sampled_from([UTC, EAST]), min_value=NAIVE.replace(year=2), max_value=NAIVE.replace(year=9998)
 )
@@ -272,16 +272,16 @@ def test_any_json_comes_back_in_a_field_of_any_type(value: Any) -> None:
         (Everything(real=float("nan")), "Everything.real"),
         (Everything(real=float("-inf")), "Everything.real"),
         (Everything(decimal=Decimal("NaN")), "Everything.decimal"),
-        (Everything(mapped={"a": Decimal("Infinity")}), "Everything.mapped.a"),
+        (Everything(mapped={"a": Decimal("Infinity")}), "Everything.mapped['a']"),
         (Everything(items=(Item("a", Decimal("sNaN")),)), "Everything.items[0].price"),
         (Everything(text="a\x00b"), "Everything.text"),
         (Everything(items=(Item("\x00", Decimal(1)),)), "Everything.items[0].product"),
         (Everything(mapped={"\x00": Decimal(1)}), "Everything.mapped"),
         (Everything(text="\ud800"), "Everything.text"),
         (Everything(items=(Item("a\udfff", Decimal(1)),)), "Everything.items[0].product"),
-        (Loose({"deep": [1, {"er": float("nan")}]}), "Loose.value.deep[1].er"),
+        (Loose({"deep": [1, {"er": float("nan")}]}), "Loose.value['deep'][1]['er']"),
         (MODEL.model_copy(update={"moment": NAIVE}), "EverythingModel.moment"),
-        (MODEL.model_copy(update={"mapped": {"a": float("inf")}}), "EverythingModel.mapped.a"),
+        (MODEL.model_copy(update={"mapped": {"a": float("inf")}}), "EverythingModel.mapped['a']"),
         (MODEL.model_copy(update={"text": "\x00"}), "EverythingModel.text"),
         (msgspec.structs.replace(STRUCT, decimal=Decimal("NaN")), "EverythingStruct.decimal"),
     ],

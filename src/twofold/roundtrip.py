@@ -37,6 +37,8 @@ def difference(value: object, read: object, path: str) -> str | None:
     open_: list[tuple[Any, Any, _Place, int]] = [(value, read, (None, path), 0)]
     while open_:
         value, read, place, depth = open_.pop()
+        if type(value) is type(read) and type(value) in _QUICK and value == read:
+            continue
         pairs = _pairs(value, read)
         if pairs is None:
             return f"{_path(place)} {_changed(value, read)}"
@@ -47,14 +49,16 @@ def difference(value: object, read: object, path: str) -> str | None:
 
 
 def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
-    """All keys and single values inside `value`, each with its path; of what lies too deep, the value that holds it.
+    """All keys and single values inside `value`, each with its path.
 
-    Raises: what a property of the user's classes raises.
+    Raises: ValueError for what is nested too deep, and what a property of the user's classes raises.
     """
     open_: list[tuple[Any, _Place, int]] = [(value, (None, path), 0)]
     while open_:
         value, place, depth = open_.pop()
-        inner = _inner(value) if depth <= MAX_DEPTH else None
+        inner = _inner(value)
+        if inner and depth >= MAX_DEPTH:
+            raise ValueError(too_deep(_path(place)))
         if inner is None:
             yield _path(place), value
         else:
@@ -72,6 +76,14 @@ def shown(value: object) -> str:
         return f"{value!r:.80}"
     except Exception as error:  # a __repr__ of the user's; an int of more than 4,300 digits
         return f"a value of {type(value).__name__} (its repr raises {type(error).__name__})"
+
+
+def reason(error: BaseException) -> str:
+    """The type and the text of an error, and its type where asking for the text raises."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as other:
+        return f"{type(error).__name__} (its text raises {type(other).__name__})"
 
 
 def moment(value: datetime) -> datetime:
@@ -95,11 +107,14 @@ def _changed(value: object, read: object) -> str:
     if value is _LOST:
         return f"is not there, and would be read again as {shown(read)}"
     if read is _LOST:
-        return f"is {shown(value)}, and would be lost: annotate the field with the type of its value"
+        return f"is {shown(value)}, and would be lost: {_WAY_OUT}"
     before, after = shown(value), shown(read)
     if type(value) is not type(read) and (before == after or type(value).__name__ == type(read).__name__):
         before, after = f"{before} of {_full_name(value)}", f"{after} of {_full_name(read)}"
-    return f"is {before}, and would be read again as {after}: annotate the field with the type of its value"
+    return f"is {before}, and would be read again as {after}: {_WAY_OUT}"
+
+
+_WAY_OUT = "give the field a value of its own type, or annotate it with the type of this one"
 
 
 def _full_name(value: object) -> str:
@@ -130,6 +145,9 @@ def _pairs(value: Any, read: Any) -> list[_Pair] | None:
 _SINGLE = (str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview)
 
 
+_QUICK = {str, int, bool, type(None), bytes, date, timedelta, UUID}  # of exactly these types, equal values are the same
+
+
 def _same(value: Any, read: Any) -> bool:
     """Whether two single values are the same, whatever subclasses may say of themselves."""
     if value is read:
@@ -146,7 +164,7 @@ def _same(value: Any, read: Any) -> bool:
         case date():
             return isinstance(read, date) and not isinstance(read, datetime) and date.__eq__(value, read)
         case time():
-            return isinstance(read, time) and time.isoformat(value) == time.isoformat(read) and _zoned(value, read)
+            return isinstance(read, time) and time.isoformat(value) == time.isoformat(read) and _same_zone(value, read)
         case timedelta():
             return isinstance(read, timedelta) and timedelta.__eq__(value, read)
         case UUID():
@@ -182,9 +200,10 @@ def _same_moment(value: datetime, read: datetime) -> bool:
     return moment(value) == moment(read)
 
 
-def _zoned(value: time, read: time) -> bool:
-    """A zone with summer time says nothing without a date: JSON leaves it out, as it does the fold."""
-    return (value.tzinfo is None) == (read.tzinfo is None) and value.fold == read.fold
+def _same_zone(value: time, read: time) -> bool:
+    """JSON leaves out a zone with summer time, which says nothing without a date, and the fold of a naive time."""
+    naive = value.tzinfo is None
+    return naive == (read.tzinfo is None) and (not naive or value.fold == read.fold)
 
 
 def _nothing_more(value: Any, read: Any) -> bool:
