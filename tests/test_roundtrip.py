@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, PrivateAttr
 
-from twofold.roundtrip import MAX_DEPTH, difference, parts, shown
+from twofold.roundtrip import MAX_DEPTH, TooDeep, difference, parts, shown
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TWICE = datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)
@@ -246,7 +246,7 @@ def test_what_is_nested_too_deep_is_said_with_the_limit(levels: int) -> None:
     assert said.startswith("Put['a'][0][0]")
     assert said.endswith(f"is nested more than {MAX_DEPTH} levels deep")
     assert len(said) < 200
-    with pytest.raises(ValueError, match=r"^Put\['a'\]\[0\]\[0\].*nested more than"):
+    with pytest.raises(TooDeep, match=r"^Put\['a'\]\[0\]\[0\].*nested more than"):
         list(parts({"a": deep}, "Put"))
     while deep:  # a hundred thousand levels would be freed one inside the other
         deep = deep.pop()

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema
+from twofold.exact import exactly
 from twofold.fields import equality_tells_all, holds_itself, kinds, refuse_places
 from twofold.jsontext import json_bytes, json_in_utc, json_reader
 from twofold.messages import Encoded
-from twofold.roundtrip import difference, parts, reason, shown
+from twofold.roundtrip import TooDeep, difference, parts, reason, shown
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -86,7 +87,8 @@ class Form:
             refuse_places(cls)
             self.read = json_reader(cls)
             found = kinds(cls)
-            self.always_walk = not equality_tells_all(cls) or holds_itself(cls) or bool(self.steps_down)
+            walk = self.steps_down or holds_itself(cls) or not equality_tells_all(cls)
+            self.exactly = None if walk else exactly(msgspec.inspect.type_info(cls))  # None: always walk
         except (TypeError, NameError) as error:
             raise ConfigurationError(
                 f"{cls.__module__}.{cls.__qualname__} cannot be stored as JSON: {error}"
@@ -102,13 +104,20 @@ class Form:
                 data = json_in_utc(event)
             if self.steps_down:
                 data = self._stepped_down(data)
-            read = self.decode(self.written, data)
-            if self.always_walk or read != event or json_bytes(read) != data:
+            read = self.read(data) if self.written == self.schema else self.decode(self.written, data)
+            if not self._surely_same(event, read, data):
                 data, read = self._compared(event, data, read)
             self._check_limits(read, data)
             return Encoded(self.name, self.written, data, read)
         except Exception as error:  # an __eq__ or a __post_init__ is the user's: it may raise anything
             raise self._refusal(event, error) from error
+
+    def _surely_same(self, event: object, read: object, data: bytes) -> bool:
+        """The quick way, for nearly every event."""
+        try:
+            return self.exactly is not None and self.exactly(event) and read == event and json_bytes(read) == data
+        except Exception:  # an __eq__ of the user's; the walk does without
+            return False
 
     def _compared(self, event: object, data: bytes, read: Any) -> tuple[bytes, Any]:
         """What is stored and what is read of it, if nothing would be read as something else. Raises: InvalidEvent."""
@@ -145,7 +154,9 @@ class Form:
             self._check_parts(event)
         except InvalidEvent as by_path:
             return by_path
-        except Exception as other:  # nested too deep, or a property of the user's that raises
+        except TooDeep as deep:
+            return InvalidEvent(str(deep))
+        except Exception as other:  # a property of the user's
             error = other
         if isinstance(error, InvalidEvent):
             return error
@@ -189,9 +200,7 @@ def _fault(value: object) -> str | None:
         case Decimal() if not value.is_finite():
             return f"is {value}, which is not a number"
         case Decimal() if abs(value.adjusted()) > LARGEST_EXPONENT:
-            return (
-                f"is {shown(value)}: an exponent of a Decimal lies between -{LARGEST_EXPONENT} and {LARGEST_EXPONENT}"
-            )
+            return f"is {shown(value)}: its exponent must lie between -{LARGEST_EXPONENT} and {LARGEST_EXPONENT}"
         case _:
             return None
 

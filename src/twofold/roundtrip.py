@@ -23,6 +23,10 @@ _Place = tuple[Any, str]  # the place around this one, and the step from there: 
 _Pair = tuple[str, Any, Any]  # the step to a part, the part of the value, and that of what was read
 
 
+class TooDeep(ValueError):
+    """A value with more than MAX_DEPTH levels. The message names the start of the path."""
+
+
 def difference(value: object, read: object, path: str) -> str | None:
     """A sentence that names the path of the first part of `value` that was read again as something else, or None.
 
@@ -43,7 +47,7 @@ def difference(value: object, read: object, path: str) -> str | None:
         if pairs is None:
             return f"{_path(place)} {_changed(value, read)}"
         if pairs and depth >= MAX_DEPTH:
-            return too_deep(_path(place))
+            return _too_deep(_path(place))
         open_ += [(inner, again, (place, step), depth + 1) for step, inner, again in reversed(pairs)]
     return None
 
@@ -51,23 +55,18 @@ def difference(value: object, read: object, path: str) -> str | None:
 def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
     """All keys and single values inside `value`, each with its path.
 
-    Raises: ValueError for what is nested too deep, and what a property of the user's classes raises.
+    Raises: TooDeep, and what a property of the user's classes raises.
     """
     open_: list[tuple[Any, _Place, int]] = [(value, (None, path), 0)]
     while open_:
         value, place, depth = open_.pop()
         inner = _inner(value)
         if inner and depth >= MAX_DEPTH:
-            raise ValueError(too_deep(_path(place)))
+            raise TooDeep(_too_deep(_path(place)))
         if inner is None:
             yield _path(place), value
         else:
             open_ += [(part, (place, step), depth + 1) for step, part in reversed(inner)]
-
-
-def too_deep(path: str) -> str:
-    """The sentence about a value that has more than MAX_DEPTH levels, of which `path` may be the deepest."""
-    return f"{path if len(path) <= 80 else path[:80] + '…'} is nested more than {MAX_DEPTH} levels deep"
 
 
 def shown(value: object) -> str:
@@ -103,6 +102,10 @@ def _path(place: _Place | None) -> str:
     return "".join(reversed(steps))
 
 
+def _too_deep(path: str) -> str:
+    return f"{path if len(path) <= 80 else path[:80] + '…'} is nested more than {MAX_DEPTH} levels deep"
+
+
 def _changed(value: object, read: object) -> str:
     if value is _LOST:
         return f"is not there, and would be read again as {shown(read)}"
@@ -123,7 +126,7 @@ def _full_name(value: object) -> str:
 
 def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     """What is to be compared of these two, part by part; nothing for single values. None: they are not the same."""
-    if isinstance(value, _SINGLE) or value is None or isinstance(value, Enum):
+    if is_single(value):
         return [] if _same(value, read) else None
     if isinstance(value, list | tuple):
         alike = isinstance(read, list | tuple) and _nothing_more(value, read) and len(value) == len(read)
@@ -142,7 +145,14 @@ def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     return [(f".{name}", *pair) for name, pair in _attributes(value, read, names)]
 
 
-_SINGLE = (str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview)
+def is_single(value: object) -> bool:
+    """Whether a value has no parts."""
+    return isinstance(value, _SINGLE)
+
+
+_SINGLE = (
+    type(None), str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview, Enum
+)  # fmt: skip
 
 
 _QUICK = {str, int, bool, type(None), bytes, date, timedelta, UUID}  # of exactly these types, equal values are the same
