@@ -356,6 +356,16 @@ class Counted(BaseModel, extra="forbid", frozen=True):
         return self.a + self.b
 
 
+class Computed(BaseModel):
+    a: int
+    b: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def total(self) -> int:
+        return self.a + self.b
+
+
 class Pets(BaseModel):
     pet: Annotated[Cat | Dog, ModelField(discriminator="kind")]
     loose: Cat | Dog | None = None
@@ -397,7 +407,13 @@ def by(worse: Worse, who: str) -> Worse:
         (Put(anything=b"a"), "Put.anything"),
         (Put(anything={1, 2}), "Put.anything"),
         (Put(anything=Point(1, 2)), "Put.anything"),
-        (Put(anything={"a": {True: 1}}), "Put"),
+        (Put(anything={"a": {True: 1}}), "Put.anything['a'][True] (the key)"),
+        (Put(anything={"a": {(1, 2): 1}}), "Put.anything['a'][(1, 2)] (the key)"),
+        (Put(anything=[{None: 1}]), "Put.anything[0][None] (the key)"),
+        (Put(anything=[1j]), "Put.anything[0] is 1j"),
+        (Put(integer=10**5000), "Put.integer is a value of int"),
+        (Put(integer="1"), "Put cannot be stored: ValidationError: Expected `int`, got `str` - at `Put.integer`"),  # type: ignore[arg-type]
+        (Counted(a=1, b=2), "Counted cannot be stored"),
         (Put(anything=Counter({1: 2})), "Put.anything[1] (the key)"),
         (Folded(at=NOW, anything=Parcel("a")), "Folded.anything"),
         (Folded(at=NOW, anything=(1, [Decimal(1)])), "Folded.anything[1][0]"),
@@ -426,7 +442,7 @@ def test_what_only_the_walk_sees_is_refused_by_its_path(event: Any, path: str) -
         Worse(inner=Owned(owner="a")),
         Turned(total=0),
         More(owner="a", more={"x": [1]}),  # type: ignore[call-arg]
-        Counted(a=1, b=2),
+        Computed(a=1, b=2),
         Pets(pet=Dog(), loose=Cat()),
         Names(("a", "b")),
         Raw(raw=b"\xff\x00>?"),

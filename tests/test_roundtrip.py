@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -99,6 +100,15 @@ class Better(Place):
     pass
 
 
+class Attrs:
+    """As the attrs library makes them, which is not among the development tools."""
+
+    __attrs_attrs__ = (SimpleNamespace(name="at"), SimpleNamespace(name="note"))
+
+    def __init__(self, at: datetime, note: Any = None) -> None:
+        self.at, self.note = at, note
+
+
 class Seen(BaseModel, extra="allow"):
     owner: str
     _by: str = PrivateAttr("nobody")
@@ -156,6 +166,7 @@ def private(seen: Seen) -> Seen:
         (Unequal(1), Unequal(1)),
         (Rough(1), Rough(1)),
         (Place("a"), Place("a")),
+        (Attrs(TWICE), Attrs(TWICE.astimezone(UTC))),
         (Seen(owner="a", more=(1,)), Seen(owner="a", more=[1])),
         (bytearray(b"a"), b"a"),
         (None, None),
@@ -217,6 +228,7 @@ def test_what_is_the_same(value: Any, read: Any) -> None:
         (Better("a"), Place("a"), "Put"),
         (SeenBetter(owner="a"), Seen(owner="a"), "Put"),
         (Seen(owner="a", more=1), Seen(owner="a"), "Put.more"),
+        (Attrs(TWICE, Rank.HIGH), Attrs(TWICE, Size.SMALL), "Put.note"),
         (private(Seen(owner="a")), Seen(owner="a"), "Put._by"),
     ],
 )

@@ -16,7 +16,7 @@ from twofold.exact import exactly
 from twofold.fields import equality_tells_all, holds_itself, kinds, refuse_places
 from twofold.jsontext import json_bytes, json_in_utc, json_reader
 from twofold.messages import Encoded
-from twofold.roundtrip import TooDeep, difference, parts, reason, shown
+from twofold.roundtrip import KEY, TooDeep, difference, parts, reason, shown
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -152,6 +152,8 @@ class Form:
         """What is wrong with the event, by its path where that can be told."""
         try:
             self._check_parts(event)
+            if not isinstance(error, InvalidEvent):
+                self._check_parts_alone(event)
         except InvalidEvent as by_path:
             return by_path
         except TooDeep as deep:
@@ -160,7 +162,16 @@ class Form:
             error = other
         if isinstance(error, InvalidEvent):
             return error
-        return InvalidEvent(f"{self.name} cannot be stored: {reason(error)} (the event: {shown(event)})")
+        why = reason(error).replace("`$", f"`{self.name}")  # msgspec's path of what it could not read
+        return InvalidEvent(f"{self.name} cannot be stored: {why} (the event: {shown(event)})")
+
+    def _check_parts_alone(self, event: object) -> None:
+        """Raises: InvalidEvent for the first part that cannot be written."""
+        for path, part in parts(event, self.name):
+            try:
+                json_bytes({part: None} if path.endswith(KEY) else part)
+            except Exception as error:
+                raise InvalidEvent(f"{path} is {shown(part)}, which cannot be stored: {reason(error)}") from error
 
     def decode(self, schema: int, data: str | bytes) -> Any:
         """Raises: NewerSchema, and whatever an upcaster or the class itself raises."""

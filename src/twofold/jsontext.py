@@ -58,7 +58,7 @@ def _in_utc(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     """What msgspec writes instead of a value that it does not know: of a subclass, the plain value."""
     if is_model(type(value)):
-        return value.model_dump(round_trip=True, warnings=False)
+        return value.model_dump(warnings=False)
     for base, plain in _PLAIN.items():
         if isinstance(value, base):
             return plain(value)

@@ -16,6 +16,7 @@ from math import copysign
 from typing import Any
 from uuid import UUID
 
+KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
 MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers
 
 _LOST = object()
@@ -60,7 +61,7 @@ def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
     open_: list[tuple[Any, _Place, int]] = [(value, (None, path), 0)]
     while open_:
         value, place, depth = open_.pop()
-        inner = _inner(value)
+        inner = None if place[1].endswith(KEY) else _inner(value)
         if inner and depth >= MAX_DEPTH:
             raise TooDeep(_too_deep(_path(place)))
         if inner is None:
@@ -228,7 +229,7 @@ def _entries(value: dict[Any, Any], read: dict[Any, Any]) -> list[_Pair]:
             step = f"[{shown(again if key is _LOST else key)}]"
             found.append((step, value.get(key, _LOST), read.get(again, _LOST)))
         else:
-            found += [(f"[{shown(key)}] (the key)", key, again), (f"[{shown(key)}]", value[key], read[again])]
+            found += [(f"[{shown(key)}]{KEY}", key, again), (f"[{shown(key)}]", value[key], read[again])]
     return found
 
 
@@ -291,7 +292,7 @@ def _inner(value: Any) -> list[tuple[str, Any]] | None:
     if isinstance(value, list | tuple | set | frozenset):
         return [(f"[{index}]", part) for index, part in enumerate(value)]
     if isinstance(value, dict):
-        keys = [(f"[{shown(key)}] (the key)", key) for key in value]
+        keys = [(f"[{shown(key)}]{KEY}", key) for key in value]
         return keys + [(f"[{shown(key)}]", part) for key, part in value.items()]
     cls: Any = type(value)
     names = None if isinstance(value, Enum) else _fields(cls)
