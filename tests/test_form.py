@@ -412,8 +412,12 @@ def by(worse: Worse, who: str) -> Worse:
         (Put(anything=[{None: 1}]), "Put.anything[0][None] (the key)"),
         (Put(anything=[1j]), "Put.anything[0] is 1j"),
         (Put(integer=10**5000), "Put.integer is a value of int"),
-        (Put(integer="1"), "Put cannot be stored: ValidationError: Expected `int`, got `str` - at `Put.integer`"),  # type: ignore[arg-type]
-        (Counted(a=1, b=2), "Counted cannot be stored"),
+        (Put(integer="1"), "Put.integer cannot be stored: Expected `int`, got `str`"),  # type: ignore[arg-type]
+        (Put(totals={"x": 1}), "Put.totals cannot be stored: Expected `int`"),  # type: ignore[dict-item]
+        (Put(parcels=(Parcel(1),)), "Put.parcels[0].owner cannot be stored: Expected `str`"),  # type: ignore[arg-type]
+        (Put(owned=Owned.model_construct(owner=1)), "Put.owned cannot be stored: 1 validation error for Owned"),
+        (Counted(a=1, b=2), "Counted.total cannot be stored: Extra inputs are not permitted"),
+        (Names.model_construct(("a", 1)), "Names[1] cannot be stored: Input should be a valid string"),
         (Put(anything=Counter({1: 2})), "Put.anything[1] (the key)"),
         (Folded(at=NOW, anything=Parcel("a")), "Folded.anything"),
         (Folded(at=NOW, anything=(1, [Decimal(1)])), "Folded.anything[1][0]"),
@@ -613,13 +617,13 @@ def event_of(cls: Any) -> st.SearchStrategy[Any]:
 
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "text": TEXTS,
-    "integer": NUMBERS,
-    "real": NUMBERS,
-    "decimal": NUMBERS | st.decimals() | st.builds(Money, st.decimals(allow_nan=False)),
+    "integer": st.integers() | st.sampled_from([Rank.HIGH, Number(3), 10**1500]),
+    "real": st.floats() | st.integers(-(2**54), 2**54),
+    "decimal": st.decimals("-1E+9", "1E+9") | st.builds(Money, st.decimals(0, 9)) | st.integers(),
     "at": TIMES,
     "shelf": st.dictionaries(TEXTS | st.integers(0, 2), ANY, max_size=2),
     "days": st.dictionaries(TIMES, st.integers(), max_size=2),
-    "totals": st.dictionaries(st.integers() | st.just(Rank.HIGH), NUMBERS, max_size=2),
+    "totals": st.dictionaries(st.integers() | st.just(Rank.HIGH), st.integers(), max_size=2),
     "parcel": PARCELS,
     "hidden": PARCELS,
     "parcels": st.lists(PARCELS, max_size=2).map(tuple),
@@ -642,4 +646,4 @@ def test_an_event_comes_back_the_same_or_is_refused_by_a_path(event: Any) -> Non
         assert same(event, encoded.event)
         [again] = CODEC.events(Stream("put", "1"), 1, [(name, 1, encoded.data)])
         assert same(encoded.event, again)
-    assert said.startswith((f"{name}.", f"{name} cannot be stored: "))
+    assert said.startswith(f"{name}.")

@@ -25,6 +25,7 @@ LARGEST_EXPONENT = 1_000  # of a Decimal in scientific notation, up and down: 1E
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MSGSPEC_PATH = re.compile(r"(?:`key` in )?`\$(.*)`")
 _NOT_UTC = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?[^Z.\d]')
 _LARGE_EXPONENT = re.compile(rb"E[+-]\d{4}")
 _LONG_NUMBER = re.compile(rb"\d{1001}")
@@ -162,8 +163,8 @@ class Form:
             error = other
         if isinstance(error, InvalidEvent):
             return error
-        why = reason(error).replace("`$", f"`{self.name}")  # msgspec's path of what it could not read
-        return InvalidEvent(f"{self.name} cannot be stored: {why} (the event: {shown(event)})")
+        path, why = _misread(error)
+        return InvalidEvent(f"{self.name}{path} cannot be stored: {why} (the event: {shown(event)})")
 
     def _check_parts_alone(self, event: object) -> None:
         """Raises: InvalidEvent for the first part that cannot be written."""
@@ -186,6 +187,18 @@ class Form:
         for upcast in self.upcasters[schema - 1 :]:
             value = upcast(value)
         return self.read(json_bytes(value))
+
+
+def _misread(error: Any) -> tuple[str, str]:
+    """The path of what could not be read again, as msgspec or pydantic tells it, and why."""
+    if isinstance(error, msgspec.ValidationError):
+        why, _, path = str(error).rpartition(" - at ")
+        at = _MSGSPEC_PATH.fullmatch(path)
+        return (at[1], why) if at else ("", str(error))
+    if hasattr(error, "error_count"):
+        first = error.errors(include_url=False)[0]
+        return "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in first["loc"]), first["msg"]
+    return "", reason(error)
 
 
 def _may_be_large(data: bytes) -> bool:

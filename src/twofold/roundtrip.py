@@ -289,8 +289,10 @@ def _attributes(value: Any, read: Any, names: tuple[str, ...]) -> Iterator[tuple
 
 def _inner(value: Any) -> list[tuple[str, Any]] | None:
     """The parts of a value, keys among them; None for a single one."""
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [(f"[{index}]", part) for index, part in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return [(f"[{shown(part)}]", part) for part in value]
     if isinstance(value, dict):
         keys = [(f"[{shown(key)}]{KEY}", key) for key in value]
         return keys + [(f"[{shown(key)}]", part) for key, part in value.items()]

@@ -75,7 +75,8 @@ def _evolve(state: tuple[Put, ...], event: Put) -> tuple[Put, ...]:
     return (*state, event)
 
 
-shelves = Decider("shelf", (), _decide, _evolve)
+_EMPTY: tuple[Put, ...] = ()
+shelves = Decider("shelf", _EMPTY, _decide, _evolve)
 
 
 @dataclass(frozen=True)
