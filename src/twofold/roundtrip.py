@@ -16,11 +16,16 @@ from math import copysign
 from typing import Any
 from uuid import UUID
 
+KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
 MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers
 
 _LOST = object()
 _Place = tuple[Any, str]  # the place around this one, and the step from there: joined to a path only when asked for
 _Pair = tuple[str, Any, Any]  # the step to a part, the part of the value, and that of what was read
+
+
+class TooDeep(ValueError):
+    """A value with more than MAX_DEPTH levels. The message names the start of the path."""
 
 
 def difference(value: object, read: object, path: str) -> str | None:
@@ -37,33 +42,32 @@ def difference(value: object, read: object, path: str) -> str | None:
     open_: list[tuple[Any, Any, _Place, int]] = [(value, read, (None, path), 0)]
     while open_:
         value, read, place, depth = open_.pop()
+        if type(value) is type(read) and type(value) in _QUICK and value == read:
+            continue
         pairs = _pairs(value, read)
         if pairs is None:
             return f"{_path(place)} {_changed(value, read)}"
         if pairs and depth >= MAX_DEPTH:
-            return too_deep(_path(place))
+            return _too_deep(_path(place))
         open_ += [(inner, again, (place, step), depth + 1) for step, inner, again in reversed(pairs)]
     return None
 
 
 def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
-    """All keys and single values inside `value`, each with its path; of what lies too deep, the value that holds it.
+    """All keys and single values inside `value`, each with its path.
 
-    Raises: what a property of the user's classes raises.
+    Raises: TooDeep, and what a property of the user's classes raises.
     """
     open_: list[tuple[Any, _Place, int]] = [(value, (None, path), 0)]
     while open_:
         value, place, depth = open_.pop()
-        inner = _inner(value) if depth <= MAX_DEPTH else None
+        inner = None if place[1].endswith(KEY) else _inner(value)
+        if inner and depth >= MAX_DEPTH:
+            raise TooDeep(_too_deep(_path(place)))
         if inner is None:
             yield _path(place), value
         else:
             open_ += [(part, (place, step), depth + 1) for step, part in reversed(inner)]
-
-
-def too_deep(path: str) -> str:
-    """The sentence about a value that has more than MAX_DEPTH levels, of which `path` may be the deepest."""
-    return f"{path if len(path) <= 80 else path[:80] + '…'} is nested more than {MAX_DEPTH} levels deep"
 
 
 def shown(value: object) -> str:
@@ -72,6 +76,14 @@ def shown(value: object) -> str:
         return f"{value!r:.80}"
     except Exception as error:  # a __repr__ of the user's; an int of more than 4,300 digits
         return f"a value of {type(value).__name__} (its repr raises {type(error).__name__})"
+
+
+def reason(error: BaseException) -> str:
+    """The type and the text of an error, and its type where asking for the text raises."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as other:
+        return f"{type(error).__name__} (its text raises {type(other).__name__})"
 
 
 def moment(value: datetime) -> datetime:
@@ -91,15 +103,22 @@ def _path(place: _Place | None) -> str:
     return "".join(reversed(steps))
 
 
+def _too_deep(path: str) -> str:
+    return f"{path if len(path) <= 80 else path[:80] + '…'} is nested more than {MAX_DEPTH} levels deep"
+
+
 def _changed(value: object, read: object) -> str:
     if value is _LOST:
         return f"is not there, and would be read again as {shown(read)}"
     if read is _LOST:
-        return f"is {shown(value)}, and would be lost: annotate the field with the type of its value"
+        return f"is {shown(value)}, and would be lost: {_WAY_OUT}"
     before, after = shown(value), shown(read)
     if type(value) is not type(read) and (before == after or type(value).__name__ == type(read).__name__):
         before, after = f"{before} of {_full_name(value)}", f"{after} of {_full_name(read)}"
-    return f"is {before}, and would be read again as {after}: annotate the field with the type of its value"
+    return f"is {before}, and would be read again as {after}: {_WAY_OUT}"
+
+
+_WAY_OUT = "give the field a value of its own type, or annotate it with the type of this one"
 
 
 def _full_name(value: object) -> str:
@@ -108,7 +127,7 @@ def _full_name(value: object) -> str:
 
 def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     """What is to be compared of these two, part by part; nothing for single values. None: they are not the same."""
-    if isinstance(value, _SINGLE) or value is None or isinstance(value, Enum):
+    if is_single(value):
         return [] if _same(value, read) else None
     if isinstance(value, list | tuple):
         alike = isinstance(read, list | tuple) and _nothing_more(value, read) and len(value) == len(read)
@@ -127,7 +146,17 @@ def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     return [(f".{name}", *pair) for name, pair in _attributes(value, read, names)]
 
 
-_SINGLE = (str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview)
+def is_single(value: object) -> bool:
+    """Whether a value has no parts."""
+    return isinstance(value, _SINGLE)
+
+
+_SINGLE = (
+    type(None), str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview, Enum
+)  # fmt: skip
+
+
+_QUICK = {str, int, bool, type(None), bytes, date, timedelta, UUID}  # of exactly these types, equal values are the same
 
 
 def _same(value: Any, read: Any) -> bool:
@@ -146,7 +175,7 @@ def _same(value: Any, read: Any) -> bool:
         case date():
             return isinstance(read, date) and not isinstance(read, datetime) and date.__eq__(value, read)
         case time():
-            return isinstance(read, time) and time.isoformat(value) == time.isoformat(read) and _zoned(value, read)
+            return isinstance(read, time) and time.isoformat(value) == time.isoformat(read) and _same_zone(value, read)
         case timedelta():
             return isinstance(read, timedelta) and timedelta.__eq__(value, read)
         case UUID():
@@ -182,9 +211,10 @@ def _same_moment(value: datetime, read: datetime) -> bool:
     return moment(value) == moment(read)
 
 
-def _zoned(value: time, read: time) -> bool:
-    """A zone with summer time says nothing without a date: JSON leaves it out, as it does the fold."""
-    return (value.tzinfo is None) == (read.tzinfo is None) and value.fold == read.fold
+def _same_zone(value: time, read: time) -> bool:
+    """JSON leaves out a zone with summer time, which says nothing without a date, and the fold of a naive time."""
+    naive = value.tzinfo is None
+    return naive == (read.tzinfo is None) and (not naive or value.fold == read.fold)
 
 
 def _nothing_more(value: Any, read: Any) -> bool:
@@ -199,7 +229,7 @@ def _entries(value: dict[Any, Any], read: dict[Any, Any]) -> list[_Pair]:
             step = f"[{shown(again if key is _LOST else key)}]"
             found.append((step, value.get(key, _LOST), read.get(again, _LOST)))
         else:
-            found += [(f"[{shown(key)}] (the key)", key, again), (f"[{shown(key)}]", value[key], read[again])]
+            found += [(f"[{shown(key)}]{KEY}", key, again), (f"[{shown(key)}]", value[key], read[again])]
     return found
 
 
@@ -259,10 +289,12 @@ def _attributes(value: Any, read: Any, names: tuple[str, ...]) -> Iterator[tuple
 
 def _inner(value: Any) -> list[tuple[str, Any]] | None:
     """The parts of a value, keys among them; None for a single one."""
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [(f"[{index}]", part) for index, part in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return [(f"[{shown(part)}]", part) for part in value]
     if isinstance(value, dict):
-        keys = [(f"[{shown(key)}] (the key)", key) for key in value]
+        keys = [(f"[{shown(key)}]{KEY}", key) for key in value]
         return keys + [(f"[{shown(key)}]", part) for key, part in value.items()]
     cls: Any = type(value)
     names = None if isinstance(value, Enum) else _fields(cls)

@@ -17,14 +17,17 @@ import types
 from collections.abc import Callable, Iterable
 from enum import Enum
 from operator import attrgetter, is_
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from twofold.codec import json_reader, json_text
 from twofold.errors import ConfigurationError
+from twofold.exact import exactly
+from twofold.fields import equality_tells_all, holds_itself, refuse_places
+from twofold.jsontext import json_reader, json_text
 from twofold.read.kinds import CHECKS, KINDS, Kind
-from twofold.roundtrip import difference, shown
+from twofold.roundtrip import difference, reason, shown
+from twofold.signatures import unwrapped
 
 Values = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -72,7 +75,7 @@ class Field:
     """
 
     def __init__(self, owner: str, name: str, annotation: Any) -> None:
-        cls, nullable = unwrapped(annotation)
+        cls, nullable = _column_type(annotation)
         self.owner, self.name = owner, name
         kind = _kind(cls)
         self.enum = cls if kind != "json" and isinstance(cls, type) and issubclass(cls, Enum) else None
@@ -81,7 +84,7 @@ class Field:
         self.from_column: Convert | None = self.read_json or self.enum
         check = CHECKS[kind]
         self._compared = _or_none(check if self.enum is None else lambda v: check(_plain(v)), nullable)
-        self.write, self.settle = (_or_none(convert, nullable) for convert in self._conversions(check))
+        self.write, self.settle = (_or_none(convert, nullable) for convert in self._conversions(cls, check))
 
     def to_column(self, value: Any) -> Any:
         """A value to compare with what the column holds. Raises: ValueError, naming the field and the value."""
@@ -108,19 +111,17 @@ class Field:
 
     def _json_reader(self, cls: Any) -> Convert:
         try:
+            refuse_places(cls)
             return json_reader(cls)
-        except (TypeError, ConfigurationError) as error:
+        except (TypeError, NameError) as error:
             raise ConfigurationError(f"{self.owner}: field {self.name} cannot be kept as JSON: {error}") from error
 
-    def _conversions(self, check: Convert) -> tuple[Convert, Convert]:
+    def _conversions(self, cls: Any, check: Convert) -> tuple[Convert, Convert]:
         """`write` and `settle` of values other than None."""
         enum, read_json = self.enum, self.read_json
         if read_json is not None:
-            name = self.name
-            return (
-                lambda value: _kept(value, name, check, read_json)[0],
-                lambda value: _kept(value, name, check, read_json)[1],
-            )
+            kept = _kept(cls, self.name, check, read_json)
+            return lambda value: kept(value)[0], lambda value: kept(value)[1]
         if enum is None:
             return check, check
 
@@ -200,26 +201,16 @@ def _annotations(row: type) -> dict[str, Any]:
     return {name: hints[name] for name in row.__struct_fields__}
 
 
-def unwrapped(annotation: Any) -> tuple[Any, bool]:
+def _column_type(annotation: Any) -> tuple[Any, bool]:
     """The type that an annotation comes to without its aliases, NewTypes and None; and whether it may be None."""
-    inner = _inside(annotation)
-    if inner is not None:
-        return unwrapped(inner)
+    annotation = unwrapped(annotation)
+    if get_origin(annotation) is Final:
+        return _column_type(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        parts = [unwrapped(part) for part in get_args(annotation) if part is not type(None)]
+        parts = [_column_type(part) for part in get_args(annotation) if part is not type(None)]
         nullable = len(parts) < len(get_args(annotation)) or any(may_be_none for _, may_be_none in parts)
         return (parts[0][0] if len(parts) == 1 else annotation), nullable
     return annotation, annotation is Any
-
-
-def _inside(annotation: Any) -> Any | None:
-    """What an alias, a NewType, Annotated or Final stands for; None where an annotation stands for itself."""
-    origin = get_origin(annotation)
-    if origin in (Annotated, Final):
-        return get_args(annotation)[0]
-    if hasattr(origin, "__value__"):  # type Maybe[T] = T | None
-        return origin.__value__[get_args(annotation)]
-    return getattr(annotation, "__value__", None) or getattr(annotation, "__supertype__", None)
 
 
 def _kind(cls: Any) -> Kind:
@@ -248,15 +239,21 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _kept(value: Any, path: str, write: Convert, read: Convert) -> tuple[str, Any]:
-    """The JSON of a value, and what is read from it. Raises: ValueError, naming the path of what would change."""
-    text = write(value)
-    try:
-        again = read(text)
-    except Exception as error:  # a validator is the user's
-        raise ValueError(f"is {shown(value)}, which cannot be read again from JSON: {error}") from error
-    if again != value or json_text(again) != text:
-        what = difference(value, again, path)
+def _kept(cls: Any, path: str, write: Convert, read: Convert) -> Callable[[Any], tuple[str, Any]]:
+    """A function from a value to its JSON and what is read from it, which raises ValueError where that is another."""
+    always_walk = holds_itself(cls) or not equality_tells_all(cls)
+    exact = None if always_walk else exactly(msgspec.inspect.type_info(cls))
+
+    def kept(value: Any) -> tuple[str, Any]:
+        text = write(value)
+        try:
+            again = read(text)
+        except Exception as error:  # a validator is the user's
+            raise ValueError(f"is {shown(value)}, which cannot be read again: {reason(error)}") from error
+        surely_same = not always_walk and (exact is None or exact(value)) and again == value
+        what = None if surely_same and json_text(again) == text else difference(value, again, path)
         if what is not None:
             raise ValueError(what)
-    return text, again
+        return text, again
+
+    return kept

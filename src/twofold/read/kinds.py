@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
-from twofold.codec import json_text
+from twofold.jsontext import json_text
 from twofold.roundtrip import moment, shown
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]

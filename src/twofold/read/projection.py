@@ -14,9 +14,9 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.codec import json_text
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
+from twofold.jsontext import json_text
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
 from twofold.read.definition import MAX_KEY_BYTES, check_columns, check_indexes
