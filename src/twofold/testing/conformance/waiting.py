@@ -12,11 +12,13 @@ from twofold.app import Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
 from twofold.messages import Receipt, Recorded
+from twofold.react.reactor import To
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
     CURSED,
     Account,
     Balance,
+    Closed,
     Deposit,
     Deposited,
     accounts,
@@ -25,7 +27,7 @@ from twofold.testing.conformance.bank import (
     forwarding,
     sums,
 )
-from twofold.write.bulk import Bulk
+from twofold.write.bulk import Bulk, Call
 from twofold.write.decider import Done
 
 MANY = 1_500
@@ -91,7 +93,7 @@ class WaitingConformance(OnBackend):
 
     async def test_an_import_is_all_there_and_can_be_started_again(self, worker: Running, away: Running) -> None:
         """Commands and events; what was imported before is repeated, and told so."""
-        calls = [
+        calls: list[Call] = [
             *(partial(away.execute, accounts, f"{n % 7}", Deposit(n + 20), command_id=f"d{n}") for n in range(1, 100)),
             *(partial(away.append, f"account-e{n}", [Deposited(1)] * 3, command_id=f"e{n}") for n in range(50)),
         ]
@@ -109,7 +111,7 @@ class WaitingConformance(OnBackend):
         """Seen from the other process's checkpoints, each read after the head: never more than really lay between."""
         furthest = 0
 
-        async def call(number: int) -> Done[Account, Deposited] | Receipt:
+        async def call(number: int) -> Receipt:
             nonlocal furthest
             if number % 20 == 0:
                 head = (await away.log.head()).offset
@@ -133,7 +135,7 @@ class WaitingConformance(OnBackend):
         """As it was raised; nothing further is begun, and what is under way is ended."""
         begun: list[int] = []
 
-        async def call(number: int) -> Done[Account, Deposited]:
+        async def call(number: int) -> Done[Account, Deposited | Closed]:
             begun.append(number)
             return await away.execute(accounts, f"{number}", Deposit(-1 if number == 5 else 1), command_id=f"{number}")
 
@@ -151,6 +153,6 @@ class WaitingConformance(OnBackend):
             await away.bulk(calls, at_once=at_once, most_behind=most_behind)
 
 
-def _fails(event: Deposited, recorded: Recorded) -> list[object]:
+def _fails(event: Deposited, recorded: Recorded) -> list[To]:
     """Always."""
     raise OSError("not just now")
