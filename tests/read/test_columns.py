@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Final, Literal, NewType, Optional, Union
+from typing import Annotated, Any, Final, Literal, NamedTuple, NewType, Optional, Union
 from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from twofold import ConfigurationError
 from twofold.read.columns import RowFormat
 from twofold.read.kinds import canonical_decimal
 
@@ -152,6 +153,69 @@ def test_a_model_in_a_row_comes_back() -> None:
     assert format_.from_values(format_.to_values(row)) == row
     with pytest.raises(ValueError, match=r"Row\.x"):
         format_.to_values(format_.row("a", Model(x=float("nan")), ()))
+
+
+class Aliased(BaseModel, frozen=True):
+    member_id: str = Field("", alias="memberId")
+
+
+class Hidden(BaseModel, frozen=True):
+    secret: str = Field("", exclude=True)
+
+
+class Place(NamedTuple):
+    x: int
+    y: int
+
+
+class ByPlace(msgspec.Struct, frozen=True, array_like=True):
+    x: int
+
+
+@dataclass(frozen=True)
+class Around:
+    places: tuple[Place, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [Aliased, list[Aliased], Place, tuple[Place, ...], ByPlace | None, Around, complex, dict[str, object]],
+    ids=str,
+)
+def test_a_type_that_json_cannot_give_back_is_refused_by_field(annotation: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Row: field x cannot be kept as JSON"):
+        RowFormat(msgspec.defstruct("Row", [("id", str), ("x", annotation)]))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "path"),
+    [
+        (tuple[Inner, ...], (Inner(1.0), Inner(float("nan"))), r"x\[1\]\.x"),
+        (Hidden, Hidden(secret="a"), r"x\.secret"),
+        (dict[Any, int], {2024: 1}, r"x\['2024'\]|x\[2024\]"),
+        (dict, {"a": {1: 2}}, r"x\['a'\]"),
+        (Any, {"at": datetime(2024, 1, 1, tzinfo=UTC)}, r"x\['at'\]"),
+        (Any, [UUID(int=7)], r"x\[0\]"),
+        (list[Any], [{"a": Word.A}], r"x\[0\]\['a'\]"),
+        (list, [Place(1, 2)], r"x\[0\]"),
+    ],
+    ids=lambda value: f"{value!r:.40}",
+)
+def test_what_json_would_give_back_as_something_else_is_refused_by_its_path(
+    annotation: Any, value: Any, path: str
+) -> None:
+    format_ = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", annotation)]))
+    with pytest.raises(ValueError, match=rf"Row\.x: {path}"):
+        format_.to_values(format_.row("a", value))
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+    deep: Any = []
+    for _ in range(1_200):
+        deep = [deep]
+    format_ = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", Any)]))
+    with pytest.raises(ValueError, match=r"Row\.x: .*(deep|recursion)"):
+        format_.to_values(format_.row("a", deep))
 
 
 def test_what_comes_close_is_taken() -> None:
