@@ -1,4 +1,4 @@
-"""An index of PostgreSQL holds the beginning of a long text; tables with indexes of an older twofold go on with them."""
+"""An index of PostgreSQL holds the beginning of a long text; tables with an older index go on with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -7,7 +7,7 @@ A row crosses the port to a store as a tuple of plain values, one for each colum
 
 What a column would give back as something else is refused. Harmless changes remain: a Decimal loses its trailing zeros,
 a time is given in UTC, an IntEnum in an int field becomes its number. So that they do not show, a fold is always given
-the row as it would be read again (`settled`), wherever a page of the feed happens to end.
+the row as it would be read again (`Projection.settled`), wherever a page of the feed happens to end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Iterable
 from enum import Enum
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -25,6 +25,7 @@ from twofold.errors import ConfigurationError
 from twofold.exact import exactly
 from twofold.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.jsontext import json_reader, json_text
+from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, KINDS, Kind
 from twofold.roundtrip import difference, reason, shown
 from twofold.signatures import unwrapped
@@ -70,8 +71,8 @@ class Column(msgspec.Struct, frozen=True):
 class Field:
     """One field of a row class, and the ways between its value and the column's.
 
-    `write` makes the column's value of a row's, `settle` the value that would be read again; both raise where it would
-    be another one. `from_column` is how a column's value becomes the field's, None where it is the same.
+    `write` makes the column's value of a row's, and raises where another one would be read again. `from_column` is how
+    a column's value becomes the field's, None where it is the same.
     """
 
     def __init__(self, owner: str, name: str, annotation: Any) -> None:
@@ -83,8 +84,9 @@ class Field:
         self.read_json = self._json_reader(cls) if kind == "json" else None
         self.from_column: Convert | None = self.read_json or self.enum
         check = CHECKS[kind]
+        self._check_members(check)
         self._compared = _or_none(check if self.enum is None else lambda v: check(_plain(v)), nullable)
-        self.write, self.settle = (_or_none(convert, nullable) for convert in self._conversions(cls, check))
+        self.write = _or_none(self._written(cls, check), nullable)
 
     def to_column(self, value: Any) -> Any:
         """A value to compare with what the column holds. Raises: ValueError, naming the field and the value."""
@@ -116,14 +118,22 @@ class Field:
         except (TypeError, NameError) as error:
             raise ConfigurationError(f"{self.owner}: field {self.name} cannot be kept as JSON: {error}") from error
 
-    def _conversions(self, cls: Any, check: Convert) -> tuple[Convert, Convert]:
-        """`write` and `settle` of values other than None."""
-        enum, read_json = self.enum, self.read_json
-        if read_json is not None:
-            kept = _kept(cls, self.name, check, read_json)
-            return lambda value: kept(value)[0], lambda value: kept(value)[1]
+    def _check_members(self, check: Convert) -> None:
+        """Raises: ConfigurationError when a member of an Enum could not be kept."""
+        for one in self.enum or ():
+            try:
+                if type(check(one.value)) is not type(one.value):
+                    raise TypeError(f"a {type(one.value).__name__}, not a plain value")
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(f"{self.owner}: field {self.name}: {one} cannot be kept: {error}") from error
+
+    def _written(self, cls: Any, check: Convert) -> Convert:
+        """`write` for values other than None."""
+        enum = self.enum
+        if self.read_json is not None:
+            return _compared(cls, self.name, check, self.read_json)
         if enum is None:
-            return check, check
+            return check
 
         def write(value: Any) -> Any:
             plain = check(_plain(value))
@@ -131,7 +141,7 @@ class Field:
                 enum(plain)  # raises where there is no such member
             return plain
 
-        return write, lambda value: enum(write(value))
+        return write
 
 
 class RowFormat:
@@ -141,21 +151,31 @@ class RowFormat:
         self.row = row
         self.fields = [Field(row.__name__, name, annotation) for name, annotation in _annotations(row).items()]
         self.columns = tuple(field.column for field in self.fields)
+        self.as_kept = as_kept((field.column.kind, field.column.nullable, field.enum) for field in self.fields)
+        self._enums = tuple(index for index, field in enumerate(self.fields) if field.enum is not None)
         self._writes = tuple(field.write for field in self.fields)
-        self._settles = tuple(field.settle for field in self.fields)
         names = [field.name for field in self.fields]
-        self._fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
+        self.fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
         self._readers = tuple(
             (index, field.from_column) for index, field in enumerate(self.fields) if field.from_column is not None
         )
 
     def to_values(self, row: Any) -> Values:
         """Raises: ValueError when a field holds what its column cannot."""
-        values = self._fields_of(row)
+        values: Values = self.fields_of(row)
+        if self.as_kept(*values):
+            return self._of_members(values) if self._enums else values
         try:
             return tuple([write(value) for write, value in zip(self._writes, values, strict=True)])
         except Exception:  # once more, for the name of the field
             return tuple([field.written(value) for field, value in zip(self.fields, values, strict=True)])
+
+    def _of_members(self, fields: Values) -> Values:
+        values = list(fields)
+        for index in self._enums:
+            if values[index] is not None:
+                values[index] = values[index].value
+        return tuple(values)
 
     def from_values(self, values: Values) -> Any:
         """The row again. Raises: ValueError, naming the field; whatever the row class raises."""
@@ -176,15 +196,6 @@ class RowFormat:
     def _unreadable(self, values: Values) -> str:
         field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)
         return f"{field.owner}.{field.name}: the column holds {value!r:.80}, which is no {field.column.kind}"
-
-    def settled(self, row: Any) -> Any:
-        """The row as it would be read again: the same one, where no field would change.
-
-        Raises: where `to_values` does, though without the name of the field.
-        """
-        fields = self._fields_of(row)
-        again = [settle(value) for settle, value in zip(self._settles, fields, strict=True)]
-        return row if all(map(is_, again, fields)) else self.row(*again)
 
 
 def _annotations(row: type) -> dict[str, Any]:
@@ -239,12 +250,12 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _kept(cls: Any, path: str, write: Convert, read: Convert) -> Callable[[Any], tuple[str, Any]]:
-    """A function from a value to its JSON and what is read from it, which raises ValueError where that is another."""
+def _compared(cls: Any, path: str, write: Convert, read: Convert) -> Convert:
+    """A function from a value to its JSON. It raises ValueError, naming the path of what would be read as another."""
     always_walk = holds_itself(cls) or not equality_tells_all(cls)
     exact = None if always_walk else exactly(msgspec.inspect.type_info(cls))
 
-    def kept(value: Any) -> tuple[str, Any]:
+    def written(value: Any) -> Any:
         text = write(value)
         try:
             again = read(text)
@@ -254,6 +265,6 @@ def _kept(cls: Any, path: str, write: Convert, read: Convert) -> Callable[[Any],
         what = None if surely_same and json_text(again) == text else difference(value, again, path)
         if what is not None:
             raise ValueError(what)
-        return text, again
+        return text
 
-    return kept
+    return written

@@ -1,7 +1,6 @@
 """The kinds of columns: which values each can hold, and the plain value that is kept of them. Pure.
 
-A check returns the value that a store gives back, or raises TypeError, ValueError or OverflowError. A value that is
-kept as it is comes back as the same object: `RowFormat.settled` looks at that.
+A check returns the value that a store gives back, or raises TypeError, ValueError or OverflowError.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -219,15 +218,23 @@ class Projection(Generic[R]):
                 return FoldedRow(values, events[0], error)
             return self._fold_one_by_one(key, values, events, from_initial)
 
-    def settled(self, key: Key, row: R | None) -> R | None:
-        """The row as its next event is given it: as it would be read again from its columns, also within a page.
+    @cached_property
+    def settled(self) -> Callable[[Key, Any], Any]:
+        """A function from a key and its row to the row as the next event is given it, also within a page.
 
-        Raises: where `values` does, though without the name of the field.
+        That is the row as it would be read again from its columns, mostly the same one. It raises where `values` does.
         """
-        if type(row) is not self.row or self._key_of(row) != key:
+        row_class, fields_of, as_kept, key_in = self.row, self.format.fields_of, self.format.as_kept, self.key_in
+
+        def settled(key: Key, row: Any) -> Any:
+            if type(row) is row_class:
+                fields = fields_of(row)
+                if as_kept(*fields) and key_in(fields) == key:
+                    return row
             values = self.values(key, row)
             return None if values is None else self.format.from_values(values)
-        return self.format.settled(row)  # type: ignore[no-any-return]
+
+        return settled
 
     def _fold_one_by_one(
         self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
@@ -259,12 +266,6 @@ class Projection(Generic[R]):
     @cached_property
     def _may_delete(self) -> bool:
         return may_answer_none(self.evolve)
-
-    @cached_property
-    def _key_of(self) -> Callable[[Any], Any]:
-        """The key that a row holds, as it is."""
-        names = self.table.key
-        return attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
 
     @cached_property
     def _key_columns(self) -> list[Any]:
