@@ -56,7 +56,7 @@ def test_names_that_every_store_can_take(names: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("declared", "named"),
     [
-        ({"indexes": [[f"f{n}" for n in range(17)]]}, "at most 16"),
+        ({"indexes": [[f"f{n}" for n in range(17)]]}, "more than 16"),
         ({"indexes": [[f"f{n}"] for n in range(65)]}, "at most 64"),
         ({"indexes": [("f1", "-f1")]}, "twice"),
         ({"indexes": [7]}, "7"),

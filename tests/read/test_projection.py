@@ -1,6 +1,6 @@
 """A read model as a value: its keys, its fold, its rows in memory, and what cannot be one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -223,3 +223,33 @@ class HoldsPlain:
 def test_what_cannot_be_a_projection_says_why(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         Projection(**{"name": "sales", "row": Sales, "evolve": evolve, "key": by_product, **wrong})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByName:
+    product: str
+    units: int = 0
+
+
+def test_the_fields_of_a_row_may_be_given_by_name_alone() -> None:
+    def count(row: ByName, event: Sold, recorded: Recorded) -> ByName:
+        return replace(row, units=row.units + event.units)
+
+    assert rows(Projection("by_name", ByName, count, key=by_product), Sold("a", 1), Sold("a", 2)) == {
+        "a": ByName(product="a", units=3)
+    }
+
+
+@dataclass(frozen=True)
+class Derived:
+    product: str
+    units: int = 0
+    twice: int = field(init=False, default=0)
+
+
+def test_a_row_that_is_not_made_of_all_its_fields_is_refused() -> None:
+    def count(row: Derived, event: Sold, recorded: Recorded) -> Derived:
+        return row
+
+    with pytest.raises(ConfigurationError, match="twice"):
+        Projection("derived", Derived, count)

@@ -12,12 +12,10 @@ the row as it would be read again (`Projection.settled`), wherever a page of the
 
 from __future__ import annotations
 
-import dataclasses
-import types
 from collections.abc import Callable, Iterable
 from enum import Enum
 from operator import attrgetter
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 
@@ -25,10 +23,10 @@ from twofold.errors import ConfigurationError
 from twofold.exact import exactly
 from twofold.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.jsontext import json_reader, json_text
+from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of
 from twofold.read.as_kept import as_kept
-from twofold.read.kinds import CHECKS, KINDS, Kind
+from twofold.read.kinds import CHECKS, Kind
 from twofold.roundtrip import difference, reason, shown
-from twofold.signatures import unwrapped
 
 Values = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -76,11 +74,11 @@ class Field:
     """
 
     def __init__(self, owner: str, name: str, annotation: Any) -> None:
-        cls, nullable = _column_type(annotation)
+        cls, nullable = column_type(annotation)
         self.owner, self.name = owner, name
-        kind = _kind(cls)
+        kind = kind_of(cls)
         self.enum = cls if kind != "json" and isinstance(cls, type) and issubclass(cls, Enum) else None
-        self.column = Column(name, kind, nullable, elements=kind == "json" and _is_list(cls))
+        self.column = Column(name, kind, nullable, elements=kind == "json" and is_list(cls))
         self.read_json = self._json_reader(cls) if kind == "json" else None
         self.from_column: Convert | None = self.read_json or self.enum
         check = CHECKS[kind]
@@ -149,13 +147,17 @@ class RowFormat:
 
     def __init__(self, row: type) -> None:
         self.row = row
-        self.fields = [Field(row.__name__, name, annotation) for name, annotation in _annotations(row).items()]
+        self.fields = [Field(row.__name__, name, annotation) for name, annotation in annotated_fields(row).items()]
         self.columns = tuple(field.column for field in self.fields)
         self.as_kept = as_kept((field.column.kind, field.column.nullable, field.enum) for field in self.fields)
         self._enums = tuple(index for index, field in enumerate(self.fields) if field.enum is not None)
         self._writes = tuple(field.write for field in self.fields)
         names = [field.name for field in self.fields]
         self.fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
+        self.by_position = by_position(row, names)
+        self.make: Callable[..., Any] = (
+            row if self.by_position else lambda *values: row(**dict(zip(names, values, strict=True)))
+        )
         self._readers = tuple(
             (index, field.from_column) for index, field in enumerate(self.fields) if field.from_column is not None
         )
@@ -190,56 +192,12 @@ class RowFormat:
                     except Exception:  # once more, for the name of the field
                         self.fields[index].read(values[index])
                         raise
-            return self.row(*fields)
-        return self.row(*values)
+            return self.make(*fields)
+        return self.make(*values)
 
     def _unreadable(self, values: Values) -> str:
         field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)
         return f"{field.owner}.{field.name}: the column holds {value!r:.80}, which is no {field.column.kind}"
-
-
-def _annotations(row: type) -> dict[str, Any]:
-    if not (dataclasses.is_dataclass(row) or issubclass(row, msgspec.Struct)):
-        raise ConfigurationError(f"row {row.__name__} must be a frozen dataclass or a msgspec Struct")
-    try:
-        hints = get_type_hints(row, include_extras=True)
-    except NameError as error:
-        raise ConfigurationError(
-            f"row {row.__name__}: its annotations cannot be read ({error}); define the types at module level"
-        ) from error
-    if dataclasses.is_dataclass(row):
-        return {field.name: hints[field.name] for field in dataclasses.fields(row)}
-    return {name: hints[name] for name in row.__struct_fields__}
-
-
-def _column_type(annotation: Any) -> tuple[Any, bool]:
-    """The type that an annotation comes to without its aliases, NewTypes and None; and whether it may be None."""
-    annotation = unwrapped(annotation)
-    if get_origin(annotation) is Final:
-        return _column_type(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        parts = [_column_type(part) for part in get_args(annotation) if part is not type(None)]
-        nullable = len(parts) < len(get_args(annotation)) or any(may_be_none for _, may_be_none in parts)
-        return (parts[0][0] if len(parts) == 1 else annotation), nullable
-    return annotation, annotation is Any
-
-
-def _kind(cls: Any) -> Kind:
-    if get_origin(cls) is Literal:
-        values = get_args(cls)
-        return "text" if all(isinstance(v, str) for v in values) else _all_integers(values)
-    if isinstance(cls, type) and issubclass(cls, Enum):
-        values = tuple(member.value for member in cls)
-        return "text" if all(isinstance(v, str) for v in values) else _all_integers(values)
-    return KINDS.get(cls, "json") if isinstance(cls, type) else "json"
-
-
-def _all_integers(values: tuple[Any, ...]) -> Kind:
-    return "integer" if all(type(v) is int for v in values) else "json"
-
-
-def _is_list(cls: Any) -> bool:
-    return (get_origin(cls) or cls) in (list, tuple, set, frozenset)
 
 
 def _or_none(convert: Convert, nullable: bool) -> Convert:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Any, NoReturn
 from unicodedata import normalize
+from uuid import UUID
+
+import msgspec
 
 from twofold.errors import ConfigurationError
 from twofold.read.columns import Column
-
-if TYPE_CHECKING:
-    from twofold.read.projection import Index
+from twofold.read.kinds import Kind
 
 MAX_COLUMNS = 400  # so many long values fit into a row of PostgreSQL, each with 18 bytes that point to it
 MAX_NAME_BYTES = 63  # PostgreSQL cuts off the rest
@@ -24,6 +26,17 @@ _BESIDE_A_KEY = 150  # where a text of the key lies in it, too
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 _OF_FIND = frozenset({"order_by", "limit", "cursor", "after", "wait_s", "projection", "self"})
+
+
+# How a key is read from the id of its stream: `str` of it is the text that is canonical.
+FROM_ID: dict[Kind, Callable[[str], Any]] = {"text": str, "integer": int, "uuid": UUID, "date": date.fromisoformat}
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Columns of an index, each with whether it descends; `elements`: the members of one list column."""
+
+    columns: tuple[tuple[str, bool], ...]
+    elements: bool = False
 
 
 def check_columns(owner: str, columns: Sequence[Column]) -> None:
@@ -69,25 +82,63 @@ def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Seq
     return found
 
 
-def check_indexes(owner: str, columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> None:
-    """Raises: ConfigurationError, naming the index, when not every store could have this key and these indexes."""
-    kinds = {column.name: column for column in columns}
-    if len(key) > MAX_COLUMNS_TOGETHER:
-        raise ConfigurationError(f"{owner}: a key has at most {MAX_COLUMNS_TOGETHER} fields, not {len(key)}")
-    if len(indexes) > MAX_INDEXES:
-        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(indexes)}")
-    for index in indexes:
-        names = [name for name, _ in index.columns]
-        if len(names) > MAX_COLUMNS_TOGETHER:
+def key_names(
+    owner: str, row: type, columns: Sequence[Column], key_fields: Sequence[str] | None, *, computed: bool
+) -> tuple[str, ...]:
+    """The fields of the key; `computed` by `key=`, or read from the id of a stream. Raises: ConfigurationError."""
+    if isinstance(key_fields, str):
+        raise ConfigurationError(f"{owner}: key_fields is a list: [{key_fields!r}]")
+    names = tuple(key_fields) if key_fields is not None else (columns[0].name,)
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(f"{owner}: key_fields names each field of the key once, not {names!r}")
+    if len(names) > MAX_COLUMNS_TOGETHER:
+        raise ConfigurationError(f"{owner}: a key has at most {MAX_COLUMNS_TOGETHER} fields, not {len(names)}")
+    by_name = {column.name: column for column in columns}
+    for name in names:
+        if name not in by_name:
+            raise ConfigurationError(f"{owner}: key field {name!r} is not a field of {row.__name__}")
+        if by_name[name].nullable or by_name[name].kind in ("json", "real", "decimal"):
             raise ConfigurationError(
-                f"{owner}: an index has at most {MAX_COLUMNS_TOGETHER} fields; that of {names[0]}, … has {len(names)}"
+                f"{owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
             )
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise ConfigurationError(f"{owner}: an index names {twice[0]!r} twice")
-        for name in names:
-            if kinds[name].kind == "json" and not kinds[name].elements:
-                raise ConfigurationError(
-                    f"{owner}: field {name!r} is kept as JSON and has no order, so it cannot have an index; "
-                    f"put what you look for into a field of its own"
-                )
+    if not computed and len(names) > 1:
+        raise ConfigurationError(f"{owner}: a key of several fields needs key=, a function that returns it")
+    if not computed and by_name[names[0]].kind not in FROM_ID:
+        raise ConfigurationError(
+            f"{owner}: the id of a stream can be a text, an int, a UUID or a date, and {names[0]!r} is none of them: "
+            f"give key=, a function that returns the key"
+        )
+    return names
+
+
+def declared_indexes(owner: str, row: type, columns: Sequence[Column], declared: Sequence[Any]) -> tuple[Index, ...]:
+    """The indexes, each once. Raises: ConfigurationError, naming the index, when not every store could have it."""
+    if isinstance(declared, str):
+        raise ConfigurationError(f"{owner}: indexes is a list: [{declared!r}]")
+    by_name = {column.name: column for column in columns}
+    found = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
+    if len(found) > MAX_INDEXES:
+        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(found)}")
+    return found
+
+
+def _index(owner: str, row: type, columns: dict[str, Column], declared: Any) -> Index:
+    def refuse(why: str) -> NoReturn:
+        raise ConfigurationError(f"{owner}: index {declared!r:.200}: {why}")
+
+    names = (declared,) if isinstance(declared, str) or not isinstance(declared, Iterable) else tuple(declared)
+    if not names or not all(isinstance(name, str) for name in names):
+        refuse("name fields, or one list field alone")
+    parts = tuple((name.removeprefix("-"), name.startswith("-")) for name in names)
+    if len(parts) > MAX_COLUMNS_TOGETHER:
+        refuse(f"it has {len(parts)} fields, more than {MAX_COLUMNS_TOGETHER}")
+    for name, count in Counter(name for name, _ in parts).items():
+        if name not in columns:
+            refuse(f"{name!r} is not a field of {row.__name__}")
+        if count > 1:
+            refuse(f"it names {name!r} twice")
+        if columns[name].kind == "json" and not columns[name].elements:
+            refuse(f"{name!r} is kept as JSON and has no order; put what you look for into a field of its own")
+        if columns[name].elements and len(parts) > 1:
+            refuse(f"{name!r} is a list: name one list field alone")
+    return Index(parts, columns[parts[0][0]].elements)

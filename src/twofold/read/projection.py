@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -18,8 +16,14 @@ from twofold.feed.checkpoints import Follows
 from twofold.jsontext import json_text
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
-from twofold.read.definition import MAX_KEY_BYTES, check_columns, check_indexes
-from twofold.read.kinds import Kind
+from twofold.read.definition import (
+    FROM_ID,
+    MAX_KEY_BYTES,
+    Index,
+    check_columns,
+    declared_indexes,
+    key_names,
+)
 from twofold.roundtrip import shown
 from twofold.signatures import check_accepts, may_answer_none, message_types
 
@@ -31,16 +35,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 _SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
-
-# How a key is read from the id of its stream: `str` of it is the text that is canonical.
-_FROM_ID: dict[Kind, Callable[[str], Any]] = {"text": str, "integer": int, "uuid": UUID, "date": date.fromisoformat}
-
-
-class Index(msgspec.Struct, frozen=True):
-    """Columns of an index, each with whether it descends; `elements`: the members of one list column."""
-
-    columns: tuple[tuple[str, bool], ...]
-    elements: bool = False
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -109,12 +103,11 @@ class Projection(Generic[R]):
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         if self.key is not None:
             check_accepts(self.key, parameters=2, owner=f"{self.owner}, key")
-        if isinstance(self.indexes, str):
-            raise ConfigurationError(f"{self.owner}: indexes is a list: [{self.indexes!r}]")
         set_(self, "format", RowFormat(self.row))
         check_columns(self.owner, self.format.columns)
-        set_(self, "table", Table(self.follows, self.format.columns, self._key_names(), self._indexes()))
-        check_indexes(self.owner, self.table.columns, self.table.key, self.table.indexes)
+        key = key_names(self.owner, self.row, self.format.columns, self.key_fields, computed=self.key is not None)
+        indexes = declared_indexes(self.owner, self.row, self.format.columns, self.indexes)
+        set_(self, "table", Table(self.follows, self.format.columns, key, indexes))
         self._try_initial()
 
     @property
@@ -148,7 +141,7 @@ class Projection(Generic[R]):
             return (stream.id,)
         field = self._key_columns[0]
         try:
-            value = _FROM_ID[field.column.kind](stream.id)
+            value = FROM_ID[field.column.kind](stream.id)
             key = field.from_column(value) if field.from_column else value
         except ValueError as error:
             raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: {error}") from error
@@ -194,7 +187,7 @@ class Projection(Generic[R]):
 
     def initial(self, key: Key) -> R:
         """The row before its first event."""
-        if self._key_comes_first:
+        if self._key_alone_makes_it:
             return self.row(*key)
         fields = zip(self._key_columns, key, strict=True)
         return self.row(**{f.name: f.from_column(v) if f.from_column else v for f, v in fields})
@@ -270,7 +263,7 @@ class Projection(Generic[R]):
     @cached_property
     def _key_columns(self) -> list[Any]:
         by_name = {f.name: f for f in self.format.fields}
-        return [by_name[name] for name in self._key_names()]
+        return [by_name[name] for name in self.table.key]
 
     @cached_property
     def _key_column(self) -> Any | None:
@@ -290,56 +283,18 @@ class Projection(Generic[R]):
         return plain and self._key_columns == self.format.fields[: len(self._key_columns)]
 
     @cached_property
+    def _key_alone_makes_it(self) -> bool:
+        return self._key_comes_first and self.format.by_position
+
+    @cached_property
     def key_in(self) -> Callable[[Values], Key]:
         """The key that a row's values hold."""
         count = len(self._key_columns)
         if self._key_comes_first:
             return lambda values: values[:count]
         names = [column.name for column in self.format.columns]
-        places = [names.index(name) for name in self._key_names()]
+        places = [names.index(name) for name in self.table.key]
         return lambda values: tuple([values[place] for place in places])
-
-    def _key_names(self) -> tuple[str, ...]:
-        if isinstance(self.key_fields, str):
-            raise ConfigurationError(f"{self.owner}: key_fields is a list: [{self.key_fields!r}]")
-        names = tuple(self.key_fields) if self.key_fields is not None else (self.format.columns[0].name,)
-        columns = {column.name: column for column in self.format.columns}
-        if not names or len(set(names)) < len(names):
-            raise ConfigurationError(f"{self.owner}: key_fields names each field of the key once, not {names!r}")
-        for name in names:
-            if name not in columns:
-                raise ConfigurationError(f"{self.owner}: key field {name!r} is not a field of {self.row.__name__}")
-            if columns[name].nullable or columns[name].kind in ("json", "real", "decimal"):
-                raise ConfigurationError(
-                    f"{self.owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
-                )
-        if len(names) > 1 and self.key is None:
-            raise ConfigurationError(f"{self.owner}: a key of several fields needs key=, a function that returns it")
-        if self.key is None and columns[names[0]].kind not in _FROM_ID:
-            raise ConfigurationError(
-                f"{self.owner}: the id of a stream is a text, and {names[0]!r} is not one, nor an int, a UUID or a "
-                f"date: give key=, a function that returns the key"
-            )
-        return names
-
-    def _indexes(self) -> tuple[Index, ...]:
-        columns = {column.name: column for column in self.format.columns}
-        found = []
-        for declared in self.indexes:
-            names = (declared,) if isinstance(declared, str) or not isinstance(declared, Iterable) else tuple(declared)
-            if not all(isinstance(name, str) for name in names):
-                raise ConfigurationError(f"{self.owner}: index {declared!r}: name fields by their texts")
-            parts = tuple((name.removeprefix("-"), name.startswith("-")) for name in names)
-            for name, _ in parts:
-                if name not in columns:
-                    raise ConfigurationError(
-                        f"{self.owner}: index field {name!r} is not a field of {self.row.__name__}"
-                    )
-            elements = any(columns[name].elements for name, _ in parts)
-            if not parts or (elements and len(parts) > 1):
-                raise ConfigurationError(f"{self.owner}: index {declared!r}: name fields, or one list field alone")
-            found.append(Index(parts, elements))
-        return tuple(dict.fromkeys(found))
 
     def _try_initial(self) -> None:
         """A row must come into being from its key alone."""

@@ -43,7 +43,7 @@ class _AsJson(RowFormat):
             written = {name: to_camel(name) for name in names}
         hints = get_type_hints(row)
         readers = [_reader(field, hints[field.name]) for field in self.fields]
-        self.row = msgspec.defstruct(row.__name__, names, rename=written, frozen=True, gc=False)
+        self.row = self.make = msgspec.defstruct(row.__name__, names, rename=written, frozen=True, gc=False)
         self._readers = tuple((index, read) for index, read in enumerate(readers) if read is not None)
 
 

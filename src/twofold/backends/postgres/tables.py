@@ -18,9 +18,9 @@ from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Column, Values, read_values
-from twofold.read.definition import indexed_prefixes
+from twofold.read.definition import Index, indexed_prefixes
 from twofold.read.kinds import Kind
-from twofold.read.projection import Index, Key, Table
+from twofold.read.projection import Key, Table
 from twofold.read.store import Condition, Query
 
 _SQL = statements("twofold.backends.postgres", "tables.sql")

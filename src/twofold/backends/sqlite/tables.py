@@ -21,8 +21,9 @@ from twofold.backends.sqlite.log import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Column, Values, read_values
+from twofold.read.definition import Index
 from twofold.read.kinds import Kind, canonical_decimal
-from twofold.read.projection import Index, Table
+from twofold.read.projection import Table
 from twofold.read.store import Condition, Query
 
 KEYS_PER_STATEMENT = 500
