@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag, StrEnum
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NoReturn, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, NoReturn, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from pydantic import Field as ModelField
 
 from twofold import InvalidEvent
 from twofold.codec import Codec
+from twofold.errors import UndecodableEvent
 from twofold.messages import Stream
 from twofold.roundtrip import MAX_DEPTH
 
@@ -253,6 +255,8 @@ def test_a_time_that_comes_twice_or_never_is_kept_as_its_moment(cls: Any, at: da
         ("real", 2, 2.0),
         ("decimal", 10**30, Decimal(10**30)),
         ("decimal", Money("1.10"), Decimal("1.10")),
+        ("decimal", Decimal("1.0E+1000"), Decimal("1.0E+1000")),
+        ("decimal", Decimal("1." + "0" * 2000), Decimal("1." + "0" * 2000)),
         ("at", Moment(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), NOW),
         ("point", [1, 2], (1, 2)),
         ("listed", (1, 2), [1, 2]),
@@ -306,6 +310,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("decimal", Decimal("1E+1001"), "decimal is Decimal('1E+1001')"),
     ("decimal", Decimal("1E-1001"), "decimal"),
     ("decimal", Decimal("Infinity"), "decimal"),
+    ("decimal", Decimal("0." + "3" * 1001), "decimal"),
+    ("decimal", Decimal("1.23E-999"), "decimal"),
     ("parcel", Insured("a", 1), "parcel"),
     ("parcel", Marked("a"), "parcel"),
     ("parcel", Sly("a"), "parcel"),
@@ -501,6 +507,36 @@ class Broken(msgspec.Struct):  # noqa: PLW1641
 
 def test_an_equality_that_raises_is_not_asked() -> None:
     assert Codec([Broken], {}).encode(Broken([1])).event.value == [1]
+
+
+@dataclass
+class Leaving:
+    number: int
+    raised: ClassVar[type[BaseException] | None] = None
+
+    def __post_init__(self) -> None:
+        if self.raised is not None:
+            raise self.raised
+
+
+@pytest.mark.parametrize("raised", [SystemExit, GeneratorExit, asyncio.CancelledError, Grumpy])
+def test_only_ctrl_c_leaves_a_class_of_the_users(monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]) -> None:
+    known, event = Codec([Leaving], {}), Leaving(1)
+    encoded = known.encode(event)
+    monkeypatch.setattr(Leaving, "raised", raised)
+    with pytest.raises(InvalidEvent, match=rf"^Leaving cannot be stored: {raised.__name__}"):
+        known.encode(event)
+    with pytest.raises(UndecodableEvent, match=raised.__name__):
+        list(known.events(Stream("put", "1"), 1, [("Leaving", 1, encoded.data)]))
+    monkeypatch.setattr(Leaving, "raised", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        known.encode(event)
+
+
+def test_a_large_set_of_wrong_members_is_refused_at_the_first() -> None:
+    insured = frozenset(Insured(str(number)) for number in range(3_000))
+    with pytest.raises(InvalidEvent, match=r"^Put\.chosen\[Insured"):
+        CODEC.encode(Put(chosen=insured))
 
 
 # ---- nested without end
