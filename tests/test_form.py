@@ -564,10 +564,10 @@ def nested(levels: int) -> list[Any]:
 def test_the_limit_of_nesting() -> None:
     known = Codec([Put, Link], {})
     assert known.encode(chain(MAX_DEPTH)).event.next is not None
-    assert known.encode(Put(anything=nested(MAX_DEPTH - 1))).event.anything == nested(MAX_DEPTH - 1)
+    assert known.encode(Put(anything=nested(MAX_DEPTH))).event.anything == nested(MAX_DEPTH)
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH + 2, 500, 1_200, 5_000])
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 500, 1_200, 5_000])
 def test_what_is_nested_too_deep_is_refused_by_the_start_of_its_path(levels: int) -> None:
     for event, start in [
         (Put(anything=nested(levels)), "Put.anything[0][0][0]"),

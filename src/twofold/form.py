@@ -89,7 +89,7 @@ class Form:
             refuse_places(cls)
             self.read = json_reader(cls)
             found = kinds(cls)
-            walk = self.steps_down or holds_itself(cls) or not equality_tells_all(cls)
+            walk = holds_itself(cls) or not equality_tells_all(cls)
             self.exactly = None if walk else exactly(msgspec.inspect.type_info(cls))  # None: always walk
         except (TypeError, NameError) as error:
             raise ConfigurationError(

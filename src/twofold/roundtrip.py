@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import fields, is_dataclass
-from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from twofold.failures import failure
-from twofold.single import ALIKE_IF_EQUAL, is_single, moment, same_single
+from twofold.single import ALIKE_IF_EQUAL, is_single, same_single
 
 KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
 MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers
@@ -149,10 +148,10 @@ def _entries(value: dict[Any, Any], read: dict[Any, Any]) -> list[_Pair]:
 
 def _matched(value: Collection[Any], read: Collection[Any]) -> Iterator[tuple[Any, Any]]:
     """Each key or member of one, with the one that is the same in the other, or that stands in its place, or _LOST."""
-    rest = {_sought(again): again for again in read}
+    rest = {again: again for again in read}
     unmatched = []
     for key in value:
-        again = rest.pop(_sought(key), _LOST)
+        again = rest.pop(key, _LOST)
         if again is _LOST:
             unmatched.append(key)
         else:
@@ -166,10 +165,6 @@ def _matched(value: Collection[Any], read: Collection[Any]) -> Iterator[tuple[An
         yield key, others.pop(at)
     for again in others:
         yield _LOST, again
-
-
-def _sought(key: Any) -> Any:
-    return moment(key) if isinstance(key, datetime) else key
 
 
 def _same_class(one: type, other: type) -> bool:
