@@ -362,6 +362,12 @@ class Counted(BaseModel, extra="forbid", frozen=True):
         return self.a + self.b
 
 
+class Unset(msgspec.Struct):
+    number: int
+    anything: Any = None
+    left_out: int | msgspec.UnsetType = msgspec.UNSET  # can be written as a field, and not by itself
+
+
 class Computed(BaseModel):
     a: int
     b: int
@@ -423,6 +429,8 @@ def by(worse: Worse, who: str) -> Worse:
         (Put(parcels=(Parcel(1),)), "Put.parcels[0].owner cannot be stored: Expected `str`"),  # type: ignore[arg-type]
         (Put(owned=Owned.model_construct(owner=1)), "Put.owned cannot be stored: 1 validation error for Owned"),
         (Counted(a=1, b=2), "Counted.total cannot be stored: Extra inputs are not permitted"),
+        (Unset(number=True), "Unset.number cannot be stored: Expected `int`, got `bool`"),
+        (Unset(1, 1j), "Unset.anything is 1j"),
         (Names.model_construct(("a", 1)), "Names[1] cannot be stored: Input should be a valid string"),
         (Put(anything=Counter({1: 2})), "Put.anything[1] (the key)"),
         (Folded(at=NOW, anything=Parcel("a")), "Folded.anything"),

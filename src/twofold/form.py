@@ -153,19 +153,19 @@ class Form:
 
     def _refusal(self, event: object, error: BaseException) -> InvalidEvent:
         """What is wrong with the event, by its path where that can be told."""
+        path, why = _misread(error)
         try:
             self._check_parts(event)
-            if not isinstance(error, InvalidEvent):
+            if not path and not isinstance(error, InvalidEvent):
                 self._check_parts_alone(event)
         except InvalidEvent as by_path:
             return by_path
         except TooDeep as deep:
             return InvalidEvent(str(deep))
         except BaseException as other:  # a property of the user's
-            error = failure(other)
+            path, why = "", error_text(failure(other))
         if isinstance(error, InvalidEvent):
             return error
-        path, why = _misread(error)
         return InvalidEvent(f"{self.name}{path} cannot be stored: {why} (the event: {shown(event)})")
 
     def _check_parts_alone(self, event: object) -> None:
