@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag, StrEnum
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NoReturn, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, NoReturn, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from pydantic import Field as ModelField
 
 from twofold import InvalidEvent
 from twofold.codec import Codec
+from twofold.errors import UndecodableEvent
 from twofold.messages import Stream
 from twofold.roundtrip import MAX_DEPTH
 
@@ -253,6 +255,8 @@ def test_a_time_that_comes_twice_or_never_is_kept_as_its_moment(cls: Any, at: da
         ("real", 2, 2.0),
         ("decimal", 10**30, Decimal(10**30)),
         ("decimal", Money("1.10"), Decimal("1.10")),
+        ("decimal", Decimal("1.0E+1000"), Decimal("1.0E+1000")),
+        ("decimal", Decimal("1." + "0" * 2000), Decimal("1." + "0" * 2000)),
         ("at", Moment(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), NOW),
         ("point", [1, 2], (1, 2)),
         ("listed", (1, 2), [1, 2]),
@@ -306,6 +310,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("decimal", Decimal("1E+1001"), "decimal is Decimal('1E+1001')"),
     ("decimal", Decimal("1E-1001"), "decimal"),
     ("decimal", Decimal("Infinity"), "decimal"),
+    ("decimal", Decimal("0." + "3" * 1001), "decimal"),
+    ("decimal", Decimal("1.23E-999"), "decimal"),
     ("parcel", Insured("a", 1), "parcel"),
     ("parcel", Marked("a"), "parcel"),
     ("parcel", Sly("a"), "parcel"),
@@ -354,6 +360,12 @@ class Counted(BaseModel, extra="forbid", frozen=True):
     @property
     def total(self) -> int:
         return self.a + self.b
+
+
+class Unset(msgspec.Struct):
+    number: int
+    anything: Any = None
+    left_out: int | msgspec.UnsetType = msgspec.UNSET  # can be written as a field, and not by itself
 
 
 class Computed(BaseModel):
@@ -417,6 +429,8 @@ def by(worse: Worse, who: str) -> Worse:
         (Put(parcels=(Parcel(1),)), "Put.parcels[0].owner cannot be stored: Expected `str`"),  # type: ignore[arg-type]
         (Put(owned=Owned.model_construct(owner=1)), "Put.owned cannot be stored: 1 validation error for Owned"),
         (Counted(a=1, b=2), "Counted.total cannot be stored: Extra inputs are not permitted"),
+        (Unset(number=True), "Unset.number cannot be stored: Expected `int`, got `bool`"),
+        (Unset(1, 1j), "Unset.anything is 1j"),
         (Names.model_construct(("a", 1)), "Names[1] cannot be stored: Input should be a valid string"),
         (Put(anything=Counter({1: 2})), "Put.anything[1] (the key)"),
         (Folded(at=NOW, anything=Parcel("a")), "Folded.anything"),
@@ -503,6 +517,36 @@ def test_an_equality_that_raises_is_not_asked() -> None:
     assert Codec([Broken], {}).encode(Broken([1])).event.value == [1]
 
 
+@dataclass
+class Leaving:
+    number: int
+    raised: ClassVar[type[BaseException] | None] = None
+
+    def __post_init__(self) -> None:
+        if self.raised is not None:
+            raise self.raised
+
+
+@pytest.mark.parametrize("raised", [SystemExit, GeneratorExit, asyncio.CancelledError, Grumpy])
+def test_only_ctrl_c_leaves_a_class_of_the_users(monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]) -> None:
+    known, event = Codec([Leaving], {}), Leaving(1)
+    encoded = known.encode(event)
+    monkeypatch.setattr(Leaving, "raised", raised)
+    with pytest.raises(InvalidEvent, match=rf"^Leaving cannot be stored: {raised.__name__}"):
+        known.encode(event)
+    with pytest.raises(UndecodableEvent, match=raised.__name__):
+        list(known.events(Stream("put", "1"), 1, [("Leaving", 1, encoded.data)]))
+    monkeypatch.setattr(Leaving, "raised", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        known.encode(event)
+
+
+def test_a_large_set_of_wrong_members_is_refused_at_the_first() -> None:
+    insured = frozenset(Insured(str(number)) for number in range(3_000))
+    with pytest.raises(InvalidEvent, match=r"^Put\.chosen\[Insured"):
+        CODEC.encode(Put(chosen=insured))
+
+
 # ---- nested without end
 
 
@@ -528,10 +572,10 @@ def nested(levels: int) -> list[Any]:
 def test_the_limit_of_nesting() -> None:
     known = Codec([Put, Link], {})
     assert known.encode(chain(MAX_DEPTH)).event.next is not None
-    assert known.encode(Put(anything=nested(MAX_DEPTH - 1))).event.anything == nested(MAX_DEPTH - 1)
+    assert known.encode(Put(anything=nested(MAX_DEPTH))).event.anything == nested(MAX_DEPTH)
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH + 2, 500, 1_200, 5_000])
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 500, 1_200, 5_000])
 def test_what_is_nested_too_deep_is_refused_by_the_start_of_its_path(levels: int) -> None:
     for event, start in [
         (Put(anything=nested(levels)), "Put.anything[0][0][0]"),

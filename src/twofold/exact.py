@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from twofold.roundtrip import is_single
+from twofold.single import is_single
 
 Check = Callable[[Any], bool]
 

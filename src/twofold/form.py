@@ -13,21 +13,22 @@ import msgspec
 
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema
 from twofold.exact import exactly
+from twofold.failures import error_text, failure
 from twofold.fields import equality_tells_all, holds_itself, kinds, refuse_places
 from twofold.jsontext import json_bytes, json_in_utc, json_reader
 from twofold.messages import Encoded
-from twofold.roundtrip import KEY, TooDeep, difference, parts, reason, shown
+from twofold.roundtrip import KEY, TooDeep, difference, parts, shown
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-LARGEST_EXPONENT = 1_000  # of a Decimal in scientific notation, up and down: 1E+1000 is taken, 1E+1001 is not
+MAX_DECIMAL_PLACES = 1_000  # on either side of the point: 1E+1000 and 1E-1000 are taken, 1E+1001 and 1E-1001 are not
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MSGSPEC_PATH = re.compile(r"(?:`key` in )?`\$(.*)`")
 _NOT_UTC = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?[^Z.\d]')
-_LARGE_EXPONENT = re.compile(rb"E[+-]\d{4}")
+_EXPONENT = re.compile(rb"\dE[+-]\d")
 _LONG_NUMBER = re.compile(rb"\d{1001}")
 
 
@@ -88,7 +89,7 @@ class Form:
             refuse_places(cls)
             self.read = json_reader(cls)
             found = kinds(cls)
-            walk = self.steps_down or holds_itself(cls) or not equality_tells_all(cls)
+            walk = holds_itself(cls) or not equality_tells_all(cls)
             self.exactly = None if walk else exactly(msgspec.inspect.type_info(cls))  # None: always walk
         except (TypeError, NameError) as error:
             raise ConfigurationError(
@@ -110,14 +111,15 @@ class Form:
                 data, read = self._compared(event, data, read)
             self._check_limits(read, data)
             return Encoded(self.name, self.written, data, read)
-        except Exception as error:  # an __eq__ or a __post_init__ is the user's: it may raise anything
-            raise self._refusal(event, error) from error
+        except BaseException as error:  # an __eq__ or a __post_init__ is the user's: it may raise anything
+            raise self._refusal(event, failure(error)) from error
 
     def _surely_same(self, event: object, read: object, data: bytes) -> bool:
         """The quick way, for nearly every event."""
         try:
             return self.exactly is not None and self.exactly(event) and read == event and json_bytes(read) == data
-        except Exception:  # an __eq__ of the user's; the walk does without
+        except BaseException as error:  # an __eq__ of the user's; the walk does without
+            failure(error)
             return False
 
     def _compared(self, event: object, data: bytes, read: Any) -> tuple[bytes, Any]:
@@ -149,21 +151,21 @@ class Form:
             if fault is not None:
                 raise InvalidEvent(f"{path} {fault}")
 
-    def _refusal(self, event: object, error: Exception) -> InvalidEvent:
+    def _refusal(self, event: object, error: BaseException) -> InvalidEvent:
         """What is wrong with the event, by its path where that can be told."""
+        path, why = _misread(error)
         try:
             self._check_parts(event)
-            if not isinstance(error, InvalidEvent):
+            if not path and not isinstance(error, InvalidEvent):
                 self._check_parts_alone(event)
         except InvalidEvent as by_path:
             return by_path
         except TooDeep as deep:
             return InvalidEvent(str(deep))
-        except Exception as other:  # a property of the user's
-            error = other
+        except BaseException as other:  # a property of the user's
+            path, why = "", error_text(failure(other))
         if isinstance(error, InvalidEvent):
             return error
-        path, why = _misread(error)
         return InvalidEvent(f"{self.name}{path} cannot be stored: {why} (the event: {shown(event)})")
 
     def _check_parts_alone(self, event: object) -> None:
@@ -171,8 +173,9 @@ class Form:
         for path, part in parts(event, self.name):
             try:
                 json_bytes({part: None} if path.endswith(KEY) else part)
-            except Exception as error:
-                raise InvalidEvent(f"{path} is {shown(part)}, which cannot be stored: {reason(error)}") from error
+            except BaseException as error:
+                why = error_text(failure(error))
+                raise InvalidEvent(f"{path} is {shown(part)}, which cannot be stored: {why}") from error
 
     def decode(self, schema: int, data: str | bytes) -> Any:
         """Raises: NewerSchema, and whatever an upcaster or the class itself raises."""
@@ -198,14 +201,14 @@ def _misread(error: Any) -> tuple[str, str]:
     if hasattr(error, "error_count"):
         first = error.errors(include_url=False)[0]
         return "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in first["loc"]), first["msg"]
-    return "", reason(error)
+    return "", error_text(error)
 
 
 def _may_be_large(data: bytes) -> bool:
-    """Whether a Decimal in this JSON may be infinite or beyond LARGEST_EXPONENT."""
-    if b"Infinity" in data or _LARGE_EXPONENT.search(data):
+    """Whether a Decimal in this JSON may be infinite or have more than MAX_DECIMAL_PLACES."""
+    if b"Infinity" in data or (b"E" in data and _EXPONENT.search(data)):
         return True
-    return len(data) > LARGEST_EXPONENT and _LONG_NUMBER.search(data) is not None
+    return len(data) > MAX_DECIMAL_PLACES and _LONG_NUMBER.search(data) is not None
 
 
 def _fault(value: object) -> str | None:
@@ -223,10 +226,15 @@ def _fault(value: object) -> str | None:
             return f"is {value}, which is not a number that JSON can hold"
         case Decimal() if not value.is_finite():
             return f"is {value}, which is not a number"
-        case Decimal() if abs(value.adjusted()) > LARGEST_EXPONENT:
-            return f"is {shown(value)}: its exponent must lie between -{LARGEST_EXPONENT} and {LARGEST_EXPONENT}"
+        case Decimal() if abs(value.adjusted()) > MAX_DECIMAL_PLACES or _places(value) > MAX_DECIMAL_PLACES:
+            return f"is {shown(value)}: a Decimal has at most {MAX_DECIMAL_PLACES} places on either side of the point"
         case _:
             return None
+
+
+def _places(value: Decimal) -> int:
+    """How many digits there are behind the point, zeros at the end not counted."""
+    return len(format(value, "f").partition(".")[2].rstrip("0"))
 
 
 def _outside_utc(value: datetime) -> str | None:

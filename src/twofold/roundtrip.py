@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from math import copysign
 from typing import Any
-from uuid import UUID
+
+from twofold.failures import failure
+from twofold.single import ALIKE_IF_EQUAL, is_single, same_single
 
 KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
 MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers
@@ -37,12 +36,13 @@ def difference(value: object, read: object, path: str) -> str | None:
 
     The sign of a float's zero counts. A bool is not a number, and a float not a Decimal, even where they are equal.
 
-    Raises: what `__eq__`, `__hash__` or a property of the user's classes raises.
+    Raises: OverflowError for a time outside of the years 1 to 9999 in UTC, and what `__eq__`, `__hash__` or a property
+    of the user's classes raises.
     """
     open_: list[tuple[Any, Any, _Place, int]] = [(value, read, (None, path), 0)]
     while open_:
         value, read, place, depth = open_.pop()
-        if type(value) is type(read) and type(value) in _QUICK and value == read:
+        if type(value) is type(read) and type(value) in ALIKE_IF_EQUAL and value == read:
             continue
         pairs = _pairs(value, read)
         if pairs is None:
@@ -74,25 +74,9 @@ def shown(value: object) -> str:
     """The first 80 characters of a value's repr, and of its type where that raises."""
     try:
         return f"{value!r:.80}"
-    except Exception as error:  # a __repr__ of the user's; an int of more than 4,300 digits
+    except BaseException as error:  # a __repr__ of the user's; an int of more than 4,300 digits
+        failure(error)
         return f"a value of {type(value).__name__} (its repr raises {type(error).__name__})"
-
-
-def reason(error: BaseException) -> str:
-    """The type and the text of an error, and its type where asking for the text raises."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception as other:
-        return f"{type(error).__name__} (its text raises {type(other).__name__})"
-
-
-def moment(value: datetime) -> datetime:
-    """A time in UTC if it has a zone, as a plain datetime. Raises: OverflowError outside of the years 1 to 9999."""
-    if value.utcoffset() is not None:
-        value = datetime.astimezone(value, UTC)
-    if type(value) is datetime:
-        return value
-    return datetime.combine(date(value.year, value.month, value.day), datetime.timetz(value))
 
 
 def _path(place: _Place | None) -> str:
@@ -128,7 +112,7 @@ def _full_name(value: object) -> str:
 def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     """What is to be compared of these two, part by part; nothing for single values. None: they are not the same."""
     if is_single(value):
-        return [] if _same(value, read) else None
+        return [] if same_single(value, read) else None
     if isinstance(value, list | tuple):
         alike = isinstance(read, list | tuple) and _nothing_more(value, read) and len(value) == len(read)
         return [(f"[{index}]", *pair) for index, pair in enumerate(zip(value, read, strict=True))] if alike else None
@@ -144,77 +128,6 @@ def _pairs(value: Any, read: Any) -> list[_Pair] | None:
     if names is None:
         return [] if value == read else None
     return [(f".{name}", *pair) for name, pair in _attributes(value, read, names)]
-
-
-def is_single(value: object) -> bool:
-    """Whether a value has no parts."""
-    return isinstance(value, _SINGLE)
-
-
-_SINGLE = (
-    type(None), str, int, float, Decimal, datetime, date, time, timedelta, UUID, bytes, bytearray, memoryview, Enum
-)  # fmt: skip
-
-
-_QUICK = {str, int, bool, type(None), bytes, date, timedelta, UUID}  # of exactly these types, equal values are the same
-
-
-def _same(value: Any, read: Any) -> bool:
-    """Whether two single values are the same, whatever subclasses may say of themselves."""
-    if value is read:
-        return True
-    match value:
-        case bool() | None:
-            return False
-        case str():
-            return isinstance(read, str) and str.__eq__(value, read)
-        case int() | float() | Decimal():
-            return _same_number(value, read)
-        case datetime():
-            return isinstance(read, datetime) and _same_moment(value, read)
-        case date():
-            return isinstance(read, date) and not isinstance(read, datetime) and date.__eq__(value, read)
-        case time():
-            return isinstance(read, time) and time.isoformat(value) == time.isoformat(read) and _same_zone(value, read)
-        case timedelta():
-            return isinstance(read, timedelta) and timedelta.__eq__(value, read)
-        case UUID():
-            return isinstance(read, UUID) and value.int == read.int
-        case bytes() | bytearray() | memoryview():
-            return isinstance(read, bytes | bytearray | memoryview) and bytes(value) == bytes(read)
-        case _:  # an Enum without a plain value: a member is itself alone
-            return False
-
-
-def _same_number(value: Any, read: Any) -> bool:
-    if not isinstance(read, int | float | Decimal) or isinstance(read, bool):
-        return False
-    if isinstance(value, int) or isinstance(read, int):
-        return bool(_number(value) == _number(read))
-    if isinstance(value, float) and isinstance(read, float):
-        return _number(value) == _number(read) and copysign(1, value) == copysign(1, read)
-    return isinstance(value, Decimal) and isinstance(read, Decimal) and _number(value) == _number(read)
-
-
-def _number(value: Any) -> Any:
-    """The plain number of a subclass. A signalling NaN raises when it is compared, so it becomes a quiet one."""
-    if isinstance(value, int):
-        return int.__index__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    return Decimal("NaN") if value.is_nan() else Decimal(value)
-
-
-def _same_moment(value: datetime, read: datetime) -> bool:
-    if value.utcoffset() is None or read.utcoffset() is None:
-        return value.utcoffset() is read.utcoffset() and moment(value) == moment(read) and value.fold == read.fold
-    return moment(value) == moment(read)
-
-
-def _same_zone(value: time, read: time) -> bool:
-    """JSON leaves out a zone with summer time, which says nothing without a date, and the fold of a naive time."""
-    naive = value.tzinfo is None
-    return naive == (read.tzinfo is None) and (not naive or value.fold == read.fold)
 
 
 def _nothing_more(value: Any, read: Any) -> bool:
@@ -235,24 +148,23 @@ def _entries(value: dict[Any, Any], read: dict[Any, Any]) -> list[_Pair]:
 
 def _matched(value: Collection[Any], read: Collection[Any]) -> Iterator[tuple[Any, Any]]:
     """Each key or member of one, with the one that is the same in the other, or that stands in its place, or _LOST."""
-    rest = {_sought(again): again for again in read}
+    rest = {again: again for again in read}
     unmatched = []
     for key in value:
-        again = rest.pop(_sought(key), _LOST)
+        again = rest.pop(key, _LOST)
         if again is _LOST:
             unmatched.append(key)
         else:
             yield key, again
     others = list(rest.values())
     for key in unmatched:
-        at = next((at for at, again in enumerate(others) if difference(key, again, "") is None), 0)
-        yield key, others.pop(at) if others else _LOST
+        at = next((at for at, again in enumerate(others) if difference(key, again, "") is None), None)
+        if at is None:  # one difference is enough: the others are not looked for
+            yield key, others[0] if others else _LOST
+            return
+        yield key, others.pop(at)
     for again in others:
         yield _LOST, again
-
-
-def _sought(key: Any) -> Any:
-    return moment(key) if isinstance(key, datetime) else key
 
 
 def _same_class(one: type, other: type) -> bool:
