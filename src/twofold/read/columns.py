@@ -21,12 +21,13 @@ import msgspec
 
 from twofold.errors import ConfigurationError
 from twofold.exact import exactly
+from twofold.failures import error_text
 from twofold.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.jsontext import json_reader, json_text
 from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of
 from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, Kind
-from twofold.roundtrip import difference, reason, shown
+from twofold.roundtrip import difference, shown
 
 Values = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -218,7 +219,7 @@ def _compared(cls: Any, path: str, write: Convert, read: Convert) -> Convert:
         try:
             again = read(text)
         except Exception as error:  # a validator is the user's
-            raise ValueError(f"is {shown(value)}, which cannot be read again: {reason(error)}") from error
+            raise ValueError(f"is {shown(value)}, which cannot be read again: {error_text(error)}") from error
         surely_same = not always_walk and (exact is None or exact(value)) and again == value
         what = None if surely_same and json_text(again) == text else difference(value, again, path)
         if what is not None:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from twofold.jsontext import json_text
-from twofold.roundtrip import moment, shown
+from twofold.roundtrip import shown
+from twofold.single import moment
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 
