@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from twofold import ConfigurationError
 from twofold.read.columns import RowFormat
@@ -230,3 +230,22 @@ def test_equal_numbers_have_one_text(number: Decimal) -> None:
     assert "E" not in text
     more_zeros = Decimal(f"{text}000" if "." in text else f"{text}.000")
     assert text == canonical_decimal(Decimal(text)) == canonical_decimal(more_zeros)
+
+
+class Fussy(BaseModel, frozen=True):
+    x: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def fuss(cls, data: Any) -> Any:
+        if data == {"x": 13}:
+            raise SystemExit
+        return data
+
+
+def test_whatever_reading_a_field_raises_is_a_failure_of_the_field() -> None:
+    format_ = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", Fussy)]))
+    with pytest.raises(ValueError, match=r"Row\.x: .*SystemExit"):
+        format_.to_values(format_.row("a", Fussy.model_construct(x=13)))
+    with pytest.raises(ValueError, match=r"Row\.x cannot be read"):
+        format_.from_values(("a", '{"x":13}'))

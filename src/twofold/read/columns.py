@@ -21,7 +21,7 @@ import msgspec
 
 from twofold.errors import ConfigurationError
 from twofold.exact import exactly
-from twofold.failures import error_text
+from twofold.failures import error_text, failure
 from twofold.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.jsontext import json_reader, json_text
 from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of
@@ -99,16 +99,19 @@ class Field:
         """The field's value of a column's. Raises: ValueError, naming the field and the value."""
         try:
             return value if value is None or self.from_column is None else self.from_column(value)
-        except Exception as error:  # a validator or `_missing_` is the user's
+        except BaseException as error:  # a validator or `_missing_` is the user's
+            why = error_text(failure(error))
             raise ValueError(
-                f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {error}"
+                f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {why}"
             ) from error
 
     def _named(self, convert: Convert, value: Any) -> Any:
         try:
             return convert(value)
-        except Exception as error:  # a validator, `__eq__` or `_missing_` is the user's
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.owner}.{self.name}: {error}") from error
+        except BaseException as error:  # a validator, `__eq__` or `_missing_` is the user's
+            raise ValueError(f"{self.owner}.{self.name}: {error_text(failure(error))}") from error
 
     def _json_reader(self, cls: Any) -> Convert:
         try:
@@ -170,7 +173,8 @@ class RowFormat:
             return self._of_members(values) if self._enums else values
         try:
             return tuple([write(value) for write, value in zip(self._writes, values, strict=True)])
-        except Exception:  # once more, for the name of the field
+        except BaseException as error:  # once more, for the name of the field
+            failure(error)
             return tuple([field.written(value) for field, value in zip(self.fields, values, strict=True)])
 
     def _of_members(self, fields: Values) -> Values:
@@ -190,7 +194,8 @@ class RowFormat:
                 if fields[index] is not None:
                     try:
                         fields[index] = read(fields[index])
-                    except Exception:  # once more, for the name of the field
+                    except BaseException as error:  # once more, for the name of the field
+                        failure(error)
                         self.fields[index].read(values[index])
                         raise
             return self.make(*fields)
@@ -218,8 +223,9 @@ def _compared(cls: Any, path: str, write: Convert, read: Convert) -> Convert:
         text = write(value)
         try:
             again = read(text)
-        except Exception as error:  # a validator is the user's
-            raise ValueError(f"is {shown(value)}, which cannot be read again: {error_text(error)}") from error
+        except BaseException as error:  # a validator is the user's
+            why = error_text(failure(error))
+            raise ValueError(f"is {shown(value)}, which cannot be read again: {why}") from error
         surely_same = not always_walk and (exact is None or exact(value)) and again == value
         what = None if surely_same and json_text(again) == text else difference(value, again, path)
         if what is not None:

@@ -16,7 +16,8 @@ from uuid import UUID
 import msgspec
 
 from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable
-from twofold.feed.checkpoints import Checkpoint, Parked, error_text
+from twofold.failures import error_text, failure
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.messages import BEGINNING, Position, Receipt, Token
@@ -182,22 +183,23 @@ def _row(projection: Projection[R], values: Values) -> R:
     """Raises: RowUnreadable."""
     try:
         return projection.format.from_values(values)  # type: ignore[no-any-return]
-    except Exception as error:  # a validator or a __post_init__ is the user's: it may raise anything
-        raise RowUnreadable(projection.name, projection.key_in(values), error_text(error)) from error
+    except BaseException as error:  # a validator or a __post_init__ is the user's: it may raise anything
+        raise RowUnreadable(projection.name, projection.key_in(values), error_text(failure(error))) from error
 
 
 def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], set[str]]:
     """The rows, and the keys of those that cannot be read: one of them must not hide its neighbours."""
     try:
         return [projection.format.from_values(values) for values in found], set()
-    except Exception:  # once more, one by one
+    except BaseException as error:  # once more, one by one
+        failure(error)
         rows, unreadable = [], set()
         for values in found:
             try:
                 rows.append(_row(projection, values))
-            except RowUnreadable as error:
-                log.error("%s", error)
-                unreadable.add(key_text(error.key))
+            except RowUnreadable as one:
+                log.error("%s", one)
+                unreadable.add(key_text(one.key))
         return rows, unreadable
 
 
