@@ -218,11 +218,12 @@ class Projection(Generic[R]):
         That is the row as it would be read again from its columns, mostly the same one. It raises where `values` does.
         """
         row_class, fields_of, as_kept, key_in = self.row, self.format.fields_of, self.format.as_kept, self.key_in
+        first_alone = self._key_column is not None and self._key_comes_first  # as most keys are: quicker to compare
 
         def settled(key: Key, row: Any) -> Any:
             if type(row) is row_class:
                 fields = fields_of(row)
-                if as_kept(*fields) and key_in(fields) == key:
+                if as_kept(*fields) and (fields[0] == key[0] if first_alone else key_in(fields) == key):
                     return row
             values = self.values(key, row)
             return None if values is None else self.format.from_values(values)
