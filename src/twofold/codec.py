@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
+from twofold.failures import error_text, failure
 from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -111,7 +112,7 @@ class Codec:
             return form.decode(entry.schema, entry.data)
         except UndecodableEvent:
             raise
-        except Exception as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
+        except BaseException as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
             raise _undecodable(f"{entry.stream}@{entry.version}", entry.type, entry.schema, error) from error
 
     def events(self, stream: Stream, version: int, stored: Sequence[StoredEvent]) -> Iterator[Any]:
@@ -125,7 +126,7 @@ class Codec:
                 event = form.read(data) if schema == form.schema else form.decode(schema, data)
             except UndecodableEvent:
                 raise
-            except Exception as error:
+            except BaseException as error:
                 raise _undecodable(f"{stream}@{at}", name, schema, error) from error
             yield event
 
@@ -134,8 +135,9 @@ def _unknown(id_: str, name: str) -> UndecodableEvent:
     return UndecodableEvent(f"{id_} is a {name!r}, which this App has no class for")
 
 
-def _undecodable(id_: str, name: str, schema: int, error: Exception) -> UndecodableEvent:
-    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {type(error).__name__}: {error}")
+def _undecodable(id_: str, name: str, schema: int, error: BaseException) -> UndecodableEvent:
+    told = error_text(failure(error))
+    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {told}")
 
 
 class _Form:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from twofold.codec import json_text
+from twofold.failures import failure
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
@@ -84,12 +85,13 @@ def _step(
         fresh = values is None or from_initial
         row = projection.initial(key) if fresh else projection.format.from_values(values or ())
         row_before, event_before = projection.format.to_values(row), json_text(recorded.event)
-    except Exception:  # what cannot be told before cannot be compared after; the fold itself will say what is wrong
+    except BaseException as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
+        failure(error)
         return projection.fold(key, values, [recorded], from_initial), None
     try:
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))
-    except Exception as error:  # what a fold raises is the user's
-        folded = FoldedRow(values, recorded, error)
+    except BaseException as error:  # what a fold raises is the user's
+        folded = FoldedRow(values, recorded, failure(error))
     if json_text(recorded.event) != event_before:
         return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
     row_after = projection.format.to_values(row)

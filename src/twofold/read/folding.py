@@ -8,6 +8,7 @@ from typing import Any, Literal
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import NewerSchema
+from twofold.failures import failure
 from twofold.feed.checkpoints import Parked, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
@@ -17,6 +18,7 @@ from twofold.read.store import Changes
 
 ParkedKind = Literal["row", "stream"]
 _UNTOUCHED: Any = object()
+_DELETED: Any = object()
 
 
 class Waiting:
@@ -75,7 +77,7 @@ class Folding:
                     continue
                 try:
                     rows[key] = evolve(row, recorded.event, recorded)
-                except Exception as error:  # what a fold raises is the user's
+                except BaseException as error:  # what a fold raises is the user's
                     self._fail(key, recorded, error)
         return missing
 
@@ -94,18 +96,30 @@ class Folding:
         changed: dict[Key, Values | None] = {}
         values_of = self._projection.values
         for key, row in self._rows.items():
-            before = self._before(key)
+            if key in self._failed:
+                continue
             try:
                 values = values_of(key, row)
-            except Exception:  # a row that no column can hold
-                values = self._as_far_as_it_goes(key, before, entries)
-            if values != before:
-                changed[key] = values
+            except BaseException as error:  # a row that no column can hold
+                failure(error)
+                self._failed.add(key)
+            else:
+                if values != self._before(key):
+                    changed[key] = values
+        if self._failed:
+            changed |= self._as_far_as_they_go(entries)
         return Changes(dict(sorted(changed.items())), tuple(self._parked.values()))
 
     def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
         """Those of the page that touch a row."""
-        return [recorded for recorded, keys in self._read(entries) if key in keys]
+        return self._events_of({key}, entries)[key]
+
+    def _events_of(self, those: set[Key], entries: Iterable[Entry]) -> Mapping[Key, list[Recorded]]:
+        found: dict[Key, list[Recorded]] = {key: [] for key in those}
+        for recorded, keys in self._read(entries):
+            for key in those.intersection(keys):
+                found[key].append(recorded)
+        return found
 
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""
@@ -119,8 +133,8 @@ class Folding:
                 keys = keys_of(recorded)
             except NewerSchema:
                 raise  # not the event is at fault, but who reads it: newer code is to take over
-            except Exception as error:  # decoding and key= are the user's
-                self._park("stream", entry.stream, entry.position, error)
+            except BaseException as error:  # decoding and key= are the user's
+                self._park("stream", entry.stream, entry.position, failure(error))
             else:
                 yield recorded, keys
 
@@ -135,35 +149,45 @@ class Folding:
             self._fold(key, recorded)
 
     def _fold(self, key: Key, recorded: Recorded) -> None:
+        if self._failed and key in self._failed:
+            return
         row = self._rows.get(key, _UNTOUCHED)
         if row is _UNTOUCHED:
             if self._waiting.rows and key_text(key) in self._waiting.rows:
                 return
             values = self._before(key)
             row = self._rows[key] = None if values is None else self._projection.format.from_values(values)
-        if self._failed and key in self._failed:
-            return
-        before = self._projection.initial(key) if row is None or self._documents else row
+        elif row is None:
+            row = _DELETED
         try:
+            if row is _DELETED:
+                self._projection.values(key, None)  # raises where `evolve` may not delete: it fell through its cases
+            fresh = row is None or row is _DELETED or self._documents
+            before = self._projection.initial(key) if fresh else row
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
-        except Exception as error:  # what a fold raises is the user's
+        except BaseException as error:  # what a fold raises is the user's
             self._fail(key, recorded, error)
 
-    def _fail(self, key: Key, recorded: Recorded, error: Exception) -> None:
+    def _fail(self, key: Key, recorded: Recorded, error: BaseException) -> None:
         self._failed.add(key)
-        self._park("row", key_text(key), recorded.position, error)
+        self._park("row", key_text(key), recorded.position, failure(error))
 
     def _before(self, key: Key) -> Values | None:
         return self._fetched[key] if key in self._fetched else self._known.get(key)
 
-    def _as_far_as_it_goes(self, key: Key, before: Values | None, entries: Sequence[Entry]) -> Values | None:
-        """Once more, and each time into columns: the row is what came before the event that is at fault."""
-        events = self.events_of(key, entries)
-        folded = self._projection.fold(key, before, events, self._documents)
-        if folded.failed is not None and folded.error is not None:
+    def _as_far_as_they_go(self, entries: Sequence[Entry]) -> Mapping[Key, Values | None]:
+        """Fold the rows that failed once more, into columns after each event: what `evolve` changed in place before it
+        raised does not count, and a row is what came before the event at fault."""
+        changed: dict[Key, Values | None] = {}
+        for key, events in self._events_of(self._failed, entries).items():
+            before = self._before(key)
+            folded = self._projection.fold(key, before, events, self._documents)
             self._parked.pop(("row", key_text(key)), None)
-            self._park("row", key_text(key), folded.failed.position, folded.error)
-        return folded.values
+            if folded.failed is not None and folded.error is not None:
+                self._park("row", key_text(key), folded.failed.position, folded.error)
+            if folded.values != before:
+                changed[key] = folded.values
+        return changed
 
-    def _park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
+    def _park(self, kind: ParkedKind, key: str, position: Position, error: BaseException) -> None:
         self._parked[kind, key] = parked_by(error, kind, key, position, self._ambient.now())

@@ -13,6 +13,7 @@ import msgspec
 
 from twofold.codec import json_text
 from twofold.errors import ConfigurationError
+from twofold.failures import failure, shown
 from twofold.feed.checkpoints import Follows
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
@@ -58,7 +59,7 @@ class FoldedRow(msgspec.Struct, frozen=True):
 
     values: Values | None
     failed: Recorded | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +168,14 @@ class Projection(Generic[R]):
             for recorded in events:
                 before = self.initial(key) if row is None or from_initial else row
                 row = evolve(before, recorded.event, recorded)
+                if row is None:
+                    self.values(key, None)  # raises where `evolve` may not delete: it fell through its cases
             return FoldedRow(self.values(key, row))
-        except Exception as error:  # what a fold raises is the user's
+        except BaseException as error:  # what a fold raises is the user's
             if len(events) == 1:
-                return FoldedRow(values, events[0], error)
-            return self._fold_one_by_one(key, values, events, from_initial)
+                return FoldedRow(values, events[0], failure(error))
+            failure(error)
+        return self._fold_one_by_one(key, values, events, from_initial)  # out here: its error stands for itself
 
     def _fold_one_by_one(
         self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
@@ -194,7 +198,7 @@ class Projection(Generic[R]):
                 f"To delete, annotate it `{self.row.__name__} | None`"
             )
         if type(row) is not self.row:
-            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {row!r:.80}")
+            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {shown(row)}")
         values = self.format.to_values(row)
         if self.key_in(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")

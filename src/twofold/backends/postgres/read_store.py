@@ -24,7 +24,8 @@ from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked, error_text
+from twofold.failures import error_text
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
