@@ -16,6 +16,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Checkpoints
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.parking import Parking, Unparks
+from twofold.feed.worker import Worker
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
@@ -182,7 +183,7 @@ class Running:
         for following in self.followers:
             following.fellows = self.followers
         self._by_category = {decider.category: decider for decider in app.deciders}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[Worker] = []
         self.execute = self.executor.execute
         self.get = self._queries.get
         self.find = self._queries.find
@@ -235,16 +236,12 @@ class Running:
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""
-        for following in self.followers:
-            name = f"twofold {following.follower.follows}"
-            self._tasks.append(asyncio.create_task(following.run(), name=name))
+        self._workers = [Worker(following) for following in self.followers]
 
     async def stop(self) -> None:
         """Finish what was accepted, let go of the checkpoints."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*[worker.stop() for worker in self._workers])
+        self._workers.clear()
         await self.commits.close()
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
@@ -373,7 +370,7 @@ class Running:
             lag_events=lag_events,
             lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
             owner=checkpoint.owner if checkpoint is not None else None,
-            state=following.state if self._tasks else "elsewhere",
+            state=following.state if self._workers else "elsewhere",
             error=following.error or self._replaced(checkpoint, head),
             parked=len(parked),
         )

@@ -117,3 +117,8 @@ class LeaseLost(TwofoldError):
 
 class BatchRefused(TwofoldError):
     """A commit changed nothing because of the data of one of its appends or rows; the cause says which error."""
+
+
+def closed(what: object) -> ConfigurationError:
+    """The error of a call after `App.open` has ended."""
+    return ConfigurationError(f"{what} is closed: the block of `async with app.open(…)` has ended; call this inside it")

@@ -69,6 +69,19 @@ def parked_by(
     return Parked(kind, key, position, error_text(error), since, tries, traceback_text(error))
 
 
+def parked_again(
+    was: Parked | None,
+    error: BaseException,
+    kind: Literal["row", "stream"],
+    key: str,
+    position: Position,
+    now: datetime,
+) -> Parked:
+    """After another try: waiting since it did before; the tries are counted on while the same event is at fault."""
+    tries = was.tries + 1 if was is not None and was.position == position else 1
+    return parked_by(error, kind, key, position, now if was is None else was.since, tries)
+
+
 class Checkpoints(Protocol):
     """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log."""
 

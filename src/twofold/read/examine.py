@@ -81,11 +81,14 @@ def _step(
     projection: Projection[Any], key: Key, values: Values | None, recorded: Recorded, from_initial: bool
 ) -> tuple[FoldedRow, str | None]:
     """One event, and what `evolve` changed that it was only given."""
+    recorded = projection.given(recorded)
     try:
         fresh = values is None or from_initial
         row = projection.initial(key) if fresh else projection.format.from_values(values or ())
         row_before, event_before = projection.format.to_values(row), json_text(recorded.event)
-    except BaseException as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
+    except (
+        BaseException
+    ) as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
         failure(error)
         return projection.fold(key, values, [recorded], from_initial), None
     try:

@@ -123,7 +123,7 @@ class Folding:
 
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""
-        recorded_from, keys_of = self._codec.recorded, self._projection.keys
+        recorded_from, keys_of, fixed = self._codec.recorded, self._projection.keys, self._projection.events_are_fixed
         waiting = self._waiting.streams
         for entry in entries:
             if (waiting and entry.stream in waiting) or (self._parked and self._is_parked(entry)):
@@ -136,7 +136,10 @@ class Folding:
             except BaseException as error:  # decoding and key= are the user's
                 self._park("stream", entry.stream, entry.position, failure(error))
             else:
-                yield recorded, keys
+                if fixed or len(keys) < 2:
+                    yield recorded, keys
+                else:  # what the fold of one row changes in it, that of another must not see
+                    yield from ((self._projection.given(recorded), [key]) for key in keys)
 
     def _is_parked(self, entry: Entry) -> bool:
         parked = self._parked.get(("stream", entry.stream))

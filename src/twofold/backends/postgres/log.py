@@ -34,6 +34,7 @@ from twofold.errors import (
     TwofoldError,
     Unavailable,
     VersionConflict,
+    closed,
 )
 from twofold.feed.feed import FeedPage
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
@@ -93,7 +94,7 @@ class PostgresLog:
     @property
     def _news(self) -> Listener:
         if self._listener is None:
-            raise Unavailable(f"{self._address}: it is not open here")
+            raise closed(self._address)
         return self._listener
 
     # ---- writing
