@@ -25,6 +25,7 @@ _PARTS = (
     "proof",
     "queries",
     "rows",
+    "usercode",
     "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -43,6 +44,7 @@ from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
 __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
@@ -52,6 +54,7 @@ class BackendConformance(
     MachineConformance,
     ProofConformance,
     ParkingConformance,
+    UserCodeConformance,
     DeployConformance,
     WaitingConformance,
     AppConformance,
