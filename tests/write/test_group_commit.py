@@ -171,3 +171,25 @@ def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
             await group.append(append("note-9", event()))
 
     virtual_time.run(main())
+
+
+def test_who_waits_when_the_writing_is_cancelled_is_written_all_the_same() -> None:
+    """Nobody else may come whose append would begin the writing again."""
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        first = asyncio.create_task(group.append(append("note-1", event())))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(group.append(append("note-2", event())))
+        await asyncio.sleep(0.01)
+        [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "twofold group commit"]
+        writer.cancel()
+        with pytest.raises(OutcomeUnknown):
+            await first
+        log.open.set()
+        assert (await second).version == 1
+        await group.close()
+
+    virtual_time.run(main())

@@ -1,0 +1,87 @@
+"""What is kept of a failure: in any case something, never too much, and nothing that a store could not keep."""
+
+import pytest
+
+from twofold.failures import MOST_ERROR, MOST_TRACEBACK, error_text, failure, shown, traceback_text
+
+
+class Loud(str):
+    def __format__(self, spec: str) -> str:
+        raise ZeroDivisionError
+
+    __str__ = __repr__ = __format__  # type: ignore[assignment]
+
+
+class Raises(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+    def __repr__(self) -> str:
+        raise GeneratorExit
+
+    def __format__(self, spec: str) -> str:
+        raise KeyError
+
+
+class Subtle(Exception):
+    def __str__(self) -> str:
+        return Loud("its text")
+
+
+class Notes(ValueError):
+    @property
+    def __notes__(self) -> list[str]:
+        raise OSError
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as again:
+        return again
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("why"), "ValueError: why"),
+        (ValueError(), "ValueError"),
+        (Raises(), "Raises: (its text cannot be made: str() raises SystemExit)"),
+        (Subtle(), "Subtle: its text"),
+        (ValueError("a\x00b\ud800"), r"ValueError: a\x00b\ud800"),
+        (BaseExceptionGroup("two", [SystemExit(), Raises()]), "BaseExceptionGroup: two (2 sub-exceptions)"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: BaseException, text: str) -> None:
+    assert error_text(error) == text
+    assert type(error_text(error)) is str
+
+
+@pytest.mark.parametrize(
+    "error", [Raises(), Subtle(), Notes("why"), ExceptionGroup("g", [Raises()]), ValueError("x" * 100_000)]
+)
+def test_a_traceback_says_where_whatever_it_is_of(error: Exception) -> None:
+    text = traceback_text(raised(error))
+    assert "raise error" in text
+    assert len(text) <= MOST_TRACEBACK
+    assert len(error_text(error)) <= MOST_ERROR
+
+
+def test_causes_that_go_round_in_a_circle_are_told_once() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert traceback_text(one).count("ValueError: other") == 1
+
+
+def test_only_an_interrupt_is_no_failure() -> None:
+    for error in (GeneratorExit(), SystemExit(), Raises()):
+        assert failure(error) is error
+    with pytest.raises(KeyboardInterrupt):
+        failure(KeyboardInterrupt())
+
+
+def test_a_value_is_shown_whatever_its_repr_does() -> None:
+    assert shown([1]) == "[1]"
+    assert shown("x" * 100, 5) == "'xxxx"
+    assert shown(Raises()) == "<Raises, whose repr() raises GeneratorExit>"
+    assert shown([Loud("x")]) == "<list, whose repr() raises TypeError>"
