@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +18,8 @@ from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.feed.worker import Worker
-from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
+from twofold.messages import BEGINNING, Append, Meta, Position, Receipt, Recorded, Stream
+from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.fresh import Told
@@ -74,9 +75,24 @@ class App:
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
         consumed = [cls for projection in self.projections for cls in projection.event_types]
         consumed += [cls for reactor in self.reactors for cls in reactor.event_types]
+        self._check_recorded(recorded)
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
             self.folds_documents(projection)
+
+    def _check_recorded(self, recorded: Sequence[type]) -> None:
+        """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
+        known = {*recorded, *self.stored}
+        takes = [(one.owner, one.event_types) for one in self.projections]
+        takes += [(one.owner, one.event_types) for one in self.reactors]
+        for owner, event_types in takes:
+            for cls in event_types:
+                if cls not in known:
+                    raise ConfigurationError(
+                        f"{owner} takes {cls.__name__}, which no decider of {self.name} records: "
+                        f"add its decider to deciders=, or, where another program records it, name the class in "
+                        f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
+                    )
 
     def folds_documents(self, projection: Projection[Any]) -> bool:
         """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
@@ -89,7 +105,7 @@ class App:
             )
         return bool(own)
 
-    @asynccontextmanager
+    @opens("app.open")
     async def open(
         self,
         store: str | LogStore,
@@ -111,7 +127,7 @@ class App:
                 running.work()
             yield running
 
-    @asynccontextmanager
+    @opens("app.look")
     async def look(
         self,
         store: str | LogStore,
@@ -199,8 +215,16 @@ class Running:
             projector = Projector(projection, self.rows, codec, ambient, documents=documents)
             yield projector, self.rows.checkpoints, projector.unparking(self.log)
         for reactor in self.app.reactors:
-            runner = Runner(reactor, self.log, self.log.checkpoints, self.executor.carry_out, codec, ambient)
+            runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
             yield runner, self.log.checkpoints, runner
+
+    async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:
+        """For reactors. Raises: also ConfigurationError, for a decider that the App does not have."""
+        if decider.category not in self._by_category:
+            raise ConfigurationError(
+                f"{self.app.name} has no {decider.owner}, which a command is for: add it to deciders="
+            )
+        return await self.executor.carry_out(decider, id, command, meta)
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""

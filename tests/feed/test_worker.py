@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_each_time_the_pause_is_longer() -> None:
         worker = Worker(Following(follower, log, log.checkpoints, "worker"))
         await until(lambda: len(at) == 4)
         await worker.stop()
-        pauses = [later - sooner for sooner, later in zip(at, at[1:], strict=False)]
+        pauses = [later - sooner for sooner, later in pairwise(at)]
         assert all(pause >= SHORTEST_PAUSE_S * 2**number for number, pause in enumerate(pauses))
 
     virtual_time.run(main())

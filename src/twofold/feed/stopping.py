@@ -7,7 +7,7 @@ cancellations that were asked of the awaiting task says that this task is to sto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 from twofold.failures import failure
@@ -24,7 +24,11 @@ def awaited_failure(error: BaseException) -> BaseException:
 
 async def apart(work: Awaitable[T]) -> T:
     """Await user code in a task of its own, which it may cancel without stopping ours. Raises: whatever it raises."""
-    answer, error = await asyncio.ensure_future(caught(work))
+    try:
+        answer, error = await asyncio.ensure_future(caught(work))
+    finally:
+        if isinstance(work, Coroutine):
+            work.close()  # stopped before it began, it would be reported as never awaited
     if _is_to_stop():  # also where the user's code has swallowed it
         raise asyncio.CancelledError
     if error is not None:

@@ -257,7 +257,11 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     begun = list(work)
     if len(begun) == 1:  # the usual case, and a task would cost more than the looks it takes
         return [await begun[0]]
-    outcomes = await asyncio.gather(*map(caught, begun))
+    try:
+        outcomes = await asyncio.gather(*map(caught, begun))
+    finally:
+        for one in begun:
+            one.close()  # stopped before it began, it would be reported as never awaited
     errors = [error for _, error in outcomes if error is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, NOT_JUST_NOW)):
         raise error
