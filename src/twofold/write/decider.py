@@ -89,22 +89,27 @@ class Decider(Generic[C, S, E]):
             state = saved
         return state
 
-    def to_record(self, command: C, state: S) -> list[Any]:
-        """What is to be appended for this command: events, or the one new state. `decide` may change `state`.
+    def decided(self, command: C, state: S) -> list[E]:
+        """The events that `decide` returns. It may change `state`, and gets a copy of a command that can be changed.
 
-        Raises: Rejected, and InvalidInput for a command that `decide` is not made for.
+        Raises: Rejected, InvalidInput for a command that `decide` is not made for, TypeError for what is no list.
         """
         if not isinstance(command, self.command_types):
             names = " | ".join(cls.__name__ for cls in self.command_types)
             raise InvalidInput(f"{self.owner} decides {names}, not {shown(command, 200)}")
-        before = own(state) if self.stored == "state" else state
         events = self.decide(own(command), state)
         if not isinstance(events, list | tuple):
             hint = "; to do nothing, return an empty one" if events is None else ""
             raise TypeError(f"{self.owner}: decide must return a list of events, not {shown(events)}{hint}")
-        if self.stored == "events" or not events:
-            return list(events)
-        return [self.evolved(before, events)]
+        return list(events)
+
+    def to_record(self, command: C, state: S) -> list[Any]:
+        """What is to be appended for this command: events, or the one new state. Raises: as `decided`."""
+        if self.stored == "events":
+            return self.decided(command, state)
+        before = own(state)
+        events = self.decided(command, state)
+        return [self.evolved(before, events)] if events else []
 
     def handed(self, recorded: list[Any]) -> list[Any]:
         """What was read from the log and others are given too, for `evolve`: copies where they can be changed."""
