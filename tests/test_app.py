@@ -544,7 +544,7 @@ async def test_a_command_for_a_decider_that_the_app_lacks_parks_and_says_so() ->
 async def test_opening_is_entered_and_not_awaited() -> None:
     with pytest.raises(TypeError, match=r"app.open\(…\) is not awaited, it is entered: `async with app.open\(…\) as"):
         await shop.open("memory:")
-    with pytest.raises(TypeError, match="app.look"):
+    with pytest.raises(TypeError, match=r"app\.look"):
         await shop.look("memory:")
 
 

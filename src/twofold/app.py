@@ -49,7 +49,8 @@ def _silent(what: str, done: int, total: int) -> None:
 class App:
     """Write models, read models and reactors that belong together, as one value.
 
-    `stored` says how an event class is stored where that differs from its own name at schema 1. `http` is the place
+    `stored` says how an event class is stored where that differs from its own name at schema 1; a class that is recorded
+    by another program, or without a decider, must be named in it. `http` is the place
     of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
