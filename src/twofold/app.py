@@ -49,9 +49,9 @@ def _silent(what: str, done: int, total: int) -> None:
 class App:
     """Write models, read models and reactors that belong together, as one value.
 
-    `stored` says how an event class is stored where that differs from its own name at schema 1; a class that is recorded
-    by another program, or without a decider, must be named in it. `http` is the place
-    of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves.
+    `stored` says how an event class is stored where that differs from its own name at schema 1; it also names the
+    classes that another program records, or `append` without a decider. `http` is the place of a function,
+    `module:name`, that returns an ASGI app for a `Running`: what `twofold serve` serves.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
     events, a class that cannot be stored.

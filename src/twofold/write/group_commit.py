@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict, closed
+from twofold.errors import BatchRefused, Closed, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Receipt
 from twofold.write.log import Log
 
@@ -66,12 +66,12 @@ class GroupCommit:
         return len(self._waiting)
 
     async def append(self, append: Append) -> Receipt:
-        """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; ConfigurationError after `close`."""
+        """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
         while len(self._waiting) >= MAX_WAITING:
             self._room.clear()
             await self._room.wait()
         if self._closed:
-            raise closed("the log")
+            raise Closed("the log")
         outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((append, outcome))
         if self._writer is None:

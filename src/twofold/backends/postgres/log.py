@@ -28,13 +28,13 @@ from twofold.backends.postgres.schema import migrate
 from twofold.backends.statements import statements
 from twofold.errors import (
     BatchRefused,
+    Closed,
     ConfigurationError,
     LogReplaced,
     OutcomeUnknown,
     TwofoldError,
     Unavailable,
     VersionConflict,
-    closed,
 )
 from twofold.feed.feed import FeedPage
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
@@ -94,7 +94,7 @@ class PostgresLog:
     @property
     def _news(self) -> Listener:
         if self._listener is None:
-            raise closed(self._address)
+            raise Closed(self._address)
         return self._listener
 
     # ---- writing

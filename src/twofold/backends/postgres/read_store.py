@@ -23,7 +23,7 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
-from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, closed
+from twofold.errors import BatchRefused, Closed, ConfigurationError, InvalidInput
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
@@ -83,7 +83,7 @@ class PostgresReadStore:
     @property
     def _news(self) -> Listener:
         if self._listener is None:
-            raise closed(self._address)
+            raise Closed(self._address)
         return self._listener
 
     # ---- tables

@@ -12,7 +12,7 @@ import apsw
 
 from twofold.backends.sqlite.thread import Thread
 from twofold.backends.sqlite.watch import Watch
-from twofold.errors import ConfigurationError, LogReplaced, Unavailable, closed
+from twofold.errors import Closed, ConfigurationError, LogReplaced, Unavailable
 from twofold.feed.doorbell import Doorbell
 
 P = ParamSpec("P")
@@ -40,10 +40,10 @@ class Connection:
         """Run `work` on this connection's thread.
 
         Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11);
-        ConfigurationError after `close`.
+        Closed after `close`.
         """
         if self._closed:
-            raise closed(f"SQLite, {self._path}")
+            raise Closed(f"SQLite, {self._path}")
         return await self._thread.run(lambda: self._guarded(work, *args, **kwargs))
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
