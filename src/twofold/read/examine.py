@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from twofold.codec import json_text
-from twofold.failures import failure
+from twofold.failures import error_text, failure
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
@@ -95,9 +95,12 @@ def _step(
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))
     except BaseException as error:  # what a fold raises is the user's
         folded = FoldedRow(values, recorded, failure(error))
-    if json_text(recorded.event) != event_before:
+    try:
+        event_after, row_after = json_text(recorded.event), projection.format.to_values(row)
+    except BaseException as error:
+        return folded, f"evolve changed what it was given, so that it cannot be stored: {error_text(failure(error))}"
+    if event_after != event_before:
         return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
-    row_after = projection.format.to_values(row)
     if row_after != row_before:
         columns = zip(projection.format.columns, row_before, row_after, strict=True)
         name, was, is_ = next((c.name, was, is_) for c, was, is_ in columns if was != is_)
