@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -513,3 +514,52 @@ async def test_what_is_open_already_stays_open() -> None:
     for n in range(1, 4):
         async with shop.open(log, read_store=store) as running:
             assert (await running.execute(stock, "p1", Receive(1))).receipt.version == n
+
+
+def react_elsewhere(event: OrderPlaced, recorded: Recorded) -> list[To]:
+    return [To(stock, "p1", Reserve("1", 1))]
+
+
+def test_a_follower_of_events_that_nothing_records_is_refused_with_the_way_out() -> None:
+    refused = "takes OrderPlaced, which no decider of shop records: add its decider to deciders=, or, where another"
+    with pytest.raises(ConfigurationError, match=f"projection 'inventory' {refused}"):
+        App("shop", deciders=[stock], projections=[inventory])
+    with pytest.raises(ConfigurationError, match=f"reactor 'elsewhere' {refused}"):
+        App("shop", reactors=[Reactor("elsewhere", react_elsewhere, start="now")])
+    App("shop", deciders=[stock], projections=[inventory], stored={OrderPlaced: Stored("OrderPlaced")})
+
+
+async def test_a_command_for_a_decider_that_the_app_lacks_parks_and_says_so() -> None:
+    app = App("shop", deciders=[orders], reactors=[Reactor("elsewhere", react_elsewhere, start="beginning")])
+    async with app.open("memory:") as running:
+        await running.execute(orders, "1", PlaceOrder("c", ITEMS))
+        while not (found := await running.parking.list()):  # noqa: ASYNC110 (nothing rings for it)
+            await asyncio.sleep(0.001)
+        assert found[0].parked.error == (
+            "ConfigurationError: shop has no decider 'stock', which a command is for: add it to deciders="
+        )
+        assert (await running.load(stock, "p1"))[1] == 0
+
+
+async def test_opening_is_entered_and_not_awaited() -> None:
+    with pytest.raises(TypeError, match=r"app.open\(…\) is not awaited, it is entered: `async with app.open\(…\) as"):
+        await shop.open("memory:")
+    with pytest.raises(TypeError, match=r"app\.look"):
+        await shop.look("memory:")
+
+
+async def test_who_goes_on_after_the_end_is_told(tmp_path: Path) -> None:
+    async with shop.open(f"sqlite:///{tmp_path}/shop.db") as running:
+        pass
+    told = r"is closed: the block of `async with app.open\(…\)` has ended; call this inside it"
+    for call in (
+        running.execute(stock, "p1", Receive(1)),
+        running.append("stock-p1", [Received(1)]),
+        running.load(stock, "p1"),
+        running.history("stock-p1"),
+        running.get(inventory, "p1"),
+        running.find(inventory),
+        running.status(),
+    ):
+        with pytest.raises(ConfigurationError, match=told):
+            await call

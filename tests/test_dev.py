@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.cli.test_interrupt import interrupted_at
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -123,3 +125,10 @@ def test_what_pip_was_told_is_passed_on_and_what_uv_was_told_is_kept(
     assert dev.as_pip_is_configured()["UV_DEFAULT_INDEX"] == "https://index.invalid/simple"
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.invalid/simple")
     assert "UV_DEFAULT_INDEX" not in dev.as_pip_is_configured()
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize("imported", ["argparse", "fastapi.exceptions", "shop.values"])
+def test_run_ends_quietly_while_it_is_being_imported(imported: str) -> None:
+    command = [sys.executable, str(ROOT / "dev"), "run", "--store", "memory:", "--port", "0"]
+    assert interrupted_at(imported, command) == (130, "")

@@ -6,12 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
-
-from shop.app import shop
-from shop.http.app import shop_http
-from twofold.web.limits import Limits
-from twofold.web.server import serve
+from twofold_start import end_at_ctrl_c
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -42,6 +37,13 @@ SHORT = {
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from fastapi import FastAPI  # all of this takes a while, and Ctrl-C is to end it quietly: see the last lines
+
+    from shop.app import shop
+    from shop.http.app import shop_http
+    from twofold.web.limits import Limits
+    from twofold.web.server import serve
+
     options = parser().parse_args(arguments)
     try:
         store = options.store or default_store()
@@ -62,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    from twofold.web.limits import Limits
+
     made = argparse.ArgumentParser(prog="shop.serve", description="Serve the shop over HTTP.")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made.add_argument("--port", type=port, default=8000, help="port to listen on (default: %(default)s)")
@@ -103,4 +107,5 @@ def welcome(address: str, where: str) -> str:
 
 
 if __name__ == "__main__":
+    end_at_ctrl_c()
     sys.exit(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +17,9 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.standing import Followed, Pace, settled
-from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
+from twofold.feed.worker import Worker
+from twofold.messages import BEGINNING, Append, Meta, Position, Receipt, Recorded, Stream
+from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.fresh import Told
@@ -47,8 +49,9 @@ def _silent(what: str, done: int, total: int) -> None:
 class App:
     """Write models, read models and reactors that belong together, as one value.
 
-    `stored` says how an event class is stored where that differs from its own name at schema 1. `http` is the place
-    of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves.
+    `stored` says how an event class is stored where that differs from its own name at schema 1; it also names the
+    classes that another program records, or `append` without a decider. `http` is the place of a function,
+    `module:name`, that returns an ASGI app for a `Running`: what `twofold serve` serves.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
     events, a class that cannot be stored.
@@ -73,9 +76,24 @@ class App:
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
         consumed = [cls for projection in self.projections for cls in projection.event_types]
         consumed += [cls for reactor in self.reactors for cls in reactor.event_types]
+        self._check_recorded(recorded)
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
             self.folds_documents(projection)
+
+    def _check_recorded(self, recorded: Sequence[type]) -> None:
+        """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
+        known = {*recorded, *self.stored}
+        takes = [(one.owner, one.event_types) for one in self.projections]
+        takes += [(one.owner, one.event_types) for one in self.reactors]
+        for owner, event_types in takes:
+            for cls in event_types:
+                if cls not in known:
+                    raise ConfigurationError(
+                        f"{owner} takes {cls.__name__}, which no decider of {self.name} records: "
+                        f"add its decider to deciders=, or, where another program records it, name the class in "
+                        f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
+                    )
 
     def folds_documents(self, projection: Projection[Any]) -> bool:
         """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
@@ -88,7 +106,7 @@ class App:
             )
         return bool(own)
 
-    @asynccontextmanager
+    @opens("app.open")
     async def open(
         self,
         store: str | LogStore,
@@ -110,7 +128,7 @@ class App:
                 running.work()
             yield running
 
-    @asynccontextmanager
+    @opens("app.look")
     async def look(
         self,
         store: str | LogStore,
@@ -185,7 +203,7 @@ class Running:
         for following in self.followers:
             following.fellows = self.followers
         self._by_category = {decider.category: decider for decider in app.deciders}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[Worker] = []
         self.execute = self.executor.execute
         self.get = self._queries.get
         self.find = self._queries.find
@@ -198,8 +216,16 @@ class Running:
             projector = Projector(projection, self.rows, codec, ambient, documents=documents)
             yield projector, self.rows.checkpoints, projector.unparking(self.log)
         for reactor in self.app.reactors:
-            runner = Runner(reactor, self.log, self.log.checkpoints, self.executor.carry_out, codec, ambient)
+            runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
             yield runner, self.log.checkpoints, runner
+
+    async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:
+        """For reactors. Raises: also ConfigurationError, for a decider that the App does not have."""
+        if decider.category not in self._by_category:
+            raise ConfigurationError(
+                f"{self.app.name} has no {decider.owner}, which a command is for: add it to deciders="
+            )
+        return await self.executor.carry_out(decider, id, command, meta)
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
@@ -238,16 +264,12 @@ class Running:
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""
-        for following in self.followers:
-            name = f"twofold {following.follower.follows}"
-            self._tasks.append(asyncio.create_task(following.run(), name=name))
+        self._workers = [Worker(following) for following in self.followers]
 
     async def stop(self) -> None:
         """Finish what was accepted, let go of the checkpoints."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*[worker.stop() for worker in self._workers])
+        self._workers.clear()
         await self.commits.close()
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
@@ -427,7 +449,7 @@ class Running:
             lag_events=lag_events,
             lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
             owner=checkpoint.owner if checkpoint is not None else None,
-            state=following.state if self._tasks else "elsewhere",
+            state=following.state if self._workers else "elsewhere",
             error=following.error or self._replaced(checkpoint, head),
             parked=len(parked),
         )

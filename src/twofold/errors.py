@@ -3,6 +3,7 @@
 TwofoldError
 ├── Rejected               the domain says no; raised by `decide`
 ├── ConfigurationError     the App, or its store, cannot work as it is written
+│   └── Closed             the App was used after its `async with` had ended
 ├── InvalidInput           what was handed in is refused, nothing was changed
 │   ├── InvalidEvent       an event that could not be stored and read again
 │   ├── InvalidToken       a token that is not ours, of another log, or beyond its head
@@ -41,6 +42,13 @@ class Rejected(TwofoldError):
 
 class ConfigurationError(TwofoldError):
     """The App, or the store it was opened on, cannot work as it is. The message names the way out."""
+
+
+class Closed(ConfigurationError):
+    """The App was used after its `async with` had ended. Nothing was changed."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"{what} is closed: the block of `async with app.open(…)` has ended; call this inside it")
 
 
 class InvalidInput(TwofoldError):

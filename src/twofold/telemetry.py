@@ -78,6 +78,10 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
     yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest event that was not handled.", each("lag_s"))
     yield Metric("twofold_parked", "gauge", "Rows and streams that wait behind a failure.", each("parked"))
     yield Metric("twofold_lease_held", "gauge", "1 where this process holds the checkpoint.", held)
+    failing = [(_labels(one), float(one.state in ("failing", "stopped"))) for one, _ in followers]
+    yield Metric(
+        "twofold_follower_failing", "gauge", "1 while following fails or has stopped in this process.", failing
+    )
     yield Metric("twofold_lease_claims_total", "counter", "Times this process took a checkpoint.", counted("claims"))
     yield Metric("twofold_lease_losses_total", "counter", "Times another process took it away.", counted("losses"))
     yield Metric(

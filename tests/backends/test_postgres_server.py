@@ -689,3 +689,12 @@ async def test_the_documented_rights_are_enough() -> None:
         async with opened_rows(as_role("shop_app")) as rows:  # by the default privileges
             await rows.prepare(newer.table)
             assert (await rows.rows(newer.table, [("a",)])).rows == {}
+
+
+async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]) -> None:
+    async with bank.open(new_database()) as running:
+        pass
+    told = r"is closed: the block of `async with app.open\(…\)` has ended"
+    for call in (running.load(accounts, "a"), running.get(balances, "a"), running.find(balances), running.status()):
+        with pytest.raises(ConfigurationError, match=told):
+            await call

@@ -94,9 +94,12 @@ def test_a_forgotten_return_is_told_where_it_was_forgotten() -> None:
     def silent(command: Put, page: Page) -> list[Written]:
         return None  # type: ignore[return-value]
 
-    with pytest.raises(TypeError, match=r"decider 'page': evolve answered None for Erased"):
+    with pytest.raises(TypeError, match=r"decider 'page': evolve returned None for Erased"):
         Decider("page", Page(), decide, forgetful).state([Written("a"), Erased()])
-    with pytest.raises(TypeError, match=r"decider 'page': decide must answer a list of events, not None"):
+    with pytest.raises(
+        TypeError,
+        match=r"decider 'page': decide must return a list of events, not None; to do nothing, return an empty one",
+    ):
         Decider("page", Page(), silent, evolve).to_record(Put("a"), Page())
 
 

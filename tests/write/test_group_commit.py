@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from twofold.backends.memory import MemoryLog
-from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import BatchRefused, ConfigurationError, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.messages import Append, Receipt
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import append, event
@@ -167,7 +167,29 @@ def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
         await group.close()
         assert [type(outcome) for outcome in await asyncio.gather(*tasks)] == [Receipt] * 3
         assert (await log.head()).offset == 3
-        with pytest.raises(Unavailable):
+        with pytest.raises(ConfigurationError, match="the log is closed: the block of"):
             await group.append(append("note-9", event()))
+
+    virtual_time.run(main())
+
+
+def test_who_waits_when_the_writing_is_cancelled_is_written_all_the_same() -> None:
+    """Nobody else may come whose append would begin the writing again."""
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        first = asyncio.create_task(group.append(append("note-1", event())))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(group.append(append("note-2", event())))
+        await asyncio.sleep(0.01)
+        [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "twofold group commit"]
+        writer.cancel()
+        with pytest.raises(OutcomeUnknown):
+            await first
+        log.open.set()
+        assert (await second).version == 1
+        await group.close()
 
     virtual_time.run(main())

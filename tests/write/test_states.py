@@ -7,6 +7,7 @@ import pytest
 
 from twofold import Decider
 from twofold.backends.memory import MemoryLog
+from twofold.kept import Kept
 from twofold.messages import Position, Stream
 from twofold.write import states
 from twofold.write.states import LONG, Known, States
@@ -35,7 +36,7 @@ documents = Decider("document", Total(), decide, evolve, stored="state")
 
 
 def known(version: int) -> Known:
-    return Known(Total(version), version, Position(0, version))
+    return Known(Kept(Total(version)), version, Position(0, version))
 
 
 def version_of(remembered: States, decider: Decider[Any, Any, Any], name: str) -> int:

@@ -48,5 +48,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that cannot be shown is no reason to fail
     try:
         commands()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as error:  # of the output: what stores raise has a name of its own
         sys.exit(f"twofold: the output cannot be written: {error}")

@@ -61,15 +61,14 @@ async def _list(running: Running, name: str | None, key: str | None, as_json: bo
 
 async def _show(running: Running, name: str | None, key: str | None, as_json: bool) -> None:
     for one in await running.parking.list(name, key):
-        told = await running.parking.traceback(one.follower.name, one.parked)
         event = None if one.event is None else json.loads(one.event.data)
         if as_json:
-            print_json({**_line(one), "data": event, "traceback": told})
+            print_json({**_line(one), "data": event, "traceback": one.parked.traceback})
             continue
         for label, value in _line(one).items():
             out.print(f"{label}: {value}", markup=False)
         out.print(f"data: {json.dumps(event, ensure_ascii=False)}", markup=False)
-        out.print(told.rstrip() or "its traceback was not kept", markup=False)
+        out.print(one.parked.traceback.rstrip() or "its traceback was not kept", markup=False)
         out.print()
 
 

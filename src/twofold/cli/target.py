@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -115,6 +116,7 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
         await work()
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there may be something to let go of
     try:
         asyncio.run(whole())
     except TwofoldError as error:

@@ -7,17 +7,14 @@ watches it on its own monotonic clock, so no clocks are compared between machine
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
 import msgspec
 
+from twofold.failures import error_text, traceback_text
 from twofold.messages import Position
-
-MOST_ERROR = 2_000
-MOST_TRACEBACK = 20_000
 
 
 class Follows(msgspec.Struct, frozen=True):
@@ -66,21 +63,23 @@ class Parked(msgspec.Struct, frozen=True):
 
 
 def parked_by(
-    error: Exception, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
+    error: BaseException, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
 ) -> Parked:
     """What is to be kept of an error that parks something."""
-    told = "".join(traceback.format_exception(error))[-MOST_TRACEBACK:]
-    return Parked(kind, key, position, error_text(error), since, tries, _storable(told))
+    return Parked(kind, key, position, error_text(error), since, tries, traceback_text(error))
 
 
-def error_text(error: Exception) -> str:
-    """An error in one line, which any store can keep."""
-    return _storable(f"{type(error).__name__}: {error}")[:MOST_ERROR]
-
-
-def _storable(text: str) -> str:
-    """An exception may say anything; what a text column cannot hold is spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+def parked_again(
+    was: Parked | None,
+    error: BaseException,
+    kind: Literal["row", "stream"],
+    key: str,
+    position: Position,
+    now: datetime,
+) -> Parked:
+    """After another try: waiting since it did before; the tries are counted on while the same event is at fault."""
+    tries = was.tries + 1 if was is not None and was.position == position else 1
+    return parked_by(error, kind, key, position, now if was is None else was.since, tries)
 
 
 class Checkpoints(Protocol):

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Literal, Protocol, runtime_checkable
 
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, Unavailable
+from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import BEGINNING, Position
@@ -140,13 +141,16 @@ class Following:
                 log.error("%s stopped: %s", self.follower.follows, error)
                 return
             except Exception as error:  # a worker goes on by itself when what it needs is back
-                self.state, self.error = "failing", f"{type(error).__name__}: {error}"
-                self.counts.failures += 1
-                expected = isinstance(error, Unavailable)
-                next_try = (self.follower.follows, self.error, self._pause_s)
-                log.error("%s: %s; next try in %.2g s", *next_try, exc_info=not expected)
-                await asyncio.sleep(self._pause_s)
-                self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+                await asyncio.sleep(self.failed(error))
+
+    def failed(self, error: BaseException) -> float:
+        """Note what went wrong. Returns how many seconds to pause before the next try."""
+        pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, self._pause_s * 2)
+        self.state, self.error = "failing", error_text(error)
+        self.counts.failures += 1
+        seen = None if isinstance(error, Unavailable) else error
+        log.error("%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=seen)
+        return pause_s
 
     async def catch_up(self) -> AsyncGenerator[Position, None]:
         """Follow as far as the head, in large pages, and tell each position that was reached.
@@ -356,8 +360,9 @@ async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | No
                 hear(wanted_by)
         except LeaseLost:
             return  # the next write of this holder is refused, and it hears of it there
-        except Unavailable as error:
-            log.warning("%s: no heartbeat: %s", claim.follower, error)
+        except Exception as error:  # whatever it is, the next sign of life may come through
+            seen = None if isinstance(error, Unavailable) else error
+            log.warning("%s: no heartbeat: %s", claim.follower, error_text(error), exc_info=seen)
 
 
 @asynccontextmanager

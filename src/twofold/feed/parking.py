@@ -90,12 +90,14 @@ class Parking:
         self._followers, self._owner = followers, owner
 
     async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
-        """What waits, of all or of one, in order of position. Raises: InvalidInput, Unavailable."""
+        """What waits, of all or of one, in order of position, with tracebacks. Raises: InvalidInput, Unavailable."""
         found: list[Waits] = []
         for known in self._followers if name is None else [name]:
             following, _ = self._of(known)
             follows, chosen = following.follower.follows, await self._chosen(known, key)
-            found += [Waits(follows, one, await _event(following, one.position)) for one in chosen]
+            for one in chosen:
+                whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follows, one))
+                found.append(Waits(follows, whole, await _event(following, one.position)))
         return found
 
     async def traceback(self, name: str, one: Parked) -> str:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from twofold.errors import ConfigurationError
+from twofold.failures import shown
 from twofold.feed.checkpoints import Follows
 from twofold.messages import Recorded
 from twofold.signatures import message_types
@@ -76,11 +77,11 @@ class Reactor:
         The id is made from reactor, event and place: the same on every backend, and after a copy. Raises: TypeError.
         """
         if not isinstance(answer, list | tuple):
-            raise TypeError(f"{self.owner}: react must answer a list of To(…), not {answer!r:.80}")
+            raise TypeError(f"{self.owner}: react must answer a list of To(…), not {shown(answer)}")
         found = []
         for index, to in enumerate(answer):
             if not isinstance(to, To):
-                raise TypeError(f"{self.owner}: react must answer a list of To(…), not {to!r:.80}")
+                raise TypeError(f"{self.owner}: react must answer a list of To(…), not {shown(to)}")
             origin = f"{self.name}|{recorded.stream}|{recorded.version}|{index}|{to.decider.category}-{to.id}"
             found.append((sha256(origin.encode()).hexdigest()[:32], to))
         return found

@@ -13,10 +13,12 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_by
+from twofold.failures import failure
+from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
+from twofold.feed.stopping import apart, awaited_failure, caught
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 
@@ -204,31 +206,44 @@ class Runner:
 
     async def _react(self, entries: Sequence[Entry], before: Parked | None) -> Outcome:
         for number, entry in enumerate(entries):
-            try:
-                recorded = self._codec.recorded(entry)
-                commands = await self._reaction(recorded)
-                await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
-            except NOT_JUST_NOW:
-                raise
-            except Exception as error:  # what reacting raises is the user's
+            error = await self._failure_of(entry)
+            if error is not None:
                 return Outcome(before, self._parked(entry, error, before), number)
         return Outcome(before, None, len(entries))
 
-    def _parked(self, entry: Entry, error: Exception, before: Parked | None) -> Parked:
-        same = before is not None and before.position == entry.position
-        tries = before.tries + 1 if before is not None and same else 1
-        since = before.since if before is not None else self._ambient.now()
-        tries = MOST_TRIES if isinstance(error, Rejected) else min(tries, MOST_TRIES)
-        return parked_by(error, "stream", entry.stream, entry.position, since, tries)
+    def _parked(self, entry: Entry, error: BaseException, before: Parked | None) -> Parked:
+        parked = parked_again(before, error, "stream", entry.stream, entry.position, self._ambient.now())
+        if isinstance(error, Rejected):
+            return msgspec.structs.replace(parked, tries=max(MOST_TRIES, parked.tries))
+        return parked
 
-    async def _reaction(self, recorded: Recorded) -> Sequence[Command]:
-        """What is to be executed for an event, when its effect is done."""
-        answer: Any = self.reactor.react(recorded.event, recorded)
-        if inspect.isawaitable(answer):
-            async with self._at_once:
-                answer = await answer
-            answer = [] if answer is None else answer
-        return self.reactor.named(recorded, answer)
+    async def _failure_of(self, entry: Entry) -> BaseException | None:
+        """React to an event. Returns what failed of the user's code; raises what the store cannot do just now."""
+        try:
+            recorded = self._codec.recorded(entry)
+        except NewerSchema:
+            raise
+        except BaseException as error:
+            return failure(error)
+        try:
+            answer: Any = self.reactor.react(recorded.event, recorded)
+            if inspect.isawaitable(answer):
+                answer = await self._effect(answer)
+            commands = self.reactor.named(recorded, answer)
+        except BaseException as error:  # also what the store could raise: here it comes from a call of the user's
+            return awaited_failure(error)
+        try:
+            await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
+        except NOT_JUST_NOW:
+            raise
+        except BaseException as error:
+            return awaited_failure(error)
+        return None
+
+    async def _effect(self, work: Awaitable[Sequence[To] | None]) -> Sequence[To]:
+        async with self._at_once:
+            commands = await apart(work)
+        return [] if commands is None else commands
 
     async def _one_by_one(self, recorded: Recorded, commands: Iterable[Command]) -> None:
         for command_id, to in commands:
@@ -242,11 +257,15 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     begun = list(work)
     if len(begun) == 1:  # the usual case, and a task would cost more than the looks it takes
         return [await begun[0]]
-    outcomes = await asyncio.gather(*begun, return_exceptions=True)
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    try:
+        outcomes = await asyncio.gather(*map(caught, begun))
+    finally:
+        for one in begun:
+            one.close()  # stopped before it began, it would be reported as never awaited
+    errors = [error for _, error in outcomes if error is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, NOT_JUST_NOW)):
         raise error
-    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    return [answer for answer, _ in outcomes]  # type: ignore[misc]  # without an error there is one
 
 
 def _by_target(commands: Iterable[Command]) -> Iterable[list[Command]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from twofold.failures import error_text, failure
 from twofold.jsontext import json_text
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
@@ -80,22 +81,26 @@ def _step(
     projection: Projection[Any], key: Key, values: Values | None, recorded: Recorded, from_initial: bool
 ) -> tuple[FoldedRow, str | None]:
     """One event, and what `evolve` changed that it was only given."""
+    recorded = projection.given(recorded)
     try:
         fresh = values is None or from_initial
         row = projection.initial(key) if fresh else projection.format.from_values(values or ())
         row_before, event_before = projection.format.to_values(row), json_text(recorded.event)
-    except Exception:  # what cannot be told before cannot be compared after; the fold itself will say what is wrong
+    except (
+        BaseException
+    ) as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
+        failure(error)
         return projection.fold(key, values, [recorded], from_initial), None
     try:
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))
-    except Exception as error:  # what a fold raises is the user's
-        folded = FoldedRow(values, recorded, error)
-    if json_text(recorded.event) != event_before:
-        return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
+    except BaseException as error:  # what a fold raises is the user's
+        folded = FoldedRow(values, recorded, failure(error))
     try:
-        row_after = projection.format.to_values(row)
-    except ValueError as error:
-        return folded, f"evolve changed the row that it was given: {error}"
+        event_after, row_after = json_text(recorded.event), projection.format.to_values(row)
+    except BaseException as error:
+        return folded, f"evolve changed what it was given, so that it cannot be stored: {error_text(failure(error))}"
+    if event_after != event_before:
+        return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
     if row_after != row_before:
         columns = zip(projection.format.columns, row_before, row_after, strict=True)
         name, was, is_ = next((c.name, was, is_) for c, was, is_ in columns if was != is_)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import NewerSchema
+from twofold.failures import failure
 from twofold.feed.checkpoints import Parked, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
@@ -76,8 +77,8 @@ class Folding:
                     continue
                 try:
                     rows[key] = evolve(settled(key, row), recorded.event, recorded)
-                except Exception:  # what a fold raises is the user's
-                    self._fail(key)
+                except BaseException as error:  # what a fold raises is the user's
+                    self._fail(key, error)
         return missing
 
     def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
@@ -98,8 +99,8 @@ class Folding:
             if key not in self._failed:
                 try:
                     folded[key] = values_of(key, row)
-                except Exception:  # a row that no column can hold
-                    self._fail(key)
+                except BaseException as error:  # a row that no column can hold
+                    self._fail(key, error)
         if self._failed:
             folded |= self._as_far_as_they_go(entries)
         changed = sorted(key for key, values in folded.items() if values != self._before(key))
@@ -107,11 +108,18 @@ class Folding:
 
     def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
         """Those of the page that touch a row."""
-        return [recorded for recorded, keys in self._read(entries) if key in keys]
+        return self._events_of({key}, entries)[key]
+
+    def _events_of(self, those: set[Key], entries: Iterable[Entry]) -> Mapping[Key, list[Recorded]]:
+        found: dict[Key, list[Recorded]] = {key: [] for key in those}
+        for recorded, keys in self._read(entries):
+            for key in those.intersection(keys):
+                found[key].append(recorded)
+        return found
 
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""
-        recorded_from, keys_of = self._codec.recorded, self._projection.keys
+        recorded_from, keys_of, fixed = self._codec.recorded, self._projection.keys, self._projection.events_are_fixed
         waiting = self._waiting.streams
         for entry in entries:
             if (waiting and entry.stream in waiting) or (self._parked and self._is_parked(entry)):
@@ -121,10 +129,13 @@ class Folding:
                 keys = keys_of(recorded)
             except NewerSchema:
                 raise  # not the event is at fault, but who reads it: newer code is to take over
-            except Exception as error:  # decoding and key= are the user's
-                self._park("stream", entry.stream, entry.position, error)
+            except BaseException as error:  # decoding and key= are the user's
+                self._park("stream", entry.stream, entry.position, failure(error))
             else:
-                yield recorded, keys
+                if fixed or len(keys) < 2:
+                    yield recorded, keys
+                else:  # what the fold of one row changes in it, that of another must not see
+                    yield from ((self._projection.given(recorded), [key]) for key in keys)
 
     def _is_parked(self, entry: Entry) -> bool:
         parked = self._parked.get(("stream", entry.stream))
@@ -143,19 +154,20 @@ class Folding:
             row = self._given(key)
             before = self._projection.initial(key) if row is None or self._documents else row
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
-        except Exception:  # what a fold raises is the user's, and so is what reading a row raises
-            self._fail(key)
+        except BaseException as error:  # what a fold raises is the user's, and so is what reading a row raises
+            self._fail(key, error)
 
     def _given(self, key: Key) -> Any:
         """The row that the next event is folded on."""
         row = self._rows.get(key, _UNTOUCHED)
-        if row is not _UNTOUCHED:
-            return row if self._documents else self._projection.settled(key, row)
-        values = self._before(key)
-        return None if values is None else self._projection.format.from_values(values)
+        if row is _UNTOUCHED:
+            values = self._before(key)
+            return None if values is None else self._projection.format.from_values(values)
+        return self._projection.settled(key, row) if row is None or not self._documents else row
 
-    def _fail(self, key: Key) -> None:
+    def _fail(self, key: Key, error: BaseException) -> None:
         """This row is folded once more in the end; until then its events are left out."""
+        failure(error)
         self._failed.add(key)
 
     def _before(self, key: Key) -> Values | None:
@@ -166,18 +178,13 @@ class Folding:
 
         In its place the fold may have left anything: it may have changed the row, or the event.
         """
-        events: dict[Key, list[Recorded]] = {key: [] for key in sorted(self._failed)}
-        for recorded, keys in self._read(entries):
-            for key in keys:
-                if key in events:
-                    events[key].append(recorded)
         folded: dict[Key, Values | None] = {}
-        for key, its in events.items():
-            outcome = self._projection.fold(key, self._before(key), its, self._documents)
+        for key, events in sorted(self._events_of(self._failed, entries).items()):
+            outcome = self._projection.fold(key, self._before(key), events, self._documents)
             if outcome.failed is not None and outcome.error is not None:
                 self._park("row", key_text(key), outcome.failed.position, outcome.error)
             folded[key] = outcome.values
         return folded
 
-    def _park(self, kind: ParkedKind, key: str, position: Position, error: Exception) -> None:
+    def _park(self, kind: ParkedKind, key: str, position: Position, error: BaseException) -> None:
         self._parked[kind, key] = parked_by(error, kind, key, position, self._ambient.now())

@@ -10,7 +10,8 @@ import msgspec
 
 from twofold.codec import Codec
 from twofold.errors import ConfigurationError, LogReplaced, NewerSchema
-from twofold.feed.checkpoints import Claim, Parked, error_text
+from twofold.failures import error_text, failure
+from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed
 from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
@@ -34,7 +35,7 @@ class Failure(msgspec.Struct, frozen=True):
     key: str
     position: Position
     event: str
-    raised: Exception
+    raised: BaseException
 
     @property
     def error(self) -> str:
@@ -95,10 +96,10 @@ class Sorter:
                 recorded, keys = self._keyed(entry)
             except NewerSchema:
                 raise  # not the event is at fault, but who reads it
-            except Exception as error:  # decoding and key= are the user's
-                failure = Failure("stream", entry.stream, entry.position, _id(entry), error)
-                waiting.add(failure)
-                failures.append(failure)
+            except BaseException as error:  # decoding and key= are the user's
+                failed = Failure("stream", entry.stream, entry.position, _id(entry), failure(error))
+                waiting.add(failed)
+                failures.append(failed)
                 continue
             for key in keys:
                 if recorded is not None and not waiting.row(key, entry.position):
@@ -186,8 +187,8 @@ class FreshFold:
 
     async def _fold(self, claim: Claim, entries: Sequence[Entry], upto: Position) -> None:
         events, failures = await self._sorter.sort(entries, self._waiting)
-        for failure in failures:
-            self._fail(failure)
+        for failed in failures:
+            self._fail(failed)
         before = (await self._store.rows(self._table, sorted(events))).rows if events else {}
         rows: dict[Key, Values | None] = {}
         since_pause = 0
@@ -209,17 +210,17 @@ class FreshFold:
             self.faults.append(found.fault)
         failed, error = found.folded.failed, found.folded.error
         if failed is not None and error is not None:
-            failure = Failure("row", key_text(key), failed.position, failed.id, error)
-            self._waiting.add(failure)
-            self._fail(failure)
+            row = Failure("row", key_text(key), failed.position, failed.id, error)
+            self._waiting.add(row)
+            self._fail(row)
         return found.folded.values
 
-    def _fail(self, failure: Failure) -> None:
-        self.failures.append(failure)
+    def _fail(self, failed: Failure) -> None:
+        self.failures.append(failed)
         if len(self.failures) > MOST_FAILURES:
             raise ConfigurationError(
                 f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded, the last one "
-                f"{failure.key} at {failure.position}: {failure.error}. This is not the code that built the read model"
+                f"{failed.key} at {failed.position}: {failed.error}. This is not the code that built the read model"
             )
 
 

@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from twofold.errors import ConfigurationError
+from twofold.failures import failure, shown
 from twofold.feed.checkpoints import Follows
 from twofold.jsontext import json_text
+from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
 from twofold.read.definition import (
@@ -24,7 +26,6 @@ from twofold.read.definition import (
     declared_indexes,
     key_names,
 )
-from twofold.roundtrip import shown
 from twofold.signatures import check_accepts, may_answer_none, message_types
 
 R = TypeVar("R")
@@ -62,7 +63,7 @@ class FoldedRow(msgspec.Struct, frozen=True):
 
     values: Values | None
     failed: Recorded | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,7 @@ class Projection(Generic[R]):
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     format: RowFormat = field(init=False, repr=False, compare=False)
     table: Table = field(init=False, repr=False, compare=False)
+    _defaults_are_shared: bool = field(init=False, repr=False, compare=False, default=True)
 
     def __post_init__(self) -> None:
         reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
@@ -187,10 +189,24 @@ class Projection(Generic[R]):
 
     def initial(self, key: Key) -> R:
         """The row before its first event."""
+        return own(self._made(key)) if self._defaults_are_shared else self._made(key)
+
+    def _made(self, key: Key) -> R:
         if self._key_alone_makes_it:
             return self.row(*key)
         fields = zip(self._key_columns, key, strict=True)
         return self.row(**{f.name: f.from_column(v) if f.from_column else v for f, v in fields})
+
+    def given(self, recorded: Recorded) -> Recorded:
+        """An event that others are given too, for `evolve`: a copy where anything in it can be changed."""
+        if self.events_are_fixed:
+            return recorded
+        return msgspec.structs.replace(recorded, event=own(recorded.event))
+
+    @cached_property
+    def events_are_fixed(self) -> bool:
+        """Whether nothing can be changed in the events that it consumes."""
+        return all(is_fixed_class(cls) for cls in self.event_types)
 
     def fold(self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool) -> FoldedRow:
         """A row after several events in order. What comes after an event that fails is not folded.
@@ -204,12 +220,16 @@ class Projection(Generic[R]):
                 if number and not from_initial:
                     row = self.settled(key, row)
                 before = self.initial(key) if row is None or from_initial else row
-                row = evolve(before, recorded.event, recorded)
+                given = self.given(recorded)
+                row = evolve(before, given.event, given)
+                if row is None:
+                    self.values(key, None)  # raises where `evolve` may not delete: it fell through its cases
             return FoldedRow(self.values(key, row))
-        except Exception as error:  # what a fold raises is the user's
+        except BaseException as error:  # what a fold raises is the user's
             if len(events) == 1:
-                return FoldedRow(values, events[0], error)
-            return self._fold_one_by_one(key, values, events, from_initial)
+                return FoldedRow(values, events[0], failure(error))
+            failure(error)
+        return self._fold_one_by_one(key, values, events, from_initial)  # out here: its error stands for itself
 
     @cached_property
     def settled(self) -> Callable[[Key, Any], Any]:
@@ -251,7 +271,7 @@ class Projection(Generic[R]):
                 f"To delete, annotate it `{self.row.__name__} | None`"
             )
         if type(row) is not self.row:
-            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {row!r:.80}")
+            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {shown(row)}")
         values = self.format.to_values(row)
         if self.key_in(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")
@@ -300,8 +320,9 @@ class Projection(Generic[R]):
     def _try_initial(self) -> None:
         """A row must come into being from its key alone."""
         sample = {"integer": 0, "boolean": False}
+        key = {f.name: sample.get(f.column.kind, "") for f in self._key_columns}
         try:
-            self.row(**{f.name: sample.get(f.column.kind, "") for f in self._key_columns})
+            object.__setattr__(self, "_defaults_are_shared", _share(self.format, self.row(**key), self.row(**key)))
         except TypeError as error:
             raise ConfigurationError(
                 f"{self.owner}: {self.row.__name__} must be made from its key alone, "
@@ -309,6 +330,12 @@ class Projection(Generic[R]):
             ) from error
         except Exception:  # a __post_init__ may well refuse the sample; the real keys are its business
             return
+
+
+def _share(format: RowFormat, one: object, other: object) -> bool:
+    """Whether two rows hold the same thing, and it can be changed: a default that is not made anew for each."""
+    pairs = ((getattr(one, field.name), getattr(other, field.name)) for field in format.fields)
+    return any(a is b and not is_fixed(a) for a, b in pairs)
 
 
 def key_text(key: Key) -> str:

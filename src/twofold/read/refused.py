@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import parked_by
+from twofold.feed.checkpoints import parked_again
 from twofold.messages import Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -33,15 +33,15 @@ async def without_refused(
         raise error
     rows, parked = dict(changes.rows), list(changes.parked)
     before = (await store.rows(projection.table, sorted(guilty))).rows
+    waited = {one.key: one for one in changes.unparked if one.kind == "row"}
     for key, why in guilty.items():
         values, event = await _last_kept(store, projection, key, before.get(key), events_of(key), documents)
         del rows[key]
         if values != before.get(key):
             rows[key] = values
-        parked = [one for one in parked if (one.kind, one.key) != ("row", key_text(key))]
-        parked.append(
-            parked_by(ValueError(f"the store cannot keep the row: {why}"), "row", key_text(key), event.position, now)
-        )
+        name, refusal = key_text(key), ValueError(f"the store cannot keep the row: {why}")
+        parked = [one for one in parked if (one.kind, one.key) != ("row", name)]
+        parked.append(parked_again(waited.get(name), refusal, "row", name, event.position, now))
     return Changes(rows, parked, changes.unparked)
 
 

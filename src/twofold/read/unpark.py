@@ -8,12 +8,13 @@ transaction. Stopped anywhere, either all of it has happened or nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Parked, parked_by
+from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import Unparked
@@ -94,7 +95,7 @@ class Unparking:
         """The rows that change, what waits again and what no longer."""
         before = (await self._store.rows(self.projection.table, sorted(collected.events))).rows
         rows: dict[Key, Values | None] = {}
-        parked = list(collected.parked_again())
+        parked = list(collected.parked_again(self._ambient.now()))
         unparked = list(collected.chosen)
         afresh = await self._folded_afresh(collected, position)
         for key, events in sorted(collected.events.items()):
@@ -105,8 +106,8 @@ class Unparking:
                 rows[key] = folded.values
             if folded.failed is not None and folded.error is not None:
                 was = collected.entry("row", key_text(key))
-                since = was.since if was is not None else self._ambient.now()
-                parked.append(parked_by(folded.error, "row", key_text(key), folded.failed.position, since))
+                at, now = folded.failed.position, self._ambient.now()
+                parked.append(parked_again(was, folded.error, "row", key_text(key), at, now))
                 if was is not None and was not in unparked:
                     unparked.append(was)
         return Changes(rows, parked, unparked)
@@ -191,13 +192,13 @@ class _Collected:
         elif key in self.events:
             self.overtaken.add(key)
 
-    def parked_again(self) -> Sequence[Parked]:
+    def parked_again(self, now: datetime) -> Sequence[Parked]:
         """Streams that fail once more: they wait from there on."""
         again = []
         for one in self.chosen:
             failure = self._failures.get(one.key)
             if one.kind == "stream" and failure is not None:
-                again.append(parked_by(failure.raised, one.kind, one.key, failure.position, one.since))
+                again.append(parked_again(one, failure.raised, one.kind, one.key, failure.position, now))
         return again
 
 

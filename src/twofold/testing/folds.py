@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from twofold.errors import InvalidInput
 from twofold.messages import Position, Recorded, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection
@@ -38,7 +39,13 @@ def rows(projection: Projection[R], *facts: object, documents: bool = False) -> 
 
     As from the feed, a projection gets only the events that it is annotated with. `documents` for those over
     state-stored streams, whose fold always begins with the initial row. What a fold raises is raised.
+
+    Raises: InvalidInput when not one of the facts is for this projection.
     """
+    taken = projection.event_types
+    if facts and not any(isinstance(_event(fact), taken) for fact in facts):
+        names, given = " | ".join(cls.__name__ for cls in taken), ", ".join(type(_event(one)).__name__ for one in facts)
+        raise InvalidInput(f"{projection.owner} takes {names}, and none of these is one: {given}")
     table: dict[Key, Values | None] = {}
     for number, fact in enumerate(facts, start=1):
         one = fact if isinstance(fact, Recorded) else recorded(fact, version=number)
@@ -52,3 +59,7 @@ def rows(projection: Projection[R], *facts: object, documents: bool = False) -> 
         for key, values in table.items()
         if values is not None
     }
+
+
+def _event(fact: object) -> object:
+    return fact.event if isinstance(fact, Recorded) else fact

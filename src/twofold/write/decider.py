@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from twofold.errors import ConfigurationError, InvalidInput
+from twofold.failures import shown
+from twofold.kept import Kept, is_fixed_class, own
 from twofold.messages import Receipt, Stream
 from twofold.signatures import message_types
 
@@ -21,7 +24,8 @@ class Decider(Generic[C, S, E]):
 
     `decide(command, state)` answers the events that happen, none if there is nothing to do, or raises `Rejected`.
     `evolve(state, event)` answers the next state; it may not refuse: what is recorded has happened.
-    Both are pure. A stream that does not exist is at `initial`.
+    Both are pure. A stream that does not exist is at `initial`. Where anything in a command, state or event can be
+    changed, they get copies: what they change in them has no effect but on what they return.
 
     With `stored="state"` each save is one event that holds the whole new state: a document with its history.
 
@@ -35,6 +39,7 @@ class Decider(Generic[C, S, E]):
     stored: Literal["events", "state"] = "events"
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     command_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+    first: Kept[S] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -47,6 +52,7 @@ class Decider(Generic[C, S, E]):
         events = message_types(self.evolve, parameters=2, index=1, owner=self.owner)
         object.__setattr__(self, "command_types", commands)
         object.__setattr__(self, "event_types", events)
+        object.__setattr__(self, "first", Kept(self.initial))
 
     @property
     def owner(self) -> str:
@@ -64,15 +70,15 @@ class Decider(Generic[C, S, E]):
 
     def state(self, events: Iterable[E]) -> S:
         """What these events make of the initial state."""
-        return self.evolved(self.initial, events)
+        return self.evolved(self.first.own(), map(own, events))
 
     def evolved(self, state: S, events: Iterable[E]) -> S:
-        """What these events make of `state`."""
+        """What these events make of `state`, which `evolve` may change, as it may the events."""
         evolve, may_be_none = self.evolve, self.initial is None
         for event in events:
             state = evolve(state, event)
             if state is None and not may_be_none:
-                raise TypeError(f"{self.owner}: evolve answered None for {event!r:.200}: a case without a return?")
+                raise TypeError(f"{self.owner}: evolve returned None for {shown(event, 200)}: a case without a return?")
         return state
 
     def after(self, state: S, recorded: Iterable[Any]) -> S:
@@ -83,21 +89,35 @@ class Decider(Generic[C, S, E]):
             state = saved
         return state
 
-    def to_record(self, command: C, state: S) -> list[Any]:
-        """What is to be appended for this command: events, or the one new state.
+    def decided(self, command: C, state: S) -> list[E]:
+        """The events that `decide` returns. It may change `state`, and gets a copy of a command that can be changed.
 
-        Raises: Rejected, and InvalidInput for a command that `decide` is not made for.
+        Raises: Rejected, InvalidInput for a command that `decide` is not made for, TypeError for what is no list.
         """
         if not isinstance(command, self.command_types):
             names = " | ".join(cls.__name__ for cls in self.command_types)
-            raise InvalidInput(f"{self.owner} decides {names}, not {command!r:.200}")
-        decided = self.decide(command, state)
-        if not isinstance(decided, list | tuple):
-            raise TypeError(f"{self.owner}: decide must answer a list of events, not {decided!r:.80}")
-        events = list(decided)
-        if self.stored == "events" or not events:
-            return events
-        return [self.evolved(state, events)]
+            raise InvalidInput(f"{self.owner} decides {names}, not {shown(command, 200)}")
+        events = self.decide(own(command), state)
+        if not isinstance(events, list | tuple):
+            hint = "; to do nothing, return an empty one" if events is None else ""
+            raise TypeError(f"{self.owner}: decide must return a list of events, not {shown(events)}{hint}")
+        return list(events)
+
+    def to_record(self, command: C, state: S) -> list[Any]:
+        """What is to be appended for this command: events, or the one new state. Raises: as `decided`."""
+        if self.stored == "events":
+            return self.decided(command, state)
+        before = own(state)
+        events = self.decided(command, state)
+        return [self.evolved(before, events)] if events else []
+
+    def handed(self, recorded: list[Any]) -> list[Any]:
+        """What was read from the log and others are given too, for `evolve`: copies where they can be changed."""
+        return recorded if self._events_are_fixed else [own(event) for event in recorded]
+
+    @cached_property
+    def _events_are_fixed(self) -> bool:
+        return all(is_fixed_class(cls) for cls in self.recorded_types)
 
 
 @dataclass(frozen=True, slots=True)

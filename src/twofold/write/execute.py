@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
+from twofold.failures import failure
+from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
@@ -26,7 +28,7 @@ MAX_PAUSE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Loaded(Generic[S]):
-    state: S
+    state: Kept[S]
     version: int
     position: Position
     receipt: Receipt | None
@@ -110,7 +112,7 @@ class Executor:
                         raise VersionConflict(stream, expected_version, loaded.version)
                     decision = self._decided(decider, command, loaded.state, loaded.version)
                     if not decision.new and not ask_again:  # nobody could ever ask for this answer again
-                        return Done(self._nothing_done(stream, loaded, meta), loaded.state, ())
+                        return Done(self._nothing_done(stream, loaded, meta), loaded.state.own(), ())
                 try:
                     receipt = await self._append(Append(stream, decision.new, decision.version, meta))
                 except VersionConflict:
@@ -122,14 +124,15 @@ class Executor:
                     continue
                 if receipt.repeated:
                     return self._known(receipt)
-                self._states.keep(decider, stream, Known(decision.after, receipt.version, receipt.position))
+                known = Known(Kept(decision.after), receipt.version, receipt.position)
+                self._states.keep(decider, stream, known)
                 return Done(receipt, decision.after, tuple(encoded.event for encoded in decision.new))
         raise AssertionError("the last attempt returns or raises")
 
-    def _decided(self, decider: Decider[C, S, Any], command: C, state: S, version: int) -> _Decision[S]:
+    def _decided(self, decider: Decider[C, S, Any], command: C, state: Kept[S], version: int) -> _Decision[S]:
         """What is to be appended to a stream at this version, and the state after it."""
-        new = [self._codec.encode(event) for event in decider.to_record(command, state)]
-        return _Decision(new, version, decider.after(state, [encoded.event for encoded in new]))
+        new = [self._codec.encode(event) for event in decider.to_record(command, state.own())]
+        return _Decision(new, version, decider.after(state.own(), decider.handed([encoded.event for encoded in new])))
 
     def _decided_from_memory(self, decider: Decider[C, S, Any], stream: Stream, command: C) -> _Decision[S] | None:
         known = self._states.get(decider, stream)
@@ -137,7 +140,8 @@ class Executor:
             return None
         try:
             decision = self._decided(decider, command, known.state, known.version)
-        except Exception:  # it is asked again with the state as it is now, and raises then if it still does
+        except BaseException as error:  # asked again with the state as it is now, it raises if it still does
+            failure(error)
             return None
         return decision if decision.new else None
 
@@ -148,7 +152,7 @@ class Executor:
     async def load(self, decider: Decider[Any, S, Any], id: str) -> tuple[S, int]:
         """State and version of a stream. Raises: InvalidInput, UndecodableEvent, Unavailable."""
         loaded = await self._loaded(decider, decider.stream(id), None)
-        return loaded.state, loaded.version
+        return loaded.state.own(), loaded.version
 
     async def _loaded(self, decider: Decider[Any, S, Any], stream: Stream, command_id: str | None) -> _Loaded[S]:
         """The stream's state as it is now: what is known of it, and what was appended since."""
@@ -157,7 +161,8 @@ class Executor:
         loaded = await self._log.load(stream, command_id, last, after=known.version)
         if not loaded.events:
             return _Loaded(known.state, known.version, known.position, loaded.receipt)
-        state = decider.after(known.state, self._codec.events(stream, loaded.version, loaded.events))
+        events = self._codec.events(stream, loaded.version, loaded.events)
+        state = Kept(decider.after(known.state.own(), events))
         self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
@@ -192,7 +197,7 @@ class Executor:
         except Unavailable as error:
             raise OutcomeUnknown(receipt.command_id, str(error)) from error
         recorded = [self._codec.decode(entry) for entry in entries]
-        state = decider.after(decider.initial, recorded)
+        state = decider.after(decider.first.own(), decider.handed(recorded))
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 
     def _nothing_done(self, stream: Stream, loaded: _Loaded[Any], meta: Meta) -> Receipt:

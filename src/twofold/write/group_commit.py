@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twofold.errors import BatchRefused, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
+from twofold.errors import BatchRefused, Closed, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Receipt
 from twofold.write.log import Log
 
@@ -66,31 +66,38 @@ class GroupCommit:
         return len(self._waiting)
 
     async def append(self, append: Append) -> Receipt:
-        """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown."""
+        """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
         while len(self._waiting) >= MAX_WAITING:
             self._room.clear()
             await self._room.wait()
         if self._closed:
-            raise Unavailable("the log is closed")
+            raise Closed("the log")
         outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((append, outcome))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write(), name="twofold group commit")
+            self._begin()
         return await outcome
+
+    def _begin(self) -> None:
+        self._writer = asyncio.create_task(self._write(), name="twofold group commit")
+        self._writer.add_done_callback(self._ended)
+
+    def _ended(self, writer: asyncio.Task[None]) -> None:
+        """Somebody may have cancelled it: whoever came meanwhile must not wait for the next caller."""
+        self._writer = None
+        if self._waiting:
+            self._begin()
 
     async def close(self) -> None:
         """Writes what still waits, then takes nothing more."""
         self._closed = True
-        if self._writer is not None:
-            await self._writer
+        while self._writer is not None:
+            await asyncio.wait((self._writer,))
 
     async def _write(self) -> None:
-        try:
-            while batch := self._next_batch():
-                await self._commit(batch)
-                await self._let_others_join()
-        finally:
-            self._writer = None
+        while batch := self._next_batch():
+            await self._commit(batch)
+            await self._let_others_join()
 
     async def _let_others_join(self) -> None:
         """Who has just been answered may well come again at once. Some turns of the event loop cost less than a commit.

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from twofold.kept import Kept
 from twofold.messages import BEGINNING, Position, Stream
 from twofold.write.decider import Decider
 from twofold.write.log import Log
@@ -25,7 +26,7 @@ _Key = tuple[Decider[Any, Any, Any], Stream]
 class Known:
     """A state, and the version and position it stands for."""
 
-    state: Any
+    state: Kept[Any]
     version: int
     position: Position
 
@@ -54,11 +55,11 @@ class States:
             if known is not None:
                 states.move_to_end(key)
                 return known
-        return Known(decider.initial, 0, BEGINNING)
+        return Known(decider.first, 0, BEGINNING)
 
     def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: Known) -> None:
-        """Remember it, unless something newer is remembered."""
-        if self.get(decider, stream).version > known.version:
+        """Remember it, unless something newer is remembered, or it cannot be kept apart from what callers hold."""
+        if known.state.shared or self.get(decider, stream).version > known.version:
             return
         key = decider, stream
         if decider.stored == "events" and known.version >= LONG:

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from twofold.backends.postgres.pool import Connection, Pool
-from twofold.errors import ConfigurationError, TwofoldError, Unavailable
+from twofold.errors import Closed, ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
 
@@ -163,7 +163,7 @@ class Database:
         pause_s = RETRY_S
         while True:
             if self._closed:
-                raise Unavailable(f"{self.address}: it was closed here")
+                raise Closed(self.address)
             try:
                 return await pool.take(COMMAND_TIMEOUT_S)
             except ValueError as error:  # the driver's word for a URL that it cannot read

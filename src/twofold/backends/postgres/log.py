@@ -28,6 +28,7 @@ from twofold.backends.postgres.schema import migrate
 from twofold.backends.statements import statements
 from twofold.errors import (
     BatchRefused,
+    Closed,
     ConfigurationError,
     LogReplaced,
     OutcomeUnknown,
@@ -93,7 +94,7 @@ class PostgresLog:
     @property
     def _news(self) -> Listener:
         if self._listener is None:
-            raise Unavailable(f"{self._address}: it is not open here")
+            raise Closed(self._address)
         return self._listener
 
     # ---- writing

@@ -25,8 +25,9 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
-from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked, error_text
+from twofold.errors import BatchRefused, Closed, ConfigurationError, InvalidInput
+from twofold.failures import error_text
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -94,7 +95,7 @@ class PostgresReadStore:
     @property
     def _news(self) -> Listener:
         if self._listener is None:
-            raise Unavailable(f"{self._address}: it is not open here")
+            raise Closed(self._address)
         return self._listener
 
     # ---- tables

@@ -12,7 +12,7 @@ import apsw
 
 from twofold.backends.sqlite.thread import Thread
 from twofold.backends.sqlite.watch import Watch
-from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.errors import Closed, ConfigurationError, LogReplaced, Unavailable
 from twofold.feed.doorbell import Doorbell
 
 P = ParamSpec("P")
@@ -39,10 +39,11 @@ class Connection:
     async def run(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on this connection's thread.
 
-        Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11).
+        Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11);
+        Closed after `close`.
         """
         if self._closed:
-            raise Unavailable(f"SQLite, {self._path}: it has been closed")
+            raise Closed(f"SQLite, {self._path}")
         return await self._thread.run(lambda: self._guarded(work, *args, **kwargs))
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -24,7 +24,8 @@ from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, error_text
+from twofold.failures import error_text
+from twofold.feed.checkpoints import Checkpoints, Claim, Follows
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table

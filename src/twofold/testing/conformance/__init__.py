@@ -27,6 +27,7 @@ _PARTS = (
     "queries",
     "rows",
     "values",
+    "usercode",
     "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -46,6 +47,7 @@ from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
@@ -56,6 +58,7 @@ class BackendConformance(
     MachineConformance,
     ProofConformance,
     ParkingConformance,
+    UserCodeConformance,
     DeployConformance,
     WaitingConformance,
     AppConformance,

@@ -12,6 +12,7 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.codec import Stored
 from twofold.errors import InvalidInput, LogReplaced
 from twofold.messages import Recorded
 from twofold.read import verify
@@ -149,7 +150,12 @@ def fold_changed(row: Changed, event: Deposited | Closed, recorded: Recorded) ->
 
 
 changed = Projection("balance", Changed, fold_changed, version=2)
-whole = App("whole", deciders=[accounts, profiles], projections=[balances, sums, days, shown, kept])
+whole = App(
+    "whole",
+    deciders=[accounts, profiles],
+    projections=[balances, sums, days, shown, kept],
+    stored={Kept: Stored("Kept")},  # appended without a decider
+)
 
 
 class ProofConformance(OnBackend):

@@ -15,6 +15,7 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
+from twofold.kept import own
 from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection
 from twofold.read.query import Page
@@ -155,7 +156,7 @@ class _Checking:
 
     def _decide(self, to: Any, state: Any) -> Any:
         try:
-            return [self.app.codec.encode(event).event for event in to.decider.to_record(to.command, state)]
+            return [self.app.codec.encode(event).event for event in to.decider.to_record(to.command, own(state))]
         except Exception as error:  # decide may raise what it likes
             return error
 

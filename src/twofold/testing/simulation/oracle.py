@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.app import App
 from twofold.codec import Codec
+from twofold.kept import own
 from twofold.messages import MAX_OFFSET, Entry, Recorded
 from twofold.react.reactor import To
 from twofold.read.columns import Values
@@ -110,8 +111,8 @@ class Streams:
         """The state at version 0, 1, 2, …"""
         if stream not in self._states:
             decider = self._deciders[stream.partition("-")[0]]
-            states = [decider.initial]
+            states = [decider.first.own()]
             for event in self.events(stream):
-                states.append(decider.after(states[-1], [event]))
+                states.append(decider.after(own(states[-1]), [own(event)]))
             self._states[stream] = states
         return self._states[stream]

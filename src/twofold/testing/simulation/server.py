@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.ambient import Ambient
 from twofold.app import App, Running
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Server:
             _give_up(answer, "the client went away")
             raise
         except Exception as error:  # the client is told, whatever it is
-            outcome = error
+            outcome = Unavailable("the process has ended meanwhile") if isinstance(error, Closed) else error
         if not answer.done():
             answer.set_result(outcome)
 

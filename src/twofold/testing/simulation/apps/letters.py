@@ -74,6 +74,9 @@ letters = Decider("letter", Letters(), decide_letters, evolve_letters)
 posted = Decider("posted", Letters(), decide_posted, evolve_posted)
 
 
+CLOSED: tuple[type[BaseException], ...] = (ConnectionError, asyncio.CancelledError, SystemExit)
+
+
 class Office:
     """It takes its time, refuses now and then, and at times takes a letter and says nothing of it."""
 
@@ -85,10 +88,10 @@ class Office:
         self.random = Random(seed)
 
     async def take(self, text: str) -> None:
-        """Raises: ConnectionError."""
+        """Raises: one of `CLOSED`."""
         await asyncio.sleep(self.random.random() * 0.05)
         if text == UNDELIVERABLE or self.random.random() < 0.1:
-            raise ConnectionError("the office is closed")
+            raise self.random.choice(CLOSED)("the office is closed")
 
 
 office = Office()

@@ -75,7 +75,7 @@ def tags_of(event: Written, recorded: Recorded) -> list[str]:
 def fold_tag(row: Tag, event: Written, recorded: Recorded) -> Tag:
     """Counts; one of the tags does not take every text."""
     if event.text == CURSED and row.tag != "all" and not cure.deployed:
-        raise ArithmeticError("this cannot be folded")
+        raise SystemExit("this cannot be folded")
     return Tag(row.tag, row.used + 1, event.text)
 
 
@@ -118,7 +118,7 @@ copies = Decider("copy", Copies(), decide_copy, evolve_copies)
 def copy(event: Written, recorded: Recorded) -> list[To]:
     """To two archives, the first twice."""
     if event.text == POISON and not cure.deployed:
-        raise ArithmeticError("nobody can react to this")
+        raise GeneratorExit("nobody can react to this")
     return [To(copies, "a", Copy(event.text)), To(copies, "b", Copy(event.text)), To(copies, "a", Copy("again"))]
 
 

@@ -1,0 +1,45 @@
+"""`async with`, for functions that open something; whoever awaits them instead is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import wraps
+from types import TracebackType
+from typing import Generic, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Opening(AbstractAsyncContextManager[T], Generic[T]):
+    """What a function that opens something returns."""
+
+    def __init__(self, name: str, manager: AbstractAsyncContextManager[T]) -> None:
+        self._name, self._manager = name, manager
+
+    async def __aenter__(self) -> T:
+        return await self._manager.__aenter__()
+
+    async def __aexit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._manager.__aexit__(cls, error, traceback)
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(f"{self._name}(…) is not awaited, it is entered: `async with {self._name}(…) as running:`")
+
+
+def opens(name: str) -> Callable[[Callable[P, AsyncIterator[T]]], Callable[P, Opening[T]]]:
+    """Make a generator function one that is entered by `async with`. `name` is how the caller writes it."""
+
+    def made_of(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Opening[T]]:
+        manager = asynccontextmanager(function)
+
+        @wraps(function)
+        def opened(*args: P.args, **kwargs: P.kwargs) -> Opening[T]:
+            return Opening(name, manager(*args, **kwargs))
+
+        return opened
+
+    return made_of
