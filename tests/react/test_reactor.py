@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twofold import ConfigurationError, Decider, LogReplaced, Reactor, Recorded, To, Unavailable
+from twofold import App, ConfigurationError, Decider, LogReplaced, Reactor, Recorded, To, Unavailable
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
 from twofold.codec import Codec
@@ -158,3 +158,20 @@ def test_g11_a_replaced_log_stops_it() -> None:
         assert (found.position, found.owner) == (BEGINNING, None)
 
     virtual_time.run(main())
+
+
+async def test_an_effect_that_swallows_its_cancellation_does_not_keep_the_app_from_stopping() -> None:
+    begun = asyncio.Event()
+
+    async def stubborn(event: Ordered, recorded: Recorded) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            return
+
+    orders = Decider("order", Level(), decide, evolve)
+    app = App("shop", deciders=[orders], reactors=[Reactor("stubborn", stubborn, start="beginning")])
+    async with asyncio.timeout(30), app.open("memory:") as running:
+        await running.append("order-1", [Ordered(())])
+        await begun.wait()
