@@ -7,7 +7,9 @@ routes.py         routes that take such bodies, and only the parameters they dec
 parameters.py     parameters found the short way, where they are plain
 answers.py        JSON answers: camelCase, exact numbers
 commands.py       who sends a command, and how often
-idempotency.py    the same key, the same answer; needs no FastAPI
+actors.py         nobody, for an App without users
+steps.py          what one request does: its commands and new ids, the same ones when it runs again
+idempotency.py    the same key, the same answer
 preconditions.py  ETag, If-Match, If-None-Match
 consistency.py    Consistency-Token, Prefer: wait
 health.py         /health/live, /health/ready, /status, /metrics
@@ -18,3 +20,7 @@ limits.py         what one process takes on at once, and how long it waits for a
 admission.py      what is too much is refused at once
 connections.py    what is too slow or too large is ended
 """
+
+from twofold.web.actors import nobody
+
+__all__ = ["nobody"]

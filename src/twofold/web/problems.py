@@ -24,6 +24,7 @@ from twofold.errors import (
     InvalidInput,
     InvalidToken,
     LogReplaced,
+    NewerSchema,
     OutcomeUnknown,
     ReadModelBehind,
     Rejected,
@@ -33,6 +34,7 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.web.idempotency import IdempotencyKeyReused
+from twofold.web.steps import NotRepeatable
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
@@ -172,6 +174,11 @@ def _unavailable(error: Exception) -> Problem:
             return Problem(503, "unavailable", "The store cannot be reached just now; nothing was changed", RETRY_AFTER)
         case LogReplaced():
             return Problem(503, "log-replaced", "The store was replaced; its operator has to act before this goes on")
+        case NewerSchema():
+            detail = "Newer code stored what this process cannot read yet; sent again, it may reach a newer process"
+            return Problem(503, "newer-schema", detail, RETRY_AFTER)
+        case NotRepeatable():
+            return Problem(500, "not-repeatable", str(error))
         case _:
             return _internal()
 

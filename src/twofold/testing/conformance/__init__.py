@@ -24,6 +24,7 @@ _PARTS = (
     "parking",
     "proof",
     "queries",
+    "requests",
     "rows",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -41,6 +42,7 @@ from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.requests import RequestConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 
 __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
@@ -59,6 +61,7 @@ class BackendConformance(
     CheckpointConformance,
     FeedConformance,
     CommitConformance,
+    RequestConformance,
     LogConformance,
 ):
     """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""
