@@ -16,7 +16,7 @@ from twofold.web import docs, problems
 from twofold.web.actors import nobody
 from twofold.web.commands import ActorOf, asked
 from twofold.web.health import Readiness, health_routes
-from twofold.web.idempotency import KEEP_S, Idempotency
+from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.write.requests import KeepsRequests
 
@@ -41,8 +41,8 @@ def web_app(
     Raises: ConfigurationError where `actor=nobody` stands beside commands that read credentials, or the store cannot
     keep answers to commands.
     """
-    if not keep_answers_s > 0:
-        raise ConfigurationError(f"keep_answers_s is a number of seconds above 0, not {keep_answers_s!r:.80}")
+    if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
+        raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
     for route in _command_routes(routers):
         _check_command(route, running, actor)
     own_docs = docs.own_docs_available()

@@ -92,10 +92,12 @@ class Asked:
         """
         if self.steps is None:
             return _checked(await handle())
-        body = await self.request.body()
-        # With no actor, at least nobody with other credentials is given this one's answer.
+        body, query = await self.request.body(), self.request.scope["query_string"]
+        # Where no actor is known, at least nobody with other credentials gets this one's answer.
         credentials = self.request.headers.get("authorization", "") if self.actor is None else ""
-        return await self.idempotency.once(self.steps, body, lambda: self._answer(handle), credentials)
+        return await self.idempotency.once(
+            self.steps, lambda: self._answer(handle), body, query, credentials.encode("latin-1")
+        )
 
     async def _answer(self, handle: Handle) -> Response:
         try:

@@ -25,11 +25,12 @@ from twofold.errors import InvalidInput, TwofoldError
 from twofold.web.steps import Steps
 from twofold.write.requests import Answer, Requests
 
-KEEP_S = 24 * 60 * 60.0
+DAY_S = 24 * 60 * 60.0
+KEEP_S, LONGEST_KEEP_S = DAY_S, 3_660 * DAY_S
 MAX_KEPT_BYTES = 1024 * 1024
 EXPIRES = "Idempotency-Expires"
 
-_NOT_KEPT = ("content-length", "set-cookie")  # the one follows from the body, the other is a secret
+_NOT_KEPT = ("content-length", EXPIRES.lower(), "set-cookie")  # two are made anew, the third is a secret
 
 log = logging.getLogger("twofold.web")
 
@@ -38,17 +39,20 @@ class IdempotencyKeyReused(InvalidInput):
     """The key was used before, by the same actor on the same route, for another request."""
 
 
-def fingerprint(secret: bytes, body: bytes, credentials: str = "") -> bytes:
+def fingerprint(secret: bytes, body: bytes, *beside: bytes) -> bytes:
     """Equal for bodies that say the same: neither spaces nor the order of keys count. 16 bytes.
 
-    Without the secret nobody can find a short body by trying all of them.
+    `beside` is what must be the same as it is. Without the secret nobody can find a short body by trying all of them.
     """
     try:
         value = json.loads(body, parse_float=_number, object_pairs_hook=_unique)
         body = json.dumps(value, sort_keys=True).encode()
     except (ValueError, RecursionError, ArithmeticError):
         pass
-    return blake2b(body + b"\0" + credentials.encode(), key=secret, digest_size=16).digest()
+    hashed = blake2b(key=secret, digest_size=16)
+    for part in (body, *beside):
+        hashed.update(len(part).to_bytes(8) + part)
+    return hashed.digest()
 
 
 def _number(digits: str) -> float | str:
@@ -75,10 +79,10 @@ class Idempotency:
         self._secret = b""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def once(
-        self, steps: Steps, body: bytes, run: Callable[[], Awaitable[Response]], credentials: str = ""
-    ) -> Response:
+    async def once(self, steps: Steps, run: Callable[[], Awaitable[Response]], body: bytes, *beside: bytes) -> Response:
         """The answer that the request of `steps` got, else what `run` returns now.
+
+        The same key stands for the same request: `body`, and what is said `beside` it.
 
         What `run` raises is not kept, and neither is an answer of 500 or above, a streamed one, or one of more than
         `MAX_KEPT_BYTES`. An answer that is kept says until when, in the header `Idempotency-Expires`.
@@ -88,11 +92,10 @@ class Idempotency:
         turn = self._turns.setdefault(steps.id, asyncio.Lock())
         async with turn:
             self._secret = self._secret or await self._requests.secret()
-            mine = fingerprint(self._secret, body, credentials)
+            mine = fingerprint(self._secret, body, *beside)
             claimed = await self._requests.claim(steps.id, mine)
             if claimed.fingerprint != mine:
-                another = "another body, or another Authorization" if credentials else "another body"
-                raise IdempotencyKeyReused(f"This Idempotency-Key was sent before, with {another}: make a new one")
+                raise IdempotencyKeyReused("This Idempotency-Key was sent before, for another request: make a new one")
             if claimed.answer is not None:
                 return _again(claimed.answer)
             steps.before = frozenset(claimed.asked)

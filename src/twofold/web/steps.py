@@ -77,9 +77,9 @@ class Steps:
         missing = self.before - self._places.keys()
         if missing and stream not in self.before:
             raise NotRepeatable(
-                f"With this Idempotency-Key {_listed(missing)} was changed before; run again, the request wants to "
-                f"change {stream} instead, and nothing more was done. What a request names it must name alike each "
-                f"time: make ids with asked.new_id()"
+                f"When this request ran before, it asked {_listed(missing)}; repeated with its Idempotency-Key it "
+                f"asks {stream} instead, and nothing more was done. Each run must ask the same streams: its code "
+                f"makes new ids with asked.new_id()"
             )
 
 
