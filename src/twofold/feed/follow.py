@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, Protocol, runtime_checkable
 
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import BEGINNING, Position
@@ -142,7 +142,7 @@ class Following:
             except Exception as error:  # a worker goes on by itself when what it needs is back
                 self.state, self.error = "failing", f"{type(error).__name__}: {error}"
                 self.counts.failures += 1
-                expected = isinstance(error, Unavailable)
+                expected = isinstance(error, Unavailable | NewerSchema)
                 next_try = (self.follower.follows, self.error, self._pause_s)
                 log.error("%s: %s; next try in %.2g s", *next_try, exc_info=not expected)
                 await asyncio.sleep(self._pause_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -198,10 +199,11 @@ class AppConformance(OnBackend):
         await one.log.commit([Append(Stream("account", "a"), [newer], 0, Meta("newer", "newer"))])
 
         async def older_fails() -> bool:
-            found = [status for status in await one.status() if status.name == "sum"]
-            return [(s.state, s.parked, s.lag_events) for s in found] == [("failing", 0, 1)]
+            return {(s.state, s.parked, s.lag_events) for s in await one.status()} == {("failing", 0, 1)}
 
         await eventually(older_fails)
+        for status in await one.status():
+            assert re.match(r"NewerSchema: Deposited .* schema 99 .* deploy readers first", status.error or "")
 
     async def test_a_new_version_is_folded_beside_the_old_one(self, one: Running, log: LogStore, store: Rows) -> None:
         """It has a table and a checkpoint of its own, and begins at the beginning."""
