@@ -1,7 +1,9 @@
 """Every error has its status, its type and its members; nothing of our insides is told."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -115,3 +117,12 @@ def test_very_many_errors_are_counted() -> None:
     problem = invalid([{"in": "body", "field": f"/{n}", "message": "no"} for n in range(MAX_ERRORS + 5)])
     assert problem.members["errorsLeftOut"] == 5
     assert problem.detail == f"/0: no; /1: no; /2: no; and {MAX_ERRORS + 2} more"
+
+
+def test_every_type_is_in_the_reference() -> None:
+    """So that a client can know what it may meet."""
+    reference = (Path(__file__).parents[2] / "docs" / "reference.md").read_text("utf-8")
+    sources = [path.read_text("utf-8") for path in Path(problems.__file__).parent.glob("*.py")]
+    types = {type for text in sources for type in re.findall(r'Problem\(\s*\d+,\s*"([a-z-]+)"', text)}
+    assert len(types) > 20
+    assert sorted(type for type in types if f"`{type}`" not in reference) == []

@@ -53,7 +53,7 @@ class SqliteRequests:
         return bytes(row[0])
 
     def _claim(self, db: apsw.Connection, id: bytes, fingerprint: bytes) -> Claimed:
-        with _changing(db):
+        with changing(db):
             self._secret(db)
             db.execute(_SQL["claim"], (id, fingerprint))
             if db.changes():
@@ -73,13 +73,13 @@ class SqliteRequests:
         return self._ambient.now().timestamp()
 
     def _note(self, db: apsw.Connection, id: bytes, asked: Sequence[str]) -> None:
-        with _changing(db):
+        with changing(db):
             self._secret(db)
             db.execute(_SQL["note"], (_json(asked), id))
 
     def _keep(self, db: apsw.Connection, id: bytes, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
         expires_at = self._now_s() + keep_s
-        with _changing(db):
+        with changing(db):
             self._secret(db)
             first = self._answer(db, id)
             if first is not None:
@@ -98,7 +98,7 @@ def add_secret(db: apsw.Connection) -> None:
 
 
 @contextmanager
-def _changing(db: apsw.Connection) -> Iterator[None]:
+def changing(db: apsw.Connection) -> Iterator[None]:
     """A transaction that does not wait for the disk: it is durable with the next append."""
     db.execute("PRAGMA synchronous = NORMAL")
     try:

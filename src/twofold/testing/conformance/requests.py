@@ -26,7 +26,8 @@ class RequestConformance(OnBackend):
     @pytest.fixture
     def requests(self, log: LogStore) -> Requests:
         """The requests of the log."""
-        assert isinstance(log, KeepsRequests)
+        if not isinstance(log, KeepsRequests):
+            pytest.skip("this backend keeps no requests")
         return log.requests
 
     @pytest.fixture
