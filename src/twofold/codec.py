@@ -130,8 +130,11 @@ class Codec:
             yield event
 
 
-def _unknown(id_: str, name: str) -> UndecodableEvent:
-    return UndecodableEvent(f"{id_} is a {name!r}, which this App has no class for")
+def _unknown(id_: str, name: str) -> NewerSchema:
+    """Newer code may well have stored it; where the class was removed, it has to come back."""
+    return NewerSchema(
+        f"{id_} is a {name!r}, which this App has no class for: deploy the code that has it, readers first"
+    )
 
 
 def _undecodable(id_: str, name: str, schema: int, error: Exception) -> UndecodableEvent:

@@ -588,9 +588,9 @@ async def test_answers_that_have_expired_are_removed_a_few_at_a_time(database: s
             await store.requests.keep(f"{number:064x}", Answer(200, [], b"x"), [], 60)
         execute(database, "UPDATE twofold.requests SET expires_at = 'epoch'")
         for left in (25 - SWEPT_AT_ONCE, 25 - 2 * SWEPT_AT_ONCE, 0):
-            id = f"{left + 100:064x}"
-            await store.requests.claim(id, b"f")
-            await store.requests.keep(id, Answer(200, [], b""), [], 60)
+            newest = f"{left + 100:064x}"
+            await store.requests.claim(newest, b"f")
+            await store.requests.keep(newest, Answer(200, [], b""), [], 60)
             counted = "SELECT count(*) FROM twofold.requests WHERE body = 'x'"
             assert await store._reader.run(lambda c, sql=counted: c.fetchval(sql)) == left
 

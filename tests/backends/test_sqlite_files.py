@@ -326,9 +326,9 @@ async def test_answers_that_have_expired_are_removed_a_few_at_a_time(path: Path,
         db = apsw.Connection(str(path))
         db.execute("UPDATE twofold_requests SET expires_at = 1.0")
         for left in (25 - SWEPT_AT_ONCE, 25 - 2 * SWEPT_AT_ONCE, 0):
-            id = f"{left + 100:064x}"
-            await requests.claim(id, b"f")
-            await requests.keep(id, Answer(200, [], b""), [], 60)
+            newest = f"{left + 100:064x}"
+            await requests.claim(newest, b"f")
+            await requests.keep(newest, Answer(200, [], b""), [], 60)
             bodies = db.execute("SELECT count(*) FROM twofold_requests WHERE body = x'78'").fetchall()
             assert bodies == [(left,)]
         db.close()

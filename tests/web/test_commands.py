@@ -12,9 +12,10 @@ import pytest
 from fastapi import Cookie, Depends, FastAPI, Header, Request, Response
 from fastapi.security import HTTPBearer
 
-from twofold import App, ConfigurationError, Decider, OutcomeUnknown, Rejected, Running, Stored, Unavailable
+from twofold import App, ConfigurationError, Decider, OutcomeUnknown, Rejected, Running, Stored, Stream, Unavailable
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.messages import Append, Encoded, Meta
 from twofold.web import nobody
 from twofold.web.answers import answer
 from twofold.web.application import web_app
@@ -302,8 +303,8 @@ async def test_commands_at_once_are_each_done(running: Running, client: httpx2.A
 
 async def test_what_an_older_twofold_did_is_not_repeated(running: Running, client: httpx2.AsyncClient) -> None:
     """The ids of the commands were those of the request; its answer is made again from what they did."""
-    id = request_id(None, "POST", "/accounts/1/both", "k")
-    await running.execute(accounts, "1", Book(10), command_id=id)
+    known = request_id(None, "POST", "/accounts/1/both", "k")
+    await running.execute(accounts, "1", Book(10), command_id=known)
     assert (await post(client, "/accounts/1/both")).json() == [10, 11]
     assert await amounts(running, "1") == [10, 1]
 
@@ -448,3 +449,10 @@ async def test_what_a_newer_process_stored_is_left_to_it(tmp_path: Path, connect
             assert refused.headers["retry-after"] == "1"
         assert (await post(newer, "/sights/1", key=key)).json() == ["Oslo", "Rome"]
         assert (await newer.get("/sights/1")).status_code == 200
+
+
+async def test_an_event_class_that_is_new_is_left_to_a_newer_process(running: Running, connect: Connect) -> None:
+    client = await connect(web_app(running, routes, title="bank", actor=nobody))
+    newer = Encoded("Refunded", 1, b"{}", None)
+    await running.log.commit([Append(Stream("account", "1"), [newer], 0, Meta("c", "c"))])
+    assert (await post(client, "/accounts/1/both")).json()["type"] == "newer-schema"

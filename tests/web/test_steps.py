@@ -14,15 +14,15 @@ CONFLICT = VersionConflict(Stream("order", "1"), 1, 2)
 def commanded(steps: Steps, *streams: str) -> list[str]:
     ids = []
     for stream in streams:
-        with steps.command(stream) as id:
-            ids.append(id)
+        with steps.command(stream) as command_id:
+            ids.append(command_id)
     return ids
 
 
 def failed(steps: Steps, stream: str, error: BaseException) -> str:
-    with pytest.raises(type(error)), steps.command(stream) as id:
+    with pytest.raises(type(error)), steps.command(stream) as command_id:
         raise error
-    return id
+    return command_id
 
 
 def test_the_first_command_to_a_stream_has_the_id_of_the_request() -> None:
@@ -62,7 +62,7 @@ def test_new_ids_differ_and_come_again() -> None:
     steps, again = Steps(ID), Steps(ID)
     made = [steps.new_id() for _ in range(3)]
     assert made[0] == ID[:32]
-    assert (len(set(made)), {len(id) for id in made}) == (3, {32})
+    assert (len(set(made)), {len(one) for one in made}) == (3, {32})
     assert [again.new_id() for _ in range(3)] == made
 
 

@@ -64,16 +64,16 @@ class RequestConformance(OnBackend):
     async def test_any_answer_is_kept(self, requests: Requests) -> None:
         """A body is bytes, not text."""
         for number, body in enumerate((b"", b"\x00\xff\x80", b"x" * 1024 * 1024)):
-            id = f"{number:064x}"
-            await requests.claim(id, b"f")
-            await requests.keep(id, Answer(200, [], body), [], DAY_S)
-            answer = (await requests.claim(id, b"f")).answer
+            request_id = f"{number:064x}"
+            await requests.claim(request_id, b"f")
+            await requests.keep(request_id, Answer(200, [], body), [], DAY_S)
+            answer = (await requests.claim(request_id, b"f")).answer
             assert answer is not None
             assert (answer.body, list(answer.headers)) == (body, [])
 
     async def test_what_was_asked_is_noted(self, requests: Requests, other_requests: Requests) -> None:
         """Whatever the streams are called."""
-        streams = [f"note-{id}" for id in UNUSUAL_IDS]
+        streams = [f"note-{name}" for name in UNUSUAL_IDS]
         await requests.claim(ID, b"f")
         await requests.note(ID, streams)
         claimed = await other_requests.claim(ID, b"f")
