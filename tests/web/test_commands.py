@@ -74,6 +74,9 @@ class Faults:
     def __init__(self) -> None:
         self.after_commands: list[Exception] = []
 
+    async def hold(self) -> None:
+        """For a test to hold a handler back."""
+
     def strike(self) -> None:
         if self.after_commands:
             raise self.after_commands.pop(0)
@@ -143,6 +146,7 @@ async def book_made_up(asked: Asking) -> Response:
     async def handle() -> Response:
         await asked.execute(accounts, "fixed", Book(1))
         await asked.execute(accounts, f"made-{uuid4()}", Book(1))
+        await faults.hold()
         faults.strike()
         return answer("made")
 
@@ -339,6 +343,26 @@ async def test_made_up_names_are_noticed(running: Running, client: httpx2.AsyncC
         assert before[1] in asked
         assert "asks account-made-" in asks
     assert await streams(running) == before
+
+
+async def test_made_up_names_are_noticed_after_a_request_was_cut_off(
+    running: Running, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is when the process stops: the client is told to send the request again."""
+    reached = asyncio.Event()
+
+    async def never_ends() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(faults, "hold", never_ends)
+    cut = asyncio.create_task(post(client, "/made-up"))
+    await reached.wait()
+    cut.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut
+    monkeypatch.undo()
+    assert (await post(client, "/made-up")).json()["type"] == "not-repeatable"
 
 
 async def test_made_up_names_are_noticed_when_the_answer_has_expired(running: Running, connect: Connect) -> None:

@@ -95,13 +95,15 @@ class Idempotency:
             mine = fingerprint(self._secret, body, *beside)
             claimed = await self._requests.claim(steps.id, mine)
             if claimed.fingerprint != mine:
-                raise IdempotencyKeyReused("This Idempotency-Key was sent before, for another request: make a new one")
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key was sent before, with another body or query: make a new one for each request"
+                )
             if claimed.answer is not None:
                 return _again(claimed.answer)
             steps.before = frozenset(claimed.asked)
             try:
                 response = await run()
-            except Exception:
+            except BaseException:  # also where the request is cut off, because the process stops
                 await self._note(steps)
                 raise
             return await self._kept(steps, response)

@@ -1,13 +1,21 @@
 """Tokens, versions and keys: the headers that make a request safe."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shop.tests.http.client import Client, problem
+from shop.app import shop
+from shop.http.app import shop_http
+from shop.tests.http.client import Client, client_of, problem
 from shop.tests.http.conftest import opened
+from shop.values import Buyer
+from shop.write.order import DraftOrder, orders
+from twofold import Stream
+from twofold.messages import Append, Encoded, Meta
+from twofold.web.steps import request_id
 
 TEA = {"productId": "tea", "quantity": 1}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
@@ -186,6 +194,26 @@ async def test_answers_outlive_the_process(tmp_path: Path) -> None:
         again = await client.post("/orders", ORDER, Idempotency_Key="k")
         assert (again.status_code, again.content) == (202, first.content)
         assert len((await client.get("/orders")).json()["data"]) == 1
+
+
+async def test_a_log_from_when_answers_were_events(tmp_path: Path) -> None:
+    """They disturb nobody, and what was done for their keys is not done again."""
+    async with shop.open(f"sqlite:///{tmp_path / 'shop.db'}") as running:
+        order_id = request_id(None, "POST", "/orders/drafts", "k")[:32]
+        stream = Stream("http_request", request_id(None, "POST", "/orders/drafts", "k"))
+        received = [Encoded("HttpRequestReceived", 1, b'{"fingerprint":"f"}', None)]
+        answered = [Encoded("HttpRequestAnswered", 1, b'{"status":201,"headers":{},"body":""}', None)]
+        for events in (received, answered):
+            await running.log.commit([Append(stream, events, None, Meta(f"c{len(events[0].type)}", "c"))])
+        async with client_of(shop_http(running)) as client:
+            await client.put("/customers/ann", {"name": "Ann", "email": "ann@example.com"})
+            buyer = Buyer("ann", "Ann", "ann@example.com")
+            command = DraftOrder(buyer, "by the door", datetime.now(UTC))
+            await running.execute(orders, order_id, command, command_id=stream.id)
+            again = await client.post("/orders/drafts", {"customerId": "ann"}, Idempotency_Key="k")
+            assert (again.status_code, again.json()["orderId"], again.json()["version"]) == (201, order_id, 1)
+            assert len((await client.get("/orders?status=draft")).json()["data"]) == 1
+        assert all(status.error is None and status.parked == 0 for status in await running.status())
 
 
 async def test_a_crash_before_the_answer_was_kept_is_healed(stocked: Client, monkeypatch: pytest.MonkeyPatch) -> None:
