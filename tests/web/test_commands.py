@@ -199,13 +199,18 @@ async def test_a_refreshed_token_does_not_make_a_stranger(running: Running, clie
     assert await amounts(running, "ada") == [10]
 
 
-async def test_whoever_is_not_known_does_not_get_the_answer_of_others(running: Running, connect: Connect) -> None:
+@pytest.mark.parametrize("name", ["Authorization", "Cookie"])
+async def test_whoever_is_not_known_does_not_get_the_answer_of_others(
+    running: Running, connect: Connect, name: str
+) -> None:
     """The last resort of an App whose `actor` knows nothing."""
     client = await connect(web_app(running, routes, title="bank", actor=lambda request: None))
-    ada = await post(client, "/mine", Authorization="Bearer t1")
-    assert (await post(client, "/mine", Authorization="Bearer t1")).content == ada.content
-    ben = await post(client, "/mine", Authorization="Bearer t3")
-    assert (ben.status_code, ben.json()["type"]) == (422, "idempotency-key-reused")
+    ada = await post(client, "/accounts/1/both", **{name: "t1"})
+    assert (await post(client, "/accounts/1/both", **{name: "t1"})).content == ada.content
+    for headers in ({name: "t3"}, {}):
+        ben = await post(client, "/accounts/1/both", **headers)
+        assert (ben.status_code, ben.json()["type"]) == (422, "idempotency-key-reused")
+    assert await amounts(running, "1") == [10, 1]
 
 
 async def test_an_actor_must_be_named(running: Running) -> None:

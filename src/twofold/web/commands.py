@@ -28,6 +28,8 @@ E = TypeVar("E")
 ActorOf = Callable[[Request], Awaitable[str | None] | str | None]
 Handle = Callable[[], Awaitable[Response]]
 
+CREDENTIALS = ("authorization", "cookie")
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -94,10 +96,9 @@ class Asked:
             return _checked(await handle())
         body, query = await self.request.body(), self.request.scope["query_string"]
         # Where no actor is known, at least nobody with other credentials gets this one's answer.
-        credentials = self.request.headers.get("authorization", "") if self.actor is None else ""
-        return await self.idempotency.once(
-            self.steps, lambda: self._answer(handle), body, query, credentials.encode("latin-1")
-        )
+        credentials = [self.request.headers.get(name, "") for name in CREDENTIALS] if self.actor is None else []
+        beside = (text.encode("latin-1") for text in credentials)
+        return await self.idempotency.once(self.steps, lambda: self._answer(handle), body, query, *beside)
 
     async def _answer(self, handle: Handle) -> Response:
         try:

@@ -96,7 +96,8 @@ class Idempotency:
             claimed = await self._requests.claim(steps.id, mine)
             if claimed.fingerprint != mine:
                 raise IdempotencyKeyReused(
-                    "This Idempotency-Key was sent before, with another body or query: make a new one for each request"
+                    "This Idempotency-Key was sent before, with another body or query or by somebody else: make a new "
+                    "one for each request"
                 )
             if claimed.answer is not None:
                 return _again(claimed.answer)
