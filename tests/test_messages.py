@@ -100,7 +100,9 @@ def test_no_text_is_a_token_by_chance_and_none_breaks_it(text: str) -> None:
         Token.parse(text)
 
 
-@pytest.mark.parametrize("end", ["", "1", "1:", ":1", "-1:1", f"0:{2**63}", "0:1:2", "0:1 ", "0:1\n", "x:1", "0:１", "0:1_0", "+0:1"])
+@pytest.mark.parametrize(
+    "end", ["", "1", "1:", ":1", "-1:1", f"0:{2**63}", "0:1:2", "0:1 ", "0:1\n", "x:1", "0:１", "0:1_0", "+0:1"]
+)
 def test_what_cannot_be_a_token(end: str) -> None:
     with pytest.raises(InvalidToken):
         Token.parse(f"0123456789abcdef:{end}")

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request
 
 from twofold.app import Running
-from twofold.web import docs, problems
+from twofold.web import docs, operations, problems
 from twofold.web.commands import ActorOf
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import Idempotency
 from twofold.web.logs import AccessLog
+from twofold.web.methods import Methods
 
 
 def _nobody(_: Request) -> None:
@@ -41,6 +42,8 @@ def web_app(
     app.state.readiness = Readiness(running)
     app.state.actor_of = actor_of
     problems.install(app)
+    operations.install(app)
+    app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
