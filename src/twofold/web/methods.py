@@ -10,6 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,9 +42,8 @@ class Methods:
         elif scope["method"] == "HEAD":
             await self._head(scope, receive, send)
         else:
-            if scope["method"] in CHANGES:
-                _check_preconditions(scope)
-            await self._app(scope, receive, send)
+            refusal = _refusal(scope) if scope["method"] in CHANGES else None
+            await (refusal or self._app)(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         own = any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
@@ -66,8 +66,8 @@ class Methods:
                 raise
 
 
-def _check_preconditions(scope: Scope) -> None:
-    """Raises: Problem 400 for one that the route does not know."""
+def _refusal(scope: Scope) -> ASGIApp | None:
+    """The answer to a request with a precondition that its route does not know."""
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
     route = _route(scope) if sent else None
     known = set(PRECONDITIONS) if route is None else _known(route)
@@ -75,7 +75,8 @@ def _check_preconditions(scope: Scope) -> None:
         if name not in known:
             others = f"knows only {' and '.join(sorted(known))}" if known else "knows no preconditions"
             detail = f"{scope['method']} {scope['path']!r:.80} {others}. Nothing was done: send it without {name}"
-            raise Problem(400, "unknown-precondition", detail)
+            return Problem(400, "unknown-precondition", detail).response(Request(scope))
+    return None
 
 
 def _route(scope: Scope) -> RouteContext | None:

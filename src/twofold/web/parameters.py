@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -140,6 +140,8 @@ def _sent(request: Request, place: str, name: str) -> list[str]:
 def _written(annotation: Any) -> tuple[re.Pattern[str], str] | None:
     """How a value of this type is written; None where any text may be one."""
     annotation = getattr(annotation, "__supertype__", annotation)
+    if get_origin(annotation) is Annotated:
+        return _written(get_args(annotation)[0])
     if get_origin(annotation) is not None:
         inner = [_written(one) for one in get_args(annotation) if one not in (type(None), Ellipsis)]
         return inner[0] if inner and all(one == inner[0] for one in inner) else None
