@@ -44,7 +44,7 @@ async def test_a_star_demands_that_the_thing_is_there() -> None:
 async def test_a_weak_tag_is_told_why_it_never_matches(tags: str) -> None:
     with pytest.raises(Problem) as failed:
         (await precondition(request(("If-Match", tags)))).expected_version(3)
-    strong = tags.split(",")[0].removeprefix("W/")
+    strong = tags.split(",", maxsplit=1)[0].removeprefix("W/")
     told = f"If-Match never matches a weak tag: send {strong}, not W/{strong}"
     assert failed.value.detail == f"The request demands If-Match: {tags}, and it is at version 3. {told}"
 

@@ -72,14 +72,21 @@ class JsonForm:
             case {"type": "model-fields", "fields": found}:
                 named = {name: self._named(self._formed(field), name) for name, field in found.items()}
                 return {**schema, "fields": named}
+            case {"type": "typed-dict", "fields": found}:  # its keys are data
+                return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
             case {"type": "decimal"}:
                 return {**schema, "metadata": {"pydantic_js_functions": [self._described_decimal]}}
             case dict():
-                return {key: inner if key in _DATA else self._formed(inner) for key, inner in schema.items()}
+                return {key: self._formed_part(key, inner) for key, inner in schema.items()}
             case list() | tuple():
                 return type(schema)(self._formed(inner) for inner in schema)
             case _:
                 return schema
+
+    def _formed_part(self, key: str, part: Any) -> Any:
+        if key in ("ref", "schema_ref") and isinstance(part, str) and self != PLAIN:
+            return f"{part}-{self.names}-{self.decimals}"  # else one class in two forms would be described once
+        return part if key in _DATA else self._formed(part)
 
     def _named(self, field: Any, name: str) -> Any:
         alias = self.name(name)

@@ -56,7 +56,8 @@ class Methods:
                 await send({"type": "http.response.body", "body": b""})
                 if message.get("more_body"):
                     ended.reschedule(0)
-                    await asyncio.Event().wait()
+            else:
+                await asyncio.sleep(0)  # where it can be ended, if the stream itself never waits
 
         try:
             async with ended:
