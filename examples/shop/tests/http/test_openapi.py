@@ -9,7 +9,7 @@ TEA = {"productId": "tea", "quantity": 2, "unitPrice": "2.5001"}
 HOME = {"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": HOME, "orderId": "first"}
 
-CHANGES = (
+CHANGES: tuple[tuple[str, str, Any, dict[str, str]], ...] = (
     ("PUT", "/products/cup", {"name": "Cup", "price": 4}, {}),
     ("PUT", "/products/cup", {"name": "Cup"}, {}),
     ("PUT", "/products/cup", {"name": "Cup", "price": 5}, {"If-Match": 'W/"1"'}),
