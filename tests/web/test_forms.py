@@ -176,6 +176,21 @@ def form_of(digits: str, form: JsonForm) -> Any:
     return float(digits) if form.decimals == "number" else digits
 
 
+@pytest.mark.parametrize(
+    ("form", "taken", "written"),
+    [("snake", ["number", "string"], ["string"]), ("camel", ["number", "string"], ["number", "string"])],
+)
+async def test_decimals_are_described_as_they_are_taken_and_written(
+    client: httpx2.AsyncClient, form: str, taken: list[str], written: list[str]
+) -> None:
+    document = (await client.get("/openapi.json")).json()
+    terms = document["paths"][f"/{form}/terms"]["post"]
+    for content, types in ((terms["requestBody"], taken), (terms["responses"]["201"], written)):
+        name = content["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        fee = next(iter(document["components"]["schemas"][name]["properties"].values()))
+        assert [one["type"] for one in fee.get("anyOf", [fee])] == types
+
+
 async def test_names_of_another_form_are_not_known(client: httpx2.AsyncClient) -> None:
     for path, body, unknown in (
         ("/snake/terms", {"dailyFee": 1}, ["/dailyFee", "/daily_fee"]),
