@@ -18,16 +18,18 @@ class Request:
     def __init__(self, method: str = "POST", body: bool = True) -> None:
         length = [(b"content-length", b"2")] if body else []
         self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": length, "state": {}}
-        self.body_comes = asyncio.Event()
+        self.is_waited_for, self.body_comes, self.is_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.status: int | None = None
 
     async def receive(self) -> Message:
+        self.is_waited_for.set()
         await self.body_comes.wait()
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.is_answered.set()
 
     async def run(self, admission: Admission) -> None:
         await admission(self.scope, self.receive, self.send)
@@ -51,15 +53,14 @@ async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) ->
     admission = Admission(app, Limits(commands=2))
     requests = [Request() for _ in range(5)]
     tasks = [asyncio.create_task(request.run(admission)) for request in requests]
-    while not all(task.get_stack() for task in tasks):  # all of them were admitted: none was being worked on
-        await asyncio.sleep(0)
+    for request in requests:
+        await request.is_waited_for.wait()  # all of them were admitted: none was being worked on
     for request in requests:
         request.body_comes.set()
         if not together:
             await asyncio.sleep(0)
-    async with asyncio.timeout(20):
-        while sum(task.done() for task in tasks) < 3:
-            await asyncio.sleep(0)
+    for request in requests[2:]:
+        await request.is_answered.wait()
     assert Counter(request.status for request in requests) == {503: 3, None: 2}
     assert (len(working), len(admission.commands.running), admission.commands.refused) == (2, 2, 3)
     go_on.set()

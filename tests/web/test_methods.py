@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from twofold import App
 from twofold.web.answers import answer
@@ -74,6 +75,20 @@ async def stream() -> StreamingResponse:
             stream_ended.set()
 
     return StreamingResponse(forever(), headers={"X-Stream": "yes"})
+
+
+class Deaf(Response):
+    """A stream that never waits, nor looks whether anybody listens."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-stream", b"deaf")]})
+        while True:
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+
+
+@plain.get("/deaf")
+async def deaf() -> Response:
+    return Deaf()
 
 
 @plain.get("/finite")
@@ -165,6 +180,7 @@ async def test_a_stream_ends_after_its_head(client: httpx2.AsyncClient) -> None:
     assert (head.status_code, head.headers["x-stream"], head.content) == (200, "yes", b"")
     async with asyncio.timeout(20):
         await stream_ended.wait()
+    assert (await client.head("/deaf")).headers["x-stream"] == "deaf"
 
 
 async def test_head_is_allowed_but_not_an_operation_of_its_own(client: httpx2.AsyncClient) -> None:

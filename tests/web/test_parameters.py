@@ -179,7 +179,7 @@ async def test_what_is_written_plainly_is_taken(client: httpx2.AsyncClient) -> N
         "level": "1",
         "day": "2026-03-01",
         "at": "2026-03-01T09:30:00Z",
-        "yes": "1",
+        "yes": "true",
         "name": "5_0",
         "either": "1_0",
     }
