@@ -59,8 +59,9 @@ async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) ->
         request.body_comes.set()
         if not together:
             await asyncio.sleep(0)
-    for request in requests[2:]:
-        await request.is_answered.wait()
+    async with asyncio.timeout(20):
+        for request in requests[2:]:
+            await request.is_answered.wait()
     assert Counter(request.status for request in requests) == {503: 3, None: 2}
     assert (len(working), len(admission.commands.running), admission.commands.refused) == (2, 2, 3)
     go_on.set()
