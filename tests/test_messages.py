@@ -58,16 +58,16 @@ def test_what_cannot_be_an_id(id_: str) -> None:
         ("\U000e0001", "U+E0001 LANGUAGE TAG"),
     ],
 )
-def test_a_new_name_holds_nothing_that_cannot_be_seen(char: str, named: str) -> None:
+def test_a_new_name_is_printable(char: str, named: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         checked_name(f"te{char}a", "the id of a stream")
-    assert str(refused.value).startswith(f"the id of a stream holds a character that cannot be seen, {named}: 'te\\")
+    assert str(refused.value).startswith(f"the id of a stream contains the unprintable character {named}: 'te\\")
     assert char not in str(refused.value)
     assert Stream("order", f"te{char}a").id == f"te{char}a"  # of an older log: it must still be read
 
 
 @pytest.mark.parametrize("name", ["日本茶　☕️", "a b", "Zoë", "é", "", "a b"])
-def test_a_new_name_may_hold_whatever_can_be_seen(name: str) -> None:
+def test_a_new_name_may_hold_whatever_is_printable(name: str) -> None:
     assert checked_name(name, "an id") == name
 
 

@@ -37,10 +37,10 @@ def checked_id(value: str, what: str) -> str:
 
 
 def unprintable(text: str) -> str | None:
-    """The first character of `text` that nobody can see, written like U+200B ZERO WIDTH SPACE; None without one.
+    """The first unprintable character of `text`, written like U+200B ZERO WIDTH SPACE; None if there is none.
 
-    These are control characters (C1 included), line and paragraph separators, and format characters: zero width,
-    byte order mark, and those that turn the direction of writing. Two ids that differ only in these look the same.
+    Unprintable are control characters (C1 included), line and paragraph separators, and format characters: zero width,
+    byte order mark, marks that change the direction of writing. Two ids that differ only in these look the same.
     """
     if text.isprintable():
         return None
@@ -49,14 +49,14 @@ def unprintable(text: str) -> str | None:
 
 
 def checked_name(value: str, what: str) -> str:
-    """`value` if something new can be called so: like `checked_id`, and without characters that nobody can see.
+    """`value` if it can name something new: like `checked_id`, but stricter about what is printable.
 
     Streams of older logs may have such names; they can still be read and changed. Raises: InvalidInput, naming the
     character.
     """
     found = unprintable(checked_id(value, what))
     if found is not None:
-        raise InvalidInput(f"{what} holds a character that cannot be seen, {found}: {value!r:.80}")
+        raise InvalidInput(f"{what} contains the unprintable character {found}: {value!r:.80}")
     return value
 
 

@@ -216,8 +216,8 @@ async def test_a_precondition_that_a_route_does_not_know_is_refused(
         return
     problem = answered.json()
     assert (answered.status_code, problem["type"]) == (400, "unknown-precondition")
-    others = f"knows only {' and '.join(sorted(known))}" if known else "knows no preconditions"
-    assert problem["detail"] == f"{method} '{path}' {others}. Nothing was done: send it without {name}"
+    others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"
+    assert problem["detail"] == f"{method} '{path}' {others}. Nothing was changed: send it without {name}"
     assert done == []
 
 

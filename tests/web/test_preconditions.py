@@ -37,7 +37,7 @@ async def test_a_star_demands_that_the_thing_is_there() -> None:
     with pytest.raises(Problem) as failed:
         (await precondition(request(("If-Match", "*")))).expected_version(0)
     assert failed.value.status_code == 412
-    assert failed.value.detail == "The request demands If-Match: *, and there is nothing here"
+    assert failed.value.detail == "If-Match: * is not met: it does not exist"
 
 
 @pytest.mark.parametrize("tags", ['W/"3"', 'W/"3", "x"', 'W/"1"'])
@@ -46,7 +46,7 @@ async def test_a_weak_tag_is_told_why_it_never_matches(tags: str) -> None:
         (await precondition(request(("If-Match", tags)))).expected_version(3)
     strong = tags.split(",", maxsplit=1)[0].removeprefix("W/")
     told = f"If-Match never matches a weak tag: send {strong}, not W/{strong}"
-    assert failed.value.detail == f"The request demands If-Match: {tags}, and it is at version 3. {told}"
+    assert failed.value.detail == f"If-Match: {tags} is not met: the version is 3. {told}"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_both_at_once_at_version_3(match: str, none_match: str, expected: 
 
 def test_a_failed_condition_names_what_was_sent_and_what_is() -> None:
     problem = Conditions(('"1"',), ("*",)).failed(3)
-    assert problem.detail == 'The request demands If-Match: "1"; If-None-Match: *, and it is at version 3'
+    assert problem.detail == 'If-Match: "1"; If-None-Match: * is not met: the version is 3'
     assert (problem.status_code, problem.members) == (412, {"expected": 'If-Match: "1"; If-None-Match: *', "actual": 3})
 
 

@@ -45,9 +45,9 @@ def on_one_line(text: str) -> str:
 def names_one_thing(text: str) -> str:
     if "/" in text or text in (".", ".."):
         raise ValueError("No slash, and neither . nor .. alone, please: it is a part of an address")
-    unseen = unprintable(text)
-    if unseen is not None:
-        raise ValueError(f"No characters that cannot be seen, please: there is {unseen}")
+    found = unprintable(text)
+    if found is not None:
+        raise ValueError(f"No unprintable characters, please: it contains {found}")
     return text
 
 

@@ -128,13 +128,13 @@ async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) ->
 
 
 @routes.post("/drafts", status_code=201, response_model=OrderAnswer, responses=sends(201, "Location", "ETag"))
-async def draft_order(body: JsonBody[NewDraft], asked: Asking) -> Response:
+async def draft_order(body: JsonBody[NewDraft], if_new: IfNew, asked: Asking) -> Response:
     """Begin an order, to be filled item by item and then submitted."""
 
     async def handle() -> Response:
         buyer = await buyer_of(asked.running, body.customer_id)
         where = None if body.shipping_address is None else address(body.shipping_address)
-        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201)
+        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201, if_new)
 
     return await asked.once(handle)
 
@@ -187,9 +187,7 @@ async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Pre
     return await asked.once(handle)
 
 
-async def create(
-    asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int, if_new: bool = False
-) -> Response:
+async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int, if_new: bool) -> Response:
     """Raises: Problem 409 when there is such an order; VersionConflict, which is 412, where `if_new`."""
     try:
         done = await asked.execute(orders, order_id, command, expected_version=0)

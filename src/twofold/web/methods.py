@@ -74,8 +74,8 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     known = set(PRECONDITIONS) if route is None else _known(route)
     for name in sent:
         if name not in known:
-            others = f"knows only {' and '.join(sorted(known))}" if known else "knows no preconditions"
-            detail = f"{scope['method']} {scope['path']!r:.80} {others}. Nothing was done: send it without {name}"
+            others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"
+            detail = f"{scope['method']} {scope['path']!r:.80} {others}. Nothing was changed: send it without {name}"
             return Problem(400, "unknown-precondition", detail).response(Request(scope))
     return None
 

@@ -56,9 +56,9 @@ class Conditions:
         """The problem where the thing, at this version, does not meet the demand."""
         headers = {"If-Match": self.if_match, "If-None-Match": self.if_none_match}
         sent = "; ".join(f"{name}: {', '.join(tags)}" for name, tags in headers.items() if tags is not None)
-        there = f"it is at version {actual}" if actual else "there is nothing here"
+        there = f"the version is {actual}" if actual else "it does not exist"
         weak = [tag for tag in self.if_match or () if tag.startswith("W/")]
-        detail = f"The request demands {sent:.200}, and {there}"
+        detail = f"{sent:.200} is not met: {there}"
         if weak:
             detail += f". If-Match never matches a weak tag: send {weak[0].removeprefix('W/'):.80}, not {weak[0]:.80}"
         return version_conflict(412, detail, sent, actual)

@@ -137,8 +137,8 @@ async def test_paths_are_checked_like_bodies(stocked: Client) -> None:
     for path in ("/products/%00", "/products/a%0Ab", f"/products/{'x' * 201}", "/products/te%E2%80%8Ba"):
         answered = await stocked.put(path, {"name": "Tea", "price": 1})
         assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [("path", "productId")]
-    unseen = "No characters that cannot be seen, please: there is U+200B ZERO WIDTH SPACE"
-    assert answered.json()["errors"][0]["message"] == f'{unseen}, not "te\\u200ba"'
+    found = "No unprintable characters, please: it contains U+200B ZERO WIDTH SPACE"
+    assert answered.json()["errors"][0]["message"] == f'{found}, not "te\\u200ba"'
     assert problem(await stocked.put("/products/a%2Fb", {"name": "Tea", "price": 1})) == (404, "not-found")
 
 

@@ -104,8 +104,8 @@ class AppConformance(OnBackend):
         assert await one.log.head() == BEGINNING
         assert (await one.execute(accounts, "a", Deposit(1), command_id="c")).receipt.repeated is False
 
-    async def test_g10_a_new_stream_has_a_name_that_can_be_seen(self, one: Running) -> None:
-        """One of an older log that has such a name is read and changed as ever."""
+    async def test_g10_the_name_of_a_new_stream_is_printable(self, one: Running) -> None:
+        """An older log's stream whose name is not can still be read and changed."""
         new, old = "te\u200ba", "te\u202ea"
         for refused in (
             one.execute(accounts, new, Deposit(1)),
