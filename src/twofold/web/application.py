@@ -12,12 +12,13 @@ from fastapi.security.base import SecurityBase
 
 from twofold.app import Running
 from twofold.errors import ConfigurationError
-from twofold.web import docs, problems
+from twofold.web import docs, operations, problems
 from twofold.web.actors import nobody
 from twofold.web.commands import ActorOf, asked
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
+from twofold.web.methods import Methods
 from twofold.write.requests import KeepsRequests
 
 
@@ -60,6 +61,8 @@ def web_app(
     app.state.readiness = Readiness(running)
     app.state.actor = actor
     problems.install(app)
+    operations.install(app)
+    app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
