@@ -102,7 +102,9 @@ class RequestConformance(OnBackend):
         await log.new_id()
         claimed = await requests.claim(ID, b"f")
         assert (claimed.fingerprint, list(claimed.asked), claimed.answer) == (b"f", ["order-1"], None)
-        assert (await requests.keep(ID, Answer(200, [], b"again"), [], DAY_S)).body == b"again"
+        again = await requests.keep(ID, Answer(200, [], b"again"), [], DAY_S)
+        assert again.body == b"again"
+        assert (await requests.claim(ID, b"f")).answer == again
         assert await requests.secret() == secret
 
     async def test_many_at_once(self, requests: Requests, other_requests: Requests) -> None:
