@@ -16,7 +16,7 @@ import msgspec
 from fastapi import Response
 
 from twofold.messages import Receipt
-from twofold.web.forms import JsonForm, current_form
+from twofold.web.forms import CURRENT, JsonForm
 from twofold.web.preconditions import etag
 
 _SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)
@@ -32,7 +32,7 @@ def answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
 ) -> Response:
     """A JSON answer, in the form of the router that the route belongs to unless another is given."""
-    return Response(_ENCODER.encode(jsonable(body, form or current_form())), status, headers, "application/json")
+    return Response(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers, "application/json")
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:

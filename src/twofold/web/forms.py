@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
@@ -106,22 +105,8 @@ class JsonForm:
 PLAIN = JsonForm()
 CAMEL = JsonForm(names="camel")
 
-_current: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
-
-
-def current_form() -> JsonForm:
-    """The form of the route that is being answered."""
-    return _current.get()
-
-
-@contextmanager
-def answering(form: JsonForm) -> Iterator[None]:
-    """What is answered meanwhile is written in this form."""
-    token = _current.set(form)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+CURRENT: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
+"""The form of the route that is being answered."""
 
 
 def is_exact(value: Decimal) -> bool:

@@ -107,17 +107,17 @@ class Plainly:
     """
 
     def __init__(self, dependants: Iterator[Dependant]) -> None:
-        self._fields: list[tuple[str, Any, tuple[re.Pattern[str], str]]] = []
+        self.fields: list[tuple[str, Any, tuple[re.Pattern[str], str]]] = []
         for one in dependants:
             some = (("path", one.path_params), ("query", one.query_params), ("header", one.header_params))
             for place, field in ((place, field) for place, fields in some for field in fields):
                 written = _written(field.field_info.annotation)
                 if written is not None:
-                    self._fields.append((place, field, written))
+                    self.fields.append((place, field, written))
 
     def errors(self, request: Request) -> Iterator[dict[str, Any]]:
         """Those that are written otherwise, and that pydantic would take all the same."""
-        for place, field, (pattern, message) in self._fields:
+        for place, field, (pattern, message) in self.fields:
             for text in _sent(request, place, field.alias):
                 if not pattern.fullmatch(text) and not self._is_refused(field, text):
                     yield {"type": "plain", "loc": (place, field.alias), "msg": message, "input": text}

@@ -20,7 +20,7 @@ from starlette.datastructures import QueryParams
 from twofold.web.bodies import FromJson, JsonRequest
 from twofold.web.commands import asked
 from twofold.web.consistency import freshness
-from twofold.web.forms import PLAIN, JsonForm, answering
+from twofold.web.forms import CURRENT, PLAIN, JsonForm
 from twofold.web.headers import sends
 from twofold.web.parameters import Plainly, plain, takes_several
 from twofold.web.preconditions import if_new, if_none_match, precondition
@@ -61,9 +61,8 @@ class StrictRoute(APIRoute):
             errors: list[Any] = list(_query_errors(request.query_params, known))
             if errors:
                 raise invalid(errors)
-            errors = list(plainly.errors(request))
-            if errors:
-                raise RequestValidationError(errors)
+            if plainly.fields and (odd := list(plainly.errors(request))):
+                raise RequestValidationError(odd)
             if parameters is None:
                 return await handle(self.request_class(request.scope, request.receive))
             values = await parameters.values(request, errors)
@@ -150,13 +149,19 @@ def in_form(form: JsonForm, endpoint: F) -> F:
 
     @wraps(endpoint)
     async def waiting(*arguments: Any, **values: Any) -> Any:
-        with answering(form):
+        token = CURRENT.set(form)
+        try:
             return await endpoint(*arguments, **values)
+        finally:
+            CURRENT.reset(token)
 
     @wraps(endpoint)
     def in_a_thread(*arguments: Any, **values: Any) -> Any:
-        with answering(form):
+        token = CURRENT.set(form)
+        try:
             return endpoint(*arguments, **values)
+        finally:
+            CURRENT.reset(token)
 
     formed: Any = waiting if inspect.iscoroutinefunction(endpoint) else in_a_thread
     parameters = get_typed_signature(endpoint).parameters.values()
