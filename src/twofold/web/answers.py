@@ -25,13 +25,13 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Ready(msgspec.Struct):
-    """The base of Structs whose values can be encoded as they are."""
+    """Base of Structs that are already converted: msgspec encodes them as they are."""
 
 
 def answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
 ) -> Response:
-    """A JSON answer, in the form of the router that the route belongs to unless another is given."""
+    """A JSON answer, in the form of the route's router unless `form` is given."""
     return Response(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers, "application/json")
 
 
@@ -58,9 +58,9 @@ def jsonable(value: Any, form: JsonForm) -> Any:
 
 @cache
 def _as_dict(cls: Any, form: JsonForm) -> Callable[[Any], dict[str, Any]] | None:
-    """What makes a dict of such a dataclass, model or Struct, quickly: pages have thousands of fields.
+    """A fast converter to a dict, for dataclasses, models and Structs: pages have thousands of fields.
 
-    None for any other class, and for Structs that msgspec has to write itself.
+    None for any other class, and for Structs that msgspec must write itself.
     """
     named = {} if _is_written_by_msgspec(cls) else form.names_of(cls)
     if not named:

@@ -35,8 +35,8 @@ Responses = Mapping[int | str, dict[str, Any]]
 class StrictRoute(APIRoute):
     """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named.
 
-    What OpenAPI says of it follows from its parameters: the errors it may answer with, and the headers it sends. A
-    `response_model` is described as `answer` writes it where the function is annotated to return a `Response`.
+    OpenAPI gets its errors and the headers it sends from its parameters. If the function is annotated to return a
+    `Response`, its `response_model` is described the way `answer` writes it.
     """
 
     request_class = JsonRequest
@@ -99,7 +99,7 @@ def _check_address(request: Request) -> None:
 
 
 def _responses(dependant: Dependant, success: int) -> Responses:
-    """The errors that a route may answer with, and the headers that it sends."""
+    """The errors that a route may return, and the headers that it sends."""
     calls = {one.call for one in with_dependencies(dependant)}
     statuses = {400, 422, 503}
     if dependant.body_params:
@@ -110,7 +110,7 @@ def _responses(dependant: Dependant, success: int) -> Responses:
         statuses |= {409, 413}  # an unexpected body is read all the same, to know whether the key was reused
     if calls & {precondition, if_new}:
         statuses |= {412}
-    found: Responses = documented(*sorted(statuses))
+    found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:
@@ -136,14 +136,14 @@ def _merged(ours: Responses, theirs: Responses) -> dict[int | str, dict[str, Any
 
 
 def with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    """What a route's function asks for, and what its dependencies ask for in turn."""
+    """The parameters of a function, and those of its dependencies, recursively."""
     yield dependant
     for dependency in dependant.dependencies:
         yield from with_dependencies(dependency)
 
 
 def in_form(form: JsonForm, endpoint: F) -> F:
-    """The function, with its bodies read and its answers written in this form."""
+    """The function, made to parse its bodies and to write its answers in this form."""
     if form == PLAIN or inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         return endpoint
 
