@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from twofold.web.answers import answer
-from twofold.web.forms import CAMEL, JsonForm, answering
+from twofold.web.forms import CAMEL, CURRENT, JsonForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ def test_a_form_names_fields_and_keys_are_data() -> None:
     both = '[{"unitPrice":2.5,"byProductId":{"snake_case":1}}]'
     assert text(LINE, JsonForm(names="camel", decimals="number")) == both
     assert text(LINE, CAMEL) == both.replace("2.5", '"2.5"')
-    with answering(CAMEL):
-        assert text(LINE) == text(LINE, CAMEL)
+    token = CURRENT.set(CAMEL)
+    assert text(LINE) == text(LINE, CAMEL)
+    CURRENT.reset(token)
     assert text(LINE) == text(LINE, JsonForm())
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx2
@@ -200,6 +201,16 @@ async def test_names_of_another_form_are_not_known(client: httpx2.AsyncClient) -
     ):
         answered = await client.post(path, json=body)
         assert sorted(error["field"] for error in answered.json().get("errors", ())) == unknown
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u200b", "\u202e", "\u2028", "\ufeff"])
+async def test_an_unprintable_id_is_refused_by_its_character(client: httpx2.AsyncClient, char: str) -> None:
+    path = f"/snake/members/{quote(f'a{char}b')}"
+    answered = await client.put(path, json={"member_id": "a"})
+    escaped = char.encode("unicode_escape").decode()
+    assert (answered.status_code, answered.json()["type"]) == (422, "invalid-input")
+    assert f"the id of a stream contains the unprintable character U+{ord(char):04X}" in answered.json()["detail"]
+    assert answered.json()["detail"].endswith(f"'a{escaped}b'")
 
 
 @pytest.mark.parametrize("fee", ["1_0", " 1", "+1", ".5", "1.", "１", "0x1", "007", "NaN", "Infinity", ""])

@@ -225,3 +225,15 @@ async def test_a_precondition_that_a_route_does_not_know_is_refused(
 async def test_an_unknown_address_is_not_found_whatever_it_demands(client: httpx2.AsyncClient) -> None:
     assert (await client.put("/nowhere", headers={"If-Match": '"1"'})).status_code == 404
     assert (await client.post("/strict", headers={"If-Match": '"1"'})).status_code == 405
+
+
+async def test_head_of_a_mounted_app(client: httpx2.AsyncClient) -> None:
+    inner = FastAPI()
+
+    @inner.get("/x")
+    async def x() -> dict[str, int]:
+        return {"a": 1}
+
+    client._transport.app.mount("/inner", inner)  # type: ignore[attr-defined]
+    get, head = await client.get("/inner/x"), await client.head("/inner/x")
+    assert (head.status_code, dict(head.headers), head.content) == (200, dict(get.headers), b"")

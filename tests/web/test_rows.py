@@ -17,7 +17,7 @@ import pytest
 
 from twofold import App, Decider, Projection, Recorded, Running
 from twofold.web.answers import answer
-from twofold.web.forms import CAMEL, JsonForm, answering
+from twofold.web.forms import CAMEL, CURRENT, JsonForm
 from twofold.web.rows import as_json
 
 
@@ -133,8 +133,9 @@ async def filled(running: Running) -> str:
 @pytest.mark.parametrize("projection", [things, plains], ids=["dataclass", "Struct"])
 async def test_it_is_answered_as_the_row_would_be(url: str, projection: Projection[Any], form: JsonForm) -> None:
     async with app.open(url) as running:
-        with answering(form):
-            await compare(running, projection)
+        token = CURRENT.set(form)
+        await compare(running, projection)
+        CURRENT.reset(token)
 
 
 async def compare(running: Running, projection: Projection[Any]) -> None:

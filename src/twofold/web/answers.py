@@ -16,7 +16,7 @@ import msgspec
 from fastapi import Response
 
 from twofold.messages import Receipt
-from twofold.web.forms import JsonForm, current_form
+from twofold.web.forms import CURRENT, JsonForm
 from twofold.web.preconditions import etag
 
 _SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)
@@ -25,14 +25,14 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Ready(msgspec.Struct):
-    """The base of Structs whose values can be encoded as they are."""
+    """Base of Structs that are already converted: msgspec encodes them as they are."""
 
 
 def answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
 ) -> Response:
-    """A JSON answer, in the form of the router that the route belongs to unless another is given."""
-    return Response(_ENCODER.encode(jsonable(body, form or current_form())), status, headers, "application/json")
+    """A JSON answer, in the form of the route's router unless `form` is given."""
+    return Response(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers, "application/json")
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
@@ -58,9 +58,9 @@ def jsonable(value: Any, form: JsonForm) -> Any:
 
 @cache
 def _as_dict(cls: Any, form: JsonForm) -> Callable[[Any], dict[str, Any]] | None:
-    """What makes a dict of such a dataclass, model or Struct, quickly: pages have thousands of fields.
+    """A fast converter to a dict, for dataclasses, models and Structs: pages have thousands of fields.
 
-    None for any other class, and for Structs that msgspec has to write itself.
+    None for any other class, and for Structs that msgspec must write itself.
     """
     named = {} if _is_written_by_msgspec(cls) else form.names_of(cls)
     if not named:

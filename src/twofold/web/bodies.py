@@ -117,7 +117,7 @@ def _exact(digits: str) -> float | Decimal:
 
 @dataclass(frozen=True, slots=True)
 class FromJson:
-    """Tells pydantic to read a `JsonText` in this form."""
+    """Makes pydantic parse a `JsonText` in this form."""
 
     form: JsonForm = PLAIN
 
@@ -169,7 +169,7 @@ def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | st
 
 
 def _strict(schema: Any) -> Any:
-    """The schema again, in which every time needs a zone, and texts for times and decimals are written plainly."""
+    """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
     match schema:
         case {"type": "datetime"}:
             return core_schema.no_info_plain_validator_function(_time({**schema, "tz_constraint": "aware"}))
@@ -184,7 +184,7 @@ def _strict(schema: Any) -> Any:
 
 
 def _time(schema: CoreSchema) -> Callable[[Any], Any]:
-    """What reads a time. Digits alone, which pydantic takes for seconds since 1970, are refused."""
+    """Parses a time. Pydantic would read bare digits as seconds since 1970; here they are refused."""
     validator = SchemaValidator(schema)
 
     def read(value: Any) -> Any:
@@ -196,7 +196,7 @@ def _time(schema: CoreSchema) -> Callable[[Any], Any]:
 
 
 def _decimal(value: Any) -> Any:
-    """The Decimal that was meant. Raises: ValueError, also for `1_0`, ` 1`, `+1` and digits of other scripts."""
+    """Raises: ValueError, also for `1_0`, ` 1`, `+1` and digits of other scripts."""
     match value:
         case bool():
             pass

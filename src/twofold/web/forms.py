@@ -1,9 +1,8 @@
-"""The form of JSON: one rule for names and decimals, from which schemas, bodies and answers are all derived."""
+"""One rule for names and decimals in JSON, from which schemas, the parsing of bodies and answers all derive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
@@ -28,27 +27,27 @@ _DATA = frozenset({"default", "metadata", "cls", "expected", "config", "members"
 
 @dataclass(frozen=True, slots=True)
 class JsonForm:
-    """How dataclasses, pydantic models and Structs are named in JSON, and how decimals are written.
+    """How fields are named in JSON, and how decimals are written.
 
-    `names`: as in Python, or in camelCase. A name that a class gives itself (an alias, `rename`) stays, and keys of
-    dicts are data. `decimals`: strings, or numbers; a decimal of more digits than a JSON number keeps everywhere is a
-    string in both. Bodies may send either.
+    `names`: as in Python, or camelCase. A name that a class sets itself (an alias, `rename`) stays, and so do the keys
+    of dicts. `decimals`: strings, or numbers. A decimal with more digits than a JSON number reliably keeps is always a
+    string. Bodies may contain either.
     """
 
     names: Literal["snake", "camel"] = "snake"
     decimals: Literal["string", "number"] = "string"
 
     def name(self, field: str) -> str:
-        """What a field is called."""
+        """The JSON name of a field."""
         return to_camel(field) if self.names == "camel" else field
 
     def names_of(self, cls: type) -> dict[str, str]:
-        """What the fields of a dataclass, a pydantic model or a Struct are called. Empty for any other class."""
+        """JSON names by field, of a dataclass, a pydantic model or a Struct. Empty for any other class."""
         own = _own_names(cls)
         return {field: self.name(field) if alias is None else alias for field, alias in own.items()}
 
     def decimal(self, value: Decimal) -> str | msgspec.Raw:
-        """A decimal as it is written: plain digits, without zeros at the end."""
+        """A decimal as it is written: plain digits, no trailing zeros."""
         text = str(value)
         if "E" in text or text == "-0" or (text[-1] == "0" and "." in text):
             text = canonical_decimal(value) if abs(value.adjusted()) < LONGEST_NUMBER else text
@@ -75,7 +74,9 @@ class JsonForm:
             case {"type": "typed-dict", "fields": found}:  # its keys are data
                 return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
             case {"type": "decimal"}:
-                return {**schema, "metadata": {"pydantic_js_functions": [self._described_decimal]}}
+                metadata = schema.get("metadata", {})
+                functions = [self._described_decimal, *metadata.get("pydantic_js_functions", ())]
+                return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
             case dict():
                 return {key: self._formed_part(key, inner) for key, inner in schema.items()}
             case list() | tuple():
@@ -85,7 +86,7 @@ class JsonForm:
 
     def _formed_part(self, key: str, part: Any) -> Any:
         if key in ("ref", "schema_ref") and isinstance(part, str) and self != PLAIN:
-            return f"{part}-{self.names}-{self.decimals}"  # else one class in two forms would be described once
+            return f"{part}-{self.names}-{self.decimals}"  # one class in two forms is two schemas
         return part if key in _DATA else self._formed(part)
 
     def _named(self, field: Any, name: str) -> Any:
@@ -96,36 +97,23 @@ class JsonForm:
 
     def _described_decimal(self, schema: Any, handler: Any) -> dict[str, Any]:
         found = handler(schema)
+        rest = {key: value for key, value in found.items() if key not in ("type", "anyOf", "pattern")}
         text = {"type": "string", "pattern": f"^{DECIMAL}$"}
         if handler.mode == "serialization" and self.decimals == "string":
-            return text
+            return {**rest, **text}
         numbers = [one for one in found.get("anyOf", ()) if one["type"] == "number"] or [{"type": "number"}]
-        return {"anyOf": [*numbers, text]}
+        return {**rest, "anyOf": [*numbers, text]}
 
 
 PLAIN = JsonForm()
 CAMEL = JsonForm(names="camel")
 
-_current: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
-
-
-def current_form() -> JsonForm:
-    """The form of the route that is being answered."""
-    return _current.get()
-
-
-@contextmanager
-def answering(form: JsonForm) -> Iterator[None]:
-    """What is answered meanwhile is written in this form."""
-    token = _current.set(form)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+CURRENT: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
+"""The form of the route that handles the current request."""
 
 
 def is_exact(value: Decimal) -> bool:
-    """Whether a JSON number, which most read as a float, keeps all its digits."""
+    """Whether a JSON number keeps all its digits, also for readers that use floats."""
     return value.is_finite() and Decimal(repr(float(value))) == value
 
 
@@ -135,7 +123,7 @@ def _is_short(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """Tells pydantic to describe a type in a form. It is not used to read or to write."""
+    """Makes pydantic describe a type in a form. Only for OpenAPI: it neither validates nor serializes."""
 
     form: JsonForm
 
@@ -144,14 +132,14 @@ class _Described:
 
 
 def described_as(schema: CoreSchema) -> dict[str, Any]:
-    """Metadata of a schema that OpenAPI shall describe as if it were this one."""
-    inner = core_schema.definitions_schema(schema, [])  # as it is, it would be described in place, not by its name
+    """Metadata that makes OpenAPI describe this schema instead of the one that has the metadata."""
+    inner = core_schema.definitions_schema(schema, [])  # without this wrapper it would be inlined, not a $ref
     return {"pydantic_js_annotation_functions": [lambda _, describe: describe(inner)]}
 
 
 @cache
 def _own_names(cls: type) -> dict[str, str | None]:
-    """The fields of a class, and the name that it gives to each itself, or None."""
+    """The fields of a class, each with the JSON name that the class itself sets, or None."""
     if issubclass(cls, msgspec.Struct):
         named = zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
         return {field: None if field == name else name for field, name in named}
@@ -164,10 +152,13 @@ def _own_names(cls: type) -> dict[str, str | None]:
 
 
 def _aliases(cls: type) -> dict[str, str]:
-    """The names that pydantic knows of a dataclass: from its config, or from `Field`."""
+    """The names that a dataclass sets by pydantic's means: its config, or `Field`."""
     try:
         schema = TypeAdapter(cls).core_schema
-    except (PydanticUserError, PydanticUndefinedAnnotation):  # it is no type for pydantic, which then has no names
+    except (
+        PydanticUserError,
+        PydanticUndefinedAnnotation,
+    ):  # not a type for pydantic: then it cannot have aliases either
         return {}
     return {
         field["name"]: field["serialization_alias"]

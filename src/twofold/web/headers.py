@@ -35,11 +35,12 @@ _MEANINGS = {
     "Idempotency-Expires": "Until when this answer is kept for its `Idempotency-Key`",
     "Link": "The address of the next page, where there is one",
     "Location": "The address of what was made",
+    "Retry-After": "Seconds until it is worth trying again",
     "Preference-Applied": "How long the read was allowed to wait, where `Prefer` asked for it",
 }
 
 
 def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI, `responses=` of a route: the headers of its answer, which may be there."""
+    """`responses=` of a route, for OpenAPI: headers that answers with this status may have."""
     text = {"type": "string"}
     return {status: {"headers": {name: {"description": _MEANINGS[name], "schema": text} for name in names}}}

@@ -1,4 +1,4 @@
-"""What HTTP demands of every route, whoever wrote it: HEAD where there is GET, and no precondition passed over."""
+"""HTTP rules for every route, plain FastAPI ones too: HEAD works where GET does, and no precondition is ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.web.problems import ANSWERS_HEAD, Problem
@@ -24,11 +24,12 @@ CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Methods:
     """ASGI middleware inside a FastAPI app.
 
-    HEAD is answered like GET, without the body, wherever no route takes HEAD itself; a stream ends after its headers.
-    A request that changes something is refused (400 `unknown-precondition`) where it names a precondition that its
-    route does not: done all the same, it would do what the client has excluded. A route names those that it, or one of
-    its dependencies, declares as header parameters. A plain FastAPI route that asks for the `Request` may look for
-    itself, and is left to it.
+    HEAD gets what GET would, without the body, unless a route handles HEAD itself; a stream ends after its headers.
+
+    A change (POST, PUT, PATCH, DELETE) with a precondition that its route does not evaluate is refused with 400
+    `unknown-precondition`: to ignore it could do what the client has ruled out. A route evaluates the preconditions
+    that it, or one of its dependencies, declares as header parameters. A plain FastAPI route that takes the `Request`
+    may read the headers itself, so it is left alone.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,7 +47,8 @@ class Methods:
             await (refusal or self._app)(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own = any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
+        routes = [route for route in scope["app"].routes if not isinstance(route, Mount)]  # it matches any method
+        own = any(route.matches(scope)[0] is Match.FULL for route in routes)
         ended = asyncio.timeout(None)
 
         async def without_body(message: Message) -> None:
@@ -68,7 +70,7 @@ class Methods:
 
 
 def _refusal(scope: Scope) -> ASGIApp | None:
-    """The answer to a request with a precondition that its route does not know."""
+    """The response to a precondition that the route does not evaluate; None if there is none."""
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
     route = _route(scope) if sent else None
     known = set(PRECONDITIONS) if route is None else _known(route)
@@ -81,7 +83,7 @@ def _refusal(scope: Scope) -> ASGIApp | None:
 
 
 def _route(scope: Scope) -> RouteContext | None:
-    """The FastAPI route that will handle it; None where there is none, or something else is mounted there."""
+    """The FastAPI route for this request; None if there is none, or if another kind of route comes first."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     for route in iter_route_contexts(scope["app"].routes):
         if not isinstance(route.original_route, APIRoute):
@@ -100,7 +102,7 @@ def _known(route: RouteContext) -> set[str]:
 
 
 def _names(field: Any) -> Iterator[str]:
-    """Of a header parameter, or of all that are together in a model."""
+    """The header of a parameter, or all headers of a parameter that is a model."""
     model = field.field_info.annotation
     if isinstance(model, type) and issubclass(model, BaseModel):
         yield from ((one.alias or name).replace("_", "-") for name, one in model.model_fields.items())
@@ -109,7 +111,7 @@ def _names(field: Any) -> Iterator[str]:
 
 
 def _has_request(dependant: Dependant) -> bool:
-    """Whether somebody else's function gets the request itself."""
+    """Whether a user's function takes the request itself."""
     given = dependant.request_param_name or dependant.http_connection_param_name
     ours = getattr(dependant.call, "__module__", "").startswith(("twofold.web.", "fastapi."))
     return given is not None and not ours

@@ -1,4 +1,4 @@
-"""Operations in OpenAPI: each has an id that can be read, and that is the name of a function in generated clients."""
+"""Readable operation ids in OpenAPI: generated clients use them as names of functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "patch", "trace")
 
 
 def install(app: FastAPI) -> None:
-    """Call each operation after its function. Where several have one name, method and path are added."""
+    """Name each operation after its function; where several share a name, add method and path."""
     without = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _name(document: dict[str, Any]) -> None:
 
 
 def _function(path: str, operation_id: str) -> str:
-    """The name in an id that FastAPI has made of it, the path and a method; an id of the user's own stays."""
+    """The function's name in an id that FastAPI generated. An id that the user chose stays."""
     for method in _METHODS:
         operation_id = operation_id.removesuffix(re.sub(r"\W", "_", path) + f"_{method}")
     return operation_id

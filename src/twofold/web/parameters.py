@@ -16,10 +16,11 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 
-_WHOLE = r"-?(0|[1-9][0-9]*)"
+from twofold.web.forms import DECIMAL
+
 _WRITTEN: dict[type, tuple[re.Pattern[str], str]] = {
-    int: (re.compile(_WHOLE), "Write a whole number in digits, like 50"),
-    float: (re.compile(rf"{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?"), "Write a number in digits, like 2.5"),
+    int: (re.compile(r"-?(0|[1-9][0-9]*)"), "Write a whole number in digits, like 50"),
+    float: (re.compile(DECIMAL), "Write a number in digits, like 2.5"),
     date: (re.compile(r"[0-9]{4}-[^_]+"), "Write a time like 2026-03-01T09:30:00Z, or a date like 2026-03-01"),
 }
 _WRITTEN[Decimal] = _WRITTEN[float]
@@ -100,24 +101,24 @@ def _is_plain(dependant: Dependant) -> bool:
 
 
 class Plainly:
-    """Numbers and times among the parameters of a route: they must be written as JSON writes them.
+    """The numbers and times among a route's parameters: they must be written the way JSON writes them.
 
-    Pydantic also takes `5_0`, `1.0`, `+5`, ` 5`, digits of other scripts, and seconds since 1970 for a time: what is
-    sent by mistake would be done.
+    Pydantic also accepts `5_0`, `1.0`, `+5`, ` 5`, digits of other scripts, and seconds since 1970 as a time, so a
+    mistake would be carried out.
     """
 
     def __init__(self, dependants: Iterator[Dependant]) -> None:
-        self._fields: list[tuple[str, Any, tuple[re.Pattern[str], str]]] = []
+        self.fields: list[tuple[str, Any, tuple[re.Pattern[str], str]]] = []
         for one in dependants:
             some = (("path", one.path_params), ("query", one.query_params), ("header", one.header_params))
             for place, field in ((place, field) for place, fields in some for field in fields):
                 written = _written(field.field_info.annotation)
                 if written is not None:
-                    self._fields.append((place, field, written))
+                    self.fields.append((place, field, written))
 
     def errors(self, request: Request) -> Iterator[dict[str, Any]]:
-        """Those that are written otherwise, and that pydantic would take all the same."""
-        for place, field, (pattern, message) in self._fields:
+        """Values that pydantic would accept although they are written in another way."""
+        for place, field, (pattern, message) in self.fields:
             for text in _sent(request, place, field.alias):
                 if not pattern.fullmatch(text) and not self._is_refused(field, text):
                     yield {"type": "plain", "loc": (place, field.alias), "msg": message, "input": text}
@@ -138,7 +139,7 @@ def _sent(request: Request, place: str, name: str) -> list[str]:
 
 
 def _written(annotation: Any) -> tuple[re.Pattern[str], str] | None:
-    """How a value of this type is written; None where any text may be one."""
+    """How a value of this type must be written; None if pydantic's own rules are enough."""
     annotation = getattr(annotation, "__supertype__", annotation)
     if get_origin(annotation) is Annotated:
         return _written(get_args(annotation)[0])

@@ -30,21 +30,21 @@ def etag(version: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a request demands of the version of the thing that it changes. None where it demands nothing.
+    """The preconditions of a request that changes something; None if a header was not sent.
 
-    Evaluated in the order of RFC 9110, 13.2.2: first `If-Match`, which compares strongly, then `If-None-Match`, which
-    compares weakly.
+    They are evaluated in the order of RFC 9110, 13.2.2: first `If-Match`, by strong comparison, then `If-None-Match`,
+    by weak comparison.
     """
 
     if_match: tuple[str, ...] | None
     if_none_match: tuple[str, ...] | None
 
     def expected_version(self, actual: int) -> int | None:
-        """What to expect when executing; `actual` is the version that was just seen.
+        """The version to pass to `execute`; `actual` is the one that was just loaded.
 
-        A demand that is not met is handed on wherever it was met once: a command that was done before gets its first
-        answer, and only the log knows that. For all others it then raises VersionConflict, which becomes 412.
-        Raises: Problem 412 when no version so far can have met the demand.
+        A precondition that fails now, but may have held earlier, is passed on as a version that cannot match: only the
+        log knows whether this command was done already, and then returns its first answer. Otherwise `execute` raises
+        VersionConflict, which becomes 412. Raises: Problem 412 if the precondition can never have held.
         """
         expected = None if self.if_match is None else self._matched(self.if_match, actual)
         if self.if_none_match is None or (expected is not None and expected != actual):
@@ -53,7 +53,7 @@ class Conditions:
         return expected if other is None else other
 
     def failed(self, actual: int) -> Problem:
-        """The problem where the thing, at this version, does not meet the demand."""
+        """The problem to return when the preconditions do not hold at this version."""
         headers = {"If-Match": self.if_match, "If-None-Match": self.if_none_match}
         sent = "; ".join(f"{name}: {', '.join(tags)}" for name, tags in headers.items() if tags is not None)
         there = f"the version is {actual}" if actual else "it does not exist"
@@ -102,9 +102,9 @@ async def if_new(
         str | None, Header(description="`*`: 412, not 409, if it exists already", json_schema_extra=STAR)
     ] = None,
 ) -> bool:
-    """A dependency of routes that make something: whether `If-None-Match: *` was sent. A conflict is then 412, not 409.
+    """A dependency of routes that create something: whether `If-None-Match: *` was sent, so that a conflict is 412.
 
-    Raises: Problem 400 for tags, which what is not there yet cannot have.
+    Raises: Problem 400 for tags: what does not exist yet has none.
     """
     tags = _tags(request, "If-None-Match")
     if tags not in (None, ("*",)):

@@ -20,7 +20,7 @@ from starlette.datastructures import QueryParams
 from twofold.web.bodies import FromJson, JsonRequest
 from twofold.web.commands import asked
 from twofold.web.consistency import freshness
-from twofold.web.forms import PLAIN, JsonForm, answering
+from twofold.web.forms import CURRENT, PLAIN, JsonForm
 from twofold.web.headers import sends
 from twofold.web.parameters import Plainly, plain, takes_several
 from twofold.web.preconditions import if_new, if_none_match, precondition
@@ -35,8 +35,8 @@ Responses = Mapping[int | str, dict[str, Any]]
 class StrictRoute(APIRoute):
     """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named.
 
-    What OpenAPI says of it follows from its parameters: the errors it may answer with, and the headers it sends. A
-    `response_model` is described as `answer` writes it where the function is annotated to return a `Response`.
+    OpenAPI gets its errors and the headers it sends from its parameters. If the function is annotated to return a
+    `Response`, its `response_model` is described the way `answer` writes it.
     """
 
     request_class = JsonRequest
@@ -61,9 +61,8 @@ class StrictRoute(APIRoute):
             errors: list[Any] = list(_query_errors(request.query_params, known))
             if errors:
                 raise invalid(errors)
-            errors = list(plainly.errors(request))
-            if errors:
-                raise RequestValidationError(errors)
+            if plainly.fields and (odd := list(plainly.errors(request))):
+                raise RequestValidationError(odd)
             if parameters is None:
                 return await handle(self.request_class(request.scope, request.receive))
             values = await parameters.values(request, errors)
@@ -100,7 +99,7 @@ def _check_address(request: Request) -> None:
 
 
 def _responses(dependant: Dependant, success: int) -> Responses:
-    """The errors that a route may answer with, and the headers that it sends."""
+    """The errors that a route may return, and the headers that it sends."""
     calls = {one.call for one in with_dependencies(dependant)}
     statuses = {400, 422, 503}
     if dependant.body_params:
@@ -111,7 +110,7 @@ def _responses(dependant: Dependant, success: int) -> Responses:
         statuses |= {409, 413}  # an unexpected body is read all the same, to know whether the key was reused
     if calls & {precondition, if_new}:
         statuses |= {412}
-    found: Responses = documented(*sorted(statuses))
+    found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:
@@ -138,26 +137,32 @@ def _merged(ours: Responses, theirs: Responses) -> dict[int | str, dict[str, Any
 
 
 def with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    """What a route's function asks for, and what its dependencies ask for in turn."""
+    """The parameters of a function, and those of its dependencies, recursively."""
     yield dependant
     for dependency in dependant.dependencies:
         yield from with_dependencies(dependency)
 
 
 def in_form(form: JsonForm, endpoint: F) -> F:
-    """The function, with its bodies read and its answers written in this form."""
+    """The function, made to parse its bodies and to write its answers in this form."""
     if form == PLAIN or inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         return endpoint
 
     @wraps(endpoint)
     async def waiting(*arguments: Any, **values: Any) -> Any:
-        with answering(form):
+        token = CURRENT.set(form)
+        try:
             return await endpoint(*arguments, **values)
+        finally:
+            CURRENT.reset(token)
 
     @wraps(endpoint)
     def in_a_thread(*arguments: Any, **values: Any) -> Any:
-        with answering(form):
+        token = CURRENT.set(form)
+        try:
             return endpoint(*arguments, **values)
+        finally:
+            CURRENT.reset(token)
 
     formed: Any = waiting if inspect.iscoroutinefunction(endpoint) else in_a_thread
     parameters = get_typed_signature(endpoint).parameters.values()

@@ -13,7 +13,7 @@ import msgspec
 from twofold.read.columns import Field, RowFormat
 from twofold.read.projection import Projection
 from twofold.web.answers import Ready, jsonable
-from twofold.web.forms import JsonForm, current_form
+from twofold.web.forms import CURRENT, JsonForm
 
 _WRITTEN_AS_KEPT = (str, int, float, bool, types.NoneType)
 
@@ -25,7 +25,7 @@ def as_json(projection: Projection[Any], *, form: JsonForm | None = None) -> Pro
     read where they already hold what is answered. `answer` writes them as it writes the rows themselves, in the form
     of the route. Their fields can be looked at, for an `ETag` say; to compute with them, ask for the projection itself.
     """
-    return _as_json(projection, form or current_form())
+    return _as_json(projection, form or CURRENT.get())
 
 
 @cache

@@ -8,7 +8,7 @@ import httpx2
 import jsonschema_rs
 
 METHODS = ("get", "put", "post", "delete", "patch")
-TOLD = ("consistency-token", "etag", "location", "link", "preference-applied")
+TOLD = ("consistency-token", "etag", "location", "link", "preference-applied", "retry-after")
 
 
 class Description:
