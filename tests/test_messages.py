@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twofold import InvalidInput, InvalidToken, Position, Receipt, Stream
 from twofold.errors import TwofoldError, VersionConflict
-from twofold.messages import Token, checked_id
+from twofold.messages import Token, checked_id, checked_name
 from twofold.testing import recorded
 
 PRINTABLE = st.text(
@@ -43,6 +43,34 @@ def test_what_cannot_be_an_id(id_: str) -> None:
         checked_id(id_, "command_id")
 
 
+@pytest.mark.parametrize(
+    ("char", "named"),
+    [
+        ("\x85", "U+0085"),
+        ("\xad", "U+00AD SOFT HYPHEN"),
+        ("\u200b", "U+200B ZERO WIDTH SPACE"),
+        ("\u200d", "U+200D ZERO WIDTH JOINER"),
+        ("\u2028", "U+2028 LINE SEPARATOR"),
+        ("\u2029", "U+2029 PARAGRAPH SEPARATOR"),
+        ("\u202e", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("\u2066", "U+2066 LEFT-TO-RIGHT ISOLATE"),
+        ("\ufeff", "U+FEFF ZERO WIDTH NO-BREAK SPACE"),
+        ("\U000e0001", "U+E0001 LANGUAGE TAG"),
+    ],
+)
+def test_a_new_name_is_printable(char: str, named: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        checked_name(f"te{char}a", "the id of a stream")
+    assert str(refused.value).startswith(f"the id of a stream contains the unprintable character {named}: 'te\\")
+    assert char not in str(refused.value)
+    assert Stream("order", f"te{char}a").id == f"te{char}a"  # of an older log: it must still be read
+
+
+@pytest.mark.parametrize("name", ["日本茶　☕️", "a b", "Zoë", "é", "", "a b"])
+def test_a_new_name_may_hold_whatever_is_printable(name: str) -> None:
+    assert checked_name(name, "an id") == name
+
+
 @pytest.mark.parametrize("text", ["", "order", "-1", "order-", "-"])
 def test_what_cannot_be_read_as_a_stream(text: str) -> None:
     with pytest.raises(InvalidInput):
@@ -72,7 +100,9 @@ def test_no_text_is_a_token_by_chance_and_none_breaks_it(text: str) -> None:
         Token.parse(text)
 
 
-@pytest.mark.parametrize("end", ["", "1", "1:", ":1", "-1:1", f"0:{2**63}", "0:1:2", "0:1 ", "0:1\n", "x:1"])
+@pytest.mark.parametrize(
+    "end", ["", "1", "1:", ":1", "-1:1", f"0:{2**63}", "0:1:2", "0:1 ", "0:1\n", "x:1", "0:１", "0:1_0", "+0:1"]
+)
 def test_what_cannot_be_a_token(end: str) -> None:
     with pytest.raises(InvalidToken):
         Token.parse(f"0123456789abcdef:{end}")

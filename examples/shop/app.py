@@ -12,11 +12,10 @@ from shop.write.past import bad_debts, returns, stock_adjustments
 from shop.write.product import products
 from shop.write.stock import stock
 from twofold import App
-from twofold.web.idempotency import http_requests
 
 shop = App(
     "shop",
-    deciders=[products, customers, stock, orders, returns, stock_adjustments, bad_debts, http_requests],
+    deciders=[products, customers, stock, orders, returns, stock_adjustments, bad_debts],
     projections=[
         order_view,
         customer_summary,

@@ -295,6 +295,7 @@ class Running:
         check_version(expected_version)
         stream = _stream(stream)
         self._check_category(stream, events)
+        await self.executor.check_name(stream)
         encoded = [self.app.codec.encode(event) for event in events]
         return await self.commits.append(Append(stream, encoded, expected_version, meta))
 

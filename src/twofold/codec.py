@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.errors import ConfigurationError, InvalidEvent, UndecodableEvent
+from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
 from twofold.failures import error_text, failure
 from twofold.form import MAX_EVENT_BYTES, Form, Stored
 from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
@@ -100,8 +100,11 @@ class Codec:
             yield event
 
 
-def _unknown(id_: str, name: str) -> UndecodableEvent:
-    return UndecodableEvent(f"{id_} is a {name!r}, which this App has no class for")
+def _unknown(id_: str, name: str) -> NewerSchema:
+    """Newer code may well have stored it; where the class was removed, it has to come back."""
+    return NewerSchema(
+        f"{id_} is a {name!r}, which this App has no class for: deploy the code that has it, readers first"
+    )
 
 
 def _undecodable(id_: str, name: str, schema: int, error: BaseException) -> UndecodableEvent:

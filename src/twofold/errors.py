@@ -152,7 +152,7 @@ class UndecodableEvent(TwofoldError):
 
 
 class NewerSchema(UndecodableEvent):
-    """An event that newer code has stored. Nothing is wrong with it: let a process of the newer code handle it."""
+    """An event of a schema or a name that only newer code knows: let a process of the newer code handle it."""
 
 
 class LeaseLost(TwofoldError):

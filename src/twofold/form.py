@@ -183,8 +183,8 @@ class Form:
             return self.read(data)
         if schema > self.schema:
             raise NewerSchema(
-                f"{self.name} was stored with schema {schema}, this App knows up to {self.schema}: "
-                f"deploy the newer code"
+                f"{self.name} was stored with schema {schema} by newer code, and this process knows up to "
+                f"{self.schema}: deploy the newer code here too, and next time deploy readers first"
             )
         value: dict[str, Any] = msgspec.json.decode(data)
         for upcast in self.upcasters[schema - 1 :]:

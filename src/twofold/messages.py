@@ -7,6 +7,7 @@ them alive in a page of the feed it took a third of the time (measured).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -21,7 +22,8 @@ MAX_OFFSET = 2**63 - 1
 
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_TOKEN = re.compile(r"([0-9a-f]{16}):(\d{1,9}):(\d{1,19})")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, formats, surrogates, separators of lines
+_TOKEN = re.compile(r"([0-9a-f]{16}):(\d{1,9}):(\d{1,19})", re.ASCII)
 
 
 def checked_id(value: str, what: str) -> str:
@@ -31,6 +33,30 @@ def checked_id(value: str, what: str) -> str:
     """
     if not isinstance(value, str) or not value or len(value) > MAX_ID_LENGTH or _UNPRINTABLE.search(value):
         raise InvalidInput(f"{what} must be 1 to {MAX_ID_LENGTH} printable characters, not {value!r:.80}")
+    return value
+
+
+def unprintable(text: str) -> str | None:
+    """The first unprintable character of `text`, written like U+200B ZERO WIDTH SPACE; None if there is none.
+
+    Unprintable are control characters (C1 included), line and paragraph separators, and format characters: zero width,
+    byte order mark, marks that change the direction of writing. Two ids that differ only in these look the same.
+    """
+    if text.isprintable():
+        return None
+    found = next((char for char in text if unicodedata.category(char) in _INVISIBLE), None)
+    return None if found is None else f"U+{ord(found):04X} {unicodedata.name(found, '')}".rstrip()
+
+
+def checked_name(value: str, what: str) -> str:
+    """`value` if it can name something new: like `checked_id`, but stricter about what is printable.
+
+    Streams of older logs may have such names; they can still be read and changed. Raises: InvalidInput, naming the
+    character.
+    """
+    found = unprintable(checked_id(value, what))
+    if found is not None:
+        raise InvalidInput(f"{what} contains the unprintable character {found}: {value!r:.80}")
     return value
 
 

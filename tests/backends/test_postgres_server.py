@@ -20,6 +20,8 @@ from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
 from twofold.backends.postgres.connection import Address
+from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Claim
@@ -38,6 +40,7 @@ from twofold.testing.conformance.bank import (
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
 from twofold.testing.postgres import Server, execute, server
 from twofold.write.group_commit import GroupCommit
+from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests
 
 APPENDER = Path(__file__).with_name("appender.py")
 ROLES = Path(__file__).parents[2] / "docs" / "postgres-roles.md"
@@ -562,7 +565,79 @@ async def replace_database(postgres_url: str, old: str, new: str) -> None:
     await asyncio.sleep(0.1)
 
 
+async def test_g11_requests_of_another_log(database: str, new_database: Callable[[], str], postgres_url: str) -> None:
+    other = new_database()
+    async with opened(other):
+        pass
+    async with opened(database) as store:
+        await store.requests.claim("ab" * 32, b"f")
+        await replace_database(postgres_url, database, other)
+        for call in (
+            store.requests.secret,
+            lambda: store.requests.claim("ab" * 32, b"f"),
+            lambda: store.requests.keep("ab" * 32, Answer(200, [], b""), [], 60),
+        ):
+            with pytest.raises(LogReplaced, match="no longer log"):
+                await call()
+
+
+async def test_answers_that_have_expired_are_removed_a_few_at_a_time(database: str) -> None:
+    async with opened(database) as store:
+        for number in range(25):
+            await store.requests.claim(f"{number:064x}", b"f")
+            await store.requests.keep(f"{number:064x}", Answer(200, [], b"x"), [], 60)
+        execute(database, "UPDATE twofold.requests SET expires_at = 'epoch'")
+        for left in (25 - SWEPT_AT_ONCE, 25 - 2 * SWEPT_AT_ONCE, 0):
+            newest = f"{left + 100:064x}"
+            await store.requests.claim(newest, b"f")
+            await store.requests.keep(newest, Answer(200, [], b""), [], 60)
+            counted = "SELECT count(*) FROM twofold.requests WHERE body = 'x'"
+            assert await store._reader.run(lambda c, sql=counted: c.fetchval(sql)) == left
+
+
+async def test_a_key_waits_neither_for_the_disk_nor_for_appends(database: str) -> None:
+    async with opened(database) as store:
+        async with store._writer.connection(connection.now()) as appending, appending.transaction():
+            await appending.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
+            async with asyncio.timeout(30):
+                await store.requests.claim("ab" * 32, b"f")
+                await store.requests.keep("ab" * 32, Answer(200, [], b""), ["note-1"], 60)
+        for name in ("claim", "note", "keep"):
+            values = {"claim": (b"1", b"f"), "note": (b"1", []), "keep": (b"1", 200, "[]", b"", [], 60.0, 1)}[name]
+            statement = _REQUESTS[name]
+
+            async def quick(c: Connection, sql: str = statement, values: tuple[Any, ...] = values) -> str:
+                async with c.transaction():
+                    await c.fetchrow(sql, store.log_id, *values)
+                    setting: str = await c.fetchval("SHOW synchronous_commit")
+                    return setting
+
+            assert await store._reader.run(quick) == "off"
+        assert await store._reader.run(lambda c: c.fetchval("SHOW synchronous_commit")) == "on"
+
+
 # ---- setting up
+
+
+async def test_a_database_of_before_there_were_requests(database: str) -> None:
+    """The log gets a secret, and whoever may append may claim requests."""
+    role = f"r{name_of(database)}"[:60]
+    async with opened(database) as store:
+        await appended(store, "note-1", "a")
+    execute(
+        database,
+        "DROP TABLE twofold.requests",
+        "ALTER TABLE twofold.log DROP COLUMN secret",
+        "DELETE FROM twofold.migrations WHERE number = 10",
+        f'CREATE ROLE "{role}"',
+        f'GRANT USAGE ON SCHEMA twofold TO "{role}"',
+        f'GRANT INSERT ON twofold.commands TO "{role}", PUBLIC',
+    )
+    async with opened(database) as store:
+        assert len(await store.requests.secret()) == 32
+        assert await values(store) == ["a"]
+    execute(database, f'SET ROLE "{role}"', "INSERT INTO twofold.requests (id, fingerprint) VALUES ('a', 'b')")
+    execute(database, f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
 
 
 async def test_a_newer_database_is_refused(database: str) -> None:
@@ -666,6 +741,9 @@ async def test_the_documented_rights_are_enough() -> None:
                 await running.rows.commit(sums.table, Claim(sums.follows, 0), BEGINNING, at(1), Changes({}))
         execute(as_role("shop_owner"), "GRANT SELECT, INSERT, UPDATE, DELETE ON twofold.sum_v1 TO shop_app")
         async with bank.open(as_role("shop_app")) as running:
+            assert isinstance(running.log, KeepsRequests)
+            await running.log.requests.claim("ab" * 32, b"f")
+            await running.log.requests.keep("ab" * 32, Answer(200, [], b""), [], 60)
             receipt = await deposited(running.log, "a", 5, 13)
             page = await running.find(balances, after=receipt)
             assert page.parked == 1

@@ -22,6 +22,7 @@ from twofold import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, connect_read
 from twofold.backends.sqlite.log import SqliteLog
+from twofold.backends.sqlite.requests import changing
 from twofold.feed import follow
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
@@ -40,6 +41,7 @@ from twofold.testing.conformance.bank import (
     sums,
 )
 from twofold.testing.conformance.material import appended, at, offsets
+from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests, Requests
 
 PROCESS = Path(__file__).with_name("process.py")
 PATIENCE_S = 60  # for what hangs; nothing here is measured
@@ -53,6 +55,11 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def url(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def requests_of(log: LogStore) -> Requests:
+    assert isinstance(log, KeepsRequests)
+    return log.requests
 
 
 @asynccontextmanager
@@ -105,12 +112,18 @@ async def test_a_store_of_an_older_release_gains_the_columns_added_since(path: P
     for file in (path, path.with_suffix(".read.db")):
         db = apsw.Connection(str(file))
         db.execute("ALTER TABLE twofold_checkpoints DROP COLUMN wanted_by")
+        if file == path:
+            db.execute("ALTER TABLE twofold_log DROP COLUMN secret")
+            db.execute("DROP TABLE twofold_requests")
         db.close()
     async with bank.open(url) as running:
         receipt = await deposited(running.log, "a", 2)
         row = await running.get(balances, "a", after=receipt)
         assert row is not None
         assert row.total == 3
+        requests = requests_of(running.log)
+        assert len(await requests.secret()) == 32
+        assert (await requests.claim("ab" * 32, b"f")).answer is None
 
 
 async def test_a_store_of_a_newer_release_is_not_touched(path: Path, url: str) -> None:
@@ -293,6 +306,57 @@ async def test_deleting_the_read_models_means_a_rebuild(url: str, tmp_path: Path
     async with bank.open(url) as running:
         done = await running.execute(accounts, "b", Deposit(1))
         assert await running.get(balances, "a", after=done.receipt) == Balance("a", 6, 3)
+
+
+async def test_g11_requests_of_a_log_with_another_id(url: str) -> None:
+    async with opened(url) as log, opened(url) as other:
+        await other.new_id()
+        requests = requests_of(log)
+        for call in (requests.secret(), requests.claim("ab" * 32, b"f"), requests.note("ab" * 32, [])):
+            with pytest.raises(LogReplaced, match="no longer log"):
+                await call
+
+
+async def test_answers_that_have_expired_are_removed_a_few_at_a_time(path: Path, url: str) -> None:
+    async with opened(url) as log:
+        requests = requests_of(log)
+        for number in range(25):
+            await requests.claim(f"{number:064x}", b"f")
+            await requests.keep(f"{number:064x}", Answer(200, [], b"x"), [], 60)
+        db = apsw.Connection(str(path))
+        db.execute("UPDATE twofold_requests SET expires_at = 1.0")
+        for left in (25 - SWEPT_AT_ONCE, 25 - 2 * SWEPT_AT_ONCE, 0):
+            newest = f"{left + 100:064x}"
+            await requests.claim(newest, b"f")
+            await requests.keep(newest, Answer(200, [], b""), [], 60)
+            bodies = db.execute("SELECT count(*) FROM twofold_requests WHERE body = x'78'").fetchall()
+            assert bodies == [(left,)]
+        db.close()
+
+
+async def test_a_key_costs_no_wait_for_the_disk(url: str) -> None:
+    """Nor does it change that of the appends, which follow on the same connection."""
+    async with opened(url) as log:
+        requests = requests_of(log)
+        seen: list[int] = []
+
+        def look(db: apsw.Connection) -> None:
+            [(sync,)] = list[tuple[int]](db.execute("PRAGMA synchronous"))
+            seen.append(sync)
+
+        assert isinstance(log, SqliteLog)
+        writer = log._file.writer
+        await writer.run(look)
+        await requests.claim("ab" * 32, b"f")
+        await writer.run(look)
+        await writer.run(lambda db: _inside(db, look))
+        await writer.run(look)
+        assert seen == [2, 2, 1, 2]  # FULL, but for the claim
+
+
+def _inside(db: apsw.Connection, look: Callable[[apsw.Connection], None]) -> None:
+    with changing(db):
+        look(db)
 
 
 # ---- several processes on one file

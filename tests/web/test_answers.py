@@ -3,9 +3,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from twofold.web.answers import answer
+from twofold.web.forms import CAMEL, CURRENT, JsonForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,28 +17,89 @@ class Line:
     by_product_id: dict[str, int]
 
 
-def text(value: Any) -> str:
-    return bytes(answer(value).body).decode()
+def text(value: Any, form: JsonForm | None = None) -> str:
+    return bytes(answer(value, form=form).body).decode()
 
 
-def test_fields_are_in_camel_case_and_keys_are_data() -> None:
-    assert text([Line(Decimal("2.50"), {"snake_case": 1})]) == '[{"unitPrice":2.5,"byProductId":{"snake_case":1}}]'
+LINE = [Line(Decimal("2.50"), {"snake_case": 1})]
+
+
+def test_fields_are_named_as_in_python_and_decimals_are_strings() -> None:
+    assert text(LINE) == '[{"unit_price":"2.5","by_product_id":{"snake_case":1}}]'
+
+
+def test_a_form_names_fields_and_keys_are_data() -> None:
+    both = '[{"unitPrice":2.5,"byProductId":{"snake_case":1}}]'
+    assert text(LINE, JsonForm(names="camel", decimals="number")) == both
+    assert text(LINE, CAMEL) == both.replace("2.5", '"2.5"')
+    token = CURRENT.set(CAMEL)
+    assert text(LINE) == text(LINE, CAMEL)
+    CURRENT.reset(token)
+    assert text(LINE) == text(LINE, JsonForm())
 
 
 @pytest.mark.parametrize(
-    ("value", "number"),
+    ("value", "digits", "is_a_number"),
     [
-        ("25.50", "25.5"),
-        ("1E+3", "1000"),
-        ("0E-7", "0"),
-        ("-0.0", "0"),
-        ("0.00000001", "0.00000001"),
-        ("12345678901234567890.1234", "12345678901234567890.1234"),
-        ("1E+999999999", "1E+999999999"),
+        ("25.50", "25.5", True),
+        ("1E+3", "1000", True),
+        ("0E-7", "0", True),
+        ("-0.0", "0", True),
+        ("0.00000001", "0.00000001", True),
+        ("0.1234567890123456", "0.1234567890123456", True),
+        ("9007199254740993", "9007199254740993", False),
+        ("12345678901234567890.1234", "12345678901234567890.1234", False),
+        ("1E+400", "1E+400", False),
+        ("1E+999999999", "1E+999999999", False),
+        ("NaN", "NaN", False),
     ],
 )
-def test_a_decimal_is_a_number_with_all_its_digits(value: str, number: str) -> None:
-    assert text(Decimal(value)) == number
+def test_a_decimal_is_a_number_only_where_a_number_keeps_its_digits(value: str, digits: str, is_a_number: bool) -> None:
+    number = text(Decimal(value), JsonForm(decimals="number"))
+    assert number == (digits if is_a_number else f'"{digits}"')
+    assert text(Decimal(value)) == f'"{digits}"'
+
+
+class Model(BaseModel):
+    unit_price: Decimal
+    of: str = Field(alias="from")
+
+
+class Own(msgspec.Struct, rename="kebab"):
+    unit_price: Decimal
+
+
+class Plain(msgspec.Struct):
+    unit_price: Decimal
+
+
+class Tagged(msgspec.Struct, tag=True):
+    unit_price: Decimal
+
+
+@dataclass(frozen=True)
+class Shouting:
+    unit_price: Decimal
+    inner: Line | None = None
+
+    __pydantic_config__ = ConfigDict(alias_generator=str.upper)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Model.model_validate({"unit_price": "1", "from": "a"}), '{"unitPrice":"1","from":"a"}'),
+        (Own(Decimal("1.0")), '{"unit-price":"1"}'),
+        (Plain(Decimal("1.0")), '{"unitPrice":"1"}'),
+        (Tagged(Decimal("1.0")), '{"type":"Tagged","unit_price":"1.0"}'),
+        (
+            Shouting(Decimal(1), LINE[0]),
+            '{"UNIT_PRICE":"1","INNER":{"unitPrice":"2.5","byProductId":{"snake_case":1}}}',
+        ),
+    ],
+)
+def test_a_name_that_a_class_gives_itself_stays(value: Any, written: str) -> None:
+    assert text(value, CAMEL) == written
 
 
 def test_times_are_in_utc() -> None:

@@ -149,6 +149,8 @@ async def test_another_value_than_an_object_is_refused(client: httpx2.AsyncClien
         b'{"name": "\xff"}',
         b'{"name": "\x01"}',
         b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        "{}".encode("utf-16-le"),
         b"[" * 500_000,
         b'{"a":' * 100_000,
         b'{"count": ' + b"9" * 10_000 + b"}",
@@ -159,6 +161,15 @@ async def test_another_value_than_an_object_is_refused(client: httpx2.AsyncClien
 async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient, text: bytes) -> None:
     answered = await send(client, text)
     assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [(b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")]
+)
+async def test_a_byte_order_mark_is_named(client: httpx2.AsyncClient, mark: bytes, encoding: str) -> None:
+    answered = await send(client, mark + b'{"name": "x"}')
+    said = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
+    assert (answered.status_code, answered.json()["detail"]) == (400, said)
 
 
 async def test_a_number_of_absurd_size_is_refused(client: httpx2.AsyncClient) -> None:
@@ -176,15 +187,48 @@ async def test_another_content_type_is_refused(client: httpx2.AsyncClient, kind:
 
 
 async def test_json_may_say_its_charset(client: httpx2.AsyncClient) -> None:
-    for kind in ("application/json; charset=utf-8", "application/vnd.shop+json"):
-        assert (await client.post("/echo", content=b"{}", headers={"content-type": kind})).status_code == 200
+    for kind in (
+        "json; charset=utf-8",
+        "json;charset=utf8",
+        'json; charset="UTF8"',
+        "json; Charset=Utf-8",
+        "vnd.shop+json",
+    ):
+        sent = await client.post("/echo", content=b"{}", headers={"content-type": f"application/{kind}"})
+        assert sent.status_code == 200
 
 
-async def test_the_limit_is_one_mebibyte(client: httpx2.AsyncClient) -> None:
-    room = MAX_BODY_BYTES - len('{"name":""}')
-    assert (await send(client, json.dumps({"name": "x" * room}, separators=(",", ":")))).status_code == 200
-    answered = await send(client, json.dumps({"name": "x" * (room + 1)}, separators=(",", ":")))
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "utf-7", "utf", "us-ascii", '"windows-1252"', "''"])
+async def test_another_charset_is_refused_by_its_name(client: httpx2.AsyncClient, charset: str) -> None:
+    kind = f"application/json; charset={charset}"
+    answered = await client.post("/echo", content=b"{}", headers={"content-type": kind})
+    assert answered.status_code == 415
+    name = charset.strip('"')
+    assert answered.json()["detail"] == f"JSON must be sent in UTF-8, not in the charset {name!r}"
+
+
+def of_size(size: int) -> bytes:
+    body = json.dumps({"name": "x" * (size - len('{"name":""}'))}, separators=(",", ":")).encode()
+    assert len(body) == size
+    return body
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks", "chunks that end at the limit"])
+@pytest.mark.parametrize("too_many", [0, 1])
+async def test_the_limit_is_one_mebibyte(client: httpx2.AsyncClient, framing: str, too_many: int) -> None:
+    body = of_size(MAX_BODY_BYTES + too_many)
+    step = MAX_BODY_BYTES if "limit" in framing else 65_537
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for begin in range(0, len(body), step):
+            yield body[begin : begin + step]
+
+    answered = await client.post("/echo", content=body if framing == "length" else chunks(), headers=JSON)
+    if not too_many:
+        assert answered.status_code == 200
+        return
     assert (answered.status_code, answered.json()["type"]) == (413, "content-too-large")
+    assert answered.json()["detail"] == "The body may have 1048576 bytes at most"
 
 
 async def test_the_rest_of_a_chunked_body_is_not_read(client: httpx2.AsyncClient) -> None:

@@ -248,6 +248,35 @@ def test_a_head_that_is_too_large(server: Server, head: bytes, size: int) -> Non
     assert server.asked("GET", "/health/live").status == 200
 
 
+HEAD_BYTES = 64 * 1024
+
+
+@pytest.mark.parametrize("where", ["query", "header", "headers"])
+@pytest.mark.parametrize(("too_many", "status"), [(0, 200), (1, 431)])
+def test_a_head_of_exactly_the_limit(server: Server, where: str, too_many: int, status: int) -> None:
+    """What counts is the address, and the names and values of headers."""
+    fill = "x" * (HEAD_BYTES + too_many - len("/health/live?") - len("host" + "t" + "a" + "b" * 10))
+    query = fill if where == "query" else ""
+    headers = {"a": "" if where == "query" else fill, "bbbbbbbbbb": ""}
+    if where == "headers":
+        headers = {"a": fill[:20_000], "bbbbbbbbbb": fill[20_000:]}
+    lines = [f"GET /health/live?{query} HTTP/1.1", "host: t", *(f"{name}: {value}" for name, value in headers.items())]
+    client = server.client()
+    client.send("\r\n".join([*lines, "", ""]).encode())
+    assert client.answer().status == status
+
+
+@pytest.mark.parametrize(("too_many", "status"), [(0, 200), (1, 431)])
+def test_a_head_that_has_not_ended_at_exactly_the_limit(server: Server, too_many: int, status: int) -> None:
+    """Here all bytes count."""
+    begun = b"GET /health/live HTTP/1.1\r\nhost: t\r\na: "
+    client = server.client()
+    client.send(begun + b"x" * (HEAD_BYTES + too_many - len(begun)))
+    if status == 200:
+        client.send(b"\r\n\r\n")
+    assert client.answer().status == status
+
+
 @pytest.mark.parametrize(
     "sent",
     [

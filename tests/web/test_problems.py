@@ -1,7 +1,9 @@
 """Every error has its status, its type and its members; nothing of our insides is told."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -24,11 +26,12 @@ from twofold import (
     Unavailable,
     VersionConflict,
 )
-from twofold.errors import LeaseLost, UndecodableEvent
+from twofold.errors import LeaseLost, NewerSchema, UndecodableEvent
 from twofold.web import problems
 from twofold.web.idempotency import IdempotencyKeyReused
 from twofold.web.preconditions import Precondition
 from twofold.web.problems import MAX_ERRORS, Problem, invalid
+from twofold.web.steps import NotRepeatable
 
 SINCE = datetime(2024, 5, 1, 12, tzinfo=UTC)
 Client = httpx2.AsyncClient
@@ -64,6 +67,8 @@ CASES: list[tuple[Exception, int, str, dict[str, Any]]] = [
     (OutcomeUnknown("c-1", "secret"), 503, "outcome-unknown", {"commandId": "c-1"}),
     (LogReplaced("/secret/file"), 503, "log-replaced", {}),
     (ConfigurationError("secret"), 500, "internal-error", {}),
+    (NewerSchema("secret"), 503, "newer-schema", {}),
+    (NotRepeatable("asked a, asks b"), 500, "not-repeatable", {"detail": "asked a, asks b"}),
     (UndecodableEvent("secret"), 500, "internal-error", {}),
     (LeaseLost("secret"), 500, "internal-error", {}),
     (ZeroDivisionError("secret"), 500, "internal-error", {}),
@@ -84,7 +89,7 @@ async def test_an_error_is_a_problem(
 
 
 async def test_what_may_pass_says_when_to_come_again(raising: Callable[..., Awaitable[httpx2.Response]]) -> None:
-    for error in (Unavailable("x"), ReadModelBehind("view", 1, 5.0), OutcomeUnknown("c", "x")):
+    for error in (Unavailable("x"), NewerSchema("x"), ReadModelBehind("view", 1, 5.0), OutcomeUnknown("c", "x")):
         assert (await raising(error)).headers["retry-after"] == "1"
 
 
@@ -115,3 +120,12 @@ def test_very_many_errors_are_counted() -> None:
     problem = invalid([{"in": "body", "field": f"/{n}", "message": "no"} for n in range(MAX_ERRORS + 5)])
     assert problem.members["errorsLeftOut"] == 5
     assert problem.detail == f"/0: no; /1: no; /2: no; and {MAX_ERRORS + 2} more"
+
+
+def test_every_type_is_in_the_reference() -> None:
+    """So that a client can know what it may meet."""
+    reference = (Path(__file__).parents[2] / "docs" / "reference.md").read_text("utf-8")
+    sources = [path.read_text("utf-8") for path in Path(problems.__file__).parent.glob("*.py")]
+    types = {found for text in sources for found in re.findall(r'Problem\(\s*\d+,\s*"([a-z-]+)"', text)}
+    assert len(types) > 20
+    assert sorted(one for one in types if f"`{one}`" not in reference) == []

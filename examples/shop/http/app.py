@@ -13,7 +13,7 @@ Every change answers with a `Consistency-Token`; send it with a GET, and the ans
 """
 
 
-def actor_of(request: Request) -> str | None:
+def stated_actor(request: Request) -> str | None:
     """Who asks, as they say themselves: a shop that is more than an example asks its login."""
     return printable_header(request.headers, "X-Actor")
 
@@ -25,5 +25,5 @@ def shop_http(running: Running) -> FastAPI:
         *(module.routes for module in modules),
         title="A shop on twofold",
         description=DESCRIPTION,
-        actor_of=actor_of,
+        actor=stated_actor,
     )

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Response
 from pydantic import ConfigDict
 
-from shop.http.fields import BODY, CAMEL, Amount, CustomerId, Email, Name
+from shop.http.fields import BODY, FORM, CustomerId, Email, Name
 from shop.read.customer_summary import customer_summary
 from shop.read.order_view import OrderView, order_view
 from shop.write.customer import PutCustomer, customers
@@ -17,6 +18,7 @@ from twofold.web.application import Run
 from twofold.web.bodies import JsonBody
 from twofold.web.commands import Asking
 from twofold.web.consistency import Fresh
+from twofold.web.headers import sends
 from twofold.web.preconditions import Precondition
 from twofold.web.problems import Problem
 from twofold.web.routes import router
@@ -40,49 +42,41 @@ class CustomerAnswer:
     email: str | None
     version: int
 
-    __pydantic_config__ = CAMEL
-
 
 @dataclass(frozen=True, slots=True)
 class BriefItem:
     product_name: str
     quantity: int
 
-    __pydantic_config__ = CAMEL
-
 
 @dataclass(frozen=True, slots=True)
 class BriefOrder:
     order_id: str
     order_date: datetime | None
-    total_amount: Amount
+    total_amount: Decimal
     items: tuple[BriefItem, ...]
-
-    __pydantic_config__ = CAMEL
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryAnswer:
     customer_id: str
     total_orders: int
-    total_spent: Amount
+    total_spent: Decimal
     last_order_date: datetime | None
 
-    __pydantic_config__ = CAMEL
 
-
-routes = router(prefix="/customers", tags=["customers"])
+routes = router(form=FORM, prefix="/customers", tags=["customers"])
 
 
 @routes.put("/{customerId}", response_model=CustomerAnswer)
 async def put_customer(
-    customer_id: CustomerId, body: JsonBody[CustomerBody], if_match: Precondition, asked: Asking
+    customer_id: CustomerId, body: JsonBody[CustomerBody], condition: Precondition, asked: Asking
 ) -> Response:
     """Register the customer, or change name and e-mail. The same values again change nothing."""
 
     async def handle() -> Response:
         _, version = await asked.running.load(customers, customer_id)
-        expected = if_match.expected_version(version)
+        expected = condition.expected_version(version)
         command = PutCustomer(body.name, body.email)
         done = await asked.execute(customers, customer_id, command, expected_version=expected)
         customer = CustomerAnswer(customer_id, done.state.name, done.state.email, done.receipt.version)
@@ -91,7 +85,7 @@ async def put_customer(
     return await asked.once(handle)
 
 
-@routes.get("/{customerId}/orders", response_model=list[BriefOrder])
+@routes.get("/{customerId}/orders", response_model=list[BriefOrder], responses=sends(200, "Link"))
 async def customer_orders(
     customer_id: CustomerId,
     running: Run,

@@ -20,17 +20,19 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic.alias_generators import to_camel
 
 from shop.values import LARGEST, Address
+from twofold.messages import unprintable
+from twofold.web.forms import JsonForm
 
-CAMEL = ConfigDict(alias_generator=to_camel)
-BODY = ConfigDict(alias_generator=to_camel, extra="forbid")
+FORM = JsonForm(names="camel", decimals="number")
+"""Of all JSON, in both directions."""
+BODY = ConfigDict(extra="forbid")
 """For what is sent; unknown fields are refused in any case, and OpenAPI then says so."""
 
 _DIGITS = re.compile(r"\d{1,10}(\.\d{1,4})?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
 
@@ -43,7 +45,10 @@ def on_one_line(text: str) -> str:
 def names_one_thing(text: str) -> str:
     if "/" in text or text in (".", ".."):
         raise ValueError("No slash, and neither . nor .. alone, please: it is a part of an address")
-    return on_one_line(text)
+    found = unprintable(text)
+    if found is not None:
+        raise ValueError(f"No unprintable characters, please: it contains {found}")
+    return text
 
 
 def without_control(text: str) -> str:
@@ -94,8 +99,6 @@ Money = Annotated[
         }
     ),
 ]
-Amount = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-"""Money in an answer."""
 CustomerId = Annotated[Id, Path(alias="customerId", examples=["ann"])]
 OrderId = Annotated[Id, Path(alias="orderId", examples=["first"])]
 ProductId = Annotated[Id, Path(alias="productId", examples=["tea"])]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from pydantic import ConfigDict
 
-from shop.http.fields import BODY, CAMEL, ProductId, Quantity
+from shop.http.fields import BODY, FORM, ProductId, Quantity
 from shop.read.inventory import inventory
 from shop.write.product import products
 from shop.write.stock import ReceiveStock, stock
@@ -31,10 +31,8 @@ class StockAnswer:
     product_id: str
     available_quantity: int
 
-    __pydantic_config__ = CAMEL
 
-
-routes = router(prefix="/inventory/products", tags=["inventory"])
+routes = router(form=FORM, prefix="/inventory/products", tags=["inventory"])
 
 
 @routes.post("/{productId}/receipts", status_code=202, response_model=StockAnswer)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
 
-from shop.http.fields import CAMEL, Amount, Id, OrderId
+from shop.http.fields import FORM, Id, OrderId
 from shop.http.orders import no_order
 from shop.read.order_view import OrderView, order_view
 from twofold import Recorded, Stream
@@ -24,9 +25,7 @@ class ItemView:
     product_id: str
     product_name: str
     quantity: int
-    price: Amount
-
-    __pydantic_config__ = CAMEL
+    price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class OrderDetails:
     customer_email: str | None
     items: tuple[ItemView, ...]
     item_count: int
-    total_amount: Amount
+    total_amount: Decimal
     status: str
     status_display: str
     shipping_summary: str | None
@@ -48,16 +47,12 @@ class OrderDetails:
     shipped_at: datetime | None
     cancelled_at: datetime | None
 
-    __pydantic_config__ = CAMEL
-
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
     data: tuple[OrderDetails, ...]
     has_more: bool
     next_cursor: str | None
-
-    __pydantic_config__ = CAMEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +64,8 @@ class HistoryEntry:
     actor: str | None
     command_id: str
 
-    __pydantic_config__ = CAMEL
 
-
-routes = router(prefix="/orders", tags=["orders"])
+routes = router(form=FORM, prefix="/orders", tags=["orders"])
 
 
 @routes.get("", response_model=OrderPage)
@@ -100,7 +93,7 @@ async def find_orders(
     return answer(found, 200, fresh.headers)
 
 
-@routes.get("/{orderId}", response_model=OrderDetails, responses={304: {"description": "Still at that version"}})
+@routes.get("/{orderId}", response_model=OrderDetails)
 async def get_order(order_id: OrderId, running: Run, fresh: Fresh, known: Known) -> Response:
     """One order. Its `ETag` is the version that `If-Match` of a later change can demand."""
     row: OrderView | None = await running.get(order_view, order_id, after=fresh.after, wait_s=fresh.wait_s)

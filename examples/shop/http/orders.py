@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import Response
 from pydantic import ConfigDict, Field
 
-from shop.http.fields import BODY, CAMEL, Id, Money, NewShippingAddress, OrderId, Quantity, Text, address
+from shop.http.fields import BODY, FORM, Id, Money, NewShippingAddress, OrderId, Quantity, Text, address
 from shop.http.references import buyer_and_items, buyer_of, item_of
 from shop.write.order import (
     MAX_LINES,
@@ -29,7 +29,8 @@ from twofold import Done, VersionConflict
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonBody
 from twofold.web.commands import Asked, Asking
-from twofold.web.preconditions import IfMatch, Precondition
+from twofold.web.headers import sends
+from twofold.web.preconditions import Conditions, IfNew, Precondition
 from twofold.web.problems import Problem, version_conflict
 from twofold.web.routes import router
 
@@ -96,15 +97,11 @@ class OrderAnswer:
     status: str
     version: int
 
-    __pydantic_config__ = CAMEL
-
 
 @dataclass(frozen=True, slots=True)
 class ItemAnswer:
     order_id: str
     version: int
-
-    __pydantic_config__ = CAMEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,55 +111,53 @@ class SubmitAnswer:
     version: int
     message: str
 
-    __pydantic_config__ = CAMEL
+
+routes = router(form=FORM, prefix="/orders", tags=["orders"])
 
 
-routes = router(prefix="/orders", tags=["orders"])
-
-
-@routes.post("", status_code=202, response_model=OrderAnswer)
-async def place_order(body: JsonBody[NewOrder], asked: Asking) -> Response:
+@routes.post("", status_code=202, response_model=OrderAnswer, responses=sends(202, "Location", "ETag"))
+async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) -> Response:
     """Order, in one step. An item without `unitPrice` costs what the product costs now."""
 
     async def handle() -> Response:
         buyer, items = await buyer_and_items(asked.running, body.customer_id, body.items)
         command = PlaceOrder(buyer, items, address(body.shipping_address), datetime.now(UTC))
-        return await create(asked, body.order_id or asked.new_id(), command, 202)
+        return await create(asked, body.order_id or asked.new_id(), command, 202, if_new)
 
     return await asked.once(handle)
 
 
-@routes.post("/drafts", status_code=201, response_model=OrderAnswer)
-async def draft_order(body: JsonBody[NewDraft], asked: Asking) -> Response:
+@routes.post("/drafts", status_code=201, response_model=OrderAnswer, responses=sends(201, "Location", "ETag"))
+async def draft_order(body: JsonBody[NewDraft], if_new: IfNew, asked: Asking) -> Response:
     """Begin an order, to be filled item by item and then submitted."""
 
     async def handle() -> Response:
         buyer = await buyer_of(asked.running, body.customer_id)
         where = None if body.shipping_address is None else address(body.shipping_address)
-        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201)
+        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201, if_new)
 
     return await asked.once(handle)
 
 
 @routes.post("/{orderId}/items", response_model=ItemAnswer)
-async def add_item(order_id: OrderId, body: JsonBody[NewLine], if_match: Precondition, asked: Asking) -> Response:
+async def add_item(order_id: OrderId, body: JsonBody[NewLine], condition: Precondition, asked: Asking) -> Response:
     """Add an item to a draft."""
 
     async def handle() -> Response:
         version = await existing(asked, order_id)
         command = AddItem(await item_of(asked.running, body))
-        done = await asked.execute(orders, order_id, command, expected_version=if_match.expected_version(version))
+        done = await asked.execute(orders, order_id, command, expected_version=condition.expected_version(version))
         return answer(ItemAnswer(order_id, done.receipt.version), 200, receipt_headers(done.receipt))
 
     return await asked.once(handle)
 
 
 @routes.post("/{orderId}/submit", response_model=SubmitAnswer)
-async def submit_order(order_id: OrderId, if_match: Precondition, asked: Asking) -> Response:
+async def submit_order(order_id: OrderId, condition: Precondition, asked: Asking) -> Response:
     """The draft is complete: reserve its items."""
 
     async def handle() -> Response:
-        done = await change(asked, order_id, SubmitOrder(), if_match)
+        done = await change(asked, order_id, SubmitOrder(), condition)
         message = "Order submitted successfully"
         found = SubmitAnswer(order_id, done.state.status, done.receipt.version, message)
         return answer(found, 200, receipt_headers(done.receipt))
@@ -172,38 +167,40 @@ async def submit_order(order_id: OrderId, if_match: Precondition, asked: Asking)
 
 @routes.post("/{orderId}/cancel", status_code=202, response_model=OrderAnswer)
 async def cancel_order(
-    order_id: OrderId, body: JsonBody[Cancellation], if_match: Precondition, asked: Asking
+    order_id: OrderId, body: JsonBody[Cancellation], condition: Precondition, asked: Asking
 ) -> Response:
     """Give up an order that has not been shipped."""
 
     async def handle() -> Response:
-        return status(await change(asked, order_id, CancelOrder(body.reason), if_match), 202)
+        return status(await change(asked, order_id, CancelOrder(body.reason), condition), 202)
 
     return await asked.once(handle)
 
 
 @routes.post("/{orderId}/ship", status_code=202, response_model=OrderAnswer)
-async def ship_order(order_id: OrderId, body: JsonBody[Shipment], if_match: Precondition, asked: Asking) -> Response:
+async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Precondition, asked: Asking) -> Response:
     """A confirmed order has left the house."""
 
     async def handle() -> Response:
-        return status(await change(asked, order_id, ShipOrder(body.tracking_number), if_match), 202)
+        return status(await change(asked, order_id, ShipOrder(body.tracking_number), condition), 202)
 
     return await asked.once(handle)
 
 
-async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int) -> Response:
-    """Raises: Problem 409 when there is such an order."""
+async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int, if_new: bool) -> Response:
+    """Raises: Problem 409 when there is such an order; VersionConflict, which is 412, where `if_new`."""
     try:
         done = await asked.execute(orders, order_id, command, expected_version=0)
     except VersionConflict as error:
+        if if_new:
+            raise
         raise version_conflict(409, f"There is an order {order_id!r} already", 0, error.actual) from None
     return status(done, code, {"Location": f"/orders/{quote(order_id, safe='')}"})
 
 
-async def change(asked: Asked, order_id: str, command: Request, if_match: IfMatch) -> OrderDone:
+async def change(asked: Asked, order_id: str, command: Request, condition: Conditions) -> OrderDone:
     """Raises: Problem 404, VersionConflict, Rejected."""
-    expected = if_match.expected_version(await existing(asked, order_id))
+    expected = condition.expected_version(await existing(asked, order_id))
     return await asked.execute(orders, order_id, command, expected_version=expected)
 
 

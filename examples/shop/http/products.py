@@ -1,11 +1,12 @@
 """Products: put one, with its name and today's price."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from fastapi import Response
 from pydantic import ConfigDict
 
-from shop.http.fields import BODY, CAMEL, Amount, Money, Name, ProductId
+from shop.http.fields import BODY, FORM, Money, Name, ProductId
 from shop.write.product import PutProduct, products
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonBody
@@ -26,24 +27,22 @@ class ProductBody:
 class ProductAnswer:
     product_id: str
     name: str
-    price: Amount
+    price: Decimal
     version: int
 
-    __pydantic_config__ = CAMEL
 
-
-routes = router(prefix="/products", tags=["products"])
+routes = router(form=FORM, prefix="/products", tags=["products"])
 
 
 @routes.put("/{productId}", response_model=ProductAnswer)
 async def put_product(
-    product_id: ProductId, body: JsonBody[ProductBody], if_match: Precondition, asked: Asking
+    product_id: ProductId, body: JsonBody[ProductBody], condition: Precondition, asked: Asking
 ) -> Response:
     """Register the product, or change its name and price. The same values again change nothing."""
 
     async def handle() -> Response:
         _, version = await asked.running.load(products, product_id)
-        expected = if_match.expected_version(version)
+        expected = condition.expected_version(version)
         done = await asked.execute(products, product_id, PutProduct(body.name, body.price), expected_version=expected)
         product = ProductAnswer(product_id, done.state.name, done.state.price, done.receipt.version)
         return answer(product, 200, receipt_headers(done.receipt))

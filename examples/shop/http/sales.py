@@ -1,11 +1,12 @@
 """Sales: what sells, and where."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated
 
 from fastapi import Query, Response
 
-from shop.http.fields import CAMEL, Amount
+from shop.http.fields import FORM
 from shop.read.sales import product_sales, sales_by_country
 from twofold.web.answers import answer
 from twofold.web.application import Run
@@ -21,21 +22,17 @@ class ProductLine:
     product_id: str
     name: str
     units: int
-    value: Amount
-
-    __pydantic_config__ = CAMEL
+    value: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class CountryLine:
     country: str
     orders: int
-    value: Amount
-
-    __pydantic_config__ = CAMEL
+    value: Decimal
 
 
-routes = router(prefix="/sales", tags=["sales"])
+routes = router(form=FORM, prefix="/sales", tags=["sales"])
 
 
 @routes.get("/products", response_model=list[ProductLine])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -23,6 +25,7 @@ from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_columns, check_droppable
 from twofold.write.log import Loaded
+from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 PAGE_BYTES = 8 * 1024 * 1024
 
@@ -36,6 +39,7 @@ class MemoryLog:
         self._ambient = ambient or Ambient()
         self.log_id = self._ambient.new_id()[:16]
         self.checkpoints = MemoryCheckpoints()
+        self.requests = MemoryRequests(self._ambient, lambda: self.log_id)
         self._entries: list[Entry] = []
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
@@ -117,6 +121,49 @@ class MemoryLog:
 
     async def close(self) -> None:
         """Nothing to let go of: the store lives as long as somebody holds it."""
+
+
+class MemoryRequests:
+    """Requests with a key, and their answers. `log_id` returns the log's id as it is now."""
+
+    def __init__(self, ambient: Ambient, log_id: Callable[[], str]) -> None:
+        self._ambient, self._log_id = ambient, log_id
+        self._secret = b""
+        self._claims: dict[str, Claimed] = {}
+        self._answers: dict[str, tuple[str, Answer]] = {}
+
+    async def secret(self) -> bytes:
+        """See `Requests.secret`."""
+        self._secret = self._secret or bytes.fromhex(self._ambient.new_id() + self._ambient.new_id())
+        return self._secret
+
+    async def claim(self, id: str, fingerprint: bytes) -> Claimed:
+        """See `Requests.claim`."""
+        await asyncio.sleep(0)
+        return _set(self._claims.setdefault(id, Claimed(fingerprint)), answer=self._answer(id))
+
+    async def note(self, id: str, asked: Sequence[str]) -> None:
+        """See `Requests.note`."""
+        self._claims[id] = _set(self._claims[id], asked=asked)
+
+    async def keep(self, id: str, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
+        """See `Requests.keep`."""
+        await asyncio.sleep(0)
+        first, now = self._answer(id), self._ambient.now()
+        if first is not None:
+            return first
+        for other in list(islice(self._answers, SWEPT_AT_ONCE)):  # the oldest
+            if self._answer(other) is None:
+                del self._answers[other]
+        self._answers.pop(id, None)
+        await self.note(id, asked)
+        self._answers[id] = self._log_id(), _set(answer, expires_at=now + timedelta(seconds=keep_s))
+        return self._answers[id][1]
+
+    def _answer(self, id: str) -> Answer | None:
+        log_id, answer = self._answers.get(id, ("", None))
+        valid = answer is not None and answer.expires_at is not None and answer.expires_at > self._ambient.now()
+        return answer if valid and log_id == self._log_id() else None
 
 
 class MemoryCheckpoints:

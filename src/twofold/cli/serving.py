@@ -78,10 +78,11 @@ def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> Non
 
 def _http_of(app: App) -> Callable[[Running], Any]:
     """What makes the App's HTTP. Raises: ConfigurationError."""
+    from twofold.web import nobody
     from twofold.web.application import web_app
 
     if app.http is None:
-        return lambda running: web_app(running, title=app.name)
+        return lambda running: web_app(running, title=app.name, actor=nobody)
     module_name, _, attribute = app.http.partition(":")
     make = getattr(imported(module_name), attribute, None)
     if not callable(make):

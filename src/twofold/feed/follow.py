@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, Protocol, runtime_checkable
 
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.feed import Feed, FeedPage
@@ -148,7 +148,7 @@ class Following:
         pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, self._pause_s * 2)
         self.state, self.error = "failing", error_text(error)
         self.counts.failures += 1
-        seen = None if isinstance(error, Unavailable) else error
+        seen = None if isinstance(error, Unavailable | NewerSchema) else error
         log.error("%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=seen)
         return pause_s
 

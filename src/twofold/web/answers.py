@@ -1,8 +1,7 @@
-"""JSON answers: names in camelCase, numbers exact, times in UTC with a Z."""
+"""JSON answers: names and decimals in the form of their route, times in UTC with a Z."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,22 +14,25 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Response
-from pydantic.alias_generators import to_camel
 
 from twofold.messages import Receipt
-from twofold.read.kinds import canonical_decimal
+from twofold.web.forms import CURRENT, JsonForm
 from twofold.web.preconditions import etag
 
 _SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)
 
-LONGEST_NUMBER = 100  # digits; beyond it a number is written with an exponent, for it may have a billion zeros
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ENCODER = msgspec.json.Encoder()
 
 
-def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer; fields of dataclasses are named in camelCase."""
-    return Response(_ENCODER.encode(jsonable(body)), status, headers, "application/json")
+class Ready(msgspec.Struct):
+    """Base of Structs that are already converted: msgspec encodes them as they are."""
+
+
+def answer(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
+) -> Response:
+    """A JSON answer, in the form of the route's router unless `form` is given."""
+    return Response(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers, "application/json")
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
@@ -38,53 +40,51 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
     return {"Consistency-Token": receipt.token, "ETag": etag(receipt.version)}
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: Any, form: JsonForm) -> Any:
     """What msgspec can encode as it shall be read. Keys of mappings are data and stay as they are."""
     match value:
         case str() | int() | float() | None:
             return value
         case Decimal():
-            return number(value)
+            return form.decimal(value)
         case Mapping():
-            return {key: jsonable(inner) for key, inner in value.items()}
+            return {key: jsonable(inner, form) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [jsonable(inner) for inner in value]
+            return [jsonable(inner, form) for inner in value]
         case _:
-            as_dict = _as_dict(value.__class__)
+            as_dict = _as_dict(value.__class__, form)
             return value if as_dict is None else as_dict(value)
 
 
-def number(value: Decimal) -> Decimal | msgspec.Raw:
-    """Plain digits without zeros at the end. Most decimals are that already, and are left to msgspec."""
-    text = str(value)
-    if "E" not in text and text != "-0" and not (text[-1] == "0" and "." in text):
-        return value
-    plain = abs(value.adjusted()) < LONGEST_NUMBER
-    return msgspec.Raw((canonical_decimal(value) if plain else text).encode())
-
-
 @cache
-def _as_dict(cls: Any) -> Callable[[Any], dict[str, Any]] | None:
-    """What makes a dict of such a dataclass, and is quick about it: pages have thousands of fields.
+def _as_dict(cls: Any, form: JsonForm) -> Callable[[Any], dict[str, Any]] | None:
+    """A fast converter to a dict, for dataclasses, models and Structs: pages have thousands of fields.
 
-    None for any other class.
+    None for any other class, and for Structs that msgspec must write itself.
     """
-    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    if not fields:
+    named = {} if _is_written_by_msgspec(cls) else form.names_of(cls)
+    if not named:
         return None
-    names = [to_camel(field.name) for field in fields]
-    values = attrgetter(*(field.name for field in fields))
+    names = list(named.values())
+    values = attrgetter(*named)
     hints = get_type_hints(cls)
-    nested = [name for name, field in zip(names, fields, strict=True) if not _is_single(hints[field.name])]
+    nested = [name for field, name in named.items() if not _is_single(hints[field])]
 
     def as_dict(value: Any) -> dict[str, Any]:
         taken = values(value)
         found = dict(zip(names, taken if len(names) > 1 else (taken,), strict=True))
         for name in nested:
-            found[name] = jsonable(found[name])
+            found[name] = jsonable(found[name], form)
         return found
 
     return as_dict
+
+
+def _is_written_by_msgspec(cls: Any) -> bool:
+    if not issubclass(cls, msgspec.Struct):
+        return False
+    config = cls.__struct_config__
+    return issubclass(cls, Ready) or config.array_like or config.omit_defaults or config.tag is not None
 
 
 def _is_single(hint: Any) -> bool:

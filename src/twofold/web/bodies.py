@@ -1,29 +1,35 @@
 """JSON bodies of strangers: bounded, unambiguous, strictly typed, and exact.
 
 Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model says what may come.
-Types are those of JSON (`"2"` is no integer), unknown fields and times without a zone are refused.
+Types are those of JSON (`"2"` is no integer), unknown fields and times without a zone are refused. Fields are named in
+the form of the router (see forms.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
+from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
 from twofold.web.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024
 
 _CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
+_UTF8 = ("utf-8", "utf8")
+_DECIMAL = re.compile(DECIMAL)
+_TIME = re.compile(r"\d{4}-", re.ASCII)
+_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 T = TypeVar("T")
 
@@ -66,10 +72,13 @@ class JsonRequest(Request):
     async def json(self) -> JsonText:
         """Raises: Problem 400 when the body is not JSON that everybody reads alike, 415 when it is said to be other."""
         types, encoding = self.headers.getlist("content-type"), self.headers.get("content-encoding", "identity")
-        charsets = [charset.lower() for charset in _CHARSET.findall(types[0])]
-        if len(types) > 1 or encoding != "identity" or charsets not in ([], ["utf-8"]):
-            said = f"{', '.join(types)}; Content-Encoding: {encoding}"
-            raise unsupported(f"JSON is sent once, in UTF-8 and not compressed, not as {said:.200}")
+        if len(types) > 1:
+            raise unsupported(f"Content-Type must be given once, not {len(types)} times")
+        if encoding != "identity":
+            raise unsupported(f"The body must be sent without a Content-Encoding, not as {encoding:.80}")
+        for charset in _CHARSET.findall(types[0]):
+            if charset.lower() not in _UTF8:
+                raise unsupported(f"JSON must be sent in UTF-8, not in the charset {charset!r:.80}")
         return read_json(await self.body())
 
 
@@ -80,6 +89,10 @@ def unsupported(detail: str) -> Problem:
 
 def read_json(text: bytes) -> JsonText:
     """Raises: Problem 400 for what is not JSON, for NaN and Infinity, lone surrogates, keys given twice."""
+    for mark, encoding in _MARKS.items():
+        if text.startswith(mark):
+            detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
+            raise Problem(400, "invalid-json", detail)
     try:
         from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
         return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
@@ -98,27 +111,29 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _exact(digits: str) -> float | Decimal:
     """The number, or the Decimal it should have been where a float says something else."""
-    number, meant = float(digits), Decimal(digits)
-    return number if Decimal(repr(number)) == meant else meant
+    meant = Decimal(digits)
+    return float(digits) if is_exact(meant) else meant
 
 
-class _FromJson:
-    """Tells pydantic to read a `JsonText`."""
+@dataclass(frozen=True, slots=True)
+class FromJson:
+    """Makes pydantic parse a `JsonText` in this form."""
+
+    form: JsonForm = PLAIN
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = handler(source)  # for OpenAPI; what validates is stricter
-        schema = TypeAdapter(source).core_schema
-        validator = SchemaValidator(_with_zones(schema), _use_prebuilt=False)  # models' own ones lack the zones
+        formed = self.form.core_schema(source)  # for OpenAPI; what validates is stricter
+        validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # models' own ones are not
 
-        def read(body: Any, _: Any) -> Any:
+        def read(body: Any) -> Any:
             if not isinstance(body, JsonText):
                 raise unsupported("The body must be sent as Content-Type: application/json")
             return _validated(validator, body)
 
-        return core_schema.no_info_wrap_validator_function(read, inner)
+        return core_schema.no_info_plain_validator_function(read, metadata=described_as(formed))
 
 
-JsonBody = Annotated[T, fastapi.Body(), _FromJson()]
+JsonBody = Annotated[T, fastapi.Body(), FromJson()]
 
 
 def _validated(validator: SchemaValidator, body: JsonText) -> Any:
@@ -153,14 +168,42 @@ def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | st
                 yield from _inexact(inner, (*path, index))
 
 
-def _with_zones(schema: Any) -> Any:
-    """The schema again, in which every time needs a zone."""
+def _strict(schema: Any) -> Any:
+    """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
     match schema:
         case {"type": "datetime"}:
-            return {**schema, "tz_constraint": "aware"}
+            return core_schema.no_info_plain_validator_function(_time({**schema, "tz_constraint": "aware"}))
+        case {"type": "decimal"}:
+            return core_schema.no_info_before_validator_function(_decimal, schema)
         case dict():
-            return {key: _with_zones(inner) for key, inner in schema.items()}
-        case list():
-            return [_with_zones(inner) for inner in schema]
+            return {key: _strict(inner) for key, inner in schema.items()}
+        case list() | tuple():
+            return type(schema)(_strict(inner) for inner in schema)
         case _:
             return schema
+
+
+def _time(schema: CoreSchema) -> Callable[[Any], Any]:
+    """Parses a time. Pydantic would read bare digits as seconds since 1970; here they are refused."""
+    validator = SchemaValidator(schema)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str) or not _TIME.match(value):
+            raise ValueError("Write a time like 2026-03-01T09:30:00Z")
+        return validator.validate_python(value)
+
+    return read
+
+
+def _decimal(value: Any) -> Any:
+    """Raises: ValueError, also for `1_0`, ` 1`, `+1` and digits of other scripts."""
+    match value:
+        case bool():
+            pass
+        case float():
+            return Decimal(repr(value))
+        case int() | Decimal():  # a Decimal where a validator of the user's own has been
+            return Decimal(value)
+        case str() if _DECIMAL.fullmatch(value):
+            return Decimal(value)
+    raise ValueError("Write a decimal as a number, or as a string of digits like 12.50")

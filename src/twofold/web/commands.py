@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
@@ -12,42 +13,65 @@ from starlette.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
 from twofold.app import Running
-from twofold.errors import TwofoldError
+from twofold.errors import ConfigurationError, TwofoldError
+from twofold.messages import checked_id
 from twofold.web.headers import CORRELATION, PRINTABLE, printable_header
-from twofold.web.idempotency import Answer, Idempotency, fingerprint, request_id
+from twofold.web.idempotency import Idempotency
 from twofold.web.problems import problem_of
+from twofold.web.steps import Steps, request_id
 from twofold.write.decider import Decider, Done
 
 C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
 
-ActorOf = Callable[[Request], str | None]
+ActorOf = Callable[[Request], Awaitable[str | None] | str | None]
 Handle = Callable[[], Awaitable[Response]]
 
-KEPT_HEADERS = ("content-type", "consistency-token", "etag", "location")
+CREDENTIALS = ("authorization", "cookie")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request for a change. `id` derives from its Idempotency-Key; without a key it has none."""
+    """A request for a change. `id` derives from its Idempotency-Key; without a key it has none.
+
+    With a key, what `handle` does must follow from the request alone: it may run again, after a crash or a 503, and
+    then finds done what was done before. New ids come from `new_id`. Commands to one stream are told apart by the
+    order in which they are sent.
+    """
 
     request: Request
     running: Running
     idempotency: Idempotency
     actor: str | None
     correlation_id: str | None
-    id: str | None
+    steps: Steps | None
+
+    @property
+    def id(self) -> str | None:
+        """64 hex digits from actor, method, path and key: the id of the first command to a stream."""
+        return self.steps.id if self.steps is not None else None
 
     async def execute(
         self, decider: Decider[C, S, E], id: str, command: C, *, expected_version: int | None = None
     ) -> Done[S, E]:
-        """`Running.execute` for whoever asked; on each stream once for a request. Raises: as there."""
+        """`Running.execute` for whoever asked; each command of a request is done once.
+
+        Raises: as there; NotRepeatable when the request runs again and asks other streams than before.
+        """
+        if self.steps is None:
+            return await self._executed(decider, id, command, None, expected_version)
+        with self.steps.command(str(decider.stream(id))) as command_id:
+            return await self._executed(decider, id, command, command_id, expected_version)
+
+    async def _executed(
+        self, decider: Decider[C, S, E], id: str, command: C, command_id: str | None, expected_version: int | None
+    ) -> Done[S, E]:
         done = await self.running.execute(
             decider,
             id,
             command,
-            command_id=self.id,
+            command_id=command_id,
             expected_version=expected_version,
             actor=self.actor,
             correlation_id=self.correlation_id,
@@ -56,27 +80,41 @@ class Asked:
         return done
 
     def new_id(self) -> str:
-        """A name for what the request makes: the same when it comes again with its key. 32 hex digits."""
-        return self.id[:32] if self.id is not None else secrets.token_hex(16)
+        """A name for what the request makes, another with each call. 32 hex digits.
+
+        With a key, the first call returns the same id whenever the request runs, and so does the second, and so on.
+        An id made in any other way is another one when `handle` runs again, and names something that was never made.
+        """
+        return self.steps.new_id() if self.steps is not None else secrets.token_hex(16)
 
     async def once(self, handle: Handle) -> Response:
-        """What `handle` answers, or what it answered to this key before; its refusals (4xx) are answers too."""
-        if self.id is None:
-            return await handle()
-        body = await self.request.body()
-        answer = await self.idempotency.once(self.id, fingerprint(body), lambda: self._answer(handle))
-        return Response(answer.body, answer.status, answer.headers)
+        """What `handle` answers, or what it answered to this key before; its refusals (4xx) are answers too.
 
-    async def _answer(self, handle: Handle) -> Answer:
+        Raises: as `Idempotency.once`.
+        """
+        if self.steps is None:
+            return _checked(await handle())
+        body, query = await self.request.body(), self.request.scope["query_string"]
+        # Where no actor is known, at least nobody with other credentials gets this one's answer.
+        credentials = [self.request.headers.get(name, "") for name in CREDENTIALS] if self.actor is None else []
+        beside = (text.encode("latin-1") for text in credentials)
+        return await self.idempotency.once(self.steps, lambda: self._answer(handle), body, query, *beside)
+
+    async def _answer(self, handle: Handle) -> Response:
         try:
-            response = await handle()
+            return _checked(await handle())
         except (TwofoldError, HTTPException) as error:
             problem = problem_of(error, self.request)
             if problem.status_code >= 500:
                 raise
-            response = problem.response(self.request)
-        headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
-        return Answer(response.status_code, headers, bytes(response.body).decode())
+            return problem.response(self.request)
+
+
+def _checked(response: Any) -> Response:
+    """What cannot be kept is refused without a key too, so that the first test of a route finds it."""
+    if not isinstance(response, Response):
+        raise TypeError(f"handle must return a Response, as `answer` makes one, not {response!r:.80}")
+    return response
 
 
 async def asked(
@@ -91,7 +129,7 @@ async def asked(
 ) -> Asked:
     """A dependency; its parameters are there for OpenAPI. Raises: Problem 400 for a header that cannot be one."""
     state: Any = request.app.state
-    actor = state.actor_of(request)
+    actor = await _actor(state.actor, request)
     key = printable_header(request.headers, "Idempotency-Key")
     return Asked(
         request=request,
@@ -99,8 +137,20 @@ async def asked(
         idempotency=state.idempotency,
         actor=actor,
         correlation_id=printable_header(request.headers, CORRELATION),
-        id=request_id(actor, request.method, request.scope["path"], key) if key is not None else None,
+        steps=Steps(request_id(actor, request.method, request.scope["path"], key)) if key is not None else None,
     )
+
+
+async def _actor(actor_of: ActorOf, request: Request) -> str | None:
+    """Raises: ConfigurationError unless it is a text or None; InvalidInput when it cannot be an actor."""
+    actor = actor_of(request)
+    if isawaitable(actor):
+        actor = await actor
+    if actor is None:
+        return None
+    if not isinstance(actor, str):
+        raise ConfigurationError(f"actor= must return the id of a user as text, or None, not {actor!r:.80}")
+    return checked_id(actor, "actor")
 
 
 Asking = Annotated[Asked, Depends(asked)]

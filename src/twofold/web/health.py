@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -14,6 +13,7 @@ from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
 from twofold.web.admission import admission_of
 from twofold.web.answers import answer
+from twofold.web.forms import CAMEL
 from twofold.web.problems import Problem, documented
 
 LARGEST_LAG_S = 30.0
@@ -87,10 +87,10 @@ def health_routes() -> APIRouter:
             raise Problem(503, "not-ready", "Not now: see the reasons", {"Retry-After": "1"}, reasons=reasons)
         return {"status": "ready"}
 
-    @routes.get("/status", responses=documented(503), response_model=list[dict[str, Any]])
+    @routes.get("/status", responses=documented(503), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:
         """How every projection and reactor is doing."""
-        return answer([_line(one) for one in await request.app.state.running.status()])
+        return answer([_line(one) for one in await request.app.state.running.status()], form=CAMEL)
 
     @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:

@@ -7,11 +7,23 @@ limits spends more time there than on its row. What is not plain is left to it, 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast, get_args, get_origin, get_type_hints
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
+
+from twofold.web.forms import DECIMAL
+
+_WRITTEN: dict[type, tuple[re.Pattern[str], str]] = {
+    int: (re.compile(r"-?(0|[1-9][0-9]*)"), "Write a whole number in digits, like 50"),
+    float: (re.compile(DECIMAL), "Write a number in digits, like 2.5"),
+    date: (re.compile(r"[0-9]{4}-[^_]+"), "Write a time like 2026-03-01T09:30:00Z, or a date like 2026-03-01"),
+}
+_WRITTEN[Decimal] = _WRITTEN[float]
 
 PLAIN_DEFAULTS = (str, int, float, bool, type(None))
 
@@ -86,3 +98,54 @@ def _is_plain(dependant: Dependant) -> bool:
         and not any(takes_several(field.field_info.annotation) for field in fields)
         and all(_is_plain(one) for one in dependant.dependencies)
     )
+
+
+class Plainly:
+    """The numbers and times among a route's parameters: they must be written the way JSON writes them.
+
+    Pydantic also accepts `5_0`, `1.0`, `+5`, ` 5`, digits of other scripts, and seconds since 1970 as a time, so a
+    mistake would be carried out.
+    """
+
+    def __init__(self, dependants: Iterator[Dependant]) -> None:
+        self.fields: list[tuple[str, Any, tuple[re.Pattern[str], str]]] = []
+        for one in dependants:
+            some = (("path", one.path_params), ("query", one.query_params), ("header", one.header_params))
+            for place, field in ((place, field) for place, fields in some for field in fields):
+                written = _written(field.field_info.annotation)
+                if written is not None:
+                    self.fields.append((place, field, written))
+
+    def errors(self, request: Request) -> Iterator[dict[str, Any]]:
+        """Values that pydantic would accept although they are written in another way."""
+        for place, field, (pattern, message) in self.fields:
+            for text in _sent(request, place, field.alias):
+                if not pattern.fullmatch(text) and not self._is_refused(field, text):
+                    yield {"type": "plain", "loc": (place, field.alias), "msg": message, "input": text}
+
+    def _is_refused(self, field: Any, text: str) -> bool:
+        _, errors = field.validate([text] if takes_several(field.field_info.annotation) else text)
+        return bool(errors)
+
+
+def _sent(request: Request, place: str, name: str) -> list[str]:
+    match place:
+        case "path":
+            return [str(request.path_params[name])]
+        case "query":
+            return request.query_params.getlist(name)
+        case _:
+            return request.headers.getlist(name)
+
+
+def _written(annotation: Any) -> tuple[re.Pattern[str], str] | None:
+    """How a value of this type must be written; None if pydantic's own rules are enough."""
+    annotation = getattr(annotation, "__supertype__", annotation)
+    if get_origin(annotation) is Annotated:
+        return _written(get_args(annotation)[0])
+    if get_origin(annotation) is not None:
+        inner = [_written(one) for one in get_args(annotation) if one not in (type(None), Ellipsis)]
+        return inner[0] if inner and all(one == inner[0] for one in inner) else None
+    if not isinstance(annotation, type) or issubclass(annotation, bool):
+        return None
+    return next((written for cls, written in _WRITTEN.items() if issubclass(annotation, cls)), None)

@@ -1,8 +1,12 @@
-"""Versions as entity tags (RFC 9110): a thing at version 3 has `ETag: "3"`, and `If-Match: "3"` demands it."""
+"""Versions as entity tags (RFC 9110): a thing at version 3 has `ETag: "3"`, and `If-Match: "3"` demands it.
+
+`If-None-Match: *` demands that there is nothing yet.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +18,7 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 TAGS = {"pattern": rf"^(\*|{_TAG}([ \t]*,[ \t]*{_TAG})*)$"}
 """For OpenAPI: `*`, or entity tags."""
+STAR = {"pattern": r"^\*$"}
 
 _VERSION = re.compile(r'"(0|[1-9]\d{0,17})"', re.ASCII)
 
@@ -24,36 +29,89 @@ def etag(version: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class IfMatch:
-    """What a request demands of the version of the thing it changes. `tags` is None where it demands nothing."""
+class Conditions:
+    """The preconditions of a request that changes something; None if a header was not sent.
 
-    tags: tuple[str, ...] | None
+    They are evaluated in the order of RFC 9110, 13.2.2: first `If-Match`, by strong comparison, then `If-None-Match`,
+    by weak comparison.
+    """
+
+    if_match: tuple[str, ...] | None
+    if_none_match: tuple[str, ...] | None
 
     def expected_version(self, actual: int) -> int | None:
-        """What to expect when executing; `actual` is the version that was just seen.
+        """The version to pass to `execute`; `actual` is the one that was just loaded.
 
-        A single version is handed on even when it is not the actual one: a command that was done before is answered
-        again, and only the log knows that. Raises: Problem 412 when no version can meet the demand.
+        A precondition that fails now, but may have held earlier, is passed on as a version that cannot match: only the
+        log knows whether this command was done already, and then returns its first answer. Otherwise `execute` raises
+        VersionConflict, which becomes 412. Raises: Problem 412 if the precondition can never have held.
         """
-        if self.tags is None or (self.tags == ("*",) and actual > 0):
-            return None
-        versions = [int(found[1]) for tag in self.tags if (found := _VERSION.fullmatch(tag))]
-        if versions:
-            return actual if actual in versions else versions[0]
-        raise version_conflict(412, f"The version is {actual}", ", ".join(self.tags), actual)
+        expected = None if self.if_match is None else self._matched(self.if_match, actual)
+        if self.if_none_match is None or (expected is not None and expected != actual):
+            return expected
+        other = self._unmatched(self.if_none_match, actual)
+        return expected if other is None else other
+
+    def failed(self, actual: int) -> Problem:
+        """The problem to return when the preconditions do not hold at this version."""
+        headers = {"If-Match": self.if_match, "If-None-Match": self.if_none_match}
+        sent = "; ".join(f"{name}: {', '.join(tags)}" for name, tags in headers.items() if tags is not None)
+        there = f"the version is {actual}" if actual else "it does not exist"
+        weak = [tag for tag in self.if_match or () if tag.startswith("W/")]
+        detail = f"{sent:.200} is not met: {there}"
+        if weak:
+            detail += f". If-Match never matches a weak tag: send {weak[0].removeprefix('W/'):.80}, not {weak[0]:.80}"
+        return version_conflict(412, detail, sent, actual)
+
+    def _matched(self, tags: Sequence[str], actual: int) -> int | None:
+        versions = _versions(tags)
+        if (tags == ("*",) and actual > 0) or actual in versions:
+            return None if tags == ("*",) else actual
+        if not versions or actual == 0:
+            raise self.failed(actual)
+        return versions[0]
+
+    def _unmatched(self, tags: Sequence[str], actual: int) -> int | None:
+        if tags == ("*",):
+            return 0
+        versions = _versions([tag.removeprefix("W/") for tag in tags])
+        if actual > 0 and actual in versions:
+            return actual - 1
+        return actual if any(version > actual for version in versions) else None
 
 
-async def if_match(
+async def precondition(
     request: Request,
     if_match: Annotated[
         str | None, Header(description='The version to change, as in ETag: `"3"`; else 412', json_schema_extra=TAGS)
     ] = None,
-) -> IfMatch:
-    """A dependency; its parameter is there for OpenAPI. Raises: Problem 400 when the header is malformed."""
-    tags = _tags(request, "If-Match")
+    if_none_match: Annotated[
+        str | None, Header(description="`*`: only if there is nothing yet; else 412", json_schema_extra=TAGS)
+    ] = None,
+) -> Conditions:
+    """A dependency; its parameters are there for OpenAPI. Raises: Problem 400 when a header is malformed."""
+    conditions = Conditions(_tags(request, "If-Match"), _tags(request, "If-None-Match"))
+    if conditions != Conditions(None, None):
+        mark_conditional(request, conditions.failed)
+    return conditions
+
+
+async def if_new(
+    request: Request,
+    if_none_match: Annotated[
+        str | None, Header(description="`*`: 412, not 409, if it exists already", json_schema_extra=STAR)
+    ] = None,
+) -> bool:
+    """A dependency of routes that create something: whether `If-None-Match: *` was sent, so that a conflict is 412.
+
+    Raises: Problem 400 for tags: what does not exist yet has none.
+    """
+    tags = _tags(request, "If-None-Match")
+    if tags not in (None, ("*",)):
+        raise Problem(400, "invalid-header", f"If-None-Match can only be * here, not {', '.join(tags or ())!r:.80}")
     if tags is not None:
-        mark_conditional(request)
-    return IfMatch(tags)
+        mark_conditional(request, Conditions(None, tags).failed)
+    return tags is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +152,10 @@ def _tags(request: Request, name: str) -> tuple[str, ...] | None:
     return tuple(re.findall(_TAG, text))
 
 
-Precondition = Annotated[IfMatch, Depends(if_match)]
+def _versions(tags: Sequence[str]) -> list[int]:
+    return [int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag))]
+
+
+Precondition = Annotated[Conditions, Depends(precondition)]
+IfNew = Annotated[bool, Depends(if_new)]
 Known = Annotated[IfNoneMatch, Depends(if_none_match)]

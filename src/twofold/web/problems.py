@@ -7,7 +7,7 @@ is told to the log, not to the caller.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPMethod, HTTPStatus
 from typing import Any
@@ -24,6 +24,7 @@ from twofold.errors import (
     InvalidInput,
     InvalidToken,
     LogReplaced,
+    NewerSchema,
     OutcomeUnknown,
     ReadModelBehind,
     Rejected,
@@ -34,11 +35,14 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.web.idempotency import IdempotencyKeyReused
+from twofold.web.steps import NotRepeatable
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
 LONGEST_VALUE = 80
 RETRY_AFTER = {"Retry-After": "1"}
+ANSWERS_HEAD = "twofold.answers-head"
+"""In the scope of a request: whether HEAD is answered wherever GET is (see methods.py)."""
 
 log = logging.getLogger("twofold.web")
 
@@ -98,8 +102,8 @@ def problem_of(error: Exception, request: Request) -> Problem:
         case RequestValidationError():
             return invalid(list(field_errors(error.errors(), error.body)))
         case VersionConflict():
-            status = HTTPStatus.PRECONDITION_FAILED if is_conditional(request) else HTTPStatus.CONFLICT
-            return version_conflict(status, str(error), error.expected, error.actual)
+            failed = condition_of(request)
+            return failed(error.actual) if failed else version_conflict(409, str(error), error.expected, error.actual)
         case Rejected():
             return Problem(422, "rejected", str(error))
         case InvalidInput():
@@ -122,14 +126,17 @@ def version_conflict(status: int, detail: str, expected: object, actual: int) ->
     return Problem(status, "version-conflict", detail, None, expected=expected, actual=actual)
 
 
-def mark_conditional(request: Request) -> None:
+Failed = Callable[[int], "Problem"]
+
+
+def mark_conditional(request: Request, failed: Failed) -> None:
     """From here on a version conflict means that a precondition of the request has failed: 412, not 409."""
-    request.state.conditional = True
+    request.state.conditional = failed
 
 
-def is_conditional(request: Request) -> bool:
-    """Whether `mark_conditional` was called."""
-    return getattr(request.state, "conditional", False)
+def condition_of(request: Request) -> Failed | None:
+    """What `mark_conditional` was called with, if it was: it makes the problem for a version."""
+    return getattr(request.state, "conditional", None)
 
 
 def _http(error: HTTPException, request: Request) -> Problem:
@@ -142,9 +149,10 @@ def _http(error: HTTPException, request: Request) -> Problem:
 def _allowed(request: Request) -> str:
     """All methods of this address: the router itself names those of the first route it meets."""
     asked = [{**request.scope, "method": method} for method in HTTPMethod]
-    return ", ".join(
-        scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)
-    )
+    found = {scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)}
+    if HTTPMethod.GET in found and request.scope.get(ANSWERS_HEAD):
+        found.add(HTTPMethod.HEAD)
+    return ", ".join(method for method in HTTPMethod if method in found)
 
 
 def _refused(error: InvalidInput) -> Problem:
@@ -176,6 +184,11 @@ def _unavailable(error: Exception) -> Problem:
             return Problem(503, "unavailable", "The store cannot be reached just now; nothing was changed", RETRY_AFTER)
         case LogReplaced():
             return Problem(503, "log-replaced", "The store was replaced; its operator has to act before this goes on")
+        case NewerSchema():
+            detail = "Newer code stored what this process cannot read yet; sent again, it may reach a newer process"
+            return Problem(503, "newer-schema", detail, RETRY_AFTER)
+        case NotRepeatable():
+            return Problem(500, "not-repeatable", str(error))
         case _:
             return _internal()
 
@@ -230,6 +243,9 @@ def _message(error: Any, value: Any) -> str:
 
 def _shown(value: str | float | Decimal) -> str:
     shown = str(value) if isinstance(value, Decimal) else msgspec.json.encode(value).decode()
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown[: LONGEST_VALUE + 1]
+    )
     return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
@@ -240,7 +256,7 @@ MEANINGS = {
     404: "There is no such thing",
     408: "The request did not arrive in time",
     409: "It is not at the version that was expected, or exists already",
-    412: "It is not at the version that `If-Match` demands",
+    412: "It is not at the version that `If-Match` or `If-None-Match` demands",
     413: "The body is too large",
     415: "The body is not sent as JSON",
     422: "A field is at fault, or the rules say no",

@@ -9,52 +9,55 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from pydantic.alias_generators import to_camel
 
 from twofold.read.columns import Field, RowFormat
 from twofold.read.projection import Projection
-from twofold.web.answers import jsonable, number
+from twofold.web.answers import Ready, jsonable
+from twofold.web.forms import CURRENT, JsonForm
 
 _WRITTEN_AS_KEPT = (str, int, float, bool, types.NoneType)
 
 
-@cache
-def as_json(projection: Projection[Any]) -> Projection[Any]:
+def as_json(projection: Projection[Any], *, form: JsonForm | None = None) -> Projection[Any]:
     """The same read model for a query whose rows are answered as they are: `running.find(as_json(visitors), …)`.
 
     Rows are made of what the columns hold, without the row class (nor its `__post_init__`), and JSON columns are not
-    read where they already hold what is answered. `answer` writes them as it writes the rows themselves. Their fields
-    can be looked at, for an `ETag` say; to compute with them, ask for the projection itself.
+    read where they already hold what is answered. `answer` writes them as it writes the rows themselves, in the form
+    of the route. Their fields can be looked at, for an `ETag` say; to compute with them, ask for the projection itself.
     """
+    return _as_json(projection, form or CURRENT.get())
+
+
+@cache
+def _as_json(projection: Projection[Any], form: JsonForm) -> Projection[Any]:
     view = copy(projection)
-    object.__setattr__(view, "format", _AsJson(projection.row))
+    object.__setattr__(view, "format", _AsJson(projection.row, form))
     return view
 
 
 class _AsJson(RowFormat):
     """Makes of a row's values what can be encoded at once."""
 
-    def __init__(self, row: type) -> None:
+    def __init__(self, row: type, form: JsonForm) -> None:
         super().__init__(row)
         names = [field.name for field in self.fields]
-        if issubclass(row, msgspec.Struct):
-            written = dict(zip(names, row.__struct_encode_fields__, strict=True))
-        else:
-            written = {name: to_camel(name) for name in names}
         hints = get_type_hints(row)
-        readers = [_reader(field, hints[field.name]) for field in self.fields]
-        self.row = self.make = msgspec.defstruct(row.__name__, names, rename=written, frozen=True, gc=False)
+        readers = [_reader(field, hints[field.name], form) for field in self.fields]
+        written = form.names_of(row)
+        self.row = self.make = msgspec.defstruct(
+            row.__name__, names, bases=(Ready,), rename=written, frozen=True, gc=False
+        )
         self._readers = tuple((index, read) for index, read in enumerate(readers) if read is not None)
 
 
-def _reader(field: Field, hint: Any) -> Callable[[Any], Any] | None:
+def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | None:
     """How a column's value is made one that can be encoded; None where it is."""
     if field.column.kind == "decimal":
-        return number
+        return form.decimal
     read = field.read_json
     if read is None:
         return None
-    return msgspec.Raw if _is_plain(hint) else lambda text: jsonable(read(text))
+    return msgspec.Raw if _is_plain(hint) else lambda text: jsonable(read(text), form)
 
 
 def _is_plain(hint: Any) -> bool:

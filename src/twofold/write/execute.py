@@ -13,7 +13,7 @@ from twofold.codec import Codec
 from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
 from twofold.failures import failure
 from twofold.kept import Kept
-from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id
+from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
 from twofold.write.states import Known, States
@@ -108,6 +108,8 @@ class Executor:
                     loaded = await self._loaded(decider, stream, meta.command_id if ask_again else None)
                     if loaded.receipt is not None:
                         return self._known(loaded.receipt)
+                    if loaded.version == 0:
+                        checked_name(stream.id, "the id of a stream")
                     if expected_version is not None and loaded.version != expected_version:
                         raise VersionConflict(stream, expected_version, loaded.version)
                     decision = self._decided(decider, command, loaded.state, loaded.version)
@@ -166,6 +168,11 @@ class Executor:
         self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
+    async def check_name(self, stream: Stream) -> None:
+        """Raises: InvalidInput where a stream that does not exist yet has a name that cannot be read."""
+        if unprintable(stream.id) is not None and not await self._log.read_stream(stream, 1, 1):
+            checked_name(stream.id, "the id of a stream")
+
     def meta(
         self,
         command_id: str | None,
@@ -175,13 +182,13 @@ class Executor:
     ) -> Meta:
         """Raises: InvalidInput when one of the ids cannot be one."""
         if command_id is not None:
-            checked_id(command_id, "command_id")
+            checked_name(command_id, "command_id")
         if actor is not None:
-            checked_id(actor, "actor")
+            checked_name(actor, "actor")
         if correlation_id is not None:
             checked_id(correlation_id, "correlation_id")
         if causation_id is not None:
-            checked_id(causation_id, "causation_id")
+            checked_id(causation_id, "causation_id")  # with the name of an older stream in it, perhaps
         command_id = command_id or self._ambient.new_id()
         return Meta(command_id, correlation_id or command_id, causation_id, actor)
 

@@ -54,7 +54,9 @@ class Server:
                 status = int(file.readline().split()[1])
                 lines = [line.decode("latin-1").strip().split(": ", 1) for line in iter(file.readline, b"\r\n")]
                 headers = {name.lower(): value for name, value in lines}
-                told = 0 if pieces[0].startswith(b"HEAD ") else int(headers.get("content-length", 0))
+                told = int(headers.get("content-length", 0))
+                if pieces[0].startswith(b"HEAD "):
+                    told = -1 if b"Connection: close" in pieces[0] else 0  # whatever comes, or nothing
                 return Answer(status, headers, file.read(told))
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, *headers: str) -> Answer:

@@ -10,7 +10,7 @@ from shop.tests.http.client import Client, fields, problem
 
 TEA = {"productId": "tea", "quantity": 1}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
-HOSTILE = ["", "\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "x" * 201]
+HOSTILE = ["", "\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "a\x85b", "a\u2028b", "x" * 201]
 
 
 @pytest.fixture(params=["sqlite"])  # what is refused does not reach the store: one will do
@@ -134,9 +134,11 @@ async def test_what_is_too_large(stocked: Client) -> None:
 
 
 async def test_paths_are_checked_like_bodies(stocked: Client) -> None:
-    for path in ("/products/%00", "/products/a%0Ab", f"/products/{'x' * 201}"):
+    for path in ("/products/%00", "/products/a%0Ab", f"/products/{'x' * 201}", "/products/te%E2%80%8Ba"):
         answered = await stocked.put(path, {"name": "Tea", "price": 1})
         assert [(error["in"], error["field"]) for error in answered.json()["errors"]] == [("path", "productId")]
+    found = "No unprintable characters, please: it contains U+200B ZERO WIDTH SPACE"
+    assert answered.json()["errors"][0]["message"] == f'{found}, not "te\\u200ba"'
     assert problem(await stocked.put("/products/a%2Fb", {"name": "Tea", "price": 1})) == (404, "not-found")
 
 
@@ -186,6 +188,12 @@ async def test_what_is_unknown_in_a_path(stocked: Client) -> None:
         ("limit=0", ["limit"]),
         ("limit=501", ["limit"]),
         ("limit=two&status=", ["limit", "status"]),
+        ("limit=5_0", ["limit"]),
+        ("limit=1.0", ["limit"]),
+        ("limit=%2B5", ["limit"]),
+        ("limit=+5", ["limit"]),
+        ("limit=5%20", ["limit"]),
+        ("limit=%EF%BC%95", ["limit"]),
         ("customerId=%00", ["customerId"]),
         ("customerId=", ["customerId"]),
         ("custmerId=ann&x=1", ["custmerId", "x"]),

@@ -1,13 +1,21 @@
 """Tokens, versions and keys: the headers that make a request safe."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shop.tests.http.client import Client, problem
+from shop.app import shop
+from shop.http.app import shop_http
+from shop.tests.http.client import Client, client_of, problem
 from shop.tests.http.conftest import opened
+from shop.values import Buyer
+from shop.write.order import DraftOrder, orders
+from twofold import Stream
+from twofold.messages import Append, Encoded, Meta
+from twofold.web.steps import request_id
 
 TEA = {"productId": "tea", "quantity": 1}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
@@ -88,6 +96,75 @@ async def test_a_change_can_demand_a_version(stocked: Client) -> None:
     assert (await stocked.put("/products/tea", {"name": "T", "price": 1}, If_Match='"9"')).status_code == 412
     assert (await stocked.put("/products/tea", {"name": "T", "price": 1}, If_Match='"1"')).json()["version"] == 2
     assert (await stocked.put("/products/new", {"name": "N", "price": 1}, If_Match="*")).status_code == 412
+
+
+async def test_a_put_can_demand_that_there_is_nothing_yet(stocked: Client) -> None:
+    new, other = {"name": "N", "price": 1}, {"name": "O", "price": 2}
+    assert (await stocked.put("/products/new", new, If_None_Match="*")).json()["version"] == 1
+    for header in ("*", '"1"', 'W/"1"', '"7", "1"'):
+        for body in (new, other):  # what would change nothing is refused too
+            refused = await stocked.put("/products/new", body, If_None_Match=header)
+            assert problem(refused) == (412, "version-conflict")
+    assert refused.json()["expected"] == 'If-None-Match: "7", "1"'
+    assert (await stocked.put("/products/new", new)).json()["version"] == 1
+    both = {"If_None_Match": "*", "If_Match": '"1"'}
+    assert (await stocked.put("/products/new", other, **both)).status_code == 412
+    assert (await stocked.put("/products/new", other, If_None_Match='"2"')).json()["version"] == 2
+
+
+async def test_a_post_can_demand_that_there_is_nothing_yet(stocked: Client) -> None:
+    order = {**ORDER, "orderId": "o-1"}
+    assert (await stocked.post("/orders", order, If_None_Match="*")).status_code == 202
+    assert problem(await stocked.post("/orders", order, If_None_Match="*")) == (412, "version-conflict")
+    assert problem(await stocked.post("/orders", order)) == (409, "version-conflict")
+    assert problem(await stocked.post("/orders", order, If_None_Match='"1"')) == (400, "invalid-header")
+    order_id = await draft(stocked)
+    assert (await stocked.post(f"/orders/{order_id}/items", TEA, If_None_Match="*")).status_code == 412
+    assert problem(await stocked.post("/orders/none/items", TEA, If_None_Match="*")) == (404, "not-found")
+
+
+async def test_of_those_who_make_it_at_once_one_has_made_it(stocked: Client) -> None:
+    makers = [
+        stocked.put("/products/new", {"name": f"N {n}", "price": n}, If_None_Match="*", Idempotency_Key=f"k{n}")
+        for n in range(12)
+    ]
+    answers = await asyncio.gather(*makers)
+    made = [answer.json() for answer in answers if answer.status_code == 200]
+    assert [answer["version"] for answer in made] == [1]
+    assert sorted(answer.status_code for answer in answers) == [200, *[412] * 11]
+    again = await stocked.put("/products/new", {"name": "last", "price": 1})
+    assert again.json()["version"] == 2
+
+
+async def test_a_repetition_is_not_refused_for_what_it_has_made_itself(
+    stocked: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twofold.web.idempotency import Idempotency
+
+    async def die(*_: object) -> None:
+        raise RuntimeError("the process dies here")
+
+    for path, header in (("/products/a", "*"), ("/products/b", '"1"')):
+        send = {"If_None_Match": header, "Idempotency_Key": "k"}
+        with monkeypatch.context() as crash:
+            crash.setattr(Idempotency, "_kept", die)
+            assert (await stocked.put(path, {"name": "N", "price": 1}, **send)).status_code == 500
+        for _ in range(2):  # from the log, and then from the answer that was kept
+            again = await stocked.put(path, {"name": "N", "price": 1}, **send)
+            assert (again.status_code, again.json()["version"]) == (200, 1)
+        other = await stocked.put(path, {"name": "O", "price": 1}, If_None_Match=header, Idempotency_Key="k2")
+        assert problem(other) == (412, "version-conflict")
+
+
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+async def test_a_precondition_that_is_not_known_is_never_passed_over(stocked: Client, name: str) -> None:
+    before = (await stocked.get("/inventory/products/tea")).json()
+    refused = await stocked.post("/inventory/products/tea/receipts", {"quantity": 5}, **{name.replace("-", "_"): '"1"'})
+    assert problem(refused) == (400, "unknown-precondition")
+    assert name in refused.json()["detail"]
+    assert (await stocked.get("/inventory/products/tea")).json() == before
+    tea = await stocked.put("/products/tea", {"name": "T", "price": 1}, **{name.replace("-", "_"): '"9"'})
+    assert tea.status_code in ((412, 200) if name in ("If-Match", "If-None-Match") else (400,))
 
 
 async def test_nothing_is_lost_when_many_add_at_once(stocked: Client) -> None:
@@ -186,6 +263,26 @@ async def test_answers_outlive_the_process(tmp_path: Path) -> None:
         again = await client.post("/orders", ORDER, Idempotency_Key="k")
         assert (again.status_code, again.content) == (202, first.content)
         assert len((await client.get("/orders")).json()["data"]) == 1
+
+
+async def test_a_log_from_when_answers_were_events(tmp_path: Path) -> None:
+    """They disturb nobody, and what was done for their keys is not done again."""
+    async with shop.open(f"sqlite:///{tmp_path / 'shop.db'}") as running:
+        order_id = request_id(None, "POST", "/orders/drafts", "k")[:32]
+        stream = Stream("http_request", request_id(None, "POST", "/orders/drafts", "k"))
+        received = [Encoded("HttpRequestReceived", 1, b'{"fingerprint":"f"}', None)]
+        answered = [Encoded("HttpRequestAnswered", 1, b'{"status":201,"headers":{},"body":""}', None)]
+        for events in (received, answered):
+            await running.log.commit([Append(stream, events, None, Meta(f"c{len(events[0].type)}", "c"))])
+        async with client_of(shop_http(running)) as client:
+            await client.put("/customers/ann", {"name": "Ann", "email": "ann@example.com"})
+            buyer = Buyer("ann", "Ann", "ann@example.com")
+            command = DraftOrder(buyer, "by the door", datetime.now(UTC))
+            await running.execute(orders, order_id, command, command_id=stream.id)
+            again = await client.post("/orders/drafts", {"customerId": "ann"}, Idempotency_Key="k")
+            assert (again.status_code, again.json()["orderId"], again.json()["version"]) == (201, order_id, 1)
+            assert len((await client.get("/orders?status=draft")).json()["data"]) == 1
+        assert all(status.error is None and status.parked == 0 for status in await running.status())
 
 
 async def test_a_crash_before_the_answer_was_kept_is_healed(stocked: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ def test_sql_is_text(server: Server) -> None:
 
 
 def test_what_is_echoed_stays_in_its_header(server: Server) -> None:
-    order_id = "a\u0085\u2028%0d%0aX-Evil: 1\U0001f600"
+    order_id = "a\u00a0\u3000%0d%0aX-Evil: 1\U0001f600"
     placed = server.ask("POST", "/orders", order(orderId=order_id), "X-Correlation-ID: a%0d%0aX-Evil: 1")
     assert placed.status == 202
     assert placed.headers["location"] == f"/orders/{quote(order_id, safe='')}"
@@ -312,9 +312,19 @@ def test_json_may_be_named_in_full(server: Server, line: str) -> None:
     assert server.ask("POST", "/orders", order(), f"Content-Type: {line}").status == 202
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE", "PATCH", "TRACE", "PROPFIND", "CONNECT"])
+@pytest.mark.parametrize("path", ["/orders", "/orders/none", "/products/tea", "/docs", "/openapi.json", "/nowhere"])
+def test_head_is_get_without_a_body(unchanged: Server, path: str) -> None:
+    get, head = (unchanged.ask(method, path, None, "Connection: close") for method in ("GET", "HEAD"))
+    assert (head.status, head.body) == (get.status, b"")
+    for headers in (get.headers, head.headers):
+        headers.pop("date")
+    assert head.headers == get.headers
+    assert int(head.headers["content-length"]) == len(get.body)
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "PATCH", "TRACE", "PROPFIND", "CONNECT"])
 def test_a_method_that_is_not_offered(unchanged: Server, method: str) -> None:
-    for path, allowed in (("/orders", "GET, POST"), ("/products/tea", "PUT")):
+    for path, allowed in (("/orders", "GET, HEAD, POST"), ("/products/tea", "PUT")):
         refused = unchanged.ask(method, path)
         assert (refused.status, refused.headers["allow"]) == (405, allowed)
     assert unchanged.ask(method, "/nowhere").status == 404

@@ -24,6 +24,7 @@ from twofold.backends.postgres.connection import (
 )
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres.requests import PostgresRequests
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.statements import statements
 from twofold.errors import (
@@ -60,6 +61,7 @@ class PostgresLog:
         self._listener: Listener | None = None
         self.log_id = ""
         self.checkpoints = PostgresCheckpoints(self._reader, "reactor")
+        self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""

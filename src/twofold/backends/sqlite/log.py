@@ -15,6 +15,7 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
 from twofold.backends.sqlite.connection import File, seen, transaction
+from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.feed.feed import FeedPage, check_not_beyond
@@ -38,6 +39,7 @@ class SqliteLog:
         self._head = BEGINNING
         self.log_id = ""
         self.checkpoints = SqliteCheckpoints(self._file)
+        self.requests = SqliteRequests(self._file, self._ambient, lambda: self.log_id)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
@@ -58,6 +60,7 @@ class SqliteLog:
                 db.execute(table)
             create_checkpoints(db)
             db.execute(_SQL["found"], (self._ambient.new_id()[:16], SCHEMA))
+            add_secret(db)
             [(log_id, schema)] = list[tuple[str, int]](db.execute(_SQL["identity"]))
         if schema > SCHEMA:
             raise ConfigurationError(

@@ -27,3 +27,19 @@ CREATE TABLE IF NOT EXISTS twofold_commands (
     position   INTEGER NOT NULL,
     PRIMARY KEY (stream, command_id)
 ) STRICT, WITHOUT ROWID
+
+-- name: requests
+-- Requests with a key. The last five columns are the answer; they are NULL before there is one, and when it has expired.
+CREATE TABLE IF NOT EXISTS twofold_requests (
+    id          BLOB NOT NULL UNIQUE,
+    fingerprint BLOB NOT NULL,
+    asked       TEXT NOT NULL DEFAULT '[]',
+    log_id      TEXT,
+    status      INTEGER,
+    headers     TEXT,
+    body        BLOB,
+    expires_at  REAL
+) STRICT
+
+-- name: requests_expiring
+CREATE INDEX IF NOT EXISTS twofold_requests_expiring ON twofold_requests (expires_at) WHERE expires_at IS NOT NULL

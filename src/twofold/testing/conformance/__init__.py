@@ -25,6 +25,7 @@ _PARTS = (
     "parking",
     "proof",
     "queries",
+    "requests",
     "rows",
     "values",
     "usercode",
@@ -46,6 +47,7 @@ from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.requests import RequestConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
@@ -71,6 +73,7 @@ class BackendConformance(
     CheckpointConformance,
     FeedConformance,
     CommitConformance,
+    RequestConformance,
     LogConformance,
 ):
     """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""

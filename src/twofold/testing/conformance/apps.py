@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from twofold.ambient import Ambient
 from twofold.app import App, FollowerStatus, Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryCheckpoints
-from twofold.errors import LeaseLost, Rejected, RowParked, Unavailable, VersionConflict
+from twofold.errors import InvalidInput, LeaseLost, Rejected, RowParked, Unavailable, VersionConflict
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
@@ -103,6 +104,29 @@ class AppConformance(OnBackend):
             await one.execute(accounts, "a", Deposit(1), command_id="c", expected_version=3)
         assert await one.log.head() == BEGINNING
         assert (await one.execute(accounts, "a", Deposit(1), command_id="c")).receipt.repeated is False
+
+    async def test_g10_the_name_of_a_new_stream_is_printable(self, one: Running) -> None:
+        """An older log's stream whose name is not can still be read and changed."""
+        new, old = "te\u200ba", "te\u202ea"
+        for refused in (
+            one.execute(accounts, new, Deposit(1)),
+            one.execute(accounts, new, Deposit(1), expected_version=0),
+            one.append(f"account-{new}", [Deposited(1)]),
+            one.execute(accounts, "a", Deposit(1), command_id=new),
+            one.execute(accounts, "a", Deposit(1), actor=new),
+        ):
+            with pytest.raises(InvalidInput, match=r"U\+200B ZERO WIDTH SPACE"):
+                await refused
+        assert await one.log.head() == BEGINNING
+        first = one.app.codec.encode(Deposited(1))
+        await one.commits.append(Append(Stream("account", old), [first], 0, Meta("c", "c")))
+        await one.execute(accounts, old, Deposit(1), expected_version=1, causation_id=f"account-{old}@1")
+        last = await one.append(f"account-{old}", [Deposited(1)])
+        assert await one.load(accounts, old) == (Account(3), 3)
+        assert len(await one.history(f"account-{old}")) == 3
+        row = await one.get(balances, old, after=last)
+        assert row is not None
+        assert row.total == 3
 
     async def test_who_asked_and_why_is_in_the_history(self, one: Running) -> None:
         """Actor, correlation and causation come back with every event, page after page."""
@@ -198,10 +222,11 @@ class AppConformance(OnBackend):
         await one.log.commit([Append(Stream("account", "a"), [newer], 0, Meta("newer", "newer"))])
 
         async def older_fails() -> bool:
-            found = [status for status in await one.status() if status.name == "sum"]
-            return [(s.state, s.parked, s.lag_events) for s in found] == [("failing", 0, 1)]
+            return {(s.state, s.parked, s.lag_events) for s in await one.status()} == {("failing", 0, 1)}
 
         await eventually(older_fails)
+        for status in await one.status():
+            assert re.match(r"NewerSchema: Deposited .* schema 99 .* deploy readers first", status.error or "")
 
     async def test_a_new_version_is_folded_beside_the_old_one(self, one: Running, log: LogStore, store: Rows) -> None:
         """It has a table and a checkpoint of its own, and begins at the beginning."""

@@ -1,0 +1,178 @@
+"""One rule for names and decimals in JSON, from which schemas, the parsing of bodies and answers all derive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter
+from pydantic.alias_generators import to_camel
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import CoreSchema, core_schema
+
+from twofold.read.kinds import canonical_decimal
+
+LONGEST_NUMBER = 100  # digits; beyond it a decimal is written with an exponent, for it may have a billion zeros
+SURELY_EXACT = 15  # digits that a JSON number keeps everywhere
+DECIMAL = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+"""A decimal as text: what JSON takes for a number."""
+
+_DATA = frozenset({"default", "metadata", "cls", "expected", "config", "members"})
+
+
+@dataclass(frozen=True, slots=True)
+class JsonForm:
+    """How fields are named in JSON, and how decimals are written.
+
+    `names`: as in Python, or camelCase. A name that a class sets itself (an alias, `rename`) stays, and so do the keys
+    of dicts. `decimals`: strings, or numbers. A decimal with more digits than a JSON number reliably keeps is always a
+    string. Bodies may contain either.
+    """
+
+    names: Literal["snake", "camel"] = "snake"
+    decimals: Literal["string", "number"] = "string"
+
+    def name(self, field: str) -> str:
+        """The JSON name of a field."""
+        return to_camel(field) if self.names == "camel" else field
+
+    def names_of(self, cls: type) -> dict[str, str]:
+        """JSON names by field, of a dataclass, a pydantic model or a Struct. Empty for any other class."""
+        own = _own_names(cls)
+        return {field: self.name(field) if alias is None else alias for field, alias in own.items()}
+
+    def decimal(self, value: Decimal) -> str | msgspec.Raw:
+        """A decimal as it is written: plain digits, no trailing zeros."""
+        text = str(value)
+        if "E" in text or text == "-0" or (text[-1] == "0" and "." in text):
+            text = canonical_decimal(value) if abs(value.adjusted()) < LONGEST_NUMBER else text
+        if self.decimals == "number" and (_is_short(text) or is_exact(value)):
+            return msgspec.Raw(text.encode())
+        return text
+
+    def core_schema(self, type: Any) -> CoreSchema:
+        """Pydantic's schema of a type, in this form. Raises: PydanticUserError for a type that pydantic cannot read."""
+        formed: CoreSchema = self._formed(TypeAdapter(type).core_schema)
+        return formed
+
+    def described(self, type: Any) -> Any:
+        """The type for OpenAPI, in this form: `response_model=form.described(Row)`."""
+        return Annotated[type, _Described(self)]
+
+    def _formed(self, schema: Any) -> Any:
+        match schema:
+            case {"type": "dataclass-field", "name": name, "schema": inner}:
+                return self._named({**schema, "schema": self._formed(inner)}, name)
+            case {"type": "model-fields", "fields": found}:
+                named = {name: self._named(self._formed(field), name) for name, field in found.items()}
+                return {**schema, "fields": named}
+            case {"type": "typed-dict", "fields": found}:  # its keys are data
+                return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
+            case {"type": "decimal"}:
+                metadata = schema.get("metadata", {})
+                functions = [self._described_decimal, *metadata.get("pydantic_js_functions", ())]
+                return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
+            case dict():
+                return {key: self._formed_part(key, inner) for key, inner in schema.items()}
+            case list() | tuple():
+                return type(schema)(self._formed(inner) for inner in schema)
+            case _:
+                return schema
+
+    def _formed_part(self, key: str, part: Any) -> Any:
+        if key in ("ref", "schema_ref") and isinstance(part, str) and self != PLAIN:
+            return f"{part}-{self.names}-{self.decimals}"  # one class in two forms is two schemas
+        return part if key in _DATA else self._formed(part)
+
+    def _named(self, field: Any, name: str) -> Any:
+        alias = self.name(name)
+        if alias == name or "validation_alias" in field or "serialization_alias" in field:
+            return field
+        return {**field, "validation_alias": alias, "serialization_alias": alias}
+
+    def _described_decimal(self, schema: Any, handler: Any) -> dict[str, Any]:
+        found = handler(schema)
+        rest = {key: value for key, value in found.items() if key not in ("type", "anyOf", "pattern")}
+        text = {"type": "string", "pattern": f"^{DECIMAL}$"}
+        if handler.mode == "serialization" and self.decimals == "string":
+            return {**rest, **text}
+        numbers = [one for one in found.get("anyOf", ()) if one["type"] == "number"] or [{"type": "number"}]
+        return {**rest, "anyOf": [*numbers, text]}
+
+
+PLAIN = JsonForm()
+CAMEL = JsonForm(names="camel")
+
+CURRENT: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
+"""The form of the route that handles the current request."""
+
+
+def is_exact(value: Decimal) -> bool:
+    """Whether a JSON number keeps all its digits, also for readers that use floats."""
+    return value.is_finite() and Decimal(repr(float(value))) == value
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= SURELY_EXACT and text[-1].isdecimal() and "E" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """Makes pydantic describe a type in a form. Only for OpenAPI: it neither validates nor serializes."""
+
+    form: JsonForm
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.any_schema(metadata=described_as(self.form.core_schema(source)))
+
+
+def described_as(schema: CoreSchema) -> dict[str, Any]:
+    """Metadata that makes OpenAPI describe this schema instead of the one that has the metadata."""
+    inner = core_schema.definitions_schema(schema, [])  # without this wrapper it would be inlined, not a $ref
+    return {"pydantic_js_annotation_functions": [lambda _, describe: describe(inner)]}
+
+
+@cache
+def _own_names(cls: type) -> dict[str, str | None]:
+    """The fields of a class, each with the JSON name that the class itself sets, or None."""
+    if issubclass(cls, msgspec.Struct):
+        named = zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
+        return {field: None if field == name else name for field, name in named}
+    if issubclass(cls, BaseModel):
+        return {name: field.serialization_alias for name, field in cls.model_fields.items()}
+    if is_dataclass(cls):
+        aliases = _aliases(cls)
+        return {field.name: aliases.get(field.name) for field in fields(cls)}
+    return {}
+
+
+def _aliases(cls: type) -> dict[str, str]:
+    """The names that a dataclass sets by pydantic's means: its config, or `Field`."""
+    try:
+        schema = TypeAdapter(cls).core_schema
+    except (
+        PydanticUserError,
+        PydanticUndefinedAnnotation,
+    ):  # not a type for pydantic: then it cannot have aliases either
+        return {}
+    return {
+        field["name"]: field["serialization_alias"]
+        for node in _nodes(schema)
+        if node.get("type") == "dataclass" and node["cls"] is cls
+        for field in node["schema"].get("fields", ())
+        if "serialization_alias" in field
+    }
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+        schema = [inner for key, inner in schema.items() if key not in _DATA]
+    if isinstance(schema, list | tuple):
+        for inner in schema:
+            yield from _nodes(inner)

@@ -1,0 +1,82 @@
+"""What the metrics count."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from twofold import App, Decider, Running, VersionConflict
+from twofold.telemetry import metrics
+
+
+@dataclass(frozen=True)
+class Add:
+    count: int
+
+
+@dataclass(frozen=True)
+class Added:
+    number: int
+
+
+def decide(command: Add, total: int) -> list[Added]:
+    return [Added(number) for number in range(command.count)]
+
+
+def evolve(total: int, event: Added) -> int:
+    return total + 1
+
+
+totals = Decider("total", 0, decide, evolve)
+app = App("totals", deciders=[totals])
+
+
+async def counted(running: Running) -> dict[str, int]:
+    lines = [line.split(" ") for line in (await metrics(running)).splitlines() if not line.startswith("#")]
+    names = ("appends_total", "appended_events_total", "append_repeated_total", "append_conflicts_total")
+    return {name: int(value) for found, value in lines for name in names if found == f"twofold_{name}"}
+
+
+def counts(appends: int, events: int, repeated: int, conflicts: int = 0) -> dict[str, int]:
+    return {
+        "appends_total": appends,
+        "appended_events_total": events,
+        "append_repeated_total": repeated,
+        "append_conflicts_total": conflicts,
+    }
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: object) -> str:
+    return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/totals.db"
+
+
+async def test_a_repeated_command_is_no_append(url: str) -> None:
+    async with app.open(url, work=False) as running:
+        await running.execute(totals, "a", Add(3), command_id="once")
+        assert await counted(running) == counts(1, 3, 0)
+        for _ in range(4):  # from memory: only the append itself finds that it was done
+            await running.execute(totals, "a", Add(3), command_id="once")
+        assert await counted(running) == counts(1, 3, 4)
+        await running.execute(totals, "a", Add(3), command_id="once", expected_version=3)  # found when loading
+        assert await counted(running) == counts(1, 3, 5)
+        await running.execute(totals, "a", Add(0), command_id="nothing")
+        assert await counted(running) == counts(2, 3, 5)
+
+
+async def test_a_repeated_append_is_no_append(url: str) -> None:
+    async with app.open(url, work=False) as running:
+        for _ in range(3):
+            await running.append("total-a", [Added(1), Added(2)], command_id="once")
+        assert await counted(running) == counts(1, 2, 0)
+        with pytest.raises(VersionConflict):
+            await running.append("total-a", [Added(1)], expected_version=7)
+        assert await counted(running) == counts(1, 2, 0, conflicts=1)
+
+
+async def test_the_same_at_once_is_one_append(url: str) -> None:
+    async with app.open(url, work=False) as running:
+        same = [running.append(f"total-{n % 2}", [Added(1)], command_id="once") for n in range(20)]
+        receipts = await asyncio.gather(*same)
+        assert sum(not receipt.repeated for receipt in receipts) == 2
+        assert (await counted(running))["appends_total"] == 2

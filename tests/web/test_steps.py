@@ -1,0 +1,113 @@
+"""Places of commands and new ids: the same ones when a request runs again."""
+
+import asyncio
+
+import pytest
+
+from twofold import InvalidInput, OutcomeUnknown, Rejected, Stream, Unavailable, VersionConflict
+from twofold.web.steps import NotRepeatable, Steps, request_id
+
+ID = request_id("ann", "POST", "/orders", "k1")
+CONFLICT = VersionConflict(Stream("order", "1"), 1, 2)
+
+
+def commanded(steps: Steps, *streams: str) -> list[str]:
+    ids = []
+    for stream in streams:
+        with steps.command(stream) as command_id:
+            ids.append(command_id)
+    return ids
+
+
+def failed(steps: Steps, stream: str, error: BaseException) -> str:
+    with pytest.raises(type(error)), steps.command(stream) as command_id:
+        raise error
+    return command_id
+
+
+def test_the_first_command_to_a_stream_has_the_id_of_the_request() -> None:
+    assert commanded(Steps(ID), "order-1", "stock-2") == [ID, ID]
+
+
+def test_each_command_to_a_stream_has_an_id_of_its_own() -> None:
+    ids = commanded(Steps(ID), "order-1", "stock-2", "order-1", "order-1")
+    assert len(set(ids)) == 3
+    assert commanded(Steps(ID), "order-1", "order-1", "order-1") == [ids[0], ids[2], ids[3]]
+    assert ids[2] not in commanded(Steps(request_id("bob", "POST", "/orders", "k1")), "order-1", "order-1")
+
+
+def test_commands_under_way_at_once_have_their_own() -> None:
+    steps = Steps(ID)
+    with steps.command("order-1") as first, steps.command("order-1") as second:
+        assert [first, second] == commanded(Steps(ID), "order-1", "order-1")
+
+
+@pytest.mark.parametrize("error", [CONFLICT, Unavailable("disk"), OutcomeUnknown("c", "disk")])
+def test_a_command_that_is_tried_again_keeps_its_id(error: Exception) -> None:
+    """Or a request that runs again, and meets no conflict any more, would do it a second time."""
+    steps = Steps(ID)
+    assert [failed(steps, "order-1", error), *commanded(steps, "order-1", "order-1")] == [
+        ID,
+        *commanded(Steps(ID), "order-1", "order-1"),
+    ]
+
+
+def test_after_a_refusal_comes_another_command() -> None:
+    steps = Steps(ID)
+    failed(steps, "order-1", Rejected("sold out"))
+    assert commanded(steps, "order-1") == commanded(Steps(ID), "order-1", "order-1")[1:]
+
+
+def test_new_ids_differ_and_come_again() -> None:
+    steps, again = Steps(ID), Steps(ID)
+    made = [steps.new_id() for _ in range(3)]
+    assert made[0] == ID[:32]
+    assert (len(set(made)), {len(one) for one in made}) == (3, {32})
+    assert [again.new_id() for _ in range(3)] == made
+
+
+def test_what_was_asked_is_known_once_something_may_have_changed() -> None:
+    steps = Steps(ID)
+    for error in (CONFLICT, Unavailable("disk"), Rejected("no"), InvalidInput("no")):
+        failed(steps, "order-1", error)
+    assert steps.asked == []
+    commanded(steps, "stock-2")
+    assert steps.asked == ["order-1", "stock-2"]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("c", "disk"), ZeroDivisionError(), asyncio.CancelledError()])
+def test_whoever_fails_in_doubt_may_have_changed_something(error: BaseException) -> None:
+    steps = Steps(ID)
+    failed(steps, "order-1", error)
+    assert steps.asked == ["order-1"]
+
+
+def test_what_is_under_way_may_have_changed_something() -> None:
+    steps = Steps(ID)
+    with steps.command("order-1"):
+        assert steps.asked == ["order-1"]
+
+
+def test_a_run_that_asks_others_than_before_is_stopped() -> None:
+    steps = Steps(ID, frozenset({"order-1", "stock-2"}))
+    commanded(steps, "order-1")
+    with pytest.raises(NotRepeatable, match=r"asked stock-2; .* asks order-9 instead"), steps.command("order-9"):
+        raise AssertionError("not reached")
+    assert steps.asked == ["order-1", "stock-2"]
+
+
+def test_a_run_goes_on_where_the_one_before_ended() -> None:
+    for streams in (["order-1", "stock-2", "bill-3"], ["stock-2", "order-1", "bill-3"], ["order-1"]):
+        commanded(Steps(ID, frozenset({"order-1", "stock-2"})), *streams)
+
+
+def test_the_scope_is_actor_method_path_and_key() -> None:
+    scopes = [
+        ("ann", "POST", "/a", "k"),
+        (None, "POST", "/a", "k"),
+        ("ann", "PUT", "/a", "k"),
+        ("annPOST", "", "/a", "k"),
+    ]
+    assert len({request_id(*scope) for scope in scopes}) == len(scopes)
+    # As it has always been: it is the id of commands that are stored.
+    assert request_id(*scopes[0]) == "9f7124475c5474376a025ba60700b0ab6ece227f4ade350674934360834e5b04"
