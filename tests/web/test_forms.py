@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI, Response
+from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from shop.tests.http.openapi import Description
@@ -59,6 +60,17 @@ class Member:
 @dataclass(frozen=True)
 class Joined:
     member: Member
+
+
+class Branch(Struct, frozen=True):
+    branch_id: str
+    rent_paid: Decimal | None = None
+    terms: Loan | None = None
+    more_of: list["Shelf"] = []
+
+
+class Shelf(Struct, frozen=True, rename="kebab"):
+    shelf_id: str
 
 
 class Terms(BaseModel):
@@ -120,6 +132,12 @@ def routes_of(form: JsonForm) -> APIRouter:
     async def terms(body: JsonBody[Terms]) -> Response:
         return answer(body, 201, {"Location": "/terms"})
 
+    @routes.post("/structs", response_model=list[Branch])
+    async def structs(body: JsonBody[Branch]) -> Response:
+        assert isinstance(body, Branch)
+        assert isinstance(body.terms, Loan)
+        return answer([body, Branch("b-2")])
+
     @routes.get("/objects")
     async def objects() -> list[Member]:
         return [Member("ada", Decimal("2.50"), open_loans=(Loan("c", Decimal(1)),))]
@@ -133,7 +151,7 @@ def routes_of(form: JsonForm) -> APIRouter:
 
 def sent(form: JsonForm, value: Any) -> Any:
     """The body again, as the form names it."""
-    if isinstance(value, dict) and "snake_case" not in value:
+    if isinstance(value, dict) and not value.keys() & {"snake_case", "shelf-id"}:
         return {form.name(key): sent(form, inner) for key, inner in value.items()}
     return [sent(form, inner) for inner in value] if isinstance(value, tuple) else value
 
@@ -170,6 +188,17 @@ async def test_schema_body_and_answer_agree(client: httpx2.AsyncClient, form: Js
     assert made.json() == sent(form, {"daily_fee": form_of("0.5", form), "max_loans": None})
     known = await client.get(f"{at}/members/ada", headers={"If-None-Match": '"1"'})
     others = [await client.get(f"{at}/{path}") for path in ("objects", "threads")]
+    branch = {"branch_id": "b-1", "rent_paid": "1.5", "terms": LOANS[0], "more_of": ({"shelf-id": "s"},)}
+    others.append(await client.post(f"{at}/structs", json=sent(form, branch)))
+    assert others[-1].json()[0] == {
+        **sent(form, branch),
+        form.name("rent_paid"): form_of("1.5", form),
+        "terms": sent(form, {"copy_id": "c-1", "daily_fee": form_of("0.5", form)}),
+    }
+    refused = await client.post(
+        f"{at}/structs", json={form.name("branch_id"): "b", "x": 1, form.name("rent_paid"): "+1"}
+    )
+    assert sorted(error["field"] for error in refused.json()["errors"]) == [f"/{form.name('rent_paid')}", "/x"]
     for answered in (put, row, rows, made, known, *others):
         description.check(answered)
 

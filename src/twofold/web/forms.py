@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter
 from pydantic.alias_generators import to_camel
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import CoreSchema, core_schema
 
 from twofold.read.kinds import canonical_decimal
@@ -57,7 +58,13 @@ class JsonForm:
 
     def core_schema(self, type: Any) -> CoreSchema:
         """Pydantic's schema of a type, in this form. Raises: PydanticUserError for a type that pydantic cannot read."""
-        formed: CoreSchema = self._formed(TypeAdapter(type).core_schema)
+        try:
+            found = TypeAdapter(type).core_schema
+        except PydanticSchemaGenerationError:
+            if not _has_struct(type):
+                raise
+            found = TypeAdapter(type, config=_STRUCTS_TOO).core_schema
+        formed: CoreSchema = self._formed(found)
         return formed
 
     def described(self, type: Any) -> Any:
@@ -73,6 +80,8 @@ class JsonForm:
                 return {**schema, "fields": named}
             case {"type": "typed-dict", "fields": found}:  # its keys are data
                 return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
+            case {"type": "is-instance", "cls": cls} if issubclass(cls, msgspec.Struct):
+                return self._struct(cls)
             case {"type": "decimal"}:
                 metadata = schema.get("metadata", {})
                 functions = [self._described_decimal, *metadata.get("pydantic_js_functions", ())]
@@ -83,6 +92,20 @@ class JsonForm:
                 return type(schema)(self._formed(inner) for inner in schema)
             case _:
                 return schema
+
+    def _struct(self, cls: type[msgspec.Struct]) -> CoreSchema:
+        """Pydantic does not know Structs: for it they are typed dicts that become a Struct."""
+        names, known = self.names_of(cls), msgspec.structs.fields(cls)
+        fields = {
+            names[field.name]: core_schema.typed_dict_field(self.core_schema(field.type), required=field.required)
+            for field in known
+        }
+        ref = f"{cls.__module__}.{cls.__qualname__}:{id(cls)}-{self.names}-{self.decimals}"
+        values = core_schema.typed_dict_schema(fields, cls=cls, cls_name=cls.__name__, ref=ref)
+        by_name = {name: field for field, name in names.items()}
+        return core_schema.no_info_after_validator_function(
+            lambda found: cls(**{by_name[name]: value for name, value in found.items()}), values
+        )
 
     def _formed_part(self, key: str, part: Any) -> Any:
         if key in ("ref", "schema_ref") and isinstance(part, str) and self != PLAIN:
@@ -105,6 +128,8 @@ class JsonForm:
         return {**rest, "anyOf": [*numbers, text]}
 
 
+_STRUCTS_TOO = ConfigDict(arbitrary_types_allowed=True)
+
 PLAIN = JsonForm()
 CAMEL = JsonForm(names="camel")
 
@@ -115,6 +140,10 @@ CURRENT: ContextVar[JsonForm] = ContextVar("twofold_json_form", default=PLAIN)
 def is_exact(value: Decimal) -> bool:
     """Whether a JSON number keeps all its digits, also for readers that use floats."""
     return value.is_finite() and Decimal(repr(float(value))) == value
+
+
+def _has_struct(type: Any) -> bool:
+    return (inspect.isclass(type) and issubclass(type, msgspec.Struct)) or any(map(_has_struct, get_args(type)))
 
 
 def _is_short(text: str) -> bool:
