@@ -56,12 +56,21 @@ def may_answer_none(function: Callable[..., Any]) -> bool:
     return answer is Any or type(None) in _flatten(answer) or None in _flatten(answer)
 
 
+def unwrapped(annotation: Any) -> Any:
+    """The type itself: without NewType, `type X = …` and Annotated around it, however often."""
+    while True:
+        if hasattr(annotation, "__supertype__"):  # NewType("Placed", A)
+            annotation = annotation.__supertype__
+        elif hasattr(annotation, "__value__"):  # type Event = A | B
+            annotation = annotation.__value__
+        elif get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        else:
+            return annotation
+
+
 def _flatten(annotation: Any) -> list[Any]:
-    if hasattr(annotation, "__value__"):  # type Event = A | B
-        return _flatten(annotation.__value__)
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _flatten(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
+    annotation = unwrapped(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
         return [message for part in get_args(annotation) for message in _flatten(part)]
     return [annotation]

@@ -21,8 +21,8 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.codec import json_reader, json_text, plain_values
 from twofold.errors import ConfigurationError
+from twofold.jsontext import json_reader, json_text, plain_values
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 Values = tuple[Any, ...]

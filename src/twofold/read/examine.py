@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.codec import json_text
+from twofold.jsontext import json_text
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text

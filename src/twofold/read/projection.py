@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from twofold.codec import json_text
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Follows
+from twofold.jsontext import json_text
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
 from twofold.signatures import check_accepts, may_answer_none, message_types

@@ -26,6 +26,7 @@ _PARTS = (
     "queries",
     "rows",
     "waiting",
+    "values",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
@@ -43,6 +44,7 @@ from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+from twofold.testing.conformance.values import ValueConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
 __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
@@ -58,6 +60,7 @@ class BackendConformance(
     FollowConformance,
     QueryConformance,
     FormatConformance,
+    ValueConformance,
     RowConformance,
     CheckpointConformance,
     FeedConformance,
