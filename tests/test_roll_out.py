@@ -38,7 +38,7 @@ def process(code: str, url: str) -> Iterator[Callable[[int], str]]:
 
 
 def test_readers_first_then_writers(url: str) -> None:
-    """While the new code writes the old schema both go on; afterwards the old code can do nothing, and harms nothing."""
+    """While the new code writes the old schema both go on; afterwards the old code can do nothing, nor any harm."""
     with process("old", url) as old:
         with process("meanwhile", url) as meanwhile:
             assert [old(100), meanwhile(200), old(300), meanwhile(400)] == ["100", "300", "600", "1000"]
