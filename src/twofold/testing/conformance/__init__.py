@@ -27,8 +27,8 @@ _PARTS = (
     "queries",
     "requests",
     "rows",
-    "values",
     "usercode",
+    "values",
     "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
