@@ -22,6 +22,7 @@ from twofold.messages import BEGINNING, Append, Meta, Position, Receipt, Recorde
 from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
+from twofold.read.cache import cache_bytes
 from twofold.read.fresh import Told
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
@@ -210,10 +211,10 @@ class Running:
         self.check_token = self._queries.check_token
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
-        codec = self.app.codec
+        codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
         for projection in self.app.projections:
             documents = self.app.folds_documents(projection)
-            projector = Projector(projection, self.rows, codec, ambient, documents=documents)
+            projector = Projector(projection, self.rows, codec, ambient, documents=documents, cache=cache)
             yield projector, self.rows.checkpoints, projector.unparking(self.log)
         for reactor in self.app.reactors:
             runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)

@@ -6,45 +6,69 @@ from collections.abc import Mapping
 from sys import getsizeof
 
 from twofold.read.columns import Values
+from twofold.read.evicted import Evicted
 from twofold.read.projection import Key
 
 CACHE_BYTES = 16 * 1024 * 1024
+ALL_CACHES_BYTES = 64 * 1024 * 1024
+
+
+def cache_bytes(projections: int) -> int:
+    """How much each of so many projections of a process may keep: together they keep no more than 64 MB."""
+    return min(CACHE_BYTES, ALL_CACHES_BYTES // max(1, projections))
 
 
 class RowCache:
     """Rows as they will be when everything that was folded is committed; None where there is no row.
 
-    With `complete` it begins as all there is to know, which is so before the first event. `shrink` holds it to about
-    `limit` bytes and may only be called when everything is committed: what it lets go is read from the store again.
+    With `complete` it begins as all there is to know, which is so before the first event; a key that it neither holds
+    nor has let go has no row then. `shrink` holds it to about `limit` bytes and may only be called when everything is
+    committed: what it lets go is read from the store again.
+
+    It has two halves. Rows that change go into the newer one; when that is full, the older one is let go as a whole,
+    and the newer one takes its place. So nothing is kept in order, and what changes often stays.
     """
 
-    def __init__(self, *, complete: bool, limit: int = CACHE_BYTES) -> None:
-        self.complete, self._limit = complete, limit
-        self._rows: dict[Key, Values | None] = {}
-        self._bytes = 0
+    def __init__(self, *, complete: bool, limit: int) -> None:
+        self._evicted = Evicted(most_bytes=limit) if complete else None
+        self._limit = limit
+        self._newer: dict[Key, Values | None] = {}
+        self._older: dict[Key, Values | None] = {}
+        self._bytes = 0  # of the newer half
 
     def is_unknown(self, key: Key) -> bool:
         """Whether the row must be read from the store."""
-        return not self.complete and key not in self._rows
+        if key in self._newer or key in self._older:
+            return False
+        return self._evicted is None or key in self._evicted
 
     def get(self, key: Key) -> Values | None:
         """A row that is not unknown."""
-        return self._rows.get(key)
+        return self._newer[key] if key in self._newer else self._older.get(key)
 
     def keep(self, rows: Mapping[Key, Values | None]) -> None:
         """These rows were folded; they are now the newest."""
         for key, values in rows.items():
-            if key in self._rows:
-                self._bytes -= _size(key, self._rows.pop(key))
-            self._rows[key] = values
+            if key in self._newer:
+                self._bytes -= _size(key, self._newer[key])
+            self._newer[key] = values
             self._bytes += _size(key, values)
 
     def shrink(self) -> None:
-        """Let go of the rows that have not been changed for longest, as far as there are too many."""
-        while self._bytes > self._limit:
-            key = next(iter(self._rows))
-            self._bytes -= _size(key, self._rows.pop(key))
-            self.complete = False
+        """Let go of rows that have not been changed for long, if there are too many."""
+        if self._bytes <= self._limit // 2:
+            return
+        self._remember_what_goes()
+        self._older, self._newer, self._bytes = self._newer, {}, 0
+
+    def _remember_what_goes(self) -> None:
+        for key, values in self._older.items():
+            if self._evicted is None:
+                return
+            if values is not None and key not in self._newer:  # of a row that was deleted there is nothing to read
+                self._evicted.add(key)
+                if self._evicted.full:
+                    self._evicted = None
 
 
 def _size(key: Key, values: Values | None) -> int:

@@ -15,7 +15,7 @@ from twofold.feed.checkpoints import Claim, Follows, Parked
 from twofold.feed.feed import Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
-from twofold.read.cache import RowCache
+from twofold.read.cache import CACHE_BYTES, RowCache
 from twofold.read.folding import Folding, Waiting
 from twofold.read.projection import Projection
 from twofold.read.refused import without_refused
@@ -40,12 +40,20 @@ class Projector:
     largest_page = LARGEST_PAGE
 
     def __init__(
-        self, projection: Projection[Any], store: ReadStore, codec: Codec, ambient: Ambient, *, documents: bool
+        self,
+        projection: Projection[Any],
+        store: ReadStore,
+        codec: Codec,
+        ambient: Ambient,
+        *,
+        documents: bool,
+        cache: int = CACHE_BYTES,
     ) -> None:
         self.projection, self.documents = projection, documents
         self._store, self._codec, self._ambient = store, codec, ambient
         self.types = codec.names(projection.event_types)
         self._published = False
+        self._cache_bytes = cache
         self._held: _Held | None = None
         self._committing: asyncio.Task[None] | None = None
         self._limit = ParkingLimit()
@@ -109,7 +117,7 @@ class Projector:
         if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(claim, RowCache(complete=after.offset == 0), Waiting(parked))
+            self._held = _Held(claim, RowCache(complete=after.offset == 0, limit=self._cache_bytes), Waiting(parked))
         return self._held
 
     async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:

@@ -1,0 +1,59 @@
+"""Which keys were let go from a cache, in about 12 bits for each: a Bloom filter that grows."""
+
+from __future__ import annotations
+
+from twofold.read.projection import Key
+
+BITS_PER_KEY = 12
+PROBES = 4  # with 12 bits for each key, fewer than 1 in 100 others seem to be among them
+FIRST_BYTES = 64 * 1024
+
+
+class Evicted:
+    """Never forgets a key that was added; seldom takes another one for it.
+
+    A filter that is full is kept, and the next one is twice as large, as long as all of them take no more than
+    `most_bytes`. The hashes are Python's own, so an instance means nothing to another process.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._filters = [bytearray(FIRST_BYTES)]
+        self._room, self._most_bytes = FIRST_BYTES * 8 // BITS_PER_KEY, most_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether no further key may be added."""
+        return self._room == 0 and sum(map(len, self._filters)) + 2 * len(self._filters[-1]) > self._most_bytes
+
+    def add(self, key: Key) -> None:
+        """Remember a key."""
+        if self._room == 0:
+            self._filters.append(bytearray(2 * len(self._filters[-1])))
+            self._room = len(self._filters[-1]) * 8 // BITS_PER_KEY
+        self._room -= 1
+        bits = self._filters[-1]
+        last, place, step = len(bits) * 8 - 1, *_hashes(key)
+        for _ in range(PROBES):
+            place &= last
+            bits[place >> 3] |= 1 << (place & 7)
+            place += step
+
+    def __contains__(self, key: Key) -> bool:
+        """False where the key was certainly not added."""
+        return any(_holds(bits, key) for bits in self._filters)
+
+
+def _holds(bits: bytearray, key: Key) -> bool:
+    last, place, step = len(bits) * 8 - 1, *_hashes(key)
+    for _ in range(PROBES):
+        place &= last
+        if not bits[place >> 3] & 1 << (place & 7):
+            return False
+        place += step
+    return True
+
+
+def _hashes(key: Key) -> tuple[int, int]:
+    """Where the first probe goes, and how far it is from one to the next."""
+    hashed = hash(key) & 0xFFFF_FFFF_FFFF_FFFF
+    return hashed, hashed >> 32 | 1
