@@ -29,7 +29,7 @@ class RowCache:
     and the newer one takes its place. So nothing is kept in order, and what changes often stays.
     """
 
-    def __init__(self, *, complete: bool, limit: int) -> None:
+    def __init__(self, *, complete: bool, limit: int = CACHE_BYTES) -> None:
         self._evicted = Evicted(most_bytes=limit) if complete else None
         self._limit = limit
         self._newer: dict[Key, Values | None] = {}
