@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -44,22 +46,26 @@ class MemoryLog:
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""
         await asyncio.sleep(0)  # where another backend waits for its disk, others run
-        outcomes = [self._append(append) for append in batch]
+        clock, newest = self._ambient.now(), self._entries[-1].recorded_at if self._entries else None
+        time, before = recorded_at(clock, newest), len(self._entries)
+        outcomes = [self._append(append, time) for append in batch]
+        if newest is not None and time < newest and len(self._entries) > before:
+            warn(clock, newest)
         self._bell.ring()
         return outcomes
 
-    def _append(self, append: Append) -> Receipt | TwofoldError:
+    def _append(self, append: Append, time: datetime) -> Receipt | TwofoldError:
         known = self._receipts.get((str(append.stream), append.command_id))
         if known is not None:
             return _set(known, repeated=True)
         stream = self._streams[str(append.stream)]
         if append.expected_version is not None and append.expected_version != len(stream):
             return VersionConflict(append.stream, append.expected_version, len(stream))
-        meta, now = msgspec.json.encode(append.meta), self._ambient.now()
+        meta = msgspec.json.encode(append.meta)
         for event in append.events:
             position = Position(0, len(self._entries) + 1)
             entry = Entry(
-                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, now
+                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, time
             )
             self._entries.append(entry)
             stream.append(entry)

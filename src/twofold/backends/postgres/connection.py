@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from twofold.backends.postgres.pool import Connection, Pool
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
+
+log = logging.getLogger("twofold.postgres")
 
 PATIENCE_S = 5.0  # for so long a server that starts, stops or is full is tried again
 CONNECT_TIMEOUT_S = 5.0
@@ -43,6 +46,7 @@ LOST = (
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: what is wrong lies in what was sent
+_WARNING = "TF003"
 _MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
 
 
@@ -174,9 +178,16 @@ class Database:
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self.address.url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, **self._session()
         )
+        connection.add_log_listener(self._hear)
+        return connection
+
+    def _hear(self, _connection: object, message: Any) -> None:
+        """What one of our functions has to say beside its answer."""
+        if message.sqlstate == _WARNING:
+            log.warning("%s: %s", self.address, message.message)
 
     def _session(self) -> dict[str, Any]:
         """Behind a pooler no session is ours: no settings, and no statement that outlives its transaction."""

@@ -33,8 +33,13 @@ LEFT JOIN LATERAL (
 WHERE l.log_id = $1
 
 -- name: stream
+-- The rows come in the order of the inner query; a stream without events still has a row, one of NULLs.
 SELECT e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
-FROM twofold.events e WHERE e.stream = $1 AND e.version >= $2 ORDER BY e.version LIMIT $3
+FROM twofold.log l
+LEFT JOIN LATERAL (
+    SELECT * FROM twofold.events s WHERE s.stream = $2 AND s.version >= $3 ORDER BY s.version LIMIT $4
+) e ON true
+WHERE l.log_id = $1
 
 -- name: page
 -- One statement is one snapshot: what it says of the head is true of the page. The rows come in the order of the inner

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import apsw
 
@@ -13,6 +13,10 @@ from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
 from twofold.messages import Position
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Kind = Literal["IMMEDIATE", "DEFERRED"]
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
@@ -34,33 +38,47 @@ def create_checkpoints(db: apsw.Connection) -> None:
 
 
 class SqliteCheckpoints:
-    """See `Checkpoints`."""
+    """See `Checkpoints`. Beside a log, `check` raises LogReplaced when it is not that log any more."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
+    def __init__(self, file: File, check: Callable[[apsw.Connection], None] | None = None) -> None:
+        self._file, self._check = file, check
+
+    async def _write(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        return await self._file.writer.run(lambda db: self._alone(db, "IMMEDIATE", work, *args))
+
+    async def _read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        return await self._file.reader.run(lambda db: self._alone(db, "DEFERRED", work, *args))
+
+    def _alone(
+        self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts
+    ) -> T:
+        with transaction(db, kind):
+            if self._check is not None:
+                self._check(db)
+            return work(db, *args)
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        await self._file.writer.run(_register, follower, log_id, start)
+        await self._write(_register, follower, log_id, start)
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        return await self._file.reader.run(read_checkpoint, follower)
+        return await self._read(read_checkpoint, follower)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         row = (owner, seen.follower.name, seen.follower.version, seen.epoch, seen.heartbeat)
-        taken = await self._file.writer.run(_changed, _SQL["claim"], row)
+        taken = await self._write(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
         row = (asker, seen.follower.name, seen.follower.version, seen.epoch)
-        await self._file.writer.run(_changed, _SQL["ask"], row)
+        await self._write(_changed, _SQL["ask"], row)
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        return await self._file.writer.run(_beat, claim)
+        return await self._write(_beat, claim)
 
     async def advance(
         self,
@@ -71,19 +89,19 @@ class SqliteCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        await self._file.writer.run(_advance, claim, after, to, parked, unparked)
+        await self._write(move, claim, after, to, parked, unparked)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        await self._file.writer.run(_changed, _SQL["release"], _held(claim))
+        await self._write(_changed, _SQL["release"], _held(claim))
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return await self._file.reader.run(read_parked, follower)
+        return await self._read(read_parked, follower)
 
     async def traceback(self, follower: Follows, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        return await self._file.reader.run(_read_traceback, (follower.name, follower.version, one.kind, one.key))
+        return await self._read(_read_traceback, (follower.name, follower.version, one.kind, one.key))
 
 
 def move(
@@ -140,18 +158,6 @@ def _beat(db: apsw.Connection, claim: Claim) -> str | None:
 def _read_traceback(db: apsw.Connection, where: tuple[str, int, str, str]) -> str:
     row = db.execute(_SQL["traceback"], where).fetchone()
     return "" if row is None else str(row[0])
-
-
-def _advance(
-    db: apsw.Connection,
-    claim: Claim,
-    after: Position,
-    to: Position,
-    parked: Sequence[Parked],
-    unparked: Sequence[Parked],
-) -> None:
-    with transaction(db):
-        move(db, claim, after, to, parked, unparked)
 
 
 def _changed(db: apsw.Connection, statement: str, row: tuple[Any, ...]) -> bool:

@@ -11,7 +11,12 @@ UPDATE twofold_log SET log_id = ?
 UPDATE twofold_checkpoints SET log_id = ?
 
 -- name: head
-SELECT position, recorded_at FROM twofold_events ORDER BY position DESC LIMIT 1
+-- No row: another log has been put in the place of this one.
+SELECT coalesce(e.position, 0), e.recorded_at FROM twofold_log l
+LEFT JOIN twofold_events e ON e.position = (SELECT max(position) FROM twofold_events) WHERE l.log_id = ?
+
+-- name: is_this_log
+SELECT 1 FROM twofold_log WHERE log_id = ?
 
 -- name: receipt
 SELECT version, events, position FROM twofold_commands WHERE stream = ? AND command_id = ?

@@ -74,6 +74,7 @@ class SqliteReadStore:
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         await self._file.writer.run(_clear, table, log_id)
+        self._reached.pop(table.follows, None)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
@@ -92,18 +93,26 @@ class SqliteReadStore:
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
         sql = table_sql(table)
-        return await self._file.reader.run(_found, sql, sql.get, sql.key_to_sqlite(key))
+        return await self._found(sql, sql.get, sql.key_to_sqlite(key))
 
     async def find(self, table: Table, query: Query) -> Found:
         """See `ReadStore.find`."""
         sql = table_sql(table)
-        return await self._file.reader.run(_found, sql, *sql.find(query))
+        return await self._found(sql, *sql.find(query))
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         reached = self._reached.get(follows)
         if reached is None or reached <= after:
             await self._file.wait(timeout_s)
+
+    async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
+        follows = sql.table.follows
+        reached = self._reached.get(follows)
+        found = await self._file.reader.run(_found, sql, statement, values)
+        if reached is not None and found.checkpoint.position < reached and self._reached.get(follows) is reached:
+            self._reached[follows] = found.checkpoint.position  # it was put back: do not wait for what is gone
+        return found
 
 
 def _set_up(db: apsw.Connection) -> None:
