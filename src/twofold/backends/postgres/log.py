@@ -79,7 +79,8 @@ class PostgresLog:
     async def new_id(self) -> None:
         """See `LogStore.new_id`."""
         log_id = self._ambient.new_id()[:16]
-        await self._writer.run(lambda c: _rename(c, log_id))
+        if not await self._writer.run(lambda c: _rename(c, log_id, self.log_id)):
+            raise self._replaced()
         self.log_id = log_id
 
     async def close(self) -> None:
@@ -220,10 +221,12 @@ class PostgresLog:
         return another_log(self._address, self.log_id)
 
 
-async def _rename(connection: Connection, log_id: str) -> None:
+async def _rename(connection: Connection, log_id: str, old: str) -> bool:
     async with brief_transaction(connection):
-        await connection.execute(_SQL["rename"], log_id)
-        await connection.execute(_SQL["rename_checkpoints"], log_id)
+        renamed = await connection.fetchval(_SQL["rename"], log_id, old)
+        if renamed:
+            await connection.execute(_SQL["rename_checkpoints"], log_id)
+    return bool(renamed)
 
 
 def _of_one(append: Append) -> tuple[Any, ...]:

@@ -5,7 +5,8 @@ SELECT log_id FROM twofold.log
 INSERT INTO twofold.log (log_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: rename
-UPDATE twofold.log SET log_id = $1
+-- No row: another log has been put in the place of this one.
+UPDATE twofold.log SET log_id = $1 WHERE log_id = $2 RETURNING true
 
 -- name: rename_checkpoints
 UPDATE twofold.checkpoints SET log_id = $1 WHERE kind = 'reactor'

@@ -70,8 +70,14 @@ class SqliteLog:
     async def new_id(self) -> None:
         """See `LogStore.new_id`."""
         log_id = self._ambient.new_id()[:16]
-        await self._file.writer.run(_rename, log_id)
+        await self._file.writer.run(self._rename, log_id)
         self.log_id = log_id
+
+    def _rename(self, db: apsw.Connection, log_id: str) -> None:
+        with transaction(db):
+            self._check_is_this_log(db)
+            db.execute(_SQL["rename"], (log_id,))
+            db.execute(_SQL["rename_checkpoints"], (log_id,))
 
     async def close(self) -> None:
         """Ends the threads; what was committed is on the disk."""
@@ -251,12 +257,6 @@ def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str) 
         return None
     version, events, offset = row
     return Receipt(stream, version, events, Position(0, offset), command_id, log_id, repeated=True)
-
-
-def _rename(db: apsw.Connection, log_id: str) -> None:
-    with transaction(db):
-        db.execute(_SQL["rename"], (log_id,))
-        db.execute(_SQL["rename_checkpoints"], (log_id,))
 
 
 def holds(db: apsw.Connection, table: str) -> bool:
