@@ -1,8 +1,9 @@
-"""Another log lies where this one lay, under the same name, while a process uses it: nothing of it is read or changed."""
+"""Another log takes the place of this one, under its name, while a process uses it."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from twofold.backends.connect import LogStore, connect, sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.messages import BEGINNING, Stream
+from twofold.read import query
+from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
 from twofold.testing.postgres import execute
@@ -28,6 +31,9 @@ class Place(Protocol):
     url: str
     other: str
 
+    def copy(self) -> None:
+        """Let `other` be a copy of what lies at `url` by now."""
+
     def replace(self) -> None:
         """Let `other` lie under the name of `url`."""
 
@@ -37,6 +43,9 @@ class ByRename:
 
     def __init__(self, folder: Path) -> None:
         self.url, self.other = (f"sqlite:///{folder}/{name}.db" for name in ("log", "other"))
+
+    def copy(self) -> None:
+        copied(self.url, self.other)
 
     def replace(self) -> None:
         for end in ("-wal", "-shm"):
@@ -48,10 +57,14 @@ class InPlace(ByRename):
     """SQLite: `.restore` and its like write another content into the file that is open."""
 
     def replace(self) -> None:
-        paths = [str(sqlite_path(url)) for url in (self.url, self.other)]
-        with closing(apsw.Connection(paths[0])) as log, closing(apsw.Connection(paths[1])) as other:
-            with log.backup("main", other, "main") as copying:
-                copying.step()
+        copied(self.other, self.url)
+
+
+def copied(source: str, target: str) -> None:
+    """SQLite's own way to copy a database that is in use."""
+    of, to = (apsw.Connection(str(sqlite_path(url))) for url in (source, target))
+    with closing(of), closing(to), to.backup("main", of, "main") as copying:
+        copying.step()
 
 
 class ByDatabase:
@@ -61,13 +74,22 @@ class ByDatabase:
         self._server = server
         self.url, self.other = (f"{new_database()}{query}" for _ in range(2))
 
+        self._names = [url.partition("?")[0].rpartition("/")[2] for url in (self.url, self.other)]
+
+    def copy(self) -> None:
+        mine, its = self._names
+        execute(self._server, f'DROP DATABASE "{its}"', f'CREATE DATABASE "{its}" TEMPLATE "{mine}"')
+
     def replace(self) -> None:
-        mine, its = (url.partition("?")[0].rpartition("/")[2] for url in (self.url, self.other))
+        mine, its = self._names
         execute(self._server, f'DROP DATABASE "{mine}" WITH (FORCE)', f'ALTER DATABASE "{its}" RENAME TO "{mine}"')
 
 
 class ByContent(ByDatabase):
     """PostgreSQL: `pg_restore --clean` and its like write another content into the database that is open."""
+
+    def copy(self) -> None:
+        """Made in `replace`."""
 
     def replace(self) -> None:
         execute(self.url, "UPDATE twofold.log SET log_id = 'ffffffffffffffff'")
@@ -156,6 +178,39 @@ async def test_g11_nothing_of_another_log_is_read_or_changed(place: Place, log: 
         except (LogReplaced, LeaseLost):
             continue
     assert await everything(place.url) == before
+
+
+async def test_g11_who_only_reads_notices_an_older_copy(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No follower runs in this process; its reads stop all the same."""
+    rows = f"sqlite:///{tmp_path}/rows.db"
+    await folded(place.url, rows)
+    place.copy()
+    await folded(place.url, rows)
+    monkeypatch.setattr(query, "LOOK_EVERY_S", 0.01)
+    async with bank.open(place.url, read_store=rows, work=False) as running:
+        assert await running.get(balances, "a") == Balance("a", 10, 2)
+        place.replace()
+        for read in (lambda: running.get(balances, "a"), lambda: running.find(balances)):
+            await eventually(partial(replaced, read))
+        with pytest.raises(LogReplaced):
+            await running.verify(balances)
+
+
+async def folded(log_url: str, rows_url: str) -> None:
+    async with bank.open(log_url, read_store=rows_url) as running:
+        done = await running.execute(accounts, "a", Deposit(5))
+        await running.find(balances, after=done.receipt)
+        await running.find(sums, after=done.receipt)
+
+
+async def replaced(read: Callable[[], Awaitable[Any]]) -> bool:
+    try:
+        await read()
+    except LogReplaced:
+        return True
+    return False
 
 
 async def everything(url: str) -> list[Any]:

@@ -49,9 +49,7 @@ class SqliteCheckpoints:
     async def _read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         return await self._file.reader.run(lambda db: self._alone(db, "DEFERRED", work, *args))
 
-    def _alone(
-        self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts
-    ) -> T:
+    def _alone(self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         with transaction(db, kind):
             if self._check is not None:
                 self._check(db)

@@ -168,9 +168,10 @@ class SqliteLog:
 
     def _newest(self, db: apsw.Connection) -> tuple[int, str | None]:
         """Position and time of the newest event. Raises: LogReplaced."""
-        for offset, recorded_at in db.execute(_SQL["head"], (self.log_id,)):
-            return offset, recorded_at
-        raise another_log(self._file.path, self.log_id)
+        newest: tuple[int, str | None] | None = db.execute(_SQL["head"], (self.log_id,)).fetchone()
+        if newest is None:
+            raise another_log(self._file.path, self.log_id)
+        return newest
 
     def _check_is_this_log(self, db: apsw.Connection) -> None:
         if db.execute(_SQL["is_this_log"], (self.log_id,)).fetchone() is None:
