@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, scratch_rows
+from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved, scratch_rows
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Checkpoints
@@ -125,12 +125,16 @@ class App:
         async with AsyncExitStack() as stack:
             if store is None:
                 raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
-            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
             if isinstance(store, str):
-                stack.push_async_callback(log.close)
+                store = resolved(store)
                 read_store = read_store or beside(store)
             if read_store is None:
                 raise ConfigurationError("read_store must be given where the store is not a URL")
+            if isinstance(read_store, str):
+                read_store = resolved(read_store)
+            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
+            if isinstance(store, str):
+                stack.push_async_callback(log.close)
             rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
             if isinstance(read_store, str):
                 stack.push_async_callback(rows.close)

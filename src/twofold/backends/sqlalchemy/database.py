@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from twofold.backends.connect import resolved
 from twofold.backends.sqlalchemy.dialects import (
     DIALECTS,
     SqliteConnection,
@@ -146,7 +147,7 @@ def _check_file(path: str) -> None:
 
 
 def _parsed(url: str) -> sa.URL:
-    _, _, rest = url.partition("+")
+    _, _, rest = resolved(url).partition("+")
     try:
         return sa.make_url(rest)
     except (SQLAlchemyError, ValueError) as error:  # the text may hold a password, and is not repeated
