@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -441,6 +441,18 @@ async def test_lag_is_told_in_events_and_seconds() -> None:
         status = (await running.status())[0]
         assert (status.position, status.lag_events, status.lag_s) == (BEGINNING, 2, 10.0)
         assert (status.state, status.owner) == ("elsewhere", None)
+
+
+async def test_lag_is_never_made_from_a_time_in_the_future(tmp_path: Path) -> None:
+    """The clock was wrong while the only event was appended, and is right again: it waits all the same."""
+    wrong = timedelta(days=70 * 365)
+    ambient = Ambient(now=lambda: datetime.now(UTC) + wrong)
+    async with shop.open(f"sqlite:///{tmp_path}/log.db", work=False, ambient=ambient) as running:
+        await running.execute(stock, "p1", Receive(1))
+        wrong = timedelta(0)
+        assert (await running.history("stock-p1"))[0].recorded_at > datetime.now(UTC)
+        lags = [(await running.status())[0].lag_s for _ in range(2)]
+        assert 0 < lags[0] < lags[1] < 3_600
 
 
 # ---- what cannot be

@@ -15,6 +15,7 @@ from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
+from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
@@ -176,7 +177,8 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
-        self.commits = GroupCommit(log)
+        self._lag = Lag(log, ambient.now)
+        self.commits = GroupCommit(log, self._lag.mark)
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         owner = ambient.new_id()[:12]
@@ -412,6 +414,8 @@ class Running:
         """
         checkpoints = [await one.checkpoints.read(one.follower.follows) for one in self.followers]
         head = await self.log.head()  # after them, or they would seem to lie beyond it
+        self._lag.mark(head)
+        self._lag.forget(min((one.position if one is not None else BEGINNING for one in checkpoints), default=head))
         return [
             await self._status(following, checkpoint, head)
             for following, checkpoint in zip(self.followers, checkpoints, strict=True)
@@ -429,7 +433,7 @@ class Running:
             position=position,
             head=head,
             lag_events=lag_events,
-            lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
+            lag_s=await self._lag.seconds(position) if lag_events > 0 else 0.0,
             owner=checkpoint.owner if checkpoint is not None else None,
             state=following.state if self._tasks else "elsewhere",
             error=following.error or self._replaced(checkpoint, head),
@@ -443,13 +447,6 @@ class Running:
         except LogReplaced as error:
             return str(error)
         return None
-
-    async def _lag_s(self, position: Position | None) -> float:
-        """How long ago the first event was recorded that has not been handled."""
-        page = await self.log.read(position or BEGINNING, 1)
-        if not page.entries:
-            return 0.0
-        return max(0.0, (self._ambient.now() - page.entries[0].recorded_at).total_seconds())
 
 
 def _stream(stream: Stream | str) -> Stream:

@@ -10,8 +10,9 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
-from twofold.messages import Position
+from twofold.messages import BEGINNING, Position
 
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
 
@@ -33,6 +34,7 @@ class PostgresCheckpoints:
 
     def __init__(self, database: Database, kind: Kind, log_id: Callable[[], str | None] = lambda: None) -> None:
         self._database, self._kind, self._log_id = database, kind, log_id
+        self.reached = Reached()
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
@@ -42,9 +44,12 @@ class PostgresCheckpoints:
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        row, *_ = await self._looked("read", *self._of(follower))
-        log_id, partition, position, *lease = row
-        return None if log_id is None else Checkpoint(follower, log_id, Position(partition, position), *lease)
+        reached = self.reached
+        heard = reached.at(follower)
+        (log_id, partition, offset, *lease), *_ = await self._looked("read", *self._of(follower))
+        position = BEGINNING if log_id is None else Position(partition, offset)
+        reached.looked(follower, heard, position)
+        return None if log_id is None else Checkpoint(follower, log_id, position, *lease)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""

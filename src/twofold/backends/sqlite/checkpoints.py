@@ -12,7 +12,8 @@ from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
-from twofold.messages import Position
+from twofold.feed.doorbell import Reached
+from twofold.messages import BEGINNING, Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -40,8 +41,10 @@ def create_checkpoints(db: apsw.Connection) -> None:
 class SqliteCheckpoints:
     """See `Checkpoints`. Beside a log, `check` raises LogReplaced when it is not that log any more."""
 
-    def __init__(self, file: File, check: Callable[[apsw.Connection], None] | None = None) -> None:
-        self._file, self._check = file, check
+    def __init__(
+        self, file: File, check: Callable[[apsw.Connection], None] | None = None, reached: Reached | None = None
+    ) -> None:
+        self._file, self._check, self._reached = file, check, reached or Reached()
 
     async def _write(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         return await self._file.writer.run(lambda db: self._alone(db, "IMMEDIATE", work, *args))
@@ -61,7 +64,10 @@ class SqliteCheckpoints:
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        return await self._read(read_checkpoint, follower)
+        heard = self._reached.at(follower)
+        found = await self._read(read_checkpoint, follower)
+        self._reached.looked(follower, heard, found.position if found is not None else BEGINNING)
+        return found
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""

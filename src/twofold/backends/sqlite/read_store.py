@@ -24,6 +24,7 @@ from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_s
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows, error_text
+from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -39,8 +40,8 @@ class SqliteReadStore:
 
     def __init__(self, path: Path) -> None:
         self._file = File(path, "NORMAL")
-        self._checkpoints = SqliteCheckpoints(self._file)
-        self._reached: dict[Follows, Position] = {}
+        self._reached = Reached()
+        self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -74,7 +75,7 @@ class SqliteReadStore:
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         await self._file.writer.run(_clear, table, log_id)
-        self._reached.pop(table.follows, None)
+        self._reached.forget(table.follows)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
@@ -83,7 +84,7 @@ class SqliteReadStore:
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await self._file.writer.run(_commit, table, claim, after, to, changes)
-        self._reached[claim.follower] = to
+        self._reached.heard(claim.follower, to)
         self._file.bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
@@ -102,16 +103,14 @@ class SqliteReadStore:
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        reached = self._reached.get(follows)
-        if reached is None or reached <= after:
+        if self._reached.at(follows) <= after:
             await self._file.wait(timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
         follows = sql.table.follows
-        reached = self._reached.get(follows)
+        heard = self._reached.at(follows)
         found = await self._file.reader.run(_found, sql, statement, values)
-        if reached is not None and found.checkpoint.position < reached and self._reached.get(follows) is reached:
-            self._reached[follows] = found.checkpoint.position  # it was put back: do not wait for what is gone
+        self._reached.looked(follows, heard, found.checkpoint.position)
         return found
 
 
