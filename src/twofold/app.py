@@ -13,7 +13,8 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved, scratch_rows
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Parked
+from twofold.feed.belongs import agreed, assign, check_app
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
@@ -49,7 +50,8 @@ class App:
     """Write models, read models and reactors that belong together, as one value.
 
     `stored` says how an event class is stored where that differs from its own name at schema 1. `http` is the place
-    of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves.
+    of a function, `module:name`, that answers an ASGI app for a `Running`: what `twofold serve` serves. `formerly` is
+    the name that the App had before: its stores know it by that name.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
     events, a class that cannot be stored.
@@ -61,6 +63,7 @@ class App:
     reactors: Sequence[Reactor] = ()
     stored: Mapping[type, Stored] = field(default_factory=dict)
     http: str | None = None
+    formerly: str | None = None
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class App:
         _all_of("reactors", self.reactors, Reactor)
         if self.http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.http):
             raise ConfigurationError(f"http= is the place of a function, module:name, not {self.http!r:.80}")
+        if self.formerly == self.name:
+            raise ConfigurationError(f"formerly={self.formerly!r} is the name that the App has: leave it out")
         _unique("category", (decider.category for decider in self.deciders))
         _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
@@ -209,11 +214,38 @@ class Running:
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
+        await self._check_belongs()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         for following in self.followers:
-            await following.register()
+            await self._register(following)
             await following.check_log()
+
+    async def _register(self, following: Following) -> None:
+        await following.register()
+        what, mine, same_events = self._belongs(following)
+        await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
+
+    def _belongs(self, following: Following) -> tuple[str, Belongs, bool]:
+        """What it is called, and whose it is. A reactor may follow other events than before: it has no version."""
+        follower = following.follower
+        mine = Belongs(self.app.name, self.app.formerly, tuple(sorted(follower.types)))
+        if isinstance(follower, Projector):
+            return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
+        return f"reactor {follower.follows.name!r}", mine, False
+
+    async def _check_belongs(self) -> None:
+        """Nothing here belongs to another App: neither what this one follows, nor other versions under its names."""
+        versions = [table.follows for table in await self.rows.tables()]
+        for following in self.followers:
+            follows, checkpoints = following.follower.follows, following.checkpoints
+            what, mine, same_events = self._belongs(following)
+            agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
+            for other in versions if isinstance(following.follower, Projector) else ():
+                if other.name == follows.name and other != follows:
+                    kept = await checkpoints.belongs(other)
+                    if kept is not None:
+                        check_app(f"projection {follows.name!r}", kept, mine)
 
     async def check(self) -> None:
         """Whether `App.open` would take this store, without making anything there.
@@ -224,6 +256,7 @@ class Running:
         for projection in self.app.projections:
             if projection.follows in stored:
                 check_columns(projection.table, stored[projection.follows])
+        await self._check_belongs()
         for following in self.followers:
             checkpoint = await following.checkpoints.read(following.follower.follows)
             if checkpoint is not None:
@@ -236,8 +269,9 @@ class Running:
         """
         table = self.projection(projection).table
         [following] = [one for one in self.followers if one.follower.follows == table.follows]
+        await self._check_belongs()
         await self.rows.prepare(table)
-        await following.register()
+        await self._register(following)
         if from_scratch:
             await self.rows.clear(table, self.log.log_id)
         return following

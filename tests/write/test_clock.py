@@ -68,7 +68,7 @@ def clock(request: pytest.FixtureRequest, tmp_path: Path) -> Clock:
         "CREATE FUNCTION fake.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT time FROM fake.clock'",
         f'ALTER DATABASE "{name}" SET search_path = fake, pg_catalog, public',
     )
-    pooler = "&pooler=transaction" if request.param == "pooler" else ""
+    pooler = f"{'&' if '?' in url else '?'}pooler=transaction" if request.param == "pooler" else ""
     return Clock(url + pooler, lambda time: execute(url, f"UPDATE fake.clock SET time = '{time.isoformat()}'"))
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.errors import InvalidInput, LeaseLost, TwofoldError, VersionConflict
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
@@ -130,6 +130,7 @@ class MemoryCheckpoints:
 
     def __init__(self) -> None:
         self.rows: dict[Follows, Checkpoint] = {}
+        self.owners: dict[Follows, Belongs] = {}
         self.waiting: dict[Follows, dict[tuple[str, str], Parked]] = defaultdict(dict)
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
@@ -139,6 +140,17 @@ class MemoryCheckpoints:
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return self.owners.get(follower)
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        if follower not in self.rows or self.owners.get(follower) != seen:
+            return False
+        self.owners[follower] = now
+        return True
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
@@ -250,6 +262,7 @@ class MemoryReadStore:
         check_droppable(self._stored(follows))
         del self._tables[follows], self._fingerprints[follows]
         self._checkpoints.rows.pop(follows, None)
+        self._checkpoints.owners.pop(follows, None)
         self._checkpoints.waiting.pop(follows, None)
 
     async def clear(self, table: Table, log_id: str) -> None:

@@ -9,7 +9,7 @@ from twofold.backends.postgres.connection import Database, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
 from twofold.messages import BEGINNING, Position
@@ -50,6 +50,16 @@ class PostgresCheckpoints:
         position = BEGINNING if log_id is None else Position(partition, offset)
         reached.looked(follower, heard, position)
         return None if log_id is None else Checkpoint(follower, log_id, position, *lease)
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        row, *_ = await self._looked("belongs", *self._of(follower))
+        return belongs_from(row[0])
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        values = (*self._of(follower), belongs_text(seen), belongs_text(now), self._log_id())
+        return bool(await self._database.run_once(lambda c: c.fetchval(_SQL["assign"], *values)))
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""

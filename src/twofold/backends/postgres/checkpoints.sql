@@ -13,6 +13,17 @@ SELECT c.log_id, c.partition, c.position, c.owner, c.epoch, c.heartbeat, c.wante
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
 
+-- name: belongs
+-- No row: as `read`.
+SELECT c.belongs
+FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
+
+-- name: assign
+UPDATE twofold.checkpoints SET belongs = $5
+WHERE kind = $1 AND name = $2 AND version = $3 AND belongs IS NOT DISTINCT FROM $4
+AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING true
+
 -- name: claim
 UPDATE twofold.checkpoints SET owner = $6, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
 WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND heartbeat = $5

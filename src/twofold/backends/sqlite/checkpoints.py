@@ -11,7 +11,7 @@ import apsw
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
 from twofold.messages import BEGINNING, Position
 
@@ -23,6 +23,7 @@ _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
 _ADDED = [  # since the first version of these tables
     ("twofold_checkpoints", "wanted_by", "TEXT"),
+    ("twofold_checkpoints", "belongs", "TEXT"),
     ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
     ("twofold_parked", "traceback", "TEXT NOT NULL DEFAULT ''"),
 ]
@@ -68,6 +69,15 @@ class SqliteCheckpoints:
         found = await self._read(read_checkpoint, follower)
         self._reached.looked(follower, heard, found.position if found is not None else BEGINNING)
         return found
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return await self._read(_belongs, follower)
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        row = (belongs_text(now), follower.name, follower.version, belongs_text(seen))
+        return await self._write(_changed, _SQL["assign"], row)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
@@ -149,6 +159,11 @@ def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
 
 def _register(db: apsw.Connection, follower: Follows, log_id: str, start: Position) -> None:
     db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
+
+
+def _belongs(db: apsw.Connection, follower: Follows) -> Belongs | None:
+    row = db.execute(_SQL["belongs"], (follower.name, follower.version)).fetchone()
+    return None if row is None else belongs_from(row[0])
 
 
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:

@@ -21,6 +21,7 @@ _PARTS = (
     "formats",
     "log",
     "machine",
+    "owners",
     "parking",
     "proof",
     "queries",
@@ -39,6 +40,7 @@ from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
@@ -53,6 +55,7 @@ class BackendConformance(
     ProofConformance,
     ParkingConformance,
     DeployConformance,
+    OwnerConformance,
     WaitingConformance,
     AppConformance,
     FollowConformance,
