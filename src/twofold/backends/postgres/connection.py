@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from twofold.backends.postgres.pool import Connection, Pool
+from twofold.backends.unreachable import REFUSED, unreachable
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Address(msgspec.Struct, frozen=True):
 
     def describe(self, error: BaseException) -> str:
         """Where something failed, and how; without the password, should somebody have quoted it."""
-        text = f"{self}: {str(error) or type(error).__name__}"
+        text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
         for secret in (parts.password, dict(parse_qsl(parts.query)).get("password")):
             if secret:
@@ -106,7 +107,7 @@ class Database:
             encoding = await self.run(_encoding)
         except Unavailable as error:
             if isinstance(error.__cause__, _REFUSED):
-                raise ConfigurationError(f"{error}: create it, or correct the URL") from error
+                raise ConfigurationError(f"{error}: {_way_out(error.__cause__)}") from error
             raise
         if encoding != "UTF8":
             raise ConfigurationError(f"{self.address}: its encoding is {encoding}; create a database in UTF8")
@@ -230,6 +231,10 @@ async def brief_transaction(connection: Connection, lock_timeout_s: int = 0) -> 
 def now() -> float:
     """The event loop's time."""
     return asyncio.get_running_loop().time()
+
+
+def _way_out(error: asyncpg.PostgresError) -> str:
+    return REFUSED.get(error.sqlstate or "", "correct the URL")
 
 
 async def _encoding(connection: Connection) -> str:
