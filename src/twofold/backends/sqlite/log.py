@@ -168,13 +168,14 @@ class SqliteLog:
 
     def _newest(self, db: apsw.Connection) -> tuple[int, str | None]:
         """Position and time of the newest event. Raises: LogReplaced."""
-        newest: tuple[int, str | None] | None = db.execute(_SQL["head"], (self.log_id,)).fetchone()
-        if newest is None:
-            raise another_log(self._file.path, self.log_id)
-        return newest
+        newest: tuple[int, str, str] | None = db.execute(_SQL["head"]).fetchone()
+        if newest is None or newest[2] != self.log_id:
+            self._check_is_this_log(db)
+            return 0, None
+        return newest[:2]
 
     def _check_is_this_log(self, db: apsw.Connection) -> None:
-        if db.execute(_SQL["is_this_log"], (self.log_id,)).fetchone() is None:
+        if db.execute(_SQL["log_id"]).fetchone() != (self.log_id,):
             raise another_log(self._file.path, self.log_id)
 
     def _page(self, db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:

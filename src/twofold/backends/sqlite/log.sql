@@ -11,12 +11,10 @@ UPDATE twofold_log SET log_id = ?
 UPDATE twofold_checkpoints SET log_id = ?
 
 -- name: head
--- No row: another log has been put in the place of this one.
-SELECT coalesce(e.position, 0), e.recorded_at FROM twofold_log l
-LEFT JOIN twofold_events e ON e.position = (SELECT max(position) FROM twofold_events) WHERE l.log_id = ?
+SELECT position, recorded_at, (SELECT log_id FROM twofold_log) FROM twofold_events ORDER BY position DESC LIMIT 1
 
--- name: is_this_log
-SELECT 1 FROM twofold_log WHERE log_id = ?
+-- name: log_id
+SELECT log_id FROM twofold_log
 
 -- name: receipt
 SELECT version, events, position FROM twofold_commands WHERE stream = ? AND command_id = ?
