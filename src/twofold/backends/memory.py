@@ -39,6 +39,7 @@ class MemoryLog:
         self.log_id = self._ambient.new_id()[:16]
         self.checkpoints = MemoryCheckpoints()
         self._entries: list[Entry] = []
+        self._time: datetime  # of the batch that is being committed
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._bell = Doorbell()
@@ -47,14 +48,14 @@ class MemoryLog:
         """See `Log.commit`."""
         await asyncio.sleep(0)  # where another backend waits for its disk, others run
         clock, newest = self._ambient.now(), self._entries[-1].recorded_at if self._entries else None
-        time, before = recorded_at(clock, newest), len(self._entries)
-        outcomes = [self._append(append, time) for append in batch]
-        if newest is not None and time < newest and len(self._entries) > before:
+        self._time, before = recorded_at(clock, newest), len(self._entries)
+        outcomes = [self._append(append) for append in batch]
+        if newest is not None and self._time < newest and len(self._entries) > before:
             warn(clock, newest)
         self._bell.ring()
         return outcomes
 
-    def _append(self, append: Append, time: datetime) -> Receipt | TwofoldError:
+    def _append(self, append: Append) -> Receipt | TwofoldError:
         known = self._receipts.get((str(append.stream), append.command_id))
         if known is not None:
             return _set(known, repeated=True)
@@ -65,7 +66,7 @@ class MemoryLog:
         for event in append.events:
             position = Position(0, len(self._entries) + 1)
             entry = Entry(
-                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, time
+                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, self._time
             )
             self._entries.append(entry)
             stream.append(entry)
