@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -444,6 +444,18 @@ async def test_lag_is_told_in_events_and_seconds() -> None:
         assert (status.state, status.owner) == ("elsewhere", None)
 
 
+async def test_lag_is_never_made_from_a_time_in_the_future(tmp_path: Path) -> None:
+    """The clock was wrong while the only event was appended, and is right again: it waits all the same."""
+    wrong = timedelta(days=70 * 365)
+    ambient = Ambient(now=lambda: datetime.now(UTC) + wrong)
+    async with shop.open(f"sqlite:///{tmp_path}/log.db", work=False, ambient=ambient) as running:
+        await running.execute(stock, "p1", Receive(1))
+        wrong = timedelta(0)
+        assert (await running.history("stock-p1"))[0].recorded_at > datetime.now(UTC)
+        lags = [(await running.status())[0].lag_s for _ in range(2)]
+        assert 0 < lags[0] < lags[1] < 3_600
+
+
 # ---- what cannot be
 
 
@@ -492,6 +504,52 @@ async def test_a_url_that_is_no_store_is_refused_with_those_that_are(url: str) -
     with pytest.raises(ConfigurationError, match=r"sqlite:///shop\.db.*memory:"):
         async with shop.open(url):
             pass
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:///shop.db?timeout=30", r"takes no parameters: write sqlite:///shop\.db\."),
+        ("sqlite:////tmp/shop.db?", r"takes no parameters: write sqlite:////tmp/shop\.db\."),
+        ("sqlite:///shop.db?mode=ro&cache=shared#x", "takes no parameters"),
+        (
+            "sqlite:///~/shop.db",
+            r"~ is not replaced by a home folder: write sqlite:////.*/shop\.db, or sqlite:///\./~/",
+        ),
+        ("sqlite:///shop.db\n", "holds a control character"),
+        ("sqlite:///a\0b.db", "holds a control character"),
+    ],
+)
+async def test_a_path_that_would_be_another_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for stores in ({"store": url}, {"store": "sqlite:///log.db", "read_store": url}):
+        with pytest.raises(ConfigurationError, match=says):
+            async with shop.open(**stores):  # type: ignore[arg-type]
+                pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["100% sure.db", "a%20b.db", "a#b.db", "with space.db", "./x.db", "ü.db", "sub/../y.db"]
+)
+@pytest.mark.parametrize("rows", [None, "sqlite:///rows of it.db", "sqlalchemy+sqlite+aiosqlite:///rows of it.db"])
+async def test_a_relative_path_is_resolved_once_and_taken_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: str | None
+) -> None:
+    for folder in (tmp_path / "sub", tmp_path / "elsewhere"):
+        folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    async with shop.open(f"sqlite:///{name}", read_store=rows) as running:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        done = await running.append("stock-tea", [Received(5)])
+        assert await running.get(inventory, "tea", after=done) is not None
+        assert [event.event for event in await running.history("stock-tea")] == [Received(5)]
+        assert (await running.verify(inventory)).equal
+    assert (tmp_path / name).is_file()
+    assert rows is None or (tmp_path / "rows of it.db").is_file()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 async def test_an_open_store_wants_a_read_store_too() -> None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, scratch_rows
+from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved, scratch_rows
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Parked
+from twofold.feed.belongs import agreed, assign, check_app
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
+from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.feed.worker import Worker
@@ -53,6 +55,7 @@ class App:
     `stored` says how an event class is stored where that differs from its own name at schema 1; it also names the
     classes that another program records, or `append` without a decider. `http` is the place of a function,
     `module:name`, that returns an ASGI app for a `Running`: what `twofold serve` serves.
+    `formerly` is the name that the App had before: its stores know it by that name.
 
     Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
     events, a class that cannot be stored.
@@ -64,6 +67,7 @@ class App:
     reactors: Sequence[Reactor] = ()
     stored: Mapping[type, Stored] = field(default_factory=dict)
     http: str | None = None
+    formerly: str | None = None
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,8 @@ class App:
         _all_of("reactors", self.reactors, Reactor)
         if self.http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.http):
             raise ConfigurationError(f"http= is the place of a function, module:name, not {self.http!r:.80}")
+        if self.formerly == self.name:
+            raise ConfigurationError(f"formerly={self.formerly!r} is the name that the App has: leave it out")
         _unique("category", (decider.category for decider in self.deciders))
         _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
@@ -147,12 +153,16 @@ class App:
         async with AsyncExitStack() as stack:
             if store is None:
                 raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
-            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
             if isinstance(store, str):
-                stack.push_async_callback(log.close)
+                store = resolved(store)
                 read_store = read_store or beside(store)
             if read_store is None:
                 raise ConfigurationError("read_store must be given where the store is not a URL")
+            if isinstance(read_store, str):
+                read_store = resolved(read_store)
+            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
+            if isinstance(store, str):
+                stack.push_async_callback(log.close)
             rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
             if isinstance(read_store, str):
                 stack.push_async_callback(rows.close)
@@ -191,7 +201,8 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
-        self.commits = GroupCommit(log)
+        self._lag = Lag(log, ambient.now)
+        self.commits = GroupCommit(log, self._lag.mark)
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         owner = ambient.new_id()[:12]
@@ -230,11 +241,38 @@ class Running:
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
+        await self._check_belongs()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         for following in self.followers:
-            await following.register()
+            await self._register(following)
             await following.check_log()
+
+    async def _register(self, following: Following) -> None:
+        await following.register()
+        what, mine, same_events = self._belongs(following)
+        await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
+
+    def _belongs(self, following: Following) -> tuple[str, Belongs, bool]:
+        """What it is called, and whose it is. A reactor may follow other events than before: it has no version."""
+        follower = following.follower
+        mine = Belongs(self.app.name, self.app.formerly, tuple(sorted(follower.types)))
+        if isinstance(follower, Projector):
+            return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
+        return f"reactor {follower.follows.name!r}", mine, False
+
+    async def _check_belongs(self) -> None:
+        """Nothing here belongs to another App: neither what this one follows, nor other versions under its names."""
+        versions = [table.follows for table in await self.rows.tables()]
+        for following in self.followers:
+            follows, checkpoints = following.follower.follows, following.checkpoints
+            what, mine, same_events = self._belongs(following)
+            agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
+            for other in versions if isinstance(following.follower, Projector) else ():
+                if other.name == follows.name and other != follows:
+                    kept = await checkpoints.belongs(other)
+                    if kept is not None:
+                        check_app(f"projection {follows.name!r}", kept, mine)
 
     async def check(self) -> None:
         """Whether `App.open` would take this store, without making anything there.
@@ -245,6 +283,7 @@ class Running:
         for projection in self.app.projections:
             if projection.follows in stored:
                 check_columns(projection.table, stored[projection.follows])
+        await self._check_belongs()
         for following in self.followers:
             checkpoint = await following.checkpoints.read(following.follower.follows)
             if checkpoint is not None:
@@ -257,8 +296,9 @@ class Running:
         """
         table = self.projection(projection).table
         [following] = [one for one in self.followers if one.follower.follows == table.follows]
+        await self._check_belongs()
         await self.rows.prepare(table)
-        await following.register()
+        await self._register(following)
         if from_scratch:
             await self.rows.clear(table, self.log.log_id)
         return following
@@ -432,6 +472,8 @@ class Running:
         """
         checkpoints = [await one.checkpoints.read(one.follower.follows) for one in self.followers]
         head = await self.log.head()  # after them, or they would seem to lie beyond it
+        self._lag.mark(head)
+        self._lag.forget(min((one.position if one is not None else BEGINNING for one in checkpoints), default=head))
         return [
             await self._status(following, checkpoint, head)
             for following, checkpoint in zip(self.followers, checkpoints, strict=True)
@@ -449,7 +491,7 @@ class Running:
             position=position,
             head=head,
             lag_events=lag_events,
-            lag_s=await self._lag_s(position) if lag_events > 0 else 0.0,
+            lag_s=await self._lag.seconds(position) if lag_events > 0 else 0.0,
             owner=checkpoint.owner if checkpoint is not None else None,
             state=following.state if self._workers else "elsewhere",
             error=following.error or self._replaced(checkpoint, head),
@@ -463,13 +505,6 @@ class Running:
         except LogReplaced as error:
             return str(error)
         return None
-
-    async def _lag_s(self, position: Position | None) -> float:
-        """How long ago the first event was recorded that has not been handled."""
-        page = await self.log.read(position or BEGINNING, 1)
-        if not page.entries:
-            return 0.0
-        return max(0.0, (self._ambient.now() - page.entries[0].recorded_at).total_seconds())
 
 
 def _stream(stream: Stream | str) -> Stream:

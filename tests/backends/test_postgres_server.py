@@ -676,6 +676,33 @@ async def test_a_database_that_does_not_exist_is_the_callers_mistake(database: s
         await connect(database.replace(name_of(database), "no_such_database"), Ambient())
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "sqlalchemy+postgresql+asyncpg"])
+async def test_each_way_in_which_a_server_cannot_be_used_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Refused for good, or not there just now; the password is not told."""
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.0)
+    with server(port=0, fsync=False) as running:
+        host = str(running.tcp_url).rpartition("@")[2]
+        for url, error, says in (
+            (f"postgres:s3cret@{host}", ConfigurationError, "correct the user or the password in the URL"),
+            (f"postgres@{host}", ConfigurationError, "correct the user or the password in the URL"),
+            (f"nobody:s3cret@{host}", ConfigurationError, "correct the user or the password in the URL"),
+            (
+                "postgres:s3cret@127.0.0.1:1/x",
+                Unavailable,
+                r"Connect call failed .*: no server listens there; start it, or correct host and port in the URL",
+            ),
+            ("postgres:s3cret@localhost:1/x", Unavailable, "no server listens there"),
+            ("postgres:s3cret@no.such.host.invalid/x", Unavailable, "no host of this name .*correct it in the URL"),
+            ("postgres:s3cret@/x?host=/nowhere", Unavailable, "no server listens there"),
+        ):
+            with pytest.raises(error, match=says) as raised:
+                await connect_read(f"{scheme}://{url}")
+            assert "s3cret" not in str(raised.value)
+            assert "create" not in str(raised.value), url
+
+
 async def test_passwords_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in errors nor in the name of a store."""
     monkeypatch.setattr(connection, "PATIENCE_S", 0.0)

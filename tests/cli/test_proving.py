@@ -183,7 +183,7 @@ def test_a_change_is_shown_before_it_is_deployed(folder: Path) -> None:
     [
         (["verify", "bank:bank", "balances"], "bank has no projection 'balances'; it has balance"),
         (["diff", "bank:bank", "balance", "--against", "bank:bank"], "bank has no projection called 'bank'; it has"),
-        (["verify", "bank:bank", "balance"], "there is no store at bank.db"),
+        (["verify", "bank:bank", "balance"], "there is no store at /"),
     ],
 )
 def test_what_cannot_be_done_exits_with_1_and_a_sentence(folder: Path, arguments: list[str], said: str) -> None:

@@ -82,8 +82,8 @@ def test_a_store_that_is_not_named(
 @pytest.mark.parametrize(
     ("store", "sentence"),
     [
-        ("sqlite:///none.db", "there is no store at none.db: name the one that the App was opened on"),
-        ("sqlite:///none/none.db", "there is no store at none/none.db"),
+        ("sqlite:///none.db", "/none.db: name the one that the App was opened on"),
+        ("sqlite:///none/none.db", "/none/none.db: name the one that"),
         ("sqlite:///folder", "folder is a folder: name a file"),
         ("sqlite:///folder/", "'sqlite:///folder/' is not a store: write sqlite:///shop.db (relative)"),
         ("sqlite:///text.db", "text.db is not a SQLite database: name another file"),
@@ -119,7 +119,7 @@ def test_a_store_that_is_none(
     [
         ("sqlite:///counting.db", "counting.db holds a log: name another file for the read models"),
         ("nothing", "'nothing' is not a store"),
-        ("sqlite:///none/none.db", "the folder none does not exist"),
+        ("sqlite:///none/none.db", "/none does not exist"),
     ],
 )
 def test_a_read_store_that_is_none(

@@ -95,7 +95,8 @@ async def connect_read(url: str) -> Rows:
 async def scratch_rows() -> AsyncIterator[Rows]:
     """An empty read store in a temporary folder, which goes with it. Raises: Unavailable."""
     with TemporaryDirectory(prefix="twofold-") as folder:
-        rows = await connect_read(f"sqlite:///{folder}/rows.db")
+        rows = SqliteReadStore(Path(folder, "rows.db"))
+        await _opened(rows)
         try:
             yield rows
         finally:
@@ -104,10 +105,23 @@ async def scratch_rows() -> AsyncIterator[Rows]:
 
 def beside(url: str) -> str:
     """Where the read models lie when nobody says: beside the log, `shop.db` → `shop.read.db`, or in its database."""
-    if url == "memory:" or is_postgres(url):
+    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):  # the last is no log, which `connect` says
         return url
     path = sqlite_path(url)
     return f"sqlite:///{path.with_name(f'{path.stem}.read{path.suffix}')}"
+
+
+def resolved(url: str) -> str:
+    """The same store as an absolute URL, so that it stays the same when the working folder changes.
+
+    Raises: ConfigurationError when the URL is none that we know.
+    """
+    relative = _RELATIVE_SQLALCHEMY.fullmatch(url)
+    if relative is not None:
+        return f"{relative[1]}{os.path.abspath(relative[2])}{relative[3]}"
+    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):
+        return url
+    return f"sqlite:///{sqlite_path(url)}"
 
 
 def is_postgres(url: str) -> bool:
@@ -140,8 +154,14 @@ def _postgres() -> Any:
     return postgres
 
 
+_RELATIVE_SQLALCHEMY = re.compile(r"(sqlalchemy\+sqlite[^:]*:///)(?!:memory:|file:)([^/?][^?]*)(.*)", re.DOTALL)
+
+
 def sqlite_path(url: str) -> Path:
-    """Raises: ConfigurationError when the URL is none that we know."""
+    """The absolute path in a URL, taken as it stands: neither % nor # nor ~ stands for anything else.
+
+    Raises: ConfigurationError when the URL is none that we know.
+    """
     scheme, mark, rest = url.partition("://")
     named = mark and rest.startswith("/") and len(rest) > 1 and not rest.endswith("/")
     if scheme != "sqlite" or not named or rest == "/:memory:":  # each connection would have a memory of its own
@@ -150,7 +170,25 @@ def sqlite_path(url: str) -> Path:
             f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
             f"postgresql://user:password@host/database or memory:"
         )
-    return Path(rest[1:])
+    _check_path(rest[1:])
+    return Path(os.path.abspath(rest[1:]))
+
+
+def _check_path(path: str) -> None:
+    """Raises: ConfigurationError for what would make another file than the one that was meant."""
+    meant, mark, _ = path.partition("?")
+    if mark:
+        raise ConfigurationError(
+            f"sqlite:///{path}: the URL of a SQLite store takes no parameters: write sqlite:///{meant}. "
+            f"A file with a ? in its name cannot be named: rename it"
+        )
+    if path.startswith("~"):
+        raise ConfigurationError(
+            f"sqlite:///{path}: ~ is not replaced by a home folder: write sqlite:///{os.path.expanduser(path)}, "
+            f"or sqlite:///./{path} for a folder of that very name"
+        )
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        raise ConfigurationError(f"{f'sqlite:///{path}'!r}: the path holds a control character: correct the URL")
 
 
 def _is_there(path: Path) -> bool:

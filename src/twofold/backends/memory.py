@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -17,13 +17,14 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.errors import InvalidInput, LeaseLost, TwofoldError, VersionConflict
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
@@ -41,6 +42,7 @@ class MemoryLog:
         self.checkpoints = MemoryCheckpoints()
         self.requests = MemoryRequests(self._ambient, lambda: self.log_id)
         self._entries: list[Entry] = []
+        self._time: datetime  # of the batch that is being committed
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._bell = Doorbell()
@@ -48,7 +50,11 @@ class MemoryLog:
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""
         await asyncio.sleep(0)  # where another backend waits for its disk, others run
+        clock, newest = self._ambient.now(), self._entries[-1].recorded_at if self._entries else None
+        self._time, before = recorded_at(clock, newest), len(self._entries)
         outcomes = [self._append(append) for append in batch]
+        if newest is not None and self._time < newest and len(self._entries) > before:
+            warn(clock, newest)
         self._bell.ring()
         return outcomes
 
@@ -59,11 +65,11 @@ class MemoryLog:
         stream = self._streams[str(append.stream)]
         if append.expected_version is not None and append.expected_version != len(stream):
             return VersionConflict(append.stream, append.expected_version, len(stream))
-        meta, now = msgspec.json.encode(append.meta), self._ambient.now()
+        meta = msgspec.json.encode(append.meta)
         for event in append.events:
             position = Position(0, len(self._entries) + 1)
             entry = Entry(
-                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, now
+                position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, self._time
             )
             self._entries.append(entry)
             stream.append(entry)
@@ -171,6 +177,7 @@ class MemoryCheckpoints:
 
     def __init__(self) -> None:
         self.rows: dict[Follows, Checkpoint] = {}
+        self.owners: dict[Follows, Belongs] = {}
         self.waiting: dict[Follows, dict[tuple[str, str], Parked]] = defaultdict(dict)
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
@@ -180,6 +187,17 @@ class MemoryCheckpoints:
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return self.owners.get(follower)
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        if follower not in self.rows or self.owners.get(follower) != seen:
+            return False
+        self.owners[follower] = now
+        return True
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
@@ -291,6 +309,7 @@ class MemoryReadStore:
         check_droppable(self._stored(follows))
         del self._tables[follows], self._fingerprints[follows]
         self._checkpoints.rows.pop(follows, None)
+        self._checkpoints.owners.pop(follows, None)
         self._checkpoints.waiting.pop(follows, None)
 
     async def clear(self, table: Table, log_id: str) -> None:

@@ -41,6 +41,8 @@ def parked(
 
     async def act() -> None:
         async with target.look() as running:
+            if action in ("retry", "discard"):
+                await running.check()  # nothing of another App's is folded on
             match action:
                 case "list":
                     await _list(running, name, key, as_json)

@@ -20,6 +20,7 @@ import typer
 
 import twofold
 from twofold.app import App, Running
+from twofold.backends.connect import resolved
 from twofold.cli.output import err
 from twofold.errors import ConfigurationError, TwofoldError
 
@@ -60,6 +61,7 @@ def targeted(name: str, store: str | None, read_store: str | None) -> Target:
         )
     check_name(name, "APP", "shop.app:shop")
     try:
+        store, read_store = resolved(store), read_store and resolved(read_store)  # before the App's module runs
         return Target(load_app(name), store, read_store)
     except ConfigurationError as error:
         fail(error)

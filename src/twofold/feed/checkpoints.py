@@ -27,6 +27,27 @@ class Follows(msgspec.Struct, frozen=True):
         return f"{self.name} v{self.version}"
 
 
+class Belongs(msgspec.Struct, frozen=True):
+    """Whose a checkpoint is: the App, the name it had before, and the stored names of the events it follows, sorted."""
+
+    app: str
+    formerly: str | None
+    events: tuple[str, ...]
+
+
+_BELONGS = msgspec.json.Decoder(Belongs)
+
+
+def belongs_from(text: str | None) -> Belongs | None:
+    """As `belongs_text` wrote it."""
+    return None if text is None else _BELONGS.decode(text)
+
+
+def belongs_text(belongs: Belongs | None) -> str | None:
+    """As one text, the same for the same."""
+    return None if belongs is None else msgspec.json.encode(belongs).decode()
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """The row. `owner` is None after a clean stop; `wanted_by` has fewer to follow and would take it over."""
 
@@ -91,6 +112,14 @@ class Checkpoints(Protocol):
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """As it is now. Raises: Unavailable."""
+        ...
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """Whose it is; None where that was never said, or there is no checkpoint. Raises: Unavailable."""
+        ...
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """Say whose the checkpoint is. False when it no longer is as it was `seen`, or there is none."""
         ...
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:

@@ -47,6 +47,14 @@ class Feed(Protocol):
         ...
 
 
+def another_log(place: object, log_id: str) -> LogReplaced:
+    """The log at this place was replaced by another one while this process used it (G11)."""
+    return LogReplaced(
+        f"{place}: this is no longer log {log_id}, with which the program began: stop it, "
+        f"put the log back, or start again on the new one"
+    )
+
+
 def check_not_beyond(after: Position, head: Position) -> None:
     """Raises: LogReplaced when somebody has read further than the log goes (G11)."""
     if after > head:

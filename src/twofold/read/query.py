@@ -15,7 +15,15 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable
+from twofold.errors import (
+    InvalidCursor,
+    InvalidQuery,
+    InvalidToken,
+    ReadModelBehind,
+    RowParked,
+    RowUnreadable,
+    Unavailable,
+)
 from twofold.failures import error_text, failure
 from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
@@ -35,6 +43,8 @@ MAX_LIMIT = 500
 DEFAULT_WAIT_S = 5.0
 MAX_WAIT_S = 30.0
 MAX_CURSOR_LENGTH = 16_384
+LOOK_EVERY_S = 1.0  # how often reads look whether the log is still the one whose rows they answer
+LOOK_PATIENCE_S = 0.25
 
 After = Receipt | Token | str
 
@@ -62,7 +72,8 @@ class Queries:
 
     def __init__(self, store: ReadStore, feed: Feed) -> None:
         self._store, self._feed = store, feed
-        self._head = BEGINNING
+        self._head, self._looked_at = BEGINNING, -LOOK_EVERY_S
+        self._looking = asyncio.Lock()
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
@@ -141,6 +152,8 @@ class Queries:
         while True:
             found = await look()
             checkpoint = found.checkpoint
+            if clock() - self._looked_at >= LOOK_EVERY_S:
+                await self._look_at_log()
             await self._check_log(checkpoint)
             if token is None or checkpoint.position >= token.position:
                 return found
@@ -159,6 +172,22 @@ class Queries:
         if checkpoint.log_id != self._feed.log_id or checkpoint.position > self._head:
             self._head = await self._feed.head()
             check_log(checkpoint, self._feed.log_id, self._head)
+
+    async def _look_at_log(self) -> None:
+        """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
+
+        One read a second pays for it. Where the log cannot be reached, rows are answered all the same.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._looking:
+            if clock() - self._looked_at < LOOK_EVERY_S:  # somebody else has, meanwhile
+                return
+            try:
+                async with asyncio.timeout(LOOK_PATIENCE_S):
+                    self._head = await self._feed.head()
+            except (Unavailable, TimeoutError):
+                pass
+            self._looked_at = clock()
 
     def _token(self, after: After | None) -> Token | None:
         if after is None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from twofold.errors import BatchRefused, Closed, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
-from twofold.messages import Append, Receipt
+from twofold.messages import Append, Position, Receipt
 from twofold.write.log import Log
 
 MAX_BATCH = 1_000
@@ -49,11 +49,11 @@ class GroupCommit:
     """Appends to one log, from one event loop.
 
     At most `MAX_WAITING` appends wait; a further one waits for room. A caller that is cancelled takes its append
-    back while that still waits; once its batch is being written, it is written.
+    back while that still waits; once its batch is being written, it is written. `mark` hears how far the log has come.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
+        self._log, self._mark = log, mark
         self._waiting: deque[_Waiting] = deque()
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -137,6 +137,8 @@ class GroupCommit:
                 _settle(outcome, error)
         else:
             self.counts.add(batch, outcomes)
+            if self._mark is not None and isinstance(outcomes[-1], Receipt):
+                self._mark(outcomes[-1].position)
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
                 _settle(outcome, answer)
 

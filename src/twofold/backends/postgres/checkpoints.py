@@ -9,13 +9,15 @@ from twofold.backends.postgres.connection import Database, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
-from twofold.messages import Position
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
+from twofold.feed.doorbell import Reached
+from twofold.feed.feed import another_log
+from twofold.messages import BEGINNING, Position
 
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
 
 MOVE = _SQL["move"]
-"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$15`, those of `moving`."""
+"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$16`, those of `moving`."""
 
 _ADVANCE = f"WITH {MOVE} SELECT 1 FROM moved"
 
@@ -24,38 +26,56 @@ Kind = Literal["projection", "reactor"]
 
 
 class PostgresCheckpoints:
-    """See `Checkpoints`. Those of one kind; both kinds lie in one table where log and rows lie in one database."""
+    """See `Checkpoints`. Those of one kind; both kinds lie in one table where log and rows lie in one database.
 
-    def __init__(self, database: Database, kind: Kind) -> None:
-        self._database, self._kind = database, kind
+    Beside a log, `log_id` is the id it had when it was opened. Where it has another one by now, nothing is changed,
+    and whoever looks gets LogReplaced.
+    """
+
+    def __init__(self, database: Database, kind: Kind, log_id: Callable[[], str | None] = lambda: None) -> None:
+        self._database, self._kind, self._log_id = database, kind, log_id
+        self.reached = Reached()
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         if await self.read(follower) is None:
-            values = (*self._of(follower), start.partition, log_id, start.offset)
+            values = (*self._of(follower), start.partition, log_id, start.offset, self._log_id())
             await self._database.run(lambda c: c.execute(_SQL["register"], *values))
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        row = await self._database.run(lambda c: c.fetchrow(_SQL["read"], *self._of(follower)))
-        if row is None:
-            return None
-        log_id, partition, position, *lease = row
-        return Checkpoint(follower, log_id, Position(partition, position), *lease)
+        reached = self.reached
+        heard = reached.at(follower)
+        (log_id, partition, offset, *lease), *_ = await self._looked("read", *self._of(follower))
+        position = BEGINNING if log_id is None else Position(partition, offset)
+        reached.looked(follower, heard, position)
+        return None if log_id is None else Checkpoint(follower, log_id, position, *lease)
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        row, *_ = await self._looked("belongs", *self._of(follower))
+        return belongs_from(row[0])
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        values = (*self._of(follower), belongs_text(seen), belongs_text(now), self._log_id())
+        return bool(await self._database.run_once(lambda c: c.fetchval(_SQL["assign"], *values)))
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
-        values = (*self._of(seen.follower), seen.epoch, seen.heartbeat, owner)
+        values = (*self._of(seen.follower), seen.epoch, seen.heartbeat, owner, self._log_id())
         epoch = await self._database.run_once(lambda c: c.fetchval(_SQL["claim"], *values))
         return None if epoch is None else Claim(seen.follower, epoch)
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
-        await self._database.run(lambda c: c.execute(_SQL["ask"], *self._of(seen.follower), seen.epoch, asker))
+        values = (*self._of(seen.follower), seen.epoch, asker, self._log_id())
+        await self._database.run(lambda c: c.execute(_SQL["ask"], *values))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        row = await self._database.run(lambda c: c.fetchrow(_SQL["beat"], *self._of(claim.follower), claim.epoch))
+        values = (*self._of(claim.follower), claim.epoch, self._log_id())
+        row = await self._database.run(lambda c: c.fetchrow(_SQL["beat"], *values))
         if row is None:
             raise lost(claim)
         wanted_by: str | None = row[0]
@@ -70,7 +90,7 @@ class PostgresCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        values = moving(self._kind, claim, after, to, parked)
+        values = moving(self._kind, claim, after, to, parked, self._log_id())
 
         async def move(connection: Connection) -> None:
             if await connection.fetchval(_ADVANCE, *values) is None:
@@ -80,19 +100,30 @@ class PostgresCheckpoints:
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        await self._database.run(lambda c: c.execute(_SQL["release"], *self._of(claim.follower), claim.epoch))
+        values = (*self._of(claim.follower), claim.epoch, self._log_id())
+        await self._database.run(lambda c: c.execute(_SQL["release"], *values))
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        rows = await self._database.run(lambda c: c.fetch(_SQL["parked"], *self._of(follower)))
+        rows = await self._looked("parked", *self._of(follower))
         return [
-            Parked(what, key, Position(*place), error, since, tries) for what, key, *place, error, since, tries in rows
+            Parked(what, key, Position(*place), error, since, tries)
+            for what, key, *place, error, since, tries in rows
+            if what is not None
         ]
 
     async def traceback(self, follower: Follows, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        where = (*self._of(follower), one.kind, one.key)
-        return await self._database.run(lambda c: c.fetchval(_SQL["traceback"], *where)) or ""
+        row, *_ = await self._looked("traceback", *self._of(follower), one.kind, one.key)
+        return row[0] or ""
+
+    async def _looked(self, statement: str, *values: Any) -> Sequence[Any]:
+        """At least one row. Raises: LogReplaced."""
+        log_id = self._log_id()
+        rows: Sequence[Any] = await self._database.run(lambda c: c.fetch(_SQL[statement], *values, log_id))
+        if not rows:
+            raise another_log(self._database.address, str(log_id))
+        return rows
 
     def _of(self, follower: Follows) -> tuple[str, str, int]:
         return (self._kind, follower.name, follower.version)
@@ -115,7 +146,9 @@ async def unparking(
         await move(connection)
 
 
-def moving(kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked]) -> tuple[Any, ...]:
+def moving(
+    kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked], log_id: str | None = None
+) -> tuple[Any, ...]:
     """The parameters of `MOVE`."""
     places = [one.position for one in parked]
     return (
@@ -134,6 +167,7 @@ def moving(kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequ
         [one.since for one in parked],
         [one.tries for one in parked],
         [one.traceback for one in parked],
+        log_id,
     )
 
 

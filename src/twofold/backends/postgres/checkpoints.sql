@@ -1,31 +1,61 @@
+-- Beside a log, each of these takes that log's id as its last parameter, and does nothing where the log is another one by
+-- now. Beside read models it is NULL: they may lie in another database than their log.
+
 -- name: register
 INSERT INTO twofold.checkpoints (kind, name, version, partition, log_id, position, owner, epoch, heartbeat)
-VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, 0) ON CONFLICT DO NOTHING
+SELECT $1, $2, $3, $4, $5, $6, NULL, 0, 0
+WHERE $7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)
+ON CONFLICT DO NOTHING
 
 -- name: read
-SELECT log_id, partition, position, owner, epoch, heartbeat, wanted_by
-FROM twofold.checkpoints WHERE kind = $1 AND name = $2 AND version = $3
+-- No row: another log has been put in the place of this one.
+SELECT c.log_id, c.partition, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
+
+-- name: belongs
+-- No row: as `read`.
+SELECT c.belongs
+FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
+
+-- name: assign
+UPDATE twofold.checkpoints SET belongs = $5
+WHERE kind = $1 AND name = $2 AND version = $3 AND belongs IS NOT DISTINCT FROM $4
+AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING true
 
 -- name: claim
 UPDATE twofold.checkpoints SET owner = $6, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND heartbeat = $5 RETURNING epoch
+WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND heartbeat = $5
+AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))
+RETURNING epoch
 
 -- name: ask
-UPDATE twofold.checkpoints SET wanted_by = $5 WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
+UPDATE twofold.checkpoints SET wanted_by = $5
+WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
+AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6))
 
 -- name: beat
 UPDATE twofold.checkpoints SET heartbeat = heartbeat + 1
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 RETURNING wanted_by
+WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
+AND ($5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) RETURNING wanted_by
 
 -- name: release
-UPDATE twofold.checkpoints SET owner = NULL WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
+UPDATE twofold.checkpoints SET owner = NULL
+WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
+AND ($5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5))
 
 -- name: parked
-SELECT what, key, partition, position, error, since, tries
-FROM twofold.parked WHERE kind = $1 AND name = $2 AND version = $3 ORDER BY position, what, key
+-- No row: as `read`.
+SELECT p.what, p.key, p.partition, p.position, p.error, p.since, p.tries
+FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
+LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 ORDER BY p.position, p.what, p.key
 
 -- name: traceback
-SELECT traceback FROM twofold.parked WHERE kind = $1 AND name = $2 AND version = $3 AND what = $4 AND key = $5
+-- No row: as `read`.
+SELECT p.traceback
+FROM (SELECT WHERE $6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) this_log
+LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = $4 AND p.key = $5
 
 -- name: unpark
 DELETE FROM twofold.parked p USING unnest($4::text[], $5::text[]) u (what, key)
@@ -36,7 +66,10 @@ WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = u.what AND p.k
 -- has to wait for another session it compares again what that one has left.
 moved AS (
     UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
-    WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6 RETURNING 1
+    WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6
+   
+AND ($16::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $16))
+    RETURNING 1
 ), parking AS (
     INSERT INTO twofold.parked (kind, name, version, what, key, partition, position, error, since, tries, traceback)
     SELECT $1, $2, $3, p.*

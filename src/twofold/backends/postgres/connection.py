@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -12,9 +13,12 @@ import asyncpg
 import msgspec
 
 from twofold.backends.postgres.pool import Connection, Pool
+from twofold.backends.unreachable import REFUSED, unreachable
 from twofold.errors import Closed, ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
+
+log = logging.getLogger("twofold.postgres")
 
 PATIENCE_S = 5.0  # for so long a server that starts, stops or is full is tried again
 CONNECT_TIMEOUT_S = 5.0
@@ -44,6 +48,7 @@ LOST = (
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: what is wrong lies in what was sent
 DEFINITION = ("42", "54", "0A")  # names and types, limits, what is not supported
+_WARNING = "TF003"
 MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
 
 
@@ -76,7 +81,7 @@ class Address(msgspec.Struct, frozen=True):
 
     def describe(self, error: BaseException) -> str:
         """Where something failed, and how; without the password, should somebody have quoted it."""
-        text = f"{self}: {str(error) or type(error).__name__}"
+        text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
         for secret in (parts.password, dict(parse_qsl(parts.query)).get("password")):
             if secret:
@@ -103,7 +108,7 @@ class Database:
             encoding = await self.run(_encoding)
         except Unavailable as error:
             if isinstance(error.__cause__, _REFUSED):
-                raise ConfigurationError(f"{error}: create it, or correct the URL") from error
+                raise ConfigurationError(f"{error}: {_way_out(error.__cause__)}") from error
             raise
         if encoding != "UTF8":
             raise ConfigurationError(f"{self.address}: its encoding is {encoding}; create a database in UTF8")
@@ -175,9 +180,16 @@ class Database:
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self.address.url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, **self._session()
         )
+        connection.add_log_listener(self._hear)
+        return connection
+
+    def _hear(self, _connection: object, message: Any) -> None:
+        """What one of our functions has to say beside its answer."""
+        if message.sqlstate == _WARNING:
+            log.warning("%s: %s", self.address, message.message)
 
     def _session(self) -> dict[str, Any]:
         """Behind a pooler no session is ours: no settings, and no statement that outlives its transaction."""
@@ -220,6 +232,10 @@ async def brief_transaction(connection: Connection, lock_timeout_s: int = 0) -> 
 def now() -> float:
     """The event loop's time."""
     return asyncio.get_running_loop().time()
+
+
+def _way_out(error: asyncpg.PostgresError) -> str:
+    return REFUSED.get(error.sqlstate or "", "correct the URL")
 
 
 async def _encoding(connection: Connection) -> str:

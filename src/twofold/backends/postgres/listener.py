@@ -14,7 +14,8 @@ import asyncpg
 
 from twofold.backends.postgres.connection import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, LOST, Address
 from twofold.feed.checkpoints import Follows
-from twofold.feed.doorbell import Doorbell
+from twofold.feed.doorbell import Doorbell, Reached
+from twofold.messages import Position
 
 LISTENING_POLL_S = 0.5
 DEAF_POLL_S = 0.05
@@ -36,7 +37,7 @@ class Listener:
         self.address = address
         self.appends, self.rows = Doorbell(), Doorbell()
         self.head = 0
-        self.reached: dict[Follows, int] = {}
+        self.reached = Reached()
         self._members = 0
         self._listening = False
         self._task: asyncio.Task[None] | None = None
@@ -69,9 +70,9 @@ class Listener:
         self.head = max(self.head, head)
         self.appends.ring()
 
-    def heard_rows(self, follows: Follows, position: int) -> None:
+    def heard_rows(self, follows: Follows, position: Position) -> None:
         """A projection has come so far."""
-        self.reached[follows] = max(position, self.reached.get(follows, 0))
+        self.reached.heard(follows, position)
         self.rows.ring()
 
     async def _listen(self) -> None:
@@ -113,7 +114,7 @@ class Listener:
     def _forget(self) -> None:
         """Another database may have been put under the same name meanwhile, and it may be shorter."""
         self.head = 0
-        self.reached.clear()
+        self.reached.forget()
         self.appends.ring()
         self.rows.ring()
 
@@ -124,6 +125,6 @@ class Listener:
     def _on_rows(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         match str(payload).split():
             case [name, version, position] if version.isdigit() and position.isdigit():
-                self.heard_rows(Follows(name, int(version)), int(position))
+                self.heard_rows(Follows(name, int(version)), Position(0, int(position)))
             case _:
                 self.rows.ring()  # not ours, or of a newer twofold: looking does no harm

@@ -37,7 +37,7 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
-from twofold.feed.feed import FeedPage
+from twofold.feed.feed import FeedPage, another_log
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
@@ -60,7 +60,7 @@ class PostgresLog:
         self._reader = Database(self._address, READERS, LogReplaced, BY_INDEX)
         self._listener: Listener | None = None
         self.log_id = ""
-        self.checkpoints = PostgresCheckpoints(self._reader, "reactor")
+        self.checkpoints = PostgresCheckpoints(self._reader, "reactor", lambda: self.log_id)
         self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
@@ -82,7 +82,8 @@ class PostgresLog:
     async def new_id(self) -> None:
         """See `LogStore.new_id`."""
         log_id = self._ambient.new_id()[:16]
-        await self._writer.run(lambda c: _rename(c, log_id))
+        if not await self._writer.run(lambda c: _rename(c, log_id, self.log_id)):
+            raise self._replaced()
         self.log_id = log_id
 
     async def close(self) -> None:
@@ -182,8 +183,11 @@ class PostgresLog:
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""
-        values = (str(stream), from_version, max(limit, 0))
-        return [_entry(row) for row in await self._reader.run(lambda c: c.fetch(_SQL["stream"], *values))]
+        values = (self.log_id, str(stream), from_version, max(limit, 0))
+        rows = await self._reader.run(lambda c: c.fetch(_SQL["stream"], *values))
+        if not rows:
+            raise self._replaced()
+        return [] if rows[0][0] is None else [_entry(row) for row in rows]
 
     async def head(self) -> Position:
         """See `Feed.head`."""
@@ -217,16 +221,15 @@ class PostgresLog:
             await self._news.wait(self._news.appends, timeout_s)
 
     def _replaced(self) -> LogReplaced:
-        return LogReplaced(
-            f"{self._address}: this is no longer log {self.log_id}, with which the program began: stop it, "
-            f"put the log back, or start again on the new one"
-        )
+        return another_log(self._address, self.log_id)
 
 
-async def _rename(connection: Connection, log_id: str) -> None:
+async def _rename(connection: Connection, log_id: str, old: str) -> bool:
     async with brief_transaction(connection):
-        await connection.execute(_SQL["rename"], log_id)
-        await connection.execute(_SQL["rename_checkpoints"], log_id)
+        renamed = await connection.fetchval(_SQL["rename"], log_id, old)
+        if renamed:
+            await connection.execute(_SQL["rename_checkpoints"], log_id)
+    return bool(renamed)
 
 
 def _of_one(append: Append) -> tuple[Any, ...]:

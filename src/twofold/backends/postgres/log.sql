@@ -5,7 +5,8 @@ SELECT log_id FROM twofold.log
 INSERT INTO twofold.log (log_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: rename
-UPDATE twofold.log SET log_id = $1
+-- No row: another log has been put in the place of this one.
+UPDATE twofold.log SET log_id = $1 WHERE log_id = $2 RETURNING true
 
 -- name: rename_checkpoints
 UPDATE twofold.checkpoints SET log_id = $1 WHERE kind = 'reactor'
@@ -33,8 +34,13 @@ LEFT JOIN LATERAL (
 WHERE l.log_id = $1
 
 -- name: stream
+-- The rows come in the order of the inner query; a stream without events still has a row, one of NULLs.
 SELECT e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
-FROM twofold.events e WHERE e.stream = $1 AND e.version >= $2 ORDER BY e.version LIMIT $3
+FROM twofold.log l
+LEFT JOIN LATERAL (
+    SELECT * FROM twofold.events s WHERE s.stream = $2 AND s.version >= $3 ORDER BY s.version LIMIT $4
+) e ON true
+WHERE l.log_id = $1
 
 -- name: page
 -- One statement is one snapshot: what it says of the head is true of the page. The rows come in the order of the inner

@@ -83,6 +83,7 @@ class PostgresReadStore:
         await self._work.open()
         await migrate(self._work)
         self._listener = Listener.join(self._address)
+        self._checkpoints.reached = self._listener.reached
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -129,7 +130,7 @@ class PostgresReadStore:
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         await self._work.run(lambda c: _clear(c, table, log_id))
-        self._news.reached.pop(table.follows, None)
+        self._news.reached.forget(table.follows)
 
     def _sql(self, table: Table) -> TableSql:
         return table_sql(table, whole=table.follows in self._whole)
@@ -155,7 +156,7 @@ class PostgresReadStore:
 
         unparked = changes.unparked
         await self._work.run_once(lambda c: _refusing(unparking(c, "projection", claim, unparked, move)))
-        self._news.heard_rows(claim.follower, to.offset)
+        self._news.heard_rows(claim.follower, to)
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
         """See `ReadStore.refusal`."""
@@ -178,17 +179,16 @@ class PostgresReadStore:
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._news.reached.get(follows, 0) <= after.offset:
+        if self._news.reached.at(follows) <= after:
             await self._news.wait(self._news.rows, timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
         follows = sql.table.follows
-        heard = self._news.reached.get(follows, 0)
+        heard = self._news.reached.at(follows)
         checkpoint, rows, parked = await self._look(self._query, sql, statement, values)
         if checkpoint is None:
             raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
-        if checkpoint.position.offset < heard:
-            self._news.reached[follows] = checkpoint.position.offset  # it was put back: do not wait for what is gone
+        self._news.reached.looked(follows, heard, checkpoint.position)
         return Found(checkpoint, rows, parked)
 
     async def _look(

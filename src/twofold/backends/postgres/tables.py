@@ -26,7 +26,7 @@ from twofold.read.store import Condition, Query
 _SQL = statements("twofold.backends.postgres", "tables.sql")
 
 ABOUT = _SQL["about"]
-MOVE_PARAMETERS = 15
+MOVE_PARAMETERS = 16
 
 _TYPES: dict[Kind, str] = {
     "text": "text",

@@ -13,7 +13,7 @@ from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
 from twofold.backends.sqlalchemy.schema import checkpoints, parked
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
 from twofold.messages import Position
 
 _C = checkpoints.c
@@ -36,6 +36,17 @@ class SqlCheckpoints:
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await self._database.snapshot(lambda c: read_checkpoint(c, follower))
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        asked = sa.select(_C.belongs).where(*of(checkpoints, follower))
+        return belongs_from(await self._database.snapshot(lambda c: c.scalar(asked)))
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        as_seen = (*of(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
+        assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: belongs_text(now)})
+        return bool((await self._database.alone(lambda c: c.execute(assigning))).rowcount)  # as durable as its table
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from twofold.backends.connect import resolved
 from twofold.backends.sqlalchemy.dialects import (
     DIALECTS,
     SqliteConnection,
@@ -21,6 +22,7 @@ from twofold.backends.sqlalchemy.dialects import (
     set_up_sqlite,
 )
 from twofold.backends.sqlalchemy.schema import create_tables
+from twofold.backends.unreachable import REFUSED, unreachable
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
@@ -28,9 +30,6 @@ T = TypeVar("T")
 CONNECTIONS = 10
 LONGEST_S = 75.0  # longer than the minute for which somebody else may well hold a lock
 PATIENCE_S = 5.0  # for so long one who is cancelled waits for what he had begun
-
-# A user, password or database, or a file, that cannot be had: trying again does not help.
-_REFUSED = {"28000", "28P01", "3D000", "SQLITE_CANTOPEN", "SQLITE_NOTADB"}
 
 
 class Database:
@@ -81,9 +80,9 @@ class Database:
             await self.alone(lambda connection: connection.run_sync(create_tables))
         except Unavailable as error:
             reason = getattr(error.__cause__, "orig", None)
-            codes = {getattr(reason, name, None) for name in ("sqlstate", "sqlite_errorname")}
-            if codes & _REFUSED:
-                raise ConfigurationError(f"{error}: create it, or correct the URL") from error
+            for name in ("sqlstate", "sqlite_errorname"):
+                if (way_out := REFUSED.get(str(getattr(reason, name, None)))) is not None:
+                    raise ConfigurationError(f"{error}: {way_out}") from error
             raise
 
     async def close(self) -> None:
@@ -127,7 +126,7 @@ class Database:
 
     def _named(self, error: Exception) -> TwofoldError:
         reason = getattr(error, "orig", None) or error
-        text = f"{self}: {str(reason) or type(reason).__name__}"
+        text = f"{self}: {str(reason) or type(reason).__name__}{unreachable(reason)}"
         for secret in (self._url.password, self._url.query.get("password")):
             text = text.replace(str(secret), "***") if secret else text
         return ConfigurationError(text) if isinstance(error, ProgrammingError) else Unavailable(text)
@@ -146,7 +145,7 @@ def _check_file(path: str) -> None:
 
 
 def _parsed(url: str) -> sa.URL:
-    _, _, rest = url.partition("+")
+    _, _, rest = resolved(url).partition("+")
     try:
         return sa.make_url(rest)
     except (SQLAlchemyError, ValueError) as error:  # the text may hold a password, and is not repeated

@@ -141,6 +141,7 @@ checkpoints = sa.Table(
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
     sa.Column("wanted_by", text()),
+    sa.Column("belongs", text()),
 )
 parked = sa.Table(
     "twofold_parked",

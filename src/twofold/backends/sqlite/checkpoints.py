@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import apsw
 
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
-from twofold.messages import Position
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
+from twofold.feed.doorbell import Reached
+from twofold.messages import BEGINNING, Position
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Kind = Literal["IMMEDIATE", "DEFERRED"]
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
 _ADDED = [  # since the first version of these tables
     ("twofold_checkpoints", "wanted_by", "TEXT"),
+    ("twofold_checkpoints", "belongs", "TEXT"),
     ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
     ("twofold_parked", "traceback", "TEXT NOT NULL DEFAULT ''"),
 ]
@@ -34,33 +40,59 @@ def create_checkpoints(db: apsw.Connection) -> None:
 
 
 class SqliteCheckpoints:
-    """See `Checkpoints`."""
+    """See `Checkpoints`. Beside a log, `check` raises LogReplaced when it is not that log any more."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
+    def __init__(
+        self, file: File, check: Callable[[apsw.Connection], None] | None = None, reached: Reached | None = None
+    ) -> None:
+        self._file, self._check, self._reached = file, check, reached or Reached()
+
+    async def _write(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        return await self._file.writer.run(lambda db: self._alone(db, "IMMEDIATE", work, *args))
+
+    async def _read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        return await self._file.reader.run(lambda db: self._alone(db, "DEFERRED", work, *args))
+
+    def _alone(self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        with transaction(db, kind):
+            if self._check is not None:
+                self._check(db)
+            return work(db, *args)
 
     async def register(self, follower: Follows, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        await self._file.writer.run(_register, follower, log_id, start)
+        await self._write(_register, follower, log_id, start)
 
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        return await self._file.reader.run(read_checkpoint, follower)
+        heard = self._reached.at(follower)
+        found = await self._read(read_checkpoint, follower)
+        self._reached.looked(follower, heard, found.position if found is not None else BEGINNING)
+        return found
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return await self._read(_belongs, follower)
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        row = (belongs_text(now), follower.name, follower.version, belongs_text(seen))
+        return await self._write(_changed, _SQL["assign"], row)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         row = (owner, seen.follower.name, seen.follower.version, seen.epoch, seen.heartbeat)
-        taken = await self._file.writer.run(_changed, _SQL["claim"], row)
+        taken = await self._write(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
         row = (asker, seen.follower.name, seen.follower.version, seen.epoch)
-        await self._file.writer.run(_changed, _SQL["ask"], row)
+        await self._write(_changed, _SQL["ask"], row)
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        return await self._file.writer.run(_beat, claim)
+        return await self._write(_beat, claim)
 
     async def advance(
         self,
@@ -71,19 +103,19 @@ class SqliteCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        await self._file.writer.run(_advance, claim, after, to, parked, unparked)
+        await self._write(move, claim, after, to, parked, unparked)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        await self._file.writer.run(_changed, _SQL["release"], _held(claim))
+        await self._write(_changed, _SQL["release"], _held(claim))
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return await self._file.reader.run(read_parked, follower)
+        return await self._read(read_parked, follower)
 
     async def traceback(self, follower: Follows, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        return await self._file.reader.run(_read_traceback, (follower.name, follower.version, one.kind, one.key))
+        return await self._read(_read_traceback, (follower.name, follower.version, one.kind, one.key))
 
 
 def move(
@@ -129,6 +161,11 @@ def _register(db: apsw.Connection, follower: Follows, log_id: str, start: Positi
     db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
 
 
+def _belongs(db: apsw.Connection, follower: Follows) -> Belongs | None:
+    row = db.execute(_SQL["belongs"], (follower.name, follower.version)).fetchone()
+    return None if row is None else belongs_from(row[0])
+
+
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     found: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
     if not found:
@@ -140,18 +177,6 @@ def _beat(db: apsw.Connection, claim: Claim) -> str | None:
 def _read_traceback(db: apsw.Connection, where: tuple[str, int, str, str]) -> str:
     row = db.execute(_SQL["traceback"], where).fetchone()
     return "" if row is None else str(row[0])
-
-
-def _advance(
-    db: apsw.Connection,
-    claim: Claim,
-    after: Position,
-    to: Position,
-    parked: Sequence[Parked],
-    unparked: Sequence[Parked],
-) -> None:
-    with transaction(db):
-        move(db, claim, after, to, parked, unparked)
 
 
 def _changed(db: apsw.Connection, statement: str, row: tuple[Any, ...]) -> bool:

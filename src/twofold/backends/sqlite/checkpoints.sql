@@ -5,6 +5,12 @@ VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
 -- name: read
 SELECT log_id, partition, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints WHERE name = ? AND version = ?
 
+-- name: belongs
+SELECT belongs FROM twofold_checkpoints WHERE name = ? AND version = ?
+
+-- name: assign
+UPDATE twofold_checkpoints SET belongs = ? WHERE name = ? AND version = ? AND belongs IS ?
+
 -- name: claim
 UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
 WHERE name = ? AND version = ? AND epoch = ? AND heartbeat = ?

@@ -117,7 +117,7 @@ class File:
     """
 
     def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
-        self.path = path
+        self.path = path = Path(os.path.abspath(path))  # the working folder may be another one later
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
         self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]

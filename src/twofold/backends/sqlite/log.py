@@ -18,8 +18,9 @@ from twofold.backends.sqlite.connection import File, seen, transaction
 from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
-from twofold.feed.feed import FeedPage, check_not_beyond
+from twofold.feed.feed import FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ class SqliteLog:
         self._file = File(path, "FULL")
         self._head = BEGINNING
         self.log_id = ""
-        self.checkpoints = SqliteCheckpoints(self._file)
+        self.checkpoints = SqliteCheckpoints(self._file, self._check_is_this_log)
         self.requests = SqliteRequests(self._file, self._ambient, lambda: self.log_id)
 
     async def open(self) -> None:
@@ -72,8 +73,14 @@ class SqliteLog:
     async def new_id(self) -> None:
         """See `LogStore.new_id`."""
         log_id = self._ambient.new_id()[:16]
-        await self._file.writer.run(_rename, log_id)
+        await self._file.writer.run(self._rename, log_id)
         self.log_id = log_id
+
+    def _rename(self, db: apsw.Connection, log_id: str) -> None:
+        with transaction(db):
+            self._check_is_this_log(db)
+            db.execute(_SQL["rename"], (log_id,))
+            db.execute(_SQL["rename_checkpoints"], (log_id,))
 
     async def close(self) -> None:
         """Ends the threads; what was committed is on the disk."""
@@ -90,7 +97,8 @@ class SqliteLog:
     def _commit(self, db: apsw.Connection, batch: Sequence[Append]) -> list[Receipt | TwofoldError]:
         try:
             db.execute("BEGIN IMMEDIATE")
-            outcomes = _Writing(db, self.log_id, self._ambient.now(), batch).outcomes()
+            writing = _Writing(db, self.log_id, self._ambient.now(), batch, self._newest(db))
+            outcomes = writing.outcomes()
         except (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError) as error:
             db.execute("ROLLBACK")
             raise BatchRefused(str(error)) from error
@@ -99,6 +107,7 @@ class SqliteLog:
                 db.execute("ROLLBACK")
             raise
         self._make_durable(db)
+        writing.tell()
         return outcomes
 
     def _make_durable(self, db: apsw.Connection) -> None:
@@ -124,6 +133,7 @@ class SqliteLog:
     ) -> Loaded:
         name = str(stream)
         with transaction(db, "DEFERRED"):
+            self._check_is_this_log(db)
             receipt = _receipt(db, stream, command_id, self.log_id) if command_id else None
             if last is None:
                 events: list[Any] = db.execute(_SQL["events_after"], (name, after)).fetchall()
@@ -134,22 +144,48 @@ class SqliteLog:
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""
-        return await self._file.reader.run(
-            lambda db: [_entry(row) for row in db.execute(_SQL["stream"], (str(stream), from_version, limit))]
-        )
+        return await self._file.reader.run(self._read_stream, (str(stream), from_version, limit))
+
+    def _read_stream(self, db: apsw.Connection, asked: tuple[str, int, int]) -> list[Entry]:
+        with transaction(db, "DEFERRED"):
+            self._check_is_this_log(db)
+            return [_entry(row) for row in db.execute(_SQL["stream"], asked)]
 
     async def head(self) -> Position:
         """See `Feed.head`."""
-        return await self._file.reader.run(_head)
+        offset, _ = await self._file.reader.run(self._newest)
+        return Position(0, offset)
 
     async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
         """See `Feed.read`."""
-        return await self._file.reader.run(_page, after, limit, types)
+        heard = self._head
+        page = await self._file.reader.run(self._page, after, limit, types)
+        if page.upto == after < heard and self._head is heard:
+            self._head = after  # the log is shorter than it was: do not wait for what is gone
+        return page
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""
         if self._head <= after:
             await self._file.wait(timeout_s)
+
+    def _newest(self, db: apsw.Connection) -> tuple[int, str | None]:
+        """Position and time of the newest event. Raises: LogReplaced."""
+        newest: tuple[int, str, str] | None = db.execute(_SQL["head"]).fetchone()
+        if newest is None or newest[2] != self.log_id:
+            self._check_is_this_log(db)
+            return 0, None
+        return newest[:2]
+
+    def _check_is_this_log(self, db: apsw.Connection) -> None:
+        if db.execute(_SQL["log_id"]).fetchone() != (self.log_id,):
+            raise another_log(self._file.path, self.log_id)
+
+    def _page(self, db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:
+        with transaction(db, "DEFERRED"):
+            head, _ = self._newest(db)
+            check_not_beyond(after, Position(0, head))
+            return _page(db, after, min(head, after.offset + limit), types)
 
 
 class _Writing:
@@ -159,11 +195,14 @@ class _Writing:
     statement that runs once with many rows costs a fraction of many that run once.
     """
 
-    def __init__(self, db: apsw.Connection, log_id: str, now: datetime, batch: Sequence[Append]) -> None:
+    def __init__(
+        self, db: apsw.Connection, log_id: str, clock: datetime, batch: Sequence[Append], newest: tuple[int, str | None]
+    ) -> None:
         self._db, self._log_id, self._batch = db, log_id, batch
-        newest = db.execute(_SQL["head"]).fetchone()
-        self._offset = newest[0] if newest else 0
-        self._now = max(written_time(now), newest[1]) if newest else written_time(now)  # never before what lies before
+        self._clock, (self._offset, self._newest) = clock, newest
+        self._time = written_time(clock)
+        if self._newest is not None and self._newest > self._time:
+            self._time = written_time(recorded_at(clock, datetime.fromisoformat(self._newest)))
         self._ends: dict[str, tuple[int, int]] = {}  # of each stream: version, position
         self._known: dict[tuple[str, str], tuple[int, int, int]] = {}  # of each command: what its receipt says
         self._events: list[tuple[Any, ...]] = []
@@ -184,6 +223,11 @@ class _Writing:
         self._db.executemany(_SQL["keep_receipt"], self._commands)
         return outcomes
 
+    def tell(self) -> None:
+        """Once it is committed: log it when the recorded time has gone back."""
+        if self._events and self._newest is not None and self._time < self._newest:
+            warn(self._clock, datetime.fromisoformat(self._newest))
+
     def _outcome(self, append: Append, key: tuple[str, str]) -> Receipt | VersionConflict:
         known = self._known.get(key)
         if known is not None:
@@ -198,7 +242,7 @@ class _Writing:
             for event in events:
                 self._offset += 1
                 version += 1
-                row = (self._offset, stream, version, event.type, event.schema, event.data.decode(), meta, self._now)
+                row = (self._offset, stream, version, event.type, event.schema, event.data.decode(), meta, self._time)
                 self._events.append(row)
             offset = self._offset
             self._ends[stream] = (version, offset)
@@ -220,42 +264,27 @@ def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str) 
     return Receipt(stream, version, events, Position(0, offset), command_id, log_id, repeated=True)
 
 
-def _rename(db: apsw.Connection, log_id: str) -> None:
-    with transaction(db):
-        db.execute(_SQL["rename"], (log_id,))
-        db.execute(_SQL["rename_checkpoints"], (log_id,))
-
-
 def holds(db: apsw.Connection, table: str) -> bool:
     """Whether the file has this table."""
     return db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone() is not None
 
 
-def _head(db: apsw.Connection) -> Position:
-    row = db.execute(_SQL["head"]).fetchone()
-    return Position(0, row[0]) if row else BEGINNING
-
-
-def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:
-    with transaction(db, "DEFERRED"):
-        head = _head(db)
-        check_not_beyond(after, head)
-        upto = min(head.offset, after.offset + limit)
-        if upto <= after.offset:
-            return FeedPage((), after)
-        if types is None:
-            cursor = db.execute(_SQL["page"], (after.offset, upto))
-        else:
-            cursor = db.execute(_SQL["page_of_types"], (after.offset, upto, json.dumps(sorted(types))))
-        entries: list[Entry] = []
-        size = 0
-        aware = datetime.fromisoformat
-        for offset, stream, version, type_, schema, data, meta, at in cursor:
-            entries.append(Entry(Position(0, offset), stream, version, type_, schema, data, meta, aware(at)))
-            size += len(data)
-            if size >= PAGE_BYTES:
-                cursor.close()
-                return FeedPage(entries, entries[-1].position)
+def _page(db: apsw.Connection, after: Position, upto: int, types: frozenset[str] | None) -> FeedPage:
+    if upto <= after.offset:
+        return FeedPage((), after)
+    if types is None:
+        cursor = db.execute(_SQL["page"], (after.offset, upto))
+    else:
+        cursor = db.execute(_SQL["page_of_types"], (after.offset, upto, json.dumps(sorted(types))))
+    entries: list[Entry] = []
+    size = 0
+    aware = datetime.fromisoformat
+    for offset, stream, version, type_, schema, data, meta, at in cursor:
+        entries.append(Entry(Position(0, offset), stream, version, type_, schema, data, meta, aware(at)))
+        size += len(data)
+        if size >= PAGE_BYTES:
+            cursor.close()
+            return FeedPage(entries, entries[-1].position)
     return FeedPage(entries, Position(0, upto))
 
 

@@ -11,7 +11,10 @@ UPDATE twofold_log SET log_id = ?
 UPDATE twofold_checkpoints SET log_id = ?
 
 -- name: head
-SELECT position, recorded_at FROM twofold_events ORDER BY position DESC LIMIT 1
+SELECT position, recorded_at, (SELECT log_id FROM twofold_log) FROM twofold_events ORDER BY position DESC LIMIT 1
+
+-- name: log_id
+SELECT log_id FROM twofold_log
 
 -- name: receipt
 SELECT version, events, position FROM twofold_commands WHERE stream = ? AND command_id = ?

@@ -26,6 +26,7 @@ from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows
+from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -52,8 +53,8 @@ class SqliteReadStore:
 
     def __init__(self, path: Path) -> None:
         self._file = File(path, "NORMAL")
-        self._checkpoints = SqliteCheckpoints(self._file)
-        self._reached: dict[Follows, Position] = {}
+        self._reached = Reached()
+        self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -87,6 +88,7 @@ class SqliteReadStore:
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         await self._file.writer.run(_clear, table, log_id)
+        self._reached.forget(table.follows)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
@@ -95,7 +97,7 @@ class SqliteReadStore:
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await self._file.writer.run(_commit, table, claim, after, to, changes)
-        self._reached[claim.follower] = to
+        self._reached.heard(claim.follower, to)
         self._file.bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
@@ -105,18 +107,24 @@ class SqliteReadStore:
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
         sql = table_sql(table)
-        return await self._file.reader.run(_found, sql, sql.get, sql.key_to_sqlite(key))
+        return await self._found(sql, sql.get, sql.key_to_sqlite(key))
 
     async def find(self, table: Table, query: Query) -> Found:
         """See `ReadStore.find`."""
         sql = table_sql(table)
-        return await self._file.reader.run(_found, sql, *sql.find(query))
+        return await self._found(sql, *sql.find(query))
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        reached = self._reached.get(follows)
-        if reached is None or reached <= after:
+        if self._reached.at(follows) <= after:
             await self._file.wait(timeout_s)
+
+    async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
+        follows = sql.table.follows
+        heard = self._reached.at(follows)
+        found = await self._file.reader.run(_found, sql, statement, values)
+        self._reached.looked(follows, heard, found.checkpoint.position)
+        return found
 
 
 def _set_up(db: apsw.Connection) -> None:

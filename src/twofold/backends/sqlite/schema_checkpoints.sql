@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS twofold_checkpoints (
     epoch     INTEGER NOT NULL,
     heartbeat INTEGER NOT NULL,
     wanted_by TEXT,
+    belongs   TEXT,
     PRIMARY KEY (name, version, partition)
 ) STRICT, WITHOUT ROWID
 

@@ -22,6 +22,7 @@ _PARTS = (
     "formats",
     "log",
     "machine",
+    "owners",
     "parking",
     "proof",
     "queries",
@@ -44,6 +45,7 @@ from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
@@ -62,6 +64,7 @@ class BackendConformance(
     ParkingConformance,
     UserCodeConformance,
     DeployConformance,
+    OwnerConformance,
     WaitingConformance,
     AppConformance,
     FollowConformance,

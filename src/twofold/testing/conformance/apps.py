@@ -232,7 +232,7 @@ class AppConformance(OnBackend):
         """It has a table and a checkpoint of its own, and begins at the beginning."""
         await one.execute(accounts, "a", Deposit(5))
         second = Projection("balance", Balance, fold_balance, version=2)
-        async with App("bank 2", deciders=[accounts], projections=[second]).open(log, read_store=store) as running:
+        async with App("bank", deciders=[accounts], projections=[second]).open(log, read_store=store) as running:
             done = await running.execute(accounts, "a", Deposit(6))
             assert await running.get(second, "a", after=done.receipt) == Balance("a", 11, 2)
             assert await one.get(balances, "a", after=done.receipt) == Balance("a", 11, 2)

@@ -275,6 +275,14 @@ class LogConformance(OnBackend):
             (entry.type, entry.schema, entry.data) for entry in (first, second)
         ]
 
+    async def test_times_do_not_go_back_whoever_appends(self, log: LogStore, other_log: LogStore) -> None:
+        """One event or several, alone or in a batch, through two processes: in the order of the feed."""
+        batches = [[append(f"note-{n}", *(event(k) for k in range(1 + n % 3)))] * (1 + n % 2) for n in range(30)]
+        await asyncio.gather(*((log, other_log)[n % 2].commit(batch) for n, batch in enumerate(batches)))
+        times = [entry.recorded_at for entry in (await log.read(BEGINNING, 1_000)).entries]
+        assert len(times) == sum(len(batch[0].events) for batch in batches)  # the second of a batch comes again
+        assert times == sorted(times)
+
     @pytest.mark.parametrize(
         "written",
         [

@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 
 from twofold.backends.connect import LogStore, Rows
-from twofold.errors import InvalidCursor, InvalidQuery, InvalidToken, LogReplaced, ReadModelBehind, RowParked
+from twofold.errors import (
+    InvalidCursor,
+    InvalidQuery,
+    InvalidToken,
+    LogReplaced,
+    ReadModelBehind,
+    RowParked,
+    Unavailable,
+)
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
+from twofold.read import query
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Query
@@ -198,6 +207,76 @@ class QueryConformance(OnBackend):
         with pytest.raises(LogReplaced, match="twofold rebuild"):
             await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
 
+    async def test_g11_a_log_that_is_put_back_stops_reads_of_who_only_reads(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody follows here who would notice: reads look at the log now and then, and never each for itself."""
+        folding = await Folding.of(halves, log, store)
+        receipts = [await appended(log, "note-1", n) for n in range(5)]
+        await folding.commit(5)
+        feed = PutBack(log)
+        queries = Queries(store, feed)
+        for _ in range(50):
+            assert await queries.get(halves, "a", after=receipts[-1]) is not None
+        assert feed.looks <= 2  # the first one, and perhaps one more where a second is over
+
+        feed.end = at(2)
+        monkeypatch.setattr(query, "LOOK_EVERY_S", 0.0)
+        for read in ("get", "find"):
+            for after in (None, receipts[-1], receipts[0]):
+                with pytest.raises(LogReplaced, match="older copy"):
+                    await ask(queries, read, after=after)
+        with pytest.raises(InvalidToken):
+            await queries.check_token(receipts[-1])
+        feed.end = None
+        assert await queries.get(halves, "a", after=receipts[-1]) is not None
+
+    async def test_a_log_that_cannot_be_reached_does_not_stop_reads(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The look at it is a precaution: rows are answered without it."""
+        folding = await Folding.of(halves, log, store)
+        await appended(log, "note-1", "x")
+        await folding.commit(1)
+        feed = PutBack(log)
+        queries = Queries(store, feed)
+        assert await queries.get(halves, "a") is not None
+        monkeypatch.setattr(query, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(query, "LOOK_PATIENCE_S", 0.01)
+        for problem in (Unavailable("away"), None):
+            feed.problem, feed.stuck = problem, problem is None
+            assert await queries.get(halves, "a") is not None
+        assert feed.looks == 3
+
+    @pytest.mark.parametrize("look", ["rows", "checkpoint"])
+    async def test_a_table_that_is_begun_again_elsewhere_is_waited_for_in_peace(
+        self, log: LogStore, store: Rows, other_store: Rows, look: str
+    ) -> None:
+        """Whoever has folded it before waits for it like anybody else: not by looking all the time."""
+        folding = await Folding.of(halves, log, store)
+        receipts = [await appended(log, "note-1", n) for n in range(5)]
+        await folding.commit(5)
+        assert await Queries(store, log).get(halves, "a", after=receipts[-1]) is not None
+        await other_store.clear(halves.table, log.log_id)
+
+        clock, looks = asyncio.get_running_loop().time, 0
+        end = clock() + 0.2
+        while clock() < end:  # as a read with a token does, or `Running.settled`
+            if look == "rows":
+                await store.get(halves.table, ("a",))
+            else:
+                await store.checkpoints.read(halves.follows)
+            await store.wait(halves.follows, BEGINNING, end - clock())
+            looks += 1
+        assert looks < 50
+
+        again = Folding(halves, other_store, await claimed(other_store.checkpoints, halves.follows))
+        reading = asyncio.ensure_future(ask(Queries(store, log), "get", after=receipts[-1], wait_s=30))
+        await asyncio.sleep(0)
+        await again.commit(5)
+        [row] = await asyncio.wait_for(reading, BOUND_S)
+        assert row.total == 5
+
     # ---- cursors belong to their query
 
     async def test_a_cursor_belongs_to_its_query(self, log: LogStore, store: Rows) -> None:
@@ -339,6 +418,27 @@ class Headless:
     async def head(self) -> Position:
         """Further than any row."""
         return at(2**40)
+
+
+class PutBack:
+    """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
+
+    def __init__(self, log: LogStore) -> None:
+        self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
+        self.end: Position | None = None
+        self.problem: Exception | None = None
+        self.stuck = False
+        self.looks = 0
+        self._log = log
+
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+        self.looks += 1
+        if self.problem is not None:
+            raise self.problem
+        if self.stuck:
+            await asyncio.Event().wait()
+        return self.end or await self._log.head()
 
 
 async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
@@ -145,6 +145,14 @@ class SimulatedCheckpoints:
     async def read(self, follower: Follows) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await _available(self._link, lambda: at_once(self._memory().read(follower)))
+
+    async def belongs(self, follower: Follows) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return await _available(self._link, lambda: at_once(self._memory().belongs(follower)))
+
+    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        return await self._change(lambda: at_once(self._memory().assign(follower, seen, now)), durable=True)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
