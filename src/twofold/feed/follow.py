@@ -385,17 +385,37 @@ async def taken_over(
     raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
 
 
+@asynccontextmanager
+async def taken_over_if_silent(checkpoints: Checkpoints, follower: Follows, owner: str) -> AsyncIterator[bool]:
+    """Hold what is free, or whose holder gives no sign of life for a lease: True. False where somebody does hold it.
+
+    What has no checkpoint is free. Raises: Unavailable.
+    """
+    seen = await checkpoints.read(follower)
+    if seen is None:
+        yield True
+        return
+    if seen.owner is not None:
+        await asyncio.sleep(LEASE_S)
+    claim = await checkpoints.claim(seen, owner)  # only as it was seen: a sign of life, or a release, and it fails
+    if claim is None:
+        yield False
+        return
+    async with alive(checkpoints, claim):
+        yield True
+
+
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
     name = checkpoint.follower
     if checkpoint.log_id != log_id:
         raise LogReplaced(
             f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or fold this one again with `twofold rebuild --from-scratch`"
+            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one"
         )
     if checkpoint.position > head:
         raise LogReplaced(
             f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
-            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id`, "
-            f"then `twofold rebuild --from-scratch` for each projection"
+            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id APP`, "
+            f"then `twofold rebuild APP --all`"
         )

@@ -1,0 +1,113 @@
+"""A read model built again from nothing, beside the one that is read, which it replaces when it has come as far.
+
+Until then the old rows are read, and followers fold into them. Killed anywhere, the old table or the new one is whole; a
+table that was being built is dropped by the next rebuild, or by `twofold tables APP --drop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from twofold.errors import InvalidInput, TwofoldError, Unavailable
+from twofold.feed.checkpoints import Follows
+from twofold.feed.feed import Feed
+from twofold.feed.follow import Following, taken_over, taken_over_if_silent
+from twofold.messages import BEGINNING, Position
+from twofold.read.projection import Table
+from twofold.read.projector import Projector
+from twofold.read.publish import is_of_another
+from twofold.read.store import ReadStore
+
+PATIENCE_S = 60.0
+LOOK_S = 0.5
+
+log = logging.getLogger("twofold.rebuild")
+
+
+class Rebuilding:
+    """Folds with `projector`, whose table lies beside that of `table`, and lets it take its place."""
+
+    def __init__(self, table: Table, projector: Projector, store: ReadStore, feed: Feed, owner: str) -> None:
+        self._table, self._built = table, projector.projection.table
+        self._store, self._feed, self._owner = store, feed, f"{owner} rebuilding"
+        self._following = Following(projector, feed, store.checkpoints, self._owner)
+
+    async def run(self) -> AsyncGenerator[Position, None]:
+        """The positions that are reached, until the new table has taken the old one's place.
+
+        Raises: InvalidInput when somebody else is rebuilding it, or something of the user's depends on the old table;
+        Unavailable, also when an open transaction reads from the old table for a minute. The old one stays then.
+        """
+        await drop_given_up(self._table, self._store, self._owner)
+        await self._store.prepare(self._built)
+        try:
+            await self._following.register()
+            async with aclosing(self._following.catch_up()) as positions:
+                async for position in positions:
+                    yield position
+            await self._store.index(self._built)
+            deadline = asyncio.get_running_loop().time() + PATIENCE_S
+            while not await self._takes_its_place():
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable(
+                        f"{self._table.follows} was built again, but an open transaction reads from the old table: "
+                        f"end it, and run the rebuild again"
+                    )
+                log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
+                await asyncio.sleep(LOOK_S)
+        finally:
+            await self._tidy()
+
+    async def _takes_its_place(self) -> bool:
+        """While the old table's checkpoint stands still, so that there is nothing more to catch up with."""
+        async with taken_over(self._store.checkpoints, self._table.follows, self._owner) as (claim, now):
+            lost = await is_of_another(now, self._feed)
+            at = await self._reached(BEGINNING if lost else now.position)
+            return await self._store.replace(self._table, claim, self._built.follows, at)
+
+    async def _reached(self, wanted: Position) -> Position:
+        """Where the new table stands, at least as far as this."""
+        found = await self._store.checkpoints.read(self._built.follows)
+        if found is None:
+            raise InvalidInput(f"{self._built.follows} was dropped while it was built")
+        if found.position >= wanted:
+            return found.position
+        async with aclosing(self._following.catch_up()) as positions:
+            async for position in positions:
+                if position >= wanted:
+                    break
+        return await self._reached(wanted)
+
+    async def _tidy(self) -> None:
+        """Whatever has ended it: what did not take the old table's place is dropped."""
+        follows = self._built.follows
+        try:
+            if any(table.follows == follows for table in await self._store.tables()):
+                await self._store.drop(follows)
+        except TwofoldError as error:
+            log.warning("%s was not dropped, the next rebuild does: %s", follows, error)
+
+
+async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
+    """Drop what was built beside a table by somebody who was killed.
+
+    From scratch means with this code, so it does not go on with it. Raises: InvalidInput when somebody is at it.
+    """
+    for found in await store.tables():
+        if found.follows.builds == table.follows:
+            await drop_unheld(found.follows, store, owner)
+
+
+async def drop_unheld(follows: Follows, store: ReadStore, owner: str) -> None:
+    """Drop a version, or what is built beside one. A holder that gives no sign of life for a lease is none.
+
+    Raises: InvalidInput when it is not there, is live, or is held.
+    """
+    async with taken_over_if_silent(store.checkpoints, follows, owner) as free:
+        pass  # let go again, or it would seem to be held by us
+    if not free and follows.builds is not None:
+        raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")
+    await store.drop(follows)
