@@ -111,8 +111,8 @@ def _way_out(error: asyncpg.PostgresError) -> str:
     again = "This is tried again by itself"
     if isinstance(error, asyncpg.DependentObjectsStillExistError):
         return (
-            f"its columns are others, so the view must be made anew, and {_dependents(error)}. Drop what depends on it, "
-            f"and make it again for the new columns once the name shows them. {again}"
+            f"its columns are others, so the view must be made anew, and {_dependents(error)}. Drop what depends on "
+            f"it, and make it again for the new columns once the name shows them. {again}"
         )
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"{error.args[0]}; docs/postgres-roles.md has the GRANTs that a role needs. {again}"

@@ -113,8 +113,8 @@ async def drop_table(connection: AsyncConnection, follows: Follows) -> None:
         await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
     except SQLAlchemyError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot go: {_said(error)}. Drop what depends on it first, and let it read from the "
-            f"projection's own name instead"
+            f"the table of {follows} cannot go: {_said(error)}. Drop what depends on it first, and let it read from "
+            f"the projection's own name instead"
         ) from error
 
 

@@ -270,7 +270,7 @@ def table_name(follows: Follows) -> str:
 
 
 def plain(name: str) -> str:
-    """The name without its generation. SQLite cannot rename an index: it keeps the name that its table was built with."""
+    """The name without its generation. SQLite cannot rename an index: it keeps the name it was made under."""
     return _GENERATION.sub("", name)
 
 

@@ -25,6 +25,7 @@ _PARTS = (
     "proof",
     "queries",
     "rows",
+    "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
@@ -42,6 +43,7 @@ from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
 __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
 
@@ -51,6 +53,7 @@ class BackendConformance(
     ProofConformance,
     ParkingConformance,
     DeployConformance,
+    WaitingConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,
