@@ -36,6 +36,7 @@ from twofold.testing.conformance.material import at
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 from twofold.testing.postgres import server
 
@@ -49,6 +50,7 @@ class ReadStoreConformance(
     AppConformance,
     DeployConformance,
     ParkingConformance,
+    RebuildConformance,
     ProofConformance,
     MachineConformance,
 ):

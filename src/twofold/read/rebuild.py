@@ -1,7 +1,7 @@
 """A read model built again from nothing, beside the one that is read, which it replaces when it has come as far.
 
-Until then the old rows are read, and followers fold into them. Killed anywhere, the old table or the new one is whole; a
-table that was being built is dropped by the next rebuild, or by `twofold tables APP --drop`.
+Until then the old rows are read, and followers fold into them. Killed anywhere, the old table or the new one is whole.
+A table that was being built then is dropped by the next rebuild, or by `twofold tables APP --drop`.
 """
 
 from __future__ import annotations
@@ -45,12 +45,17 @@ class Rebuilding:
         await self._store.prepare(self._built)
         try:
             await self._following.register()
-            async with aclosing(self._following.catch_up()) as positions:
+            async with aclosing(self._to_the_head()) as positions:
                 async for position in positions:
                     yield position
             await self._store.index(self._built)
             deadline = asyncio.get_running_loop().time() + PATIENCE_S
-            while not await self._takes_its_place():
+            while True:
+                async with aclosing(self._to_the_head()) as positions:
+                    async for position in positions:
+                        yield position
+                if await self._takes_its_place():
+                    return
                 if asyncio.get_running_loop().time() > deadline:
                     raise Unavailable(
                         f"{self._table.follows} was built again, but an open transaction reads from the old table: "
@@ -60,6 +65,20 @@ class Rebuilding:
                 await asyncio.sleep(LOOK_S)
         finally:
             await self._tidy()
+
+    async def _to_the_head(self) -> AsyncGenerator[Position, None]:
+        """As far as the feed goes now: while others append there may always be one more event."""
+        async with aclosing(self._as_far_as(await self._feed.head())) as positions:
+            async for position in positions:
+                yield position
+
+    async def _as_far_as(self, wanted: Position) -> AsyncGenerator[Position, None]:
+        async with aclosing(self._following.catch_up()) as positions:
+            async for position in positions:
+                yield position
+                if position >= wanted:
+                    await self._following.follower.settle()  # its errors would be lost on the way out
+                    return
 
     async def _takes_its_place(self) -> bool:
         """While the old table's checkpoint stands still, so that there is nothing more to catch up with."""
@@ -75,10 +94,9 @@ class Rebuilding:
             raise InvalidInput(f"{self._built.follows} was dropped while it was built")
         if found.position >= wanted:
             return found.position
-        async with aclosing(self._following.catch_up()) as positions:
-            async for position in positions:
-                if position >= wanted:
-                    break
+        async with aclosing(self._as_far_as(wanted)) as positions:
+            async for _ in positions:
+                pass
         return await self._reached(wanted)
 
     async def _tidy(self) -> None:

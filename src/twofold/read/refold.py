@@ -1,4 +1,4 @@
-"""One row folded again from its first event, while everything else goes on: to mend it without building the table anew."""
+"""One row folded again from its first event, while all else goes on: mended without building the table anew."""
 
 from __future__ import annotations
 

@@ -148,6 +148,8 @@ async def replace(connection: Connection, table: Table, claim: Claim, built: Fol
             for statement in ("forget_table", "forget_checkpoint"):
                 await connection.execute(_SQL[statement], built.name, version)
         return True
+    except asyncpg.UndefinedTableError as error:  # it was dropped meanwhile, or has taken the place already
+        raise lease_lost(claim) from error
     except _BUSY:
         return False
 

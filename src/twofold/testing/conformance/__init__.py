@@ -24,6 +24,7 @@ _PARTS = (
     "parking",
     "proof",
     "queries",
+    "rebuild",
     "rows",
     "waiting",
 )
@@ -42,6 +43,7 @@ from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.rebuild import RebuildConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
@@ -52,6 +54,7 @@ class BackendConformance(
     MachineConformance,
     ProofConformance,
     ParkingConformance,
+    RebuildConformance,
     DeployConformance,
     WaitingConformance,
     AppConformance,
