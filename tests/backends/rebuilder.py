@@ -1,7 +1,7 @@
 """What the test of killed rebuilds starts: `python rebuilder.py URL`.
 
-Rebuilds the balances of the bank, and is killed at the first, second, … statement of the swap, each time in a process of
-its own, until one comes to its end. After each it says how many rows there are, their totals, and how many are parked.
+Rebuilds the balances of the bank, and is killed at the first, second, … statement of the swap, each time in a process
+of its own, until one comes to its end. After each it says how many rows there are, their totals, and how many wait.
 """
 
 import asyncio

@@ -49,7 +49,7 @@ class Rebuilding:
                 async for position in positions:
                     yield position
             await self._store.index(self._built)
-            deadline = asyncio.get_running_loop().time() + PATIENCE_S
+            deadline, told = asyncio.get_running_loop().time() + PATIENCE_S, False
             while True:
                 async with aclosing(self._to_the_head()) as positions:
                     async for position in positions:
@@ -61,7 +61,9 @@ class Rebuilding:
                         f"{self._table.follows} was built again, but an open transaction reads from the old table: "
                         f"end it, and run the rebuild again"
                     )
-                log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
+                if not told:
+                    log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
+                told = True
                 await asyncio.sleep(LOOK_S)
         finally:
             await self._tidy()

@@ -20,8 +20,8 @@ from twofold.backends.sqlite.checkpoints import (
 )
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.sqlite.log import holds
-from twofold.backends.sqlite.swap import named_alike, replace, show
-from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql, tables_of
+from twofold.backends.sqlite.swap import drop, named_alike, replace, show
+from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, error_text
@@ -189,8 +189,7 @@ def _drop(db: apsw.Connection, follows: Follows) -> None:
         if not found:
             raise InvalidInput(f"there is no table of {follows}")
         check_droppable(found[0])
-        for name in tables_of(db, follows):
-            db.execute(f"DROP TABLE {quoted(name)}")
+        drop(db, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             db.execute(_SQL[statement], (follows.name, follows.version))
 

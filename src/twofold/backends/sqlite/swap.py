@@ -11,7 +11,7 @@ import apsw
 from twofold.backends.sqlite.connection import transaction
 from twofold.backends.sqlite.tables import plain, table_name, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
-from twofold.errors import LeaseLost
+from twofold.errors import InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, Follows
 from twofold.messages import Position
 from twofold.read.projection import Table
@@ -27,20 +27,25 @@ def show(db: apsw.Connection, table: Table) -> None:
     """
     if (other := named_alike(db, table.name)) is not None:
         raise held(table.follows, table.name, f"the read store has {other}")
-    working = [name for name in _views(db, table.name) if _why_broken(db, name) is None]
-    triggers = [sql for _, sql in _named(db, "triggers_on", table.name)]
-    db.execute(f"DROP VIEW IF EXISTS {quoted(table.name)}")
-    db.execute(table_sql(table).view)
-    for trigger in triggers:  # somebody's INSTEAD OF
-        db.execute(trigger)
-    for name in working:
-        if (why := _why_broken(db, name)) is not None:
-            raise held(
-                table.follows,
-                table.name,
-                f"view {name} would no longer work ({why}): drop it, and make it again for the new columns once the "
-                f"name shows them. This is tried again by itself",
-            )
+    triggers = [sql for _, sql in _named(db, "triggers_on", table.name)]  # somebody's INSTEAD OF
+    made_anew = [f"DROP VIEW IF EXISTS {quoted(table.name)}", table_sql(table).view, *triggers]
+    broken = _broken_by(db, made_anew, table.name)
+    if broken is not None:
+        way_out = (
+            "drop it, and make it again for the new columns once the name shows them. This is tried again by itself"
+        )
+        raise held(table.follows, table.name, f"{broken}: {way_out}")
+
+
+def drop(db: apsw.Connection, follows: Follows) -> None:
+    """The tables of a version. Inside a transaction. Raises: InvalidInput when somebody's view reads from one."""
+    gone = [f"DROP TABLE {quoted(name)}" for name in tables_of(db, follows)]
+    broken = _broken_by(db, gone, follows.name)
+    if broken is not None:
+        raise InvalidInput(
+            f"the table of {follows} cannot go, because {broken}: drop it first, and let it read from the projection's "
+            f"own name instead"
+        )
 
 
 def named_alike(db: apsw.Connection, name: str) -> str | None:
@@ -93,6 +98,17 @@ def _of_users(db: apsw.Connection, name: str) -> list[str]:
 
 def _named(db: apsw.Connection, statement: str, table: str) -> list[tuple[str, str]]:
     return list[tuple[str, str]](db.execute(_SQL[statement], (table,)))
+
+
+def _broken_by(db: apsw.Connection, statements_: list[str], but: str) -> str | None:
+    """Do this, and tell which of somebody's views no longer works then; `but` is ours. One that never did is not told."""
+    working = [name for name in _views(db, but) if _why_broken(db, name) is None]
+    for statement in statements_:
+        db.execute(statement)
+    for name in working:
+        if (why := _why_broken(db, name)) is not None:
+            return f"view {name} would no longer work ({why})"
+    return None
 
 
 def _views(db: apsw.Connection, but: str) -> list[str]:
