@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from twofold.errors import InvalidInput, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Follows
 from twofold.feed.feed import Feed
-from twofold.feed.follow import Following, taken_over, taken_over_if_silent
-from twofold.messages import BEGINNING, Position
+from twofold.feed.follow import Following, Held, taken_over, taken_over_if_silent
+from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector
 from twofold.read.publish import is_of_another
@@ -45,61 +46,42 @@ class Rebuilding:
         await self._store.prepare(self._built)
         try:
             await self._following.register()
-            async with aclosing(self._to_the_head()) as positions:
+            async with self._following.held() as held, aclosing(self._until_it_replaces(held)) as positions:
                 async for position in positions:
                     yield position
-            await self._store.index(self._built)
-            deadline, told = asyncio.get_running_loop().time() + PATIENCE_S, False
-            while True:
-                async with aclosing(self._to_the_head()) as positions:
-                    async for position in positions:
-                        yield position
-                if await self._takes_its_place():
-                    return
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Unavailable(
-                        f"{self._table.follows} was built again, but an open transaction reads from the old table: "
-                        f"end it, and run the rebuild again"
-                    )
-                if not told:
-                    log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
-                told = True
-                await asyncio.sleep(LOOK_S)
         finally:
             await self._tidy()
 
-    async def _to_the_head(self) -> AsyncGenerator[Position, None]:
-        """As far as the feed goes now: while others append there may always be one more event."""
-        async with aclosing(self._as_far_as(await self._feed.head())) as positions:
-            async for position in positions:
-                yield position
+    async def _until_it_replaces(self, held: Held) -> AsyncGenerator[Position, None]:
+        indexed, deadline = False, math.inf
+        while True:
+            async with aclosing(held.catch_up(await self._feed.head())) as positions:
+                async for position in positions:
+                    yield position
+            if not indexed:
+                await self._store.index(self._built)  # late, because a table without fills faster
+                indexed = True
+                continue
+            if now() > deadline:
+                raise Unavailable(
+                    f"{self._table.follows} was built again, but an open transaction reads from the old table: "
+                    f"end it, and run the rebuild again"
+                )
+            if await self._takes_its_place(held):
+                return
+            if deadline == math.inf:
+                deadline = now() + PATIENCE_S
+                log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
+            await asyncio.sleep(LOOK_S)
 
-    async def _as_far_as(self, wanted: Position) -> AsyncGenerator[Position, None]:
-        async with aclosing(self._following.catch_up()) as positions:
-            async for position in positions:
-                yield position
-                if position >= wanted:
-                    await self._following.follower.settle()  # its errors would be lost on the way out
-                    return
-
-    async def _takes_its_place(self) -> bool:
+    async def _takes_its_place(self, held: Held) -> bool:
         """While the old table's checkpoint stands still, so that there is nothing more to catch up with."""
-        async with taken_over(self._store.checkpoints, self._table.follows, self._owner) as (claim, now):
-            lost = await is_of_another(now, self._feed)
-            at = await self._reached(BEGINNING if lost else now.position)
-            return await self._store.replace(self._table, claim, self._built.follows, at)
-
-    async def _reached(self, wanted: Position) -> Position:
-        """Where the new table stands, at least as far as this."""
-        found = await self._store.checkpoints.read(self._built.follows)
-        if found is None:
-            raise InvalidInput(f"{self._built.follows} was dropped while it was built")
-        if found.position >= wanted:
-            return found.position
-        async with aclosing(self._as_far_as(wanted)) as positions:
-            async for _ in positions:
-                pass
-        return await self._reached(wanted)
+        async with taken_over(self._store.checkpoints, self._table.follows, self._owner) as (claim, old):
+            if old.position > held.position and not await is_of_another(old, self._feed):
+                async with aclosing(held.catch_up(old.position)) as positions:
+                    async for _ in positions:
+                        pass
+            return await self._store.replace(self._table, claim, self._built.follows, held.position)
 
     async def _tidy(self) -> None:
         """Whatever has ended it: what did not take the old table's place is dropped."""
@@ -109,6 +91,11 @@ class Rebuilding:
                 await self._store.drop(follows)
         except TwofoldError as error:
             log.warning("%s was not dropped, the next rebuild does: %s", follows, error)
+
+
+def now() -> float:
+    """The event loop's time."""
+    return asyncio.get_running_loop().time()
 
 
 async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:

@@ -101,7 +101,7 @@ def _named(db: apsw.Connection, statement: str, table: str) -> list[tuple[str, s
 
 
 def _broken_by(db: apsw.Connection, statements_: list[str], but: str) -> str | None:
-    """Do this, and tell which of somebody's views no longer works then; `but` is ours. One that never did is not told."""
+    """Do this, and tell which of somebody's views no longer works then, if it did before; `but` is ours."""
     working = [name for name in _views(db, but) if _why_broken(db, name) is None]
     for statement in statements_:
         db.execute(statement)
