@@ -22,7 +22,7 @@ from twofold.read.refold import Refolded
 def rebuild(
     app: AppName,
     projection: Annotated[
-        str | None, typer.Argument(metavar="[PROJECTION]", help="The name of a projection of the App.")
+        str | None, typer.Argument(metavar="PROJECTION", help="The name of a projection of the App.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every projection; from scratch where its table is of another log.")
@@ -113,8 +113,10 @@ def tables(
 
 
 def _check_asked(projection: str | None, everything: bool, from_scratch: bool, key: list[str] | None) -> None:
-    if (projection is None) is not everything:
-        raise typer.BadParameter("name a projection, or --all for all of them", param_hint="PROJECTION")
+    if projection is None and not everything:
+        raise typer.BadParameter("Missing argument 'PROJECTION': name a projection, or --all for all of them")
+    if projection is not None and everything:
+        raise typer.BadParameter(f"it is for all of them: leave {projection} out", param_hint="--all")
     if key and (everything or from_scratch):
         raise typer.BadParameter(
             "it is for one row of one projection: leave --from-scratch and --all out", param_hint="--key"
