@@ -41,7 +41,7 @@ def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
             param_hint="--key",
         )
     try:
-        typed = [_typed(kinds[name], value) for name, value in zip(names, values, strict=True)]
+        typed = [_typed(name, kinds[name], value) for name, value in zip(names, values, strict=True)]
         return projection.key_values(tuple(typed))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--key") from None
@@ -55,7 +55,12 @@ def _listed(text: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def _typed(kind: Kind, value: Any) -> Any:
-    """A text as the column's kind. Raises: ValueError."""
+def _typed(name: str, kind: Kind, value: Any) -> Any:
+    """A text as the column's kind. Raises: ValueError, naming the field and the text."""
     type_ = _TYPES.get(kind)
-    return value if type_ is None or not isinstance(value, str) else msgspec.convert(value, type_, strict=False)
+    if type_ is None or not isinstance(value, str):
+        return value
+    try:
+        return msgspec.convert(value, type_, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{name}: {value!r:.80} is no {kind}: {error}") from error

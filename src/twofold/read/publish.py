@@ -71,5 +71,5 @@ def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
             other.live and other.follows.name == table.follows.name and other.follows.version < table.follows.version
         )
         if older and table.position >= other.position:
-            return f"has come as far as {other.follows}, which the name {table.follows.name} still shows"
+            return f"it has come as far as {other.follows}, which the name {table.follows.name} still shows"
     return None

@@ -40,8 +40,8 @@ async def make_indexes(connection: Connection, sql: TableSql) -> None:
 async def come_as_far(connection: Connection, table: Table, lost: Checkpoint | None) -> tuple[int, bool]:
     """Which version is live, 0 for none, and whether this one may be."""
     place = (None, None) if lost is None else (lost.log_id, lost.position.offset)
-    live, may = await connection.fetchrow(_SQL["come_as_far"], table.name, table.follows.version, *place)
-    return live, may
+    found = await connection.fetchrow(_SQL["come_as_far"], table.name, table.follows.version, *place)
+    return (0, False) if found is None else (found[0], found[1])
 
 
 async def publish(connection: Connection, table: Table, lost: Checkpoint | None) -> bool:
