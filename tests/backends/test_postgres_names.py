@@ -155,6 +155,8 @@ async def test_a_role_that_may_make_no_views() -> None:
             await eventually(noted)
             assert (await status_of(running)).state == "following"
             assert await live(running.rows) == []
+            async with only.look(as_shop) as looking:
+                assert (await status_of(looking)).note == "the name balance shows no version yet"
             execute(shop, "GRANT CREATE ON SCHEMA public TO shop")
 
             async def shown() -> bool:

@@ -23,7 +23,7 @@ class Sold:
     number: int = 0
     day: date = date.min
     moment: datetime = datetime(1, 1, 1, tzinfo=UTC)
-    id: UUID = UUID(int=0)
+    id: UUID = ID
     sold: int = 0
 
 

@@ -63,13 +63,13 @@ async def is_of_another(checkpoint: Checkpoint, feed: Feed) -> bool:
 
 def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
     """What there is to know of a table that its version, position and owner do not say."""
-    if (live := table.follows.builds) is not None:
+    if (builds := table.follows.builds) is not None:
         rest = f"by worker {table.owner}" if table.owner else "given up: it can be dropped"
-        return f"built again for {live}, {rest}"
-    for other in tables:
-        older = (
-            other.live and other.follows.name == table.follows.name and other.follows.version < table.follows.version
-        )
-        if older and table.position >= other.position:
-            return f"it has come as far as {other.follows}, which the name {table.follows.name} still shows"
+        return f"built again for {builds}, {rest}"
+    name = table.follows.name
+    live = [other for other in tables if other.live and other.follows.name == name]
+    if not live:
+        return f"the name {name} shows no version yet"
+    if live[0].follows.version < table.follows.version and table.position >= live[0].position:
+        return f"it has come as far as {live[0].follows}, which the name {name} still shows"
     return None
