@@ -176,6 +176,22 @@ def test_one_row_is_rebuilt(twofold: Callable[..., Result], counting: Any, folde
     assert "left as it is: counter-1@1: ValueError: [1] is no number, at 0:2" in result.stderr
 
 
+def test_a_name_that_is_held_is_said(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    """The version is built and can be deployed; only SQL sees the old columns."""
+    with closing(sqlite3.connect("counting.read.db")) as db, db:
+        db.execute("CREATE VIEW report AS SELECT totals.counter_id, totals.total FROM totals")
+    assert twofold("rebuild", "counting:tomorrow", "totals").exit_code == 0, "the new version has these columns too"
+    with closing(sqlite3.connect("counting.read.db")) as db, db:
+        db.execute("CREATE VIEW counts AS SELECT count FROM totals")
+    result = twofold("rebuild", "counting:without_count", "totals")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("totals v4 is built, and not live: see below, at 0:20")
+    assert "view counts would no longer work" in result.stderr
+    note = "totals v4: it has come as far as totals v2, which the name totals still shows"
+    assert note in twofold("tables", "counting:without_count").stderr
+    assert note in twofold("status", "counting:without_count").stderr
+
+
 def test_what_a_killed_rebuild_has_left_is_shown_and_dropped(
     twofold: Callable[..., Result], counting: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

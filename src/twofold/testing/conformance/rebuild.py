@@ -13,10 +13,12 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
 from twofold.feed import follow
 from twofold.feed.checkpoints import Follows
-from twofold.messages import BEGINNING, Position, Recorded
+from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
+from twofold.read import verify
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.store import Changes, Condition, Query
@@ -35,7 +37,7 @@ from twofold.testing.conformance.bank import (
 )
 from twofold.testing.conformance.checkpoints import claimed, parked
 from twofold.testing.conformance.material import at
-from twofold.testing.conformance.proof import PerDay, days
+from twofold.testing.conformance.proof import PerDay, Rename, days, profiles, shown
 from twofold.testing.conformance.rows import everything, live, prepared, row_keys, tally
 
 NAMES = [f"a{n}" for n in range(8)]
@@ -71,6 +73,15 @@ def fold_worth(row: Worth, event: Deposited, recorded: Recorded) -> Worth:
 worth = Projection("balance", Worth, fold_worth, version=2)
 only = replace(bank, projections=[balances], reactors=[])
 cured = replace(only, projections=[Projection("balance", Balance, bolder)])
+
+
+def in_figures(data: dict[str, Any]) -> dict[str, Any]:
+    """An upcaster that can read a word."""
+    return {**data, "amount": 7 if data["amount"] == "seven" else data["amount"]}
+
+
+documents = App("documents", deciders=[profiles], projections=[shown])
+able = replace(only, stored={Deposited: Stored("Deposited", schema=2, upcasters=[in_figures])})
 changed = replace(only, projections=[worth])
 upgraded = replace(only, projections=[replace(balances, version=2, indexes=["total"])])
 
@@ -431,6 +442,59 @@ class RebuildConformance(OnBackend):
             found = await running.rebuild_row(cured.projections[0], "a")
             assert ([one.key for one in found.unparked], found.after) == (['["a"]'], ("a", 5 + CURSED + 6, 3))
             assert [one.key for one in await parked_of(store)] == ['["b"]']
+
+    async def test_a_stream_that_could_not_be_read_goes_on(self, log: LogStore, store: Rows) -> None:
+        """The row is made by that stream alone; whoever still cannot read it changes nothing."""
+        await deposited(log, "a", 5)
+        event = Encoded("Deposited", 1, b'{"amount":"seven"}', None)
+        await log.commit([Append(Stream("account", "a"), [event], 1, Meta("odd", "odd"))])
+        await deposited(log, "a", 6)
+        async with only.open(log, read_store=store, work=False) as running:
+            await caught_up(running)
+            [waits] = await parked_of(store)
+            found = await running.rebuild_row(balances, "a")
+            assert (found.failed, found.after, waits.key) == (at(2), ("a", 5, 1), "account-a")
+            assert await parked_of(store) == [waits]
+        async with able.look(log, read_store=store) as running:
+            found = await running.rebuild_row(balances, "a")
+            assert (found.after, found.events, await parked_of(store)) == (("a", 18, 3), 3, [])
+
+    async def test_documents(self, log: LogStore, store: Rows) -> None:
+        """Each event holds all there is to know."""
+        async with documents.open(log, read_store=store, work=False) as running:
+            for name in ("first", "second"):
+                await running.execute(profiles, "a", Rename(name, frozenset({name})))
+            await caught_up(running, shown)
+            before = await running.get(shown, "a")
+            await overwritten(running, {("a",): None}, shown)
+            await running.rebuild_row(shown, "a")
+            assert await running.get(shown, "a") == before
+            assert (await running.verify(shown)).equal
+
+    async def test_g9_a_rebuild_meanwhile_gives_no_false_difference(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pages of the old table and of the new one are compared, each at its position."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 2)
+        async with only.open(log, read_store=store, work=False) as running:
+            for name in NAMES:
+                await deposited(log, name, 1, 2)
+            await caught_up(running)
+            pages, asked = store.find, 0
+
+            async def find(table: Any, query: Any) -> Any:
+                nonlocal asked
+                asked += table == balances.table
+                if asked == 3:
+                    asked += 1
+                    await deposited(log, NAMES[-1], 3)
+                    await rebuilt(running)
+                return await pages(table, query)
+
+            monkeypatch.setattr(store, "find", find)
+            found = await running.verify(balances)
+            assert (found.equal, found.rows) == (True, len(NAMES))
+            assert found.begin < found.end
 
     async def test_rows_of_many_streams(self, log: LogStore, store: Rows) -> None:
         """With `key=`, and with keys of several fields. What waits with a stream is left out, as it was."""
