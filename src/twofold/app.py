@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ from twofold.backends.connect import LogStore, Rows, beside, connect, connect_re
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Follows, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
@@ -28,7 +28,10 @@ from twofold.read.cache import cache_bytes
 from twofold.read.fresh import Told
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.query import Queries
+from twofold.read.publish import note_on
+from twofold.read.query import Queries, key_values
+from twofold.read.rebuild import Rebuilding, drop_unheld
+from twofold.read.refold import Refold, Refolded
 from twofold.read.store import check_columns
 from twofold.read.verify import MOST_SHOWN, Report, Verification
 from twofold.write.bulk import Bulk, Call, bulk
@@ -176,7 +179,8 @@ class FollowerStatus:
     """How one projection or reactor is doing. `lag_events` counts positions of the feed, wanted or not.
 
     `state` is that of this process's worker (see `Following`), or "elsewhere" where this process does no work;
-    `owner` names the worker that holds the checkpoint.
+    `owner` names the worker that holds the checkpoint. `note` is what somebody should see to that stops nothing: the
+    name for SQL cannot show this version yet.
     """
 
     name: str
@@ -190,6 +194,7 @@ class FollowerStatus:
     state: State | Literal["elsewhere"]
     error: str | None
     parked: int
+    note: str | None = None
 
 
 class Running:
@@ -205,7 +210,7 @@ class Running:
         self.commits = GroupCommit(log, self._lag.mark)
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
-        owner = ambient.new_id()[:12]
+        owner = self._owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
         unparks: dict[str, tuple[Following, Unparks]] = {}
         for follower, checkpoints, its in self._followers(ambient):
@@ -225,8 +230,8 @@ class Running:
         codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
         for projection in self.app.projections:
             documents = self.app.folds_documents(projection)
-            projector = Projector(projection, self.rows, codec, ambient, documents=documents, cache=cache)
-            yield projector, self.rows.checkpoints, projector.unparking(self.log)
+            projector = Projector(projection, self.rows, self.log, codec, ambient, documents=documents, cache=cache)
+            yield projector, self.rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
             runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
             yield runner, self.log.checkpoints, runner
@@ -289,7 +294,7 @@ class Running:
             if checkpoint is not None:
                 check_log(checkpoint, self.log.log_id, await self.log.head())
 
-    async def prepared(self, projection: str, *, from_scratch: bool = False) -> Following:
+    async def prepared(self, projection: str) -> Following:
         """One projection of the App, its table made, ready to catch up outside of `work`.
 
         Raises: InvalidInput when there is no such projection. ConfigurationError, LogReplaced, Unavailable.
@@ -299,9 +304,47 @@ class Running:
         await self._check_belongs()
         await self.rows.prepare(table)
         await self._register(following)
-        if from_scratch:
-            await self.rows.clear(table, self.log.log_id)
         return following
+
+    async def rebuild(self, projection: str) -> AsyncGenerator[Position, None]:
+        """Build the table of a projection again from nothing, beside the one that is read, which it then replaces.
+
+        Yields the positions that are reached. Meanwhile everybody reads the old rows, and workers fold into them. A
+        table that was built from another log is replaced, too. Ended early, it leaves the old table as it is.
+
+        Raises: InvalidInput when there is no such projection, somebody else is rebuilding it, or something of the
+        user's depends on the old table. ConfigurationError, Unavailable.
+        """
+        await self.prepared(projection)
+        found = self.projection(projection)
+        beside = found.beside(self._ambient.new_id()[:5])
+        documents = self.app.folds_documents(found)
+        projector = Projector(beside, self.rows, self.log, self.app.codec, self._ambient, documents=documents)
+        rebuilding = Rebuilding(found.table, projector, self.rows, self.log, self._owner)
+        async with aclosing(rebuilding.run()) as positions:
+            async for position in positions:
+                yield position
+
+    async def rebuild_row(self, projection: Projection[Any], key: Any) -> Refolded:
+        """Fold one row again from its first event, as far as the read model has come, while everything else goes on.
+
+        `key` as for `get`. A row without events is deleted; one that was parked goes on. Where it cannot be folded
+        nothing is changed, and the answer says why.
+
+        Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
+        """
+        if projection not in self.app.projections:
+            raise InvalidInput(f"{projection.owner} is not one of {self.app.name}")
+        documents = self.app.folds_documents(projection)
+        refold = Refold(projection, self.rows, self.log, self.app.codec, documents=documents)
+        return await refold.run(key_values(projection, key), f"{self._owner} unparking")
+
+    async def drop(self, follows: Follows) -> None:
+        """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
+
+        Raises: InvalidInput, Unavailable.
+        """
+        await drop_unheld(follows, self.rows, self._owner)
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""
@@ -474,12 +517,16 @@ class Running:
         head = await self.log.head()  # after them, or they would seem to lie beyond it
         self._lag.mark(head)
         self._lag.forget(min((one.position if one is not None else BEGINNING for one in checkpoints), default=head))
+        tables = await self.rows.tables() if not self._workers else ()  # who follows has been told
+        notes = {table.follows: note_on(table, tables) for table in tables}
         return [
-            await self._status(following, checkpoint, head)
+            await self._status(following, checkpoint, head, notes.get(following.follower.follows))
             for following, checkpoint in zip(self.followers, checkpoints, strict=True)
         ]
 
-    async def _status(self, following: Following, checkpoint: Checkpoint | None, head: Position) -> FollowerStatus:
+    async def _status(
+        self, following: Following, checkpoint: Checkpoint | None, head: Position, note: str | None
+    ) -> FollowerStatus:
         follows = following.follower.follows
         parked = await following.checkpoints.parked(follows)
         position = checkpoint.position if checkpoint is not None else None
@@ -496,6 +543,7 @@ class Running:
             state=following.state if self._workers else "elsewhere",
             error=following.error or self._replaced(checkpoint, head),
             parked=len(parked),
+            note=note or (following.follower.publisher.note if isinstance(following.follower, Projector) else None),
         )
 
     def _replaced(self, checkpoint: Checkpoint | None, head: Position) -> str | None:

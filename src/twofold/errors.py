@@ -20,7 +20,8 @@ TwofoldError
 ├── UndecodableEvent       stored JSON that no class of this App can read
 │   └── NewerSchema        an event that newer code has stored; this process is the older one
 ├── LeaseLost              another worker has taken over (met by the engine only)
-└── BatchRefused           a commit failed for the data in it (met by the engine only)
+├── BatchRefused           a commit failed for the data in it (met by the engine only)
+└── NameHeld               the public name cannot show a newer version yet (met by the engine only)
 """
 
 from __future__ import annotations
@@ -161,3 +162,10 @@ class LeaseLost(TwofoldError):
 
 class BatchRefused(TwofoldError):
     """A commit changed nothing because of the data of one of its appends or rows; the cause says which error."""
+
+
+class NameHeld(TwofoldError):
+    """The public name for SQL cannot show a newer version yet; the message says why, and the way out.
+
+    Nothing was changed, and nothing else waits for it.
+    """

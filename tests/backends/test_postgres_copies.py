@@ -97,8 +97,7 @@ async def test_g11_a_standby_that_was_behind_is_promoted(primary: Server, tmp_pa
 
         where = ["--store", copy, "--read-store", rows]
         await asyncio.to_thread(twofold, "log", "new-id", BANK, *where)
-        for projection in bank.projections:
-            await asyncio.to_thread(twofold, "rebuild", BANK, projection.name, "--from-scratch", *where)
+        await asyncio.to_thread(twofold, "rebuild", BANK, "--all", *where)
         async with bank.open(copy, read_store=rows) as running:
             receipt = await deposited(running.log, "a0", 5)
             row = await running.get(balances, "a0", after=receipt)

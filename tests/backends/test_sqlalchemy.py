@@ -38,6 +38,7 @@ from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 from twofold.testing.postgres import server
 
@@ -53,6 +54,7 @@ class ReadStoreConformance(
     DeployConformance,
     OwnerConformance,
     ParkingConformance,
+    RebuildConformance,
     ProofConformance,
     MachineConformance,
 ):

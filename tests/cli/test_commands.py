@@ -6,13 +6,19 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import Result
+
+from twofold.feed import follow
+from twofold.messages import BEGINNING
+from twofold.testing.conformance.checkpoints import claimed
 
 STORE = "sqlite:///counting.db"
 APP = "counting:today"
@@ -37,7 +43,8 @@ def test_tables_have_the_names_of_the_json_as_words(
     twofold: Callable[..., Result], counting: Any, command: list[str]
 ) -> None:
     [row] = lines(twofold(*command, "--json"))
-    assert heads(twofold(*command)) == [re.sub("[A-Z]", lambda big: f" {big[0].lower()}", name) for name in row]
+    names = [name for name in row if name != "note"]
+    assert heads(twofold(*command)) == [re.sub("[A-Z]", lambda big: f" {big[0].lower()}", name) for name in names]
 
 
 def test_status_of_what_is_well(twofold: Callable[..., Result], counting: Any) -> None:
@@ -74,6 +81,7 @@ def test_g11_status_says_that_the_log_was_replaced(twofold: Callable[..., Result
     assert f"and this is log {row['logId']}" in twofold("status", APP).stderr
     for command in (["rebuild", APP, "totals"], ["rebuild", APP, "totals", "--json"]):
         assert twofold(*command).exit_code == 1
+    assert "twofold rebuild APP --all" in twofold("rebuild", APP, "totals").stderr
     assert twofold("rebuild", APP, "totals", "--from-scratch").exit_code == 0
     assert twofold("status", APP).exit_code == 0
 
@@ -122,6 +130,88 @@ def test_a_rebuild_that_parks_says_what_and_does_not_go_live(twofold: Callable[.
     assert result.stdout.startswith("totals v3 is built, and not live: rows are parked, at 0:20")
     assert 'parked: row ["0"] at 0:1: ValueError: [1] is no number' in " ".join(result.stderr.split())
     assert twofold("status", "counting:broken").exit_code == 3
+
+
+def test_all_are_rebuilt_after_a_restore(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    """Those that were built from another log from scratch, each with its progress; then there is nothing to do."""
+    for app in ("counting:several", "counting:several_tomorrow"):
+        assert twofold("rebuild", app, "--all").exit_code == 0
+    twofold("log", "new-id", APP)
+    assert twofold("status", "counting:several").exit_code == 1
+    result = twofold("rebuild", "counting:several_tomorrow", "--all")
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"totals v2 is live, at 0:20, after \d+\.\d s\nothers v1 is live, at 0:20, after \d+\.\d s\n", result.stdout
+    )
+    assert result.stderr.count("100%") == 2
+    assert twofold("status", "counting:several_tomorrow").exit_code == 0
+    rows = lines(twofold("rebuild", "counting:several_tomorrow", "--all", "--json"))
+    assert [(row["name"], row["live"]) for row in rows] == [("totals", True), ("others", True)]
+    dropped = twofold("tables", APP, "--drop", "totals:1", "--json")
+    assert [row["name"] for row in lines(dropped)] == ["others", "totals"]
+
+
+def test_all_are_rebuilt_although_one_cannot_be(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    result = twofold("rebuild", "counting:several_forgotten", "--all")
+    assert result.exit_code == 1
+    assert "totals: the table of projection 'totals' version 1 has other columns" in " ".join(result.stderr.split())
+    assert result.stdout.startswith("others v1 is live")
+
+
+def test_one_row_is_rebuilt(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    """By its key as it is shown, or as one types it; what cannot be folded is left as it is."""
+    with closing(sqlite3.connect("counting.read.db")) as db, db:
+        db.execute("UPDATE twofold_totals_v1 SET total = 99 WHERE counter_id IN ('1', '2')")
+        db.execute("INSERT INTO twofold_totals_v1 VALUES ('nobody', 1)")
+    assert twofold("verify", APP, "totals").exit_code == 1
+    assert twofold("rebuild", APP, "totals", "--key", "1").stdout == 'totals v1: row ["1"] is changed, after 4 events\n'
+    [row] = lines(twofold("rebuild", APP, "totals", "--key", '["2"]', "--json"))
+    assert row == {"name": "totals", "key": '["2"]', "row": "changed", "events": 4, "unparked": 0, "error": None}
+    assert "is deleted, after 0 events" in twofold("rebuild", APP, "totals", "--key", "nobody").stdout
+    assert "is unchanged, after 4 events" in twofold("rebuild", APP, "totals", "--key", "3").stdout
+    assert twofold("verify", APP, "totals").exit_code == 0
+    twofold("rebuild", "counting:broken", "totals")
+    result = twofold("rebuild", "counting:broken", "totals", "--key", "1")
+    assert result.exit_code == 3
+    assert "left as it is: counter-1@1: ValueError: [1] is no number, at 0:2" in result.stderr
+
+
+def test_a_name_that_is_held_is_said(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
+    """The version is built and can be deployed; only SQL sees the old columns."""
+    with closing(sqlite3.connect("counting.read.db")) as db, db:
+        db.execute("CREATE VIEW report AS SELECT totals.counter_id, totals.total FROM totals")
+    assert twofold("rebuild", "counting:tomorrow", "totals").exit_code == 0, "the new version has these columns too"
+    with closing(sqlite3.connect("counting.read.db")) as db, db:
+        db.execute("CREATE VIEW counts AS SELECT count FROM totals")
+    result = twofold("rebuild", "counting:without_count", "totals")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("totals v4 is built, and not live: see below, at 0:20")
+    assert "view counts would no longer work" in result.stderr
+    note = "totals v4: it has come as far as totals v2, which the name totals still shows"
+    assert note in twofold("tables", "counting:without_count").stderr
+    assert note in twofold("status", "counting:without_count").stderr
+
+
+def test_what_a_killed_rebuild_has_left_is_shown_and_dropped(
+    twofold: Callable[..., Result], counting: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LEASE_S", 0.05)
+    asyncio.run(half_built(counting))
+    [mine, left] = lines(twofold("tables", APP, "--json"))
+    assert (mine["name"], mine["note"]) == ("totals", None)
+    assert (left["name"], left["live"]) == ("totals~half", False)
+    assert left["note"] == "built again for totals v1, by worker killed"
+    assert "note: totals~half v1: built again for totals v1, by worker killed" in twofold("tables", APP).stderr
+    [row] = lines(twofold("tables", APP, "--drop", "totals~half:1", "--json"))
+    assert row["name"] == "totals"
+
+
+async def half_built(counting: Any) -> None:
+    table = counting.totals.beside("half").table
+    async with counting.today.look(STORE) as running:
+        await running.rows.prepare(table)
+        await running.rows.checkpoints.register(table.follows, running.log.log_id, BEGINNING)
+        await claimed(running.rows.checkpoints, table.follows, "killed")
 
 
 def test_a_rebuild_waits_for_the_worker_that_holds_the_table(

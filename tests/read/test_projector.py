@@ -7,6 +7,7 @@ import pytest
 
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import Unavailable
+from twofold.feed.checkpoints import Checkpoint
 from twofold.read.projection import Table
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import balances, bank, deposited, eventually
@@ -22,11 +23,11 @@ class GoesAway(MemoryReadStore):
         super().__init__()
         self.away = 1
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         if table == newer.table and self.away:
             self.away -= 1
             raise Unavailable("down")
-        return await super().publish(table)
+        return await super().publish(table, lost)
 
     async def shown(self) -> int:
         return next(table.follows.version for table in await self.tables() if table.live)

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI, Response
 
 from twofold import App, Decider, Projection, Recorded, Running
+from twofold.read.projector import Projector
 from twofold.web import health, nobody
 from twofold.web.answers import answer
 from twofold.web.application import Run, web_app
@@ -91,6 +92,7 @@ async def test_a_process_that_works_becomes_ready(tmp_path: Path, connect: Conne
             "state": "following",
             "parked": 0,
             "error": None,
+            "note": None,
         }
 
 
@@ -116,6 +118,22 @@ async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
         await asyncio.sleep(0.1)
         status, [reason] = await ready(client)
         assert (status, "behind" in reason) == (503, True)
+
+
+async def test_ready_while_a_table_is_rebuilt(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From scratch, by somebody else: the old rows are there until the new ones replace them."""
+    monkeypatch.setattr(Projector, "largest_page", 2)
+    async with APP.open(store(tmp_path)) as running, APP.look(store(tmp_path)) as operator:
+        for _ in range(10):
+            await add(running)
+        client = await connect(web_app(running, title="counting"))
+        await until_ready(client)
+        positions = [position async for position in operator.rebuild("totals") if await ready(client) == (200, [])]
+        assert len(positions) == 5, "it was ready at each of them"
+        assert await ready(client) == (200, [])
+        assert await running.get(totals, "one") == Total("one", 1_000)
 
 
 async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connect) -> None:

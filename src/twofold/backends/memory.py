@@ -23,7 +23,17 @@ from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTable, check_columns, check_droppable
+from twofold.read.store import (
+    Changes,
+    Condition,
+    Found,
+    Query,
+    Rows,
+    StoredTable,
+    check_columns,
+    check_droppable,
+    is_lost,
+)
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
@@ -201,8 +211,8 @@ class MemoryCheckpoints:
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
-        now = self.rows[seen.follower]
-        if (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
+        now = self.rows.get(seen.follower)
+        if now is None or (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
             return None
         held = {"owner": owner, "epoch": now.epoch + 1, "heartbeat": now.heartbeat + 1, "wanted_by": None}
         self.rows[seen.follower] = _set(now, **held)
@@ -210,8 +220,8 @@ class MemoryCheckpoints:
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
-        now = self.rows[seen.follower]
-        if now.epoch == seen.epoch:
+        now = self.rows.get(seen.follower)
+        if now is not None and now.epoch == seen.epoch:
             self.rows[seen.follower] = _set(now, wanted_by=asker)
 
     async def beat(self, claim: Claim) -> str | None:
@@ -240,8 +250,8 @@ class MemoryCheckpoints:
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        now = self.rows[claim.follower]
-        if now.epoch == claim.epoch:
+        now = self.rows.get(claim.follower)
+        if now is not None and now.epoch == claim.epoch:
             self.rows[claim.follower] = _set(now, owner=None)
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
@@ -256,9 +266,9 @@ class MemoryCheckpoints:
 
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""
-        now = self.rows[claim.follower]
-        if now.epoch != claim.epoch:
-            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+        now = self.rows.get(claim.follower)
+        if now is None or now.epoch != claim.epoch:
+            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
         return now
 
 
@@ -281,15 +291,33 @@ class MemoryReadStore:
         """See `ReadStore.prepare`."""
         self._tables.setdefault(table.follows, {})
         check_columns(table, self._fingerprints.setdefault(table.follows, table.fingerprint))
-        self._live.setdefault(table.name, table.follows.version)
+        if table.follows.builds is None:
+            self._live.setdefault(table.name, table.follows.version)
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
         checkpoints, version = self._checkpoints.rows, table.follows.version
         live = Follows(table.name, self._live[table.name])
-        if live.version < version and _position(checkpoints, live) <= _position(checkpoints, table.follows):
+        as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
+        if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
             self._live[table.name] = version
         return self._live[table.name] >= version
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`. Memory looks at every row."""
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`."""
+        checkpoints, follows = self._checkpoints, table.follows
+        now, new = checkpoints.held(claim), checkpoints.rows.get(built)
+        if new is None or new.position != at:
+            raise LeaseLost(f"{built} is no longer at {at}")
+        self._tables[follows] = self._tables.pop(built)
+        del self._fingerprints[built], checkpoints.rows[built]
+        checkpoints.waiting[follows] = checkpoints.waiting.pop(built, {})
+        checkpoints.rows[follows] = Checkpoint(follows, new.log_id, at, None, now.epoch + 1, now.heartbeat + 1)
+        self._bell.ring()
+        return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -297,7 +325,7 @@ class MemoryReadStore:
 
     def _stored(self, follows: Follows) -> StoredTable:
         checkpoint = self._checkpoints.rows.get(follows)
-        live = self._live[follows.name] == follows.version
+        live = self._live.get(follows.name) == follows.version
         position = _position(self._checkpoints.rows, follows)
         owner = checkpoint.owner if checkpoint else None
         return StoredTable(follows, self._fingerprints[follows], live, position, owner)

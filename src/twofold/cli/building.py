@@ -1,4 +1,4 @@
-"""What `rebuild` does: fold to the end of the feed, and let the new table be seen."""
+"""What `rebuild` does with one projection: fold to the end of the feed, and let its table be read."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from twofold.app import Running
-from twofold.cli.output import err
-from twofold.feed.checkpoints import Checkpoint
+from twofold.cli.output import err, progress
+from twofold.errors import NameHeld
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.follow import Following
-from twofold.messages import Position
+from twofold.messages import BEGINNING, Position
 from twofold.read.projection import Table
+from twofold.read.publish import is_of_another, published
+from twofold.read.store import StoredTable
 
 LOOK_S = 0.5
 PUBLISH_S = 60.0
@@ -40,18 +44,69 @@ class Pace:
         return f"{events / max(self.seconds, 1e-3):,.0f} events/s"
 
 
+@dataclass
+class Build:
+    """One projection's table, and how it went. `held`: why the public name cannot show it."""
+
+    running: Running
+    table: Table
+    held: str | None = None
+    parked: list[Parked] = field(default_factory=list)
+    versions: list[StoredTable] = field(default_factory=list)
+
+    async def run(self, *, from_scratch: bool, anew: bool, quiet: bool) -> Pace:
+        """Go as far as the end of the feed; `anew`: from scratch also where the table is of another log."""
+        running, follows = self.running, self.table.follows
+        following = await running.prepared(follows.name)
+        begun, head = await running.rows.checkpoints.read(follows), await running.log.head()
+        scratch = from_scratch or (anew and begun is not None and await is_of_another(begun, running.log))
+        if not scratch:
+            await following.check_log()
+        pace = Pace(BEGINNING if scratch or begun is None else begun.position)
+        with progress(quiet) as bar:
+            task = bar.add_task(str(follows), total=head.offset, completed=pace.position.offset, pace="")
+            async with aclosing(self._positions(following, scratch)) as positions:
+                async for position in positions:
+                    pace.reached(position)
+                    total = max(head, position).offset
+                    bar.update(task, completed=position.offset, total=total, pace=pace.shown)
+            bar.update(task, completed=1, total=1, pace=pace.shown)
+        self.parked = list(await running.rows.checkpoints.parked(follows))
+        self.versions = [one for one in await running.rows.tables() if one.follows.name == follows.name]
+        return pace
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the public name shows this version, or a newer one, and nothing waits."""
+        version = self.table.follows.version
+        return not self.parked and any(one.live and one.follows.version >= version for one in self.versions)
+
+    async def _positions(self, following: Following, scratch: bool) -> AsyncGenerator[Position, None]:
+        if scratch:
+            async with aclosing(self.running.rebuild(self.table.name)) as positions:
+                async for position in positions:
+                    yield position
+        try:
+            async with aclosing(built(self.running, following, self.table)) as positions:
+                async for position in positions:
+                    yield position
+        except NameHeld as error:
+            self.held = str(error)
+
+
 async def built(running: Running, following: Following, table: Table) -> AsyncGenerator[Position, None]:
     """The positions that are reached on the way to the end of the feed, until the public name shows the table.
 
     Also ends when it cannot: a newer version is shown, rows are parked, or somebody who reads from the old table holds
-    it in an open transaction for longer than `PUBLISH_S`.
+    it in an open transaction for longer than `PUBLISH_S`. Raises: NameHeld.
     """
     tries, deadline = 0, 0.0
     while True:
         async with aclosing(_caught_up(running, following)) as positions:
             async for position in positions:
                 yield position
-        if await running.rows.checkpoints.parked(table.follows) or await running.rows.publish(table):
+        parked = await running.rows.checkpoints.parked(table.follows)
+        if parked or await published(table, running.rows, running.log):
             return
         tries, deadline = tries + 1, deadline or time.monotonic() + PUBLISH_S
         if time.monotonic() > deadline:

@@ -20,7 +20,7 @@ def log(
     """Show the log's id and its end, or give it a new id after an older copy was put in its place.
 
     With a new id, tokens of the old log are refused and read models that were built from it stop until they are
-    rebuilt (`twofold rebuild --from-scratch`). Reactors go on where the restored log has them.
+    rebuilt (`twofold rebuild APP --all`). Reactors go on where the restored log has them.
     """
     if action not in ("show", "new-id"):
         raise typer.BadParameter(f"{action!r} is neither show nor new-id", param_hint="show|new-id")

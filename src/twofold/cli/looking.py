@@ -133,4 +133,5 @@ def _line(one: FollowerStatus) -> Row:
         "lagSeconds": round(one.lag_s, 3),
         "owner": one.owner,
         "parked": one.parked,
+        "note": one.note,
     }

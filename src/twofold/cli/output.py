@@ -37,7 +37,10 @@ err = _Console(stderr=True)
 
 
 def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> None:
-    """A table whose headings are the names in JSON, as words; `nothing` where there are no rows."""
+    """A table whose headings are the names in JSON, as words; `nothing` where there are no rows.
+
+    For people, what a row has as its `note` is a line on standard error.
+    """
     if as_json:
         for row in rows:
             print_json(row)
@@ -46,11 +49,15 @@ def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> 
         out.print(nothing)
         return
     table = Table()
-    for name, value in rows[0].items():
-        table.add_column(_words(name), justify="right" if _is_number(value) else "left")
+    names = [name for name in rows[0] if name != "note"]
+    for name in names:
+        table.add_column(_words(name), justify="right" if _is_number(rows[0][name]) else "left")
     for row in rows:
-        table.add_row(*[Text(_cell(value)) for value in row.values()])
+        table.add_row(*[Text(_cell(row[name])) for name in names])
     out.print(table)
+    for row in rows:
+        if row.get("note"):
+            err.print(f"note: {row['name']} v{row['version']}: {row['note']}")
 
 
 def print_json(row: Row) -> None:

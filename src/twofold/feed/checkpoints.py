@@ -16,12 +16,27 @@ import msgspec
 from twofold.failures import error_text, traceback_text
 from twofold.messages import Position
 
+_BESIDE = "~"
+
 
 class Follows(msgspec.Struct, frozen=True):
-    """Who a checkpoint belongs to: a projection or a reactor, at a version."""
+    """Who a checkpoint belongs to: a projection or a reactor, at a version.
+
+    A table that is built beside the one of a version has the name `name~generation`, which no projection can have.
+    """
 
     name: str
     version: int = 1
+
+    def beside(self, generation: str) -> Follows:
+        """The table of this generation, built beside this one."""
+        return Follows(f"{self.name}{_BESIDE}{generation}", self.version)
+
+    @property
+    def builds(self) -> Follows | None:
+        """The version that this one is built for, to take its table's place; None where it is a version itself."""
+        name, beside, _ = self.name.partition(_BESIDE)
+        return Follows(name, self.version) if beside else None
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"

@@ -157,16 +157,17 @@ class Following:
 
         It can be stopped anywhere and goes on from there. Raises: LeaseLost, LogReplaced, Unavailable, …
         """
+        async with self.held() as held, aclosing(held.catch_up()) as positions:
+            async for position in positions:
+                yield position
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Held]:
+        """Hold the checkpoint, and follow in stretches. Raises: as `catch_up`."""
         claim, position = await self._claim(sharing=False)
-        async with self._alive(claim), aclosing(self._pages(position, self.follower.largest_page)) as pages:
+        async with self._alive(claim):
             self.state = "following"
-            async for after, page in pages:
-                if page.upto == after:
-                    await self.follower.settle()
-                    await self._tend(claim, after)
-                    return
-                await self._handle(claim, after, page)
-                yield page.upto
+            yield Held(self, claim, position)
 
     async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
         """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease.
@@ -315,6 +316,30 @@ class Following:
         self._wanted = wanted_by is not None and self._could_spare_one()
 
 
+class Held:
+    """A checkpoint that is held outside of `Following.run`, and the position up to which all is handled."""
+
+    def __init__(self, following: Following, claim: Claim, position: Position) -> None:
+        self._following, self._claim, self.position = following, claim, position
+
+    async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
+        """Follow as far as the head, or at least as far as a position before it: while others append, the head may
+        never be reached."""
+        following, follower = self._following, self._following.follower
+        async with aclosing(following._pages(self.position, follower.largest_page)) as pages:
+            async for after, page in pages:
+                if page.upto == after:
+                    await follower.settle()
+                    await following._tend(self._claim, after)
+                    return
+                await following._handle(self._claim, after, page)
+                self.position = page.upto
+                yield page.upto
+                if upto is not None and page.upto >= upto:
+                    await follower.settle()  # its errors would be lost on the way out
+                    return
+
+
 @asynccontextmanager
 async def alive(
     checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
@@ -390,17 +415,37 @@ async def taken_over(
     raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
 
 
+@asynccontextmanager
+async def taken_over_if_silent(checkpoints: Checkpoints, follower: Follows, owner: str) -> AsyncIterator[bool]:
+    """Hold what is free, or whose holder gives no sign of life for a lease: True. False where somebody does hold it.
+
+    What is built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.
+    """
+    seen = await checkpoints.read(follower)
+    if follower.builds is not None or (seen is not None and seen.owner is not None):
+        await asyncio.sleep(LEASE_S)
+    if seen is None:
+        yield await checkpoints.read(follower) is None
+        return
+    claim = await checkpoints.claim(seen, owner)  # only as it was seen: a sign of life, or a release, and it fails
+    if claim is None:
+        yield False
+        return
+    async with alive(checkpoints, claim):
+        yield True
+
+
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
     name = checkpoint.follower
     if checkpoint.log_id != log_id:
         raise LogReplaced(
             f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or fold this one again with `twofold rebuild --from-scratch`"
+            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one"
         )
     if checkpoint.position > head:
         raise LogReplaced(
             f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
-            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id`, "
-            f"then `twofold rebuild --from-scratch` for each projection"
+            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id APP`, "
+            f"then `twofold rebuild APP --all`"
         )

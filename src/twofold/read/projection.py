@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -101,7 +102,7 @@ class Projection(Generic[R]):
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:
             raise ConfigurationError(f"{self.owner}: version is a number from 1, not {self.version!r}")
-        set_ = object.__setattr__
+        set_, follows = object.__setattr__, Follows(self.name, self.version)
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         if self.key is not None:
             check_accepts(self.key, parameters=2, owner=f"{self.owner}, key")
@@ -109,8 +110,14 @@ class Projection(Generic[R]):
         check_columns(self.owner, self.format.columns)
         key = key_names(self.owner, self.row, self.format.columns, self.key_fields, computed=self.key is not None)
         indexes = declared_indexes(self.owner, self.row, self.format.columns, self.indexes)
-        set_(self, "table", Table(self.follows, self.format.columns, key, indexes))
+        set_(self, "table", Table(follows, self.format.columns, key, indexes))
         self._try_initial()
+
+    def beside(self, generation: str) -> Projection[R]:
+        """The same, folded into a table of its own that is built beside this one's (see `Follows.beside`)."""
+        other = copy(self)
+        object.__setattr__(other, "table", msgspec.structs.replace(self.table, follows=self.follows.beside(generation)))
+        return other
 
     @property
     def owner(self) -> str:
@@ -120,7 +127,7 @@ class Projection(Generic[R]):
     @property
     def follows(self) -> Follows:
         """Whose checkpoint and table it is."""
-        return Follows(self.name, self.version)
+        return self.table.follows
 
     def keys(self, recorded: Recorded) -> list[Key]:
         """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""

@@ -18,6 +18,7 @@ from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
 from twofold.read.folding import Folding, Waiting
 from twofold.read.projection import Projection
+from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
@@ -43,6 +44,7 @@ class Projector:
         self,
         projection: Projection[Any],
         store: ReadStore,
+        feed: Feed,
         codec: Codec,
         ambient: Ambient,
         *,
@@ -50,9 +52,9 @@ class Projector:
         cache: int = CACHE_BYTES,
     ) -> None:
         self.projection, self.documents = projection, documents
-        self._store, self._codec, self._ambient = store, codec, ambient
+        self._store, self._feed, self._codec, self._ambient = store, feed, codec, ambient
         self.types = codec.names(projection.event_types)
-        self._published = False
+        self.publisher = Publisher(projection.table, store)
         self._cache_bytes = cache
         self._held: _Held | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -63,9 +65,9 @@ class Projector:
         """The projection and its version."""
         return self.projection.follows
 
-    def unparking(self, feed: Feed) -> Unparking:
+    def unparking(self) -> Unparking:
         """How what is parked of this projection goes on."""
-        return Unparking(self.projection, self._store, feed, self._codec, self._ambient, documents=self.documents)
+        return Unparking(self.projection, self._store, self._feed, self._codec, self._ambient, documents=self.documents)
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """Fold a page, then begin to commit rows and checkpoint together.
@@ -145,17 +147,13 @@ class Projector:
         self._limit.count(changes.parked)
         for one in changes.parked:
             log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
-        if self._held is not None:
-            await self._publish(self._held)
+        if self._held is not None and not self._held.waiting:
+            await self.publisher.publish()
 
     async def tend(self, claim: Claim, position: Position) -> None:
         """A version that has caught up is shown, also where no page comes any more after which it would be."""
-        if not self._published:
-            await self._publish(await self._holding(claim, position))
-
-    async def _publish(self, held: _Held) -> None:
-        if not self._published and not held.waiting:
-            self._published = await self._store.publish(self.projection.table)
+        if not self.publisher.done and not (await self._holding(claim, position)).waiting:
+            await self.publisher.publish(self._feed)
 
 
 @dataclass

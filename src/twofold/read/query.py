@@ -85,10 +85,7 @@ class Queries:
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
-        try:
-            values = projection.key_values(key if isinstance(key, tuple) else (key,))
-        except ValueError as error:
-            raise InvalidQuery(str(error)) from error
+        values = key_values(projection, key)
         token = self._token(after)
         found = await self._at_least(token, wait_s, lambda: self._store.get(projection.table, values))
         for parked in found.parked:
@@ -206,6 +203,14 @@ class Queries:
         head = await self._feed.head()
         if token.position.partition != head.partition or token.position > head:
             raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
+
+
+def key_values(projection: Projection[Any], key: Any) -> Values:
+    """A row's key as its columns hold it; a tuple where it has several fields. Raises: InvalidQuery."""
+    try:
+        return projection.key_values(key if isinstance(key, tuple) else (key,))
+    except ValueError as error:
+        raise InvalidQuery(str(error)) from error
 
 
 def _row(projection: Projection[R], values: Values) -> R:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from twofold.errors import ConfigurationError, InvalidInput
+from twofold.errors import ConfigurationError, InvalidInput, NameHeld
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -83,15 +83,36 @@ class ReadStore(Protocol):
     async def prepare(self, table: Table) -> None:
         """Make the table if it is not there; the first version of a projection is live at once.
 
+        A table that is built beside a version's (`Follows.beside`) is never live.
+
         Raises: ConfigurationError when it is there with other columns, Unavailable.
         """
         ...
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """Let the public name show this version, if it is newer than the live one and has come as far (G8).
 
-        Compared and done in one transaction: the name moves forward only. Answers whether this version, or a newer
-        one, is live now.
+        Compared and done in one transaction: the name moves forward only. Returns whether this version, or a newer
+        one, is live now. `lost` is the live version's checkpoint where that was found to be of another log, or from
+        beyond this one's head: as long as it stands there, the live version does not count.
+
+        Raises: NameHeld when the name cannot be changed. Unavailable.
+        """
+        ...
+
+    async def index(self, table: Table) -> None:
+        """Make the indexes that are not there yet: a table without them fills faster. Raises: Unavailable."""
+        ...
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """Let the table that was built beside this one, and stands `at` this position, take its place.
+
+        In one transaction, with its position, log id and what is parked; readers see all of the old rows or all of
+        the new. `claim` is of the old table; its epoch ends. Returns False where an open transaction reads from the old
+        table: then nothing was changed.
+
+        Raises: LeaseLost when the claim, or the position, no longer stands. InvalidInput when something of the user's
+        depends on the old table. Unavailable.
         """
         ...
 
@@ -144,6 +165,16 @@ class ReadStore(Protocol):
         ...
 
 
+def is_lost(live: Checkpoint | None, lost: Checkpoint | None) -> bool:
+    """Whether the live version's checkpoint still is where it was found not to count (see `ReadStore.publish`)."""
+    return live is not None and lost is not None and (live.log_id, live.position) == (lost.log_id, lost.position)
+
+
+def held(follows: Follows, name: str, why: str) -> NameHeld:
+    """Why the public name cannot show a version. `name` is as SQL writes it."""
+    return NameHeld(f"{follows} is built and is read by its App, but for SQL the name {name} cannot show it yet: {why}")
+
+
 def check_columns(table: Table, fingerprint: str) -> None:
     """Raises: ConfigurationError when the table that is stored was made with other columns."""
     if fingerprint != table.fingerprint:
@@ -165,6 +196,8 @@ def refused_definition(table: Table, store: str, error: Exception) -> Configurat
 def check_droppable(table: StoredTable) -> None:
     """Raises: InvalidInput, with the way out, when somebody still uses the table."""
     if table.live:
-        raise InvalidInput(f"{table.follows} is live: only older versions, and newer ones that are given up, can go")
+        raise InvalidInput(
+            f"{table.follows} is live, its name shows it: only older versions, and newer ones that are given up, can go"
+        )
     if table.owner is not None:
         raise InvalidInput(f"{table.follows} is held by worker {table.owner}: stop the processes of that version first")

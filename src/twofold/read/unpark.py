@@ -22,6 +22,7 @@ from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Waiting
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
+from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
 
@@ -89,7 +90,7 @@ class Unparking:
     async def _publish(self) -> None:
         """A version that goes live when nothing of it waits."""
         if not await self._store.checkpoints.parked(self.projection.follows):
-            await self._store.publish(self.projection.table)
+            await Publisher(self.projection.table, self._store).publish(self._feed)
 
     async def _folded(self, collected: _Collected, position: Position) -> Changes:
         """The rows that change, what waits again and what no longer."""

@@ -68,6 +68,7 @@ class Follower:
     owner: str | None
     parked: int
     error: str | None
+    note: str | None
 
 
 def health_routes() -> APIRouter:
@@ -115,4 +116,5 @@ def _line(one: FollowerStatus) -> Follower:
         owner=one.owner,
         parked=one.parked,
         error=one.error,
+        note=one.note,
     )

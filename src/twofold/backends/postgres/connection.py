@@ -215,7 +215,7 @@ class Database:
 
 
 @asynccontextmanager
-async def brief_transaction(connection: Connection, lock_timeout_s: int = 0) -> AsyncIterator[None]:
+async def brief_transaction(connection: Connection, lock_timeout_s: float = 0) -> AsyncIterator[None]:
     """A transaction of several statements. 0: it waits for locks as long as for any answer.
 
     The server ends it should this process be stopped in the middle of it: nobody is kept waiting.
@@ -224,7 +224,7 @@ async def brief_transaction(connection: Connection, lock_timeout_s: int = 0) -> 
         await connection.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('lock_timeout', $2, true)",
             f"{IDLE_TIMEOUT_S}s",
-            f"{lock_timeout_s}s",
+            f"{round(lock_timeout_s * 1000)}ms",
         )
         yield
 

@@ -23,6 +23,7 @@ from twofold.backends.postgres.connection import (
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
+from twofold.backends.postgres.swap import come_as_far, drop_table, make_indexes, publish, replace, show_first
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError, InvalidInput
@@ -42,7 +43,6 @@ from twofold.read.store import (
     refused_definition,
 )
 
-INDEX_TIMEOUT_S = 3_600.0
 WORKERS = 4
 QUERIES = 6
 
@@ -108,16 +108,27 @@ class PostgresReadStore:
         elif await self._work.run(lambda c: _holds_whole_texts(c, table)):
             self._whole.add(table.follows)
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
-        live, may = await self._work.run(lambda c: c.fetchrow(_SQL["come_as_far"], table.name, table.follows.version))
+        live, may = await self._work.run(lambda c: come_as_far(c, table, lost))
         if live <= table.follows.version and not may:
             return bool(live == table.follows.version)
-        # At the end: a table without indexes fills faster.
-        await self._work.run(lambda c: _defining(_index(c, self._sql(table)), table))
+        await self.index(table)  # at the end: a table without fills faster
         if live > table.follows.version:
             return True
-        return await self._work.run(lambda c: _publish(c, table))
+        return await self._work.run(lambda c: publish(c, table, lost))
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`."""
+        await self._work.run(lambda c: _defining(make_indexes(c, self._sql(table)), table))
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`."""
+        done = await self._work.run_once(lambda c: replace(c, table, claim, built, at))
+        self._news.reached.forget(table.follows)
+        if done:
+            self._whole.discard(table.follows)  # the new one has indexes as they are made today
+        return done
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -270,52 +281,10 @@ async def _make(connection: Connection, table: Table) -> None:
         if await _is_there(connection, table):  # somebody else was quicker
             return
         await connection.execute(sql.create())
-        if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint):
-            await _index(connection, sql)
-            await _show(connection, sql)
-
-
-async def _index(connection: Connection, sql: TableSql) -> None:
-    """Make the indexes that are not there. A role that may not make any need not, where they are."""
-    indexes = sql.indexes()
-    there = {name for (name,) in await connection.fetch(_SQL["indexes"], list(indexes))}
-    for name, statement in indexes.items():
-        if name not in there:
-            await connection.execute(statement, timeout=INDEX_TIMEOUT_S)
-
-
-async def _publish(connection: Connection, table: Table) -> bool:
-    name, version = table.name, table.follows.version
-    try:
-        async with brief_transaction(connection, LOCK_TIMEOUT_S):  # what waits for a view would stop its readers
-            await connection.execute(_SQL["one_at_a_time"])
-            live, may = await connection.fetchrow(_SQL["come_as_far"], name, version)
-            if may:
-                await connection.execute(_SQL["make_live"], name, version)
-                await _show(connection, table_sql(table))
-            return bool(may) or live >= version
-    except asyncpg.LockNotAvailableError:
-        return False
-
-
-async def _show(connection: Connection, sql: TableSql) -> None:
-    """Let the projection's own name show this version, for those who read with SQL."""
-    alike = await connection.fetchrow(_SQL["named_alike"], sql.table.name)
-    if alike is not None and not (alike[0] == "v" and alike[1].startswith("twofold")):
-        raise ConfigurationError(
-            f"there is a {_RELATIONS.get(alike[0], 'relation')} {sql.public_name} that is not ours: "
-            f"rename it, or the projection"
-        )
-    try:
-        async with connection.transaction():  # keeps what was granted on the view, and the views on it
-            await connection.execute(sql.show("CREATE OR REPLACE VIEW"))
-    except asyncpg.InvalidTableDefinitionError:  # other columns
-        await connection.execute(f"DROP VIEW {sql.public_name}")
-        await connection.execute(sql.show("CREATE VIEW"))
-    await connection.execute(sql.describe())
-
-
-_RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table", "i": "index"}
+        first = table.follows.builds is None
+        if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint, first):
+            await make_indexes(connection, sql)
+            await show_first(connection, sql)
 
 
 async def _stored_tables(connection: Connection) -> list[StoredTable]:
@@ -332,7 +301,7 @@ async def _drop(connection: Connection, follows: Follows) -> None:
         if not found:
             raise InvalidInput(f"there is no table of {follows}")
         check_droppable(found[0])
-        await connection.execute(f"DROP TABLE {table_name(follows)}")
+        await drop_table(connection, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             await connection.execute(_SQL[statement], follows.name, follows.version)
 

@@ -91,9 +91,12 @@ class TableSql:
             for name, index in zip(names, self.table.indexes, strict=True)
         }
 
-    def show(self, kind: str) -> str:
-        """Let the public name be a view of this table: `CREATE VIEW` or `CREATE OR REPLACE VIEW`."""
-        return f"{kind} {self.public_name} AS {self.select}"
+    def show(self, kind: str, name: str | None = None) -> str:
+        """Let the public name be a view of this table: `CREATE VIEW` or `CREATE OR REPLACE VIEW`.
+
+        `name` is that of a table built beside this one.
+        """
+        return f"{kind} {self.public_name} AS SELECT {self._names} FROM {name or self.name}"
 
     def describe(self) -> str:
         """What tells our view from one of somebody else's."""

@@ -6,7 +6,7 @@ SELECT fingerprint FROM twofold.tables WHERE name = $1 AND version = $2
 
 -- name: added
 INSERT INTO twofold.tables (name, version, fingerprint, live)
-VALUES ($1, $2, $3, NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1)) RETURNING live
+VALUES ($1, $2, $3, $4 AND NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1)) RETURNING live
 
 -- name: all
 SELECT t.name, t.version, t.fingerprint, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
@@ -14,14 +14,51 @@ FROM twofold.tables t LEFT JOIN twofold.checkpoints c ON c.kind = 'projection' A
 ORDER BY t.name, t.version
 
 -- name: come_as_far
-SELECT live.version AS live_version, live.version < $2 AND coalesce(mine.position >= coalesce(its.position, 0), false) AS may
-FROM twofold.tables live
+-- Which version is live, 0 for none, and whether this one may be. Where the live one stands at $3 and $4 it does not
+-- count: these belong to no part of this log.
+SELECT coalesce(live.version, 0), coalesce(live.version, 0) < $2 AND coalesce(
+    mine.position >= coalesce(its.position, 0) OR (its.log_id = $3::text AND its.position = $4::bigint), false
+)
+FROM twofold.tables this
+LEFT JOIN twofold.tables live ON live.name = this.name AND live.live
 LEFT JOIN twofold.checkpoints its ON its.kind = 'projection' AND its.name = live.name AND its.version = live.version
-LEFT JOIN twofold.checkpoints mine ON mine.kind = 'projection' AND mine.name = live.name AND mine.version = $2
-WHERE live.name = $1 AND live.live
+LEFT JOIN twofold.checkpoints mine ON mine.kind = 'projection' AND mine.name = this.name AND mine.version = this.version
+WHERE this.name = $1 AND this.version = $2
 
 -- name: make_live
 UPDATE twofold.tables SET live = (version = $2) WHERE name = $1
+
+-- name: hide
+UPDATE twofold.tables SET live = false WHERE name = $1 AND version = $2
+
+-- name: patience
+-- Readers queue behind whoever waits for a table. Only a vacuum has to be waited for: it gives way after a second.
+SELECT set_config('lock_timeout', CASE WHEN EXISTS (
+    SELECT FROM pg_locks WHERE relation = to_regclass($1) AND mode = 'ShareUpdateExclusiveLock' AND granted
+) THEN '1500ms' ELSE '100ms' END, true)
+
+-- name: take_place
+UPDATE twofold.checkpoints old
+SET log_id = new.log_id, position = new.position, owner = NULL, wanted_by = NULL,
+    epoch = old.epoch + 1, heartbeat = old.heartbeat + 1
+FROM twofold.checkpoints new
+WHERE old.kind = 'projection' AND old.name = $1 AND old.version = $2 AND old.epoch = $3
+AND new.kind = 'projection' AND new.name = $4 AND new.version = $2 AND new.partition = old.partition AND new.position = $5
+RETURNING pg_notify('twofold_rows', concat_ws(' ', old.name, old.version, old.position))
+
+-- name: hand_over_parked
+UPDATE twofold.parked SET name = $1 WHERE kind = 'projection' AND name = $3 AND version = $2
+
+-- name: is_live
+SELECT live FROM twofold.tables WHERE name = $1 AND version = $2
+
+-- name: grants
+-- What others than its owner may do with a table or view, as statements.
+SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, $2::text,
+    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner
 
 -- name: forget_table
 DELETE FROM twofold.tables WHERE name = $1 AND version = $2

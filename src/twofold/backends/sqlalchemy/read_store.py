@@ -15,11 +15,12 @@ from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, re
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
-from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
+from twofold.backends.sqlalchemy.swap import drop_table, live_version, publish, refuse_others, replace
+from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.doorbell import Doorbell
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
@@ -73,9 +74,19 @@ class SqlReadStore:
         if await self._database.snapshot(lambda c: _holds_whole_texts(c, self._sql(table))):
             self._whole.add(table.follows)
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
-        return await self._database.alone(lambda c: self._defining(_publish, c, table))
+        return await self._database.alone(lambda c: self._defining(lambda c, sql: publish(c, sql, lost), c, table))
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`. They are made with the table."""
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`. It waits for whoever reads from the old table."""
+        await self._database.alone(lambda c: replace(c, self._sql(table), claim, built, at))
+        self._whole.discard(table.follows)  # the new one has indexes as they are made today
+        self._bell.ring()
+        return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -159,11 +170,11 @@ async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
     known = await connection.scalar(sa.select(tables.c.fingerprint).where(*of(tables, sql.table.follows)))
     if known is None:
         await connection.run_sync(sql.sql.create, checkfirst=True)
-        first = await _live(connection, name) is None
+        first = sql.table.follows.builds is None and await live_version(connection, name) is None
         row = {"name": name, "version": version, "fingerprint": sql.table.fingerprint, "live": first}
         await connection.execute(sa.insert(tables), row)
         if first:
-            await _refuse_others(connection, name)
+            await refuse_others(connection, name)
             await connection.execute(sa.CreateView(sql.select, name))
     else:
         check_columns(sql.table, known)
@@ -177,38 +188,6 @@ async def _holds_whole_texts(connection: AsyncConnection, sql: TableSql) -> bool
         return False
     there = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes(sql.sql.name))
     return bool(names & {index["name"] for index in there})
-
-
-async def _publish(connection: AsyncConnection, sql: TableSql) -> bool:
-    follows = sql.table.follows
-    live = await _live(connection, follows.name)
-    if live is None or live >= follows.version:
-        return live is not None
-    mine = await read_checkpoint(connection, follows)
-    its = await read_checkpoint(connection, Follows(follows.name, live))
-    if mine is None or mine.position < (its.position if its is not None else BEGINNING):
-        return False
-    versions = sa.update(tables).where(tables.c.name == follows.name)
-    await connection.execute(versions.values(live=tables.c.version == follows.version))
-    view = sa.CreateView(sql.select, follows.name)
-    await connection.execute(sa.schema.DropView(view.table))
-    await connection.execute(view)
-    return True
-
-
-async def _live(connection: AsyncConnection, name: str) -> int | None:
-    version: int | None = await connection.scalar(
-        sa.select(tables.c.version).where(tables.c.name == name, tables.c.live)
-    )
-    return version
-
-
-async def _refuse_others(connection: AsyncConnection, name: str) -> None:
-    """The public name must be free: it is that of a view for those who read with SQL."""
-    if await connection.run_sync(lambda sync: sa.inspect(sync).has_table(name)):
-        raise ConfigurationError(
-            f"the read store has a table or view called {name!r} that is not ours: rename it, or the projection"
-        )
 
 
 async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
@@ -228,7 +207,7 @@ async def _drop(connection: AsyncConnection, follows: Follows) -> None:
     if not found:
         raise InvalidInput(f"there is no table of {follows}")
     check_droppable(found[0])
-    await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
+    await drop_table(connection, follows)
     for table in (tables, checkpoints, parked):
         await connection.execute(sa.delete(table).where(*of(table, follows)))
 

@@ -21,11 +21,12 @@ from twofold.backends.sqlite.checkpoints import (
 )
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.sqlite.log import holds
-from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql, tables_of
+from twofold.backends.sqlite.swap import drop, named_alike, replace, show
+from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.failures import error_text
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -73,9 +74,21 @@ class SqliteReadStore:
         """See `ReadStore.prepare`."""
         await self._file.writer.run(_defining, _prepare, table)
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
-        return await self._file.writer.run(_defining, _publish, table)
+        return await self._file.writer.run(_defining, lambda db, table: _publish(db, table, lost), table)
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`."""
+        await self._file.writer.run(_defining, lambda db, table: _index(db, table_sql(table)), table)
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`. Nobody who reads is in the way."""
+        await self._file.writer.run(replace, table, claim, built, at)
+        self._reached.forget(table.follows)  # it may be of another log, and further back
+        self._reached.heard(table.follows, at)
+        self._file.bell.ring()
+        return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
@@ -150,52 +163,45 @@ def _prepare(db: apsw.Connection, table: Table) -> None:
             sql = table_sql(table)
             for statement in sql.create():
                 db.execute(statement)
-            db.execute(_SQL["added"], (name, version, table.fingerprint))
-            if _live(db, name) == version:
+            db.execute(_SQL["added"], (name, version, table.fingerprint, table.follows.builds is None))
+            if table.follows.builds is None and _live(db, name) == version:
                 _index(db, sql)
-                _show(db, table)
+                if (other := named_alike(db, name)) is not None:
+                    raise ConfigurationError(f"the read store has {other}")
+                show(db, table)
         else:
             check_columns(table, known[0])
 
 
-def _publish(db: apsw.Connection, table: Table) -> bool:
+def _publish(db: apsw.Connection, table: Table, lost: Checkpoint | None) -> bool:
     name, version = table.name, table.follows.version
-    if _live(db, name) < version and not _come_as_far(db, table):
+    if _live(db, name) < version and not _come_as_far(db, table, lost):
         return False
     _index(db, table_sql(table))  # at the end: a table without fills faster
     with transaction(db):
-        if _live(db, name) < version and _come_as_far(db, table):
+        if _live(db, name) < version and _come_as_far(db, table, lost):
             db.execute(_SQL["make_live"], (name, version))
-            _show(db, table)
+            show(db, table)
         return _live(db, name) >= version
 
 
 def _index(db: apsw.Connection, sql: TableSql) -> None:
-    """Make the indexes that are not there."""
-    for statement in sql.indexes():
-        db.execute(statement)
+    there = {plain(name) for name, _ in list[tuple[str, str]](db.execute(_SQL["indexes_on"], (sql.name,)))}
+    for name, statement in sql.indexes().items():
+        if name not in there:
+            db.execute(statement)
 
 
-def _come_as_far(db: apsw.Connection, table: Table) -> bool:
+def _come_as_far(db: apsw.Connection, table: Table, lost: Checkpoint | None) -> bool:
     """Whether it has come as far as the version that is shown."""
-    found = db.execute(_SQL["come_as_far"], (table.name, table.follows.version)).fetchone()
+    place = (None, None) if lost is None else (lost.log_id, lost.position.offset)
+    found = db.execute(_SQL["come_as_far"], (table.name, table.follows.version, *place)).fetchone()
     return found is not None and bool(found[0])
 
 
 def _live(db: apsw.Connection, name: str) -> int:
     [(version,)] = list[tuple[int]](db.execute(_SQL["live_version"], (name,)))
     return version
-
-
-def _show(db: apsw.Connection, table: Table) -> None:
-    """Let the projection's own name show this version, for those who read with SQL."""
-    kind = db.execute(_SQL["kind_of"], (table.name,)).fetchone()
-    if kind is not None and kind[0] != "view":
-        raise ConfigurationError(
-            f"the read store has a {kind[0]} called {table.name!r} that is not ours: rename it, or the projection"
-        )
-    db.execute(f"DROP VIEW IF EXISTS {quoted(table.name)}")
-    db.execute(table_sql(table).view)
 
 
 def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
@@ -213,8 +219,7 @@ def _drop(db: apsw.Connection, follows: Follows) -> None:
         if not found:
             raise InvalidInput(f"there is no table of {follows}")
         check_droppable(found[0])
-        for name in tables_of(db, follows):
-            db.execute(f"DROP TABLE {quoted(name)}")
+        drop(db, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             db.execute(_SQL[statement], (follows.name, follows.version))
 

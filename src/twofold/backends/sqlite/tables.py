@@ -8,6 +8,7 @@ text in UTC whose order is the order of time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,6 +31,8 @@ KEYS_PER_STATEMENT = 500
 
 _EXPONENT_ZERO = 50_000
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
+
+_GENERATION = re.compile("~[^_]*")
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 
@@ -116,14 +119,14 @@ class TableSql:
                 made += self._members(index)
         return made
 
-    def indexes(self) -> list[str]:
-        """Its indexes, where they are not there."""
-        made = []
+    def indexes(self) -> dict[str, str]:
+        """How each index is made, by its name (`plain`)."""
+        made = {}
         for number, index in enumerate(self.table.indexes, start=1):
             if not index.elements:
-                name = quoted(f"{self.name}_{number}")
+                name = f"{self.name}_{number}"
                 parts = ", ".join(self._ordered(column, descending) for column, descending in index.columns)
-                made.append(f"CREATE INDEX IF NOT EXISTS {name} ON {quoted(self.name)} ({parts})")
+                made[plain(name)] = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {quoted(self.name)} ({parts})"
         return made
 
     def rows_of(self, count: int) -> str:
@@ -271,6 +274,11 @@ def _bound(column: Column, value: Any) -> Any:
 def table_name(follows: Follows) -> str:
     """Each version of a projection has a table of its own."""
     return f"twofold_{follows.name}_v{follows.version}"
+
+
+def plain(name: str) -> str:
+    """The name without its generation. SQLite cannot rename an index: it keeps the name it was made under."""
+    return _GENERATION.sub("", name)
 
 
 def tables_of(db: apsw.Connection, follows: Follows) -> list[str]:

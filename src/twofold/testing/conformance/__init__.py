@@ -26,6 +26,7 @@ _PARTS = (
     "parking",
     "proof",
     "queries",
+    "rebuild",
     "requests",
     "rows",
     "usercode",
@@ -49,6 +50,7 @@ from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.rebuild import RebuildConformance  # noqa: E402
 from twofold.testing.conformance.requests import RequestConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
@@ -62,6 +64,7 @@ class BackendConformance(
     MachineConformance,
     ProofConformance,
     ParkingConformance,
+    RebuildConformance,
     UserCodeConformance,
     DeployConformance,
     OwnerConformance,

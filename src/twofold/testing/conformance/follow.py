@@ -28,9 +28,9 @@ class FollowConformance(OnBackend):
     """See `Following`, with the projector as the follower."""
 
     @pytest.fixture
-    def projector(self, store: Rows) -> Projector:
+    def projector(self, log: LogStore, store: Rows) -> Projector:
         """Folds balances."""
-        return Projector(balances, store, bank.codec, Ambient(), documents=False)
+        return Projector(balances, store, log, bank.codec, Ambient(), documents=False)
 
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ class FollowConformance(OnBackend):
         await deposited(log, "a", 5, 5)
         page = await log.read(BEGINNING, 10)
 
-        other = Projector(balances, other_store, bank.codec, Ambient(), documents=False)
+        other = Projector(balances, other_store, log, bank.codec, Ambient(), documents=False)
         claim = await claimed(other_store.checkpoints, balances.follows, "other")
         await other.handle(claim, BEGINNING, page)
         await other.settle()

@@ -13,7 +13,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.app import App
-from twofold.errors import LeaseLost, Unavailable
+from twofold.errors import InvalidInput, LeaseLost, Unavailable
 from twofold.testing.simulation.remote import Kind, Mishap, Remote
 from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
 
@@ -258,12 +258,13 @@ class Rebuild:
         log, rows = SimulatedLog(world.storage, ambient), SimulatedRows(world.storage)
         try:
             async with app.look(log, read_store=rows, ambient=ambient) as running:
-                following = await running.prepared(self.projection, from_scratch=self.from_scratch)
-                async with aclosing(following.catch_up()) as reached:
+                following = await running.prepared(self.projection)
+                again = running.rebuild(self.projection) if self.from_scratch else following.catch_up()
+                async with aclosing(again) as reached:
                     async for _ in reached:
                         pass
             world.counts["rebuilds"] += 1
-        except (LeaseLost, Unavailable) as error:
+        except (InvalidInput, LeaseLost, Unavailable) as error:
             world.tell(f"{name}: {error!r}")
 
 

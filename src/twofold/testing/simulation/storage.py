@@ -46,6 +46,9 @@ class Watch(Protocol):
     def published(self, table: Table, live_before: int) -> None:
         """The public name may show another version now."""
 
+    def replaced(self, before: Checkpoint) -> None:
+        """A table that was built beside this one's has taken its place."""
+
     def went_back(self) -> None:
         """The read store has crashed and lost what was not synced."""
 

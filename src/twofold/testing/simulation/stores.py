@@ -250,16 +250,31 @@ class SimulatedRows:
         """See `ReadStore.prepare`."""
         await self._change_tables(lambda rows: at_once(rows.prepare(table)))
 
-    async def publish(self, table: Table) -> bool:
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
 
         def publish(rows: MemoryReadStore) -> bool:
             before = rows._live[table.name]
-            answer = at_once(rows.publish(table))
+            answer = at_once(rows.publish(table, lost))
             self._storage.watch.published(table, before)
             return answer
 
         return await self._change_tables(publish)
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`."""
+        await self._look(lambda rows: at_once(rows.index(table)))
+
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`."""
+
+        def replace(rows: MemoryReadStore) -> bool:
+            before = self._storage.row_checkpoints.rows[table.follows]
+            answer = at_once(rows.replace(table, claim, built, at))
+            self._storage.watch.replaced(before)
+            return answer
+
+        return await self._change_tables(replace)
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""

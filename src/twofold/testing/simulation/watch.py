@@ -85,7 +85,7 @@ class Watcher:
         silent_s = self._clock() - self._lives.get(follower, -LEASE_S)
         if before.owner is not None:
             self._counts["takeovers"] += 1
-            if silent_s < LEASE_S and not owner.endswith("unparking"):
+            if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding")):
                 self.broken("G5", f"{follower} was taken over, and its holder lived {silent_s:.3f} s ago")
         if claim.epoch <= self._epochs.get(follower, 0):
             self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
@@ -130,14 +130,14 @@ class Watcher:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         if to > self._storage.head:
             self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {self._storage.head}")
-        elif claim.follower.name in self.folds:
+        elif _version(claim.follower).name in self.folds:
             self.check_table(claim.follower, to)
         else:
             self.check_reactions(self._reactors[claim.follower.name], after, to)
 
     def check_table(self, follows: Follows, at: Position) -> None:
         """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
-        fold = self.folds[follows.name]
+        fold = self.folds[_version(follows).name]
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
         expected, allowed = fold.tables[at.offset], fold.parked[at.offset]
@@ -149,6 +149,18 @@ class Watcher:
             self.broken("G5", f"{follows} at {at}: {difference(expected, found)}")
         if parked != allowed:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
+
+    def replaced(self, before: Checkpoint) -> None:
+        """By a table that had come as far, in an epoch of its own (G5, G8)."""
+        follows = before.follower
+        now = self._storage.row_checkpoints.rows[follows]
+        self._counts["tables replaced"] += 1
+        self._epochs[follows] = now.epoch
+        if now.epoch <= before.epoch:
+            self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {before.epoch}")
+        if now.position < before.position and before.position <= self._storage.head:
+            self.broken("G8", f"{follows} was at {before.position}, and was replaced at {now.position}")
+        self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
         """Whatever follows from the events before the checkpoint has happened, or waits."""
@@ -199,6 +211,11 @@ class Watcher:
             self.broken("G8", f"{table.name} went back from version {live_before} to {live}")
         elif old is not None and new.position < old.position:
             self.broken("G8", f"{new.follower} is shown at {new.position}, and {old.follower} was at {old.position}")
+
+
+def _version(follows: Follows) -> Follows:
+    """The version itself, also of what is built beside it."""
+    return follows.builds or follows
 
 
 def _nobody_listens(_: str) -> None:

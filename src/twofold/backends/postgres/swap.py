@@ -1,0 +1,186 @@
+"""What a name shows on PostgreSQL: the public name one version or the next, a version's table what was built beside it.
+
+Whoever waits for a table or view that others read stops its later readers too, so none of this waits for long.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from twofold.backends.postgres.checkpoints import lost as lease_lost
+from twofold.backends.postgres.connection import LOCK_TIMEOUT_S, LOST, brief_transaction
+from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres.tables import TableSql, table_name, table_sql
+from twofold.backends.statements import quoted, statements
+from twofold.errors import ConfigurationError, InvalidInput, NameHeld
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.messages import Position
+from twofold.read.projection import Table
+from twofold.read.store import held
+
+INDEX_TIMEOUT_S = 3_600.0
+
+_SQL = statements("twofold.backends.postgres", "tables.sql")
+_BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table", "i": "index"}
+
+
+async def make_indexes(connection: Connection, sql: TableSql) -> None:
+    """Make the indexes that are not there. A role that may not make any need not, where they are."""
+    indexes = sql.indexes()
+    there = {name for (name,) in await connection.fetch(_SQL["indexes"], list(indexes))}
+    for name, statement in indexes.items():
+        if name not in there:
+            await connection.execute(statement, timeout=INDEX_TIMEOUT_S)
+
+
+# ---- the public name
+
+
+async def come_as_far(connection: Connection, table: Table, lost: Checkpoint | None) -> tuple[int, bool]:
+    """Which version is live, 0 for none, and whether this one may be."""
+    place = (None, None) if lost is None else (lost.log_id, lost.position.offset)
+    found = await connection.fetchrow(_SQL["come_as_far"], table.name, table.follows.version, *place)
+    return (0, False) if found is None else (found[0], found[1])
+
+
+async def publish(connection: Connection, table: Table, lost: Checkpoint | None) -> bool:
+    """Compare once more, alone now, and move the name. False while somebody's open transaction holds the old view."""
+    name, version = table.name, table.follows.version
+    try:
+        async with brief_transaction(connection, LOCK_TIMEOUT_S):
+            await connection.execute(_SQL["one_at_a_time"])
+            live, may = await come_as_far(connection, table, lost)
+            if may:
+                await connection.execute(_SQL["make_live"], name, version)
+                await _show(connection, table_sql(table))
+            return may or live >= version
+    except _BUSY:
+        return False
+
+
+async def show_first(connection: Connection, sql: TableSql) -> None:
+    """Show the first version. A right that is missing leaves it for later: the App itself does not need the name.
+
+    Raises: ConfigurationError when something else has the name.
+    """
+    if (other := await _named_alike(connection, sql)) is not None:
+        raise ConfigurationError(f"there is {other}")
+    try:
+        async with connection.transaction():
+            await _show(connection, sql)
+    except NameHeld:
+        await connection.execute(_SQL["hide"], sql.table.name, sql.table.follows.version)
+
+
+async def _show(connection: Connection, sql: TableSql) -> None:
+    """Let the projection's own name show this version, for those who read with SQL. Raises: NameHeld."""
+    if (other := await _named_alike(connection, sql)) is not None:
+        raise held(sql.table.follows, sql.public_name, f"there is {other}")
+    try:
+        await _make_view(connection, sql)
+    except (*LOST, *_BUSY):
+        raise
+    except asyncpg.PostgresError as error:
+        raise held(sql.table.follows, sql.public_name, _way_out(error)) from error
+
+
+async def _make_view(connection: Connection, sql: TableSql) -> None:
+    try:
+        async with connection.transaction():  # keeps what was granted on the view, and the views on it
+            await connection.execute(sql.show("CREATE OR REPLACE VIEW"))
+    except asyncpg.InvalidTableDefinitionError:  # other columns
+        granted = await _grants(connection, sql.public_name, sql.public_name)
+        await connection.execute(f"DROP VIEW {sql.public_name}")
+        await connection.execute(sql.show("CREATE VIEW"))
+        for grant in granted:
+            await connection.execute(grant)
+    await connection.execute(sql.describe())
+
+
+async def _named_alike(connection: Connection, sql: TableSql) -> str | None:
+    """What has a projection's name and is not ours, and the way out."""
+    alike = await connection.fetchrow(_SQL["named_alike"], sql.table.name)
+    if alike is None or (alike[0] == "v" and alike[1].startswith("twofold")):
+        return None
+    what = _RELATIONS.get(alike[0], "relation")
+    return f"a {what} {sql.public_name} that is not ours: rename it, or the projection"
+
+
+def _way_out(error: asyncpg.PostgresError) -> str:
+    again = "This is tried again by itself"
+    if isinstance(error, asyncpg.DependentObjectsStillExistError):
+        return (
+            f"its columns are others, so the view must be made anew, and {_dependents(error)}. Drop what depends on "
+            f"it, and make it again for the new columns once the name shows them. {again}"
+        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"{error.args[0]}; docs/postgres-roles.md has the GRANTs that a role needs. {again}"
+    return f"{error.args[0]}. {again}"
+
+
+def _dependents(error: asyncpg.PostgresError) -> str:
+    return "; ".join((error.detail or str(error)).splitlines())
+
+
+async def _grants(connection: Connection, of: str, to: str) -> list[str]:
+    return [statement for (statement,) in await connection.fetch(_SQL["grants"], of, to)]
+
+
+# ---- a version's table
+
+
+async def replace(connection: Connection, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    """See `ReadStore.replace`. Locks are taken in the order in which commits and unparking take them."""
+    name, version = table.name, table.follows.version
+    try:
+        async with brief_transaction(connection, LOCK_TIMEOUT_S):
+            await connection.execute(_SQL["one_at_a_time"])
+            await connection.execute(f"LOCK TABLE {table_name(built)} IN ACCESS EXCLUSIVE MODE")  # nobody reads it
+            await connection.execute(_SQL["forget_parked"], name, version)
+            await connection.execute(_SQL["patience"], table_name(table.follows))
+            await connection.execute(f"LOCK TABLE {table_name(table.follows)} IN ACCESS EXCLUSIVE MODE")
+            if not await connection.fetch(_SQL["take_place"], name, version, claim.epoch, built.name, at.offset):
+                raise lease_lost(claim)
+            await connection.execute(_SQL["forget_parked"], name, version)
+            await connection.execute(_SQL["hand_over_parked"], name, version, built.name)
+            await _move_table(connection, table, built)
+            for statement in ("forget_table", "forget_checkpoint"):
+                await connection.execute(_SQL[statement], built.name, version)
+        return True
+    except asyncpg.UndefinedTableError as error:  # it was dropped meanwhile, or has taken the place already
+        raise lease_lost(claim) from error
+    except _BUSY:
+        return False
+
+
+async def _move_table(connection: Connection, table: Table, built: Follows) -> None:
+    """The view shows the new table before the old one goes; then the new one takes over its names and rights."""
+    sql, new = table_sql(table), table_name(built)
+    granted = await _grants(connection, sql.name, sql.name)
+    live = await connection.fetchval(_SQL["is_live"], table.name, table.follows.version)
+    if live and await _named_alike(connection, sql) is None:
+        await connection.execute(sql.show("CREATE OR REPLACE VIEW", new))
+        await connection.execute(sql.describe())
+    await drop_table(connection, table.follows)
+    await connection.execute(f"ALTER TABLE {new} RENAME TO {quoted(_bare(table.follows))}")
+    for index in [*sql.indexes(), f"{_bare(table.follows)}_pkey"]:
+        old = index.replace(table.name, built.name, 1)
+        await connection.execute(f"ALTER INDEX IF EXISTS twofold.{quoted(old)} RENAME TO {quoted(index)}")
+    for grant in granted:
+        await connection.execute(grant)
+
+
+async def drop_table(connection: Connection, follows: Follows) -> None:
+    """Raises: InvalidInput when something of the user's depends on it."""
+    try:
+        await connection.execute(f"DROP TABLE {table_name(follows)}")
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise InvalidInput(
+            f"the table of {follows} cannot go, because {_dependents(error)}: drop what depends on it first, and let "
+            f"it read from the projection's own name instead"
+        ) from error
+
+
+def _bare(follows: Follows) -> str:
+    return f"{follows.name}_v{follows.version}"

@@ -1,0 +1,125 @@
+"""What a name shows: the public name one version or the next, a version's table what was built beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from twofold.backends.sqlalchemy.checkpoints import of, read_checkpoint
+from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
+from twofold.backends.sqlalchemy.tables import TableSql, table_name
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.messages import BEGINNING, Position
+from twofold.read.store import held, is_lost
+
+
+async def live_version(connection: AsyncConnection, name: str) -> int | None:
+    """The version that the public name shows."""
+    version: int | None = await connection.scalar(
+        sa.select(tables.c.version).where(tables.c.name == name, tables.c.live)
+    )
+    return version
+
+
+async def refuse_others(connection: AsyncConnection, name: str) -> None:
+    """The public name must be free: it is that of a view for those who read with SQL."""
+    if await connection.run_sync(lambda sync: sa.inspect(sync).has_table(name)):
+        raise ConfigurationError(
+            f"the read store has a table or view called {name!r} that is not ours: rename it, or the projection"
+        )
+
+
+async def publish(connection: AsyncConnection, sql: TableSql, lost: Checkpoint | None) -> bool:
+    """See `ReadStore.publish`."""
+    follows = sql.table.follows
+    live = await live_version(connection, follows.name)
+    if live is None or live >= follows.version:
+        return live is not None
+    mine = await read_checkpoint(connection, follows)
+    its = await read_checkpoint(connection, Follows(follows.name, live))
+    behind = mine is None or mine.position < (its.position if its is not None else BEGINNING)
+    if mine is None or (behind and not is_lost(its, lost)):
+        return False
+    versions = sa.update(tables).where(tables.c.name == follows.name)
+    await connection.execute(versions.values(live=tables.c.version == follows.version))
+    try:
+        await _show(connection, sql)
+    except SQLAlchemyError as error:
+        why = f"its view cannot be made anew: {_said(error)}. Drop what is in the way; this is tried again by itself"
+        raise held(follows, follows.name, why) from error
+    return True
+
+
+async def _show(connection: AsyncConnection, sql: TableSql) -> None:
+    if not await _shown_in_place(connection, sql):
+        view = sa.CreateView(sql.select, sql.table.name)
+        await connection.execute(sa.schema.DropView(view.table))
+        await connection.execute(view)
+
+
+async def _shown_in_place(connection: AsyncConnection, sql: TableSql) -> bool:
+    """Keeps what was granted on the view, and the views on it. False where the columns, or the database, forbid it."""
+    if connection.dialect.name != "postgresql":
+        return False
+    try:
+        async with connection.begin_nested():
+            await connection.execute(sa.CreateView(sql.select, sql.table.name, or_replace=True))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+async def replace(connection: AsyncConnection, sql: TableSql, claim: Claim, built: Follows, at: Position) -> None:
+    """See `ReadStore.replace`."""
+    follows = sql.table.follows
+    new = await read_checkpoint(connection, built)
+    here = (*of(checkpoints, follows), checkpoints.c.epoch == claim.epoch)
+    place: dict[str, Any] = {"position": at.offset, "owner": None, "wanted_by": None, "epoch": claim.epoch + 1}
+    place |= {"log_id": new.log_id if new is not None else ""}
+    moved = await connection.execute(sa.update(checkpoints).where(*here).values(place))
+    if new is None or new.position != at or not moved.rowcount:
+        raise LeaseLost(f"{follows} is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
+    if connection.dialect.name == "postgresql" and await live_version(connection, follows.name) == follows.version:
+        shown = sa.select(*sql.sql.to_metadata(sa.MetaData(), name=table_name(built)).columns)
+        await connection.execute(sa.CreateView(shown, follows.name, or_replace=True))
+    await drop_table(connection, follows)
+    await _rename(connection, table_name(built), table_name(follows))
+    await connection.execute(sa.delete(parked).where(*of(parked, follows)))
+    await connection.execute(sa.update(parked).where(*of(parked, built)).values(name=follows.name))
+    for table in (tables, checkpoints):
+        await connection.execute(sa.delete(table).where(*of(table, built)))
+
+
+async def _rename(connection: AsyncConnection, old: str, new: str) -> None:
+    quote = connection.dialect.identifier_preparer.quote
+    rename = sa.text(f"ALTER TABLE {quote(old)} RENAME TO {quote(new)}")
+    if connection.dialect.name != "sqlite":
+        await connection.execute(rename)
+        return
+    await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")  # views go by the name, and stay as they are
+    try:
+        await connection.execute(rename)
+    finally:
+        await connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
+
+
+async def drop_table(connection: AsyncConnection, follows: Follows) -> None:
+    """Raises: InvalidInput when something of the user's depends on it."""
+    try:
+        await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
+    except SQLAlchemyError as error:
+        raise InvalidInput(
+            f"the table of {follows} cannot go: {_said(error)}. Drop what depends on it first, and let it read from "
+            f"the projection's own name instead"
+        ) from error
+
+
+def _said(error: SQLAlchemyError) -> str:
+    """What the database says is in the way, without its advice."""
+    reason = getattr(error, "orig", None)
+    detail = getattr(getattr(reason, "__cause__", None), "detail", None)
+    return "; ".join(str(detail).splitlines()) if detail else str(reason or error).partition("\nHINT")[0]

@@ -1,0 +1,75 @@
+"""Which version the public name shows. Folding never waits for that, and nothing fails with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from twofold.errors import ConfigurationError, NameHeld
+from twofold.feed.checkpoints import Checkpoint, Follows
+from twofold.feed.feed import Feed
+from twofold.read.projection import Table
+from twofold.read.store import ReadStore, StoredTable
+
+AGAIN_S = 10.0
+
+log = logging.getLogger("twofold.publish")
+
+
+class Publisher:
+    """Lets the public name show a version as soon as it may: `done`. `note` says what is in the way, if anything is."""
+
+    def __init__(self, table: Table, store: ReadStore) -> None:
+        self._table, self._store = table, store
+        self.done, self._not_before = table.follows.builds is not None, 0.0
+        self.note: str | None = None
+
+    async def publish(self, feed: Feed | None = None) -> None:
+        """Try, if it is not done and not too soon. `feed`: look also whether the live version counts (`lost_live`)."""
+        clock = asyncio.get_running_loop().time
+        if self.done or clock() < self._not_before:
+            return
+        try:
+            self.done = await published(self._table, self._store, feed)
+            self.note = None
+        except (NameHeld, ConfigurationError) as error:  # a store that is away is met by the next page as well
+            if str(error) != self.note:
+                log.warning("%s", error)
+            self.note, self._not_before = str(error), clock() + AGAIN_S
+
+
+async def published(table: Table, store: ReadStore, feed: Feed | None) -> bool:
+    """As `ReadStore.publish`, which tells the errors."""
+    if await store.publish(table):
+        return True
+    lost = await lost_live(table.follows, store, feed) if feed is not None else None
+    return lost is not None and await store.publish(table, lost)
+
+
+async def lost_live(follows: Follows, store: ReadStore, feed: Feed) -> Checkpoint | None:
+    """The live version's checkpoint, where it is of another log or from beyond this one's head: it does not count."""
+    for table in await store.tables():
+        if table.live and table.follows.name == follows.name:
+            found = await store.checkpoints.read(table.follows)
+            return found if found is not None and await is_of_another(found, feed) else None
+    return None
+
+
+async def is_of_another(checkpoint: Checkpoint, feed: Feed) -> bool:
+    """Whether it belongs to no part of this log. The head is read after it, or it would seem to lie beyond."""
+    return checkpoint.log_id != feed.log_id or checkpoint.position > await feed.head()
+
+
+def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
+    """What there is to know of a table that its version, position and owner do not say."""
+    if (builds := table.follows.builds) is not None:
+        rest = f"by worker {table.owner}" if table.owner else "given up: it can be dropped"
+        return f"built again for {builds}, {rest}"
+    name = table.follows.name
+    live = [other for other in tables if other.live and other.follows.name == name]
+    if not live:
+        return f"the name {name} shows no version yet"
+    if live[0].follows.version < table.follows.version and table.position >= live[0].position:
+        return f"it has come as far as {live[0].follows}, which the name {name} still shows"
+    return None

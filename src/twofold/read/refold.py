@@ -1,0 +1,121 @@
+"""One row folded again from its first event, while all else goes on: mended without building the table anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from twofold.codec import Codec
+from twofold.errors import BatchRefused
+from twofold.failures import error_text
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.feed import Feed
+from twofold.feed.follow import check_log, taken_over
+from twofold.messages import BEGINNING, Position, Recorded, Stream
+from twofold.read.columns import Values
+from twofold.read.fresh import LARGEST_PAGE, Sorter, Waiting
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.publish import Publisher
+from twofold.read.store import Changes, ReadStore
+
+
+class Refolded(msgspec.Struct, frozen=True):
+    """A row as it was and as its events make it (None: no row), how many they are, and what no longer is parked.
+
+    With an `error`, at `failed`, the row cannot be folded: nothing was changed.
+    """
+
+    before: Values | None
+    after: Values | None
+    events: int
+    unparked: tuple[Parked, ...] = ()
+    error: str | None = None
+    failed: Position | None = None
+
+
+class Refold:
+    """For one projection and its read store."""
+
+    def __init__(
+        self, projection: Projection[Any], store: ReadStore, feed: Feed, codec: Codec, *, documents: bool
+    ) -> None:
+        self.projection, self.documents, self.feed, self.codec = projection, documents, feed, codec
+        self._store = store
+
+    async def run(self, key: Key, owner: str) -> Refolded:
+        """Fold it as far as the checkpoint has come, which does not move.
+
+        What was long ago is folded before the checkpoint is taken over, the rest while it stands still. Raises:
+        InvalidInput, LogReplaced, Unavailable.
+        """
+        follows, checkpoints = self.projection.follows, self._store.checkpoints
+        seen, parked = await checkpoints.read(follows), await checkpoints.parked(follows)
+        row = _Row(self, key, parked)
+        if seen is not None:
+            check_log(seen, self.feed.log_id, await self.feed.head())
+            await row.go_on(seen.position)
+        async with taken_over(checkpoints, follows, owner) as (claim, now):
+            check_log(now, self.feed.log_id, await self.feed.head())
+            parked_now = await checkpoints.parked(follows)
+            if parked_now != parked:
+                row = _Row(self, key, parked_now)
+            await row.go_on(now.position)
+            before = (await self._store.rows(self.projection.table, [key])).rows.get(key)
+            await self._write(row, key, before, claim, now.position)
+        if row.error is not None:
+            return Refolded(before, before, row.events, (), row.error, row.failed)
+        if row.its:
+            await Publisher(self.projection.table, self._store).publish(self.feed)
+        return Refolded(before, row.values, row.events, tuple(row.its))
+
+    async def _write(self, row: _Row, key: Key, before: Values | None, claim: Claim, at: Position) -> None:
+        if row.error is not None or (row.values == before and not row.its):
+            return
+        changes = Changes({key: row.values} if row.values != before else {}, (), row.its)
+        try:
+            await self._store.commit(self.projection.table, claim, at, at, changes)
+        except BatchRefused as error:
+            row.error = f"the store cannot keep the row: {error}"
+
+
+class _Row:
+    """The row as its events make it so far."""
+
+    def __init__(self, of: Refold, key: Key, parked: Sequence[Parked]) -> None:
+        self._projection, self._feed, self._documents, self._key = of.projection, of.feed, of.documents, key
+        self._sorter = Sorter(of.projection, of.codec, key.__eq__)
+        self.its = [one for one in parked if self._is_its(one.kind, one.key)]
+        self._waiting = Waiting(one for one in parked if one not in self.its)
+        self._at = BEGINNING
+        self.values: Values | None = None
+        self.events = 0
+        self.error: str | None = None
+        self.failed: Position | None = None
+
+    async def go_on(self, upto: Position) -> None:
+        """Fold as far as a position, or as an event that cannot be folded."""
+        while self.error is None and self._at < upto:
+            limit = min(LARGEST_PAGE, upto.offset - self._at.offset)
+            page = await self._feed.read(self._at, limit, self._sorter.types)
+            events, failures = await self._sorter.sort(page.entries, self._waiting)
+            self._take(events.get(self._key, ()))
+            for failure in failures:
+                if self._projection.key is not None or self._is_its(failure.kind, failure.key):
+                    self.error, self.failed = f"{failure.event}: {failure.error}", failure.position
+            self._at = page.upto
+
+    def _take(self, events: Sequence[Recorded]) -> None:
+        if not events:
+            return
+        folded = self._projection.fold(self._key, self.values, events, self._documents)
+        self.values, self.events = folded.values, self.events + len(events)
+        if folded.failed is not None and folded.error is not None:
+            self.error, self.failed = f"{folded.failed.id}: {error_text(folded.error)}", folded.failed.position
+
+    def _is_its(self, kind: str, key: str) -> bool:
+        """Whether it is this row that waits, or the stream that alone makes it."""
+        if kind == "row":
+            return key == key_text(self._key)
+        return self._projection.key_waiting(key) == self._key

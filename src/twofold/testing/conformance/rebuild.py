@@ -1,0 +1,600 @@
+"""A read model is built again beside the one that is read, and replaces it; one row is folded again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from twofold.app import App, Running
+from twofold.backends.connect import LogStore, Rows
+from twofold.codec import Stored
+from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
+from twofold.feed import follow
+from twofold.feed.checkpoints import Follows
+from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
+from twofold.read import verify
+from twofold.read.projection import Projection
+from twofold.read.projector import Projector
+from twofold.read.store import Changes, Condition, Query
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.bank import (
+    CURSED,
+    KEYLESS,
+    Balance,
+    Deposit,
+    Deposited,
+    accounts,
+    balances,
+    bank,
+    deposited,
+    sums,
+)
+from twofold.testing.conformance.checkpoints import claimed, parked
+from twofold.testing.conformance.material import at
+from twofold.testing.conformance.proof import PerDay, Rename, days, profiles, shown
+from twofold.testing.conformance.rows import everything, live, prepared, row_keys, tally
+
+NAMES = [f"a{n}" for n in range(8)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A row that is found by the members of a list."""
+
+    id: str
+    count: int = 0
+    tags: list[str] = field(default_factory=list)
+
+
+def bolder(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+    """Takes every amount."""
+    return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A balance in its next version: its columns are others."""
+
+    id: str
+    worth: int = 0
+
+
+def fold_worth(row: Worth, event: Deposited, recorded: Recorded) -> Worth:
+    """Sums up."""
+    return Worth(row.id, row.worth + event.amount)
+
+
+worth = Projection("balance", Worth, fold_worth, version=2)
+only = replace(bank, projections=[balances], reactors=[])
+cured = replace(only, projections=[Projection("balance", Balance, bolder)])
+
+
+def in_figures(data: dict[str, Any]) -> dict[str, Any]:
+    """An upcaster that can read a word."""
+    return {**data, "amount": 7 if data["amount"] == "seven" else data["amount"]}
+
+
+documents = App("documents", deciders=[profiles], projections=[shown])
+able = replace(only, stored={Deposited: Stored("Deposited", schema=2, upcasters=[in_figures])})
+changed = replace(only, projections=[worth])
+upgraded = replace(only, projections=[replace(balances, version=2, indexes=["total"])])
+
+
+class RebuildConformance(OnBackend):
+    """See `Running.rebuild`, `Running.rebuild_row` and `ReadStore.replace`."""
+
+    @pytest.fixture
+    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that nobody has to wait for it."""
+        monkeypatch.setattr(follow, "LEASE_S", 0.1)
+
+    @pytest.fixture
+    async def folded(self, log: LogStore, store: Rows) -> AsyncIterator[Running]:
+        """Some balances, all of them folded and all of them wrong by 1,000; nobody folds on."""
+        async with only.open(log, read_store=store, work=False) as running:
+            for name in NAMES:
+                await deposited(log, name, 1, 2, 3)
+            await caught_up(running)
+            await overwritten(running, {(name,): (name, 1_006, 3) for name in NAMES})
+            yield running
+
+    # ---- beside the one that is read
+
+    @pytest.mark.parametrize("indexes", [[], ["total", ("-deposits", "total")]], ids=["plain", "with indexes"])
+    async def test_g8_readers_see_all_rows_while_it_is_rebuilt(
+        self,
+        log: LogStore,
+        store: Rows,
+        other_log: LogStore,
+        other_store: Rows,
+        monkeypatch: pytest.MonkeyPatch,
+        indexes: Any,
+    ) -> None:
+        """The old ones until the swap, and what is written meanwhile; workers go on in the new table."""
+        monkeypatch.setattr(Projector, "largest_page", 4)
+        app = replace(only, projections=[replace(balances, indexes=indexes)])
+        [projection] = app.projections
+        async with app.open(log, read_store=store) as running, app.look(other_log, read_store=other_store) as operator:
+            for name in NAMES:
+                receipt = await deposited(log, name, 1, 2, 3)
+            await running.get(projection, NAMES[-1], after=receipt)
+            total, steps = 6, 0
+            for _ in range(2):
+                async for _position in operator.rebuild("balance"):
+                    steps += 1
+                    done = await running.execute(accounts, NAMES[0], Deposit(1))
+                    total += 1
+                    assert await running.get(projection, NAMES[0], after=done.receipt) == Balance(
+                        NAMES[0], total, total - 3
+                    )
+                    assert len(await running.find(projection, order_by="total")) == len(NAMES)
+                    assert [one.state for one in await running.status()] == ["following"]
+                assert [table.follows for table in await store.tables()] == [balances.follows]
+            assert steps > 2 * len(NAMES), "it has come in small pages"
+            done = await running.execute(accounts, "new", Deposit(1))
+            assert await running.get(projection, "new", after=done.receipt) == Balance("new", 1, 1)
+            assert (await running.verify(projection)).equal
+
+    async def test_the_new_rows_replace_the_old_ones(self, folded: Running, log: LogStore, store: Rows) -> None:
+        """Also those that the feed does not make; the holder of the old table is fenced off."""
+        await overwritten(folded, {("nobody",): ("nobody", 1, 1)})
+        zombie = await claimed(store.checkpoints, balances.follows, "zombie")
+        before = await folded.find(balances, limit=500)
+        positions = folded.rebuild("balance")
+        assert await anext(positions) == await log.head()
+        assert list(await folded.find(balances, limit=500)) == list(before), "not before it is whole"
+        assert [position async for position in positions] == []
+        assert list(await folded.find(balances, limit=500)) == [Balance(name, 6, 3) for name in NAMES]
+        head = await log.head()
+        with pytest.raises(LeaseLost):
+            await store.commit(balances.table, zombie, head, head, Changes({("zombie",): ("zombie", 1, 1)}))
+        assert await folded.get(balances, "zombie") is None
+
+    async def test_whoever_was_building_it_is_fenced_off(
+        self, folded: Running, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A page that comes late from before the swap is written nowhere."""
+        claims = []
+        commit = store.commit
+
+        async def watched(table: Any, claim: Any, after: Position, to: Position, changes: Changes) -> None:
+            claims.append((table, claim, to))
+            await commit(table, claim, after, to, changes)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "commit", watched)
+            await rebuilt(folded)
+        table, claim, to = claims[-1]
+        with pytest.raises(Exception, match=r"(?s).+"):  # the table has gone, and the claim with it
+            await store.commit(table, claim, to, to, Changes({("late",): ("late", 1, 1)}))
+        assert await folded.get(balances, "late") is None
+        assert [found.follows for found in await store.tables()] == [balances.follows]
+
+    async def test_what_is_parked_is_replaced_too(self, log: LogStore, store: Rows) -> None:
+        """By the fold as it is now: what it cannot fold waits, and nothing else."""
+        async with only.open(log, read_store=store, work=False) as running:
+            await deposited(log, "a", 5, CURSED, 6)
+            await deposited(log, "b", 7)
+            await caught_up(running)
+            before = await parked_of(store)
+            await rebuilt(running)
+            again = await parked_of(store)
+            assert [(one.key, one.position) for one in again] == [(one.key, one.position) for one in before]
+            assert [one.key for one in again] == ['["a"]']
+        async with cured.look(log, read_store=store) as running:
+            await rebuilt(running)
+            assert await parked_of(store) == []
+            assert await running.get(cured.projections[0], "a") == Balance("a", 5 + CURSED + 6, 3)
+            assert (await running.verify(cured.projections[0])).equal
+
+    async def test_a_version_that_was_never_built(self, log: LogStore, store: Rows) -> None:
+        """It is made, from the beginning, and is live where it is the first."""
+        await deposited(log, "a", 5)
+        async with only.look(log, read_store=store) as running:
+            await rebuilt(running)
+            assert await running.get(balances, "a") == Balance("a", 5, 1)
+            assert await live(store) == [1]
+
+    async def test_the_versions_of_a_projection_stand_apart(self, folded: Running, log: LogStore, store: Rows) -> None:
+        """What is rebuilt of one leaves the other as it is, and the public name too."""
+        async with upgraded.look(log, read_store=store) as newer:
+            await rebuilt(newer)
+            assert await live(store) == [1]
+            assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
+            assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
+            assert await store.publish(upgraded.projections[0].table) is True
+        await rebuilt(folded)
+        assert await live(store) == [2]
+
+    # ---- ended early
+
+    @pytest.mark.parametrize("step", ["prepare", "commit", "index", "replace"])
+    async def test_an_end_before_the_swap_leaves_the_old_table(
+        self, folded: Running, store: Rows, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        """Whatever fails: the old rows are read, what was built is gone, and the next one comes to its end."""
+        before = await folded.find(balances, limit=500)
+
+        async def fails(table: Any, *others: Any) -> None:
+            if step == "replace" or table.follows.builds is not None:
+                raise Unavailable("it has ended here")
+            await original(table, *others)
+
+        original = getattr(store, step)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, step, fails)
+            with pytest.raises(Unavailable, match="it has ended here"):
+                await rebuilt(folded)
+        assert list(await folded.find(balances, limit=500)) == list(before)
+        assert [table.follows for table in await store.tables()] == [balances.follows]
+        await rebuilt(folded)
+        assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 6, 3)
+
+    async def test_who_stops_it_leaves_nothing_behind(self, folded: Running, store: Rows) -> None:
+        """As by Ctrl-C."""
+        async with aclosing(folded.rebuild("balance")) as positions:
+            await anext(positions)
+            [_, built] = await store.tables()
+            assert (built.follows.builds, built.live) == (balances.follows, False)
+        assert [table.follows for table in await store.tables()] == [balances.follows]
+        assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
+
+    @pytest.mark.usefixtures("short_lease")
+    @pytest.mark.parametrize("registered", [True, False])
+    async def test_what_was_killed_is_dropped_by_the_next_one(
+        self, folded: Running, store: Rows, registered: bool
+    ) -> None:
+        """Its rows were folded by code that may have been another; or somebody drops it by hand."""
+        for by_hand in (True, False):
+            table = await half_built(store, registered)
+            assert await folded.get(balances, "half") is None
+            if by_hand:
+                await folded.drop(table.follows)
+            else:
+                await rebuilt(folded)
+            assert [found.follows for found in await store.tables()] == [balances.follows]
+            assert await store.checkpoints.read(table.follows) is None
+        assert await folded.get(balances, "half") is None
+
+    @pytest.mark.usefixtures("short_lease")
+    async def test_two_at_once(self, folded: Running, store: Rows) -> None:
+        """The second one is told, as long as the first gives signs of life; what it builds cannot be dropped."""
+        async with aclosing(folded.rebuild("balance")) as positions:
+            await anext(positions)
+            [_, built] = await store.tables()
+            with pytest.raises(InvalidInput, match="balance v1 is being built again by another process"):
+                await rebuilt(folded)
+            with pytest.raises(InvalidInput, match="balance v1 is being built again by another process"):
+                await folded.drop(built.follows)
+            assert [position async for position in positions] == []
+        assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 6, 3)
+
+    @pytest.mark.usefixtures("short_lease")
+    async def test_a_version_whose_worker_was_killed_can_be_dropped(self, folded: Running, store: Rows) -> None:
+        """A lease that has run out keeps nothing."""
+        await prepared(store, upgraded.projections[0].table)
+        await folded.drop(upgraded.projections[0].follows)
+        assert [found.follows for found in await store.tables()] == [balances.follows]
+
+    # ---- another log
+
+    @pytest.mark.parametrize("fault", ["another log", "beyond the head"])
+    async def test_g11_what_belongs_to_no_part_of_this_log_does_not_count(
+        self, folded: Running, log: LogStore, store: Rows, fault: str
+    ) -> None:
+        """It is not served; a newer version is shown as soon as it has come to the end, and it can be rebuilt."""
+        await lost(store, log, fault)
+        with pytest.raises(LogReplaced, match="twofold rebuild APP --all"):
+            await folded.find(balances)
+        async with upgraded.look(log, read_store=store) as running:
+            await caught_up(running)
+            assert await live(store) == [2]
+        await rebuilt(folded)
+        assert list(await folded.find(balances, limit=500)) == [Balance(name, 6, 3) for name in NAMES]
+        checkpoint = await store.checkpoints.read(balances.follows)
+        assert checkpoint is not None
+        assert (checkpoint.log_id, checkpoint.position) == (log.log_id, await log.head())
+
+    async def test_g8_a_live_version_that_has_moved_on_counts_again(
+        self, folded: Running, log: LogStore, store: Rows
+    ) -> None:
+        """It was found to be lost, and by now is somewhere else: it was rebuilt meanwhile."""
+        seen = await store.checkpoints.read(balances.follows)
+        newer = upgraded.projections[0].table
+        await prepared(store, newer)
+        assert seen is not None
+        for elsewhere in (
+            msgspec.structs.replace(seen, log_id="f" * 16),
+            msgspec.structs.replace(seen, position=at(99)),
+        ):
+            assert await store.publish(newer, elsewhere) is False
+        assert await live(store) == [1]
+        assert await store.publish(newer, seen) is True
+        assert await live(store) == [2]
+
+    # ---- the store alone
+
+    @pytest.mark.parametrize("fault", ["stale epoch", "elsewhere", "not there"])
+    async def test_a_refused_swap_changes_nothing(self, store: Rows, other_store: Rows, fault: str) -> None:
+        """Rows, checkpoints and what is parked stay, of both."""
+        table, built = tally(), beside(tally())
+        claim, its = await prepared(store, table), await prepared(store, built)
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["b"]', 2)]))
+        await store.commit(built, its, BEGINNING, at(4), Changes({("a",): ("a", 2)}, [parked("row", '["c"]', 2)]))
+        if fault == "stale epoch":
+            await claimed(other_store.checkpoints, table.follows, "taker")
+        before = [await other_store.find(one, everything(one)) for one in (table, built)]
+        place = at(5) if fault == "elsewhere" else at(4)
+        name = table.follows.beside("other") if fault == "not there" else built.follows
+        with pytest.raises(LeaseLost):
+            await store.replace(table, claim, name, place)
+        assert [await other_store.find(one, everything(one)) for one in (table, built)] == before
+
+    async def test_a_swap_takes_everything_along(self, store: Rows, other_store: Rows) -> None:
+        """Rows, what is parked, position and log id; the epoch goes on rising, and names are free again."""
+        table, built = tally(), beside(tally())
+        claim, its = await prepared(store, table), await prepared(store, built)
+        await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["b"]', 2)]))
+        waits = parked("row", '["c"]', 2)
+        await store.commit(built, its, BEGINNING, at(4), Changes({("x",): ("x", 2)}, [waits]))
+        assert await store.replace(table, claim, built.follows, at(4)) is True
+        found = await other_store.find(table, everything(table))
+        assert (list(found.rows), list(found.parked)) == ([("x", 2)], [waits])
+        assert (found.checkpoint.position, found.checkpoint.owner) == (at(4), None)
+        assert found.checkpoint.epoch > claim.epoch
+        assert [one.follows for one in await store.tables()] == [table.follows]
+        assert await store.checkpoints.read(built.follows) is None
+        assert list(await store.checkpoints.parked(built.follows)) == []
+        claim = await claimed(other_store.checkpoints, table.follows)
+        await other_store.commit(table, claim, at(4), at(5), Changes({("y",): ("y", 1), ("x",): None}))
+        assert await row_keys(store, table) == [("y",)]
+
+    async def test_lists_that_are_searched_by_member(self, store: Rows) -> None:
+        """After a swap and after a version was dropped and deployed again, members are found, and only theirs."""
+        first, second = tagged(1), tagged(2)
+        claim = await prepared(store, first)
+        await store.commit(first, claim, BEGINNING, at(1), Changes({("a",): ("a", 1, '["old"]')}))
+        for number in (1, 2):
+            built = beside(first, f"gen{number}")
+            its = await prepared(store, built)
+            await store.index(built)
+            await store.commit(built, its, BEGINNING, at(number), Changes({("a",): ("a", 2, '["x","y"]')}))
+            claim = await claimed(store.checkpoints, first.follows)
+            assert await store.replace(first, claim, built.follows, at(number))
+            assert (await holding(store, first, "x"), await holding(store, first, "old")) == ([("a",)], [])
+        claim = await claimed(store.checkpoints, first.follows)
+        await store.commit(first, claim, at(2), at(3), Changes({("a",): ("a", 3, '["z"]'), ("b",): ("b", 1, '["x"]')}))
+        assert (await holding(store, first, "x"), await holding(store, first, "z")) == ([("b",)], [("a",)])
+
+        for _ in range(2):
+            claim = await prepared(store, second)
+            await store.commit(second, claim, BEGINNING, at(1), Changes({("a",): ("a", 1, '["x","y"]')}))
+            assert (await holding(store, second, "x"), await holding(store, second, "z")) == ([("a",)], [])
+            await store.checkpoints.release(claim)
+            await store.drop(second.follows)
+            assert await holding(store, first, "x") == [("b",)]
+
+    async def test_g8_two_versions_are_published_at_once(self, store: Rows, other_store: Rows) -> None:
+        """Whoever comes last: the name does not go back."""
+        for version in (1, 2, 3):
+            await prepared(store, tally(version))
+        published = await asyncio.gather(other_store.publish(tally(3)), store.publish(tally(2)))
+        for _ in range(2):  # one who found the name locked tries again
+            published = await asyncio.gather(other_store.publish(tally(3)), store.publish(tally(2)))
+        assert (list(published), await live(store)) == ([True, True], [3])
+
+    # ---- one row
+
+    async def test_one_row_is_folded_again(self, folded: Running, log: LogStore, store: Rows) -> None:
+        """A wrong one, one that is missing, one without events; all others stay, and so does the checkpoint."""
+        await overwritten(folded, {("nobody",): ("nobody", 1, 1), ("a1",): None})
+        before = await store.checkpoints.read(balances.follows)
+        found = [await folded.rebuild_row(balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
+        assert [(one.before, one.after, one.events) for one in found] == [
+            (("a0", 1_006, 3), ("a0", 6, 3), 3),
+            (None, ("a1", 6, 3), 3),
+            (("nobody", 1, 1), None, 0),
+            (("a0", 6, 3), ("a0", 6, 3), 3),
+            (None, None, 0),
+        ]
+        now = await store.checkpoints.read(balances.follows)
+        assert before is not None
+        assert now is not None
+        assert (now.position, now.owner) == (before.position, None)
+        rows = {row.id: row.total for row in await folded.find(balances, limit=500)}
+        assert rows == {"a0": 6, "a1": 6, **dict.fromkeys(NAMES[2:], 1_006)}
+
+    async def test_a_row_is_folded_again_while_workers_go_on(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
+    ) -> None:
+        """They are fenced off for a moment, and forget what they knew of the row."""
+        async with (
+            only.open(log, read_store=store) as running,
+            only.look(other_log, read_store=other_store) as operator,
+        ):
+            total = 0
+            for _ in range(5):
+                done = await running.execute(accounts, "a", Deposit(1))
+                total += 1
+                await running.get(balances, "a", after=done.receipt)
+                await operator.rebuild_row(balances, "a")
+                done = await running.execute(accounts, "a", Deposit(1))
+                total += 1
+                assert await running.get(balances, "a", after=done.receipt) == Balance("a", total, total)
+
+    async def test_a_row_that_is_parked_goes_on_when_it_can_be_folded(self, log: LogStore, store: Rows) -> None:
+        """Else nothing is changed, and the event and its error are named."""
+        async with only.open(log, read_store=store, work=False) as running:
+            await deposited(log, "a", 5, CURSED, 6)
+            await deposited(log, "b", 5, CURSED, 6)
+            await caught_up(running)
+            before = await parked_of(store)
+            found = await running.rebuild_row(balances, "a")
+            assert (found.error, found.failed) == ("account-a@2: ArithmeticError: thirteen", at(2))
+            assert (found.before, found.after, await parked_of(store)) == (("a", 5, 1), ("a", 5, 1), before)
+        async with cured.look(log, read_store=store) as running:
+            found = await running.rebuild_row(cured.projections[0], "a")
+            assert ([one.key for one in found.unparked], found.after) == (['["a"]'], ("a", 5 + CURSED + 6, 3))
+            assert [one.key for one in await parked_of(store)] == ['["b"]']
+
+    async def test_a_stream_that_could_not_be_read_goes_on(self, log: LogStore, store: Rows) -> None:
+        """The row is made by that stream alone; whoever still cannot read it changes nothing."""
+        await deposited(log, "a", 5)
+        event = Encoded("Deposited", 1, b'{"amount":"seven"}', None)
+        await log.commit([Append(Stream("account", "a"), [event], 1, Meta("odd", "odd"))])
+        await deposited(log, "a", 6)
+        async with only.open(log, read_store=store, work=False) as running:
+            await caught_up(running)
+            [waits] = await parked_of(store)
+            found = await running.rebuild_row(balances, "a")
+            assert (found.failed, found.after, waits.key) == (at(2), ("a", 5, 1), "account-a")
+            assert await parked_of(store) == [waits]
+        async with able.look(log, read_store=store) as running:
+            found = await running.rebuild_row(balances, "a")
+            assert (found.after, found.events, await parked_of(store)) == (("a", 18, 3), 3, [])
+
+    async def test_documents(self, log: LogStore, store: Rows) -> None:
+        """Each event holds all there is to know."""
+        async with documents.open(log, read_store=store, work=False) as running:
+            for name in ("first", "second"):
+                await running.execute(profiles, "a", Rename(name, frozenset({name})))
+            await caught_up(running, shown)
+            before = await running.get(shown, "a")
+            await overwritten(running, {("a",): None}, shown)
+            await running.rebuild_row(shown, "a")
+            assert await running.get(shown, "a") == before
+            assert (await running.verify(shown)).equal
+
+    async def test_g9_a_rebuild_meanwhile_gives_no_false_difference(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pages of the old table and of the new one are compared, each at its position."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 2)
+        async with only.open(log, read_store=store, work=False) as running:
+            for name in NAMES:
+                await deposited(log, name, 1, 2)
+            await caught_up(running)
+            pages, asked = store.find, 0
+
+            async def find(table: Any, query: Any) -> Any:
+                nonlocal asked
+                asked += table == balances.table
+                if asked == 3:
+                    asked += 1
+                    await deposited(log, NAMES[-1], 3)
+                    await rebuilt(running)
+                return await pages(table, query)
+
+            monkeypatch.setattr(store, "find", find)
+            found = await running.verify(balances)
+            assert (found.equal, found.rows) == (True, len(NAMES))
+            assert found.begin < found.end
+
+    async def test_rows_of_many_streams(self, log: LogStore, store: Rows) -> None:
+        """With `key=`, and with keys of several fields. What waits with a stream is left out, as it was."""
+        app = App("bank", deciders=[accounts], projections=[sums, days])
+        async with app.open(log, read_store=store, work=False) as running:
+            await deposited(log, "a", 1, 2)
+            await deposited(log, "b", 3, KEYLESS, 4)
+            for projection in app.projections:
+                await caught_up(running, projection)
+            await overwritten(running, {("all",): ("all", 0, 0)}, sums)
+            found = await running.rebuild_row(sums, "all")
+            assert (found.before, found.after, found.events) == (("all", 0, 0), ("all", 6, 3), 3)
+            [waits] = await store.checkpoints.parked(sums.follows)
+            assert waits.key == "account-b"
+            await overwritten(running, {("a", 1): (99, "a", 1)}, days)
+            await running.rebuild_row(days, ("a", 1))
+            assert await running.get(days, ("a", 1)) == PerDay(1, "a", 1)
+            with pytest.raises(InvalidQuery, match="the key is account, number"):
+                await running.rebuild_row(days, "a")
+            with pytest.raises(InvalidInput, match="not one of bank"):
+                await running.rebuild_row(balances, "a")
+
+    @pytest.mark.parametrize("fault", ["another log", "beyond the head"])
+    async def test_g11_no_row_is_made_of_two_logs(
+        self, folded: Running, log: LogStore, store: Rows, fault: str
+    ) -> None:
+        """The whole table is of another one."""
+        await lost(store, log, fault)
+        with pytest.raises(LogReplaced):
+            await folded.rebuild_row(balances, "a0")
+
+
+def beside(table: Any, generation: str = "gen") -> Any:
+    """The table that is built beside another."""
+    return msgspec.structs.replace(table, follows=table.follows.beside(generation))
+
+
+def tagged(version: int) -> Any:
+    """A table whose rows are searched by the members of a list."""
+    return Projection("tagged", Tagged, fold_nothing, version=version, indexes=["tags", "count"]).table
+
+
+def fold_nothing(row: Tagged, event: Deposited, recorded: Recorded) -> Tagged:
+    """Never asked."""
+    return row
+
+
+async def holding(store: Rows, table: Any, member: str) -> list[Any]:
+    """The keys of the rows whose list has this member."""
+    query = Query([Condition("tags", "contains", member)], [("id", False)], 100)
+    return [row[:1] for row in (await store.find(table, query)).rows]
+
+
+async def rebuilt(running: Running) -> None:
+    """To the end."""
+    async for _ in running.rebuild("balance"):
+        pass
+
+
+async def caught_up(running: Running, projection: Projection[Any] | None = None) -> None:
+    """Folded to the end of the feed."""
+    following = await running.prepared(projection.name if projection is not None else "balance")
+    async with aclosing(following.catch_up()) as positions:
+        async for _ in positions:
+            pass
+
+
+async def overwritten(running: Running, rows: Any, projection: Projection[Any] = balances) -> None:
+    """Somebody writes to the table by hand."""
+    checkpoints = running.rows.checkpoints
+    seen = await checkpoints.read(projection.follows)
+    assert seen is not None
+    claim = await claimed(checkpoints, projection.follows)
+    await running.rows.commit(projection.table, claim, seen.position, seen.position, Changes(rows))
+    await checkpoints.release(claim)
+
+
+async def half_built(store: Rows, registered: bool) -> Any:
+    """What a rebuild has left that was killed."""
+    table = beside(balances.table)
+    await store.prepare(table)
+    if registered:
+        await store.checkpoints.register(table.follows, "0" * 16, BEGINNING)
+        claim = await claimed(store.checkpoints, table.follows, "killed")
+        await store.commit(table, claim, BEGINNING, at(1), Changes({("half",): ("half", 1, 1)}))
+    return table
+
+
+async def lost(store: Rows, log: LogStore, fault: str) -> None:
+    """The live table is no longer one of this log."""
+    if fault == "another log":
+        await log.new_id()
+        return
+    claim = await claimed(store.checkpoints, balances.follows)
+    seen = await store.checkpoints.read(balances.follows)
+    assert seen is not None
+    await store.checkpoints.advance(claim, seen.position, at(seen.position.offset + 5))
+    await store.checkpoints.release(claim)
+
+
+async def parked_of(store: Rows, follows: Follows = balances.follows) -> Sequence[Any]:
+    """What waits."""
+    return list(await store.checkpoints.parked(follows))
