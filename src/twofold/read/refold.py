@@ -13,7 +13,7 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log, taken_over
-from twofold.messages import BEGINNING, Position, Recorded, Stream
+from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.fresh import LARGEST_PAGE, Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
