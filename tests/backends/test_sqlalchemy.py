@@ -33,6 +33,7 @@ from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
 from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
+from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
@@ -49,6 +50,7 @@ class ReadStoreConformance(
     AppConformance,
     DeployConformance,
     ParkingConformance,
+    MeetingConformance,
     ProofConformance,
     MachineConformance,
 ):

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.errors import InvalidInput, LeaseLost, TwofoldError, VersionConflict
+from twofold.errors import BatchRefused, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
@@ -25,6 +25,8 @@ from twofold.read.store import Changes, Condition, Found, Query, Rows, StoredTab
 from twofold.write.log import Loaded
 
 PAGE_BYTES = 8 * 1024 * 1024
+
+Refuses = Callable[[Table, Values], str | None]
 
 _set = msgspec.structs.replace
 
@@ -164,9 +166,7 @@ class MemoryCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        now = self.held(claim)
-        if now.position != after:
-            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+        now = self.movable(claim, after)
         self.rows[claim.follower] = _set(now, position=to, heartbeat=now.heartbeat + 1)
         for one in unparked:
             self.waiting[claim.follower].pop((one.kind, one.key), None)
@@ -196,11 +196,23 @@ class MemoryCheckpoints:
             raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
         return now
 
+    def movable(self, claim: Claim, after: Position) -> Checkpoint:
+        """The row, if the claim still stands and it is at `after`. Raises: LeaseLost."""
+        now = self.held(claim)
+        if now.position != after:
+            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+        return now
+
 
 class MemoryReadStore:
-    """Rows of projections, and their checkpoints."""
+    """Rows of projections, and their checkpoints.
+
+    Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
+    cannot be kept, or None. Tests and the simulator set it.
+    """
 
     def __init__(self) -> None:
+        self.refuses: Refuses = _nothing_refused
         self._checkpoints = MemoryCheckpoints()
         self._tables: dict[Follows, dict[Key, Values]] = {}
         self._fingerprints: dict[Follows, str] = {}
@@ -263,6 +275,10 @@ class MemoryReadStore:
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await asyncio.sleep(0)
+        self._checkpoints.movable(claim, after)
+        why = await self.refusal(table, [values for values in changes.rows.values() if values is not None])
+        if why is not None:
+            raise BatchRefused(why)
         await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
         rows = self._tables[table.follows]
         for key, values in changes.rows.items():
@@ -273,8 +289,8 @@ class MemoryReadStore:
         self._bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
-        """See `ReadStore.refusal`. Memory keeps whatever a row can hold."""
-        return None
+        """See `ReadStore.refusal`."""
+        return next((why for values in rows if (why := self.refuses(table, values)) is not None), None)
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
@@ -306,6 +322,10 @@ class MemoryReadStore:
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
         follows = table.follows
         return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+
+
+def _nothing_refused(table: Table, values: Values) -> str | None:
+    return None
 
 
 def _position(rows: Mapping[Follows, Checkpoint], follows: Follows) -> Position:

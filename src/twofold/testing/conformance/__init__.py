@@ -21,6 +21,7 @@ _PARTS = (
     "formats",
     "log",
     "machine",
+    "meetings",
     "parking",
     "proof",
     "queries",
@@ -38,6 +39,7 @@ from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
@@ -49,6 +51,7 @@ __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
 class BackendConformance(
     MachineConformance,
     ProofConformance,
+    MeetingConformance,
     ParkingConformance,
     DeployConformance,
     AppConformance,

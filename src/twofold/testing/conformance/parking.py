@@ -12,6 +12,7 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryReadStore
 from twofold.errors import BatchRefused, InvalidInput, Rejected, RowParked, Unavailable
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.messages import Position, Recorded
@@ -469,8 +470,11 @@ async def eventually_parked(running: Running, tries: int) -> list[Parked]:
 
 
 def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The read store takes no total of `TOO_MUCH` or more. Answers how many rows each trial held."""
-    commit, trials = rows.commit, list[int]()
+    """The read store takes no total of `TOO_MUCH` or more. Returns how many rows each trial held.
+
+    Memory refuses by itself; of the others it is pretended, for what each refuses differs.
+    """
+    commit, ask, trials = rows.commit, rows.refusal, list[int]()
 
     def bad(values: Sequence[Values | None]) -> bool:
         return any(row is not None and row[1] >= TOO_MUCH for row in values if row is not None and len(row) == 3)
@@ -482,8 +486,14 @@ def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     async def refusal(table: Table, values: Sequence[Values]) -> str | None:
         trials.append(len(values))
+        if isinstance(rows, MemoryReadStore):
+            return await ask(table, values)
         return "out of range" if bad(list(values)) else None
 
-    monkeypatch.setattr(rows, "commit", refuse)
+    if isinstance(rows, MemoryReadStore):
+        takes = lambda table, values: table.name == "balance" and bad([values])  # noqa: E731
+        monkeypatch.setattr(rows, "refuses", lambda table, values: "out of range" if takes(table, values) else None)
+    else:
+        monkeypatch.setattr(rows, "commit", refuse)
     monkeypatch.setattr(rows, "refusal", refusal)
     return trials

@@ -1,0 +1,313 @@
+"""Where two things meet: two operators, two versions, a retry beside a comparison, a page behind one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from twofold.app import App
+from twofold.backends.connect import LogStore, Rows
+from twofold.errors import InvalidInput, Unavailable
+from twofold.feed.follow import SMALLEST_PAGE
+from twofold.messages import BEGINNING, Recorded
+from twofold.read import verify
+from twofold.read.projection import Projection
+from twofold.read.projector import EVENTS_PER_SLICE
+from twofold.read.store import Changes
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.bank import (
+    CURSED,
+    KEYLESS,
+    Balance,
+    Deposited,
+    accounts,
+    balances,
+    bank,
+    deposited,
+)
+from twofold.testing.conformance.checkpoints import parked
+from twofold.testing.conformance.material import at
+from twofold.testing.conformance.parking import TOO_MUCH, Fold, at_rest, balances_of, folded, order_of, refusing
+from twofold.testing.conformance.rows import everything, live, nothing, prepared, tally
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The columns of `Balance` in another order."""
+
+    id: str
+    deposits: int = 0
+    total: int = 0
+
+
+class MeetingConformance(OnBackend):
+    """See the module."""
+
+    @pytest.fixture
+    def fold(self) -> Fold:
+        """Broken, to begin with."""
+        return Fold()
+
+    # ---- two operators
+
+    async def test_g7_of_all_that_are_tried_again_the_store_refuses_one(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The others are folded, wait no longer, and are not folded again with the next retry."""
+        async with at_rest(fold.app, log, store) as running:
+            for name, amount in (("a", 1), ("b", TOO_MUCH), ("c", 2)):
+                await deposited(log, name, CURSED, amount)
+            await folded(running)
+            refusing(running.rows, monkeypatch)
+            fold.mended = True
+            found = await running.parking.retry("balance")
+            assert [one.key for one in found.done] == ['["a"]', '["c"]']
+            assert [one.key for one in found.again] == ['["b"]']
+            for _ in range(2):
+                assert [one.parked.key for one in await running.parking.list("balance")] == ['["b"]']
+                rows = {row.id: row for row in (await running.find(balances_of(running))).rows}
+                assert rows == {
+                    "a": Balance("a", CURSED + 1, 2),
+                    "b": Balance("b", CURSED, 1),
+                    "c": Balance("c", CURSED + 2, 2),
+                }
+                again = await running.parking.retry("balance")
+                assert ([one.key for one in again.again], again.done) == (['["b"]'], [])
+            monkeypatch.undo()
+            await running.parking.retry("balance")
+            assert (await running.verify(balances_of(running))).equal
+
+    @pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ("a", None), (None, None)])
+    async def test_g7_two_operators_try_again_at_once(
+        self,
+        log: LogStore,
+        store: Rows,
+        other_log: LogStore,
+        other_store: Rows,
+        fold: Fold,
+        keys: tuple[str | None, str | None],
+    ) -> None:
+        """The same key, different ones, all: each event is folded once, and nothing is left behind."""
+        async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
+            for name in ("a", "b", "c"):
+                await deposited(log, name, 5, CURSED, 7)
+            await folded(one)
+            fold.mended = True
+            await asyncio.gather(
+                persistently(lambda: one.parking.retry("balance", keys[0])),
+                persistently(lambda: other.parking.retry("balance", keys[1])),
+            )
+            waits = {waiting.parked.key for waiting in await one.parking.list("balance")}
+            assert waits == ({'["b"]', '["c"]', '["a"]'} - {f'["{key}"]' for key in keys} if None not in keys else set())
+            for row in (await one.find(balances_of(one))).rows:
+                whole = f'["{row.id}"]' not in waits
+                assert row == (Balance(row.id, 12 + CURSED, 3) if whole else Balance(row.id, 5, 1))
+            assert (await one.verify(balances_of(one))).equal
+
+    async def test_g7_one_gives_up_what_another_tries_again(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
+    ) -> None:
+        """Either it is folded as a whole or given up as a whole; later events go on from there."""
+        async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
+            for number in range(5):
+                name = f"a{number}"
+                await deposited(log, name, 5, CURSED, 7)
+                await folded(one)
+                fold.mended = True
+                await asyncio.gather(
+                    persistently(lambda name=name: one.parking.retry("balance", name)),  # type: ignore[misc]
+                    persistently(lambda name=name: other.parking.discard("balance", name)),  # type: ignore[misc]
+                )
+                fold.mended = False
+                await deposited(log, name, 1)
+                await folded(one)
+                assert await one.parking.list("balance") == []
+                row = await one.get(balances_of(one), name)
+                assert row in (Balance(name, 13 + CURSED, 4), Balance(name, 6, 2))
+
+    # ---- a comparison, and what is tried again meanwhile
+
+    @pytest.mark.parametrize("page", [1, 2, 3])
+    async def test_g9_something_is_tried_again_between_two_pages(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """Rows of earlier and later pages than the one just read, and streams whose rows lie in all of them."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 2)
+        async with at_rest(fold.app, log, store) as running:
+            for number in range(6):
+                await deposited(log, f"{'abcdef'[number]}1", number, *([CURSED, KEYLESS] if number % 2 else []), 3)
+                await deposited(log, f"{'fedcba'[number]}2", 4)
+            await folded(running)
+            for projection, waiting in ((balances_of(running), 3), (order_of(running), 3)):
+                fold.mended = False
+                pages, find = 0, running.rows.find
+
+                async def between(
+                    table: Any,
+                    query: Any,
+                    find: Callable[..., Awaitable[Any]] = find,
+                    projection: Projection[Any] = projection,
+                    waiting: int = waiting,
+                ) -> Any:
+                    nonlocal pages
+                    found = await find(table, query)
+                    if table == projection.table:
+                        pages += 1
+                        if pages == page:
+                            fold.mended = True
+                            assert len((await running.parking.retry(projection.name)).done) == waiting
+                    return found
+
+                with monkeypatch.context() as patched:
+                    patched.setattr(running.rows, "find", between)
+                    found = await running.verify(projection)
+                assert pages > page
+                assert (found.equal, found.parked, found.rows) == (True, [], found.rows), found
+
+    async def test_a_change_that_swaps_two_columns_is_told(self, log: LogStore, store: Rows) -> None:
+        """Whether the fold swaps their values or the class their names; a class in another order alone is the same."""
+
+        def swapped(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+            return Balance(row.id, row.total + 1, row.deposits + event.amount)
+
+        def turned(row: Turned, event: Deposited, recorded: Recorded) -> Turned:
+            return Turned(row.id, row.deposits + 1, row.total + event.amount)
+
+        def both(row: Turned, event: Deposited, recorded: Recorded) -> Turned:
+            return Turned(row.id, row.deposits + event.amount, row.total + 1)
+
+        async with at_rest(replace(bank, projections=[balances], reactors=[]), log, store) as running:
+            await deposited(log, "a", 5, 6)
+            await folded(running)
+            for changed, cells in (
+                (Projection("balance", Balance, swapped, version=2), [("total", 11, 2), ("deposits", 2, 11)]),
+                (Projection("balance", Turned, both, version=2), [("total", 11, 2), ("deposits", 2, 11)]),
+                (Projection("balance", Turned, turned, version=2), []),
+            ):
+                found = await running.diff(balances, changed)
+                told = [(cell.column, cell.live, cell.fold) for one in found.differences for cell in one.cells]
+                assert (told, found.equal) == (cells, not cells)
+
+    # ---- two versions
+
+    async def test_g7_two_versions_of_one_key(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """What waits of one is folded in the other; each is tried again and given up alone."""
+        broken = fold.app
+        mended = Fold()
+        mended.mended = True
+        newer = App(
+            "bank", deciders=[accounts], projections=[Projection("balance", Balance, mended.balance, version=2)]
+        )
+        async with at_rest(broken, log, store) as old, at_rest(newer, log, store) as new:
+            await deposited(log, "a", 5, CURSED, 7)
+            for running in (old, new):
+                await folded(running)
+            assert [waits.follower.version for waits in await old.parking.list("balance")] == [1]
+            assert await new.parking.list() == []
+            with pytest.raises(InvalidInput, match="nothing of balance is parked"):
+                await new.parking.retry("balance", "a")
+            await old.parking.discard("balance", "a")
+            await deposited(log, "a", 1)
+            for running in (old, new):
+                await folded(running)
+            assert (await new.find(balances_of(new))).rows == [Balance("a", 13 + CURSED, 4)]
+            assert (await old.find(balances_of(old))).rows == [Balance("a", 6, 2)]
+
+    async def test_dropped_and_then_made_again(self, store: Rows, other_store: Rows) -> None:
+        """Nothing of the first one is left, whoever makes it again; with other columns too; the live one stays."""
+        await prepared(store, tally(1))
+        other = msgspec.defstruct("Tally", [("id", str), ("name", str, "")], frozen=True)
+        for again, row in (
+            (tally(2), ("b", 7)),
+            (Projection("tally", other, nothing, version=2, indexes=["name"]).table, ("b", "seven")),
+            (tally(2), ("c", 8)),
+        ):
+            claim = await prepared(other_store, again)
+            found = await store.find(again, everything(again))
+            assert (list(found.rows), list(found.parked), found.checkpoint.position) == ([], [], BEGINNING)
+            await other_store.commit(
+                again, claim, BEGINNING, at(1), Changes({(row[0],): row}, [parked("row", '["a"]', 1)])
+            )
+            assert list((await store.find(again, everything(again))).rows) == [row]
+            await other_store.checkpoints.release(claim)
+            await store.drop(again.follows)
+        assert await live(store) == [1]
+
+    async def test_g8_an_old_version_is_dropped_and_deployed_again(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
+    ) -> None:
+        """It begins at the first event; the newer one stays the one that is shown."""
+        old = replace(bank, projections=[balances], reactors=[])
+        new = replace(old, projections=[replace(balances, version=2)])
+        await deposited(log, "a", 5)
+        for app in (old, new):
+            async with at_rest(app, log, store) as running:
+                await folded(running)
+        await deposited(log, "a", CURSED, 7)
+        await store.drop(balances.follows)
+        async with at_rest(old, other_log, other_store) as running:
+            [waits] = await running.parking.list()
+            assert (waits.parked.key, waits.parked.position) == ('["a"]', at(2))
+            assert list((await store.get(balances.table, ("a",))).rows) == [("a", 5, 1)]
+        shown = {table.follows.version: table.live for table in await store.tables() if table.follows.name == "balance"}
+        assert shown == {1: False, 2: True}
+
+    # ---- exact sizes
+
+    @pytest.mark.parametrize("events", [SMALLEST_PAGE, 3 * SMALLEST_PAGE, EVENTS_PER_SLICE, 2 * EVENTS_PER_SLICE])
+    async def test_g5_pages_and_slices_that_end_exactly(self, log: LogStore, store: Rows, events: int) -> None:
+        """One less, exactly so many, one more: each event is folded once, in small pages and in large ones."""
+        app = replace(bank, projections=[balances], reactors=[])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "a", *[1] * (events - 1))
+            for total in (events - 1, events, events + 1):
+                await folded(running)
+                assert (await running.find(balances)).rows == [Balance("a", total, total)]
+                await deposited(log, "a", 1)
+        async with app.open(log, read_store=store) as working:
+            last = await deposited(log, "b", *[1] * (events - 2))
+            assert await working.get(balances, "b", after=last, wait_s=30) == Balance("b", events - 2, events - 2)
+            assert await working.get(balances, "a") == Balance("a", events + 2, events + 2)
+
+    @pytest.mark.parametrize("rows", [3, 4, 5, 8])
+    async def test_pages_of_rows_that_end_exactly(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, rows: int
+    ) -> None:
+        """Reading, comparing and looking at history in pages of four: everything is seen once, and there is an end."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 4)
+        monkeypatch.setattr("twofold.app.HISTORY_PAGE", 4)
+        app = replace(bank, projections=[balances], reactors=[])
+        async with at_rest(app, log, store) as running:
+            for number in range(rows):
+                await deposited(log, f"a{number}", 1)
+            await deposited(log, "a0", *[2] * (rows - 1))
+            await folded(running)
+            report = await running.verify(balances)
+            assert (report.equal, report.rows) == (True, rows)
+            assert len(await running.history("account-a0")) == rows
+            seen, cursor = [], None
+            while True:
+                page = await running.find(balances, limit=4, cursor=cursor)
+                seen += [row.id for row in page.rows]
+                if page.cursor is None:
+                    break
+                cursor = page.cursor
+                assert len(seen) < rows, "there is a next page only where there are more rows"
+            assert seen == [f"a{number}" for number in range(rows)]
+
+
+async def persistently(ask: Callable[[], Awaitable[object]]) -> None:
+    """As an operator does who is told that another one was quicker; done by the other one is done too."""
+    while True:
+        try:
+            await ask()
+        except Unavailable:
+            continue
+        except InvalidInput as nothing_left:
+            assert "nothing of balance is parked" in str(nothing_left)
+        return
