@@ -89,6 +89,24 @@ def test_a_batch_is_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) 
     virtual_time.run(main())
 
 
+def test_a_batch_that_has_exactly_its_size_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(event("x" * 100).data)
+    monkeypatch.setattr(group_commit, "MAX_BATCH_BYTES", 2 * size)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        for texts, batches in (
+            (["x" * 100] * 4, [["0", "1"], ["2", "3"]]),
+            (["x" * 100, "x" * 99, "x" * 100, "x" * 100], [["0", "1", "2"], ["3"]]),
+        ):
+            log.batches.clear()
+            await asyncio.gather(*(group.append(append(f"note-{n}", event(text))) for n, text in enumerate(texts)))
+            assert log.batches == batches
+
+    virtual_time.run(main())
+
+
 def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_WAITING", 5)
 
@@ -98,10 +116,11 @@ def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyP
         log.open.clear()
         tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(30)]
         await asyncio.sleep(0.01)
-        assert group.waiting <= 5
+        assert group.waiting == 5
         log.open.set()
         receipts = await asyncio.gather(*tasks)
         assert len({receipt.stream for receipt in receipts}) == 30
+        assert all(len(batch) <= 5 for batch in log.batches[1:]), "what waits for room waits outside"
 
     virtual_time.run(main())
 
@@ -169,5 +188,53 @@ def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
         assert (await log.head()).offset == 3
         with pytest.raises(Unavailable):
             await group.append(append("note-9", event()))
+
+    virtual_time.run(main())
+
+
+def test_closing_waits_until_everything_is_written() -> None:
+    """Whoever closes the store next must not take it away from under a batch; also where that batch fails."""
+
+    async def main() -> None:
+        for failure in (None, Unavailable("down")):
+            log = Gate()
+            group = GroupCommit(log)
+            log.open.clear()
+            tasks = [asyncio.create_task(group.append(append("note-1", event())))]
+            await asyncio.sleep(0.01)  # it is being written
+            tasks += [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in (2, 3)]
+            await asyncio.sleep(0.01)
+            closing = asyncio.create_task(group.close())
+            await asyncio.sleep(60)
+            assert not closing.done()
+            log.failures += [failure] if failure else []
+            log.open.set()
+            await closing
+            assert [task.done() for task in tasks] == [True] * 3
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [type(failure) if failure else Receipt, Receipt, Receipt]
+            assert group.waiting == 0
+
+    virtual_time.run(main())
+
+
+def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who has waited for a place is forgotten: everybody is either written or told that it is closed."""
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 2)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(8)]
+        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(group.close())
+        await asyncio.sleep(0.01)
+        log.open.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        await closing
+        written = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        assert len(written) == (await log.head()).offset
+        assert {type(outcome) for outcome in outcomes} == {Receipt, Unavailable}
 
     virtual_time.run(main())
