@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.errors import BatchRefused, InvalidInput, LeaseLost, TwofoldError, VersionConflict
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
@@ -138,8 +138,8 @@ class MemoryCheckpoints:
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
-        now = self.rows[seen.follower]
-        if (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
+        now = self.rows.get(seen.follower)
+        if now is None or (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
             return None
         held = {"owner": owner, "epoch": now.epoch + 1, "heartbeat": now.heartbeat + 1, "wanted_by": None}
         self.rows[seen.follower] = _set(now, **held)
@@ -147,8 +147,8 @@ class MemoryCheckpoints:
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
-        now = self.rows[seen.follower]
-        if now.epoch == seen.epoch:
+        now = self.rows.get(seen.follower)
+        if now is not None and now.epoch == seen.epoch:
             self.rows[seen.follower] = _set(now, wanted_by=asker)
 
     async def beat(self, claim: Claim) -> str | None:
@@ -175,8 +175,8 @@ class MemoryCheckpoints:
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
-        now = self.rows[claim.follower]
-        if now.epoch == claim.epoch:
+        now = self.rows.get(claim.follower)
+        if now is not None and now.epoch == claim.epoch:
             self.rows[claim.follower] = _set(now, owner=None)
 
     async def parked(self, follower: Follows) -> Sequence[Parked]:
@@ -191,7 +191,9 @@ class MemoryCheckpoints:
 
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""
-        now = self.rows[claim.follower]
+        now = self.rows.get(claim.follower)
+        if now is None:
+            raise LeaseLost(f"{claim.follower} has no checkpoint any more")
         if now.epoch != claim.epoch:
             raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
         return now
@@ -269,18 +271,18 @@ class MemoryReadStore:
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
-        rows = self._tables[table.follows]
+        rows = self._rows_of(table)
         return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await asyncio.sleep(0)
         self._checkpoints.movable(claim, after)
+        rows = self._rows_of(table)
         why = await self.refusal(table, [values for values in changes.rows.values() if values is not None])
         if why is not None:
             raise BatchRefused(why)
         await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
-        rows = self._tables[table.follows]
         for key, values in changes.rows.items():
             if values is None:
                 rows.pop(key, None)
@@ -294,7 +296,7 @@ class MemoryReadStore:
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
-        values = self._tables[table.follows].get(key)
+        values = self._rows_of(table).get(key)
         return await self._found(table, [] if values is None else [values])
 
     async def find(self, table: Table, query: Query) -> Found:
@@ -302,7 +304,7 @@ class MemoryReadStore:
         place = {column.name: index for index, column in enumerate(table.columns)}
         rows = [
             row
-            for row in self._tables[table.follows].values()
+            for row in self._rows_of(table).values()
             if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
         ]
         for name, descending in reversed(query.order):
@@ -318,6 +320,12 @@ class MemoryReadStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def _rows_of(self, table: Table) -> dict[Key, Values]:
+        rows = self._tables.get(table.follows)
+        if rows is None:
+            raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+        return rows
 
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
         follows = table.follows

@@ -12,7 +12,7 @@ import pytest
 
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
-from twofold.errors import InvalidInput, Unavailable
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
 from twofold.messages import BEGINNING, Recorded
 from twofold.read import verify
@@ -237,6 +237,27 @@ class MeetingConformance(OnBackend):
             await other_store.checkpoints.release(claim)
             await store.drop(again.follows)
         assert await live(store) == [1]
+
+    async def test_g5_who_held_what_was_dropped_can_do_nothing_more(self, store: Rows, other_store: Rows) -> None:
+        """Neither write nor claim; and letting go, or asking for it, does not bring it back."""
+        await prepared(store, tally(1))
+        table, checkpoints = tally(2), store.checkpoints
+        claim = await prepared(store, table)
+        seen = await checkpoints.read(table.follows)
+        assert seen is not None
+        await checkpoints.release(claim)
+        await other_store.drop(table.follows)
+        for work in (
+            checkpoints.beat(claim),
+            checkpoints.advance(claim, BEGINNING, at(1)),
+            store.commit(table, claim, BEGINNING, at(1), Changes({})),
+        ):
+            with pytest.raises((LeaseLost, ConfigurationError)):
+                await work
+        await checkpoints.release(claim)
+        await checkpoints.ask(seen, "another")
+        assert await checkpoints.claim(seen, "another") is None
+        assert await checkpoints.read(table.follows) is None
 
     async def test_g8_an_old_version_is_dropped_and_deployed_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
