@@ -82,6 +82,27 @@ class MeetingConformance(OnBackend):
             await running.parking.retry("balance")
             assert (await running.verify(balances_of(running))).equal
 
+    async def test_g7_a_stream_comes_to_wait_in_the_page_in_which_a_row_is_refused(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What came before in that stream belongs to the row, which stops at exactly the event that is too much."""
+
+        def key(event: Deposited, recorded: Recorded) -> list[str]:
+            if event.amount == KEYLESS:
+                raise LookupError("fourteen")
+            return ["all", recorded.stream.id]
+
+        projection = Projection("balance", Balance, Fold().balance, key=key)
+        async with at_rest(App("bank", deciders=[accounts], projections=[projection]), log, store) as running:
+            refusing(running.rows, monkeypatch)
+            for name, *amounts in (("a", 1, 2), ("b", 3), ("a", 4, KEYLESS, 5), ("b", 6, TOO_MUCH, 7)):
+                await deposited(log, str(name), *map(int, amounts))
+            await folded(running)
+            waits = {one.parked.key: one.parked.position.offset for one in await running.parking.list()}
+            assert waits == {"account-a": 5, '["all"]': 8, '["b"]': 8}
+            rows = {row.id: row for row in (await running.find(projection)).rows}
+            assert rows == {"all": Balance("all", 16, 5), "a": Balance("a", 7, 3), "b": Balance("b", 9, 2)}
+
     @pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ("a", None), (None, None)])
     async def test_g7_two_operators_try_again_at_once(
         self,

@@ -49,6 +49,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.storage = Storage(self.loop, self.random, self.counts)
         self.log_id = self.storage.log.log_id
+        if plan.refuses and plan.scenario.refuses is not None:
+            self.storage.rows.refuses = plan.scenario.refuses
         self.watcher = Watcher(plan.app, self.storage, self.loop.time, self.counts)
         self.storage.watch = self.watcher
         self.watcher.tell = self.tell
@@ -65,6 +67,7 @@ class World:
         self._entries: list[Entry] | None = None
         self.history: list[str] | None = [] if is_told else None
         self.known = Knowledge(self)
+        self.rebuilding: Counter[int] = Counter()
         self._context = copy_context()
         self._over = False
 
@@ -296,6 +299,12 @@ class World:
     def version(self, stream: str) -> int:
         """As it is in the store."""
         return len(self.storage.log._streams.get(stream, ()))
+
+    def versions(self, projection: str) -> set[int]:
+        """Those that some process runs on, is about to, or builds."""
+        apps = [app for server in self.servers for app in (server.app, server.next_app)]
+        in_use = {one.version for app in apps for one in app.projections if one.name == projection}
+        return in_use | {version for version, number in self.rebuilding.items() if number}
 
     def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
         """A new record."""
