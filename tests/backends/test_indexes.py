@@ -1,6 +1,6 @@
-"""An index serves the queries it was declared for: asked of each store by its own plan, not by what we meant to write."""
+"""An index serves the queries it was declared for. Each store is asked for its plan."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +49,7 @@ Explain = Callable[[Query], Awaitable[str]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "sqlalchemy on sqlite", "sqlalchemy on postgresql"])
-async def explain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Explain]:
+async def explain(request: pytest.FixtureRequest, tmp_path: Path) -> Explain:
     """The plan of a query on a table with some rows."""
     file, through, engine = tmp_path / "rows.db", request.param.startswith("sqlalchemy"), request.param.split()[-1]
     url = f"sqlite:///{file}" if engine == "sqlite" else str(request.getfixturevalue("new_database")())
@@ -68,8 +68,10 @@ async def explain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             text, values = sql.find(query)
             return text, [loans.table.name, 1, *values] if engine != "sqlite" else values
         dialect = sa.make_url(driver).get_dialect()()
-        compiled = with_sqlalchemy.table_sql(loans.table, engine).find(query).compile(
-            dialect=dialect, compile_kwargs={"literal_binds": True}
+        compiled = (
+            with_sqlalchemy.table_sql(loans.table, engine)
+            .find(query)
+            .compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         )
         return str(compiled), []
 
@@ -89,7 +91,7 @@ async def explain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         finally:
             await connection.close()
 
-    yield by_sqlite if engine == "sqlite" else by_postgres
+    return by_sqlite if engine == "sqlite" else by_postgres
 
 
 async def test_an_order_in_both_directions_is_read_from_the_index(explain: Explain) -> None:

@@ -140,7 +140,9 @@ def test_g5_a_page_is_folded_while_the_one_before_fails(
                 found = await running.verify(projection)
                 assert found.equal, found
             rows_of = {row.id: row.total for row in (await running.find(balances)).rows}
-            assert (rows_of["b"], rows_of["c"]) == (1 + 1 + 4 + 1, 2 + 1 + 5 + 1 + 8 + 1 + 11 + 1), "as before what waits"
+            assert (rows_of["b"], rows_of["c"]) == (1 + 1 + 4 + 1, 2 + 1 + 5 + 1 + 8 + 1 + 11 + 1), (
+                "as before what waits"
+            )
             waits = [(one.follower.name, one.parked.key) for one in await running.parking.list()]
             assert waits == [("balance", '["b"]'), ("balance", '["c"]'), ("sum", '["b"]'), ("sum", "account-c")]
         assert rows.commits > 10 * 2

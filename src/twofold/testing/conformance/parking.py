@@ -474,25 +474,22 @@ def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     Memory refuses by itself; of the others it is pretended, for what each refuses differs.
     """
-    commit, ask, trials = rows.commit, rows.refusal, list[int]()
+    commit, trials = rows.commit, list[int]()
 
-    def bad(values: Sequence[Values | None]) -> bool:
-        return any(row is not None and row[1] >= TOO_MUCH for row in values if row is not None and len(row) == 3)
+    def why(table: Table, values: Values | None) -> str | None:
+        return "out of range" if table.name == "balance" and values is not None and values[1] >= TOO_MUCH else None
 
     async def refuse(table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
-        if table.name == "balance" and bad(list(changes.rows.values())):
+        if any(why(table, values) for values in changes.rows.values()):
             raise BatchRefused("out of range")
         await commit(table, claim, after, to, changes)
 
     async def refusal(table: Table, values: Sequence[Values]) -> str | None:
         trials.append(len(values))
-        if isinstance(rows, MemoryReadStore):
-            return await ask(table, values)
-        return "out of range" if bad(list(values)) else None
+        return next((said for row in values if (said := why(table, row))), None)
 
     if isinstance(rows, MemoryReadStore):
-        takes = lambda table, values: table.name == "balance" and bad([values])  # noqa: E731
-        monkeypatch.setattr(rows, "refuses", lambda table, values: "out of range" if takes(table, values) else None)
+        monkeypatch.setattr(rows, "refuses", why)
     else:
         monkeypatch.setattr(rows, "commit", refuse)
     monkeypatch.setattr(rows, "refusal", refusal)

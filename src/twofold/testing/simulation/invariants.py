@@ -266,7 +266,7 @@ class _Checking:
         """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
         storage = self.world.storage
         for projection in self.app.projections:
-            fresh = Fold(projection, self.app, storage.rows.refuses).take(self.entries)
+            fresh = Fold(projection, self.app, self.world.watcher.refuses).take(self.entries)
             told = self.world.watcher.folds[projection.name]
             if fresh.tables[-1] != told.tables[-1] and not self.world.plan.cures:
                 text = difference(fresh.tables[-1], told.tables[-1])

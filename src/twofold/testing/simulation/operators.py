@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twofold.app import App
 from twofold.errors import InvalidInput, Unavailable
 from twofold.feed.parking import Parking
-from twofold.testing.simulation.faults import Rebuild
+from twofold.testing.simulation.faults import Deploy, Rebuild
 from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.watch import DISCARDING
 
@@ -78,26 +78,40 @@ class Drop:
             world.tell(f"not dropped: {error}")
 
 
-def several(random: Random, app: App, processes: int, span_s: float, first: int, may_park: bool) -> list[tuple[float, Any]]:
-    """Two to four things that are done within the time of some requests, and when; clients are numbered from `first`."""
-    kinds = ["retry", "retry", "discard"] if may_park else []
-    kinds += ["rebuild", "rebuild", "drop"] if app.projections else []
-    moment = random.random() * span_s
-    names = [one.name for one in app.projections]
-    all_names = names + [one.name for one in app.reactors]
-    name = random.choice(all_names)
-    done: list[tuple[float, Any]] = []
-    for number in range(random.randint(2, 4) if kinds else 0):
-        kind, at = random.choice(kinds), random.randrange(processes)
-        if kind in ("rebuild", "drop") and name not in names:
-            kind = "retry" if may_park else kind
-        if kind == "retry":
-            does: Any = Retry(name, at, first + number)
-        elif kind == "discard":
-            does = Discard(name, at, first + number)
-        elif kind == "drop":
-            does = Drop(random.choice(names), random.random())
-        else:
-            does = Rebuild(random.choice(names), random.randrange(3), random.random() < 0.3, None)
-        done.append((moment + random.random() * AT_ONCE_S, does))
-    return done
+@dataclass(frozen=True)
+class Operators:
+    """Draws what several of them do, within the time of some requests."""
+
+    random: Random
+    app: App
+    processes: int
+    may_park: bool
+    can_be_cured: bool
+
+    def at_once(self, span_s: float, first: int) -> list[tuple[float, Any]]:
+        """Two to four things, and when. Clients are numbered from `first`."""
+        projections = [one.name for one in self.app.projections]
+        names = [*projections, *(one.name for one in self.app.reactors)] if self.may_park else []
+        kinds = ["retry", "retry", "discard"] if names else []
+        kinds += ["rebuild", "rebuild", "drop"] if projections else []
+        if not kinds:
+            return []
+        moment, name = self.random.random() * span_s, self.random.choice(names or projections)
+        done: list[Any] = [Deploy()] if self.can_be_cured and self.random.random() < 0.3 else []
+        for number in range(self.random.randint(2, 4)):
+            kind, at = self.random.choice(kinds), self.random.randrange(self.processes)
+            done.append(
+                self._one(kind, name if names else "", self.random.choice(projections or [""]), at, first + number)
+            )
+        return [(moment + self.random.random() * AT_ONCE_S, does) for does in done]
+
+    def _one(self, kind: str, name: str, projection: str, at: int, number: int) -> Any:
+        match kind:
+            case "retry":
+                return Retry(name, at, number)
+            case "discard":
+                return Discard(name, at, number)
+            case "drop":
+                return Drop(projection, self.random.random())
+            case _:
+                return Rebuild(projection, self.random.randrange(3), self.random.random() < 0.3, None)

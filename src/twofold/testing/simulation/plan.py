@@ -15,7 +15,7 @@ from twofold.testing.simulation import faults
 from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read, Verify
 from twofold.testing.simulation.effects import Observed
 from twofold.testing.simulation.faults import Cure
-from twofold.testing.simulation.operators import Discard, Drop, Retry, several
+from twofold.testing.simulation.operators import Discard, Drop, Operators, Retry
 from twofold.testing.simulation.remote import Kind, Mishap
 from twofold.testing.simulation.storage import LogBecomes
 from twofold.testing.simulation.world import World
@@ -164,10 +164,10 @@ class _Drawing:
     def operators(self) -> list[tuple[float, Any]]:
         """In some histories several of them are at work at once, in a few at two moments."""
         times = self.more.choices((0, 1, 2), (6, 3, 1))[0]
-        one = (self.more, self.scenario.app, self.processes, self.span_s)
-        return [
-            step for n in range(times) for step in several(*one, self.number + 10 * (n + 1), self.scenario.may_park)
-        ]
+        of = self.scenario
+        operators = Operators(self.more, of.app, self.processes, of.may_park, of.cure is not None)
+        moments = [operators.at_once(self.span_s, self.number + 10 * (n + 1)) for n in range(times)]
+        return [step for steps in moments for step in steps]
 
     def faults(self) -> list[Any]:
         """Some, of a few kinds: histories differ more in what they have in common than in how much there is of all."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
@@ -91,6 +91,7 @@ class Storage:
         self.rows = RowsOnDisk()
         self.watch: Watch
         self.not_released: set[Claim] = set()  # those who let go meanwhile were told so, and left it to the lease
+        self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, dict[str, Any]]] = []
@@ -117,6 +118,14 @@ class Storage:
     def table(self, follows: Follows) -> dict[Key, Any]:
         """The rows as they are."""
         return self.rows._tables[follows]
+
+    def refuse(self, refuses: Refuses) -> None:
+        """There are rows that the read store does not keep."""
+        self.refuses, self.rows.refuses = True, refuses
+
+    def take_all(self) -> None:
+        """It keeps any row again."""
+        self.rows.refuses = lambda table, values: None
 
     def replace_log(self, by: LogBecomes) -> None:
         """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""

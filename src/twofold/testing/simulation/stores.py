@@ -260,7 +260,6 @@ class SimulatedRows:
     async def drop(self, follows: Follows) -> None:
         """See `ReadStore.drop`."""
 
-
         def drop(rows: MemoryReadStore) -> None:
             before = [table for table in at_once(rows.tables()) if table.follows == follows]
             at_once(rows.drop(follows))

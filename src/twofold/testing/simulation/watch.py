@@ -44,11 +44,12 @@ class Watcher:
         self.violations: list[Violation] = []
         self.folds = {one.name: Fold(one, app, storage.rows.refuses) for one in app.projections}
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self.refuses = storage.rows.refuses
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
         self.effects = Effects(done=self._has_happened)
         self.cure: Cure | None = None
         self.tell: Callable[[str], None] = _nobody_listens
-        self._length = 0
+        self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
         self._epochs: dict[Follows, int] = {}
         self._lives: dict[Follows, float] = {}
         self._discarding: set[tuple[Follows, int]] = set()
@@ -60,13 +61,13 @@ class Watcher:
 
     def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """The new entries stand where they should; the read models come to what they come to."""
-        new = self._storage.entries[self._length :]
-        for offset, entry in enumerate(new, start=self._length + 1):
+        new = self._storage.entries[len(self._entries) :]
+        for offset, entry in enumerate(new, start=len(self._entries) + 1):
             if entry.position.offset != offset:
                 self.broken("G4", f"the entry after 0:{offset - 1} is at {entry.position}")
         for fold in self.folds.values():
             fold.take(new)
-        self._length += len(new)
+        self._entries += new
         stored = [o.position for o in outcomes if isinstance(o, Receipt) and o.events and not o.repeated]
         if stored != sorted(stored):
             self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
@@ -75,8 +76,8 @@ class Watcher:
 
     def log_crashed(self) -> None:
         """What was in the log still is (G1)."""
-        if self._storage.head.offset < self._length:
-            self.broken("G1", f"of {self._length} events {self._storage.head.offset} are left after a crash")
+        if self._storage.head.offset < len(self._entries):
+            self.broken("G1", f"of {len(self._entries)} events {self._storage.head.offset} are left after a crash")
 
     # ---- leases
 
@@ -171,14 +172,15 @@ class Watcher:
         """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
         fold, given_up = self.folds[follows.name], self._storage.rows.given_up.get(follows, ())
         if given_up:
-            fold = Fold(fold.projection, self._app, self._storage.rows.refuses, given_up)
-            fold.take(self._storage.entries[: at.offset])
+            fold = Fold(fold.projection, self._app, self.refuses, given_up)
+            fold.take(self._entries[: at.offset])
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
         expected, allowed = fold.tables[at.offset], fold.parked[at.offset]
-        if self.cure is not None and self.cure.deployed:
-            expected = fold.without(self._storage.entries[: at.offset], parked)
-            allowed = {name: parked[name] for name in allowed if name in parked}
+        if self.cure is not None and self.cure.deployed:  # what waits was parked by the code before it
+            expected = fold.without(self._entries[: at.offset], parked)
+            unclear = given_up or self._storage.refuses
+            allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
         found = self._storage.table(follows)
         if expected != found:
             self.broken("G5", f"{follows} at {at}: {difference(expected, found)}")
