@@ -238,3 +238,61 @@ def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.Monkey
         assert {type(outcome) for outcome in outcomes} == {Receipt, Unavailable}
 
     virtual_time.run(main())
+
+
+def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 4)
+    monkeypatch.setattr(group_commit, "MAX_BATCH", 2)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(20)]
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            assert group.waiting == 4, "although a batch was just taken out"
+            log.open.set()
+            await asyncio.sleep(0)
+            log.open.clear()
+        log.open.set()
+        await asyncio.gather(*tasks)
+
+    virtual_time.run(main())
+
+
+def test_refused_data_does_not_change_the_order_of_the_others() -> None:
+    """Two of one caller, with others between them and around: what was sent first is stored first."""
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        ids = ["a", "1", "a", "bad", "2", "a", "bad", "3", "a"]
+        outcomes = await asyncio.gather(
+            *(group.append(append(f"note-{id_}", event(n))) for n, id_ in enumerate(ids)), return_exceptions=True
+        )
+        stored = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        assert len(stored) == 7
+        assert [receipt.position.offset for receipt in stored] == list(range(1, 8))
+
+    virtual_time.run(main())
+
+
+def test_who_is_being_written_when_the_program_is_stopped_does_not_hear_that_nothing_happened() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [
+            asyncio.create_task(group.append(append(f"note-{n}", event(), command_id=f"id {n}"))) for n in range(3)
+        ]
+        await asyncio.sleep(0.01)
+        [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "twofold group commit"]
+        writer.cancel()
+        outcomes = await asyncio.gather(*tasks[:1], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown]
+        assert "id 0" in str(outcomes[0])
+        for task in tasks:
+            task.cancel()
+
+    virtual_time.run(main())
