@@ -132,6 +132,57 @@ class MeetingConformance(OnBackend):
                 assert row == (Balance(row.id, 12 + CURSED, 3) if whole else Balance(row.id, 5, 1))
             assert (await one.verify(balances_of(one))).equal
 
+    @pytest.mark.parametrize("meanwhile", ["retry all", "retry one", "discard one", "later events", "one more waits"])
+    async def test_g7_what_an_operator_has_read_is_old_when_he_begins(
+        self,
+        log: LogStore,
+        store: Rows,
+        other_log: LogStore,
+        other_store: Rows,
+        fold: Fold,
+        monkeypatch: pytest.MonkeyPatch,
+        meanwhile: str,
+    ) -> None:
+        """Between his look and his claim another one is done, or the projection goes on; no event is folded twice."""
+        async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
+            for name in ("a", "b"):
+                await deposited(log, name, 5, CURSED, 7)
+            await folded(one)
+            fold.mended = True
+            read, looks = one.log.read, 0
+
+            async def looked(*values: Any) -> Any:
+                nonlocal looks
+                page, looks = await read(*values), looks + 1
+                if looks == 1:
+                    match meanwhile:
+                        case "retry all":
+                            await other.parking.retry("balance")
+                        case "retry one":
+                            await other.parking.retry("balance", "a")
+                        case "discard one":
+                            await other.parking.discard("balance", "a")
+                        case _:
+                            fold.mended = meanwhile == "later events"
+                            for name in ("a", "c"):
+                                await deposited(other_log, name, 1, CURSED, 2)
+                            await folded(other)
+                            fold.mended = True
+                return page
+
+            with monkeypatch.context() as patched:
+                patched.setattr(one.log, "read", looked)
+                await persistently(lambda: one.parking.retry("balance"))
+            left = {waiting.parked.key: waiting.parked.position for waiting in await one.parking.list("balance")}
+            assert left == ({'["c"]': at(11)} if meanwhile == "one more waits" else {})
+            rows = {row.id: row for row in (await one.find(balances_of(one))).rows}
+            more = meanwhile in ("later events", "one more waits")
+            a = Balance("a", 12 + CURSED + (3 + CURSED) * more, 3 + 3 * more)
+            assert rows["a"] == (Balance("a", 5, 1) if meanwhile == "discard one" else a)
+            assert rows["b"] == Balance("b", 12 + CURSED, 3)
+            if more:
+                assert rows["c"] == (Balance("c", 3 + CURSED, 3) if not left else Balance("c", 1, 1))
+
     async def test_g7_one_gives_up_what_another_tries_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
     ) -> None:
@@ -240,6 +291,23 @@ class MeetingConformance(OnBackend):
                 await folded(running)
             assert (await new.find(balances_of(new))).rows == [Balance("a", 13 + CURSED, 4)]
             assert (await old.find(balances_of(old))).rows == [Balance("a", 6, 2)]
+
+    @pytest.mark.parametrize("how", ["retry", "discard"])
+    async def test_g8_a_version_whose_rows_waited_is_shown_when_they_no_longer_do(
+        self, log: LogStore, store: Rows, fold: Fold, how: str
+    ) -> None:
+        """Although nobody folds just now: by who lets the last of them go, and not before."""
+        old = replace(bank, projections=[balances], reactors=[])
+        new = replace(old, projections=[Projection("balance", Balance, fold.balance, version=2)])
+        async with at_rest(old, log, store):
+            await deposited(log, "a", CURSED)
+            await deposited(log, "b", CURSED, 7)
+        async with at_rest(new, log, store) as running:
+            for key, shown in (("a", 1), ("b", 2)):
+                assert await live(store) == [1]
+                fold.mended = True
+                await (running.parking.retry if how == "retry" else running.parking.discard)("balance", key)
+                assert await live(store) == [shown]
 
     async def test_dropped_and_then_made_again(self, store: Rows, other_store: Rows) -> None:
         """Nothing of the first one is left, whoever makes it again; with other columns too; the live one stays."""
