@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from twofold.errors import BatchRefused, LeaseLost, Unavailable
 from twofold.feed import follow
 from twofold.feed.checkpoints import Claim
 from twofold.messages import Position
+from twofold.read.cache import RowCache
 from twofold.read.projection import Table
 from twofold.read.store import Changes
 from twofold.testing import virtual_time
@@ -146,5 +148,42 @@ def test_g5_a_page_is_folded_while_the_one_before_fails(
             waits = [(one.follower.name, one.parked.key) for one in await running.parking.list()]
             assert waits == [("balance", '["b"]'), ("balance", '["c"]'), ("sum", '["b"]'), ("sum", "account-c")]
         assert rows.commits > 10 * 2
+
+    virtual_time.run(main())
+
+
+def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little may be remembered: the page behind is folded on what the store does not have yet."""
+    monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
+    monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 6)
+    monkeypatch.setattr("twofold.read.projector.RowCache", partial(RowCache, limit=600))
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(-1, None)
+        for number in range(60):
+            last = await deposited(log, "abcde"[number % 5], 1, 2)
+        app = replace(bank, projections=[balances, sums], reactors=[])
+        async with app.open(log, read_store=rows) as running:
+            for projection in (balances, sums):
+                await running.find(projection, after=last, wait_s=30)
+                assert (await running.verify(projection)).equal
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("how", [away, lost, None])
+def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exception] | None) -> None:
+    """Of the hundred keys that may be parked within a minute: what was not stored, or comes again, is none."""
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(1, how)
+        for number in range(90):
+            last = await deposited(log, f"a{number}", CURSED)
+        app = replace(bank, projections=[balances], reactors=[])
+        async with app.open(log, read_store=rows) as running:
+            assert (await running.find(balances, after=last, wait_s=30)).parked == 90
+            last = await deposited(log, "b", 1)
+            assert await running.get(balances, "b", after=last) is not None
+            assert running.followers[0].state == "following"
 
     virtual_time.run(main())

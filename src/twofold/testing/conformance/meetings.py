@@ -12,7 +12,7 @@ import pytest
 
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, Unavailable
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
 from twofold.messages import BEGINNING, Recorded
 from twofold.read import verify
@@ -266,6 +266,16 @@ class MeetingConformance(OnBackend):
                 found = await running.diff(balances, changed)
                 told = [(cell.column, cell.live, cell.fold) for one in found.differences for cell in one.cells]
                 assert (told, found.equal) == (cells, not cells)
+
+    async def test_g6_the_token_of_exactly_the_event_that_waits(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """A row that may be touched by it is refused from that very token on, and answered with the one before."""
+        async with at_rest(fold.app, log, store) as running:
+            before = await deposited(log, "b", 1)
+            waits = await deposited(log, "a", KEYLESS)
+            await folded(running)
+            assert await running.get(order_of(running), "b", after=before) is not None
+            with pytest.raises(RowParked, match="stream account-a"):
+                await running.get(order_of(running), "b", after=waits)
 
     # ---- two versions
 
