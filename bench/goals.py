@@ -43,6 +43,19 @@ def p99_beside_raw(book: Book) -> Spread | str:
     return Spread.of([a / b for a, b in zip(ours.details["p99_ms"], raw.details["p99_ms"], strict=True)])
 
 
+def p99_during_import(backend: str) -> Goal:
+    """How much longer the slowest of a hundred reads with a token takes while another process imports."""
+
+    def measured(book: Book) -> Spread | str:
+        rest, busy = book.find("importing", backend, "at rest"), book.find("importing", backend, "during an import")
+        if rest is None or busy is None:
+            return book.why_not("importing", backend, "during an import", "twofold")
+        usual = Spread.of(rest.details["p99_ms"]).median
+        return Spread.of([p99 / usual for p99 in busy.details["p99_ms"]])
+
+    return Goal(f"p99 of a read with a token during an import, {backend}, against rest", 5, "×", measured)
+
+
 def cost_of_many(backend: str, case: str) -> Goal:
     """What an event costs when there are 1,000,000 of them, against 100,000."""
 
@@ -69,6 +82,7 @@ GOALS = (
             at_most(
                 f"lag at 1,000 appends/s, {backend}, p99", 50, "ms", "lag", backend, "at 1,000 appends/s", "p99_ms"
             ),
+            p99_during_import(backend),
             cost_of_many(backend, "one key"),
             cost_of_many(backend, "several keys"),
             at_most(f"memory added by a rebuild, {backend}", 300, "MB", "rebuild", backend, "one key", "added_mb"),

@@ -11,7 +11,12 @@ from bench.goals import GOALS
 from bench.results import NOT_ASKED, Book, Case, Result, Spread
 
 BEGIN, END = "<!-- bench: from here to the end mark ./dev bench writes -->", "<!-- bench: end -->"
-DETAILS = {"p99_ms": "p99 {:.3g} ms", "added_mb": "{:.3g} MB added", "database_percent": "PostgreSQL {:.2g}%"}
+DETAILS = {
+    "p99_ms": "p99 {:.3g} ms",
+    "added_mb": "{:.3g} MB added",
+    "database_percent": "PostgreSQL {:.2g}%",
+    "imported_per_s": "{:,.0f} events/s imported",
+}
 
 
 class Report:

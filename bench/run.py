@@ -19,7 +19,8 @@ class WrongResult(Exception):
 @dataclass(frozen=True)
 class Size:
     """How much is done. `seconds` is how long a side works in one round of a scenario that is measured by time, and
-    `peer_seconds` how long a peer may fold. `peer_events` bounds what a peer is given in one scenario."""
+    `peer_seconds` how long a peer may fold. `peer_events` bounds what a peer is given in one scenario,
+    `imported` is how many events come in while others read."""
 
     rounds: int
     seconds: float
@@ -28,11 +29,12 @@ class Size:
     many_events: int
     peer_events: int
     peer_seconds: float
+    imported: int
 
 
-QUICK = Size(3, 0.5, (1, 16, 128), 50_000, 50_000, 10_000, 2.0)
-FULL = Size(5, 2.0, (1, 16, 128, 512), 100_000, 1_000_000, 100_000, 10.0)
-TINY = Size(1, 0.05, (1, 2), 2_000, 2_000, 100, 0.5)
+QUICK = Size(3, 0.5, (1, 16, 128), 50_000, 50_000, 10_000, 2.0, 50_000)
+FULL = Size(5, 2.0, (1, 16, 128, 512), 100_000, 1_000_000, 100_000, 10.0, 200_000)
+TINY = Size(1, 0.05, (1, 2), 2_000, 2_000, 100, 0.5, 300)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
+from bench.scenarios.importing import importing
 from bench.scenarios.lag import lag
 from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
@@ -21,6 +22,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "catch-up": catch_up,
     "command": commands,
     "lag": lag,
+    "importing": importing,
     "http": requests,
     "idle": idle,
     "retail": retail,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from bench.orders import event, order_rows
@@ -36,6 +37,23 @@ class Lag:
                 group.create_task(self._append(followed=number % every == 0, lags_s=lags_s))
         return {
             "count": int(per_second * seconds),
+            "seconds": time.perf_counter() - began,
+            "p50_ms": percentile(lags_s, 0.50) * 1_000,
+            "p99_ms": percentile(lags_s, 0.99) * 1_000,
+        }
+
+    async def measured_until(self, done: asyncio.Future[Any], per_second: int) -> dict[str, Any]:
+        """Until this is done; every append is followed."""
+        lags_s: list[float] = []
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in count():
+                pause_s = max(0.0, began + number / per_second - time.perf_counter())
+                if (await asyncio.wait((done,), timeout=pause_s))[0]:
+                    break
+                group.create_task(self._append(followed=True, lags_s=lags_s))
+        return {
+            "count": len(lags_s),
             "seconds": time.perf_counter() - began,
             "p50_ms": percentile(lags_s, 0.50) * 1_000,
             "p99_ms": percentile(lags_s, 0.99) * 1_000,

@@ -1,6 +1,8 @@
 """twofold, through its public front door: `App.open`, `append`, `execute`, `load`, `get`."""
 
+import asyncio
 import random
+import sys
 import time
 from contextlib import aclosing
 from itertools import count
@@ -118,6 +120,19 @@ class Twofold:
             lag = Lag(running, self._orders)
             await lag.settle()
             return await lag.measured(per_second, seconds)
+
+    async def lag_during_import(self, per_second: int, events: int) -> dict[str, Any]:
+        """The same while another process imports so many events."""
+        async with app(order_rows).open(self._url) as running:
+            lag = Lag(running, self._orders)
+            await lag.settle()
+            command = (sys.executable, "-P", "-m", "bench.sides.importer", self._url, str(events))
+            importer = await asyncio.create_subprocess_exec(*command)
+            ended = asyncio.ensure_future(importer.wait())
+            answer = await lag.measured_until(ended, per_second)
+            if ended.result() != 0:
+                raise ValueError(f"the import ended with {ended.result()}")
+            return answer
 
 
 async def _reached(running: Running, projection: Projection[Any], head: Position) -> None:

@@ -9,8 +9,9 @@ import gc
 import time
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,9 +22,8 @@ from shop.app import shop
 from shop.read.reconciliation import Reconciliation, reconciliation
 from shop.read.sales import product_sales, sales_by_country
 from shop.retail_file import History, RetailFileError, Uncovered, read
-from twofold import Running, To, TwofoldError
+from twofold import Done, Running, To, TwofoldError
 
-AT_ONCE = 128
 BEST_SELLING = 10
 ACTOR = "import_retail"
 KINDS = ("order", "return", "stock adjustment", "bad debt adjustment", "all")
@@ -83,24 +83,17 @@ def summary(history: History) -> str:
 
 
 async def execute_all(running: Running, commands: list[To]) -> int:
-    """Execute them, the products and customers before the invoices, many at once. Answers how many were repeated."""
-    repeated = 0
-    todo = iter(commands)
+    """Execute them, the products and customers before the invoices, many at once. Returns how many were repeated."""
     with progress() as bar:
         task = bar.add_task("Commands", total=len(commands))
+        calls = [partial(execute, running, to) for to in commands]
+        done = await running.bulk(calls, told=lambda what, done, total: bar.update(task, completed=done))
+    return done.repeated
 
-        async def worker() -> None:
-            nonlocal repeated
-            for to in todo:
-                command_id = f"import-{to.decider.category}-{to.id}"
-                done = await running.execute(to.decider, to.id, to.command, command_id=command_id, actor=ACTOR)
-                repeated += done.receipt.repeated
-                bar.advance(task)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(worker())
-    return repeated
+async def execute(running: Running, to: To) -> Done[Any, Any]:
+    command_id = f"import-{to.decider.category}-{to.id}"
+    return await running.execute(to.decider, to.id, to.command, command_id=command_id, actor=ACTOR)
 
 
 async def fold_all(running: Running) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
@@ -13,9 +13,10 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, scratch_rows
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
-from twofold.feed.checkpoints import Checkpoint, Checkpoints
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.parking import Parking, Unparks
+from twofold.feed.standing import Followed, Pace, settled
 from twofold.messages import BEGINNING, Append, Position, Receipt, Recorded, Stream
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
@@ -25,6 +26,7 @@ from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import check_columns
 from twofold.read.verify import MOST_SHOWN, Report, Verification
+from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.decider import Decider
 from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
@@ -34,6 +36,7 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 HISTORY_PAGE = 500
+REACTOR_POLL_S = 0.02
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -284,6 +287,57 @@ class Running:
             if not isinstance(event, decider.recorded_types):
                 names = ", ".join(cls.__name__ for cls in decider.recorded_types)
                 raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
+
+    async def bulk(
+        self,
+        calls: Iterable[Call],
+        *,
+        at_once: int = 128,
+        most_behind: int = 1_000,
+        told: Told = _silent,
+    ) -> Bulk:
+        """Make many calls of `execute` and `append`, such as an import: in order, `at_once` of them side by side.
+
+        `calls` are functions without parameters, like `partial(running.append, …)`, and are taken one at a time, so a
+        generator may make millions. No more than about `most_behind` events lie before any follower that is at work,
+        here or in another process: so readers hardly notice. Give each call a command id, and the import can be stopped
+        anywhere and started again. `told` hears how many calls are done, and of how many where that is known.
+
+        Raises: the first error of a call; no further calls are begun, and those under way are ended first.
+        InvalidInput, LogReplaced, Unavailable.
+        """
+        if at_once < 1 or most_behind <= at_once:
+            raise InvalidInput(f"at_once is a number from 1 and below most_behind, not {at_once} of {most_behind}")
+        look_every = max(1, (most_behind - at_once) // 4)
+        return await bulk(calls, Pace(self._followed(), self.log, most_behind - at_once, look_every), at_once, told)
+
+    async def settled(self, *, timeout_s: float) -> None:
+        """Return when every projection and reactor has handled everything up to the head, and what that caused.
+
+        For tests and scripts. Whichever process does the work is waited for. What is parked for good counts as handled
+        (see `status` and `parking`); a reaction that will be tried again does not.
+
+        Raises: NotSettled when the time is over, LogReplaced, Unavailable.
+        """
+        await settled(self._followed(), self.log, timeout_s)
+
+    def _followed(self) -> list[Followed]:
+        return [
+            Followed(one.follower.follows, one.checkpoints, self._passed(one), self._comes_again(one))
+            for one in self.followers
+        ]
+
+    def _passed(self, following: Following) -> Callable[[Position, float], Awaitable[None]]:
+        follows = following.follower.follows
+        if isinstance(following.follower, Projector):
+            return lambda after, timeout_s: self.rows.wait(follows, after, timeout_s)
+        # Nothing rings for the checkpoint of a reactor in another process.
+        return lambda after, timeout_s: asyncio.sleep(min(timeout_s, REACTOR_POLL_S))
+
+    @staticmethod
+    def _comes_again(following: Following) -> Callable[[Parked], bool]:
+        follower = following.follower
+        return follower.comes_again if isinstance(follower, Runner) else lambda parked: False
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, beginning with `from_version`; empty where there is none.

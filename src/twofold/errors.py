@@ -13,6 +13,7 @@ TwofoldError
 ├── Unavailable            the store cannot be reached just now; nothing was changed
 ├── LogReplaced            positions that were kept belong to another log
 ├── ReadModelBehind        a read with a token was not reached in time
+├── NotSettled             followers had something left to handle when the time was over
 ├── RowParked              the row waits behind an event that could not be folded
 ├── UndecodableEvent       stored JSON that no class of this App can read
 │   └── NewerSchema        an event that newer code has stored; this process is the older one
@@ -92,6 +93,25 @@ class ReadModelBehind(TwofoldError):
         events = "1 event" if lag_events == 1 else f"{lag_events} events"
         super().__init__(f"{projection} is still {events} behind the token after {waited_s:g} s")
         self.projection, self.lag_events, self.waited_s = projection, lag_events, waited_s
+
+
+class NotSettled(TwofoldError):
+    """Followers had something left to handle when the time was over.
+
+    `left` holds, for each of them, how many positions it is behind and how many streams it is trying again; it is
+    empty where events came in faster than they could be handled.
+    """
+
+    def __init__(self, left: dict[str, tuple[int, int]], waited_s: float) -> None:
+        told = "; ".join(
+            f"{name} is {behind} events behind, {trying} streams are tried again"
+            for name, (behind, trying) in left.items()
+        )
+        super().__init__(
+            f"not settled after {waited_s:g} s: {told or 'events keep coming in'}. Does a process do the work? "
+            f"See running.status()"
+        )
+        self.left, self.waited_s = left, waited_s
 
 
 class RowParked(TwofoldError):

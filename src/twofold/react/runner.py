@@ -92,6 +92,11 @@ class Runner:
         """Where it begins when it is new."""
         return self.reactor.start
 
+    @staticmethod
+    def comes_again(parked: Parked) -> bool:
+        """Whether a parked stream will be tried again by itself."""
+        return parked.tries < MOST_TRIES
+
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """React to a page, then move the checkpoint.
 
@@ -101,7 +106,7 @@ class Runner:
             await self._checkpoints.advance(claim, after, page.upto)
             return
         waiting = await self._waiting(claim)
-        if sum(one.tries < MOST_TRIES for one in waiting.values()) > MOST_PARKED and page.entries:
+        if sum(map(self.comes_again, waiting.values())) > MOST_PARKED and page.entries:
             await self.tend(claim, after)
             raise Unavailable(f"more than {MOST_PARKED} streams fail and are tried again: no further events are taken")
         due = [one for one in waiting.values() if self._is_due(one)]
@@ -164,7 +169,7 @@ class Runner:
     async def _move(self, claim: Claim, after: Position, to: Position, outcomes: Iterable[Outcome]) -> None:
         changed = [one for one in outcomes if one.before is not None or one.after is not None]
         parked = [one.after for one in changed if one.after is not None]
-        given_up = [one for one in parked if one.tries >= MOST_TRIES]
+        given_up = [one for one in parked if not self.comes_again(one)]
         next_one = self._limit.first_too_many(given_up)
         if next_one is not None:
             raise too_many(self.follows, next_one)
@@ -179,7 +184,7 @@ class Runner:
             self._due.pop(outcome.before.key, None)
         if now is None:
             return
-        if now.tries >= MOST_TRIES:
+        if not self.comes_again(now):
             log.error("%s: stream %s parked at %s: %s", self.follows, now.key, now.position, now.error)
             return
         pause_s = PAUSES_S[now.tries - 1]
@@ -195,7 +200,7 @@ class Runner:
     def _is_due(self, parked: Parked) -> bool:
         """One that another worker was trying is due at once."""
         now = asyncio.get_running_loop().time()
-        return parked.tries < MOST_TRIES and self._due.get(parked.key, now) <= now
+        return self.comes_again(parked) and self._due.get(parked.key, now) <= now
 
     async def _react(self, entries: Sequence[Entry], before: Parked | None) -> Outcome:
         for number, entry in enumerate(entries):

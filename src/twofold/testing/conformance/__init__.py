@@ -26,6 +26,7 @@ _PARTS = (
     "proof",
     "queries",
     "rows",
+    "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
@@ -44,6 +45,7 @@ from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
+from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
 __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
 
@@ -54,6 +56,7 @@ class BackendConformance(
     MeetingConformance,
     ParkingConformance,
     DeployConformance,
+    WaitingConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,

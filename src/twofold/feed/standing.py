@@ -1,0 +1,124 @@
+"""How far the followers of an App are, in whichever process they run: to wait until they have handled enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from twofold.errors import NotSettled
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Follows, Parked
+from twofold.feed.feed import Feed
+from twofold.feed.follow import LEASE_S
+from twofold.messages import BEGINNING, Position
+
+LOOK_AGAIN_S = 0.25
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """A follower as it is watched from outside.
+
+    `passed` returns when its checkpoint may have moved beyond a position, or when the time is over. `comes_again`
+    tells whether a parked entry will be tried again without anybody's help.
+    """
+
+    follows: Follows
+    checkpoints: Checkpoints
+    passed: Callable[[Position, float], Awaitable[None]]
+    comes_again: Callable[[Parked], bool]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One follower against the head: how many positions it is behind, and how many streams it still tries again."""
+
+    followed: Followed
+    position: Position
+    checkpoint: Checkpoint | None
+    behind: int
+    trying: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing left for it to do."""
+        return self.behind == 0 and self.trying == 0
+
+
+async def settled(followed: Sequence[Followed], feed: Feed, timeout_s: float) -> None:
+    """Return when every follower has handled everything up to the head, and whatever followed from that.
+
+    A reaction appends its commands before its checkpoint moves. So when all checkpoints have reached a head that is
+    still the head afterwards, nothing is under way. What is parked for good counts as handled; a stream whose
+    reaction will be tried again does not.
+
+    Raises: NotSettled, LogReplaced, Unavailable.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout_s
+    while True:
+        head = await feed.head()
+        unsettled = [one for one in [await _standing(follower, head) for follower in followed] if not one.settled]
+        if not unsettled and await feed.head() == head:
+            return
+        left_s = deadline - clock()
+        if left_s <= 0:
+            raise NotSettled({str(one.followed.follows): (one.behind, one.trying) for one in unsettled}, timeout_s)
+        if unsettled:
+            await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
+
+
+async def _standing(followed: Followed, head: Position) -> Standing:
+    checkpoint = await followed.checkpoints.read(followed.follows)
+    position = checkpoint.position if checkpoint is not None else BEGINNING
+    trying = sum(map(followed.comes_again, await followed.checkpoints.parked(followed.follows)))
+    return Standing(followed, position, checkpoint, max(0, head.offset - position.offset), trying)
+
+
+class Pace:
+    """Holds an import back while a follower that works is more than `most_behind` events behind.
+
+    `look_every` events may be appended between two looks. A follower that no process holds is not waited for: it
+    catches up when one is started.
+    """
+
+    def __init__(self, followed: Sequence[Followed], feed: Feed, most_behind: int, look_every: int) -> None:
+        self._followed, self._feed = followed, feed
+        self._most_behind, self._look_every = most_behind, look_every
+        self._appended = look_every  # look before the first event, too
+        self._turn = asyncio.Lock()
+        self._beats: dict[Follows, tuple[tuple[int, int], float]] = {}
+
+    def count(self, events: int) -> None:
+        """So many were appended."""
+        self._appended += events
+
+    async def keep(self) -> None:
+        """Return when more may be appended. Raises: LogReplaced, Unavailable."""
+        if self._appended < self._look_every:
+            return
+        async with self._turn:
+            while self._appended >= self._look_every:
+                slowest = await self._slowest()
+                if slowest is None or slowest.behind + self._look_every <= self._most_behind:
+                    self._appended = 0
+                else:
+                    await slowest.followed.passed(slowest.position, LOOK_AGAIN_S)
+
+    async def _slowest(self) -> Standing | None:
+        checkpoints = [await one.checkpoints.read(one.follows) for one in self._followed]
+        head = await self._feed.head()
+        standings = [
+            Standing(followed, checkpoint.position, checkpoint, max(0, head.offset - checkpoint.position.offset), 0)
+            for followed, checkpoint in zip(self._followed, checkpoints, strict=True)
+            if checkpoint is not None and self._is_held(checkpoint)
+        ]
+        return max(standings, key=lambda one: one.behind, default=None)
+
+    def _is_held(self, checkpoint: Checkpoint) -> bool:
+        """Whether a worker gives signs of life for it, as far as was seen from here."""
+        now, beat = asyncio.get_running_loop().time(), (checkpoint.epoch, checkpoint.heartbeat)
+        seen, since = self._beats.get(checkpoint.follower, (None, now))
+        if seen != beat:
+            self._beats[checkpoint.follower] = beat, now
+            since = now
+        return checkpoint.owner is not None and now - since < LEASE_S
