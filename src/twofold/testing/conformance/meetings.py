@@ -243,6 +243,33 @@ class MeetingConformance(OnBackend):
                 assert pages > page
                 assert (found.equal, found.parked, found.rows) == (True, [], found.rows), found
 
+    @pytest.mark.parametrize("amount", [CURSED, KEYLESS])
+    async def test_g9_the_very_last_event_is_tried_again_between_two_pages(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch, amount: int
+    ) -> None:
+        """The fresh fold stands at exactly the event that waited when the first page was compared."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 1)
+        async with at_rest(fold.app, log, store) as running:
+            projection = balances_of(running) if amount == CURSED else order_of(running)
+            for name in ("a", "b", "c"):
+                await deposited(log, name, 1)
+            await deposited(log, "c", amount)
+            await folded(running)
+            find, pages = running.rows.find, 0
+
+            async def between(table: Any, query: Any) -> Any:
+                nonlocal pages
+                found, pages = await find(table, query), pages + 1
+                if pages == 1:
+                    fold.mended = True
+                    assert len((await running.parking.retry(projection.name)).done) == 1
+                return found
+
+            monkeypatch.setattr(running.rows, "find", between)
+            found = await running.verify(projection)
+            assert (found.equal, found.parked) == (True, []), found
+            assert pages > 2
+
     async def test_a_change_that_swaps_two_columns_is_told(self, log: LogStore, store: Rows) -> None:
         """Whether the fold swaps their values or the class their names; a class in another order alone is the same."""
 
