@@ -30,7 +30,7 @@ from twofold.testing.conformance.bank import (
     bank,
     deposited,
 )
-from twofold.testing.conformance.checkpoints import parked
+from twofold.testing.conformance.checkpoints import claimed, parked
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.parking import TOO_MUCH, Fold, at_rest, balances_of, folded, order_of, refusing
 from twofold.testing.conformance.rows import everything, live, nothing, prepared, tally
@@ -182,6 +182,39 @@ class MeetingConformance(OnBackend):
             assert rows["b"] == Balance("b", 12 + CURSED, 3)
             if more:
                 assert rows["c"] == (Balance("c", 3 + CURSED, 3) if not left else Balance("c", 1, 1))
+
+    async def test_g7_a_stream_comes_to_wait_while_others_are_tried_again(
+        self,
+        log: LogStore,
+        store: Rows,
+        other_log: LogStore,
+        other_store: Rows,
+        fold: Fold,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It was not meant, so none of its events is folded, into whatever row."""
+        async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
+            await deposited(log, "a", 5, KEYLESS, 7)
+            await folded(one)
+            read, looks = one.log.read, 0
+
+            async def looked(*values: Any) -> Any:
+                nonlocal looks
+                page, looks = await read(*values), looks + 1
+                if looks == 1:
+                    await deposited(other_log, "c", 1, KEYLESS, 2)
+                    await folded(other)
+                    fold.mended = True
+                return page
+
+            with monkeypatch.context() as patched:
+                patched.setattr(one.log, "read", looked)
+                await persistently(lambda: one.parking.retry("order"))
+            assert [waiting.parked.key for waiting in await one.parking.list("order")] == ["account-c"]
+            report = await one.verify(order_of(one))
+            assert (report.equal, [waits.key for waits in report.parked]) == (True, ["account-c"])
+            await one.parking.retry("order")
+            assert (await one.verify(order_of(one))).equal
 
     async def test_g7_one_gives_up_what_another_tries_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
@@ -406,7 +439,41 @@ class MeetingConformance(OnBackend):
         shown = {table.follows.version: table.live for table in await store.tables() if table.follows.name == "balance"}
         assert shown == {1: False, 2: True}
 
+    # ---- what one call changes, and what it leaves
+
+    async def test_a_row_is_tried_whether_it_can_be_kept_and_nothing_is_written(self, store: Rows) -> None:
+        """Neither a new row nor a changed one; the next commit is as if nobody had asked."""
+        table, claim = tally(), await prepared(store, tally())
+        await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}))
+        assert await store.refusal(table, [("a", 2), ("b", 3)]) is None
+        assert list((await store.find(table, everything(table))).rows) == [("a", 1)]
+        await store.commit(table, claim, at(1), at(2), Changes({("b",): ("b", 4)}))
+        assert list((await store.find(table, everything(table))).rows) == [("a", 1), ("b", 4)]
+
+    async def test_what_is_let_go_and_waits_again_waits_from_there(self, log: LogStore, store: Rows) -> None:
+        """In one move, for rows and for streams: what is taken out makes room for what is put in."""
+        claim = await prepared(store, tally())
+        await log.checkpoints.register(tally().follows, "0" * 16, BEGINNING)
+        beside_log = await claimed(log.checkpoints, tally().follows)
+        for kind, key in (("row", '["a"]'), ("stream", "note-1")):
+            first, then = parked(kind, key, 1), parked(kind, key, 5)
+            await store.commit(tally(), claim, BEGINNING, BEGINNING, Changes({}, [first]))
+            await log.checkpoints.advance(beside_log, BEGINNING, BEGINNING, [first])
+            await store.commit(tally(), claim, BEGINNING, BEGINNING, Changes({}, [then], [first]))
+            await log.checkpoints.advance(beside_log, BEGINNING, BEGINNING, [then], [first])
+            for checkpoints in (store.checkpoints, log.checkpoints):
+                assert then in await checkpoints.parked(tally().follows)
+                assert first not in await checkpoints.parked(tally().follows)
+
     # ---- exact sizes
+
+    @pytest.mark.parametrize("count", [499, 500, 501, 1_000, 1_001])
+    async def test_many_keys_are_looked_up_without_a_gap(self, store: Rows, count: int) -> None:
+        """However many a statement takes: all of them are there, and all are found."""
+        table, claim = tally(), await prepared(store, tally())
+        rows: dict[Any, Any] = {(f"k{n:04}",): (f"k{n:04}", n) for n in range(count)}
+        await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
+        assert (await store.rows(table, list(rows))).rows == rows
 
     @pytest.mark.parametrize("events", [SMALLEST_PAGE, 3 * SMALLEST_PAGE, EVENTS_PER_SLICE, 2 * EVENTS_PER_SLICE])
     async def test_g5_pages_and_slices_that_end_exactly(self, log: LogStore, store: Rows, events: int) -> None:
