@@ -115,6 +115,8 @@ class World:
         self.storage.rows_link.crash(away=True)
         self._over = True
         self.loop.close()
+        if self.plan.scenario.cure is not None:
+            self.plan.scenario.cure.deployed = False  # others may run the same code
 
     async def _main(self) -> None:
         reader = asyncio.ensure_future(self._read_along())
