@@ -1,11 +1,17 @@
 """What tests of several places share: a real PostgreSQL, started when the first test needs it."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from twofold.testing.postgres import drop_database, new_database, server
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background with SIGINT ignored, and every program inherits that: those that a test
+    # ends with SIGINT would go on for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
 from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
+from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
@@ -54,6 +55,7 @@ class ReadStoreConformance(
     DeployConformance,
     OwnerConformance,
     ParkingConformance,
+    MeetingConformance,
     RebuildConformance,
     ProofConformance,
     MachineConformance,

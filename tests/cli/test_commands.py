@@ -225,7 +225,7 @@ def test_a_rebuild_waits_for_the_worker_that_holds_the_table(
     assert (result.exit_code, result.stdout.split(",")[0]) == (0, "totals v1 is live")
     assert "totals v1 is held by worker " in result.stderr
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0
+    assert worker.wait(timeout=60) == 0
 
 
 def test_ctrl_c_ends_following_with_130(counting: Any, program: Callable[..., "subprocess.Popen[str]"]) -> None:
@@ -233,7 +233,7 @@ def test_ctrl_c_ends_following_with_130(counting: Any, program: Callable[..., "s
     assert following.stdout is not None
     assert [json.loads(following.stdout.readline())["position"] for _ in range(20)][-1] == "0:20"
     following.send_signal(signal.SIGINT)
-    assert following.communicate() == ("", "")
+    assert following.communicate(timeout=60) == ("", "")
     assert following.returncode == 130
 
 
@@ -247,7 +247,7 @@ def test_whoever_has_seen_enough_may_close_the_pipe(
     os.read(reading, 100)
     os.close(reading)
     asyncio.run(further(counting))  # prints again, and there is nobody who reads it
-    assert printing.communicate() == (None, "")
+    assert printing.communicate(timeout=60) == (None, "")
     assert printing.returncode == 0
 
 
@@ -258,12 +258,12 @@ def test_a_full_disk_is_said(
 ) -> None:
     with open("/dev/full", "w") as full:
         printing = program(*arguments, stdout=full)
-        assert printing.communicate()[1].startswith("twofold: the output cannot be written: ")
+        assert printing.communicate(timeout=60)[1].startswith("twofold: the output cannot be written: ")
     assert printing.returncode == 1
 
 
 def test_a_terminal_that_knows_few_letters(counting: Any, program: Callable[..., "subprocess.Popen[str]"]) -> None:
     plain = program("status", APP, "--store", "sqlite:///nöne.db", env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert "n\\xf6ne.db: name the one" in plain.communicate()[1]
+    assert "n\\xf6ne.db: name the one" in plain.communicate(timeout=60)[1]
     table = program("status", APP, env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert "totals" in table.communicate()[0]
+    assert "totals" in table.communicate(timeout=60)[0]

@@ -179,6 +179,58 @@ def test_g5_a_holder_gives_signs_of_life_while_a_page_is_slow_and_while_nothing_
     virtual_time.run(main())
 
 
+def test_g5_a_holder_goes_on_giving_signs_of_life_after_some_were_lost() -> None:
+    """The store is away for one beat, or for several, as long as they are no whole lease; nobody takes over."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        beat, lost = log.checkpoints.beat, [False, True, False, True, True, False, True, False]
+
+        async def unsteady(claim: Claim) -> str | None:
+            lost.append(lost.pop(0))
+            if lost[-1]:
+                raise Unavailable("down")
+            return await beat(claim)
+
+        log.checkpoints.beat = unsteady  # type: ignore[method-assign]
+        slow = Noting(log)
+
+        async def takes_long() -> None:
+            await asyncio.sleep(LEASE_S * 20)
+
+        slow.before = takes_long
+        _, task = working(slow, "slow")
+        await asyncio.sleep(0.1)
+        other, other_task = working(Noting(log), "other")
+        await asyncio.sleep(LEASE_S * 21)
+        assert (slow.seen, other.counts.claims) == ([1], 0)
+        await stopped(task)
+        await stopped(other_task)
+
+    virtual_time.run(main())
+
+
+def test_g5_a_lease_is_measured_with_a_clock_that_cannot_be_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wall clocks are wrong in both directions while it runs; the lease lasts exactly as long as it should."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        wall = [1e9]
+        monkeypatch.setattr("time.time", lambda: wall[0])
+        await holder(log)
+        other, task = working(Noting(log), "taker")
+        for jump in (3600.0, -7200.0, 86_400.0, -1e6):
+            await asyncio.sleep((LEASE_S - CLAIM_POLL_S) / 4)
+            wall[0] += jump
+            assert other.counts.claims == 0
+        await asyncio.sleep(2 * CLAIM_POLL_S)
+        assert other.counts.claims == 1
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
 def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
     async def main() -> None:
         log = MemoryLog()

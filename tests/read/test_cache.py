@@ -1,5 +1,9 @@
 """What a holder remembers of its rows: bounded, and never wrong about what it does not know."""
 
+import random
+from sys import getsizeof
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +110,23 @@ def test_a_filter_that_is_full_is_followed_by_a_larger_one() -> None:
 def test_the_caches_of_a_process_are_bounded_together() -> None:
     assert cache_bytes(0) == cache_bytes(1) == cache_bytes(4) == CACHE_BYTES
     assert all(cache_bytes(n) * n <= ALL_CACHES_BYTES for n in range(1, 200))
+
+
+@pytest.mark.parametrize("how", ["grow", "shrink", "come and go", "are many"])
+def test_whatever_rows_do_its_bound_holds_and_is_made_use_of(how: str) -> None:
+    """What it keeps is measured from outside, row by row, after each page."""
+    limit, lot = 200_000, random.Random(how)
+    cache, known = RowCache(complete=True, limit=limit), dict[int, str | None]()
+    for page in range(300):
+        for _ in range(5):
+            key = lot.randrange(1_000 if how == "are many" else 40)
+            size = {"grow": 100 * page, "shrink": 30_000 - 100 * page}.get(how, 5_000)
+            known[key] = None if how == "come and go" and lot.random() < 0.5 else "x" * size
+            cache.keep({(key,): (key, known[key]) if known[key] is not None else None})
+        cache.shrink()
+        kept = [key for key in known if (key,) in cache._rows]
+        size = sum(getsizeof(known[key]) for key in kept)
+        assert size <= limit
+        assert len(kept) == len(known) or size > limit - 60_000 - 400 * len(kept), "no room is lost"
+        for key in kept:
+            assert cache.get((key,)) == (None if known[key] is None else (key, known[key]))

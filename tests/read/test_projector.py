@@ -1,16 +1,23 @@
 """The projector, where the store goes away at the wrong moment. On memory and in virtual time."""
 
+import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from twofold.backends.memory import MemoryLog, MemoryReadStore
-from twofold.errors import Unavailable
-from twofold.feed.checkpoints import Checkpoint
+from twofold.errors import BatchRefused, LeaseLost, Unavailable
+from twofold.feed import follow
+from twofold.feed.checkpoints import Checkpoint, Claim
+from twofold.messages import Position
+from twofold.read.cache import RowCache
 from twofold.read.projection import Table
+from twofold.read.store import Changes
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import balances, bank, deposited, eventually
+from twofold.testing.conformance.bank import CURSED, balances, bank, deposited, eventually, sums
 
 newer = replace(balances, version=2)
 deployed = replace(bank, projections=[newer], reactors=[])
@@ -72,5 +79,111 @@ def test_g8_a_rebuild_that_was_stopped_before_the_end_shows_it_the_next_time() -
         assert await rows.shown() == 1
         await rebuild()
         assert await rows.shown() == 2
+
+    virtual_time.run(main())
+
+
+# ---- two pages in flight: one is folded while the one before is being committed
+
+
+class Fails(MemoryReadStore):
+    """So many commits are done; the next ends as it is told to, slowly, when the page behind it is folded already."""
+
+    def __init__(self, after: int, how: Callable[[Claim], Exception] | None) -> None:
+        super().__init__()
+        self.left, self.how, self.commits = after, how, 0
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        self.commits += 1
+        self.left -= 1
+        await asyncio.sleep(0.02)
+        if self.left == 0 and self.how is not None:
+            raise self.how(claim)
+        await super().commit(table, claim, after, to, changes)
+        if self.left == 0:
+            raise Unavailable("it is done, and nobody hears of it")
+
+
+def lost(claim: Claim) -> Exception:
+    return LeaseLost("somebody else has it")
+
+
+def away(claim: Claim) -> Exception:
+    return Unavailable("down")
+
+
+def refused(claim: Claim) -> Exception:
+    return BatchRefused("one of them")
+
+
+@pytest.mark.parametrize("how", [lost, away, refused, None])
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_g5_a_page_is_folded_while_the_one_before_fails(
+    after: int, how: Callable[[Claim], Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and what waits are those of a fresh fold: a row that the store refuses, one that cannot be folded, a stream.
+
+    Pages are small and full, so that one is always on its way while the next is folded, on top of it.
+    """
+    monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
+    monkeypatch.setattr("twofold.read.projector.LARGEST_PAGE", 6)
+    monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 6)
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(after, how)
+        rows.refuses = lambda table, values: "this" if values[0] == "c" and 40 < values[1] < 50 else None  # later not
+        for number in range(1, 31):
+            await deposited(log, "abc"[number % 3], number if number != 7 else CURSED, 1)
+        last = await deposited(log, "d", 1)
+        app = replace(bank, projections=[balances, sums], reactors=[])
+        async with app.open(log, read_store=rows) as running:
+            for projection in (balances, sums):
+                await running.find(projection, after=last, wait_s=30)
+                found = await running.verify(projection)
+                assert found.equal, found
+            rows_of = {row.id: row.total for row in (await running.find(balances)).rows}
+            assert (rows_of["b"], rows_of["c"]) == (1 + 1 + 4 + 1, 2 + 1 + 5 + 1 + 8 + 1 + 11 + 1), (
+                "as before what waits"
+            )
+            waits = [(one.follower.name, one.parked.key) for one in await running.parking.list()]
+            assert waits == [("balance", '["b"]'), ("balance", '["c"]'), ("sum", '["b"]'), ("sum", "account-c")]
+        assert rows.commits > 10 * 2
+
+    virtual_time.run(main())
+
+
+def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little may be remembered: the page behind is folded on what the store does not have yet."""
+    monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
+    monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 6)
+    monkeypatch.setattr("twofold.read.projector.RowCache", partial(RowCache, limit=600))
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(-1, None)
+        for number in range(60):
+            last = await deposited(log, "abcde"[number % 5], 1, 2)
+        app = replace(bank, projections=[balances, sums], reactors=[])
+        async with app.open(log, read_store=rows) as running:
+            for projection in (balances, sums):
+                await running.find(projection, after=last, wait_s=30)
+                assert (await running.verify(projection)).equal
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("how", [away, lost, None])
+def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exception] | None) -> None:
+    """Of the hundred keys that may be parked within a minute: what was not stored, or comes again, is none."""
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(1, how)
+        for number in range(90):
+            last = await deposited(log, f"a{number}", CURSED)
+        app = replace(bank, projections=[balances], reactors=[])
+        async with app.open(log, read_store=rows) as running:
+            assert (await running.find(balances, after=last, wait_s=30)).parked == 90
+            last = await deposited(log, "b", 1)
+            assert await running.get(balances, "b", after=last) is not None
+            assert running.followers[0].state == "following"
 
     virtual_time.run(main())

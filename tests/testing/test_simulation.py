@@ -69,7 +69,7 @@ WHAT_HAPPENS = [
     *("read store went back", "slow", "deaf", "clock jumps", "logs replaced", "keys parked", "streams parked"),
     *(f"append: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
     *(f"page: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
-    *("tables replaced", "verified", "tried again", "unparked", "cures"),
+    *("tables replaced", "verified", "tried again", "unparked", "cures", "given up", "pages refused", "tables dropped"),
     *("told Rejected", "told VersionConflict", "told OutcomeUnknown", "told Unavailable", "told Unanswered"),
     *("told ReadModelBehind", "told RowParked", "told InvalidToken"),
 ]

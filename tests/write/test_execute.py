@@ -273,3 +273,27 @@ def test_nothing_is_appended_of_a_decision_whose_last_event_cannot_be_stored() -
         assert await log.head() == BEGINNING
 
     virtual_time.run(main())
+
+
+def test_callers_of_one_process_do_not_race_each_other() -> None:
+    """On one stream each comes after the other; on others they do not wait for each other."""
+
+    async def main() -> None:
+        log, most, running = Busy(0), 0, 0
+
+        async def append(one: Append) -> Receipt:
+            nonlocal most, running
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.01)
+            [outcome] = await log.commit([one])
+            running -= 1
+            assert isinstance(outcome, Receipt), outcome
+            return outcome
+
+        execute = Executor(log, append, codec, Ambient()).execute
+        done = await asyncio.gather(*(execute(totals, f"{n % 4}", Add(1), command_id=f"id {n}") for n in range(40)))
+        assert sorted(one.receipt.version for one in done) == sorted([*range(1, 11)] * 4)
+        assert (log.commits, most) == (40, 4)
+
+    virtual_time.run(main())

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from twofold.backends.memory import MemoryLog
-from twofold.errors import BatchRefused, ConfigurationError, InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import (
+    BatchRefused,
+    Closed,
+    ConfigurationError,
+    InvalidEvent,
+    OutcomeUnknown,
+    TwofoldError,
+    Unavailable,
+)
 from twofold.messages import Append, Receipt
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import append, event
@@ -89,6 +97,24 @@ def test_a_batch_is_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) 
     virtual_time.run(main())
 
 
+def test_a_batch_that_has_exactly_its_size_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(event("x" * 100).data)
+    monkeypatch.setattr(group_commit, "MAX_BATCH_BYTES", 2 * size)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        for texts, batches in (
+            (["x" * 100] * 4, [["0", "1"], ["2", "3"]]),
+            (["x" * 100, "x" * 99, "x" * 100, "x" * 100], [["0", "1", "2"], ["3"]]),
+        ):
+            log.batches.clear()
+            await asyncio.gather(*(group.append(append(f"note-{n}", event(text))) for n, text in enumerate(texts)))
+            assert log.batches == batches
+
+    virtual_time.run(main())
+
+
 def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_WAITING", 5)
 
@@ -98,10 +124,11 @@ def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyP
         log.open.clear()
         tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(30)]
         await asyncio.sleep(0.01)
-        assert group.waiting <= 5
+        assert group.waiting == 5
         log.open.set()
         receipts = await asyncio.gather(*tasks)
         assert len({receipt.stream for receipt in receipts}) == 30
+        assert all(len(batch) <= 5 for batch in log.batches[1:]), "what waits for room waits outside"
 
     virtual_time.run(main())
 
@@ -169,6 +196,112 @@ def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
         assert (await log.head()).offset == 3
         with pytest.raises(ConfigurationError, match="the log is closed: the block of"):
             await group.append(append("note-9", event()))
+
+    virtual_time.run(main())
+
+
+def test_closing_waits_until_everything_is_written() -> None:
+    """Whoever closes the store next must not take it away from under a batch; also where that batch fails."""
+
+    async def main() -> None:
+        for failure in (None, Unavailable("down")):
+            log = Gate()
+            group = GroupCommit(log)
+            log.open.clear()
+            tasks = [asyncio.create_task(group.append(append("note-1", event())))]
+            await asyncio.sleep(0.01)  # it is being written
+            tasks += [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in (2, 3)]
+            await asyncio.sleep(0.01)
+            closing = asyncio.create_task(group.close())
+            await asyncio.sleep(60)
+            assert not closing.done()
+            log.failures += [failure] if failure else []
+            log.open.set()
+            await closing
+            assert [task.done() for task in tasks] == [True] * 3
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [type(failure) if failure else Receipt, Receipt, Receipt]
+            assert group.waiting == 0
+
+    virtual_time.run(main())
+
+
+def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who has waited for a place is forgotten: everybody is either written or told that it is closed."""
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 2)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(8)]
+        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(group.close())
+        await asyncio.sleep(0.01)
+        log.open.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        await closing
+        written = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        assert len(written) == (await log.head()).offset
+        assert {type(outcome) for outcome in outcomes} == {Receipt, Closed}
+
+    virtual_time.run(main())
+
+
+def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 4)
+    monkeypatch.setattr(group_commit, "MAX_BATCH", 2)
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(20)]
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            assert group.waiting == 4, "although a batch was just taken out"
+            log.open.set()
+            await asyncio.sleep(0)
+            log.open.clear()
+        log.open.set()
+        await asyncio.gather(*tasks)
+
+    virtual_time.run(main())
+
+
+def test_refused_data_does_not_change_the_order_of_the_others() -> None:
+    """Two of one caller, with others between them and around: what was sent first is stored first."""
+
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        ids = ["a", "1", "a", "bad", "2", "a", "bad", "3", "a"]
+        outcomes = await asyncio.gather(
+            *(group.append(append(f"note-{id_}", event(n))) for n, id_ in enumerate(ids)), return_exceptions=True
+        )
+        stored = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        assert len(stored) == 7
+        assert [receipt.position.offset for receipt in stored] == list(range(1, 8))
+
+    virtual_time.run(main())
+
+
+def test_who_is_being_written_when_the_program_is_stopped_does_not_hear_that_nothing_happened() -> None:
+    async def main() -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        tasks = [
+            asyncio.create_task(group.append(append(f"note-{n}", event(), command_id=f"id {n}"))) for n in range(3)
+        ]
+        await asyncio.sleep(0.01)
+        [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "twofold group commit"]
+        writer.cancel()
+        outcomes = await asyncio.gather(*tasks[:1], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown]
+        assert "id 0" in str(outcomes[0])
+        for task in tasks:
+            task.cancel()
 
     virtual_time.run(main())
 

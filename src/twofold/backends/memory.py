@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.errors import InvalidInput, LeaseLost, TwofoldError, VersionConflict
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
@@ -39,6 +39,8 @@ from twofold.write.log import Loaded
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 PAGE_BYTES = 8 * 1024 * 1024
+
+Refuses = Callable[[Table, Values], str | None]
 
 _set = msgspec.structs.replace
 
@@ -239,9 +241,7 @@ class MemoryCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        now = self.held(claim)
-        if now.position != after:
-            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+        now = self.movable(claim, after)
         self.rows[claim.follower] = _set(now, position=to, heartbeat=now.heartbeat + 1)
         for one in unparked:
             self.waiting[claim.follower].pop((one.kind, one.key), None)
@@ -267,15 +267,29 @@ class MemoryCheckpoints:
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""
         now = self.rows.get(claim.follower)
-        if now is None or now.epoch != claim.epoch:
-            raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        if now is None:
+            raise LeaseLost(f"{claim.follower} has no checkpoint any more")
+        if now.epoch != claim.epoch:
+            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+        return now
+
+    def movable(self, claim: Claim, after: Position) -> Checkpoint:
+        """The row, if the claim still stands and it is at `after`. Raises: LeaseLost."""
+        now = self.held(claim)
+        if now.position != after:
+            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
         return now
 
 
 class MemoryReadStore:
-    """Rows of projections, and their checkpoints."""
+    """Rows of projections, and their checkpoints.
+
+    Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
+    cannot be kept, or None. Tests and the simulator set it.
+    """
 
     def __init__(self) -> None:
+        self.refuses: Refuses = _nothing_refused
         self._checkpoints = MemoryCheckpoints()
         self._tables: dict[Follows, dict[Key, Values]] = {}
         self._fingerprints: dict[Follows, str] = {}
@@ -351,14 +365,18 @@ class MemoryReadStore:
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
-        rows = self._tables[table.follows]
+        rows = self._rows_of(table)
         return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         await asyncio.sleep(0)
+        self._checkpoints.movable(claim, after)
+        rows = self._rows_of(table)
+        why = await self.refusal(table, [values for values in changes.rows.values() if values is not None])
+        if why is not None:
+            raise BatchRefused(why)
         await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
-        rows = self._tables[table.follows]
         for key, values in changes.rows.items():
             if values is None:
                 rows.pop(key, None)
@@ -367,12 +385,12 @@ class MemoryReadStore:
         self._bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
-        """See `ReadStore.refusal`. Memory keeps whatever a row can hold."""
-        return None
+        """See `ReadStore.refusal`."""
+        return next((why for values in rows if (why := self.refuses(table, values)) is not None), None)
 
     async def get(self, table: Table, key: Key) -> Found:
         """See `ReadStore.get`."""
-        values = self._tables[table.follows].get(key)
+        values = self._rows_of(table).get(key)
         return await self._found(table, [] if values is None else [values])
 
     async def find(self, table: Table, query: Query) -> Found:
@@ -380,7 +398,7 @@ class MemoryReadStore:
         place = {column.name: index for index, column in enumerate(table.columns)}
         rows = [
             row
-            for row in self._tables[table.follows].values()
+            for row in self._rows_of(table).values()
             if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
         ]
         for name, descending in reversed(query.order):
@@ -397,9 +415,19 @@ class MemoryReadStore:
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _rows_of(self, table: Table) -> dict[Key, Values]:
+        rows = self._tables.get(table.follows)
+        if rows is None:
+            raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+        return rows
+
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
         follows = table.follows
         return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+
+
+def _nothing_refused(table: Table, values: Values) -> str | None:
+    return None
 
 
 def _position(rows: Mapping[Follows, Checkpoint], follows: Follows) -> Position:

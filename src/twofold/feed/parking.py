@@ -87,12 +87,12 @@ class Parking:
     """What is parked of all projections and reactors of an App."""
 
     def __init__(self, followers: Mapping[str, tuple[Following, Unparks]], owner: str) -> None:
-        self._followers, self._owner = followers, owner
+        self.followers, self._owner = followers, owner
 
     async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
         """What waits, of all or of one, in order of position, with tracebacks. Raises: InvalidInput, Unavailable."""
         found: list[Waits] = []
-        for known in self._followers if name is None else [name]:
+        for known in self.followers if name is None else [name]:
             following, _ = self._of(known)
             follows, chosen = following.follower.follows, await self._chosen(known, key)
             for one in chosen:
@@ -118,9 +118,9 @@ class Parking:
         return await unparks.discard(chosen, self._owner) if chosen else []
 
     def _of(self, name: str) -> tuple[Following, Unparks]:
-        found = self._followers.get(name)
+        found = self.followers.get(name)
         if found is None:
-            raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self._followers)}")
+            raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self.followers)}")
         return found
 
     async def _chosen(self, name: str, key: str | None) -> Sequence[Parked]:

@@ -23,18 +23,18 @@ _UNTOUCHED: Any = object()
 class Waiting:
     """What is parked: none of its events is folded."""
 
-    def __init__(self, parked: Iterable[Parked]) -> None:
-        self.streams: set[str] = set()
-        self.rows: set[str] = set()
-        self.add(parked)
+    def __init__(self, parked: Iterable[Parked], before: Waiting | None = None) -> None:
+        self.streams: set[str] = set(before.streams) if before is not None else set()
+        self.rows: set[str] = set(before.rows) if before is not None else set()
+        for one in parked:
+            (self.streams if one.kind == "stream" else self.rows).add(one.key)
 
     def __bool__(self) -> bool:
         return bool(self.streams or self.rows)
 
-    def add(self, parked: Iterable[Parked]) -> None:
-        """From now on these wait too."""
-        for one in parked:
-            (self.streams if one.kind == "stream" else self.rows).add(one.key)
+    def and_also(self, parked: Sequence[Parked]) -> Waiting:
+        """What waits from now on. This one stays as it is: the page in which they came to wait is still looked at."""
+        return Waiting(parked, self) if parked else self
 
 
 class Folding:

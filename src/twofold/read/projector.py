@@ -93,7 +93,7 @@ class Projector:
             await self._stop_before(next_one, claim, after, page)
         held.rows.shrink()
         held.rows.keep(changes.rows)
-        held.waiting.add(changes.parked)
+        held.waiting = held.waiting.and_also(changes.parked)
         self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding))
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:

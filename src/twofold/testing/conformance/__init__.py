@@ -22,6 +22,7 @@ _PARTS = (
     "formats",
     "log",
     "machine",
+    "meetings",
     "owners",
     "parking",
     "proof",
@@ -46,6 +47,7 @@ from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
+from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E402
 from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
@@ -63,6 +65,7 @@ __all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
 class BackendConformance(
     MachineConformance,
     ProofConformance,
+    MeetingConformance,
     ParkingConformance,
     RebuildConformance,
     UserCodeConformance,

@@ -12,6 +12,7 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryReadStore
 from twofold.errors import BatchRefused, InvalidInput, Rejected, RowParked, Unavailable
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.messages import Position, Recorded
@@ -469,21 +470,27 @@ async def eventually_parked(running: Running, tries: int) -> list[Parked]:
 
 
 def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The read store takes no total of `TOO_MUCH` or more. Answers how many rows each trial held."""
+    """The read store takes no total of `TOO_MUCH` or more. Returns how many rows each trial held.
+
+    Memory refuses by itself; of the others it is pretended, for what each refuses differs.
+    """
     commit, trials = rows.commit, list[int]()
 
-    def bad(values: Sequence[Values | None]) -> bool:
-        return any(row is not None and row[1] >= TOO_MUCH for row in values if row is not None and len(row) == 3)
+    def why(table: Table, values: Values | None) -> str | None:
+        return "out of range" if table.name == "balance" and values is not None and values[1] >= TOO_MUCH else None
 
     async def refuse(table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
-        if table.name == "balance" and bad(list(changes.rows.values())):
+        if any(why(table, values) for values in changes.rows.values()):
             raise BatchRefused("out of range")
         await commit(table, claim, after, to, changes)
 
     async def refusal(table: Table, values: Sequence[Values]) -> str | None:
         trials.append(len(values))
-        return "out of range" if bad(list(values)) else None
+        return next((said for row in values if (said := why(table, row))), None)
 
-    monkeypatch.setattr(rows, "commit", refuse)
+    if isinstance(rows, MemoryReadStore):
+        monkeypatch.setattr(rows, "refuses", why)
+    else:
+        monkeypatch.setattr(rows, "commit", refuse)
     monkeypatch.setattr(rows, "refusal", refusal)
     return trials

@@ -245,23 +245,6 @@ class Verify:
         await world.ask(attempt, self.at, verify)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again everything that is parked of a projection or a reactor."""
-
-    name: str
-    at: int
-    number: int
-
-    def __str__(self) -> str:
-        return f"try again what is parked of {self.name}, at process {self.at + 1}"
-
-    async def happen(self, world: World) -> None:
-        """Ask once."""
-        attempt = world.attempt(self, f"client {self.number}.0", "")
-        await world.ask(attempt, self.at, lambda running: running.parking.retry(self.name))
-
-
 def told(outcome: Any) -> str:
     """An answer in words."""
     match outcome:

@@ -234,13 +234,13 @@ class Rebuild:
     """Somebody folds a projection outside of the processes, as `twofold rebuild` does."""
 
     projection: str
-    upgrade: bool
+    ahead: int
     from_scratch: bool
     crash_after_steps: int | None
 
     def __str__(self) -> str:
         crash = f", and crashes after {self.crash_after_steps} steps" if self.crash_after_steps is not None else ""
-        of = "the next version of " * self.upgrade
+        of = "the next version of " if self.ahead == 1 else f"the version {self.ahead} ahead of " * bool(self.ahead)
         return f"rebuild {of}{self.projection}{' from scratch' * self.from_scratch}{crash}"
 
     async def happen(self, world: World) -> None:
@@ -253,7 +253,11 @@ class Rebuild:
         task.cancel()
 
     async def _build(self, world: World, name: str) -> None:
-        app = upgraded(world.app) if self.upgrade else world.app
+        app = world.app
+        for _ in range(self.ahead):
+            app = upgraded(app)
+        version = app.projections[0].version
+        world.rebuilding[version] += 1
         ambient = Ambient(world.now, world.new_id, world.random.random)
         log, rows = SimulatedLog(world.storage, ambient), SimulatedRows(world.storage)
         try:
@@ -266,6 +270,8 @@ class Rebuild:
             world.counts["rebuilds"] += 1
         except (InvalidInput, LeaseLost, Unavailable) as error:
             world.tell(f"{name}: {error!r}")
+        finally:
+            world.rebuilding[version] -= 1
 
 
 @dataclass

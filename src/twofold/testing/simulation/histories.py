@@ -15,6 +15,7 @@ from typing import Any
 from twofold.app import App
 from twofold.errors import ConfigurationError
 from twofold.react.reactor import To
+from twofold.testing.simulation.given import Given, appends_of
 from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.plan import Plan, Scenario, draw
@@ -63,6 +64,7 @@ def simulate(
     seed: int | None = None,
     always: Mapping[Any, Callable[[Any], bool]] | None = None,
     may_park: bool = False,
+    given: Given = (),
 ) -> Simulated:
     """Run an App through histories with crashes, lost answers, pauses and all the rest, in virtual time.
 
@@ -70,17 +72,21 @@ def simulate(
     to draw from. After each history G1 to G11 are checked, and `always`: for a decider or a projection, what must be
     true of each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
 
+    `given` is what has happened before each history begins: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
+    or a list of pairs, `[("show-hamlet", Booked("ada", 9)), …]`, where the order between streams matters.
+
     Seeds are counted up from `seed`; without one they are new each time. Takes some 10 ms a history.
 
-    Raises: SimulationFailed, with the seed and the smallest history. ConfigurationError for commands or conditions
-    that are not of this App. RuntimeError inside of a running event loop.
+    Raises: SimulationFailed, with the seed and the smallest history. ConfigurationError for commands, conditions or
+    given events that are not of this App. RuntimeError inside of a running event loop.
     """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("simulate() runs an event loop of its own: call it from a function that is not async")
     for of in always or {}:
         if of not in (*app.deciders, *app.projections):
             raise ConfigurationError(f"always: {of!r:.80} is neither a decider nor a projection of {app.name}")
-    scenario = Scenario(app, _checked(commands, app), always=always or {}, may_park=may_park)
+    before = appends_of(given, app)
+    scenario = Scenario(app, _checked(commands, app), always=always or {}, may_park=may_park, given=before)
     first = secrets.randbits(40) if seed is None else seed
     return run_histories([scenario], range(first, first + runs))
 

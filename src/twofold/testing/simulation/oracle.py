@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twofold.app import App
+from twofold.backends.memory import Refuses
 from twofold.codec import Codec
 from twofold.kept import own
 from twofold.messages import MAX_OFFSET, Entry, Recorded
@@ -16,6 +18,20 @@ from twofold.read.projection import Key, Projection, key_text
 Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → the offset of its first event
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Events that nobody folds any more: those of a row or a stream, from one offset to another."""
+
+    kind: str
+    key: str
+    first: int
+    last: int
+
+    def holds(self, kind: str, key: str, offset: int) -> bool:
+        """Whether this is one of them."""
+        return self.first <= offset <= self.last and (self.kind, self.key) == (kind, key)
+
+
 def name_of(to: To) -> str:
     """The stream that a command is for."""
     return f"{to.decider.category}-{to.id}"
@@ -24,8 +40,10 @@ def name_of(to: To) -> str:
 class Fold:
     """One projection over the feed: `tables[n]` and `parked[n]` are what they should be at position n."""
 
-    def __init__(self, projection: Projection[Any], app: App) -> None:
-        self.projection = projection
+    def __init__(
+        self, projection: Projection[Any], app: App, refuses: Refuses, given_up: Sequence[GivenUp] = ()
+    ) -> None:
+        self.projection, self._refuses, self._given_up = projection, refuses, given_up
         self._documents = app.folds_documents(projection)
         self._types, self._codec = app.codec.names(projection.event_types), app.codec
         self.tables: list[dict[Key, Values]] = [{}]
@@ -43,13 +61,14 @@ class Fold:
         """The table after these entries, where exactly this waits."""
         table: dict[Key, Values] = {}
         for entry in entries:
-            if entry.type not in self._types or entry.position.offset >= parked.get(
-                ("stream", entry.stream), MAX_OFFSET
-            ):
+            offset = entry.position.offset
+            waits = offset >= parked.get(("stream", entry.stream), MAX_OFFSET)
+            if entry.type not in self._types or waits or self._is_given_up("stream", entry.stream, offset):
                 continue
             recorded = self._codec.recorded(entry)
             for key in self.projection.keys(recorded):
-                if entry.position.offset < parked.get(("row", key_text(key)), MAX_OFFSET):
+                text = key_text(key)
+                if offset < parked.get(("row", text), MAX_OFFSET) and not self._is_given_up("row", text, offset):
                     folded = self.projection.fold(key, table.pop(key, None), [recorded], self._documents)
                     if folded.values is not None:
                         table[key] = folded.values
@@ -60,9 +79,13 @@ class Fold:
         for entry in entries:
             self.tables.append(self.tables[-1])
             self.parked.append(self.parked[-1])
-            if entry.type in self._types and ("stream", entry.stream) not in self.parked[-1]:
+            given_up = self._is_given_up("stream", entry.stream, entry.position.offset)
+            if entry.type in self._types and not given_up and ("stream", entry.stream) not in self.parked[-1]:
                 self._fold(entry)
         return self
+
+    def _is_given_up(self, kind: str, key: str, offset: int) -> bool:
+        return any(one.holds(kind, key, offset) for one in self._given_up)
 
     def _fold(self, entry: Entry) -> None:
         try:
@@ -72,13 +95,15 @@ class Fold:
             self._park("stream", entry.stream, entry)
             return
         for key in keys:
-            if ("row", key_text(key)) not in self.parked[-1]:
+            text = key_text(key)
+            if ("row", text) not in self.parked[-1] and not self._is_given_up("row", text, entry.position.offset):
                 self._fold_row(key, recorded, entry)
 
     def _fold_row(self, key: Key, recorded: Recorded, entry: Entry) -> None:
         table = self.tables[-1]
         folded = self.projection.fold(key, table.get(key), [recorded], self._documents)
-        if folded.failed is not None:
+        refused = folded.values is not None and self._refuses(self.projection.table, folded.values) is not None
+        if folded.failed is not None or refused:
             self._park("row", key_text(key), entry)
         elif folded.values is None:
             self.tables[-1] = {other: values for other, values in table.items() if other != key}

@@ -8,11 +8,14 @@ from random import Random
 from typing import Any, Protocol
 
 from twofold.app import App
+from twofold.backends.memory import Refuses
+from twofold.messages import Append
 from twofold.react.reactor import To
 from twofold.testing.simulation import faults
-from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read, Retry, Verify
+from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read, Verify
 from twofold.testing.simulation.effects import Observed
 from twofold.testing.simulation.faults import Cure
+from twofold.testing.simulation.operators import Discard, Drop, Operators, Retry
 from twofold.testing.simulation.remote import Kind, Mishap
 from twofold.testing.simulation.storage import LogBecomes
 from twofold.testing.simulation.world import World
@@ -47,7 +50,9 @@ class Scenario:
     """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11.
 
     `begin` is told the seed of each history, for what the App has outside of itself. `cure` is set from some moment
-    on: code that can fold and react to what it could not before.
+    on: code that can fold and react to what it could not before. `given` is in the log before the first step.
+    `refuses` is what the read store does not keep, in some of the histories; a row that is refused once must stay so
+    with each later event, for whether it is stored in between depends on where pages end.
     """
 
     app: App
@@ -57,6 +62,8 @@ class Scenario:
     may_park: bool = False
     begin: Callable[[str], None] = lambda seed: None
     cure: Cure | None = None
+    given: Sequence[Append] = ()
+    refuses: Refuses | None = None
     observed: Observed = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +80,7 @@ class Plan:
     steps: Sequence[Step]
     syncs_tables_only: bool = False
     log_becomes: LogBecomes | None = None
+    refuses: bool = False
 
     @property
     def app(self) -> App:
@@ -85,9 +93,14 @@ class Plan:
         return any(isinstance(step.does, faults.Deploy) for step in self.steps)
 
     @property
+    def gives_up(self) -> bool:
+        """Whether events are given up in this history: then the same position is seen in more than one way."""
+        return any(isinstance(step.does, Discard) for step in self.steps)
+
+    @property
     def is_calm(self) -> bool:
         """Whether nothing goes wrong, and no process ends or is held up."""
-        return not any(isinstance(step.does, faults.FAULTS) for step in self.steps)
+        return not any(isinstance(step.does, (*faults.FAULTS, Discard, Drop)) for step in self.steps)
 
     @property
     def read_store_crashes(self) -> bool:
@@ -120,6 +133,7 @@ class _Drawing:
     def __init__(self, scenario: Scenario, seed: int, among: Sequence[str]) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
+        self.more = Random(f"operators {seed}")  # its own, so that what is drawn besides stays what it was
         self.processes = self.random.choices((1, 2, 3), (4, 4, 2))[0]
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
         self.sent: list[Any] = []
@@ -135,7 +149,8 @@ class _Drawing:
             happens += [self.retry() for _ in range(random.randint(1, 3))]
             happens += [faults.Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
         times = [random.random() * self.span_s for _ in happens]
-        steps = sorted((Step(at_s, does) for at_s, does in zip(times, happens, strict=True)), key=lambda s: s.at_s)
+        happening = [*zip(times, happens, strict=True), *self.operators()]
+        steps = sorted((Step(at_s, does) for at_s, does in happening), key=lambda s: s.at_s)
         return Plan(
             self.scenario,
             f"schedule {self.seed}",
@@ -143,7 +158,16 @@ class _Drawing:
             steps,
             syncs_tables_only=random.random() < 0.3,
             log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
+            refuses=self.scenario.refuses is not None and self.more.random() < 0.5,
         )
+
+    def operators(self) -> list[tuple[float, Any]]:
+        """In some histories several of them are at work at once, in a few at two moments."""
+        times = self.more.choices((0, 1, 2), (6, 3, 1))[0]
+        of = self.scenario
+        operators = Operators(self.more, of.app, self.processes, of.may_park, of.cure is not None)
+        moments = [operators.at_once(self.span_s, self.number + 10 * (n + 1)) for n in range(times)]
+        return [step for steps in moments for step in steps]
 
     def faults(self) -> list[Any]:
         """Some, of a few kinds: histories differ more in what they have in common than in how much there is of all."""
@@ -295,7 +319,7 @@ def _rebuild(d: _Drawing) -> Any:
         return _crash(d)
     crash = d.random.randrange(60) if d.random.random() < 0.3 else None
     upgrade, from_scratch = d.random.random() < 0.5, d.random.random() < 0.5
-    return faults.Rebuild(d.random.choice(projections).name, upgrade, from_scratch, crash)
+    return faults.Rebuild(d.random.choice(projections).name, int(upgrade), from_scratch, crash)
 
 
 _FAULTS: Mapping[str, tuple[int, Callable[[_Drawing], Any]]] = {

@@ -11,13 +11,15 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Append, Entry, Position, Receipt
 from twofold.read.projection import Key, Table
+from twofold.read.store import StoredTable
 from twofold.testing.simulation.loop import SimulatedLoop
+from twofold.testing.simulation.oracle import GivenUp
 from twofold.testing.simulation.remote import Remote
 
 LogBecomes = Literal["an older copy", "another log"]
@@ -40,8 +42,16 @@ class Watch(Protocol):
     def released(self, before: Checkpoint, claim: Claim) -> None:
         """A checkpoint was let go of, unless it was held by somebody else."""
 
-    def advanced(self, before: Checkpoint, claim: Claim, after: Position, to: Position) -> None:
-        """A checkpoint has moved on, with what belongs to it."""
+    def advanced(
+        self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
+    ) -> None:
+        """A checkpoint has moved on, with what belongs to it; what is `unparked` did wait until now."""
+
+    def refused(self) -> None:
+        """A page with a row that the store does not keep."""
+
+    def dropped(self, before: StoredTable) -> None:
+        """A table is gone, as it was before."""
 
     def published(self, table: Table, live_before: int) -> None:
         """The public name may show another version now."""
@@ -51,6 +61,24 @@ class Watch(Protocol):
 
     def went_back(self) -> None:
         """The read store has crashed and lost what was not synced."""
+
+
+class RowsOnDisk(MemoryReadStore):
+    """The read store, and which events were given up in it: a crash takes back both, or neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up: dict[Follows, tuple[GivenUp, ...]] = {}
+
+    async def drop(self, follows: Follows) -> None:
+        """See `ReadStore.drop`."""
+        await super().drop(follows)
+        self.given_up.pop(follows, None)
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        await super().clear(table, log_id)
+        self.given_up.pop(table.follows, None)
 
 
 class Storage:
@@ -63,9 +91,10 @@ class Storage:
         self.rows_link = Remote(loop, random, "the read store", counts)
         self.log_bell, self.rows_bell = Doorbell(), Doorbell()
         self.log = MemoryLog(Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}"))
-        self.rows = MemoryReadStore()
+        self.rows = RowsOnDisk()
         self.watch: Watch
         self.not_released: set[Claim] = set()  # those who let go meanwhile were told so, and left it to the lease
+        self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, dict[str, Any]]] = []
@@ -92,6 +121,14 @@ class Storage:
     def table(self, follows: Follows) -> dict[Key, Any]:
         """The rows as they are."""
         return self.rows._tables[follows]
+
+    def refuse(self, refuses: Refuses) -> None:
+        """There are rows that the read store does not keep."""
+        self.refuses, self.rows.refuses = True, refuses
+
+    def take_all(self) -> None:
+        """It keeps any row again."""
+        self.rows.refuses = lambda table, values: None
 
     def replace_log(self, by: LogBecomes) -> None:
         """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""

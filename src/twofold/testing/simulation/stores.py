@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
-from twofold.errors import LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.feed import FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
@@ -158,9 +158,9 @@ class SimulatedCheckpoints:
         """See `Checkpoints.claim`."""
 
         def claim() -> Claim | None:
-            before = self._memory().rows[seen.follower]
+            before = self._memory().rows.get(seen.follower)
             claim = at_once(self._memory().claim(seen, owner))
-            if claim is not None:
+            if before is not None and claim is not None:
                 self._storage.watch.claimed(before, claim, owner)
             return claim
 
@@ -191,9 +191,9 @@ class SimulatedCheckpoints:
         """See `Checkpoints.advance`."""
 
         def advance() -> None:
-            before = self._memory().rows[claim.follower]
+            before, waited = self._memory().held(claim), at_once(self._memory().parked(claim.follower))
             at_once(self._memory().advance(claim, after, to, parked, unparked))
-            self._storage.watch.advanced(before, claim, after, to)
+            self._storage.watch.advanced(before, claim, after, to, _present(waited, unparked))
 
         await self._change(advance, "page")
 
@@ -201,9 +201,9 @@ class SimulatedCheckpoints:
         """See `Checkpoints.release`."""
 
         def release() -> None:
-            before = self._memory().rows[claim.follower]
+            before = self._memory().rows.get(claim.follower)
             at_once(self._memory().release(claim))
-            if self._memory().rows[claim.follower].owner is None and before.owner is not None:
+            if before and before.owner is not None and self._memory().rows[claim.follower].owner is None:
                 self._storage.watch.released(before, claim)
 
         try:
@@ -282,7 +282,14 @@ class SimulatedRows:
 
     async def drop(self, follows: Follows) -> None:
         """See `ReadStore.drop`."""
-        await self._change_tables(lambda rows: at_once(rows.drop(follows)))
+
+        def drop(rows: MemoryReadStore) -> None:
+            before = [table for table in at_once(rows.tables()) if table.follows == follows]
+            at_once(rows.drop(follows))
+            for table in before:
+                self._storage.watch.dropped(table)
+
+        await self._change_tables(drop)
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
@@ -297,10 +304,14 @@ class SimulatedRows:
 
         def commit() -> None:
             storage = self._storage
-            before = storage.row_checkpoints.rows[claim.follower]
+            before, waited = storage.row_checkpoints.held(claim), at_once(storage.row_checkpoints.parked(table.follows))
             storage.before_change()
-            at_once(storage.rows.commit(table, claim, after, to, changes))
-            storage.watch.advanced(before, claim, after, to)
+            try:
+                at_once(storage.rows.commit(table, claim, after, to, changes))
+            except BatchRefused:
+                storage.watch.refused()
+                raise
+            storage.watch.advanced(before, claim, after, to, _present(waited, changes.unparked))
             if not self._link.deaf:
                 self._link.later(storage.rows_bell.ring)
 
@@ -320,11 +331,17 @@ class SimulatedRows:
 
     async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._storage.row_checkpoints.rows[follows].position <= after:
+        checkpoint = self._storage.row_checkpoints.rows.get(follows)
+        if checkpoint is None or checkpoint.position <= after:
             await self._storage.rows_bell.wait(timeout_s)
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _present(waited: Sequence[Parked], unparked: Sequence[Parked]) -> Sequence[Parked]:
+    names = {(one.kind, one.key) for one in unparked}
+    return [one for one in waited if (one.kind, one.key) in names]
 
 
 def _nothing(*_: object) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 
 from twofold.app import App
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
 from twofold.feed.follow import LEASE_S
 from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Table
+from twofold.read.store import StoredTable
 from twofold.testing.simulation.effects import Effects
 from twofold.testing.simulation.faults import Cure
-from twofold.testing.simulation.oracle import Fold, name_of
+from twofold.testing.simulation.oracle import Fold, GivenUp, name_of
 from twofold.testing.simulation.storage import Storage
 
 _NEVER = Position(0, MAX_OFFSET)
+DISCARDING = "discarding"  # how owners are named who give up what is parked
 ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
 
 
@@ -40,15 +42,18 @@ class Watcher:
 
     def __init__(self, app: App, storage: Storage, clock: Callable[[], float], counts: Counter[str]) -> None:
         self.violations: list[Violation] = []
-        self.folds = {projection.name: Fold(projection, app) for projection in app.projections}
+        self.folds = {one.name: Fold(one, app, storage.rows.refuses) for one in app.projections}
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self.refuses = storage.rows.refuses
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
         self.effects = Effects(done=self._has_happened)
         self.cure: Cure | None = None
         self.tell: Callable[[str], None] = _nobody_listens
-        self._length = 0
+        self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
         self._epochs: dict[Follows, int] = {}
         self._lives: dict[Follows, float] = {}
+        self._discarding: set[tuple[Follows, int]] = set()
+        self._given_up: dict[Follows, list[GivenUp]] = {}  # of reactors; those of projections lie with their rows
 
     def broken(self, promise: str, text: str) -> None:
         """Note it."""
@@ -56,13 +61,13 @@ class Watcher:
 
     def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """The new entries stand where they should; the read models come to what they come to."""
-        new = self._storage.entries[self._length :]
-        for offset, entry in enumerate(new, start=self._length + 1):
+        new = self._storage.entries[len(self._entries) :]
+        for offset, entry in enumerate(new, start=len(self._entries) + 1):
             if entry.position.offset != offset:
                 self.broken("G4", f"the entry after 0:{offset - 1} is at {entry.position}")
         for fold in self.folds.values():
             fold.take(new)
-        self._length += len(new)
+        self._entries += new
         stored = [o.position for o in outcomes if isinstance(o, Receipt) and o.events and not o.repeated]
         if stored != sorted(stored):
             self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
@@ -71,8 +76,8 @@ class Watcher:
 
     def log_crashed(self) -> None:
         """What was in the log still is (G1)."""
-        if self._storage.head.offset < self._length:
-            self.broken("G1", f"of {self._length} events {self._storage.head.offset} are left after a crash")
+        if self._storage.head.offset < len(self._entries):
+            self.broken("G1", f"of {len(self._entries)} events {self._storage.head.offset} are left after a crash")
 
     # ---- leases
 
@@ -85,12 +90,14 @@ class Watcher:
         silent_s = self._clock() - self._lives.get(follower, -LEASE_S)
         if before.owner is not None:
             self._counts["takeovers"] += 1
-            if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding")):
+            if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding", DISCARDING)):
                 self.broken("G5", f"{follower} was taken over, and its holder lived {silent_s:.3f} s ago")
         if claim.epoch <= self._epochs.get(follower, 0):
             self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
         self._epochs[follower] = claim.epoch
         self._lives[follower] = self._clock()
+        if owner.endswith(DISCARDING):
+            self._discarding.add((follower, claim.epoch))
         self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def stolen(self, follower: Follows, epoch: int) -> None:
@@ -120,7 +127,9 @@ class Watcher:
 
     # ---- progress
 
-    def advanced(self, before: Checkpoint, claim: Claim, after: Position, to: Position) -> None:
+    def advanced(
+        self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
+    ) -> None:
         """From where it was, by its holder, with exactly what belongs to it."""
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
@@ -130,20 +139,48 @@ class Watcher:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         if to > self._storage.head:
             self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {self._storage.head}")
-        elif _version(claim.follower).name in self.folds:
+            return
+        if (claim.follower, claim.epoch) in self._discarding:
+            self._give_up(claim.follower, unparked, to)
+        if _version(claim.follower).name in self.folds:
             self.check_table(claim.follower, to)
         else:
             self.check_reactions(self._reactors[claim.follower.name], after, to)
 
+    def _give_up(self, follower: Follows, unparked: Sequence[Parked], to: Position) -> None:
+        given_up = [GivenUp(one.kind, one.key, one.position.offset, to.offset) for one in unparked]
+        self._counts["given up"] += len(given_up)
+        if follower.name in self.folds:
+            rows = self._storage.rows
+            rows.given_up[follower] = (*rows.given_up.get(follower, ()), *given_up)
+        else:
+            self._given_up.setdefault(follower, []).extend(given_up)
+
+    def refused(self) -> None:
+        """Nothing of it may be stored; who checks the tables sees it."""
+        self._counts["pages refused"] += 1
+
+    def dropped(self, before: StoredTable) -> None:
+        """Only what is neither shown nor held (G8)."""
+        if before.live or before.owner is not None:
+            state = "shown" if before.live else f"held by {before.owner}"
+            self.broken("G8", f"{before.follows} was dropped, and it was {state}")
+        self._epochs.pop(before.follows, None)
+        self._lives.pop(before.follows, None)
+
     def check_table(self, follows: Follows, at: Position) -> None:
         """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
-        fold = self.folds[_version(follows).name]
+        fold, given_up = self.folds[_version(follows).name], self._storage.rows.given_up.get(follows, ())
+        if given_up:
+            fold = Fold(fold.projection, self._app, self.refuses, given_up)
+            fold.take(self._entries[: at.offset])
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
         expected, allowed = fold.tables[at.offset], fold.parked[at.offset]
-        if self.cure is not None and self.cure.deployed:
-            expected = fold.without(self._storage.entries[: at.offset], parked)
-            allowed = {name: offset for name, offset in allowed.items() if name in parked}
+        if self.cure is not None and self.cure.deployed:  # what waits was parked by the code before it
+            expected = fold.without(self._entries[: at.offset], parked)
+            unclear = given_up or self._storage.refuses
+            allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
         found = self._storage.table(follows)
         if expected != found:
             self.broken("G5", f"{follows} at {at}: {difference(expected, found)}")
@@ -168,7 +205,8 @@ class Watcher:
         parked = {one.key: one.position for one in waiting}
         types = self._app.codec.names(reactor.event_types)
         for entry in self._storage.entries[after.offset : to.offset]:
-            if entry.type in types and entry.position < parked.get(entry.stream, _NEVER):
+            given_up = self._is_given_up(reactor.follows, entry)
+            if entry.type in types and not given_up and entry.position < parked.get(entry.stream, _NEVER):
                 self._check_reaction(reactor, entry)
 
     def _check_reaction(self, reactor: Reactor, entry: Entry) -> None:
@@ -195,9 +233,14 @@ class Watcher:
         """An effect comes after those of the earlier events of its stream."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
         for entry in self._storage.log._streams[str(recorded.stream)][: recorded.version - 1]:
-            if entry.type in types and (reactor, entry.stream, entry.version) not in self.effects.answers:
+            begun = (reactor, entry.stream, entry.version) in self.effects.answers
+            if entry.type in types and not (begun or self._is_given_up(self._reactors[reactor].follows, entry)):
                 text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
                 self.broken("G7", text)
+
+    def _is_given_up(self, reactor: Follows, entry: Entry) -> bool:
+        given_up = self._given_up.get(reactor, ())
+        return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)
 
     def published(self, table: Table, live_before: int) -> None:
         """Forward only, and not before it has come as far (G8)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.ambient import Ambient
 from twofold.app import Running
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import LogReplaced, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Claim
 from twofold.feed.parking import Unparked
-from twofold.messages import BEGINNING, Entry, Receipt
+from twofold.messages import BEGINNING, Append, Entry, Receipt
 from twofold.react.runner import MOST_TRIES, PAUSES_S
 from twofold.read.verify import Report
 from twofold.testing.simulation.clients import Attempt, told
 from twofold.testing.simulation.knowledge import Knowledge
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
-from twofold.testing.simulation.remote import LATE_S
+from twofold.testing.simulation.remote import LATE_S, at_once
 from twofold.testing.simulation.server import Server, Unanswered
 from twofold.testing.simulation.storage import LogBecomes, Storage
 from twofold.testing.simulation.stores import SimulatedLog
@@ -49,6 +49,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.storage = Storage(self.loop, self.random, self.counts)
         self.log_id = self.storage.log.log_id
+        if plan.refuses and plan.scenario.refuses is not None:
+            self.storage.refuse(plan.scenario.refuses)
         self.watcher = Watcher(plan.app, self.storage, self.loop.time, self.counts)
         self.storage.watch = self.watcher
         self.watcher.tell = self.tell
@@ -65,8 +67,21 @@ class World:
         self._entries: list[Entry] | None = None
         self.history: list[str] | None = [] if is_told else None
         self.known = Knowledge(self)
+        self.rebuilding: Counter[int] = Counter()
         self._context = copy_context()
         self._over = False
+        self._begin_with(plan.scenario.given)
+
+    def _begin_with(self, given: Sequence[Append]) -> None:
+        """What has happened before: it is in the log, and clients know of it."""
+        self.storage.clock = Ambient(self.now, self.new_id)
+        for append in given:
+            outcomes = at_once(self.storage.log.commit([append]))
+            self.watcher.appended([append], outcomes)
+            for outcome in outcomes:
+                if isinstance(outcome, TwofoldError):
+                    raise outcome
+                self.known.heard(outcome)
 
     def tell(self, text: str) -> None:
         """For who reads the history."""
@@ -100,6 +115,8 @@ class World:
         self.storage.rows_link.crash(away=True)
         self._over = True
         self.loop.close()
+        if self.plan.scenario.cure is not None:
+            self.plan.scenario.cure.deployed = False  # others may run the same code
 
     async def _main(self) -> None:
         reader = asyncio.ensure_future(self._read_along())
@@ -157,7 +174,8 @@ class World:
         return True
 
     async def _is_cured(self) -> bool:
-        """With the better code nothing stays parked, when somebody has it tried again."""
+        """With the better code, and a store that takes every row, nothing stays parked when it is tried again."""
+        self.storage.take_all()
         self.tell("everything that is parked is tried again")
         running = self.servers[0].running
         assert running is not None, "it rests"
@@ -296,6 +314,12 @@ class World:
     def version(self, stream: str) -> int:
         """As it is in the store."""
         return len(self.storage.log._streams.get(stream, ()))
+
+    def versions(self, projection: str) -> set[int]:
+        """Those that some process runs on, is about to, or builds."""
+        apps = [app for server in self.servers for app in (server.app, server.next_app)]
+        in_use = {one.version for app in apps for one in app.projections if one.name == projection}
+        return in_use | {version for version, number in self.rebuilding.items() if number}
 
     def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
         """A new record."""

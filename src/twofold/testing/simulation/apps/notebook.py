@@ -10,7 +10,8 @@ from twofold.app import App
 from twofold.errors import Rejected
 from twofold.messages import Recorded
 from twofold.react.reactor import Reactor, To
-from twofold.read.projection import Projection
+from twofold.read.columns import Values
+from twofold.read.projection import Projection, Table
 from twofold.testing.simulation.faults import Cure
 from twofold.testing.simulation.plan import Scenario
 from twofold.write.decider import Decider
@@ -40,6 +41,7 @@ class Notes:
 
 
 CURSED, KEYLESS, POISON = "cursed", "keyless", "poison"
+MOST_USED = 5
 cure = Cure()
 
 
@@ -151,4 +153,9 @@ def append_notes(random: Random) -> tuple[str, tuple[list[Written], list[Written
     return f"note-{id_}", ([Written(text or "first", used)], [Written("second", used), Written("third", used)])
 
 
-IN_THE_NOTEBOOK = Scenario(notebook, note_something, append_notes, may_park=True, cure=cure)
+def too_often(table: Table, values: Values) -> str | None:
+    """A read store with narrow columns."""
+    return f"{values[1]} is out of range" if values[1] > MOST_USED else None
+
+
+IN_THE_NOTEBOOK = Scenario(notebook, note_something, append_notes, may_park=True, cure=cure, refuses=too_often)

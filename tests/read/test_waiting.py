@@ -1,0 +1,75 @@
+"""A read that waits for a token is not late: what comes while it looks is not missed. In virtual time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from twofold import App
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.errors import ReadModelBehind
+from twofold.read.projection import Table
+from twofold.read.store import Changes, Found
+from twofold.testing import virtual_time
+from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
+from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import at
+
+app = App("bank", deciders=[accounts], projections=[balances])
+
+
+class Slow(MemoryReadStore):
+    """One whose answers are old by the time that they arrive: what `meanwhile` does has happened since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: list[Any] = []
+
+    async def get(self, table: Table, key: Any) -> Found:
+        found = await super().get(table, key)
+        if self.meanwhile:
+            await self.meanwhile.pop(0)()
+        return found
+
+
+def test_g6_what_is_committed_while_it_looks_needs_no_further_news() -> None:
+    async def main() -> None:
+        log, rows = MemoryLog(), Slow()
+        async with app.open(log, read_store=rows, work=False) as running:
+            receipt = await deposited(log, "a", 5)
+            claim = await claimed(rows.checkpoints, balances.follows)
+
+            async def fold() -> None:
+                changes = Changes({("a",): ("a", 5, 1)})
+                await rows.commit(balances.table, claim, at(0), receipt.position, changes)
+
+            rows.meanwhile.append(fold)
+            began = asyncio.get_running_loop().time()
+            assert await running.get(balances, "a", after=receipt, wait_s=5) == Balance("a", 5, 1)
+            assert asyncio.get_running_loop().time() - began < 0.1
+
+    virtual_time.run(main())
+
+
+def test_g6_news_that_is_not_what_it_waits_for_does_not_make_it_wait_longer() -> None:
+    """Every half second something else is folded; after the time that it was given it says how far behind it is."""
+
+    async def main() -> None:
+        log, rows = MemoryLog(), MemoryReadStore()
+        async with app.open(log, read_store=rows, work=False) as running:
+            receipt = await deposited(log, "a", *[1] * 30)
+            claim = await claimed(rows.checkpoints, balances.follows)
+
+            async def fold() -> None:
+                for offset in range(29):
+                    await rows.commit(balances.table, claim, at(offset), at(offset + 1), Changes({}))
+                    await asyncio.sleep(0.5)
+
+            folding = asyncio.create_task(fold())
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(ReadModelBehind):
+                await running.get(balances, "a", after=receipt, wait_s=2)
+            assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.01)
+            folding.cancel()
+
+    virtual_time.run(main())
