@@ -34,7 +34,7 @@ class RowCache:
         self._limit = limit
         self._newer: dict[Key, Values | None] = {}
         self._older: dict[Key, Values | None] = {}
-        self._bytes = 0  # of the newer half
+        self._bytes = self._older_bytes = 0  # of the newer half, and of the older one
 
     def is_unknown(self, key: Key) -> bool:
         """Whether the row must be read from the store."""
@@ -56,19 +56,22 @@ class RowCache:
 
     def shrink(self) -> None:
         """Let go of rows that have not been changed for long, if there are too many."""
-        if self._bytes <= self._limit // 2:
-            return
-        self._remember_what_goes()
-        self._older, self._newer, self._bytes = self._newer, {}, 0
+        if self._bytes > self._limit // 2:
+            self._let_the_older_go()
+            self._older, self._older_bytes = self._newer, self._bytes
+            self._newer, self._bytes = {}, 0
+        if self._older_bytes + self._bytes > self._limit:  # a page of large rows
+            self._let_the_older_go()
 
-    def _remember_what_goes(self) -> None:
+    def _let_the_older_go(self) -> None:
         for key, values in self._older.items():
             if self._evicted is None:
-                return
+                break
             if values is not None and key not in self._newer:  # of a row that was deleted there is nothing to read
                 self._evicted.add(key)
                 if self._evicted.full:
                     self._evicted = None
+        self._older, self._older_bytes = {}, 0
 
 
 def _size(key: Key, values: Values | None) -> int:
