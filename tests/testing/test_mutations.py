@@ -412,7 +412,7 @@ def rows_are_remembered_after_the_lease_was_lost(patch: Patch) -> None:
     patch.setattr(Projector, "_holding", _holding)
 
 
-@mutation("engine", among=["restart", "upgrade", "lose", "crash store", "away"])
+@mutation("engine", among=["restart", "upgrade", "away"])
 def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
     async def _taken(self: follow.Following, seen: Checkpoint) -> Claim | None:
         taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
@@ -442,8 +442,8 @@ def rows_that_were_deleted_stay(patch: Patch) -> None:
 def a_document_is_folded_onto_the_row_before(patch: Patch) -> None:
     made = Projector.__init__
 
-    def init(self: Projector, *values: Any, documents: bool) -> None:
-        made(self, *values, documents=False)
+    def init(self: Projector, *values: Any, **named: Any) -> None:
+        made(self, *values, **{**named, "documents": False})
 
     patch.setattr(Projector, "__init__", init)
 

@@ -80,6 +80,12 @@ class RowsOnDisk(MemoryReadStore):
         await super().clear(table, log_id)
         self.given_up.pop(table.follows, None)
 
+    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+        """See `ReadStore.replace`. What was given up of the old table is folded in the new one."""
+        done = await super().replace(table, claim, built, at)
+        self.given_up[table.follows] = self.given_up.pop(built, ())
+        return done
+
 
 class Storage:
     """Log and read store, each with its network and its disk."""
