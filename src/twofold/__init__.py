@@ -14,6 +14,7 @@ from twofold.errors import (
     ReadModelBehind,
     Rejected,
     RowParked,
+    RowUnreadable,
     TwofoldError,
     Unavailable,
     VersionConflict,
@@ -53,4 +54,5 @@ __all__ = [
     "LogReplaced",
     "ReadModelBehind",
     "RowParked",
+    "RowUnreadable",
 ]
