@@ -128,7 +128,7 @@ async def test_ready_while_a_table_is_rebuilt(
     async with APP.open(store(tmp_path)) as running, APP.look(store(tmp_path)) as operator:
         for _ in range(10):
             await add(running)
-        client = await connect(web_app(running, title="counting"))
+        client = await connect(web_app(running, title="counting", actor=nobody))
         await until_ready(client)
         positions = [position async for position in operator.rebuild("totals") if await ready(client) == (200, [])]
         assert len(positions) == 5, "it was ready at each of them"
