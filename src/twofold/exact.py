@@ -46,13 +46,30 @@ def _any_of(types: Iterable[inspect.Type]) -> Check | None:
 def _object(cls: Any, fields: Iterable[inspect.Field]) -> Check:
     inner = [(attrgetter(field.name), check) for field in fields if (check := exactly(field.type)) is not None]
     if not inner:
-        return lambda value: type(value) is cls
+        return _OneClass(cls)
+    if len(inner) == 1:  # a generator would cost more than the check
+        [(get, check)] = inner
+        return lambda value: type(value) is cls and check(get(value))
     return lambda value: type(value) is cls and all(check(get(value)) for get, check in inner)
+
+
+class _OneClass:
+    """Whether a value is of exactly this class, which holds single values alone."""
+
+    def __init__(self, cls: Any) -> None:
+        self.cls = cls
+        self.of_all = frozenset((cls,)).issuperset
+
+    def __call__(self, value: Any) -> bool:
+        return type(value) is self.cls
 
 
 def _collection(classes: tuple[type, ...], check: Check | None, items: Callable[[Any], Any] = iter) -> Check:
     if check is None:
         return lambda value: type(value) in classes
+    if isinstance(check, _OneClass):
+        are_all = check.of_all
+        return lambda value: type(value) in classes and are_all(map(type, items(value)))
     return lambda value: type(value) in classes and all(map(check, items(value)))
 
 
