@@ -15,7 +15,6 @@ from twofold.errors import ConfigurationError
 from twofold.read.kinds import KINDS, Kind
 from twofold.signatures import unwrapped
 
-
 _OF_A_FILE = (lambda: None).__code__
 
 
