@@ -480,6 +480,27 @@ class HoldsTwo:
     either: Item | Everything
 
 
+@dataclass
+class KeyedByPairs:
+    by_place: dict[tuple[int, int], int] | None = None
+
+
+@dataclass
+class KeyedByFlags:
+    by_flag: list[dict[bool, int]]
+
+
+@dataclass
+class KeyedByItems:
+    by_item: dict[Item, int]
+
+
+@pytest.mark.parametrize("cls", [KeyedByPairs, KeyedByFlags, KeyedByItems])
+def test_keys_that_json_cannot_hold_are_refused_when_the_app_is_built(cls: type) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{cls.__name__} cannot be stored as JSON: .*list of pairs"):
+        codec(cls)
+
+
 @pytest.mark.parametrize("cls", [Plain, HoldsPlain, HoldsTwo, complex])
 def test_a_class_that_cannot_be_stored_is_refused_when_the_app_is_built(cls: type) -> None:
     with pytest.raises(ConfigurationError, match=cls.__name__):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 import pytest
@@ -60,6 +61,11 @@ class Same(set[int]):
         (frozenset[int], [{1}, frozenset()], [Same()]),
         (dict[str, int], [{}, {"a": 1}], [Counter()]),
         (dict[str, list[Item]], [{}, {"a": [Item()]}], [{"a": [Better()]}, {"a": Ints()}, Counter()]),
+        (dict[int, int], [{}, {1: 1}], [{True: 1}, {0: 1, True: 1}, {1.5: 1}]),
+        (dict[float, int], [{0.5: 1}], [{Decimal("0.5"): 1}, {True: 1}]),
+        (dict[Decimal, int], [{Decimal("0.5"): 1}], [{0.5: 1}, {True: 1}]),
+        (dict[int | str, int], [{1: 1, "a": 1}], [{True: 1}]),
+        (dict[Literal[1], int], [{}], [{True: 1}]),
         (Typed, [{}, {"item": Item()}, {"name": "a"}], [{"item": Better()}, Counter()]),
         (Item | None, [None, Item(), 1], [Better(), [Item()]]),
         (int | list[Item], [1, [], [Item()]], [[Better()], Ints()]),

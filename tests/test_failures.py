@@ -34,6 +34,15 @@ class Notes(ValueError):
         raise OSError
 
 
+class Closed(ValueError):
+    def __getattribute__(self, name: str) -> None:
+        raise OSError
+
+
+class Nameless(ValueError):
+    __class__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
@@ -65,6 +74,16 @@ def test_a_traceback_says_where_whatever_it_is_of(error: Exception) -> None:
     assert "raise error" in text
     assert len(text) <= MOST_TRACEBACK
     assert len(error_text(error)) <= MOST_ERROR
+
+
+@pytest.mark.parametrize("cls", [Closed, Nameless])
+def test_an_error_that_cannot_even_be_asked_what_it_is(cls: type[Exception]) -> None:
+    try:
+        raise cls("why")
+    except BaseException as error:
+        assert failure(error) is error
+        assert error_text(error) == f"{cls.__name__}: why"
+        assert 'raise cls("why")' in traceback_text(error)
 
 
 def test_causes_that_go_round_in_a_circle_are_told_once() -> None:

@@ -79,9 +79,9 @@ class Codec:
             raise _unknown(f"{entry.stream}@{entry.version}", entry.type)
         try:
             return form.decode(entry.schema, entry.data)
-        except UndecodableEvent:
-            raise
         except BaseException as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
+            if entry.schema > form.schema:
+                raise
             raise _undecodable(f"{entry.stream}@{entry.version}", entry.type, entry.schema, error) from error
 
     def events(self, stream: Stream, version: int, stored: Sequence[StoredEvent]) -> Iterator[Any]:
@@ -93,9 +93,9 @@ class Codec:
                 raise _unknown(f"{stream}@{at}", name)
             try:
                 event = form.read(data) if schema == form.schema else form.decode(schema, data)
-            except UndecodableEvent:
-                raise
             except BaseException as error:
+                if schema > form.schema:
+                    raise
                 raise _undecodable(f"{stream}@{at}", name, schema, error) from error
             yield event
 

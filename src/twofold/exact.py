@@ -7,6 +7,7 @@ in a field of tuples, what a subclass of list holds beside its members, a class 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
@@ -26,8 +27,8 @@ def exactly(node: inspect.Type) -> Check | None:
             return _object(getattr(cls, "__origin__", cls), fields)
         case inspect.TypedDictType(_, fields):
             return _entries({field.name: exactly(field.type) for field in fields})
-        case inspect.DictType(_, values):
-            return _collection((dict,), exactly(values), dict.values)
+        case inspect.DictType(keys, values):
+            return _both(_collection((dict,), exactly(values), dict.values), _keys(keys))
         case inspect.SetType(items) | inspect.FrozenSetType(items):
             return _collection((set, frozenset), exactly(items))
         case inspect.ListType(items) | inspect.VarTupleType(items):
@@ -71,6 +72,25 @@ def _collection(classes: tuple[type, ...], check: Check | None, items: Callable[
         are_all = check.of_all
         return lambda value: type(value) in classes and are_all(map(type, items(value)))
     return lambda value: type(value) in classes and all(map(check, items(value)))
+
+
+def _keys(node: inspect.Type) -> Check | None:
+    """A key is a text in JSON: of True in a field of ints 1 is read again, and it is equal, too."""
+    types = node.types if isinstance(node, inspect.UnionType) else (node,)
+    numbers = {_NUMBERS[type(one)] for one in types if type(one) in _NUMBERS}
+    if not numbers and all(isinstance(one, _NEVER_NUMBERS) for one in types):
+        return None
+    return lambda value: all(type(key) in numbers or not isinstance(key, int | float | Decimal) for key in value)
+
+
+_NUMBERS: dict[type, type] = {inspect.IntType: int, inspect.FloatType: float, inspect.DecimalType: Decimal}
+_NEVER_NUMBERS = (
+    inspect.StrType, inspect.BytesType, inspect.UUIDType, inspect.DateTimeType, inspect.DateType, inspect.NoneType
+)  # fmt: skip
+
+
+def _both(check: Check, other: Check | None) -> Check:
+    return check if other is None else lambda value: check(value) and other(value)
 
 
 def _places(checks: list[Check | None]) -> Check:

@@ -12,10 +12,12 @@ import traceback
 MOST_ERROR = 2_000
 MOST_TRACEBACK = 20_000
 
+_TRACEBACK = BaseException.__traceback__.__get__  # type: ignore[attr-defined]  # whatever its own __getattribute__ does
+
 
 def failure(error: BaseException) -> BaseException:
     """The error, as a failure of the function that raised it. Raises: KeyboardInterrupt."""
-    if isinstance(error, KeyboardInterrupt):
+    if issubclass(type(error), KeyboardInterrupt):  # not isinstance(), which asks the error for its __class__
         raise error
     return error
 
@@ -40,7 +42,7 @@ def traceback_text(error: BaseException) -> str:
         text = "".join(traceback.format_exception(error))
     except BaseException as raised:  # it asks the error for more than its text: causes, notes, lines
         failure(raised)
-        text = "".join(["Traceback (most recent call last):\n", *traceback.format_tb(error.__traceback__)])
+        text = "".join(["Traceback (most recent call last):\n", *traceback.format_tb(_TRACEBACK(error))])
         text += error_text(error)
     if len(text) > MOST_TRACEBACK:
         half = MOST_TRACEBACK // 2 - 10

@@ -80,12 +80,44 @@ def _nodes(root: Any) -> list[Any]:
         if isinstance(node, tuple | list):
             open_.extend(node)
         elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field) and id(node) not in seen:
-            if isinstance(node, msgspec.inspect.CustomType) and not is_model(node.cls):
-                raise TypeError(f"{node.cls.__name__} is not a type that JSON can hold")
+            _refuse_unless_json(node)
             seen.add(id(node))
             found.append(node)
             open_.extend(getattr(node, name) for name in node.__struct_fields__ if name not in ("cls", "default"))
     return found
+
+
+def _refuse_unless_json(node: Any) -> None:
+    if isinstance(node, msgspec.inspect.CustomType) and not is_model(node.cls):
+        raise TypeError(f"{node.cls.__name__} is not a type that JSON can hold")
+    if isinstance(node, msgspec.inspect.DictType):
+        keys = getattr(node.key_type, "types", (node.key_type,))
+        wrong = [
+            one for one in keys if not isinstance(one, _KEYS | msgspec.inspect.NoneType | msgspec.inspect.BoolType)
+        ]
+        if wrong or not any(isinstance(one, _KEYS) for one in keys):
+            kind = type((wrong or keys)[0]).__name__.removesuffix("Type").lower()
+            raise TypeError(
+                f"a dict in it has keys of a type that JSON cannot hold ({kind}): a key is a text, a number, a time, "
+                f"a date, a UUID or bytes. Make it a list of pairs, or a dict with such keys"
+            )
+
+
+_KEYS = (
+    msgspec.inspect.AnyType
+    | msgspec.inspect.StrType
+    | msgspec.inspect.IntType
+    | msgspec.inspect.FloatType
+    | msgspec.inspect.DecimalType
+    | msgspec.inspect.BytesType
+    | msgspec.inspect.UUIDType
+    | msgspec.inspect.DateTimeType
+    | msgspec.inspect.DateType
+    | msgspec.inspect.TimeType
+    | msgspec.inspect.TimeDeltaType
+    | msgspec.inspect.EnumType
+    | msgspec.inspect.LiteralType
+)
 
 
 def _tells_all(node: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +41,10 @@ class Put:
 
 class Colour(Enum):
     RED = "red"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Colour | None:
+        return cls.RED if value == "rouge" else None
 
 
 class Word(StrEnum):
@@ -110,13 +115,16 @@ def in_place(row: Row, event: Put, recorded: Recorded) -> Row:
 
 
 def in_pages(
-    evolve: Callable[[Row, Any, Recorded], Row], puts: Sequence[dict[str, int]], sizes: Sequence[int]
+    evolve: Callable[[Any, Any, Recorded], Any],
+    puts: Sequence[dict[str, int]],
+    sizes: Sequence[int],
+    row: type[Any] = Row,
 ) -> tuple[Values | None, int | None]:
     """The row after these events, folded in pages of these sizes; and the position of the event that failed.
 
     As the projector does it, and as `verify` and a retry do it: it is the same.
     """
-    projection = Projection("row", Row, evolve)
+    projection: Projection[Any] = Projection("row", row, evolve)
     pages = list(paged([recorded(Put(places), version=number) for number, places in enumerate(puts, start=1)], sizes))
     values: Values | None = None
     failed = None
@@ -130,7 +138,7 @@ def in_pages(
 
 
 def as_the_projector_does(
-    projection: Projection[Row], pages: Sequence[Sequence[Recorded]]
+    projection: Projection[Any], pages: Sequence[Sequence[Recorded]]
 ) -> tuple[Values | None, int | None]:
     rows = RowCache(complete=True)
     for events in pages:
@@ -179,7 +187,7 @@ PUTS: dict[str, list[Any]] = {
         10**2000,
     ],
     "at": [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 23, tzinfo=EAST), datetime(2024, 1, 1)],  # noqa: DTZ001
-    "colour": [Colour.RED, "red", "blue"],
+    "colour": [Colour.RED, "red", "blue", "rouge"],
     "line": [Line("a", Decimal("1.10")), Insured("a"), Line("a", at=datetime(2024, 1, 1, 23, tzinfo=EAST)), Line(1)],  # type: ignore[arg-type]
     "lines": [(Line("a"),), [Line("a")], (Insured("b"),)],
     "tags": [["a"], ("a", Text("b")), ["a", 1]],
@@ -213,6 +221,7 @@ def test_each_value_is_seen_alike_within_a_page_and_after_it(name: str, place: i
         ("price", 0.5),
         ("price", Decimal("1E-1001")),
         ("colour", "blue"),
+        ("colour", "rouge"),
         ("line", Insured("a")),
         ("lines", (Insured("b"),)),
         ("by_year", {"2024": 1}),
@@ -250,3 +259,98 @@ def test_a_fold_that_fails_after_changing_its_row_in_place_leaves_it_as_it_was()
     assert failed == 2
     assert values is not None
     assert values[9] == '["half done"]'
+
+
+@dataclass
+class Cached:
+    id: str
+    number: int = 0
+    doubled: int = 0
+
+    @cached_property
+    def twice(self) -> int:
+        return self.number * 2
+
+
+def doubles(row: Cached, event: Put, recorded: Recorded) -> Cached:
+    row.number += 1
+    row.doubled = row.twice
+    return row
+
+
+@dataclass
+class Attribute:
+    id: str
+    number: int = 0
+
+
+def remembers_beside(row: Any, event: Put, recorded: Recorded) -> Attribute:
+    row.number = row.seen = getattr(row, "seen", 0) + 1
+    return row  # type: ignore[no-any-return]
+
+
+class Open(msgspec.Struct, dict=True):
+    id: str
+    number: int = 0
+
+
+def remembers_in_a_struct(row: Any, event: Put, recorded: Recorded) -> Open:
+    row.number = row.seen = getattr(row, "seen", 0) + 1
+    return row  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    id: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text + "!")
+
+
+def says(row: Completed, event: Put, recorded: Recorded) -> Completed:
+    return replace(row, text=row.text + "a")
+
+
+class Clamped(msgspec.Struct):
+    id: str
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.number = min(self.number, 2)
+
+
+def counts_on(row: Clamped, event: Put, recorded: Recorded) -> Clamped:
+    row.number += 1
+    return row
+
+
+@dataclass(init=False)
+class ByHand:
+    id: str
+    number: int
+
+    def __init__(self, id: str, number: int = 0) -> None:
+        self.id, self.number = id, number + 1
+
+
+def keeps(row: ByHand, event: Put, recorded: Recorded) -> ByHand:
+    return row
+
+
+@pytest.mark.parametrize(
+    ("row", "evolve"),
+    [
+        (Cached, doubles),
+        (Attribute, remembers_beside),
+        (Open, remembers_in_a_struct),
+        (Completed, says),
+        (Clamped, counts_on),
+        (ByHand, keeps),
+    ],
+)
+def test_what_a_row_holds_beside_its_fields_is_not_there_for_the_next_event(row: type, evolve: Any) -> None:
+    slowly = in_pages(evolve, [{}] * 4, [1] * 4, row)
+    assert slowly[0] is not None
+    assert in_pages(evolve, [{}] * 4, [4], row) == slowly
+    assert in_pages(evolve, [{}] * 4, [2, 2], row) == slowly

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -13,6 +14,8 @@ import msgspec
 from twofold.errors import ConfigurationError
 from twofold.read.kinds import KINDS, Kind
 from twofold.signatures import unwrapped
+
+_OF_A_FILE = (lambda: None).__code__
 
 
 def by_position(row: type, names: list[str]) -> bool:
@@ -42,6 +45,21 @@ def annotated_fields(row: type) -> dict[str, Any]:
     if dataclasses.is_dataclass(row):
         return {field.name: hints[field.name] for field in dataclasses.fields(row)}
     return {name: hints[name] for name in row.__struct_fields__}
+
+
+def nothing_beside(row: type, fields: int) -> Callable[[Any], bool] | None:
+    """Whether a row is what its fields would make again: it holds nothing beside them that would be lost, such as a
+    cached property of a class that is not frozen, and making it runs no code of the class. None: it always is.
+    """
+    made: Any = row.__init__  # type: ignore[misc]
+    generated = made is msgspec.Struct.__init__ or getattr(made, "__code__", _OF_A_FILE).co_filename == "<string>"
+    if not generated or hasattr(row, "__post_init__"):
+        return lambda one: False
+    config: Any = getattr(row, "__dataclass_params__", None) or row.__struct_config__  # type: ignore[attr-defined]
+    if config.frozen or not row.__dictoffset__:
+        return None
+    beside = 0 if issubclass(row, msgspec.Struct) else fields
+    return lambda one: len(vars(one)) == beside
 
 
 def column_type(annotation: Any) -> tuple[Any, bool]:

@@ -24,7 +24,7 @@ from twofold.exact import exactly
 from twofold.failures import error_text, failure
 from twofold.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.jsontext import json_reader, json_text
-from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of
+from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of, nothing_beside
 from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, Kind
 from twofold.roundtrip import difference, shown
@@ -139,8 +139,8 @@ class Field:
 
         def write(value: Any) -> Any:
             plain = check(_plain(value))
-            if type(value) is not enum:
-                enum(plain)  # raises where there is no such member
+            if type(value) is not enum and enum(plain).value != plain:  # raises where there is no such member
+                raise ValueError(f"is {shown(value)}, and would be read again as {shown(enum(plain))}")
             return plain
 
         return write
@@ -159,6 +159,7 @@ class RowFormat:
         names = [field.name for field in self.fields]
         self.fields_of = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
         self.by_position = by_position(row, names)
+        self.nothing_beside = nothing_beside(row, len(names))
         self.make: Callable[..., Any] = (
             row if self.by_position else lambda *values: row(**dict(zip(names, values, strict=True)))
         )

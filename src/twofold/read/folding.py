@@ -124,12 +124,13 @@ class Folding:
         for entry in entries:
             if (waiting and entry.stream in waiting) or (self._parked and self._is_parked(entry)):
                 continue
+            recorded = None
             try:
                 recorded = recorded_from(entry)
                 keys = keys_of(recorded)
-            except NewerSchema:
-                raise  # not the event is at fault, but who reads it: newer code is to take over
             except BaseException as error:  # decoding and key= are the user's
+                if recorded is None and type(error) is NewerSchema:
+                    raise  # not the event is at fault, but who reads it: newer code is to take over
                 self._park("stream", entry.stream, entry.position, failure(error))
             else:
                 if fixed or len(keys) < 2:

@@ -246,9 +246,10 @@ class Projection(Generic[R]):
         """
         row_class, fields_of, as_kept, key_in = self.row, self.format.fields_of, self.format.as_kept, self.key_in
         first_alone = self._key_column is not None and self._key_comes_first  # as most keys are: quicker to compare
+        nothing_beside = self.format.nothing_beside
 
         def settled(key: Key, row: Any) -> Any:
-            if type(row) is row_class:
+            if type(row) is row_class and (nothing_beside is None or nothing_beside(row)):
                 fields = fields_of(row)
                 if as_kept(*fields) and (fields[0] == key[0] if first_alone else key_in(fields) == key):
                     return row

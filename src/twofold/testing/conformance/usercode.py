@@ -13,7 +13,7 @@ import pytest
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
-from twofold.errors import ConfigurationError, LogReplaced, Rejected, RowParked, Unavailable
+from twofold.errors import ConfigurationError, LogReplaced, NewerSchema, Rejected, RowParked, Unavailable
 from twofold.messages import Recorded
 from twofold.react import runner as reacting
 from twofold.react.reactor import Reactor, To
@@ -41,6 +41,12 @@ class Numbered(Exception):
         return text  # type: ignore[no-any-return]
 
 
+class Nameless(ValueError):
+    """It cannot even be asked for its class."""
+
+    __class__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
 class Foreign(BaseException):
     """Of no kind that anybody expects."""
 
@@ -58,6 +64,8 @@ RAISED: dict[str, Callable[[], BaseException]] = {
     "Foreign": Foreign,
     "GeneratorExit": GeneratorExit,
     "LogReplaced": lambda: LogReplaced("not ours"),
+    "Nameless": Nameless,
+    "NewerSchema": lambda: NewerSchema("not ours"),
     "Numbered": Numbered,
     "OSError": lambda: OSError("x" * 100_000),
     "StopAsyncIteration": StopAsyncIteration,
