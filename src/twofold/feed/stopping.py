@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def awaited_failure(error: BaseException) -> BaseException:
     """The error, as a failure of what was awaited. Raises: the error, when it is this task that is to stop."""
-    if isinstance(error, asyncio.CancelledError) and _is_to_stop():
+    if issubclass(type(error), asyncio.CancelledError) and _is_to_stop():  # see `failure`
         raise error
     return failure(error)
 

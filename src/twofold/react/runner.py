@@ -213,7 +213,7 @@ class Runner:
 
     def _parked(self, entry: Entry, error: BaseException, before: Parked | None) -> Parked:
         parked = parked_again(before, error, "stream", entry.stream, entry.position, self._ambient.now())
-        if isinstance(error, Rejected):
+        if issubclass(type(error), Rejected):  # see `failure`
             return msgspec.structs.replace(parked, tries=max(MOST_TRIES, parked.tries))
         return parked
 
@@ -263,7 +263,7 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for one in begun:
             one.close()  # stopped before it began, it would be reported as never awaited
     errors = [error for _, error in outcomes if error is not None]
-    for error in sorted(errors, key=lambda error: not isinstance(error, NOT_JUST_NOW)):
+    for error in sorted(errors, key=lambda error: not issubclass(type(error), NOT_JUST_NOW)):
         raise error
     return [answer for answer, _ in outcomes]  # type: ignore[misc]  # without an error there is one
 
