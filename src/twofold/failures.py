@@ -12,7 +12,7 @@ import traceback
 MOST_ERROR = 2_000
 MOST_TRACEBACK = 20_000
 
-_TRACEBACK = BaseException.__traceback__.__get__  # type: ignore[attr-defined]  # whatever its own __getattribute__ does
+_TRACEBACK = BaseException.__dict__["__traceback__"].__get__  # whatever its own __getattribute__ does
 
 
 def failure(error: BaseException) -> BaseException:

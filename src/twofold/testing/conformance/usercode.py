@@ -44,7 +44,7 @@ class Numbered(Exception):
 class Nameless(ValueError):
     """It cannot even be asked for its class."""
 
-    __class__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+    __class__ = property(lambda self: 1 / 0)
 
 
 class Foreign(BaseException):
@@ -330,7 +330,9 @@ class UserCodeConformance(OnBackend):
     ) -> None:
         """Several commands of one event run side by side, each in a task."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
-        names = [name for name in RAISED if name not in ("Unavailable", "LogReplaced", "NewerSchema")]  # the store's own words
+        names = [
+            name for name in RAISED if name not in ("Unavailable", "LogReplaced", "NewerSchema")
+        ]  # the store's own words
 
         def decide(command: Make, made: int) -> list[Made]:
             meet(command.raises)
