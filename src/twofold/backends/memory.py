@@ -17,7 +17,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
@@ -188,23 +188,23 @@ class MemoryCheckpoints:
     """Checkpoints, leases and what is parked."""
 
     def __init__(self) -> None:
-        self.rows: dict[Follows, Checkpoint] = {}
-        self.owners: dict[Follows, Belongs] = {}
-        self.waiting: dict[Follows, dict[tuple[str, str], Parked]] = defaultdict(dict)
+        self.rows: dict[FollowerId, Checkpoint] = {}
+        self.owners: dict[FollowerId, Belongs] = {}
+        self.waiting: dict[FollowerId, dict[tuple[str, str], Parked]] = defaultdict(dict)
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0))
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         return self.owners.get(follower)
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         if follower not in self.rows or self.owners.get(follower) != seen:
             return False
@@ -254,12 +254,12 @@ class MemoryCheckpoints:
         if now is not None and now.epoch == claim.epoch:
             self.rows[claim.follower] = _set(now, owner=None)
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         found = [_set(one, traceback="") for one in self.waiting[follower].values()]
         return sorted(found, key=lambda one: (one.position, one.kind, one.key))
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         found = self.waiting[follower].get((one.kind, one.key))
         return "" if found is None else found.traceback
@@ -291,8 +291,8 @@ class MemoryReadStore:
     def __init__(self) -> None:
         self.refuses: Refuses = _nothing_refused
         self._checkpoints = MemoryCheckpoints()
-        self._tables: dict[Follows, dict[Key, Values]] = {}
-        self._fingerprints: dict[Follows, str] = {}
+        self._tables: dict[FollowerId, dict[Key, Values]] = {}
+        self._fingerprints: dict[FollowerId, str] = {}
         self._live: dict[str, int] = {}
         self._bell = Doorbell()
 
@@ -311,7 +311,7 @@ class MemoryReadStore:
     async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
         checkpoints, version = self._checkpoints.rows, table.follows.version
-        live = Follows(table.name, self._live[table.name])
+        live = FollowerId(table.name, self._live[table.name])
         as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
         if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
             self._live[table.name] = version
@@ -320,7 +320,7 @@ class MemoryReadStore:
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. Memory looks at every row."""
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`."""
         checkpoints, follows = self._checkpoints, table.follows
         now, new = checkpoints.held(claim), checkpoints.rows.get(built)
@@ -337,14 +337,14 @@ class MemoryReadStore:
         """See `ReadStore.tables`."""
         return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
 
-    def _stored(self, follows: Follows) -> StoredTable:
+    def _stored(self, follows: FollowerId) -> StoredTable:
         checkpoint = self._checkpoints.rows.get(follows)
         live = self._live.get(follows.name) == follows.version
         position = _position(self._checkpoints.rows, follows)
         owner = checkpoint.owner if checkpoint else None
         return StoredTable(follows, self._fingerprints[follows], live, position, owner)
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         if follows not in self._tables:
             raise InvalidInput(f"there is no table of {follows}")
@@ -407,7 +407,7 @@ class MemoryReadStore:
             rows = [row for row in rows if _comes_after(row, query, place)]
         return await self._found(table, rows[: query.limit])
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._checkpoints.rows[follows].position <= after:
             await self._bell.wait(timeout_s)
@@ -430,7 +430,7 @@ def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
 
 
-def _position(rows: Mapping[Follows, Checkpoint], follows: Follows) -> Position:
+def _position(rows: Mapping[FollowerId, Checkpoint], follows: FollowerId) -> Position:
     return rows[follows].position if follows in rows else BEGINNING
 
 

@@ -14,7 +14,7 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.failures import failure
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
+from twofold.feed.checkpoints import Checkpoints, Claim, FollowerId, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
@@ -85,7 +85,7 @@ class Runner:
         self.types = codec.names(reactor.event_types)
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The reactor."""
         return self.reactor.follows
 
