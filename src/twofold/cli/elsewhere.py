@@ -17,8 +17,8 @@ import msgspec
 
 from twofold.app import App, Running
 from twofold.cli.target import load_app
+from twofold.codec.jsontext import json_text
 from twofold.feed.feed import pages
-from twofold.jsontext import json_text
 from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
 from twofold.read.examine import Fault, same_value
 from twofold.read.fresh import Sorter, Waiting
