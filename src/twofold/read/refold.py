@@ -15,8 +15,8 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log, taken_over
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import LARGEST_PAGE, Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.fresh import LARGEST_PAGE, Sorter, Waiting
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
 

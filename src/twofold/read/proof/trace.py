@@ -12,8 +12,8 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Told, Waiting
 from twofold.read.projection import Key, Projection
+from twofold.read.proof.fresh import LARGEST_PAGE, Failure, Sorter, Told, Waiting
 
 
 class Since(msgspec.Struct, frozen=True):

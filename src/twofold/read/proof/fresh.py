@@ -15,8 +15,8 @@ from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed
 from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
-from twofold.read.examine import Fault, examined
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, examined
 from twofold.read.store import Changes, Query, ReadStore
 
 LARGEST_PAGE = 4_096
