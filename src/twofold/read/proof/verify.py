@@ -21,11 +21,11 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Column, Field, Values
-from twofold.read.examine import Fault, same_value
-from twofold.read.fresh import Failure, FreshFold, Sorter, Told, in_key_order
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, same_value
+from twofold.read.proof.fresh import Failure, FreshFold, Sorter, Told, in_key_order
+from twofold.read.proof.trace import Since, Suspect, trace
 from twofold.read.store import Found, ReadStore
-from twofold.read.trace import Since, Suspect, trace
 
 PAGE_ROWS = 1_000
 MOST_SHOWN = 100
