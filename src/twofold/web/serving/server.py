@@ -16,9 +16,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from twofold.errors import TwofoldError
-from twofold.web.admission import Admission
-from twofold.web.connections import connections_with, watch
-from twofold.web.limits import Limits
+from twofold.web.serving.admission import Admission
+from twofold.web.serving.connections import connections_with, watch
+from twofold.web.serving.limits import Limits
 from twofold.web.logs import configure_logs
 
 BACKLOG = 2_048

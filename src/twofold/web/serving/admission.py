@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
-from twofold.web.limits import Limits
+from twofold.web.serving.limits import Limits
 from twofold.web.problems import RETRY_AFTER, Problem
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
