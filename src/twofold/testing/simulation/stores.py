@@ -108,9 +108,9 @@ class SimulatedLog(DenseFeed):
         if self._storage.head <= after:
             await self._storage.log_bell.wait(timeout_s)
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        await self._look(lambda memory: at_once(memory.new_id()))
+        await self._look(lambda memory: at_once(memory.new_id(log_id)))
         self.log_id = self._storage.log.log_id
 
     async def close(self) -> None:
