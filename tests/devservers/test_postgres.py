@@ -15,8 +15,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devservers import postgres
 from devservers.postgres import execute, new_database, server
-from twofold.testing import postgres
 
 COMMAND = [sys.executable, "-m", "devservers.postgres"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
