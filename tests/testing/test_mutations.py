@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from simulated import SCENARIOS
+from simulated.notebook import IN_THE_NOTEBOOK
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
@@ -30,8 +32,6 @@ from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
 from twofold.testing.simulation import SimulationFailed, histories
-from twofold.testing.simulation.apps import SCENARIOS
-from twofold.testing.simulation.apps.notebook import IN_THE_NOTEBOOK
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.plan import Scenario
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once

@@ -6,13 +6,13 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from torture.app import order_rows, stock_rows
+from torture.journal import Acked, Journals, Looked, Seen
+from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import ReadModelBehind, RowParked, TwofoldError, Unavailable
 from twofold.messages import Position, Stream
 from twofold.read.projection import Projection
-from twofold.testing.torture.app import order_rows, stock_rows
-from twofold.testing.torture.journal import Acked, Journals, Looked, Seen
-from twofold.testing.torture.member import RETRY_S, Member
 
 PAGE = 200
 WAIT_S = 0.5

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from twofold.testing.torture.aim import Strike
-from twofold.testing.torture.member import Orders, Role
+from torture.aim import Strike
+from torture.member import Orders, Role
 
 AIM_S = 1.0  # for so long a process may take to come by the place where it is to be struck
 ENDING_S = 20.0
@@ -119,7 +119,7 @@ class Crew:
 
     async def _live(self, orders: Orders, output: Path) -> int:
         """From its start to its end, which is answered."""
-        command = [sys.executable, "-m", "twofold.testing.torture.member", msgspec.json.encode(orders).decode()]
+        command = [sys.executable, "-m", "torture.member", msgspec.json.encode(orders).decode()]
         with output.open("wb") as errors:  # a session of its own: Ctrl-C is for who started it
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True

@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, Protocol
 
-from twofold.testing.postgres import Server
-from twofold.testing.torture.disk import SmallDisk
+from devservers.postgres import Server
+from torture.disk import SmallDisk
 
 Fault = Literal[
     "kill the server",

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
-from twofold.testing.torture.evidence import Evidence, Logged, Violation, places
-from twofold.testing.torture.journal import Acked, Asked, Fact, Looked, Refused, Seen
-from twofold.testing.torture.models import cursed, reactions, rows, shelves
+from torture.evidence import Evidence, Logged, Violation, places
+from torture.journal import Acked, Asked, Fact, Looked, Refused, Seen
+from torture.models import cursed, reactions, rows, shelves
 
 Command = tuple[str, str]  # stream and command id
 Stored = tuple[int, int, int]  # version, events, position

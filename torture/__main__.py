@@ -1,4 +1,4 @@
-"""`python -m twofold.testing.torture --backend sqlite --minutes 1`."""
+"""`python -m torture --backend sqlite --minutes 1`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from twofold.testing.torture.disk import CannotMount
-from twofold.testing.torture.mutations import MUTATIONS
-from twofold.testing.torture.report import Counts, Report
-from twofold.testing.torture.run import Settings, Torture, torture
+from torture.disk import CannotMount
+from torture.mutations import MUTATIONS
+from torture.report import Counts, Report
+from torture.run import Settings, Torture, torture
 
 LINE_EVERY_S = 10
 

@@ -8,11 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import random
 
-from twofold.app import App
-from twofold.messages import Recorded
-from twofold.react.reactor import Reactor, To
-from twofold.read.projection import Projection
-from twofold.testing.torture.domain import (
+from torture.domain import (
     Answer,
     Answered,
     Cancelled,
@@ -25,6 +21,10 @@ from twofold.testing.torture.domain import (
     orders,
     stock,
 )
+from twofold.app import App
+from twofold.messages import Recorded
+from twofold.react.reactor import Reactor, To
+from twofold.read.projection import Projection
 
 DIGEST_RANGE = 2**61 - 1
 FLAKY = 0.01

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from torture.app import order_rows
+from torture.journal import Retried
+from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import InvalidInput, Unavailable
 from twofold.feed.parking import Unparked
-from twofold.testing.torture.app import order_rows
-from twofold.testing.torture.journal import Retried
-from twofold.testing.torture.member import RETRY_S, Member
 
 LONGEST_PAUSE_S = 6.0
 

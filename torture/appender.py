@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from torture.domain import Cancel, Curse, Deliver, Item, Place, orders, stock
+from torture.journal import Acked, Asked, Journals, Refused, Unknown
+from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import InvalidInput, OutcomeUnknown, Rejected, Unavailable, VersionConflict
-from twofold.testing.torture.domain import Cancel, Curse, Deliver, Item, Place, orders, stock
-from twofold.testing.torture.journal import Acked, Asked, Journals, Refused, Unknown
-from twofold.testing.torture.member import RETRY_S, Member
 from twofold.write.decider import Decider
 
 CALLERS = 6

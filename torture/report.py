@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twofold.testing.torture.evidence import Violation
-from twofold.testing.torture.ground import Fault
-from twofold.testing.torture.journal import (
+from torture.evidence import Violation
+from torture.ground import Fault
+from torture.journal import (
     Acked,
     Asked,
     Claimed,

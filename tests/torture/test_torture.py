@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from twofold.testing.torture.disk import CannotMount, small_disk
+from torture.disk import CannotMount, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ STORES = ["sqlite", "postgres"]
 
 
 def command(report: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "twofold.testing.torture", "--json", "--report", str(report), *options]
+    return [sys.executable, "-m", "torture", "--json", "--report", str(report), *options]
 
 
 def torture(report: Path, *options: str) -> tuple[int, dict[str, int], str]:

@@ -15,10 +15,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from twofold.testing import postgres
-from twofold.testing.postgres import execute, new_database, server
+from devservers import postgres
+from devservers.postgres import execute, new_database, server
 
-COMMAND = [sys.executable, "-m", "twofold.testing.postgres"]
+COMMAND = [sys.executable, "-m", "devservers.postgres"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
@@ -82,7 +82,7 @@ def kept() -> Any:
 
 def test_it_ends_with_the_process_that_started_it() -> None:
     """However that ends: a test run that is killed leaves no server behind."""
-    script = "from twofold.testing.postgres import *\nwith server() as s: print(s.pid, s.data, flush=True); input()"
+    script = "from devservers.postgres import *\nwith server() as s: print(s.pid, s.data, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as started:
@@ -145,9 +145,7 @@ def test_a_package_that_nobody_can_read_is_copied(monkeypatch: pytest.MonkeyPatc
 def test_a_plain_user_runs_it_as_himself() -> None:
     """With the same modules; where this Python is root's alone, with the system's."""
     nobody = pwd.getpwnam("nobody")
-    script = (
-        "from twofold.testing.postgres import *\nwith server(fsync=False) as s: execute(s.new_database(), 'SELECT 1')"
-    )
+    script = "from devservers.postgres import *\nwith server(fsync=False) as s: execute(s.new_database(), 'SELECT 1')"
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         try:
             done = subprocess.run(

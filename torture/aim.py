@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
+from torture.journal import Claimed, Fenced, Journal, Struck
 from twofold.app import Running
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
-from twofold.testing.torture.journal import Claimed, Fenced, Journal, Struck
 
 Method = Callable[..., Awaitable[Any]]
 

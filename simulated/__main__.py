@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from twofold.testing.simulation.apps import SCENARIOS
+from simulated import SCENARIOS
 from twofold.testing.simulation.histories import Simulated, SimulationFailed, run_histories
 
 SLICE = 100

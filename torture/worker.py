@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twofold.testing.torture.member import Member
+from torture.member import Member
 
 
 async def play(member: Member) -> None:

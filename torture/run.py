@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torture.app import corrected_app
+from torture.chaos import Chaos
+from torture.checker import check
+from torture.crew import Crew
+from torture.disk import small_disk
+from torture.evidence import Violation, gather
+from torture.ground import Ground, PostgresGround, SqliteGround
+from torture.journal import Journals, Seen
+from torture.member import Role
+from torture.mender import retry
+from torture.report import Counts, Report
 from twofold.app import Running
 from twofold.errors import Unavailable
-from twofold.testing.torture.app import corrected_app
-from twofold.testing.torture.chaos import Chaos
-from twofold.testing.torture.checker import check
-from twofold.testing.torture.crew import Crew
-from twofold.testing.torture.disk import small_disk
-from twofold.testing.torture.evidence import Violation, gather
-from twofold.testing.torture.ground import Ground, PostgresGround, SqliteGround
-from twofold.testing.torture.journal import Journals, Seen
-from twofold.testing.torture.member import Role
-from twofold.testing.torture.mender import retry
-from twofold.testing.torture.report import Counts, Report
 
 MEMBERS: dict[Role, int] = {"appender": 2, "worker": 4, "reader": 1, "mender": 1}
 LOOK_S = 1.0

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from torture.app import app
+from torture.journal import Fact, Journals
 from twofold.backends.connect import beside, is_postgres, sqlite_path
 from twofold.messages import Meta
-from twofold.testing.torture.app import app
-from twofold.testing.torture.journal import Fact, Journals
 
 Table = Sequence[Sequence[Any]]  # its rows
 

@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from torture.app import corrected_app
+from torture.appender import Appender, Command, Errand
+from torture.checker import check
+from torture.domain import Cancel, Deliver, Item, Place
+from torture.evidence import Evidence, Logged, Violation, gather
+from torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
+from torture.member import Member, Orders
+from torture.mender import retry
+from torture.models import reactions, read, shelves
+from torture.reader import got, tail
 from twofold.app import Running
-from twofold.testing.torture.app import corrected_app
-from twofold.testing.torture.appender import Appender, Command, Errand
-from twofold.testing.torture.checker import check
-from twofold.testing.torture.domain import Cancel, Deliver, Item, Place
-from twofold.testing.torture.evidence import Evidence, Logged, Violation, gather
-from twofold.testing.torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
-from twofold.testing.torture.member import Member, Orders
-from twofold.testing.torture.mender import retry
-from twofold.testing.torture.models import reactions, read, shelves
-from twofold.testing.torture.reader import got, tail
 
 set_ = msgspec.structs.replace
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from twofold.feed.follow import LEASE_S
-from twofold.testing.torture.aim import (
+from torture.aim import (
     AFTER_ADVANCE,
     AFTER_APPEND,
     AFTER_PUBLISHING,
@@ -20,10 +19,11 @@ from twofold.testing.torture.aim import (
     BEFORE_ROWS,
     Strike,
 )
-from twofold.testing.torture.crew import Crew
-from twofold.testing.torture.ground import Fault, Ground
-from twofold.testing.torture.member import Role
-from twofold.testing.torture.mutations import MUTATIONS
+from torture.crew import Crew
+from torture.ground import Fault, Ground
+from torture.member import Role
+from torture.mutations import MUTATIONS
+from twofold.feed.follow import LEASE_S
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
 KILL, GROUND = 0.55, 0.2  # the rest are pauses

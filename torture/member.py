@@ -1,6 +1,6 @@
 """What appenders, workers and readers have in common: how they start, are told where to die, and end.
 
-    python -m twofold.testing.torture.member '{"role": "worker", …}'
+    python -m torture.member '{"role": "worker", …}'
 
 Strikes come on standard input as JSON, one a line; `null` takes the last one back. When standard input ends, whoever
 started this process is gone, and it ends at once.
@@ -22,12 +22,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from torture.aim import Aim, Strike, watch
+from torture.app import app, corrected_app
+from torture.journal import Journal, file_of
+from torture.mutations import mutate
 from twofold.app import Running
 from twofold.errors import Unavailable
-from twofold.testing.torture.aim import Aim, Strike, watch
-from twofold.testing.torture.app import app, corrected_app
-from twofold.testing.torture.journal import Journal, file_of
-from twofold.testing.torture.mutations import mutate
 
 Role = Literal["appender", "worker", "reader", "mender"]
 
@@ -94,7 +94,7 @@ async def main(orders: Orders) -> None:
     member = Member(orders)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, member.ending.set)
     listening = asyncio.create_task(member.listen())
-    play = import_module(f"twofold.testing.torture.{orders.role}").play
+    play = import_module(f"torture.{orders.role}").play
     await play(member)
     listening.cancel()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from torture.aim import BEFORE_ADVANCE, BEFORE_ROWS, Aim, Method, Strike, around
 from twofold.app import Running
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim
@@ -18,7 +19,6 @@ from twofold.feed.follow import LEASE_S
 from twofold.messages import Append, Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
-from twofold.testing.torture.aim import BEFORE_ADVANCE, BEFORE_ROWS, Aim, Method, Strike, around
 
 BETWEEN = "between rows and checkpoint"
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import msgspec
 
-from twofold.messages import Position, Recorded, Stream
-from twofold.read.projection import Projection
-from twofold.testing.torture.app import corrected_app
-from twofold.testing.torture.domain import (
+from torture.app import corrected_app
+from torture.domain import (
     Answered,
     Cancelled,
     Placed,
@@ -23,7 +21,9 @@ from twofold.testing.torture.domain import (
     evolve_stock,
     stock,
 )
-from twofold.testing.torture.evidence import Evidence, Logged, Violation, places
+from torture.evidence import Evidence, Logged, Violation, places
+from twofold.messages import Position, Recorded, Stream
+from twofold.read.projection import Projection
 
 SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 

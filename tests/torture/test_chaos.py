@@ -4,12 +4,12 @@ from itertools import islice
 
 import pytest
 
+from torture.aim import Strike
+from torture.chaos import TO_DIE, Blow, plan
+from torture.crew import AIM_S
+from torture.ground import Fault
+from torture.mutations import MUTATIONS
 from twofold.feed.follow import LEASE_S
-from twofold.testing.torture.aim import Strike
-from twofold.testing.torture.chaos import TO_DIE, Blow, plan
-from twofold.testing.torture.crew import AIM_S
-from twofold.testing.torture.ground import Fault
-from twofold.testing.torture.mutations import MUTATIONS
 
 FAULTS: tuple[Fault, ...] = ("kill the server", "restart the server", "kill a session", "cut connections")
 

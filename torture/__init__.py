@@ -1,6 +1,6 @@
 """Torture: real processes on a real store, killed, paused and cut off at random, and afterwards every fact is checked.
 
-`python -m twofold.testing.torture --backend sqlite --minutes 1` runs it. Each module here is one role:
+`python -m torture --backend sqlite --minutes 1` runs it. Each module here is one role:
 
     domain      the write models: orders, and the stock that they reserve
     app         the App under torture: what is folded from them, and the reactors between them
