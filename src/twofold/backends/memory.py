@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -32,7 +32,8 @@ from twofold.read.store import (
     StoredTable,
     check_columns,
     check_droppable,
-    is_lost,
+    check_replaceable,
+    has_come_as_far,
 )
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
@@ -200,6 +201,15 @@ class MemoryCheckpoints:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
 
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return self.parts(follower)
+
+    def parts(self, follower: FollowerId) -> list[Checkpoint]:
+        """The rows of all partitions of a name and version, in order."""
+        its = [row for one, row in self.rows.items() if (one.name, one.version) == (follower.name, follower.version)]
+        return sorted(its, key=lambda row: row.follower.partition)
+
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         return self.owners.get(follower)
@@ -256,8 +266,37 @@ class MemoryCheckpoints:
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        found = [_set(one, traceback="") for one in self.waiting[follower].values()]
-        return sorted(found, key=lambda one: (one.position, one.kind, one.key))
+        return _in_order(self.waiting[follower].values())
+
+    def all_parked(self, follower: FollowerId) -> Sequence[Parked]:
+        """What waits in any partition."""
+        return _in_order(
+            one
+            for other, its in self.waiting.items()
+            if (other.name, other.version) == (follower.name, follower.version)
+            for one in its.values()
+        )
+
+    def take_place(self, follower: FollowerId, built: FollowerId) -> None:
+        """What was built takes over this one's name, in an epoch after all of its."""
+        old, new = self.parts(follower), self.parts(built)
+        waiting = [self.waiting[one.follower] for one in new]
+        belongs = next((its for one in old if (its := self.owners.get(one.follower)) is not None), None)
+        self.forget(follower)
+        self.forget(built)
+        lease = {"epoch": max(one.epoch for one in old) + 1, "heartbeat": max(one.heartbeat for one in old) + 1}
+        for one, waits in zip(new, waiting, strict=True):
+            name = follower.in_partition(one.follower.partition)
+            self.rows[name] = _set(one, follower=name, owner=None, wanted_by=None, **lease)
+            self.waiting[name] = waits
+            if belongs is not None:
+                self.owners[name] = belongs
+
+    def forget(self, follower: FollowerId) -> None:
+        """The rows of all partitions, and what waits in any."""
+        for kept in (self.rows, self.owners, self.waiting):
+            for one in [one for one in kept if (one.name, one.version) == (follower.name, follower.version)]:
+                del kept[one]
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
@@ -308,28 +347,25 @@ class MemoryReadStore:
         if table.follows.builds is None:
             self._live.setdefault(table.name, table.follows.version)
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        checkpoints, version = self._checkpoints.rows, table.follows.version
+        parts, version = self._checkpoints.parts, table.follows.version
         live = FollowerId(table.name, self._live[table.name])
-        as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
-        if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
+        if live.version < version and has_come_as_far(parts(table.follows), parts(live), covered, lost):
             self._live[table.name] = version
         return self._live[table.name] >= version
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. Memory looks at every row."""
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
         checkpoints, follows = self._checkpoints, table.follows
-        now, new = checkpoints.held(claim), checkpoints.rows.get(built)
-        if new is None or new.position != at:
-            raise LeaseLost(f"{built} is no longer at {at}")
+        old, new = checkpoints.parts(follows), checkpoints.parts(built)
+        check_replaceable(old, claims, new, at)
         self._tables[follows] = self._tables.pop(built)
-        del self._fingerprints[built], checkpoints.rows[built]
-        checkpoints.waiting[follows] = checkpoints.waiting.pop(built, {})
-        checkpoints.rows[follows] = Checkpoint(follows, new.log_id, at, None, now.epoch + 1, now.heartbeat + 1)
+        del self._fingerprints[built]
+        checkpoints.take_place(follows, built)
         self._bell.ring()
         return True
 
@@ -338,11 +374,8 @@ class MemoryReadStore:
         return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
 
     def _stored(self, follows: FollowerId) -> StoredTable:
-        checkpoint = self._checkpoints.rows.get(follows)
         live = self._live.get(follows.name) == follows.version
-        position = _position(self._checkpoints.rows, follows)
-        owner = checkpoint.owner if checkpoint else None
-        return StoredTable(follows, self._fingerprints[follows], live, position, owner)
+        return StoredTable(follows, self._fingerprints[follows], live, self._checkpoints.parts(follows))
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -350,23 +383,22 @@ class MemoryReadStore:
             raise InvalidInput(f"there is no table of {follows}")
         check_droppable(self._stored(follows))
         del self._tables[follows], self._fingerprints[follows]
-        self._checkpoints.rows.pop(follows, None)
-        self._checkpoints.owners.pop(follows, None)
-        self._checkpoints.waiting.pop(follows, None)
+        self._checkpoints.forget(follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        follows = table.follows
-        self._tables[follows].clear()
-        self._checkpoints.waiting.pop(follows, None)
-        epoch = self._checkpoints.rows[follows].epoch + 1 if follows in self._checkpoints.rows else 0
-        self._checkpoints.rows[follows] = Checkpoint(follows, log_id, BEGINNING, None, epoch, 0)
+        self._tables[table.follows].clear()
+        for one in self._checkpoints.parts(table.follows):
+            beginning = Position(one.follower.partition, 0)
+            again = {"log_id": log_id, "position": beginning, "owner": None, "epoch": one.epoch + 1}
+            self._checkpoints.rows[one.follower] = _set(one, **again)
+            self._checkpoints.waiting.pop(one.follower, None)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
         rows = self._rows_of(table)
-        return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
+        return Rows({key: rows[key] for key in keys if key in rows}, self._checkpoints.all_parked(table.follows))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
@@ -407,9 +439,10 @@ class MemoryReadStore:
             rows = [row for row in rows if _comes_after(row, query, place)]
         return await self._found(table, rows[: query.limit])
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._checkpoints.rows[follows].position <= after:
+        checkpoint = self._checkpoints.rows.get(follower)
+        if checkpoint is None or checkpoint.position <= after:
             await self._bell.wait(timeout_s)
 
     async def close(self) -> None:
@@ -422,16 +455,18 @@ class MemoryReadStore:
         return rows
 
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
-        follows = table.follows
-        return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+        checkpoints = self._checkpoints.parts(table.follows)
+        if not checkpoints:
+            raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+        return Found(checkpoints, rows, self._checkpoints.all_parked(table.follows))
 
 
 def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
 
 
-def _position(rows: Mapping[FollowerId, Checkpoint], follows: FollowerId) -> Position:
-    return rows[follows].position if follows in rows else BEGINNING
+def _in_order(parked: Iterable[Parked]) -> Sequence[Parked]:
+    return sorted([_set(one, traceback="") for one in parked], key=lambda one: (one.position, one.kind, one.key))
 
 
 def _rank(value: Any) -> tuple[bool, Any]:
