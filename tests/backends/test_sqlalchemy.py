@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import twofold.backends
+from devservers.postgres import server
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, connect, connect_read
 from twofold.backends.sqlalchemy.database import Database
@@ -42,7 +43,6 @@ from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
-from twofold.testing.postgres import server
 
 
 class ReadStoreConformance(

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from twofold.codec.jsontext import json_text
 from twofold.errors import ConfigurationError
 from twofold.failures import failure, shown
 from twofold.feed.checkpoints import FollowerId
-from twofold.jsontext import json_text
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values

@@ -18,9 +18,9 @@ from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, U
 from twofold.feed import follow
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
-from twofold.read import verify
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
+from twofold.read.proof import verify
 from twofold.read.publish import published
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import OnBackend
