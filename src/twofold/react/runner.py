@@ -14,8 +14,8 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
-from twofold.failures import failure
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
+from twofold.failures import failure, is_of_user_code
+from twofold.feed.checkpoints import Checkpoints, Claim, FollowerId, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
@@ -85,7 +85,7 @@ class Runner:
         self.types = codec.names(reactor.event_types)
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The reactor."""
         return self.reactor.follows
 
@@ -232,9 +232,9 @@ class Runner:
             return awaited_failure(error)
         try:
             await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
-        except NOT_JUST_NOW:
-            raise
         except BaseException as error:
+            if _of_the_store(error):
+                raise
             return awaited_failure(error)
         return None
 
@@ -261,9 +261,14 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for one in begun:
             one.close()  # stopped before it began, it would be reported as never awaited
     errors = [error for _, error in outcomes if error is not None]
-    for error in sorted(errors, key=lambda error: not issubclass(type(error), NOT_JUST_NOW)):
+    for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error
     return [answer for answer, _ in outcomes]  # type: ignore[misc]  # without an error there is one
+
+
+def _of_the_store(error: BaseException) -> bool:
+    """Whether the store cannot do it just now, so that trying again may mend it."""
+    return issubclass(type(error), NOT_JUST_NOW) and not is_of_user_code(error)
 
 
 def _by_target(commands: Iterable[Command]) -> Iterable[list[Command]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Claim, Follows, Parked
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
@@ -60,7 +60,7 @@ class Projector:
         self._limit = ParkingLimit()
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The projection and its version."""
         return self.projection.follows
 

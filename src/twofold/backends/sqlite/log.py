@@ -294,9 +294,7 @@ class _Writing:
         return Receipt(append.stream, version, events, position, append.command_id, self._log_id, repeated)
 
 
-def _receipt(
-    db: apsw.Connection, stream: Stream, command_id: str, log_id: str, partition: int
-) -> Receipt | None:
+def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str, partition: int) -> Receipt | None:
     row = db.execute(_SQL["receipt"], (str(stream), command_id)).fetchone()
     if row is None:
         return None
@@ -333,7 +331,9 @@ def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str
 
 def _entry(partition: int, row: tuple[Any, ...]) -> Entry:
     offset, stream, version, type_, schema, data, meta, recorded_at = row
-    return Entry(Position(partition, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at))
+    return Entry(
+        Position(partition, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at)
+    )
 
 
 def written_time(time: datetime) -> str:
