@@ -243,11 +243,11 @@ def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> Non
 
 @mutation("G3")
 def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
-    def _decided_from_memory(self: Executor, decider: Any, stream: Any, command: Any) -> Any:
-        known = self._states.get(decider, stream)
-        if known.version == 0:
+    def _decided_from_memory(self: Executor, envelope: Any) -> Any:
+        known = self._states.get(envelope.decider, envelope.stream)
+        if known.version == 0 or envelope.expected_version is not None:
             return None
-        decision = self._decided(decider, command, known.state, known.version)
+        decision = self._decided(envelope, known.state, known.version)
         return decision if decision.new else None
 
     patch.setattr(Executor, "_decided_from_memory", _decided_from_memory)

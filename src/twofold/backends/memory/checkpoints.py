@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked
 from twofold.messages import Position
 
 
@@ -14,23 +14,23 @@ class MemoryCheckpoints:
     """Checkpoints, leases and what is parked."""
 
     def __init__(self) -> None:
-        self.rows: dict[Follows, Checkpoint] = {}
-        self.owners: dict[Follows, Belongs] = {}
-        self.waiting: dict[Follows, dict[tuple[str, str], Parked]] = defaultdict(dict)
+        self.rows: dict[FollowerId, Checkpoint] = {}
+        self.owners: dict[FollowerId, Belongs] = {}
+        self.waiting: dict[FollowerId, dict[tuple[str, str], Parked]] = defaultdict(dict)
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0))
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         return self.owners.get(follower)
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         if follower not in self.rows or self.owners.get(follower) != seen:
             return False
@@ -80,12 +80,12 @@ class MemoryCheckpoints:
         if now is not None and now.epoch == claim.epoch:
             self.rows[claim.follower] = replace(now, owner=None)
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         found = [replace(one, traceback="") for one in self.waiting[follower].values()]
         return sorted(found, key=lambda one: (one.position, one.kind, one.key))
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         found = self.waiting[follower].get((one.kind, one.key))
         return "" if found is None else found.traceback

@@ -8,7 +8,7 @@ import msgspec
 
 from twofold.backends.memory.checkpoints import MemoryCheckpoints
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Values
@@ -38,8 +38,8 @@ class MemoryReadStore:
     def __init__(self) -> None:
         self.refuses: Refuses = _nothing_refused
         self._checkpoints = MemoryCheckpoints()
-        self._tables: dict[Follows, dict[Key, Values]] = {}
-        self._fingerprints: dict[Follows, str] = {}
+        self._tables: dict[FollowerId, dict[Key, Values]] = {}
+        self._fingerprints: dict[FollowerId, str] = {}
         self._live: dict[str, int] = {}
         self._bell = Doorbell()
 
@@ -58,7 +58,7 @@ class MemoryReadStore:
     async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
         """See `ReadStore.publish`."""
         checkpoints, version = self._checkpoints.rows, table.follows.version
-        live = Follows(table.name, self._live[table.name])
+        live = FollowerId(table.name, self._live[table.name])
         as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
         if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
             self._live[table.name] = version
@@ -67,7 +67,7 @@ class MemoryReadStore:
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. Memory looks at every row."""
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`."""
         checkpoints, follows = self._checkpoints, table.follows
         now, new = checkpoints.held(claim), checkpoints.rows.get(built)
@@ -84,14 +84,14 @@ class MemoryReadStore:
         """See `ReadStore.tables`."""
         return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
 
-    def _stored(self, follows: Follows) -> StoredTable:
+    def _stored(self, follows: FollowerId) -> StoredTable:
         checkpoint = self._checkpoints.rows.get(follows)
         live = self._live.get(follows.name) == follows.version
         position = _position(self._checkpoints.rows, follows)
         owner = checkpoint.owner if checkpoint else None
         return StoredTable(follows, self._fingerprints[follows], live, position, owner)
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         if follows not in self._tables:
             raise InvalidInput(f"there is no table of {follows}")
@@ -154,7 +154,7 @@ class MemoryReadStore:
             rows = [row for row in rows if _comes_after(row, query, place)]
         return await self._found(table, rows[: query.limit])
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._checkpoints.rows[follows].position <= after:
             await self._bell.wait(timeout_s)
@@ -177,7 +177,7 @@ def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
 
 
-def _position(rows: Mapping[Follows, Checkpoint], follows: Follows) -> Position:
+def _position(rows: Mapping[FollowerId, Checkpoint], follows: FollowerId) -> Position:
     return rows[follows].position if follows in rows else BEGINNING
 
 
