@@ -13,6 +13,7 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryLog
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
 from twofold.feed import follow
@@ -209,7 +210,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await published(upgraded.projections[0].table, store, None) is True
+            assert await published(upgraded.projections[0].table, store, MemoryLog(), look_for_lost=False) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
@@ -385,9 +386,15 @@ class RebuildConformance(OnBackend):
         """Whoever comes last: the name does not go back."""
         for version in (1, 2, 3):
             await prepared(store, tally(version))
-        done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+        done = await asyncio.gather(
+            published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+            published(tally(2), store, MemoryLog(), look_for_lost=False),
+        )
         for _ in range(2):  # one who found the name locked tries again
-            done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+            done = await asyncio.gather(
+                published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+                published(tally(2), store, MemoryLog(), look_for_lost=False),
+            )
         assert (list(done), await live(store)) == ([True, True], [3])
 
     # ---- one row

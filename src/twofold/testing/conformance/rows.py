@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from twofold.backends.connect import Rows
+from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
@@ -249,15 +250,17 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
         new = await prepared(other_store, tally(2))
         assert await live(store) == [1]
-        assert await published(tally(2), other_store, None) is False
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
-        assert await published(tally(2), other_store, None) is False
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         assert await live(store) == [1]
         await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
-        assert await published(tally(2), other_store, None) is True
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
         assert await live(store) == [2]
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
-        assert await published(tally(1), store, None) is True  # a newer one is live, and stays so
+        assert (
+            await published(tally(1), store, MemoryLog(), look_for_lost=False) is True
+        )  # a newer one is live, and stays so
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
