@@ -113,7 +113,7 @@ class Freshness:
         return await feed.distance(checkpoint.position, position)
 
     async def _check_log(self, checkpoint: Checkpoint) -> None:
-        """Rows of another log, or from beyond this one's end, are never returned (G11). Heads are kept: they move on."""
+        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on."""
         partition = checkpoint.follower.partition
         known = self._heads.get(partition, Position(partition, 0))
         if checkpoint.log_id != self._log.log_id or checkpoint.position > known:
