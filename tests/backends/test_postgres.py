@@ -16,7 +16,7 @@ from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.log import LogConformance
-from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rows import RowConformance
 
 REFUSED = b'"\xff"'  # bytes that are no UTF-8
@@ -38,7 +38,7 @@ class Apart:
 
 
 class TogetherConformance(QueryConformance, FollowConformance, AppConformance, DeployConformance):
-    """Where log and read models meet. What each does alone is tested where both are of its kind."""
+    """Where log and read models meet. What one of them does alone is tested where both are of its kind."""
 
 
 class TestPostgres(BackendConformance):
@@ -50,7 +50,13 @@ class TestPostgres(BackendConformance):
 
 
 class TestPooler(
-    LogConformance, CommitConformance, FeedConformance, CheckpointConformance, RowConformance, TogetherConformance
+    LogConformance,
+    CommitConformance,
+    FeedConformance,
+    CheckpointConformance,
+    RowConformance,
+    RefusalConformance,
+    TogetherConformance,
 ):
     """As behind a pooler in transaction mode: nothing is kept in a session, and nobody listens."""
 
