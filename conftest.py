@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from devservers.postgres import copy_database, drop_database, new_database, server
 from twofold.backends.connect import connect_read
-from twofold.testing.postgres import copy_database, drop_database, new_database, server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background with SIGINT ignored, and every program inherits that: those that a test

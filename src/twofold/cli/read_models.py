@@ -13,10 +13,12 @@ from twofold.cli.keys import key_of
 from twofold.cli.output import err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
+from twofold.messages import BEGINNING
 from twofold.read.projection import Projection, key_text
 from twofold.read.publish import note_on
 from twofold.read.refold import Refolded
+from twofold.read.store import StoredTable
 
 
 def rebuild(
@@ -101,7 +103,7 @@ def tables(
                 "version": one.follows.version,
                 "live": one.live,
                 "inThisApp": one.follows in versions,
-                "position": str(one.position),
+                "position": _positions(one),
                 "owner": one.owner,
                 "note": note_on(one, found),
             }
@@ -123,11 +125,16 @@ def _check_asked(projection: str | None, everything: bool, from_scratch: bool, k
         )
 
 
-def _follows(text: str) -> Follows:
+def _follows(text: str) -> FollowerId:
     name, _, version = text.rpartition(":")
     if not name or not re.fullmatch("[0-9]{1,4}", version):
         raise typer.BadParameter(f"write NAME:VERSION, like order_view:1, not {text!r}", param_hint="--drop")
-    return Follows(name, int(version))
+    return FollowerId(name, int(version))
+
+
+def _positions(table: StoredTable) -> str:
+    """Of all its partitions; as before its first event where nobody has begun to fold it."""
+    return ", ".join(str(one.position) for one in table.checkpoints) or str(BEGINNING)
 
 
 def _print_built(build: Build, pace: Pace, as_json: bool) -> None:
@@ -145,7 +152,7 @@ def _print_built(build: Build, pace: Pace, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(f"{follows} is {state}, at {table.position}, after {pace.seconds:.1f} s")
+        out.print(f"{follows} is {state}, at {_positions(table)}, after {pace.seconds:.1f} s")
     if build.held is not None:
         err.print(build.held)
     for one in build.parked:
