@@ -41,7 +41,7 @@ from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
-from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 
@@ -52,6 +52,7 @@ class ReadStoreConformance(
     FormatConformance,
     FaithfulConformance,
     QueryConformance,
+    RefusalConformance,
     FollowConformance,
     AppConformance,
     DeployConformance,

@@ -278,6 +278,10 @@ class QueryConformance(OnBackend):
         [row] = await asyncio.wait_for(reading, BOUND_S)
         assert row.total == 5
 
+
+class RefusalConformance(OnBackend):
+    """What no query may ask, and cursors that belong to theirs: a matter of the read store, wherever the log lies."""
+
     # ---- cursors belong to their query
 
     async def test_a_cursor_belongs_to_its_query(self, log: LogStore, store: Rows) -> None:

@@ -16,7 +16,6 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
-from twofold.feed import follow
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
 from twofold.read.projection import Projection
@@ -90,11 +89,6 @@ upgraded = replace(only, projections=[replace(balances, version=2, indexes=["tot
 
 class RebuildConformance(OnBackend):
     """See `Running.rebuild`, `Running.rebuild_row` and `ReadStore.replace`."""
-
-    @pytest.fixture
-    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that nobody has to wait for it."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
 
     @pytest.fixture
     async def folded(self, log: LogStore, store: Rows) -> AsyncIterator[Running]:
