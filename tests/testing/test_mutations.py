@@ -285,12 +285,12 @@ def the_position_is_taken_before_the_lock(patch: Patch) -> None:
 def _cursor(patch: Patch, by: int) -> None:
     read = MemoryLog.read
 
-    async def off(self: MemoryLog, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def off(self: MemoryLog, after: Position, limit: int, *more: Any) -> FeedPage:
         head = await self.head()
         if after >= head:
-            return await read(self, after, limit, types)
+            return await read(self, after, limit, *more)
         moved = Position(0, min(head.offset, max(0, after.offset + by)))
-        return await read(self, moved, limit, types)
+        return await read(self, moved, limit, *more)
 
     patch.setattr(MemoryLog, "read", off)
 
