@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold import operate
 from twofold.app import Running
 from twofold.testing.torture.app import corrected_app
 from twofold.testing.torture.appender import Appender, Command, Errand
@@ -78,7 +79,7 @@ async def until_all_is_done(running: Running) -> None:
     """Nothing follows from anything any more, and nobody is behind."""
     head = None
     while head != await running.log.head() or any(
-        status.lag_events or (status.kind == "reactor" and status.parked) for status in await running.status()
+        status.lag_events or (status.kind == "reactor" and status.parked) for status in await operate.status(running)
     ):
         head = await running.log.head()
         await asyncio.sleep(0.1)

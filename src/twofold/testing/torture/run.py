@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from twofold import operate
 from twofold.app import Running
 from twofold.errors import Unavailable
 from twofold.testing.torture.app import corrected_app
@@ -130,7 +131,7 @@ class Torture:
         return behind
 
     async def _behind(self, running: Running) -> list[str]:
-        statuses = await running.status()
+        statuses = await operate.status(running)
         self.counts.lag = max(status.lag_events for status in statuses)
         self.counts.parked = sum(status.parked for status in statuses)
         head = (await running.log.head()).offset
