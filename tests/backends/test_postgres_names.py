@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devservers.postgres import execute, server
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.postgres import PostgresReadStore
@@ -16,7 +17,6 @@ from twofold.read import publish, rebuild
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
 from twofold.testing.conformance.rows import live, prepared, tally
-from twofold.testing.postgres import execute, server
 
 
 @pytest.fixture(autouse=True)

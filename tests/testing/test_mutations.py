@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from simulated import SCENARIOS
+from simulated.notebook import IN_THE_NOTEBOOK
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
@@ -30,8 +32,6 @@ from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
 from twofold.testing.simulation import SimulationFailed, histories
-from twofold.testing.simulation.apps import SCENARIOS
-from twofold.testing.simulation.apps.notebook import IN_THE_NOTEBOOK
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.plan import Scenario
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
@@ -243,11 +243,11 @@ def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> Non
 
 @mutation("G3")
 def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
-    def _decided_from_memory(self: Executor, decider: Any, stream: Any, command: Any) -> Any:
-        known = self._states.get(decider, stream)
-        if known.version == 0:
+    def _decided_from_memory(self: Executor, envelope: Any) -> Any:
+        known = self._states.get(envelope.decider, envelope.stream)
+        if known.version == 0 or envelope.expected_version is not None:
             return None
-        decision = self._decided(decider, command, known.state, known.version)
+        decision = self._decided(envelope, known.state, known.version)
         return decision if decision.new else None
 
     patch.setattr(Executor, "_decided_from_memory", _decided_from_memory)
@@ -285,12 +285,12 @@ def the_position_is_taken_before_the_lock(patch: Patch) -> None:
 def _cursor(patch: Patch, by: int) -> None:
     read = MemoryLog.read
 
-    async def off(self: MemoryLog, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def off(self: MemoryLog, after: Position, limit: int, *more: Any) -> FeedPage:
         head = await self.head()
         if after >= head:
-            return await read(self, after, limit, types)
+            return await read(self, after, limit, *more)
         moved = Position(0, min(head.offset, max(0, after.offset + by)))
-        return await read(self, moved, limit, types)
+        return await read(self, moved, limit, *more)
 
     patch.setattr(MemoryLog, "read", off)
 
@@ -491,7 +491,7 @@ def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
         async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> Found:
             rows = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             newer = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
-            return replaced(rows, checkpoint=newer.checkpoint)
+            return replaced(rows, checkpoints=newer.checkpoints)
 
         patch.setattr(SimulatedRows, name, in_two)
 
@@ -591,11 +591,11 @@ def a_version_is_published_after_a_page_alone(patch: Patch) -> None:
 
 @mutation("G11")
 def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import log
 
     patch.setattr(follow, "check_log", lambda *_: None)
     patch.setattr(query, "check_log", lambda *_: None)
-    patch.setattr(memory, "check_not_beyond", lambda *_: None)
+    patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
 @mutation("G11 or G4")
@@ -609,7 +609,7 @@ def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
 def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
     """Each may be, but the older one comes last, and the public name goes back."""
 
-    async def publish(self: SimulatedRows, table: Any) -> bool:
+    async def publish(self: SimulatedRows, table: Any, *_: Any) -> bool:
         async def compared() -> bool:
             def looked(rows: MemoryReadStore) -> bool:
                 positions = {f.version: c.position for f, c in rows._checkpoints.rows.items() if f.name == table.name}
@@ -633,9 +633,9 @@ def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
 
 @mutation("G8")
 def a_table_is_dropped_that_somebody_holds(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import read_store
 
-    patch.setattr(memory, "check_droppable", lambda table: None)
+    patch.setattr(read_store, "check_droppable", lambda table: None)
 
 
 # ---- operators at once, rows that the store refuses, what is given up

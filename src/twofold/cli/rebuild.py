@@ -12,10 +12,10 @@ import typer
 
 from twofold import operate
 from twofold.app import Running
-from twofold.cli.output import err, out, print_json, progress
+from twofold.cli.output import err, out, positions_of, print_json, progress
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput, NameHeld, TwofoldError
-from twofold.feed.checkpoints import Follows, Parked
+from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.messages import BEGINNING
 from twofold.operate.keys import key_of
 from twofold.read.projection import Projection, key_text
@@ -121,7 +121,7 @@ def _pace(events: int, seconds: float) -> str:
 class _Built:
     """What there is of a projection after a rebuild. `held`: why the public name cannot show it."""
 
-    follows: Follows
+    follows: FollowerId
     versions: Sequence[StoredTable]
     parked: Sequence[Parked]
     held: str | None
@@ -160,7 +160,7 @@ def _print_built(built: _Built, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(f"{follows} is {state}, at {table.position}, after {built.seconds:.1f} s")
+        out.print(f"{follows} is {state}, at {positions_of(table)}, after {built.seconds:.1f} s")
     if built.held is not None:
         err.print(built.held)
     for one in built.parked:

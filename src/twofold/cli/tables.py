@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from twofold import operate
-from twofold.cli.output import print_rows
+from twofold.cli.output import positions_of, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 
 
 def tables(
@@ -38,7 +38,7 @@ def tables(
                 "version": one.stored.follows.version,
                 "live": one.stored.live,
                 "inThisApp": one.in_app,
-                "position": str(one.stored.position),
+                "position": positions_of(one.stored),
                 "owner": one.stored.owner,
                 "note": one.note,
             }
@@ -49,8 +49,8 @@ def tables(
     run(show)
 
 
-def _follows(text: str) -> Follows:
+def _follows(text: str) -> FollowerId:
     name, _, version = text.rpartition(":")
     if not name or not re.fullmatch("[0-9]{1,4}", version):
         raise typer.BadParameter(f"write NAME:VERSION, like order_view:1, not {text!r}", param_hint="--drop")
-    return Follows(name, int(version))
+    return FollowerId(name, int(version))

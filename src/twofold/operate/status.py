@@ -60,7 +60,7 @@ async def _status(
     follows = following.follower.follows
     parked = await following.checkpoints.parked(follows)
     position = checkpoint.position if checkpoint is not None else None
-    lag_events = max(0, head.offset - position.offset) if position is not None else head.offset
+    lag_events = await following.feed.distance(position or BEGINNING, head)
     return FollowerStatus(
         name=follows.name,
         version=follows.version,

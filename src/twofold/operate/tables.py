@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from twofold.app import Running
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.read.publish import note_on
 from twofold.read.rebuild import drop_unheld
 from twofold.read.store import StoredTable
@@ -27,7 +27,7 @@ async def tables(running: Running) -> list[TableStatus]:
     return [TableStatus(table, table.follows in versions, note_on(table, stored)) for table in stored]
 
 
-async def drop(running: Running, follows: Follows) -> None:
+async def drop(running: Running, follows: FollowerId) -> None:
     """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
 
     Raises: InvalidInput, Unavailable.

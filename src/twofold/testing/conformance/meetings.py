@@ -391,7 +391,7 @@ class MeetingConformance(OnBackend):
         ):
             claim = await prepared(other_store, again)
             found = await store.find(again, everything(again))
-            assert (list(found.rows), list(found.parked), found.checkpoint.position) == ([], [], BEGINNING)
+            assert (list(found.rows), list(found.parked), found.checkpoints[0].position) == ([], [], BEGINNING)
             await other_store.commit(
                 again, claim, BEGINNING, at(1), Changes({(row[0],): row}, [parked("row", '["a"]', 1)])
             )

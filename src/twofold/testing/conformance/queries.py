@@ -20,6 +20,7 @@ from twofold.errors import (
     Unavailable,
 )
 from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.feed import DenseFeed
 from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
 from twofold.read import query
 from twofold.read.projection import Projection
@@ -131,7 +132,7 @@ class QueryConformance(OnBackend):
             nonlocal looks
             while folding.position < 60:
                 for stored in (await other_store.find(halves.table, BOTH), await other_store.get(halves.table, ("a",))):
-                    assert {row[1] for row in stored.rows} == {stored.checkpoint.position.offset}
+                    assert {row[1] for row in stored.rows} == {stored.checkpoints[0].position.offset}
                 wanted = receipts[folding.position - 1]
                 page = await queries.find(halves, after=wanted)
                 assert len({row.total for row in page}) == 1, page.rows
@@ -409,7 +410,7 @@ class Folding:
         self.position = to
 
 
-class Headless:
+class Headless(DenseFeed):
     """The feed of a log whose end nobody minds: these rows are not folded from events."""
 
     def __init__(self, log: LogStore) -> None:
@@ -420,7 +421,7 @@ class Headless:
         return at(2**40)
 
 
-class PutBack:
+class PutBack(DenseFeed):
     """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
 
     def __init__(self, log: LogStore) -> None:

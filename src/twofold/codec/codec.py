@@ -1,0 +1,114 @@
+"""Message class ⇄ stored name and JSON, and the steps that bring old JSON up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from twofold.codec.form import Form, Stored
+from twofold.codec.roundtrip import shown
+from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
+from twofold.failures import error_text, failure
+from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
+
+_META_FROM = msgspec.json.Decoder(Meta).decode
+_STREAM_FROM = Stream.parse
+
+
+class Codec:
+    """The stored form of every event class of an App.
+
+    Raises: ConfigurationError when two classes share a stored name or a class cannot be stored at all.
+    """
+
+    def __init__(self, types: Iterable[type], stored: Mapping[type, Stored]) -> None:
+        self._by_type: dict[type, Form] = {}
+        self._by_name: dict[str, Form] = {}
+        for cls in dict.fromkeys(types):
+            form = Form(cls, stored.get(cls) or Stored(cls.__name__))
+            clash = self._by_name.get(form.name)
+            if clash is not None:
+                raise ConfigurationError(
+                    f"{_full_name(clash.cls)} and {_full_name(cls)} would both be stored as {form.name!r}: "
+                    f"rename one, or give it a name with stored={{{cls.__name__}: Stored('…')}}"
+                )
+            self._by_type[cls] = self._by_name[form.name] = form
+        for cls in stored:
+            if cls not in self._by_type:
+                raise ConfigurationError(f"stored= names {_full_name(cls)}, which nothing in this App records")
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The stored names of all classes."""
+        return frozenset(self._by_name)
+
+    def names(self, types: Iterable[type]) -> frozenset[str]:
+        """The stored names of these classes."""
+        return frozenset(self._by_type[cls].name for cls in types)
+
+    def encode(self, event: object) -> Encoded:
+        """Raises: InvalidEvent when what would be stored could not be read again, and the field at fault."""
+        form = self._by_type.get(type(event))
+        if form is None:
+            raise InvalidEvent(f"{_full_name(type(event))} is not an event of this App: {shown(event)}")
+        return form.encode(event)
+
+    def recorded(self, entry: Entry) -> Recorded:
+        """Raises: UndecodableEvent."""
+        meta = _META_FROM(entry.meta)
+        return Recorded(
+            self.decode(entry),
+            _STREAM_FROM(entry.stream),
+            entry.version,
+            entry.position,
+            entry.recorded_at,
+            meta.command_id,
+            meta.correlation_id,
+            meta.causation_id,
+            meta.actor,
+        )
+
+    def decode(self, entry: Entry) -> Any:
+        """The event of an entry, brought up to date. Raises: UndecodableEvent."""
+        form = self._by_name.get(entry.type)
+        if form is None:
+            raise _unknown(f"{entry.stream}@{entry.version}", entry.type)
+        try:
+            return form.decode(entry.schema, entry.data)
+        except BaseException as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
+            if entry.schema > form.schema:
+                raise
+            raise _undecodable(f"{entry.stream}@{entry.version}", entry.type, entry.schema, error) from error
+
+    def events(self, stream: Stream, version: int, stored: Sequence[StoredEvent]) -> Iterator[Any]:
+        """The events of a stream up to `version`, one at a time, brought up to date. Raises: UndecodableEvent."""
+        forms = self._by_name
+        for at, (name, schema, data) in enumerate(stored, start=version - len(stored) + 1):
+            form = forms.get(name)
+            if form is None:
+                raise _unknown(f"{stream}@{at}", name)
+            try:
+                event = form.read(data) if schema == form.schema else form.decode(schema, data)
+            except BaseException as error:
+                if schema > form.schema:
+                    raise
+                raise _undecodable(f"{stream}@{at}", name, schema, error) from error
+            yield event
+
+
+def _unknown(id_: str, name: str) -> NewerSchema:
+    """Newer code may well have stored it; where the class was removed, it has to come back."""
+    return NewerSchema(
+        f"{id_} is a {name!r}, which this App has no class for: deploy the code that has it, readers first"
+    )
+
+
+def _undecodable(id_: str, name: str, schema: int, error: BaseException) -> UndecodableEvent:
+    told = error_text(failure(error))
+    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {told}")
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
