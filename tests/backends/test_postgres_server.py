@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
+from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
@@ -797,7 +798,7 @@ async def test_the_documented_rights_are_enough() -> None:
                 return (await running.load(accounts, "b"))[1] == 1
 
             await eventually(forwarded)
-            assert all(status.state != "stopped" for status in await running.status())
+            assert all(status.state != "stopped" for status in await operate.status(running))
         execute(as_role("analyst"), "SELECT * FROM balance")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             execute(as_role("analyst"), "SELECT * FROM twofold.events")
@@ -817,6 +818,11 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
     async with bank.open(new_database()) as running:
         pass
     told = r"is closed: the block of `async with app.open\(…\)` has ended"
-    for call in (running.load(accounts, "a"), running.get(balances, "a"), running.find(balances), running.status()):
+    for call in (
+        running.load(accounts, "a"),
+        running.get(balances, "a"),
+        running.find(balances),
+        operate.status(running),
+    ):
         with pytest.raises(ConfigurationError, match=told):
             await call
