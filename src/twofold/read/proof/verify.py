@@ -21,11 +21,11 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.messages import BEGINNING, Position
 from twofold.read.columns import Column, Field, Values
-from twofold.read.examine import Fault, same_value
-from twofold.read.fresh import Failure, FreshFold, Sorter, Told, in_key_order
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, same_value
+from twofold.read.proof.fresh import Failure, FreshFold, Sorter, Told, in_key_order
+from twofold.read.proof.trace import Since, Suspect, trace
 from twofold.read.store import Found, ReadStore
-from twofold.read.trace import Since, Suspect, trace
 
 PAGE_ROWS = 1_000
 MOST_SHOWN = 100
@@ -115,7 +115,7 @@ class Verification:
             rows=self._compared,
             events=fold.events,
             begin=begin,
-            end=last.checkpoint.position,
+            end=last.checkpoints[0].position,
             counts=self._counts,
             differences=[
                 msgspec.structs.replace(one, since=since.get(key)) for key, (one, _) in sorted(self._found.items())
@@ -164,8 +164,8 @@ class Verification:
         reached = BEGINNING
         while True:
             page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
-            position = page.checkpoint.position
-            check_log(page.checkpoint, self._feed.log_id, await self._feed.head())
+            position = page.checkpoints[0].position
+            check_log(page.checkpoints[0], self._feed.log_id, await self._feed.head())
             if position < reached:
                 raise LogReplaced(f"{self._live.follows} was begun again meanwhile: verify it when that is done")
             await fold.advance(position, page.parked)

@@ -16,8 +16,8 @@ from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
-from twofold.read.examine import Fault, examined
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, examined
 from twofold.read.store import Changes, Query, ReadStore
 
 EVENTS_PER_SLICE = 250

@@ -16,9 +16,9 @@ from twofold.web import nobody
 from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.bodies import JsonBody
-from twofold.web.limits import Limits
 from twofold.web.routes import router
-from twofold.web.server import serve
+from twofold.web.serving.limits import Limits
+from twofold.web.serving.server import serve
 
 APP = App("limited")
 routes = router()

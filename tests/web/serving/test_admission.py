@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from twofold.web.admission import Admission
-from twofold.web.limits import Limits
 from twofold.web.problems import Problem
+from twofold.web.serving.admission import Admission
+from twofold.web.serving.limits import Limits
 
 
 class Request:

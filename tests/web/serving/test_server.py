@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from twofold import App
 from twofold.web import nobody
 from twofold.web.application import web_app
-from twofold.web.server import serve
+from twofold.web.serving.server import serve
 
 app = App("empty")
 

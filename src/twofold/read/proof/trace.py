@@ -13,8 +13,8 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed, pages
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import Failure, Sorter, Told, Waiting
 from twofold.read.projection import Key, Projection
+from twofold.read.proof.fresh import Failure, Sorter, Told, Waiting
 
 
 class Since(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
-from twofold.web.limits import Limits
 from twofold.web.problems import RETRY_AFTER, Problem
+from twofold.web.serving.limits import Limits
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 NOTE_EVERY_S = 1.0

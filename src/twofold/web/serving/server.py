@@ -16,10 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from twofold.errors import TwofoldError
-from twofold.web.admission import Admission
-from twofold.web.connections import connections_with, watch
-from twofold.web.limits import Limits
 from twofold.web.logs import configure_logs
+from twofold.web.serving.admission import Admission
+from twofold.web.serving.connections import connections_with, watch
+from twofold.web.serving.limits import Limits
 
 BACKLOG = 2_048
 UVICORN_MAY_GO_ON_S = 7  # a little longer than commands may: see admission

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from twofold.web.limits import Limits
 from twofold.web.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from twofold.web.serving.limits import Limits
 
 log = logging.getLogger("twofold.access")
 
