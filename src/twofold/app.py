@@ -416,7 +416,7 @@ class Running:
         if at_once < 1 or most_behind <= at_once:
             raise InvalidInput(f"at_once is a number from 1 and below most_behind, not {at_once} of {most_behind}")
         look_every = max(1, (most_behind - at_once) // 4)
-        return await bulk(calls, Pace(self._followed(), self.log, most_behind - at_once, look_every), at_once, told)
+        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, told)
 
     async def settled(self, *, timeout_s: float) -> None:
         """Return when every projection and reactor has handled everything up to the head, and what that caused.
@@ -426,11 +426,11 @@ class Running:
 
         Raises: NotSettled when the time is over, LogReplaced, Unavailable.
         """
-        await settled(self._followed(), self.log, timeout_s)
+        await settled(self._followed(), [self.log], timeout_s)
 
     def _followed(self) -> list[Followed]:
         return [
-            Followed(one.follower.follows, one.checkpoints, self._passed(one), self._comes_again(one))
+            Followed(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
             for one in self.followers
         ]
 
@@ -530,7 +530,7 @@ class Running:
         follows = following.follower.follows
         parked = await following.checkpoints.parked(follows)
         position = checkpoint.position if checkpoint is not None else None
-        lag_events = max(0, head.offset - position.offset) if position is not None else head.offset
+        lag_events = await following.feed.distance(position or BEGINNING, head)
         return FollowerStatus(
             name=follows.name,
             version=follows.version,

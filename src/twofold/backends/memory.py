@@ -19,7 +19,7 @@ from twofold.ambient import Ambient
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
-from twofold.feed.feed import FeedPage, check_not_beyond
+from twofold.feed.feed import DenseFeed, FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -45,7 +45,7 @@ Refuses = Callable[[Table, Values], str | None]
 _set = msgspec.structs.replace
 
 
-class MemoryLog:
+class MemoryLog(DenseFeed):
     """A log and its feed."""
 
     def __init__(self, ambient: Ambient | None = None) -> None:
@@ -112,19 +112,23 @@ class MemoryLog:
         """See `Feed.head`."""
         return Position(0, len(self._entries))
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
         """See `Feed.read`."""
         await asyncio.sleep(0)
         check_not_beyond(after, await self.head())
+        end = len(self._entries) if until is None else min(until.offset, len(self._entries))
         looked_at: list[Entry] = []
         size = 0
-        for entry in self._entries[after.offset : after.offset + limit]:
+        for entry in self._entries[after.offset : min(after.offset + limit, end)]:
             looked_at.append(entry)
             size += len(entry.data)
             if size >= PAGE_BYTES:
                 break
         upto = looked_at[-1].position if looked_at else after
-        return FeedPage([entry for entry in looked_at if types is None or entry.type in types], upto)
+        wanted = [entry for entry in looked_at if types is None or entry.type in types]
+        return FeedPage(wanted, upto, more=upto.offset < end)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""

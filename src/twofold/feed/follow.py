@@ -265,15 +265,14 @@ class Following:
             await self.follower.tend(claim, position)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
-        """The feed from a position on, an empty page at its head. While a full page is handled the next one is read."""
+        """The feed from a position on, an empty page at its head. The next page is read while one is handled."""
         smallest, ahead = limit, None
         try:
             while True:
                 page = await (ahead or self._read(position, limit))
                 ahead = None
-                full = page.upto.offset - position.offset >= limit
-                limit = min(self.follower.largest_page, limit * 2) if full else smallest
-                if full:
+                limit = min(self.follower.largest_page, limit * 2) if page.more else smallest
+                if page.more:
                     ahead = asyncio.create_task(self._read(page.upto, limit), name="twofold reads ahead")
                 yield position, page
                 position = page.upto

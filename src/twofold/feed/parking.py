@@ -143,5 +143,5 @@ def _names(one: Parked) -> set[str]:
 
 
 async def _event(following: Following, position: Position) -> Entry | None:
-    page = await following.feed.read(Position(position.partition, position.offset - 1), 1)
+    page = await following.feed.read(following.feed.before(position), 1)
     return page.entries[0] if page.entries else None

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
 from twofold.feed.stopping import apart, awaited_failure, caught
@@ -25,7 +26,6 @@ from twofold.react.reactor import Reactor, To
 COMMANDS_AT_ONCE = 64
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 MOST_TRIES = len(PAUSES_S) + 1
-LARGEST_PAGE = 4_096
 NOT_JUST_NOW = (Unavailable, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
 
 Command = tuple[str, To]
@@ -131,15 +131,13 @@ class Runner:
 
     async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
         """React to what waits of a parked stream as far as a position, and to what comes later."""
-        position, events = Position(parked.position.partition, parked.position.offset - 1), 0
-        while position < upto:
-            limit = min(LARGEST_PAGE, upto.offset - position.offset)
-            page = await self._feed.read(position, limit, self.types)
-            outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
-            events += outcome.events
-            if outcome.after is not None:
-                return Outcome(parked, outcome.after, events)
-            position = page.upto
+        events = 0
+        async with aclosing(pages(self._feed, self._feed.before(parked.position), upto, self.types)) as history:
+            async for page in history:
+                outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
+                events += outcome.events
+                if outcome.after is not None:
+                    return Outcome(parked, outcome.after, events)
         last = await self._react(later, parked)
         return Outcome(parked, last.after, events + last.events)
 

@@ -12,7 +12,7 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Claim, Follows, Parked
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
@@ -24,7 +24,6 @@ from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
 
 EVENTS_PER_SLICE = 250
-LARGEST_PAGE = 4_096
 
 log = logging.getLogger("twofold.projector")
 
@@ -98,7 +97,7 @@ class Projector:
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
         """What may be done of the page is done."""
-        before = Position(after.partition, next_one.position.offset - 1)
+        before = self._feed.before(next_one.position)
         if before > after:
             await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
             await self.settle()
@@ -119,7 +118,7 @@ class Projector:
         if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(claim, RowCache(complete=after.offset == 0, limit=self._cache_bytes), Waiting(parked))
+            self._held = _Held(claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), Waiting(parked))
         return self._held
 
     async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:

@@ -10,7 +10,7 @@ from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
-from twofold.feed.feed import FeedPage
+from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -33,7 +33,7 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
         raise Unavailable(str(error)) from error
 
 
-class SimulatedLog:
+class SimulatedLog(DenseFeed):
     """One process's way to the log (a `LogStore`)."""
 
     def __init__(self, storage: Storage, ambient: Ambient) -> None:
@@ -96,9 +96,11 @@ class SimulatedLog:
         head: Position = await self._look(lambda memory: at_once(memory.head()))
         return head
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
         """See `Feed.read`."""
-        page: FeedPage = await self._look(lambda memory: at_once(memory.read(after, limit, types)))
+        page: FeedPage = await self._look(lambda memory: at_once(memory.read(after, limit, types, until)))
         return page
 
     async def wait(self, after: Position, timeout_s: float) -> None:
