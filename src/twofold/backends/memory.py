@@ -272,16 +272,16 @@ class MemoryCheckpoints:
         """The row, if the claim still stands. Raises: LeaseLost."""
         now = self.rows.get(claim.follower)
         if now is None:
-            raise LeaseLost(f"{claim.follower} has no checkpoint any more")
+            raise LeaseLost(claim.follower, "has no checkpoint any more")
         if now.epoch != claim.epoch:
-            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+            raise LeaseLost(claim.follower, f"is held in epoch {now.epoch}, not {claim.epoch}")
         return now
 
     def movable(self, claim: Claim, after: Position) -> Checkpoint:
         """The row, if the claim still stands and it is at `after`. Raises: LeaseLost."""
         now = self.held(claim)
         if now.position != after:
-            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+            raise LeaseLost(claim.follower, f"is at {now.position}, not {after}")
         return now
 
 
@@ -329,7 +329,7 @@ class MemoryReadStore:
         checkpoints, follows = self._checkpoints, table.follows
         now, new = checkpoints.held(claim), checkpoints.rows.get(built)
         if new is None or new.position != at:
-            raise LeaseLost(f"{built} is no longer at {at}")
+            raise LeaseLost(built, f"is no longer at {at}")
         self._tables[follows] = self._tables.pop(built)
         del self._fingerprints[built], checkpoints.rows[built]
         checkpoints.waiting[follows] = checkpoints.waiting.pop(built, {})

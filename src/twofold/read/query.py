@@ -191,17 +191,19 @@ class Queries:
         if isinstance(after, Receipt):
             token = Token(after.log_id, after.position)
         elif not isinstance(after, Token | str):
-            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}")
+            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}", after)
         else:
             token = after if isinstance(after, Token) else Token.parse(after)
         if token.log_id != self._feed.log_id:
-            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._feed.log_id}")
+            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._feed.log_id}", str(token))
         return token
 
     async def _refuse_beyond_head(self, token: Token) -> None:
         head = await self._feed.head()
         if token.position.partition != head.partition or token.position > head:
-            raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
+            raise InvalidToken(
+                f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
+            )
 
 
 def key_values(projection: Projection[Any], key: Any) -> Values:

@@ -82,7 +82,7 @@ async def replace(connection: AsyncConnection, sql: TableSql, claim: Claim, buil
     place |= {"log_id": new.log_id if new is not None else ""}
     moved = await connection.execute(sa.update(checkpoints).where(*here).values(place))
     if new is None or new.position != at or not moved.rowcount:
-        raise LeaseLost(f"{follows} is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
+        raise LeaseLost(follows, f"is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
     if connection.dialect.name == "postgresql" and await live_version(connection, follows.name) == follows.version:
         shown = sa.select(*sql.sql.to_metadata(sa.MetaData(), name=table_name(built)).columns)
         await connection.execute(sa.CreateView(shown, follows.name, or_replace=True))

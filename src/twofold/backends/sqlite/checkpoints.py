@@ -129,7 +129,7 @@ def move(
     """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
     name, version = claim.follower.name, claim.follower.version
     for one in unparked:
         db.execute(_SQL["unpark"], (name, version, one.kind, one.key))
@@ -169,7 +169,7 @@ def _belongs(db: apsw.Connection, follower: Follows) -> Belongs | None:
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     found: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
     if not found:
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
     [(wanted_by,)] = found
     return str(wanted_by) if wanted_by is not None else None
 

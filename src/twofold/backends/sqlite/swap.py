@@ -63,7 +63,7 @@ def replace(db: apsw.Connection, table: Table, claim: Claim, built: Follows, at:
     with _names_only(db), transaction(db):
         db.execute(_SQL["take_place"], (name, version, claim.epoch, built.name, at.offset))
         if not db.changes():
-            raise LeaseLost(f"{table.follows} is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
+            raise LeaseLost(table.follows, f"is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
         users = _of_users(db, old)
         for gone in tables_of(db, table.follows):
             db.execute(f"DROP TABLE {quoted(gone)}")
