@@ -14,7 +14,7 @@ from twofold.backends.connect import LogStore, Rows, beside, connect, connect_re
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, FollowerId, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
@@ -339,7 +339,7 @@ class Running:
         refold = Refold(projection, self.rows, self.log, self.app.codec, documents=documents)
         return await refold.run(key_values(projection, key), f"{self._owner} unparking")
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
 
         Raises: InvalidInput, Unavailable.

@@ -591,11 +591,11 @@ def a_version_is_published_after_a_page_alone(patch: Patch) -> None:
 
 @mutation("G11")
 def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import log
 
     patch.setattr(follow, "check_log", lambda *_: None)
     patch.setattr(query, "check_log", lambda *_: None)
-    patch.setattr(memory, "check_not_beyond", lambda *_: None)
+    patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
 @mutation("G11 or G4")
@@ -633,9 +633,9 @@ def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
 
 @mutation("G8")
 def a_table_is_dropped_that_somebody_holds(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import read_store
 
-    patch.setattr(memory, "check_droppable", lambda table: None)
+    patch.setattr(read_store, "check_droppable", lambda table: None)
 
 
 # ---- operators at once, rows that the store refuses, what is given up

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from twofold.errors import NotSettled
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import LEASE_S
 from twofold.messages import Position
@@ -23,7 +23,7 @@ class Followed(msgspec.Struct, frozen=True):
     tells whether a parked entry will be tried again without anybody's help.
     """
 
-    follows: Follows
+    follows: FollowerId
     feed: Feed
     checkpoints: Checkpoints
     passed: Callable[[Position, float], Awaitable[None]]
@@ -87,7 +87,7 @@ class Pace:
         self._most_behind, self._look_every = most_behind, look_every
         self._appended = look_every  # look before the first event, too
         self._turn = asyncio.Lock()
-        self._beats: dict[Follows, tuple[tuple[int, int], float]] = {}
+        self._beats: dict[FollowerId, tuple[tuple[int, int], float]] = {}
 
     def count(self, events: int) -> None:
         """So many were appended."""

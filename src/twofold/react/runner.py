@@ -15,7 +15,7 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.failures import failure, is_of_user_code
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
+from twofold.feed.checkpoints import Checkpoints, Claim, FollowerId, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """Follows the feed for one reactor (a `Follower`).
+    """FollowerId the feed for one reactor (a `Follower`).
 
     Events of one stream are reacted to in order, different streams side by side; and so are the commands of one
     event, in order for one stream. A page comes again after a crash, and its commands are executed again with the ids
@@ -85,7 +85,7 @@ class Runner:
         self.types = codec.names(reactor.event_types)
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The reactor."""
         return self.reactor.follows
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Claim, Follows, Parked
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
@@ -29,7 +29,7 @@ log = logging.getLogger("twofold.projector")
 
 
 class Projector:
-    """Follows the feed for one projection (a `Follower`).
+    """FollowerId the feed for one projection (a `Follower`).
 
     Reading, decoding and folding happen outside any transaction, and while the page before is being committed. What
     cannot be folded is parked: the row's key, or, where no key can be known, the stream. Its later events wait,
@@ -60,7 +60,7 @@ class Projector:
         self._limit = ParkingLimit()
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The projection and its version."""
         return self.projection.follows
 
