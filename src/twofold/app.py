@@ -15,9 +15,11 @@ from twofold.codec import Codec, Stored
 from twofold.declared import check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Parked
+from twofold.feed.feed import Feed
 from twofold.feed.follow import Follower, Following
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
+from twofold.feed.partitions import feeds, partitions_of, reacting
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.feed.worker import Worker
 from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
@@ -31,9 +33,9 @@ from twofold.read.projector import Projector
 from twofold.read.proof.fresh import Told, silent
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
+from twofold.write.commits import Commits
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
-from twofold.write.group_commit import GroupCommit
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -162,16 +164,18 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self.ambient = app, log, rows, ambient
-        self.lag = Lag(log, ambient.now)
-        self.commits = GroupCommit(log, self.lag.mark)
+        self.lags = {
+            partition: Lag(feed, ambient.now) for partition, feed in {**feeds(log), log.partition: log}.items()
+        }
+        self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
-        unparks: dict[str, tuple[Following, Unparks]] = {}
-        for follower, checkpoints, its in self._followers(ambient):
-            self.followers.append(Following(follower, log, checkpoints, self.owner))
-            unparks[follower.follows.name] = self.followers[-1], its
+        unparks: dict[str, list[tuple[Following, Unparks]]] = {}
+        for follower, feed, checkpoints, unparking in self._followers(ambient):
+            self.followers.append(Following(follower, feed, checkpoints, self.owner))
+            unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
         self.parking = Parking(unparks, f"{self.owner} unparking")
         for following in self.followers:
             following.fellows = self.followers
@@ -179,15 +183,23 @@ class Running:
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
 
-    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
-        codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
-        for projection in self.app.projections:
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparks]]:
+        """Projections with `key=` follow the log as one feed: a row of theirs has events of several partitions."""
+        codec, rows, log = self.app.codec, self.rows, self.log
+        spread = [
+            (p, partition) for p in self.app.projections for partition in partitions_of(log, spread=p.key is None)
+        ]
+        cache = cache_bytes(len(spread))
+        for projection, partition in spread:
             documents = self.app.folds_documents(projection)
-            projector = Projector(projection, self.rows, self.log, codec, ambient, documents=documents, cache=cache)
-            yield projector, self.rows.checkpoints, projector.unparking()
+            projector = Projector(
+                projection, rows, log, codec, ambient, documents=documents, partition=partition, cache=cache
+            )
+            yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
-            runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
-            yield runner, self.log.checkpoints, runner
+            for feed in reacting(log).values():
+                runner = Runner(reactor, feed, log.checkpoints, self._carry_out, codec, ambient)
+                yield runner, feed, log.checkpoints, runner
 
     async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:
         """For reactors. Raises: also ConfigurationError, for a decider that the App does not have."""
@@ -360,7 +372,7 @@ class Running:
 
         Raises: NotSettled when the time is over, LogReplaced, Unavailable.
         """
-        await settled(self._followed(), [self.log], timeout_s)
+        await settled(self._followed(), list(feeds(self.log).values()), timeout_s)
 
     def _followed(self) -> list[Followed]:
         return [

@@ -14,7 +14,7 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import check_log, taken_over
-from twofold.feed.partitions import Parts, feed_of
+from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -75,9 +75,9 @@ class Refold:
 
     def _feed_of(self, key: Key) -> Feed:
         """That of the partition which holds the row's stream; the log's own where the row has events of several."""
-        if self.projection.key is not None or not isinstance(self._log, Parts):
+        if self.projection.key is not None:
             return self._log
-        return feed_of(self._log, self._log.partition_of(str(key[0])))  # the one text of a key, see `key_of_stream`
+        return feed_of(self._log, partition_of(self._log, str(key[0])))  # the one text of a key, see `key_of_stream`
 
     async def _write(self, row: _Row, key: Key, before: Values | None, claim: Claim, at: Position) -> None:
         if row.error is not None or (row.values == before and not row.its):

@@ -389,7 +389,7 @@ async def some_history(running: Running, fold: bool = True) -> None:
 async def folded(running: Running, *projections: Projection[Any]) -> None:
     """They come as far as the head."""
     for projection in projections:
-        following = await operate.prepared(running, projection)
+        [following] = await operate.prepared(running, projection)
         async for _ in following.catch_up():
             pass
 

@@ -614,7 +614,7 @@ async def rebuilt(running: Running) -> None:
 
 async def caught_up(running: Running, projection: Projection[Any] | None = None) -> None:
     """Folded to the end of the feed."""
-    following = await operate.prepared(running, projection or running.app.projection("balance"))
+    [following] = await operate.prepared(running, projection or running.app.projection("balance"))
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass
