@@ -17,6 +17,7 @@ from twofold.errors import (
     RowUnreadable,
     TwofoldError,
     Unavailable,
+    UndecodableEvent,
     VersionConflict,
 )
 from twofold.messages import Position, Receipt, Recorded, Stream
@@ -54,4 +55,5 @@ __all__ = [
     "ReadModelBehind",
     "RowParked",
     "RowUnreadable",
+    "UndecodableEvent",
 ]

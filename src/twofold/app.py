@@ -24,10 +24,11 @@ from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
+from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.proof.fresh import Told, silent
-from twofold.read.query import DEFAULT_LIMIT, DEFAULT_WAIT_S, After, Page, Queries
+from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version

@@ -40,6 +40,7 @@ from twofold.testing.conformance.bank import (
     fold_balance,
 )
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
+from twofold.testing.conformance.rows import spread, tally
 from twofold.write.group_commit import GroupCommit
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests
 
@@ -468,6 +469,22 @@ async def main(url, n):
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
+
+
+async def test_a_notice_names_the_partition_last_and_leaves_partition_0_out(database: str) -> None:
+    """So a process from before there were partitions understands it, and is understood."""
+    told: list[object] = []
+    async with opened_rows(database) as rows, session(database) as listening:
+        await listening.add_listener("twofold_rows", lambda *said: told.append(said[-1]))
+        claims = await spread(rows, tally(), 0, 3)
+        for claim, place in zip(claims, (at(5), at(7, 3)), strict=True):
+            await rows.commit(tally(), claim, at(0, place.partition), place, Changes({}))
+        await eventually(lambda: len(told) == 2)
+    assert told == ["tally 1 5", "tally 1 7 3"]
+    heard = listener.Listener(Address.parse(database))
+    for payload in (*told, "tally 1 9 x", "tally 1", "tally 1 9 4 4"):
+        heard._on_rows(None, 0, "twofold_rows", payload)
+    assert heard.reached.places == {claims[0].follower: at(5), claims[1].follower: at(7, 3)}
 
 
 # ---- what is durable

@@ -106,7 +106,7 @@ class Fails(MemoryReadStore):
 
 
 def lost(claim: Claim) -> Exception:
-    return LeaseLost("somebody else has it")
+    return LeaseLost(claim.follower, "is held by somebody else")
 
 
 def away(claim: Claim) -> Exception:

@@ -82,7 +82,7 @@ def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Posit
     beside = projection.beside(running.ambient.new_id()[:5])
     documents = running.app.folds_documents(projection)
     projector = Projector(beside, running.rows, running.log, running.app.codec, running.ambient, documents=documents)
-    return Rebuilding(projection.table, projector, running.rows, running.log, running.owner).run()
+    return Rebuilding(projection.table, [projector], running.rows, running.log, running.owner).run()
 
 
 async def _until_shown(

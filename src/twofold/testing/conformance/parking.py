@@ -334,6 +334,7 @@ class ParkingConformance(OnBackend):
 
     # ---- reactors
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_is_tried_again_and_others_go_on(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -362,6 +363,7 @@ class ParkingConformance(OnBackend):
             status = next(iter(await operate.status(running)))
             assert (status.state, status.lag_events) == ("following", 0)
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_that_keeps_failing_is_parked_until_somebody_looks(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
