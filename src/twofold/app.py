@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved
+from twofold.backends.connect import LogStore, Rows, stores
 from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
-from twofold.declared import check_names, check_parts, check_recorded
+from twofold.declared import check_appended, check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Parked
 from twofold.feed.feed import Feed
@@ -135,25 +134,12 @@ class App:
         Unavailable.
         """
         ambient = ambient or Ambient()
-        async with AsyncExitStack() as stack:
-            if store is None:
-                raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
-            if isinstance(store, str):
-                store = resolved(store)
-                read_store = read_store or beside(store)
-            if read_store is None:
-                raise ConfigurationError("read_store must be given where the store is not a URL")
-            if isinstance(read_store, str):
-                read_store = resolved(read_store)
-            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
-            if isinstance(store, str):
-                stack.push_async_callback(log.close)
-            rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
-            if isinstance(read_store, str):
-                stack.push_async_callback(rows.close)
+        async with stores(store, read_store, ambient, create=create) as (log, rows):
             running = Running(self, log, rows, ambient)
-            stack.push_async_callback(running.stop)
-            yield running
+            try:
+                yield running
+            finally:
+                await running.stop()
 
 
 class Running:
@@ -324,22 +310,10 @@ class Running:
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
         stream = _stream(stream)
-        self._check_category(stream, events)
+        check_appended(self._by_category.get(stream.category), events)
         await self.executor.check_name(stream)
         encoded = [self.app.codec.encode(event) for event in events]
         return await self.commits.append(Append(stream, encoded, expected_version, meta))
-
-    def _check_category(self, stream: Stream, events: Sequence[object]) -> None:
-        """A decider must be able to read its streams. Raises: InvalidInput."""
-        if not isinstance(events, list | tuple):
-            raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
-        decider = self._by_category.get(stream.category)
-        if decider is None:
-            return
-        for event in events:
-            if not isinstance(event, decider.recorded_types):
-                names = ", ".join(cls.__name__ for cls in decider.recorded_types)
-                raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
 
     async def bulk(
         self,

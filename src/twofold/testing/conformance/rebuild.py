@@ -199,13 +199,12 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
 
     async def test_the_versions_of_a_projection_stand_apart(self, folded: Running, log: LogStore, store: Rows) -> None:
-        """What is rebuilt of one leaves the other as it is, and the public name too."""
+        """What is rebuilt of one leaves the other as it is; the public name moves forward, and not back."""
         async with upgraded.look(log, read_store=store) as newer:
             await rebuilt(newer)
-            assert await live(store) == [1]
+            assert await live(store) == [2]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await published(upgraded.projections[0].table, store, MemoryLog(), look_for_lost=False) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
