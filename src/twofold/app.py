@@ -89,7 +89,7 @@ class App:
         self._check_recorded(recorded)
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
-            self.folds_documents(projection)
+            self.folding(projection)
 
     def _check_recorded(self, recorded: Sequence[type]) -> None:
         """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
@@ -105,8 +105,11 @@ class App:
                         f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
                     )
 
-    def folds_documents(self, projection: Projection[Any]) -> bool:
-        """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
+    def folding(self, projection: Projection[Any]) -> Projection[Any]:
+        """A projection as it folds in this App: over documents, if its streams are state-stored.
+
+        Raises: ConfigurationError if it mixes documents with events.
+        """
         documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
         own = documents.intersection(projection.event_types)
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
@@ -114,7 +117,7 @@ class App:
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
                 f"it can take no other events, and its key is the document's id"
             )
-        return bool(own)
+        return projection.over_documents() if own else projection
 
     @opens("app.open")
     async def open(
@@ -229,8 +232,8 @@ class Running:
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
         codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
         for projection in self.app.projections:
-            documents = self.app.folds_documents(projection)
-            projector = Projector(projection, self.rows, self.log, codec, ambient, documents=documents, cache=cache)
+            folding = self.app.folding(projection)
+            projector = Projector(folding, self.rows, self.log, codec, ambient, cache=cache)
             yield projector, self.rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
             runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
@@ -317,9 +320,8 @@ class Running:
         """
         await self.prepared(projection)
         found = self.projection(projection)
-        beside = found.beside(self._ambient.new_id()[:5])
-        documents = self.app.folds_documents(found)
-        projector = Projector(beside, self.rows, self.log, self.app.codec, self._ambient, documents=documents)
+        beside = self.app.folding(found).beside(self._ambient.new_id()[:5])
+        projector = Projector(beside, self.rows, self.log, self.app.codec, self._ambient)
         rebuilding = Rebuilding(found.table, projector, self.rows, self.log, self._owner)
         async with aclosing(rebuilding.run()) as positions:
             async for position in positions:
@@ -335,8 +337,7 @@ class Running:
         """
         if projection not in self.app.projections:
             raise InvalidInput(f"{projection.owner} is not one of {self.app.name}")
-        documents = self.app.folds_documents(projection)
-        refold = Refold(projection, self.rows, self.log, self.app.codec, documents=documents)
+        refold = Refold(self.app.folding(projection), self.rows, self.log, self.app.codec)
         return await refold.run(key_values(projection, key), f"{self._owner} unparking")
 
     async def drop(self, follows: FollowerId) -> None:
@@ -495,10 +496,11 @@ class Running:
             raise InvalidInput(f"{live.owner} is not one of {self.app.name}")
         if sample is not None and sample < 1:
             raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
-        verification = Verification(live, fold, self.rows, self.log, app.codec, told)
+        folding = app.folding(fold)
+        live = folding if live is fold else live
+        verification = Verification(live, folding, self.rows, self.log, app.codec, told)
         async with scratch_rows() as shadow:
-            documents, salt = app.folds_documents(fold), self._ambient.new_id()
-            return await verification.run(shadow, documents=documents, sample=sample, salt=salt, shown=shown)
+            return await verification.run(shadow, sample=sample, salt=self._ambient.new_id(), shown=shown)
 
     def projection(self, name: str) -> Projection[Any]:
         """The projection of this name. Raises: InvalidInput, with the names that there are."""

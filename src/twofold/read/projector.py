@@ -47,10 +47,9 @@ class Projector:
         codec: Codec,
         ambient: Ambient,
         *,
-        documents: bool,
         cache: int = CACHE_BYTES,
     ) -> None:
-        self.projection, self.documents = projection, documents
+        self.projection = projection
         self._store, self._feed, self._codec, self._ambient = store, feed, codec, ambient
         self.types = codec.names(projection.event_types)
         self.publisher = Publisher(projection.table, store)
@@ -66,7 +65,7 @@ class Projector:
 
     def unparking(self) -> Unparking:
         """How what is parked of this projection goes on."""
-        return Unparking(self.projection, self._store, self._feed, self._codec, self._ambient, documents=self.documents)
+        return Unparking(self.projection, self._store, self._feed, self._codec, self._ambient)
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """Fold a page, then begin to commit rows and checkpoint together.
@@ -75,9 +74,7 @@ class Projector:
         Raises: LeaseLost, Unavailable; ConfigurationError when more would be parked than may be (`ParkingLimit`).
         """
         held = await self._holding(claim, after)
-        folding = Folding(
-            self.projection, self._codec, self._ambient, held.rows, held.waiting, documents=self.documents
-        )
+        folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.waiting)
         for entries in _slices(page.entries):
             if missing := folding.take(entries):
                 folding.supply(missing, (await self._store.rows(self.projection.table, sorted(missing))).rows)
@@ -133,7 +130,6 @@ class Projector:
                 self.projection,
                 self._store,
                 lambda key: folding.events_of(key, page.entries),
-                documents=self.documents,
                 now=self._ambient.now(),
             )
             next_one = self._limit.first_too_many(changes.parked)

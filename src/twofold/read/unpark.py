@@ -38,13 +38,10 @@ class Unparking:
         feed: Feed,
         codec: Codec,
         ambient: Ambient,
-        *,
-        documents: bool,
     ) -> None:
         self.projection = projection
         self.feed = feed
         self._store, self._codec, self._ambient = store, codec, ambient
-        self._documents = documents
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
         """Fold what waits of these. What fails again waits from there on. Raises: InvalidInput, Unavailable, …"""
@@ -68,7 +65,6 @@ class Unparking:
                     self.projection,
                     self._store,
                     collected.events.__getitem__,
-                    documents=self._documents,
                     now=self._ambient.now(),
                 )
                 if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:
@@ -104,7 +100,7 @@ class Unparking:
         for key, events in sorted(collected.events.items()):
             folded = afresh.get(key)
             if folded is None:
-                folded = self.projection.fold(key, before.get(key), events, self._documents)
+                folded = self.projection.fold(key, before.get(key), events)
             if folded.values != before.get(key):
                 rows[key] = folded.values
             if folded.failed is not None and folded.error is not None:
@@ -128,7 +124,7 @@ class Unparking:
                 events, _ = await sorter.sort(page.entries, collected.then)
                 for key, of_key in events.items():
                     if folded[key].failed is None:
-                        folded[key] = self.projection.fold(key, folded[key].values, of_key, self._documents)
+                        folded[key] = self.projection.fold(key, folded[key].values, of_key)
         return folded
 
     def sorter(self, chosen: Sequence[Parked]) -> Sorter:

@@ -30,7 +30,7 @@ class FollowConformance(OnBackend):
     @pytest.fixture
     def projector(self, log: LogStore, store: Rows) -> Projector:
         """Folds balances."""
-        return Projector(balances, store, log, bank.codec, Ambient(), documents=False)
+        return Projector(balances, store, log, bank.codec, Ambient())
 
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ class FollowConformance(OnBackend):
         await deposited(log, "a", 5, 5)
         page = await log.read(BEGINNING, 10)
 
-        other = Projector(balances, other_store, log, bank.codec, Ambient(), documents=False)
+        other = Projector(balances, other_store, log, bank.codec, Ambient())
         claim = await claimed(other_store.checkpoints, balances.follows, "other")
         await other.handle(claim, BEGINNING, page)
         await other.settle()
