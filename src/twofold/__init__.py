@@ -1,6 +1,6 @@
 """twofold: CQRS for Python. Commands are decided, every change enters one feed, read models are folds of it."""
 
-from twofold.app import App, FollowerStatus, Running
+from twofold.app import App, Running
 from twofold.codec import Stored
 from twofold.errors import (
     ConfigurationError,
@@ -41,7 +41,6 @@ __all__ = [
     "Stream",
     "Position",
     "Receipt",
-    "FollowerStatus",
     "TwofoldError",
     "ConfigurationError",
     "InvalidInput",

@@ -144,7 +144,7 @@ class NotSettled(TwofoldError):
         )
         super().__init__(
             f"not settled after {waited_s:g} s: {told or 'events keep coming in'}. Does a process do the work? "
-            f"See running.status()"
+            f"See `twofold status`, or twofold.operate.status(running)"
         )
         self.left, self.waited_s = left, waited_s
 

@@ -200,7 +200,7 @@ def check_replaceable(
     old: Sequence[Checkpoint], claims: Sequence[Claim], new: Sequence[Checkpoint], at: Sequence[Position]
 ) -> None:
     """Raises: LeaseLost when a table may not be replaced by what was built beside it (see `ReadStore.replace`)."""
-    whose: object = claims[0].follower if claims else "the table"
+    whose = next(iter([one.follower for one in claims] + [one.follower for one in old]), "the table")
     if not old or {one.follower: one.epoch for one in old} != {one.follower: one.epoch for one in claims}:
         claimed = ", ".join(f"{one.follower} in epoch {one.epoch}" for one in claims)
         raise LeaseLost(whose, f"is no longer held, or not in every partition: {claimed}")

@@ -260,7 +260,7 @@ class SimulatedRows:
         """See `ReadStore.publish`."""
 
         def publish(rows: MemoryReadStore) -> bool:
-            before = rows._live[table.name]
+            before = self._storage.in_rows.live(table.name)
             answer = at_once(rows.publish(table, covered, lost))
             self._storage.watch.published(table, before)
             return answer
