@@ -76,10 +76,13 @@ class App:
         consumed = [cls for follower in followers for cls in follower.event_types]
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
-            self.folds_documents(projection)
+            self.folding(projection)
 
-    def folds_documents(self, projection: Projection[Any]) -> bool:
-        """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
+    def folding(self, projection: Projection[Any]) -> Projection[Any]:
+        """A projection as it folds in this App: over documents, if its streams are state-stored.
+
+        Raises: ConfigurationError if it mixes documents with events.
+        """
         documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
         own = documents.intersection(projection.event_types)
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
@@ -87,7 +90,7 @@ class App:
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
                 f"it can take no other events, and its key is the document's id"
             )
-        return bool(own)
+        return projection.over_documents() if own else projection
 
     def projection(self, name: str) -> Projection[Any]:
         """The projection of this name. Raises: InvalidInput, with the names that exist."""
@@ -177,10 +180,8 @@ class Running:
         ]
         cache = cache_bytes(len(spread))
         for projection, partition in spread:
-            documents = self.app.folds_documents(projection)
-            projector = Projector(
-                projection, rows, log, codec, ambient, documents=documents, partition=partition, cache=cache
-            )
+            folding = self.app.folding(projection)
+            projector = Projector(folding, rows, log, codec, ambient, partition=partition, cache=cache)
             yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
             for feed in reacting(log).values():

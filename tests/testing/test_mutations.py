@@ -11,6 +11,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,7 @@ from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read import folding, query, unpark
 from twofold.read.folding import Folding, Waiting
+from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
@@ -439,8 +441,10 @@ def rows_that_were_deleted_stay(patch: Patch) -> None:
 def a_document_is_folded_onto_the_row_before(patch: Patch) -> None:
     made = Projector.__init__
 
-    def init(self: Projector, *values: Any, **named: Any) -> None:
-        made(self, *values, **{**named, "documents": False})
+    def init(self: Projector, projection: Projection[Any], *values: Any, **named: Any) -> None:
+        onto = copy(projection)
+        object.__setattr__(onto, "documents", False)
+        made(self, onto, *values, **named)
 
     patch.setattr(Projector, "__init__", init)
 

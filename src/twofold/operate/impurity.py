@@ -60,7 +60,7 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
     for seed in SEEDS if asked else ():
         there = await _ask(name, projection.name, seed, asked)
         for key, its in events.items():
-            here = _folded(running.app, projection, key, its)
+            here = _folded(running.app.folding(projection), key, its)
             differing = _differing(projection, here, there.get(key_text(key)))
             if differing is not None:
                 what = (
@@ -113,9 +113,9 @@ def _differing(projection: Projection[Any], here: list[str] | None, there: list[
     return None
 
 
-def _folded(app: App, projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
+def _folded(projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
     """The columns of a row, each as JSON; None where there is no row."""
-    values = projection.fold(key, None, events, app.folds_documents(projection)).values
+    values = projection.fold(key, None, events).values
     return None if values is None else [json_text(value) for value in values]
 
 
@@ -129,10 +129,10 @@ def _fact(app: App, recorded: Recorded) -> _Fact:
 def main() -> None:
     """The other process."""
     app = load_app(sys.argv[1])
-    [projection] = [one for one in app.projections if one.name == sys.argv[2]]
+    [projection] = [app.folding(one) for one in app.projections if one.name == sys.argv[2]]
     answer: dict[str, list[str] | None] = {}
     for row in msgspec.json.decode(sys.stdin.buffer.read(), type=list[_Row]):
         events = [app.codec.recorded(Entry(*msgspec.structs.astuple(fact))) for fact in row.facts]
         [key] = [key for key in projection.keys(events[0]) if key_text(key) == row.key]
-        answer[row.key] = _folded(app, projection, key, events)
+        answer[row.key] = _folded(projection, key, events)
     sys.stdout.write("\n" + msgspec.json.encode(answer).decode() + "\n")

@@ -75,17 +75,15 @@ async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -
     Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
     """
     check_is_of(running, projection)
-    documents = running.app.folds_documents(projection)
-    refold = Refold(projection, running.rows, running.log, running.app.codec, documents=documents)
+    refold = Refold(running.app.folding(projection), running.rows, running.log, running.app.codec)
     return await refold.run(key_values(projection, key), f"{running.owner} unparking")
 
 
 def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Position, None]:
-    beside = projection.beside(running.ambient.new_id()[:5])
-    documents = running.app.folds_documents(projection)
+    beside = running.app.folding(projection).beside(running.ambient.new_id()[:5])
     store, log, codec = running.rows, running.log, running.app.codec
     projectors = [
-        Projector(beside, store, log, codec, running.ambient, documents=documents, partition=partition)
+        Projector(beside, store, log, codec, running.ambient, partition=partition)
         for partition in partitions_of(log, spread=projection.key is None)
     ]
     return Rebuilding(projection.table, projectors, store, log, running.owner).run()

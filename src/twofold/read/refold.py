@@ -40,10 +40,8 @@ class Refolded(msgspec.Struct, frozen=True):
 class Refold:
     """For one projection and its read store."""
 
-    def __init__(
-        self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec, *, documents: bool
-    ) -> None:
-        self.projection, self.documents, self.codec = projection, documents, codec
+    def __init__(self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec) -> None:
+        self.projection, self.codec = projection, codec
         self._store, self._log = store, log
 
     async def run(self, key: Key, owner: str) -> Refolded:
@@ -93,7 +91,7 @@ class _Row:
     """The row as its events make it so far."""
 
     def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
-        self._projection, self._feed, self._documents, self._key = of.projection, feed, of.documents, key
+        self._projection, self._feed, self._key = of.projection, feed, key
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
         self._waiting = Waiting(one for one in parked if one not in self.its)
@@ -121,7 +119,7 @@ class _Row:
     def _take(self, events: Sequence[Recorded]) -> None:
         if not events:
             return
-        folded = self._projection.fold(self._key, self.values, events, self._documents)
+        folded = self._projection.fold(self._key, self.values, events)
         self.values, self.events = folded.values, self.events + len(events)
         if folded.failed is not None and folded.error is not None:
             self.error, self.failed = f"{folded.failed.id}: {error_text(folded.error)}", folded.failed.position

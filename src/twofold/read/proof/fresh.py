@@ -136,13 +136,13 @@ class FreshFold:
     how a projection shows that it is none, in `faults`.
     """
 
-    def __init__(self, sorter: Sorter, feed: Feed, store: ReadStore, *, documents: bool, told: Told) -> None:
+    def __init__(self, sorter: Sorter, feed: Feed, store: ReadStore, *, told: Told) -> None:
         self.projection = sorter.projection
         self.position = BEGINNING
         self.events = self.rows = 0
         self.failures: list[Failure] = []
         self.faults: list[Fault] = sorter.faults
-        self._sorter, self._feed, self._store, self._documents, self._told = sorter, feed, store, documents, told
+        self._sorter, self._feed, self._store, self._told = sorter, feed, store, told
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
         self._claim: Claim | None = None
         self._live = Waiting()
@@ -207,7 +207,7 @@ class FreshFold:
         self.position = upto
 
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
-        found = examined(self.projection, key, values, events, self._documents)
+        found = examined(self.projection, key, values, events)
         self.events += len(events)
         if found.fault is not None and len(self.faults) < MOST_FAULTS:
             self.faults.append(found.fault)

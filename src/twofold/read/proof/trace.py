@@ -41,7 +41,6 @@ async def trace(
     codec: Codec,
     left_out: Sequence[Parked | Failure],
     *,
-    documents: bool,
     told: Told,
 ) -> dict[Key, Since]:
     """For each row the event right after the last moment at which it still could have been right.
@@ -50,7 +49,7 @@ async def trace(
     now, in all columns that differ in the end; the event that follows the last of these is the answer. Where the fold
     was never that, it is the row's first event. A row without any event has no answer.
     """
-    courses = {suspect.key: _Course(projection, suspect, documents) for suspect in suspects}
+    courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
     end = max(suspect.position for suspect in suspects)
     sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
     beginning = Position(end.partition, 0)
@@ -68,8 +67,8 @@ async def trace(
 class _Course:
     """One row on its way through the feed."""
 
-    def __init__(self, projection: Projection[Any], suspect: Suspect, documents: bool) -> None:
-        self._projection, self._suspect, self._documents = projection, suspect, documents
+    def __init__(self, projection: Projection[Any], suspect: Suspect) -> None:
+        self._projection, self._suspect = projection, suspect
         self._values: Values | None = None
         self._ever = suspect.agrees(None)
         self.since: Since | None = None
@@ -78,7 +77,7 @@ class _Course:
         """One more event."""
         if recorded.position > self._suspect.position:
             return
-        folded = self._projection.fold(self._suspect.key, self._values, [recorded], self._documents)
+        folded = self._projection.fold(self._suspect.key, self._values, [recorded])
         self._values = folded.values
         if self._suspect.agrees(folded.values):
             self.since, self._ever = None, True

@@ -98,7 +98,7 @@ class Verification:
         self._found: dict[Key, tuple[Difference, Values | None]] = {}
 
     async def run(
-        self, shadow: ReadStore, *, documents: bool, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
+        self, shadow: ReadStore, *, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
     ) -> Report:
         """Fold into `shadow`, an empty store that nobody else uses, and compare: all rows, or a `sample` by lot.
 
@@ -108,9 +108,9 @@ class Verification:
         begin = await self._checkpoint()
         wanted = await self._drawn(sample, salt) if sample is not None else None
         sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._feed, shadow, documents=documents, told=self._told)
+        fold = FreshFold(sorter, self._feed, shadow, told=self._told)
         last = await self._compare(fold, wanted, shown)
-        since = await self._traced([*last.parked, *fold.failures], documents) if self._live is self._fold else {}
+        since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
             rows=self._compared,
             events=fold.events,
@@ -193,16 +193,14 @@ class Verification:
         if len(self._found) < shown:
             self._found[key] = Difference(kind, key, cells, position), live
 
-    async def _traced(self, left_out: Sequence[Parked | Failure], documents: bool) -> dict[Key, Since]:
+    async def _traced(self, left_out: Sequence[Parked | Failure]) -> dict[Key, Since]:
         suspects = [
             Suspect(key, difference.position, self._columns.agreeing(difference, live))
             for key, (difference, live) in self._found.items()
         ]
         if not suspects:
             return {}
-        return await trace(
-            suspects, self._fold, self._feed, self._codec, left_out, documents=documents, told=self._told
-        )
+        return await trace(suspects, self._fold, self._feed, self._codec, left_out, told=self._told)
 
 
 class _Columns:
