@@ -12,7 +12,7 @@ import typer
 
 from twofold import operate
 from twofold.app import Running
-from twofold.cli.output import err, out, positions_of, print_json, progress
+from twofold.cli.output import err, out, print_json, progress, shown_positions
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput, NameHeld, TwofoldError
 from twofold.feed.checkpoints import FollowerId, Parked
@@ -170,7 +170,9 @@ def _print_built(built: _Built, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(f"{follows} is {state}, at {positions_of(table)}, after {built.seconds:.1f} s")
+        out.print(
+            f"{follows} is {state}, at {shown_positions([place.position for place in table.checkpoints])}, after {built.seconds:.1f} s"
+        )
     if built.held is not None:
         err.print(built.held)
     for one in built.parked:

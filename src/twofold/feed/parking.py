@@ -113,7 +113,7 @@ class Parking:
 
     async def retry(self, name: str, key: str | None = None) -> Unparked:
         """Handle what waits once more, of one key or of all. Raises: InvalidInput, Unavailable."""
-        total = Unparked((), (), 0)
+        total = Unparked([], [], 0)
         for _, unparks, chosen in await self._chosen(name, key):
             if chosen:
                 total = total.and_also(await unparks.retry(chosen, self._owner))

@@ -18,7 +18,8 @@ import msgspec
 from twofold.app import App, Running
 from twofold.codec.jsontext import json_text
 from twofold.feed.feed import pages
-from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
+from twofold.feed.partitions import feed_of
+from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
@@ -74,13 +75,15 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
 async def _events(
     running: Running, projection: Projection[Any], keys: Sequence[Key], found: Report
 ) -> dict[Key, list[Recorded]]:
-    sorter, beginning = Sorter(projection, running.app.codec, set(keys).__contains__), BEGINNING
+    sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
     waiting = Waiting([*found.parked, *found.failures])
-    async with aclosing(pages(running.log, beginning, found.end, sorter.types)) as history:
-        async for page in history:
-            for key, its in (await sorter.sort(page.entries, waiting))[0].items():
-                collected[key] += its
+    for end in found.end:
+        feed = feed_of(running.log, end.partition)
+        async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:
+            async for page in history:
+                for key, of_key in (await sorter.sort(page.entries, waiting))[0].items():
+                    collected[key] += of_key
     return {key: its for key, its in collected.items() if 0 < len(its) <= MOST_EVENTS}
 
 
