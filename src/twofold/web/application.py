@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 
 from twofold.app import Running
@@ -15,10 +15,12 @@ from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
 from twofold.web.actors import nobody
 from twofold.web.commands import ActorOf, asked
+from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
+from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
 
 
@@ -67,16 +69,26 @@ def web_app(
     if own_docs:
         docs.install(app)
     for router in (*routers, health_routes()):
-        app.router.routes.extend(router.routes)  # included as they are, each request would be matched through layers
+        _add(app, router)
     return app
 
 
-def _command_routes(routers: Iterable[APIRouter]) -> Iterator[APIRoute]:
-    routes = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
-    return (route for route in routes if any(one.call is asked for one in _all(route.dependant)))
+def _add(app: FastAPI, router: APIRouter) -> None:
+    """Include the router; strict routes are added directly, because FastAPI matches those of an included one twice."""
+    if all(isinstance(route, StrictRoute) for route in router.routes):
+        app.router.routes.extend(router.routes)
+    else:
+        app.include_router(router)
 
 
-def _check_command(route: APIRoute, running: Running, actor: ActorOf) -> None:
+def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
+    for route in (route for router in routers for route in iter_route_contexts(router.routes)):
+        is_api = isinstance(route.original_route, APIRoute)
+        if is_api and any(each.call is asked for each in with_dependencies(route.dependant)):
+            yield route
+
+
+def _check_command(route: RouteContext, running: Running, actor: ActorOf) -> None:
     """Raises: ConfigurationError when users would share their keys, or there is no place for answers."""
     name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
     if not isinstance(running.log, KeepsRequests):
@@ -84,7 +96,7 @@ def _check_command(route: APIRoute, running: Running, actor: ActorOf) -> None:
             f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep answers: "
             f"implement KeepsRequests of twofold.write.requests"
         )
-    read = next(_credentials(_all(route.dependant)), None)
+    read = next(_credentials(with_dependencies(route.dependant)), None)
     if actor is nobody and read is not None:
         raise ConfigurationError(
             f"{name} reads {read}, and actor=nobody says that this App has no users: two of them with one "
@@ -104,12 +116,6 @@ def _credentials(dependencies: Iterable[Dependant]) -> Iterator[str]:
                 yield "the header Authorization"
         for cookie in one.cookie_params:
             yield f"the cookie {cookie.alias!r}"
-
-
-def _all(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for dependency in dependant.dependencies:
-        yield from _all(dependency)
 
 
 async def running_app(request: Request) -> Running:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from twofold.web.dependencies import with_dependencies
 from twofold.web.problems import ANSWERS_HEAD, Problem
-from twofold.web.routes import StrictRoute, with_dependencies
+from twofold.web.routes import StrictRoute
 
 PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -73,7 +74,7 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     """The response to a precondition that the route does not evaluate; None if there is none."""
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
     route = _route(scope) if sent else None
-    known = set(PRECONDITIONS) if route is None else _known(route)
+    known = set(PRECONDITIONS) if route is None else _known(route, scope["app"].dependency_overrides)
     for name in sent:
         if name not in known:
             others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"
@@ -94,11 +95,11 @@ def _route(scope: Scope) -> RouteContext | None:
     return None
 
 
-def _known(route: RouteContext) -> set[str]:
-    asking = list(with_dependencies(route.dependant))
-    declared = {name.lower() for one in asking for field in one.header_params for name in _names(field)}
-    looks_itself = not isinstance(route.original_route, StrictRoute) and any(map(_has_request, asking))
-    return {name for name in PRECONDITIONS if looks_itself or name.lower() in declared}
+def _known(route: RouteContext, overrides: Mapping[Any, Any]) -> set[str]:
+    dependants = list(with_dependencies(route.dependant, overrides))
+    declared = {name.lower() for each in dependants for field in each.header_params for name in _names(field)}
+    reads_request = not isinstance(route.original_route, StrictRoute) and any(map(_has_request, dependants))
+    return {name for name in PRECONDITIONS if reads_request or name.lower() in declared}
 
 
 def _names(field: Any) -> Iterator[str]:
