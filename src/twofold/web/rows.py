@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from copy import copy
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -30,9 +29,7 @@ def as_json(projection: Projection[Any], *, form: JsonForm | None = None) -> Pro
 
 @cache
 def _as_json(projection: Projection[Any], form: JsonForm) -> Projection[Any]:
-    view = copy(projection)
-    object.__setattr__(view, "format", _AsJson(projection.row, form))
-    return view
+    return projection.read_as(_AsJson(projection.row, form))
 
 
 class _AsJson(RowFormat):
