@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from twofold.errors import (
     InvalidQuery,
-    InvalidToken,
-    ReadModelBehind,
     RowParked,
     RowUnreadable,
-    Unavailable,
 )
 from twofold.failures import error_text, failure
-from twofold.feed.checkpoints import Checkpoint, Parked
+from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
-from twofold.feed.follow import check_log
-from twofold.messages import BEGINNING, Receipt, Token
+from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.conditions import query_of
 from twofold.read.cursor import fingerprint, read_cursor, write_cursor
+from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
-from twofold.read.store import Found, ReadStore
+from twofold.read.store import ReadStore
 
 R = TypeVar("R")
 
 log = logging.getLogger("twofold.query")
 
 DEFAULT_LIMIT = 50
-DEFAULT_WAIT_S = 5.0
-MAX_WAIT_S = 30.0
-LOOK_EVERY_S = 1.0  # how often reads look whether the log is still the one whose rows they answer
-LOOK_PATIENCE_S = 0.25
-
-After = Receipt | Token | str
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
@@ -60,12 +50,10 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Queries:
-    """Reads rows of one read store, whose feed tells what a token means."""
+    """Reads rows of one read store, that were folded from `log`."""
 
-    def __init__(self, store: ReadStore, feed: Feed) -> None:
-        self._store, self._feed = store, feed
-        self._head, self._looked_at = BEGINNING, -LOOK_EVERY_S
-        self._looking = asyncio.Lock()
+    def __init__(self, store: ReadStore, log: Feed) -> None:
+        self._store, self._freshness = store, Freshness(store, log)
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
@@ -78,12 +66,13 @@ class Queries:
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
         values = key_values(projection, key)
-        token = self._token(after)
-        found = await self._at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+        token = self._freshness.token(after)
+        fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+        found = fresh.found
         for parked in found.parked:
             if _waits(projection, values, parked):
                 raise RowParked(projection.name, values, parked.since, parked.error)
-            if token is not None and parked.position <= token.position and _may_wait(projection, parked):
+            if _is_at_or_before(parked.position, fresh.position) and _may_wait(projection, parked):
                 why = f"it may be among the rows that wait with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
         return _row(projection, found.rows[0]) if found.rows else None
@@ -113,8 +102,10 @@ class Queries:
         if cursor is not None:
             query = msgspec.structs.replace(query, after=read_cursor(projection, query, asked, cursor))
         one_more = msgspec.structs.replace(query, limit=limit + 1)
-        token = self._token(after)
-        found = await self._at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
+        token = self._freshness.token(after)
+        found = (
+            await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
+        ).found
         rows = found.rows[:limit]
         more = len(found.rows) > limit
         readable, unreadable = _rows(projection, rows)
@@ -127,73 +118,9 @@ class Queries:
 
     async def check_token(self, after: After | None) -> None:
         """For a read that is never behind, of the log itself. Raises: InvalidToken when this is no token of it."""
-        token = self._token(after)
+        token = self._freshness.token(after)
         if token is not None:
-            await self._refuse_beyond_head(token)
-
-    async def _at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Found:
-        """Look until the checkpoint of the snapshot has reached the token, in `wait_s` seconds at most (G6)."""
-        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:
-            raise InvalidQuery(f"wait_s is a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + wait_s
-        checked = False
-        while True:
-            found = await look()
-            checkpoint = found.checkpoint
-            if clock() - self._looked_at >= LOOK_EVERY_S:
-                await self._look_at_log()
-            await self._check_log(checkpoint)
-            if token is None or checkpoint.position >= token.position:
-                return found
-            if not checked:
-                await self._refuse_beyond_head(token)
-                checked = True
-            left_s = deadline - clock()
-            if left_s <= 0:
-                behind = await self._feed.distance(checkpoint.position, token.position)
-                raise ReadModelBehind(checkpoint.follower.name, behind, wait_s)
-            await self._store.wait(checkpoint.follower, self._feed.before(token.position), left_s)
-
-    async def _check_log(self, checkpoint: Checkpoint) -> None:
-        """Rows of another log, or from beyond this one's end, are no answer (G11). The end moves on, so it is kept."""
-        if checkpoint.log_id != self._feed.log_id or checkpoint.position > self._head:
-            self._head = await self._feed.head()
-            check_log(checkpoint, self._feed.log_id, self._head)
-
-    async def _look_at_log(self) -> None:
-        """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
-
-        One read a second pays for it. Where the log cannot be reached, rows are answered all the same.
-        """
-        clock = asyncio.get_running_loop().time
-        async with self._looking:
-            if clock() - self._looked_at < LOOK_EVERY_S:  # somebody else has, meanwhile
-                return
-            try:
-                async with asyncio.timeout(LOOK_PATIENCE_S):
-                    self._head = await self._feed.head()
-            except (Unavailable, TimeoutError):
-                pass
-            self._looked_at = clock()
-
-    def _token(self, after: After | None) -> Token | None:
-        if after is None:
-            return None
-        if isinstance(after, Receipt):
-            token = Token(after.log_id, after.position)
-        elif not isinstance(after, Token | str):
-            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}")
-        else:
-            token = after if isinstance(after, Token) else Token.parse(after)
-        if token.log_id != self._feed.log_id:
-            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._feed.log_id}")
-        return token
-
-    async def _refuse_beyond_head(self, token: Token) -> None:
-        head = await self._feed.head()
-        if token.position.partition != head.partition or token.position > head:
-            raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
+            await self._freshness.check(token)
 
 
 def key_values(projection: Projection[Any], key: Any) -> Values:
@@ -238,3 +165,7 @@ def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
 def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
     """Whether it may be any row: with `key=`, or from an id that is no key, nobody can know which ones it would be."""
     return parked.kind == "stream" and projection.key_waiting(parked.key) is None
+
+
+def _is_at_or_before(parked: Position, asked: Position | None) -> bool:
+    return asked is not None and parked.partition == asked.partition and parked <= asked

@@ -79,9 +79,9 @@ class PostgresLog(DenseFeed):
             return await self._found(connection)
         return log_id
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        log_id = self._ambient.new_id()[:16]
+        log_id = log_id or self._ambient.new_id()[:16]
         if not await self._writer.run(lambda c: _rename(c, log_id, self.log_id)):
             raise self._replaced()
         self.log_id = log_id
@@ -213,7 +213,8 @@ class PostgresLog(DenseFeed):
         if head < after.offset:
             raise LogReplaced(
                 f"{self._address}: the log ends at {head} and was read up to {after.offset}: an older copy of it was "
-                f"put in its place. Put the newer one back, or delete the read models so that they are built again"
+                f"put in its place. Put the newer one back, or delete the read models so that they are built again",
+                self.log_id,
             )
         return _page(rows, after, min(head, last), head if until is None else min(head, until.offset))
 

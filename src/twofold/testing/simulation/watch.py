@@ -187,17 +187,17 @@ class Watcher:
         if parked != allowed:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
-    def replaced(self, before: Checkpoint) -> None:
+    def replaced(self, before: Sequence[Checkpoint]) -> None:
         """By a table that had come as far, in an epoch of its own (G5, G8)."""
-        follows = before.follower
-        now = self._storage.row_checkpoints.rows[follows]
         self._counts["tables replaced"] += 1
-        self._epochs[follows] = now.epoch
-        if now.epoch <= before.epoch:
-            self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {before.epoch}")
-        if now.position < before.position and before.position <= self._storage.head:
-            self.broken("G8", f"{follows} was at {before.position}, and was replaced at {now.position}")
-        self.check_table(follows, now.position)
+        for one in before:
+            follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]
+            self._epochs[follows] = now.epoch
+            if now.epoch <= one.epoch:
+                self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {one.epoch}")
+            if now.position < one.position and one.position <= self._storage.head:
+                self.broken("G8", f"{follows} was at {one.position}, and was replaced at {now.position}")
+            self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
         """Whatever follows from the events before the checkpoint has happened, or waits."""
@@ -225,14 +225,14 @@ class Watcher:
             self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
             return
         for command_id, command in commands:
-            if (name_of(command), command_id) not in self._storage.log._receipts:
+            if (name_of(command), command_id) not in self._storage.in_log.receipts:
                 asked = f"{command.command!r} for {name_of(command)}, which it answers now, was never asked for"
                 self.broken("G5", f"{passed}; {asked}")
 
     def _has_happened(self, reactor: str, recorded: Recorded) -> None:
         """An effect comes after those of the earlier events of its stream."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
-        for entry in self._storage.log._streams[str(recorded.stream)][: recorded.version - 1]:
+        for entry in self._storage.in_log.streams[str(recorded.stream)][: recorded.version - 1]:
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
             if entry.type in types and not (begun or self._is_given_up(self._reactors[reactor].follows, entry)):
                 text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
@@ -244,7 +244,7 @@ class Watcher:
 
     def published(self, table: Table, live_before: int) -> None:
         """Forward only, and not before it has come as far (G8)."""
-        live = self._storage.rows._live[table.name]
+        live = self._storage.in_rows.live(table.name)
         if live == live_before:
             return
         self._counts["versions published"] += 1

@@ -1,0 +1,138 @@
+"""Folds some rows in other processes: a fold that depends on the order of a set comes out otherwise there.
+
+Python orders sets of texts by a hash that it draws anew for each process, so within one process such a fold looks pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from twofold.app import App, Running
+from twofold.codec.jsontext import json_text
+from twofold.feed.feed import pages
+from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
+from twofold.operate.load import load_app
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, same_value
+from twofold.read.proof.fresh import Sorter, Waiting
+from twofold.read.proof.verify import Report
+
+SEEDS = ("1", "2", "3", "4")
+MOST_ROWS = 5
+MOST_EVENTS = 20_000
+
+_PROGRAM = "from twofold.operate.impurity import main; main()"
+
+
+class _Fact(msgspec.Struct):
+    """An `Entry` on its way: its JSON is text."""
+
+    position: Position
+    stream: str
+    version: int
+    type: str
+    schema: int
+    data: str
+    meta: str
+    recorded_at: datetime
+
+
+class _Row(msgspec.Struct):
+    """A row's events, to be folded from the first one."""
+
+    key: str
+    facts: list[_Fact]
+
+
+async def faults_elsewhere(name: str, running: Running, projection: Projection[Any], found: Report) -> Sequence[Fault]:
+    """Rows that differ, and come out otherwise in another process. `name` is where the App is."""
+    keys = [one.key for one in found.differences if one.kind == "different"][:MOST_ROWS]
+    events = await _events(running, projection, keys, found) if keys else {}
+    asked = [_Row(key_text(key), [_fact(running.app, one) for one in its]) for key, its in events.items()]
+    for seed in SEEDS if asked else ():
+        there = await _ask(name, projection.name, seed, asked)
+        for key, its in events.items():
+            here = _folded(running.app, projection, key, its)
+            differing = _differing(projection, here, there.get(key_text(key)))
+            if differing is not None:
+                what = (
+                    f"it comes out otherwise in another process, {differing}: it depends on something that changes "
+                    f"with the process, such as the order of a set"
+                )
+                return [Fault(what, key_text(key), its[-1].id)]
+    return []
+
+
+async def _events(
+    running: Running, projection: Projection[Any], keys: Sequence[Key], found: Report
+) -> dict[Key, list[Recorded]]:
+    sorter, beginning = Sorter(projection, running.app.codec, set(keys).__contains__), BEGINNING
+    collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
+    waiting = Waiting([*found.parked, *found.failures])
+    async with aclosing(pages(running.log, beginning, found.end, sorter.types)) as history:
+        async for page in history:
+            for key, its in (await sorter.sort(page.entries, waiting))[0].items():
+                collected[key] += its
+    return {key: its for key, its in collected.items() if 0 < len(its) <= MOST_EVENTS}
+
+
+async def _ask(name: str, projection: str, seed: str, rows: Sequence[_Row]) -> dict[str, list[str] | None]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _PROGRAM,
+        name,
+        projection,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+    )
+    answer, _ = await child.communicate(msgspec.json.encode(rows))
+    if child.returncode:
+        return {}
+    answered: dict[str, list[str] | None] = msgspec.json.decode(answer.splitlines()[-1])
+    return answered
+
+
+def _differing(projection: Projection[Any], here: list[str] | None, there: list[str] | None) -> str | None:
+    if here is None or there is None:
+        return None
+    for field, mine, its in zip(projection.format.fields, here, there, strict=True):
+        pair = (msgspec.json.decode(mine), msgspec.json.decode(its))
+        if not same_value(field, *pair):
+            return f"its {field.name} is {pair[0]!r:.80} here and {pair[1]!r:.80} there"
+    return None
+
+
+def _folded(app: App, projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
+    """The columns of a row, each as JSON; None where there is no row."""
+    values = projection.fold(key, None, events, app.folds_documents(projection)).values
+    return None if values is None else [json_text(value) for value in values]
+
+
+def _fact(app: App, recorded: Recorded) -> _Fact:
+    encoded = app.codec.encode(recorded.event)
+    meta = Meta(recorded.command_id, recorded.correlation_id, recorded.causation_id, recorded.actor)
+    place = (recorded.position, str(recorded.stream), recorded.version)
+    return _Fact(*place, encoded.type, encoded.schema, encoded.data.decode(), json_text(meta), recorded.recorded_at)
+
+
+def main() -> None:
+    """The other process."""
+    app = load_app(sys.argv[1])
+    [projection] = [one for one in app.projections if one.name == sys.argv[2]]
+    answer: dict[str, list[str] | None] = {}
+    for row in msgspec.json.decode(sys.stdin.buffer.read(), type=list[_Row]):
+        events = [app.codec.recorded(Entry(*msgspec.structs.astuple(fact))) for fact in row.facts]
+        [key] = [key for key in projection.keys(events[0]) if key_text(key) == row.key]
+        answer[row.key] = _folded(app, projection, key, events)
+    sys.stdout.write("\n" + msgspec.json.encode(answer).decode() + "\n")
