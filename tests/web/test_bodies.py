@@ -230,7 +230,7 @@ async def test_the_limit_is_one_mebibyte(client: httpx2.AsyncClient, framing: st
         assert answered.status_code == 200
         return
     assert (answered.status_code, answered.json()["type"]) == (413, "content-too-large")
-    assert answered.json()["detail"] == "The body may have 1048576 bytes at most"
+    assert answered.json()["detail"] == "The body is limited to 1048576 bytes"
 
 
 async def test_the_rest_of_a_chunked_body_is_not_read(client: httpx2.AsyncClient) -> None:

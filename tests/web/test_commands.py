@@ -353,7 +353,7 @@ async def test_made_up_names_are_noticed(running: Running, client: httpx2.AsyncC
         assert (stopped.status_code, stopped.json()["type"]) == (500, "not-repeatable")
         asked, asks = stopped.json()["detail"].split("; repeated with its Idempotency-Key")
         assert before[1] in asked
-        assert "asks account-made-" in asks
+        assert "it sends one to account-made-" in asks
     assert await streams(running) == before
 
 

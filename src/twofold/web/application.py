@@ -1,4 +1,4 @@
-"""A FastAPI app around a running App: errors, health, logs and documentation in their places; routers are yours."""
+"""A FastAPI app around a running App: errors, health, logs and documentation; you add the routers."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def web_app(
 ) -> FastAPI:
     """The app, with these routers (see `routes.router`).
 
-    `actor` returns the id of the user who sends a request, or None where nobody is logged in; it may be a coroutine
+    `actor` returns the id of the user who sends a request, or None if nobody is logged in; it may be a coroutine
     function. It is recorded with every event, and an Idempotency-Key belongs to it: with the same key, another user's
-    request is another request. An App without users says `actor=nobody`.
+    request is another request. Without users, pass `actor=nobody`.
 
-    Answers to requests with a key are kept for `keep_answers_s` seconds.
+    Responses to requests with a key are kept for `keep_answers_s` seconds.
 
-    Raises: ConfigurationError where `actor=nobody` stands beside commands that read credentials, or the store cannot
-    keep answers to commands.
+    Raises: ConfigurationError if `actor=nobody` is combined with commands that read credentials, or the store cannot
+    keep responses to commands.
     """
     if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
         raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
@@ -55,7 +55,7 @@ def web_app(
         description=description,
         docs_url=None if own_docs else "/docs",
         redoc_url=None,
-        redirect_slashes=False,  # the address would be made of whatever Host the request names
+        redirect_slashes=False,  # the target would contain whatever Host the client sent
     )
     app.state.running = running
     if isinstance(running.log, KeepsRequests):
@@ -89,39 +89,39 @@ def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
 
 
 def _check_command(route: RouteContext, running: Running, actor: ActorOf) -> None:
-    """Raises: ConfigurationError when users would share their keys, or there is no place for answers."""
+    """Raises: ConfigurationError if users would share their keys, or the store cannot keep responses."""
     name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
     if not isinstance(running.log, KeepsRequests):
         raise ConfigurationError(
-            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep answers: "
+            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep responses: "
             f"implement KeepsRequests of twofold.write.requests"
         )
     read = next(_credentials(with_dependencies(route.dependant)), None)
     if actor is nobody and read is not None:
         raise ConfigurationError(
             f"{name} reads {read}, and actor=nobody says that this App has no users: two of them with one "
-            f"Idempotency-Key would get one answer. Hand in actor=, a function that returns the user's id; if these "
+            f"Idempotency-Key would get one response. Pass actor=, a function that returns the user's id; if these "
             f"credentials do not tell users apart, one that returns None"
         )
 
 
 def _credentials(dependencies: Iterable[Dependant]) -> Iterator[str]:
-    """What FastAPI is told to read that says who sends a request."""
-    for one in dependencies:
-        call: object = one.call
+    """Declared credentials: what tells who sends a request."""
+    for dependant in dependencies:
+        call: object = dependant.call
         if isinstance(call, SecurityBase):
             yield f"credentials ({call.scheme_name})"
-        for header in one.header_params:
+        for header in dependant.header_params:
             if header.alias.lower() == "authorization":
                 yield "the header Authorization"
-        for cookie in one.cookie_params:
+        for cookie in dependant.cookie_params:
             yield f"the cookie {cookie.alias!r}"
 
 
 async def running_app(request: Request) -> Running:
     """A dependency: the App that this request is for."""
-    found: Running = request.app.state.running
-    return found
+    running: Running = request.app.state.running
+    return running
 
 
 Run = Annotated[Running, Depends(running_app)]

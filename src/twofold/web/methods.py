@@ -25,12 +25,12 @@ CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Methods:
     """ASGI middleware inside a FastAPI app.
 
-    HEAD gets what GET would, without the body, unless a route handles HEAD itself; a stream ends after its headers.
+    HEAD returns what GET would, without the body, unless a route handles HEAD itself; a stream ends after its headers.
 
     A change (POST, PUT, PATCH, DELETE) with a precondition that its route does not evaluate is refused with 400
-    `unknown-precondition`: to ignore it could do what the client has ruled out. A route evaluates the preconditions
+    `unknown-precondition`: ignoring it could do what the client ruled out. A route evaluates the preconditions
     that it, or one of its dependencies, declares as header parameters. A plain FastAPI route that takes the `Request`
-    may read the headers itself, so it is left alone.
+    may read the headers itself, so it is not checked.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,7 +60,7 @@ class Methods:
                 if message.get("more_body"):
                     ended.reschedule(0)
             else:
-                await asyncio.sleep(0)  # where it can be ended, if the stream itself never waits
+                await asyncio.sleep(0)  # lets the timeout end a stream that never waits
 
         try:
             async with ended:
@@ -106,7 +106,7 @@ def _names(field: Any) -> Iterator[str]:
     """The header of a parameter, or all headers of a parameter that is a model."""
     model = field.field_info.annotation
     if isinstance(model, type) and issubclass(model, BaseModel):
-        yield from ((one.alias or name).replace("_", "-") for name, one in model.model_fields.items())
+        yield from ((info.alias or name).replace("_", "-") for name, info in model.model_fields.items())
     else:
         yield field.alias
 

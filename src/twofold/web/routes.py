@@ -35,9 +35,9 @@ Responses = Mapping[int | str, dict[str, Any]]
 
 
 class StrictRoute(APIRoute):
-    """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named.
+    """A route whose functions may take a `JsonBody`. Unknown parameters are refused by name.
 
-    OpenAPI gets its errors and the headers it sends from its parameters. If the function is annotated to return a
+    Its errors and response headers in OpenAPI follow from its parameters. If the function is annotated to return a
     `Response`, its `response_model` is described the way `answer` writes it.
     """
 
@@ -86,7 +86,7 @@ class StrictRoute(APIRoute):
 
 
 def _check_address(request: Request) -> None:
-    """Raises: Problem 400 where the address is no text: what cannot be read would be taken for something else."""
+    """Raises: Problem 400 if the address is not valid UTF-8: it would be mistaken for another address."""
     parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
     for what, raw in parts.items():
         try:
@@ -100,14 +100,14 @@ def _check_address(request: Request) -> None:
 
 def _responses(dependant: Dependant, success: int) -> Responses:
     """The errors that a route may return, and the headers that it sends."""
-    calls = {one.call for one in with_dependencies(dependant)}
+    calls = {each.call for each in with_dependencies(dependant)}
     statuses = {400, 422, 503}
     if dependant.body_params:
         statuses |= {408, 413, 415}
     if dependant.path_params:
         statuses |= {404}
     if asked in calls:
-        statuses |= {409, 413}  # an unexpected body is read all the same, to know whether the key was reused
+        statuses |= {409, 413}  # an undeclared body is still read, to detect a reused key
     if calls & {precondition, if_new}:
         statuses |= {412}
     found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
@@ -137,7 +137,7 @@ def _merged(ours: Responses, theirs: Responses) -> dict[int | str, dict[str, Any
 
 
 def in_form(form: JsonForm, endpoint: F) -> F:
-    """The function, made to parse its bodies and to write its answers in this form."""
+    """The function, which then parses bodies and writes responses in this form."""
     if form == PLAIN or inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         return endpoint
 
@@ -159,7 +159,7 @@ def in_form(form: JsonForm, endpoint: F) -> F:
 
     formed: Any = waiting if inspect.iscoroutinefunction(endpoint) else in_a_thread
     parameters = get_typed_signature(endpoint).parameters.values()
-    own = [one.replace(annotation=_in_form(form, one.annotation)) for one in parameters]
+    own = [parameter.replace(annotation=_in_form(form, parameter.annotation)) for parameter in parameters]
     formed.__signature__ = inspect.signature(endpoint).replace(parameters=own)
     found: F = formed
     return found
@@ -168,7 +168,7 @@ def in_form(form: JsonForm, endpoint: F) -> F:
 def _in_form(form: JsonForm, annotation: Any) -> Any:
     if get_origin(annotation) is not Annotated:
         return annotation
-    metadata = [FromJson(form) if one == FromJson() else one for one in annotation.__metadata__]
+    metadata = [FromJson(form) if item == FromJson() else item for item in annotation.__metadata__]
     return Annotated[(get_args(annotation)[0], *metadata)]
 
 
