@@ -51,7 +51,7 @@ class Readiness:
         if (follower.name, follower.version) not in self._reached:
             return f"{name} has not caught up: {follower.lag_events} events to go"
         if follower.state != "following" and follower.lag_s > LARGEST_LAG_S:
-            return f"{name} is {follower.lag_s:.0f} s behind, and another process follows it"
+            return f"{name} is {follower.lag_s:.0f} s behind, and this process does not follow it"
         return None
 
 

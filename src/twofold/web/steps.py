@@ -77,9 +77,9 @@ class Steps:
         missing = self.before - self._places.keys()
         if missing and stream not in self.before:
             raise NotRepeatable(
-                f"When this request first ran, it sent commands to {_listed(missing)}; repeated with its key, it "
-                f"sends one to {stream} instead, which was not executed. Each run must use the same streams: make "
-                f"new ids with asked.new_id()"
+                f"When this request first ran, it sent commands to {_listed(missing)}; repeated with its "
+                f"Idempotency-Key, it sends one to {stream} instead, which was not executed. Each run must use the "
+                f"same streams: make new ids with asked.new_id()"
             )
 
 
