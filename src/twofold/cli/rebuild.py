@@ -170,9 +170,8 @@ def _print_built(built: _Built, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(
-            f"{follows} is {state}, at {shown_positions([place.position for place in table.checkpoints])}, after {built.seconds:.1f} s"
-        )
+        place = shown_positions([one.position for one in table.checkpoints])
+        out.print(f"{follows} is {state}, at {place}, after {built.seconds:.1f} s")
     if built.held is not None:
         err.print(built.held)
     for one in built.parked:

@@ -126,6 +126,12 @@ class Projection(Generic[R]):
         object.__setattr__(other, "documents", True)
         return other
 
+    def read_as(self, format: RowFormat) -> Projection[Any]:
+        """The same read model for queries, whose rows have another format. Not for folding."""
+        other: Projection[Any] = copy(self)
+        object.__setattr__(other, "format", format)
+        return other
+
     @property
     def owner(self) -> str:
         """How errors name this projection."""
