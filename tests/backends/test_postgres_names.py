@@ -190,7 +190,8 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
 
         async def waiting() -> bool:
             assert not any(task.done() for task in publishing), "it has not waited for its turn"
-            found = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            found = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
             return bool(await user.fetchval(found) == len(publishing))
 
         for store, version in zip(stores, (3, 2), strict=True):

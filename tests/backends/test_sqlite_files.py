@@ -21,6 +21,7 @@ import pytest
 from twofold import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, connect_read
+from twofold.backends.memory import MemoryLog
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
 from twofold.feed import follow
@@ -517,6 +518,6 @@ async def test_a_new_table_gets_its_indexes_when_it_has_caught_up(path: Path, or
     await store.prepare(second.table)
     assert indexes(second.version) == 0
     await store.checkpoints.register(second.follows, "0" * 16, BEGINNING)
-    assert await published(second.table, store, None)
+    assert await published(second.table, store, MemoryLog(), look_for_lost=False)
     assert indexes(second.version) == 1
     await store.close()

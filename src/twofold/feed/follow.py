@@ -19,7 +19,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogRepla
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 LEASE_S = 5.0
 CLAIM_POLL_S = 0.25
@@ -113,7 +113,7 @@ class Following:
 
     async def register(self) -> None:
         """Make the checkpoint when there is none, so that "now" means this moment."""
-        start = await self.feed.head() if self.follower.start == "now" else BEGINNING
+        start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
 
     async def check_log(self) -> None:
@@ -320,6 +320,7 @@ class Held:
 
     def __init__(self, following: Following, claim: Claim, position: Position) -> None:
         self._following, self._claim, self.position = following, claim, position
+        self.feed = following.feed
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
         """Follow as far as the head, or at least as far as a position before it: while others append, the head may

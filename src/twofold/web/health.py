@@ -13,7 +13,8 @@ from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
 from twofold.web.answers import answer
 from twofold.web.forms import CAMEL
-from twofold.web.problems import Problem, documented
+from twofold.web.openapi import documented
+from twofold.web.problems import Problem
 from twofold.web.serving.admission import admission_of
 
 LARGEST_LAG_S = 30.0

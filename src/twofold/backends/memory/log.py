@@ -14,7 +14,7 @@ from twofold.backends.memory.requests import MemoryRequests
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import DenseFeed, FeedPage, check_not_beyond
-from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded
 
@@ -76,7 +76,7 @@ class MemoryLog(DenseFeed):
         return Loaded(
             [(entry.type, entry.schema, entry.data) for entry in (entries[-last:] if last else entries)],
             entries[-1].version if entries else after,
-            entries[-1].position if entries else BEGINNING,
+            entries[-1].position if entries else Position(self.partition, 0),
             receipt and replace(receipt, repeated=True),
         )
 

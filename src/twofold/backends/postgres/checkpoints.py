@@ -39,7 +39,7 @@ class PostgresCheckpoints:
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         if await self.read(follower) is None:
-            values = (*self._of(follower), start.partition, log_id, start.offset, self._log_id())
+            values = (*self._of(follower), log_id, start.offset, self._log_id())
             await self._database.run(lambda c: c.execute(_SQL["register"], *values))
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:

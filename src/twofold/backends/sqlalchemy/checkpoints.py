@@ -28,7 +28,7 @@ class SqlCheckpoints:
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
+        row = {"name": follower.name, "version": follower.version, "partition": follower.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
         await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table

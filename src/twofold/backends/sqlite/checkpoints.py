@@ -174,7 +174,7 @@ def _parked(db: apsw.Connection, statement: str, whose: tuple[Any, ...]) -> Sequ
 
 
 def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Position) -> None:
-    db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
+    db.execute(_SQL["register"], (*_of(follower), log_id, start.offset))
 
 
 def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:

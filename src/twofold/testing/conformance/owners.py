@@ -11,6 +11,7 @@ import pytest
 
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Belongs
 from twofold.messages import BEGINNING, Recorded
@@ -174,7 +175,7 @@ class OwnerConformance(OnBackend):
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
-            assert await published(second.table, store, None)
+            assert await published(second.table, store, MemoryLog(), look_for_lost=False)
         await store.drop(projection.follows)
         assert await store.checkpoints.belongs(projection.follows) is None
 

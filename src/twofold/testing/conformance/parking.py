@@ -333,6 +333,7 @@ class ParkingConformance(OnBackend):
 
     # ---- reactors
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_is_tried_again_and_others_go_on(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -361,6 +362,7 @@ class ParkingConformance(OnBackend):
             status = next(iter(await running.status()))
             assert (status.state, status.lag_events) == ("following", 0)
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_that_keeps_failing_is_parked_until_somebody_looks(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryLog
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
-from twofold.feed import follow
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
 from twofold.read.projection import Projection
@@ -36,10 +36,10 @@ from twofold.testing.conformance.bank import (
     deposited,
     sums,
 )
-from twofold.testing.conformance.checkpoints import claimed, parked
+from twofold.testing.conformance.checkpoints import OURS, claimed, parked
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.proof import PerDay, Rename, days, profiles, shown
-from twofold.testing.conformance.rows import everything, live, prepared, row_keys, tally
+from twofold.testing.conformance.rows import everything, live, prepared, row_keys, spread, tally
 
 NAMES = [f"a{n}" for n in range(8)]
 
@@ -89,11 +89,6 @@ upgraded = replace(only, projections=[replace(balances, version=2, indexes=["tot
 
 class RebuildConformance(OnBackend):
     """See `Running.rebuild`, `Running.rebuild_row` and `ReadStore.replace`."""
-
-    @pytest.fixture
-    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that nobody has to wait for it."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
 
     @pytest.fixture
     async def folded(self, log: LogStore, store: Rows) -> AsyncIterator[Running]:
@@ -209,7 +204,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await published(upgraded.projections[0].table, store, None) is True
+            assert await published(upgraded.projections[0].table, store, MemoryLog(), look_for_lost=False) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
@@ -356,6 +351,61 @@ class RebuildConformance(OnBackend):
         await other_store.commit(table, claim, at(4), at(5), Changes({("y",): ("y", 1), ("x",): None}))
         assert await row_keys(store, table) == [("y",)]
 
+    @pytest.mark.parametrize("fault", ["stale epoch", "not claimed", "elsewhere", "not named"])
+    async def test_a_swap_is_refused_for_any_partition(self, store: Rows, other_store: Rows, fault: str) -> None:
+        """All of the old ones are held, and all of the new ones stand where it is said; else nothing changes."""
+        table, built = tally(), beside(tally())
+        claims, at_places = await spread(store, table, 1, 2), [at(0, 1), at(0, 2)]
+        await spread(store, built, 1, 2)
+        match fault:
+            case "stale epoch":
+                await claimed(other_store.checkpoints, claims[1].follower, "taker")
+            case "not claimed":
+                claims.pop()
+            case "elsewhere":
+                at_places[1] = at(1, 2)
+            case _:
+                at_places.pop()
+        before = [await other_store.find(one, everything(one)) for one in (table, built)]
+        with pytest.raises(LeaseLost):
+            await store.replace(table, claims, built.follows, at_places)
+        assert [await other_store.find(one, everything(one)) for one in (table, built)] == before
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [([1, 2], [1, 2]), ([0], [1, 2]), ([1, 2], [0]), ([1, 2], [2, 3])], ids=str
+    )
+    async def test_a_swap_replaces_all_partitions(
+        self, store: Rows, other_store: Rows, old: list[int], new: list[int]
+    ) -> None:
+        """By those of what was built, each with what is parked there, after all epochs; whose it is stays."""
+        table, built = tally(), beside(tally())
+        await spread(store, table, *old)
+        claims = await spread(store, table, *old)  # in another epoch than what is built, and the last in one more
+        claims[-1] = await claimed(store.checkpoints, claims[-1].follower)
+        for claim in claims:
+            place = at(3, claim.follower.partition)
+            waits = parked("row", f'["old {place}"]', 2, partition=place.partition)
+            await store.commit(table, claim, at(0, place.partition), place, Changes({}, [waits]))
+            assert await store.checkpoints.assign(claim.follower, None, OURS)
+        places = [at(4 + number, number) for number in new]
+        waiting = [parked("row", f'["new {place}"]', 2, partition=place.partition) for place in places]
+        for its, place, one in zip(await spread(store, built, *new), places, waiting, strict=True):
+            changes = Changes({(str(place),): (str(place), 1)}, [one])
+            await store.commit(built, its, at(0, place.partition), place, changes)
+        assert await other_store.replace(table, claims, built.follows, places) is True
+        found = await store.find(table, everything(table))
+        assert [row[0] for row in found.rows] == [str(place) for place in places]
+        assert [(one.follower, one.position, one.owner, one.epoch) for one in found.checkpoints] == [
+            (table.follows.in_partition(place.partition), place, None, 4) for place in places
+        ]
+        assert list(found.parked) == waiting
+        assert [one.follows for one in await store.tables()] == [table.follows]
+        assert list(await store.checkpoints.of(built.follows)) == []
+        assert [await store.checkpoints.belongs(one.follower) for one in found.checkpoints] == [OURS] * len(new)
+        for claim in claims:
+            with pytest.raises(LeaseLost):
+                await store.checkpoints.beat(claim)
+
     async def test_lists_that_are_searched_by_member(self, store: Rows) -> None:
         """After a swap and after a version was dropped and deployed again, members are found, and only theirs."""
         first, second = tagged(1), tagged(2)
@@ -385,9 +435,15 @@ class RebuildConformance(OnBackend):
         """Whoever comes last: the name does not go back."""
         for version in (1, 2, 3):
             await prepared(store, tally(version))
-        done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+        done = await asyncio.gather(
+            published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+            published(tally(2), store, MemoryLog(), look_for_lost=False),
+        )
         for _ in range(2):  # one who found the name locked tries again
-            done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+            done = await asyncio.gather(
+                published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+                published(tally(2), store, MemoryLog(), look_for_lost=False),
+            )
         assert (list(done), await live(store)) == ([True, True], [3])
 
     # ---- one row
