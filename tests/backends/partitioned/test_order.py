@@ -78,8 +78,11 @@ def test_every_event_is_in_one_cut_in_the_order_of_its_partition(
     assert positions == sorted(set(positions))
     for _, its_cut in enumerate(vectors[1:], 1):
         assert len(its_cut) == len(parts)
-    sizes = [sum(place(one.position)[0] == cut and one.stream == f"note-{n}" for one in merged)
-             for cut in range(1, len(vectors)) for n in range(1, len(parts) + 1)]
+    sizes = [
+        sum(place(one.position)[0] == cut and one.stream == f"note-{n}" for one in merged)
+        for cut in range(1, len(vectors))
+        for n in range(1, len(parts) + 1)
+    ]
     assert all(size <= limit for size in sizes)
 
 
