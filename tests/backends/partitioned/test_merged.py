@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,6 +218,8 @@ def test_from_any_position_to_any_other(writes: list[tuple[int, int, int]], data
             for until in places:
                 between = [entry for entry in rest if entry.position <= until]
                 assert await feed.distance(after, until) == len(between)
+                page = await feed.read(after, 1_000, None, until)
+                assert page.upto <= max(after, until)
                 assert [e async for page in pages(feed, after, until, None) for e in page.entries] == between
         for entry in whole:
             [found] = (await feed.read(feed.before(entry.position), 1)).entries
@@ -516,11 +519,16 @@ def test_g11_an_older_copy_of_the_cuts() -> None:
         for _ in range(3):
             await world.write(3, 4)
             await everything(world.process())
-        feed = world.process()
+        feed, knows = world.process(), world.process()
+        await knows.cuts.learn()
         at = await feed.head()
         copy = Part(log_id=world.cuts.log_id)
         for vector in (await world.vectors())[1:2]:
             await Partitioned(world.parts, copy).cuts.add((await Partitioned(world.parts, copy).cuts.learn()), vector)
+        knows.cuts.newest = msgspec.structs.replace(knows.cuts.newest, number=1)
+        with pytest.raises(LogReplaced, match="no longer holds cut 1 as it was"):
+            knows.cuts.log = copy
+            await knows.head()
         stale = Partitioned(world.parts, copy)
         with pytest.raises(LogReplaced, match="the log ends at"):
             await stale.read(at, 10)
