@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from devservers.postgres import execute
+from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
@@ -203,7 +204,7 @@ async def test_g11_who_only_reads_notices_an_older_copy(
         for read in (lambda: running.get(balances, "a"), lambda: running.find(balances)):
             await eventually(partial(replaced, read))
         with pytest.raises(LogReplaced):
-            await running.verify(balances)
+            await operate.verify(running, balances)
 
 
 async def folded(log_url: str, rows_url: str) -> None:

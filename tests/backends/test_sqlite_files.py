@@ -315,8 +315,9 @@ async def test_g11_requests_of_a_log_with_another_id(url: str) -> None:
         await other.new_id()
         requests = requests_of(log)
         for call in (requests.secret(), requests.claim("ab" * 32, b"f"), requests.note("ab" * 32, [])):
-            with pytest.raises(LogReplaced, match="no longer log"):
+            with pytest.raises(LogReplaced, match="no longer log") as replaced:
                 await call
+            assert replaced.value.log_id == log.log_id
 
 
 async def test_answers_that_have_expired_are_removed_a_few_at_a_time(path: Path, url: str) -> None:

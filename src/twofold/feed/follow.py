@@ -291,7 +291,7 @@ class Following:
         """
         now = await self.checkpoints.read(claim.follower)
         if now is None or (now.epoch, now.position) != (claim.epoch, position):
-            raise LeaseLost(f"{claim.follower} is no longer at {position} in epoch {claim.epoch}")
+            raise LeaseLost(claim.follower, f"is no longer at {position} in epoch {claim.epoch}")
 
     def _goes_well(self) -> None:
         """A page was handled, or there is none: what was wrong is over."""
@@ -441,11 +441,13 @@ def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     if checkpoint.log_id != log_id:
         raise LogReplaced(
             f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one"
+            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one",
+            checkpoint.log_id,
         )
     if checkpoint.position > head:
         raise LogReplaced(
             f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
             f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id APP`, "
-            f"then `twofold rebuild APP --all`"
+            f"then `twofold rebuild APP --all`",
+            log_id,
         )

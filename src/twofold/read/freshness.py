@@ -46,18 +46,20 @@ class Freshness:
         if isinstance(after, Receipt):
             token = Token(after.log_id, after.position)
         elif not isinstance(after, Token | str):
-            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}")
+            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}", after)
         else:
             token = after if isinstance(after, Token) else Token.parse(after)
         if token.log_id != self._log.log_id:
-            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._log.log_id}")
+            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._log.log_id}", str(token))
         return token
 
     async def check(self, token: Token) -> None:
         """Raises: InvalidToken when its position lies beyond the end of its partition, or the log has no such one."""
         head = await feed_of(self._log, token.position.partition).head()
         if token.position > head:
-            raise InvalidToken(f"the token's position {token.position} lies beyond the end of the log, {head}")
+            raise InvalidToken(
+                f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
+            )
 
     async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Fresh:
         """Look until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).

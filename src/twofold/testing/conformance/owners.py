@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from twofold import operate
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
@@ -83,10 +84,10 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
         assert text in str(raised.value)
     async with one.look(log, read_store=store) as running:
         with pytest.raises(ConfigurationError):
-            await running.check()
+            await operate.check(running)
         for projection in one.projections:
             with pytest.raises(ConfigurationError):
-                await running.prepared(projection.name)
+                await operate.prepared(running, projection)
     assert await store.tables() == tables
     assert [await of.belongs(follows) for of, follows in followed(one, log, store)] == checkpoints
 

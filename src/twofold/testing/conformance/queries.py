@@ -115,8 +115,9 @@ class QueryConformance(OnBackend):
             f" {log.log_id}:0:1",
             "x" * 10_000,
         ):
-            with pytest.raises(InvalidToken):
+            with pytest.raises(InvalidToken) as refused:
                 await ask(Queries(store, log), read, after=after, wait_s=30)
+            assert refused.value.token == (after.token if isinstance(after, Receipt) else after)
 
     async def test_g6_find_is_of_one_snapshot(self, log: LogStore, store: Rows, other_store: Rows) -> None:
         """Rows that one event changes together, their checkpoint, and what a token asks for, never disagree.
@@ -192,8 +193,9 @@ class QueryConformance(OnBackend):
         """The read model was built from a log that is not this one: no answer, and the way out."""
         await Folding.of(halves, log, store, log_id="f" * 16)
         await appended(log, "note-1", "x")
-        with pytest.raises(LogReplaced, match="twofold rebuild"):
+        with pytest.raises(LogReplaced, match="twofold rebuild") as replaced:
             await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+        assert replaced.value.log_id == "f" * 16
 
     @pytest.mark.parametrize("read", ["get", "find"])
     @pytest.mark.parametrize("after", [None, 2])

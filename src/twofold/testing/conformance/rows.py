@@ -97,8 +97,9 @@ class RowConformance(OnBackend):
             await claimed(other_store.checkpoints, table.follows, "taker")
         before = await other_store.find(table, everything(table))
         changes = Changes({("a",): ("a", 99), ("b",): None, ("c",): ("c", 1)}, [parked("row", '["a"]', 5)])
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLost) as lost:
             await store.commit(table, claim, after, at(5), changes)
+        assert lost.value.follower == table.follows
         assert await other_store.find(table, everything(table)) == before
         assert list(before.rows) == [("a", 1), ("b", 1)]
 
