@@ -526,8 +526,8 @@ def test_g11_an_older_copy_of_the_cuts() -> None:
         for vector in (await world.vectors())[1:2]:
             await Partitioned(world.parts, copy).cuts.add((await Partitioned(world.parts, copy).cuts.learn()), vector)
         knows.cuts.newest = msgspec.structs.replace(knows.cuts.newest, number=1)
+        knows.cuts.log = copy
         with pytest.raises(LogReplaced, match="no longer holds cut 1 as it was"):
-            knows.cuts.log = copy
             await knows.head()
         stale = Partitioned(world.parts, copy)
         with pytest.raises(LogReplaced, match="the log ends at"):
