@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from devservers.postgres import drop_database, new_database, server
 from shop.app import shop
 from shop.tests.http.fuzz import order, stocked
 from shop.tests.http.load import Answer, Caller
