@@ -9,13 +9,16 @@ import asyncpg
 import pytest
 
 from devservers.postgres import execute, server
-from twofold.app import FollowerStatus, Running
+from twofold import operate
+from twofold.app import Running
 from twofold.backends.postgres import PostgresReadStore
 from twofold.errors import InvalidInput, Unavailable
 from twofold.read import publish, rebuild
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
 from twofold.testing.conformance.rows import live, prepared, tally
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +44,8 @@ async def user(database: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def status_of(running: Running) -> FollowerStatus:
-    [status] = await running.status()
+async def status_of(running: Running) -> operate.FollowerStatus:
+    [status] = await operate.status(running)
     return status
 
 
@@ -93,14 +96,14 @@ async def test_what_depends_on_the_name_holds_the_name_and_nothing_else(database
         receipt = await deposited(running.log, "b", 6)
         assert await running.get(worth, "b", after=receipt) == Worth("b", 11)
         with pytest.raises(InvalidInput, match="balance v1 is live, its name shows it"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         await user.execute(dropped)
 
         async def shown() -> bool:
             return await shows(user, "id", "worth")
 
         await eventually(shown)
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
         assert (await status_of(running)).note is None
 
 
@@ -216,9 +219,9 @@ async def test_what_depends_on_a_table_of_ours_keeps_it(database: str, user: Any
     async with changed.look(database) as running:
         await caught_up(running)
         with pytest.raises(InvalidInput, match="view deep depends on table"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         await user.execute("DROP VIEW deep")
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
 
 
 async def test_a_rebuild_leaves_views_and_rights_as_they_are(database: str, user: Any) -> None:
@@ -249,7 +252,9 @@ async def test_an_open_transaction_keeps_the_old_table_and_hinders_no_reader(
             impatient.setattr(rebuild, "PATIENCE_S", 0.0)
             with pytest.raises(Unavailable, match="an open transaction reads from the old table: end it"):
                 await rebuilt(running)
-        async with aclosing(running.rebuild("balance")) as positions:
+        async with aclosing(
+            operate.rebuild(running, running.app.projection("balance"), from_scratch=True)
+        ) as positions:
             waits = asyncio.ensure_future(anext(positions, None))
             while not waits.done():
                 assert len(await running.find(balances)) == 1

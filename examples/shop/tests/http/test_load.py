@@ -15,7 +15,10 @@ from shop.tests.http.fuzz import order, stocked
 from shop.tests.http.load import Answer, Caller
 from shop.tests.http.server import Server, serving
 from shop.write.order import OrderPlaced
+from twofold import operate
 from twofold.messages import BEGINNING
+
+pytestmark = pytest.mark.slow
 
 NewStore = Callable[[], str]
 
@@ -80,7 +83,7 @@ async def placed_in(store: str) -> Counter[str]:
         while (page := await running.log.read(after, 1_000, frozenset({OrderPlaced.__name__}))).upto != after:
             found.update(entry.stream.removeprefix("order-") for entry in page.entries)
             after = page.upto
-        assert {status.owner for status in await running.status()} == {None}  # nobody has to wait for a lease
+        assert {status.owner for status in await operate.status(running)} == {None}  # nobody has to wait for a lease
     return found
 
 
