@@ -43,6 +43,8 @@ from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
 
+pytestmark = pytest.mark.slow
+
 HISTORIES = 1_000  # without a defect
 MOST = 4_000  # so many at most until a defect must have shown; most show within the first ten
 FIRST_SEED = 1
