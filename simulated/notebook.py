@@ -12,8 +12,7 @@ from twofold.messages import Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.columns import Values
 from twofold.read.projection import Projection, Table
-from twofold.testing.simulation.faults import Cure
-from twofold.testing.simulation.plan import Scenario
+from twofold.testing.simulation.scenario import Cure, Scenario
 from twofold.write.decider import Decider
 
 

@@ -16,11 +16,12 @@ from twofold.app import App
 from twofold.errors import ConfigurationError
 from twofold.react.reactor import To
 from twofold.testing.simulation.given import Given, appends_of
+from twofold.testing.simulation.history import History
 from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
-from twofold.testing.simulation.plan import Plan, Scenario, draw
+from twofold.testing.simulation.plan import Plan, draw
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.watch import ENGINE, Violation
-from twofold.testing.simulation.world import World
 
 MOST_TRIES = 400
 OTHER_SCHEDULES = 3
@@ -112,35 +113,35 @@ def run_histories(scenarios: Sequence[Scenario], seeds: range, among: Sequence[s
     with _in_silence():
         for seed in seeds:
             plan = draw(scenarios[seed % len(scenarios)], seed, among)
-            world = run(plan)
+            history = run(plan)
             simulated.runs += 1
-            simulated.counts.update(world.counts)
-            if world.violations:
-                raise failure(seed, plan, _worst(world.violations))
+            simulated.counts.update(history.counts)
+            if history.violations:
+                raise failure(seed, plan, _worst(history.violations))
     return simulated
 
 
-def run(plan: Plan, *, is_told: bool = False) -> World:
+def run(plan: Plan, *, is_told: bool = False) -> History:
     """One history, to its end; what was broken is in `violations`."""
-    world = World(plan, is_told=is_told)
+    history = History(plan, is_told=is_told)
     try:
-        world.run()
-        if all(violation.promise == ENGINE for violation in world.violations):
-            check(world)
+        history.run()
+        if all(violation.promise == ENGINE for violation in history.violations):
+            check(history)
     finally:
         try:
-            world.close()
+            history.close()
         except Stuck:
-            world.broken(ENGINE, "a task was cancelled, and goes on")
-    return world
+            history.broken(ENGINE, "a task was cancelled, and goes on")
+    return history
 
 
 def failure(seed: int, plan: Plan, violation: Violation) -> SimulationFailed:
     """The error for a plan that broke a promise, made small."""
     small = _smallest(plan, violation.promise)
-    world = run(small, is_told=True)
-    shown = _worst(world.violations) if world.violations else violation
-    return SimulationFailed(seed, shown, world.history or [], (len(small.steps), len(plan.steps)))
+    history = run(small, is_told=True)
+    shown = _worst(history.violations) if history.violations else violation
+    return SimulationFailed(seed, shown, history.world.lines or [], (len(small.steps), len(plan.steps)))
 
 
 def _worst(violations: Sequence[Violation]) -> Violation:

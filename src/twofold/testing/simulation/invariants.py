@@ -20,35 +20,37 @@ from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection
 from twofold.read.proof.verify import Report
 from twofold.read.query import Page
-from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.clients import AppendTwo, Execute, Read, Verify
+from twofold.testing.simulation.history import History
 from twofold.testing.simulation.operators import Retry
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.watch import ENGINE, difference
-from twofold.testing.simulation.world import World
 from twofold.write.decider import Done
 
 IN_TIME_S = 1.0
 
 
-def check(world: World) -> None:
-    """Notes what is broken in `world.violations`."""
-    _Checking(world).all()
+def check(history: History) -> None:
+    """Note what is broken in `history.violations`."""
+    _Checking(history).all()
 
 
 class _Checking:
     """One history, at rest."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.app, self.broken = world, world.app, world.broken
-        self.entries: Sequence[Entry] = world.entries
-        self.streams = Streams(world.app, self.entries)
+    def __init__(self, history: History) -> None:
+        self.history, self.plan, self.broken = history, history.plan, history.broken
+        self.app, self.attempts, self.watcher = history.world.app, history.world.attempts, history.watcher
+        self.entries: Sequence[Entry] = history.entries
+        self.streams = Streams(self.app, self.entries)
         self.metas = {entry.position.offset: self.app.codec.recorded(entry) for entry in self.entries}
 
     def all(self) -> None:
         """Each promise in turn."""
         self.what_is_stored_is_there_once()
-        for attempt in self.world.attempts:
+        for attempt in self.attempts:
             self.an_attempt(attempt)
         self.the_same_id_gets_the_same_answer()
         self.two_appends()
@@ -58,12 +60,12 @@ class _Checking:
 
     def an_attempt(self, attempt: Attempt) -> None:
         """What a client asked for, and was told."""
-        if self.world.plan.is_calm:
+        if self.plan.is_calm:
             self._in_calm(attempt)
         if isinstance(attempt.asked, Execute | AppendTwo):
             self.a_write(attempt)
         elif isinstance(attempt.asked, Read):
-            if not (self.world.plan.cures or self.world.plan.gives_up):  # else a position is seen in several ways
+            if not (self.plan.cures or self.plan.gives_up):  # else a position is seen in several ways
                 self.a_read(attempt)
         elif isinstance(attempt.outcome, Report):
             self.a_verification(attempt.asked, attempt.outcome)
@@ -91,7 +93,7 @@ class _Checking:
             versions = [entry.version for entry in entries]
             if versions != list(range(1, len(versions) + 1)):
                 self.broken("G4", f"{stream} has versions {versions}")
-        seen, there = [e.position.offset for e in self.world.seen], [e.position.offset for e in self.entries]
+        seen, there = [e.position.offset for e in self.history.seen], [e.position.offset for e in self.entries]
         if seen != there:
             self.broken("G4", f"a reader of the feed saw {seen}, and in the log are {there}")
 
@@ -177,7 +179,7 @@ class _Checking:
     def the_same_id_gets_the_same_answer(self) -> None:
         """Whatever the state is by now, and whatever version is expected (G3)."""
         by_id: dict[tuple[str, str], list[Attempt]] = {}
-        for attempt in self.world.attempts:
+        for attempt in self.attempts:
             if attempt.command_id is not None:
                 by_id.setdefault((attempt.stream, attempt.command_id), []).append(attempt)
         for (stream, command_id), attempts in by_id.items():
@@ -196,7 +198,7 @@ class _Checking:
     def two_appends(self) -> None:
         """Of two on one another's heels the first is stored first (G2)."""
         told: dict[int, list[Receipt]] = {}
-        for attempt in self.world.attempts:
+        for attempt in self.attempts:
             done = isinstance(attempt.asked, AppendTwo) and isinstance(attempt.outcome, Receipt)
             if done and not attempt.outcome.repeated:
                 told.setdefault(attempt.asked.number, []).append(attempt.outcome)
@@ -216,13 +218,13 @@ class _Checking:
     def a_read(self, attempt: Attempt) -> None:
         """What is answered was so at some position, not before the token, or it is said why not (G6)."""
         outcome, token = attempt.outcome, self._token(attempt)
-        if token is not None and (token.log_id != self.world.log_id or token.position.offset > 500_000):
+        if token is not None and (token.log_id != self.history.log_id or token.position.offset > 500_000):
             if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
                 self.broken("G6", f"{attempt.label}: {attempt.asked} was answered {outcome!r}")
             return
         if isinstance(outcome, Unavailable | Unanswered):
             return
-        fold = self.world.watcher.folds[attempt.asked.projection]
+        fold = self.watcher.folds[attempt.asked.projection]
         since = token.position.offset if token else 0
         moments = range(since, max(since, attempt.head_after) + 1)
         if len(fold.tables) <= moments[-1]:
@@ -257,7 +259,7 @@ class _Checking:
 
     def a_verification(self, asked: Verify, report: Report) -> None:
         """Nothing was wrong, so nothing may be found (G9)."""
-        if not (report.equal or self.world.plan.cures or self.world.plan.gives_up):
+        if not (report.equal or self.plan.cures or self.plan.gives_up):
             found = (*report.differences, *report.failures, *report.faults)
             self.broken("G9", f"{asked.projection} was verified, and found was {found!r:.500}")
 
@@ -265,37 +267,37 @@ class _Checking:
 
     def read_models(self) -> None:
         """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
-        storage = self.world.storage
+        storage = self.history.storage
         for projection in self.app.projections:
-            fresh = Fold(projection, self.app, self.world.watcher.refuses).take(self.entries)
-            told = self.world.watcher.folds[projection.name]
-            if fresh.tables[-1] != told.tables[-1] and not self.world.plan.cures:
+            fresh = Fold(projection, self.app, self.watcher.refuses).take(self.entries)
+            told = self.watcher.folds[projection.name]
+            if fresh.tables[-1] != told.tables[-1] and not self.plan.cures:
                 text = difference(fresh.tables[-1], told.tables[-1])
                 self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
             for follows in storage.in_rows.tables:
                 checkpoint = storage.row_checkpoints.rows.get(follows)
                 if follows.name == projection.name and checkpoint is not None:
-                    self.world.watcher.check_table(follows, checkpoint.position)
-            self.world.counts["keys parked"] += len(fresh.parked[-1])
-            if fresh.parked[-1] and not self.world.plan.scenario.may_park:
+                    self.watcher.check_table(follows, checkpoint.position)
+            self.history.counts["keys parked"] += len(fresh.parked[-1])
+            if fresh.parked[-1] and not self.plan.scenario.may_park:
                 self._parked(projection)
         for reactor in self.app.reactors:
             checkpoint = storage.log.checkpoints.rows.get(reactor.follows)
-            if checkpoint is not None and reactor.start == "beginning" and self.world.plan.log_becomes is None:
-                self.world.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
+            if checkpoint is not None and reactor.start == "beginning" and self.plan.log_becomes is None:
+                self.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
         for follows, waiting in storage.log.checkpoints.waiting.items():
-            self.world.counts["streams parked"] += len(waiting)
+            self.history.counts["streams parked"] += len(waiting)
             for one in waiting.values():
-                if not self.world.plan.scenario.may_park:
+                if not self.plan.scenario.may_park:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
 
     def _parked(self, projection: Projection[Any]) -> None:
-        for one in self.world.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
+        for one in self.history.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
             self.broken("the App", f"{projection.name} parked {one.kind} {one.key} at {one.position}: {one.error}")
 
     def what_the_app_says(self) -> None:
         """Its own conditions, on every state of every stream and every row that ever was."""
-        for of, holds in self.world.plan.scenario.always.items():
+        for of, holds in self.plan.scenario.always.items():
             for where, value in self._values(of):
                 if not _true(holds, value):
                     self.broken("always", f"{where} is {value!r}")
@@ -303,7 +305,7 @@ class _Checking:
 
     def _values(self, of: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(of, Projection):
-            for at, table in enumerate(self.world.watcher.folds[of.name].tables):
+            for at, table in enumerate(self.watcher.folds[of.name].tables):
                 for key, values in table.items():
                     yield f"row {key!r} of {of.name} at 0:{at}", of.format.from_values(values)
             return

@@ -23,6 +23,7 @@ from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.oracle import GivenUp
 from twofold.testing.simulation.remote import Remote
 
+Store = Literal["the log", "the read store"]
 LogBecomes = Literal["an older copy", "another log"]
 
 UNSYNCED_S = 0.6
@@ -121,6 +122,10 @@ class Storage:
     def entries(self) -> Sequence[Entry]:
         """Everything that is in the log."""
         return self.in_log.entries
+
+    def version(self, stream: str) -> int:
+        """The version of a stream, as it is."""
+        return len(self.in_log.streams.get(stream, ()))
 
     @property
     def row_checkpoints(self) -> MemoryCheckpoints:

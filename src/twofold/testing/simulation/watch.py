@@ -17,8 +17,8 @@ from twofold.react.reactor import Reactor
 from twofold.read.projection import Table
 from twofold.read.store import StoredTable
 from twofold.testing.simulation.effects import Effects
-from twofold.testing.simulation.faults import Cure
 from twofold.testing.simulation.oracle import Fold, GivenUp, name_of
+from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 
 _NEVER = Position(0, MAX_OFFSET)
@@ -40,15 +40,22 @@ class Violation:
 class Watcher:
     """Looks on in the store (a `Watch`)."""
 
-    def __init__(self, app: App, storage: Storage, clock: Callable[[], float], counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        app: App,
+        storage: Storage,
+        clock: Callable[[], float],
+        counts: Counter[str],
+        tell: Callable[[str], None],
+    ) -> None:
         self.violations: list[Violation] = []
         self.folds = {one.name: Fold(one, app, storage.rows.refuses) for one in app.projections}
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self._tell = tell
         self.refuses = storage.rows.refuses
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
         self.effects = Effects(done=self._has_happened)
         self.cure: Cure | None = None
-        self.tell: Callable[[str], None] = _nobody_listens
         self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
         self._epochs: dict[FollowerId, int] = {}
         self._lives: dict[FollowerId, float] = {}
@@ -98,7 +105,7 @@ class Watcher:
         self._lives[follower] = self._clock()
         if owner.endswith(DISCARDING):
             self._discarding.add((follower, claim.epoch))
-        self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
+        self._tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def stolen(self, follower: FollowerId, epoch: int) -> None:
         """Somebody has raised the epoch by hand."""
@@ -134,7 +141,7 @@ class Watcher:
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
         self._counts["pages"] += 1
-        self.tell(f"{claim.follower} has moved from {after} to {to}")
+        self._tell(f"{claim.follower} has moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         if to > self._storage.head:
@@ -259,10 +266,6 @@ class Watcher:
 def _version(follows: FollowerId) -> FollowerId:
     """The version itself, also of what is built beside it."""
     return follows.builds or follows
-
-
-def _nobody_listens(_: str) -> None:
-    pass
 
 
 def difference(expected: Any, found: Any) -> str:
