@@ -218,7 +218,7 @@ def test_a_seed_gives_the_same_history_again() -> None:
     for seed in range(30):
         plan = draw(SCENARIOS[seed % len(SCENARIOS)], seed)
         first, second = run(plan, is_told=True), run(plan, is_told=True)
-        assert first.history == second.history
+        assert first.world.lines == second.world.lines != []
         assert first.loop.steps == second.loop.steps
 
 
