@@ -67,7 +67,7 @@ class Tag:
 
 
 def tags_of(event: Written, recorded: Recorded) -> list[str]:
-    """Several rows, or none; or nobody can tell."""
+    """Several rows, or none; some events have no key at all."""
     if event.text == KEYLESS and not cure.deployed:
         raise LookupError("whose is it?")
     return ["all", *event.tags]

@@ -128,7 +128,9 @@ class Merged:
         """This cut, and as many of those that follow as one page of each part holds."""
         vectors = await self.cuts.around(first)
         pages = await all_of(
-            of_part(number, self._events(number, vectors[0][number - 1], vectors[1][number - 1], vectors[-1][number - 1]))
+            of_part(
+                number, self._events(number, vectors[0][number - 1], vectors[1][number - 1], vectors[-1][number - 1])
+            )
             for number in self._feeds
         )
         count = 1

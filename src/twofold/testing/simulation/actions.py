@@ -19,7 +19,7 @@ class Action(Protocol):
 
 
 class Disturbing:
-    """Marks an action that may keep a client waiting, or leave it without an answer."""
+    """Marks an action that may keep a client waiting, or leave it without a response."""
 
     __slots__ = ()
 

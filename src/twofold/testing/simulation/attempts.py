@@ -48,7 +48,7 @@ class Attempt:
 
 
 def told(outcome: Any) -> str:
-    """An answer in words."""
+    """An outcome in words."""
     match outcome:
         case Done(receipt, state):
             return f"{told(receipt)}; now it is {state!r}"

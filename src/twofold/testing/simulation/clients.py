@@ -24,7 +24,7 @@ AGAIN_AFTER_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """A command. While its outcome is not known, the client sends it again with the same id."""
+    """A command. While its outcome is unknown, the client sends it again with the same id."""
 
     to: To
     at: int
@@ -73,7 +73,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class AppendTwo:
-    """Two appends to one stream, the second put into the queue behind the first; no decider is asked."""
+    """Two appends to one stream, the second queued behind the first, without a decider."""
 
     stream: str
     events: tuple[Sequence[Any], Sequence[Any]]
@@ -89,7 +89,7 @@ class AppendTwo:
         )
 
     async def happen(self, world: World) -> None:
-        """The second is begun when the first waits for its batch."""
+        """The second begins when the first waits for its batch."""
         expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
@@ -171,7 +171,7 @@ class Load:
         return f"load a stream, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
-        """Ask once, for a stream that there is."""
+        """Ask once, for an existing stream."""
         stream = world.known.some_stream(self.pick)
         if stream is None:
             return

@@ -66,7 +66,7 @@ class Crash(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Pause(Disturbing):
-    """A process stands still, as by SIGSTOP, and goes on as if nothing had been."""
+    """A process stands still, as by SIGSTOP, and goes on as if nothing had happened."""
 
     at: int
     steps: int
@@ -101,7 +101,7 @@ class Pause(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Restart(Disturbing):
-    """A process ends in order and is started again; with `upgrade` on the next version of the App."""
+    """A process ends in order and starts again; with `upgrade`, on the next version of the App."""
 
     at: int
     upgrade: bool
@@ -120,7 +120,7 @@ class Restart(Disturbing):
         return f"process {self.at + 1} ends in order and starts again" + (" on the next version" * self.upgrade)
 
     async def happen(self, world: World) -> None:
-        """It is asked to."""
+        """Ask it to end."""
         server = world.server(self.at)
         if self.upgrade:
             server.next_app = upgraded(server.app)
@@ -131,7 +131,7 @@ class Restart(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class StealLease(Disturbing):
-    """The epoch of a checkpoint rises, as if somebody else had taken it over and died at once."""
+    """The epoch of a checkpoint rises, as if another worker had taken it over and died at once."""
 
     pick: float
 
@@ -159,7 +159,7 @@ class StealLease(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Slow(Disturbing):
-    """A store takes its time."""
+    """A store is slow."""
 
     store: Store
     times: float
@@ -184,7 +184,7 @@ class Slow(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Deaf(Disturbing):
-    """Nobody hears that there is news in a store."""
+    """The doorbell of a store is not heard."""
 
     store: Store
     for_s: float
@@ -291,7 +291,7 @@ class Jump:
 
 
 class Fault(NamedTuple):
-    """How often one is drawn, in relation to the others, and how."""
+    """How a fault is drawn, and how often in relation to the others."""
 
     weight: int
     drawn: Callable[[Dice], Action]

@@ -1,4 +1,4 @@
-"""What must hold when a history has come to rest: the promises G1 to G11, told from what clients were answered."""
+"""What must hold when a history has come to rest: the promises G1 to G11, judged by what clients got."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Checking:
         self.what_the_app_says()
 
     def an_attempt(self, attempt: Attempt) -> None:
-        """What a client asked for, and was told."""
+        """What a client asked for, and what it got."""
         if self.plan.is_calm:
             self._in_calm(attempt)
         if isinstance(attempt.asked, Execute | AppendTwo):
@@ -73,19 +73,19 @@ class _Checking:
             self.a_load(attempt)
 
     def _in_calm(self, attempt: Attempt) -> None:
-        """Where nothing goes wrong, everybody is answered, and in time."""
+        """When nothing goes wrong, every client gets a response, and in time."""
         outcome, took_s = attempt.outcome, attempt.ended_s - attempt.began_s
         left = isinstance(attempt.asked, Execute) and attempt.asked.cancelled_after_s is not None
         overtaken = isinstance(attempt.asked, Retry) and isinstance(getattr(outcome, "__cause__", None), LeaseLost)
         if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not (left or overtaken):
-            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} was told {outcome!r}")
+            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} got {outcome!r}")
         if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
             self.broken("G6", f"nothing was wrong, and {attempt.label} had to wait for {took_s:.3f} s")
 
     # ---- the log
 
     def the_feed(self) -> None:
-        """Positions and versions without gaps; who read along saw everything, in order (G4)."""
+        """Positions and versions have no gaps; the reader that followed the feed saw everything, in order (G4)."""
         for offset, entry in enumerate(self.entries, start=1):
             if entry.position.offset != offset:
                 self.broken("G4", f"the feed has {entry.position} where 0:{offset} should be")
@@ -109,7 +109,7 @@ class _Checking:
                 )
             last[name] = (offset, recorded.actor)
 
-    # ---- what clients were told
+    # ---- what clients got
 
     def a_write(self, attempt: Attempt) -> None:
         """What was acknowledged is there, as it was said; what was refused is not (G1, G2, G10)."""
@@ -137,21 +137,21 @@ class _Checking:
         first = receipt.version - receipt.events
         own = entries[first : receipt.version]
         if len(own) < receipt.events or (own and own[-1].position != receipt.position):
-            self.broken("G1", f"{attempt.label} was told {receipt!r}, and {attempt.stream} has {len(entries)} events")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, and {attempt.stream} has {len(entries)} events")
             return
         if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
-            self.broken("G1", f"{attempt.label} was told {receipt!r}, and its events are {stored!r}")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, and its events are {stored!r}")
         if attempt.expected is not None and first != attempt.expected and not receipt.repeated:
             self.broken("G2", f"{attempt.label} expected version {attempt.expected}, and was stored after {first}")
         if isinstance(done, Done):
             self._decided(attempt, done, first)
 
     def _decided(self, attempt: Attempt, done: Done[Any, Any], before: int) -> None:
-        """It is what `decide` says of the state that it was appended to, and answers the state after it."""
+        """The events are what `decide` makes of the state before them, and the state is the one after them."""
         states, events = self.streams.states(attempt.stream), self.streams.events(attempt.stream)
         after = done.receipt.version
         if done.state != states[after] or list(done.events) != events[before:after]:
-            self.broken("G3", f"{attempt.label} was told {done!r}; at version {after} it is {states[after]!r}")
+            self.broken("G3", f"{attempt.label} got {done!r}; at version {after} it is {states[after]!r}")
         to = attempt.asked.to
         if not done.receipt.repeated and self._decide(to, states[before]) != list(done.events):
             decided = self._decide(to, states[before])
@@ -165,16 +165,16 @@ class _Checking:
 
     def _conflict(self, attempt: Attempt, conflict: VersionConflict) -> None:
         there = attempt.version_before <= conflict.actual <= attempt.version_after
-        told = attempt.expected is None or conflict.expected == attempt.expected
-        if not there or not told or conflict.expected == conflict.actual:
+        as_asked = attempt.expected is None or conflict.expected == attempt.expected
+        if not there or not as_asked or conflict.expected == conflict.actual:
             span = f"{attempt.version_before} to {attempt.version_after}"
-            self.broken("G2", f"{attempt.label} was told {conflict}; the stream was at version {span} then")
+            self.broken("G2", f"{attempt.label} got {conflict}; the stream was at version {span} then")
 
     def _rejected(self, attempt: Attempt) -> None:
         """At some moment of the request it was right."""
         states = self.streams.states(attempt.stream)[attempt.version_before : attempt.version_after + 1]
         if not any(isinstance(self._decide(attempt.asked.to, state), Rejected) for state in states):
-            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), which no state of that time gives")
+            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), and no state at that time does so")
 
     def the_same_id_gets_the_same_answer(self) -> None:
         """Whatever the state is by now, and whatever version is expected (G3)."""
@@ -187,7 +187,7 @@ class _Checking:
             for attempt in answered:
                 if _answer(attempt) != _answer(answered[0]):
                     text = f"{_answer(answered[0])!r} and {_answer(attempt)!r}"
-                    self.broken("G3", f"{command_id} on {stream} was answered in two ways: {text}")
+                    self.broken("G3", f"{command_id} on {stream} had two outcomes: {text}")
             if sum(not _receipt(a).repeated for a in answered) > 1:
                 self.broken("G3", f"{command_id} on {stream} was done twice")
             for attempt in attempts:
@@ -196,13 +196,13 @@ class _Checking:
                     self.broken("G3", f"{command_id} on {stream} was done, and later refused: {attempt.outcome!r}")
 
     def two_appends(self) -> None:
-        """Of two on one another's heels the first is stored first (G2)."""
-        told: dict[int, list[Receipt]] = {}
+        """Of two appends sent right after each other, the first is stored first (G2)."""
+        stored: dict[int, list[Receipt]] = {}
         for attempt in self.attempts:
             done = isinstance(attempt.asked, AppendTwo) and isinstance(attempt.outcome, Receipt)
             if done and not attempt.outcome.repeated:
-                told.setdefault(attempt.asked.number, []).append(attempt.outcome)
-        for number, receipts in told.items():
+                stored.setdefault(attempt.asked.number, []).append(attempt.outcome)
+        for number, receipts in stored.items():
             if receipts != sorted(receipts, key=lambda receipt: receipt.position):
                 self.broken("G2", f"client {number} sent two appends, and the second was stored first: {receipts!r}")
 
@@ -216,11 +216,11 @@ class _Checking:
             self.broken("G2", f"{attempt.label} loaded {state!r} at version {version} of {attempt.stream}")
 
     def a_read(self, attempt: Attempt) -> None:
-        """What is answered was so at some position, not before the token, or it is said why not (G6)."""
+        """The rows are those of some position at or after the token, or the error says why not (G6)."""
         outcome, token = attempt.outcome, self._token(attempt)
         if token is not None and (token.log_id != self.history.log_id or token.position.offset > 500_000):
             if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
-                self.broken("G6", f"{attempt.label}: {attempt.asked} was answered {outcome!r}")
+                self.broken("G6", f"{attempt.label}: {attempt.asked} returned {outcome!r}")
             return
         if isinstance(outcome, Unavailable | Unanswered):
             return
@@ -270,10 +270,10 @@ class _Checking:
         storage = self.history.storage
         for projection in self.app.projections:
             fresh = Fold(projection, self.app, self.watcher.refuses).take(self.entries)
-            told = self.watcher.folds[projection.name]
-            if fresh.tables[-1] != told.tables[-1] and not self.plan.cures:
-                text = difference(fresh.tables[-1], told.tables[-1])
-                self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
+            along = self.watcher.folds[projection.name]
+            if fresh.tables[-1] != along.tables[-1] and not self.plan.cures:
+                text = difference(fresh.tables[-1], along.tables[-1])
+                self.broken("G9", f"{projection.name}, folded a second time, has other rows: {text}")
             for follows in storage.in_rows.tables:
                 checkpoint = storage.row_checkpoints.rows.get(follows)
                 if follows.name == projection.name and checkpoint is not None:

@@ -1,4 +1,4 @@
-"""What operators do, several at once: try again, give up, drop, rebuild."""
+"""What operators do, several at once: retry, discard, drop, rebuild, deploy better code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GIVE_UP_AFTER_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again everything that is parked of a projection or a reactor."""
+    """Retry everything that a projection or a reactor has parked."""
 
     name: str
     at: int
@@ -39,7 +39,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Discard(Disturbing):
-    """Give up everything that is parked of a projection or a reactor."""
+    """Discard everything that a projection or a reactor has parked."""
 
     name: str
     at: int
@@ -49,7 +49,7 @@ class Discard(Disturbing):
         return f"give up what is parked of {self.name}, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
-        """Ask once, under a name by which the store can tell it from a retry."""
+        """Ask once, as an owner whose name tells it from a retry."""
         attempt = world.attempt(self, f"client {self.number}.0", "")
         owner = f"client {self.number} {DISCARDING}"
         await world.ask(attempt, self.at, lambda running: Parking(running.parking.followers, owner).discard(self.name))
@@ -57,7 +57,7 @@ class Discard(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Drop(Disturbing):
-    """Remove a table that no process runs on any more, or not yet."""
+    """Remove a table that no process runs on, any more or yet."""
 
     projection: str
     pick: float
@@ -66,7 +66,7 @@ class Drop(Disturbing):
         return f"drop a table of {self.projection} that nobody uses"
 
     async def happen(self, world: World) -> None:
-        """Look, choose one, drop it; what was begun to be used meanwhile, the store refuses."""
+        """Look, choose one, drop it; the store refuses if it has come into use meanwhile."""
         rows = SimulatedRows(world.storage)
         try:
             stored = [table.follows for table in await rows.tables() if table.follows.name == self.projection]
@@ -81,7 +81,7 @@ class Drop(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Rebuild(Disturbing):
-    """Somebody folds a projection outside of the processes, as `twofold rebuild` does."""
+    """A projection is folded outside the processes, as `twofold rebuild` does."""
 
     projection: str
     ahead: int
@@ -90,7 +90,7 @@ class Rebuild(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """Of this version or the next; in some cases whoever does it crashes."""
+        """Of this version or the next; some of them crash."""
         crash = dice.random.randrange(60) if dice.random.random() < 0.3 else None
         upgrade, from_scratch = dice.random.random() < 0.5, dice.random.random() < 0.5
         return cls(dice.random.choice(dice.app.projections).name, int(upgrade), from_scratch, crash)
@@ -154,14 +154,14 @@ def upgraded(app: App) -> App:
 
 @dataclass(frozen=True)
 class Operators:
-    """Draws what several of them do, within the time of some requests."""
+    """Draws what several operators do within the time of a few requests."""
 
     dice: Dice
     may_park: bool
     can_be_cured: bool
 
     def at_once(self, span_s: float, first: int) -> list[tuple[float, Any]]:
-        """Two to four things, and when. Clients are numbered from `first`."""
+        """Two to four actions with their times. Clients are numbered from `first`."""
         projections = [one.name for one in self.dice.app.projections]
         names = [*projections, *(one.name for one in self.dice.app.reactors)] if self.may_park else []
         kinds = ["retry", "retry", "discard"] if names else []

@@ -26,7 +26,7 @@ class Step:
 
     @property
     def words(self) -> str:
-        """For who reads the history."""
+        """The line in the history."""
         number = getattr(self.does, "number", None)
         return f"client {number}: {self.does}" if number is not None else str(self.does)
 
@@ -89,12 +89,12 @@ def draw(scenario: Scenario, seed: int, among: Sequence[str] = ()) -> Plan:
 
 
 class _Drawing:
-    """One plan on its way from the seed."""
+    """Draws one plan."""
 
     def __init__(self, scenario: Scenario, seed: int, among: Sequence[str]) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
-        self.more = Random(f"operators {seed}")  # its own, so that what is drawn besides stays what it was
+        self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays what it was
         self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0])
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
         self.sent: list[Any] = []
@@ -102,7 +102,7 @@ class _Drawing:
         self.number = 0
 
     def plan(self) -> Plan:
-        """Operations and faults, in the order of their times."""
+        """Operations and faults, ordered by time."""
         random = self.random
         happens: list[Any] = [self.operation() for _ in range(random.randint(5, 25))]
         happens += self.faults()
@@ -123,7 +123,7 @@ class _Drawing:
         )
 
     def operators(self) -> list[tuple[float, Any]]:
-        """In some histories several of them are at work at once, in a few at two moments."""
+        """In some histories several operators act at once, in a few of them at two moments."""
         times = self.more.choices((0, 1, 2), (6, 3, 1))[0]
         dice = replace(self.dice, random=self.more)
         operators = Operators(dice, self.scenario.may_park, self.scenario.cure is not None)
@@ -131,7 +131,7 @@ class _Drawing:
         return [step for steps in moments for step in steps]
 
     def faults(self) -> list[Any]:
-        """Some, of a few kinds: histories differ more in what they have in common than in how much there is of all."""
+        """A few, of a few kinds: histories differ more that way than with a little of everything."""
         names = self.among or list(FAULTS)
         kinds = self.random.choices(names, [FAULTS[name].weight for name in names], k=self.random.randint(1, 4))
         return [
@@ -143,21 +143,21 @@ class _Drawing:
     def operation(self) -> Any:
         """One of the things that clients do."""
         self.number += 1
-        lot = self.random.random()
-        if lot < 0.6 or not self.sent:
+        draw = self.random.random()
+        if draw < 0.6 or not self.sent:
             return self.execute()
-        if lot < 0.7:
+        if draw < 0.7:
             return replace(self.random.choice(self.sent), number=self.number, at=self.dice.place())
-        if lot < 0.78 and self.scenario.appends is not None:
+        if draw < 0.78 and self.scenario.appends is not None:
             return self.append_two()
-        if lot < 0.93 and self.scenario.app.projections:
+        if draw < 0.93 and self.scenario.app.projections:
             return self.read()
-        if lot < 0.96 and self.scenario.app.projections:
+        if draw < 0.96 and self.scenario.app.projections:
             return Verify(self.random.choice(self.scenario.app.projections).name, self.dice.place(), self.number)
         return Load(self.random.random(), self.dice.place(), self.number)
 
     def execute(self) -> Execute:
-        """A command; most have an id and are sent again while it is not known what became of them."""
+        """A command; most have an id, and are sent again while their outcome is unknown."""
         random = self.random
         command_id = self.command_id() if random.random() < 0.8 else None
         expects = random.choices(_EXPECTS, (12, 3, 1, 1))[0]
@@ -174,7 +174,7 @@ class _Drawing:
         return made
 
     def append_two(self) -> AppendTwo:
-        """Two appends on one another's heels."""
+        """Two appends, one right after the other."""
         assert self.scenario.appends is not None
         stream, events = self.scenario.appends(self.random)
         ids = (self.command_id(), self.command_id() if self.random.random() < 0.8 else f"id-{self.ids}")
@@ -193,7 +193,7 @@ class _Drawing:
         return Read(projection, pick, after, wait_s, self.dice.place(), self.number)
 
     def retry(self) -> Retry:
-        """Somebody tries again what is parked."""
+        """Retry what is parked."""
         self.number += 1
         app = self.scenario.app
         names = [*(one.name for one in app.projections), *(one.name for one in app.reactors)]

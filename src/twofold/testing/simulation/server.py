@@ -1,4 +1,4 @@
-"""One process of the App: opened on the simulated store, asked by clients, crashed, paused and started again."""
+"""One process of the App: opened on the simulated store, serving clients, crashed, paused and started again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESTART_AFTER_S = 0.3
 
 
 class Unanswered(Exception):
-    """The client never learned what became of its request."""
+    """The client never learned the outcome of its request."""
 
 
 class Server:
@@ -48,7 +48,7 @@ class Server:
         self.next_app = app
         self.ambient = Ambient(lambda: ambient.now() + self.skew, ambient.new_id, ambient.random)
         self._stop = asyncio.Event()
-        self._open: dict[asyncio.Future[Any], None] = {}  # in order: a set's would differ from run to run
+        self._open: dict[asyncio.Future[Any], None] = {}  # a set would have another order in each run
         self.task = self._start(self._main())
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -68,7 +68,7 @@ class Server:
     # ---- what clients see of it
 
     async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
-        """The answer, which may be an exception that `work` raised. Raises: Unanswered."""
+        """What `work` returns, or the exception it raised. Raises: Unanswered."""
         answer = self._loop.create_future()
         self._open[answer] = None
         task = self._start(self._serve(work, answer))
@@ -89,7 +89,7 @@ class Server:
         except asyncio.CancelledError:
             _give_up(answer, "the client went away")
             raise
-        except Exception as error:  # the client is told, whatever it is
+        except Exception as error:  # the client gets it, whatever it is
             outcome = Unavailable("the process has ended meanwhile") if isinstance(error, Closed) else error
         if not answer.done():
             answer.set_result(outcome)
@@ -97,7 +97,7 @@ class Server:
     # ---- what happens to it
 
     def crash(self) -> None:
-        """From now on nothing of it is scheduled, and whoever waits for it hears of a lost connection."""
+        """From now on none of its steps is scheduled, and waiting clients lose their connection."""
         self.process.crash()
         self.running = None
         for answer in list(self._open):
@@ -105,7 +105,7 @@ class Server:
         self._ended(self)
 
     def stop(self) -> None:
-        """Ask it to end: what was accepted is finished, leases are let go of."""
+        """Ask it to end: it finishes accepted requests and releases its leases."""
         self._stop.set()
 
 
