@@ -51,7 +51,7 @@ class SimulatedLog(DenseFeed):
         """The log itself. Raises: LogReplaced when another log has replaced it."""
         memory = self._storage.log
         if memory.log_id != self.log_id:
-            raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}")
+            raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}", self.log_id)
         return memory
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
