@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 from asyncio import events
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
@@ -21,7 +22,8 @@ Ts = TypeVarTuple("Ts")
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
-_never_ended: list[asyncio.Task[Any]] = []  # kept: if collected, they would run their `finally` in another history
+# Kept: if collected, tasks and async generators would run their `finally` whenever that is, also in another history.
+_never_ended: list[Any] = []
 
 
 class Stuck(Exception):
@@ -171,14 +173,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """The future's result. Raises: what it raises, Stuck."""
-        before = events._get_running_loop()
+        before, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
         events._set_running_loop(self)
+        sys.set_asyncgen_hooks(finalizer=_never_ended.append)
         try:
             awaited = self.create_task(future) if asyncio.iscoroutine(future) else future
             while not awaited.done():
                 self._one_step()
             return awaited.result()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             events._set_running_loop(before)
 
     def _one_step(self) -> None:
