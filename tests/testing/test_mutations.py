@@ -36,8 +36,8 @@ from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
 from twofold.testing.simulation import SimulationFailed, histories
 from twofold.testing.simulation.histories import run_histories
-from twofold.testing.simulation.plan import Scenario
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
 from twofold.write.execute import Executor

@@ -1,4 +1,4 @@
-"""What the feed comes to, told event by event without any engine: the read models at every position."""
+"""What the feed should fold to, event by event and without the engine: the read models at every position."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → th
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Events that nobody folds any more: those of a row or a stream, from one offset to another."""
+    """Discarded events, which are not folded any more: those of a row or a stream, from one offset to another."""
 
     kind: str
     key: str
