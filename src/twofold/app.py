@@ -35,6 +35,7 @@ from twofold.read.refold import Refold, Refolded
 from twofold.read.store import check_columns
 from twofold.read.verify import MOST_SHOWN, Report, Verification
 from twofold.write.bulk import Bulk, Call, bulk
+from twofold.write.copies import check_complete
 from twofold.write.decider import Decider
 from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
@@ -133,6 +134,7 @@ class App:
         Raises: ConfigurationError, LogReplaced, Unavailable.
         """
         async with self.look(store, read_store=read_store, ambient=ambient, create=True) as running:
+            await check_complete(running.log)
             await running.prepare()
             if work:
                 running.work()

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from twofold.ambient import Ambient
+from twofold.backends.memory_copies import MemoryCopies
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
@@ -58,6 +59,9 @@ class MemoryLog:
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._bell = Doorbell()
+        self.importing = self.exporting = MemoryCopies(
+            self._entries, self._streams, self._receipts, lambda: self.log_id
+        )
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""

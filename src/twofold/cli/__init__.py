@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from twofold.cli.copy import copy
 from twofold.cli.log_identity import log
 from twofold.cli.looking import feed, history, status
 from twofold.cli.output import out
@@ -38,7 +39,7 @@ def options(
 ) -> None: ...
 
 
-for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log):
+for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log, copy):
     commands.command()(command)
 
 

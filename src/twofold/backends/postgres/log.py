@@ -22,6 +22,7 @@ from twofold.backends.postgres.connection import (
     brief_transaction,
     now,
 )
+from twofold.backends.postgres.copies import PostgresCopies
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import PostgresRequests
@@ -62,6 +63,7 @@ class PostgresLog:
         self.log_id = ""
         self.checkpoints = PostgresCheckpoints(self._reader, "reactor", lambda: self.log_id)
         self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
+        self.importing = self.exporting = PostgresCopies(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""

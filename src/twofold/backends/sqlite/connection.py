@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
@@ -176,3 +177,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def written_time(time: datetime) -> str:
+    """UTC with six decimals and a Z: text whose order is the order of time."""
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

@@ -14,7 +14,8 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
-from twofold.backends.sqlite.connection import File, seen, transaction
+from twofold.backends.sqlite.connection import File, seen, transaction, written_time
+from twofold.backends.sqlite.copies import SqliteCopies
 from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
@@ -41,6 +42,7 @@ class SqliteLog:
         self.log_id = ""
         self.checkpoints = SqliteCheckpoints(self._file, self._check_is_this_log)
         self.requests = SqliteRequests(self._file, self._ambient, lambda: self.log_id)
+        self.importing = self.exporting = SqliteCopies(self._file, self._newest)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
@@ -291,8 +293,3 @@ def _page(db: apsw.Connection, after: Position, upto: int, types: frozenset[str]
 def _entry(row: tuple[Any, ...]) -> Entry:
     offset, stream, version, type_, schema, data, meta, recorded_at = row
     return Entry(Position(0, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at))
-
-
-def written_time(time: datetime) -> str:
-    """UTC with six decimals and a Z: text whose order is the order of time."""
-    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import apsw
 
-from twofold.backends.sqlite.log import written_time
+from twofold.backends.sqlite.connection import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import Follows
 from twofold.read.columns import Column, Values, read_values

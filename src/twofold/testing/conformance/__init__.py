@@ -15,6 +15,7 @@ _PARTS = (
     "apps",
     "checkpoints",
     "commits",
+    "copies",
     "deploy",
     "faithful",
     "feed",
@@ -40,6 +41,7 @@ from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asser
 from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
+from twofold.testing.conformance.copies import CopyConformance  # noqa: E402
 from twofold.testing.conformance.deploy import DeployConformance  # noqa: E402
 from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E402
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
@@ -83,6 +85,7 @@ class BackendConformance(
     FeedConformance,
     CommitConformance,
     RequestConformance,
+    CopyConformance,
     LogConformance,
 ):
     """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""

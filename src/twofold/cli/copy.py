@@ -1,0 +1,78 @@
+"""The command that moves a log to another store."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+from rich.progress import TaskID
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect
+from twofold.cli.output import Row, err, print_rows, progress
+from twofold.cli.target import AppName, AsJson, fail, run, targeted
+from twofold.errors import ConfigurationError
+from twofold.messages import Position
+from twofold.operate.copy import Contents, Copy, copying
+
+
+def copy(
+    app: AppName,
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="Where the log lies, like sqlite:///shop.db.")],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="An empty store, or an unfinished copy.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read both logs again and compare their checksums.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the log of an App to another store, with the same events, versions, times and command ids.
+
+    It can be stopped anywhere: the same command goes on from there. What is appended meanwhile is copied too, up to
+    the end of the log when it is reached. Read models are not copied: they are folded when the App is opened on the
+    copy, or by `twofold rebuild APP --all`. The copy has a log id of its own.
+    """
+    if target == "memory:":
+        raise typer.BadParameter("what is in memory: is gone when this command ends", param_hint="--to")
+    original, place = targeted(app, source, None).store, targeted(app, target, None).store
+
+    async def copied() -> None:
+        async with AsyncExitStack() as stack:
+            log = await connect(original, Ambient(), create=False)
+            stack.push_async_callback(log.close)
+            other = await connect(place, Ambient())
+            stack.push_async_callback(other.close)
+            await _copied(await copying(log, other), verify, as_json)
+
+    run(copied)
+
+
+async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
+    with progress(as_json) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, pace="")
+            bar.update(tasks[what], completed=done, total=total)
+
+        ended = await copy.run(told)
+        contents = await copy.contents(ended, told) if verify else (None, None)
+    head = await copy.target.head()
+    sides = (("from", copy.source.log_id, ended.upto), ("to", copy.target.log_id, head))
+    print_rows([_row(*side, found) for side, found in zip(sides, contents, strict=True)], as_json)
+    newer = await copy.source.head()
+    if newer > ended.upto:
+        err.print(f"note: events up to {newer} were appended meanwhile: run this again once nothing is appended")
+    if contents[0] != contents[1]:
+        fail(ConfigurationError("the copy is not what the log holds: delete it, and copy to an empty store"))
+    if not as_json:
+        err.print(
+            f"the copy is log {copy.target.log_id}: tokens of the old log are refused there, and read models are "
+            f"folded anew, when the App is opened on it or by `twofold rebuild APP --all`"
+        )
+
+
+def _row(side: str, log_id: str, upto: Position, contents: Contents | None) -> Row:
+    row: Row = {"side": side, "logId": log_id, "upTo": str(upto)}
+    if contents is not None:
+        row |= {"events": contents.events, "commandIds": contents.commands, "checksum": contents.checksum}
+    return row
