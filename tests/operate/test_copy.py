@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from subprocess import PIPE
 
@@ -127,7 +128,7 @@ async def test_the_shop_there_and_back(tmp_path: Path, new_database: Callable[[]
             await running.execute(orders, f"o{n}", order, command_id=f"place {n}")
         await running.settled(timeout_s=30)
     checksums = set()
-    for source, target in zip(urls, urls[1:], strict=False):
+    for source, target in pairwise(urls):
         async with opened(source) as log, opened(target) as other:
             copy = await copying(log, other)
             checksums |= {found.checksum for found in await copy.contents(await copy.run(silent), silent)}
@@ -153,9 +154,5 @@ async def test_memory_to_sqlite_with_pages_that_are_full(tmp_path: Path) -> None
         copy = await copying(original, log)
         ended = await copy.run(silent)
         assert ended.sent.commands == 6_001
-        assert len(set(await _checksums(copy, ended))) == 1
+        assert len({found.checksum for found in await copy.contents(ended, silent)}) == 1
         assert (await log.read(BEGINNING, 10_000)).upto == Position(0, 6_000)
-
-
-async def _checksums(copy, ended) -> list[str]:  # type: ignore[no-untyped-def]
-    return [found.checksum for found in await copy.contents(ended, silent)]

@@ -17,18 +17,21 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.memory_copies import MemoryCopies
+from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost, TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Condition,
     Found,
     Query,
+    RowLimits,
     Rows,
     StoredTable,
     check_columns,
@@ -36,7 +39,7 @@ from twofold.read.store import (
     is_lost,
 )
 from twofold.write.clock import recorded_at, warn
-from twofold.write.log import Loaded
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -48,6 +51,12 @@ _set = msgspec.structs.replace
 
 class MemoryLog:
     """A log and its feed."""
+
+    limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, reads_at_once=1)
+
+    importing: MemoryCopies
+    exporting: MemoryCopies
+    requests: MemoryRequests
 
     def __init__(self, ambient: Ambient | None = None) -> None:
         self._ambient = ambient or Ambient()
@@ -291,6 +300,8 @@ class MemoryReadStore:
     Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
     cannot be kept, or None. Tests and the simulator set it.
     """
+
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, reads_at_once=1)
 
     def __init__(self) -> None:
         self.refuses: Refuses = _nothing_refused

@@ -16,6 +16,14 @@ from twofold.read.projection import Key, Table
 Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
 
 
+class RowLimits(msgspec.Struct, frozen=True):
+    """What a read store takes; `key_bytes`: of a key as JSON. `reads_at_once` as in `LogLimits`."""
+
+    key_bytes: int
+    columns: int
+    reads_at_once: int
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What one page of the feed comes to: rows to write (None: to delete), what is to be parked, what no longer."""
 

@@ -31,11 +31,13 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
+    RowLimits,
     Rows,
     StoredTable,
     check_columns,
@@ -65,10 +67,12 @@ class PostgresReadStore:
     Folding and queries have connections of their own: neither waits for the other's.
     """
 
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, QUERIES)
+
     def __init__(self, url: str) -> None:
         self._address = Address.parse(url)
         self._work = Database(self._address, WORKERS, ConfigurationError, BY_INDEX)
-        self._query = Database(self._address, QUERIES, ConfigurationError, {"jit": "off"})
+        self._query = Database(self._address, self.limits.reads_at_once, ConfigurationError, {"jit": "off"})
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
         self._whole: set[Follows] = set()

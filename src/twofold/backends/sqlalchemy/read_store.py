@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_checkpoint, read_parked
-from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.swap import drop_table, live_version, publish, refuse_others, replace
@@ -22,11 +22,13 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
+    RowLimits,
     Rows,
     StoredTable,
     check_columns,
@@ -42,6 +44,8 @@ POLL_S = 0.05
 
 class SqlReadStore:
     """See `ReadStore`. `open` it first."""
+
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, CONNECTIONS)
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 WRITER_CACHE_KIB = 32 * 1024
+READERS = 2  # connections of one file
 READER_CACHE_KIB = 8 * 1024  # there are several, and the pages are in the system's cache as well
 
 Sync = Literal["FULL", "NORMAL"]
@@ -117,7 +118,7 @@ class File:
     a second while somebody waits.
     """
 
-    def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
+    def __init__(self, path: Path, sync: Sync, readers: int) -> None:
         self.path = path = Path(os.path.abspath(path))  # the working folder may be another one later
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)

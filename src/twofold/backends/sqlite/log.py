@@ -14,15 +14,16 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
-from twofold.backends.sqlite.connection import File, seen, transaction, written_time
+from twofold.backends.sqlite.connection import READERS, File, seen, transaction, written_time
 from twofold.backends.sqlite.copies import SqliteCopies
 from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
+from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.feed.feed import FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
-from twofold.write.log import Loaded
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 SCHEMA = 1
 PAGE_BYTES = 8 * 1024 * 1024
@@ -35,9 +36,14 @@ class SqliteLog:
     """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
     there."""
 
+    limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
+    requests: SqliteRequests
+    importing: SqliteCopies
+    exporting: SqliteCopies
+
     def __init__(self, path: Path, ambient: Ambient | None = None, *, create: bool = True) -> None:
         self._ambient, self._create = ambient or Ambient(), create
-        self._file = File(path, "FULL")
+        self._file = File(path, "FULL", self.limits.reads_at_once)
         self._head = BEGINNING
         self.log_id = ""
         self.checkpoints = SqliteCheckpoints(self._file, self._check_is_this_log)

@@ -19,7 +19,7 @@ from twofold.backends.sqlite.checkpoints import (
     read_checkpoint,
     read_parked,
 )
-from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.sqlite.connection import READERS, File, transaction
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.swap import drop, named_alike, replace, show
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql
@@ -30,11 +30,13 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
+    RowLimits,
     Rows,
     StoredTable,
     check_columns,
@@ -52,8 +54,10 @@ _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueErr
 class SqliteReadStore:
     """See `ReadStore`. `open` it first."""
 
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, READERS)
+
     def __init__(self, path: Path) -> None:
-        self._file = File(path, "NORMAL")
+        self._file = File(path, "NORMAL", self.limits.reads_at_once)
         self._reached = Reached()
         self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -24,6 +25,9 @@ from twofold.write.copies import Exports, Imports
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # reading and writing it again would change it
 
 
+Store = TypeVar("Store", bound=LogStore)
+
+
 class Stopped(Exception):
     """Where a process might be killed."""
 
@@ -38,7 +42,7 @@ def years_apart() -> Ambient:
     return Ambient(now=lambda: datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC) + timedelta(days=36_500.1 * next(ticks)))
 
 
-async def filled(log: LogStore) -> LogStore:
+async def filled(log: Store) -> Store:
     """Unusual names, times and JSON; several events at once; command ids that decided nothing."""
     for number, id_ in enumerate(UNUSUAL_IDS):
         await appended(log, f"note-{id_}", number, "again", command_id=id_)
@@ -127,13 +131,14 @@ class CopyConformance(OnBackend):
     async def test_what_is_appended_meanwhile_is_copied_too(self, log: LogStore) -> None:
         """Up to the head that is seen at the end; a later run goes on from there."""
         original = await filled(MemoryLog())
-        more = iter(range(3))
+        others: list[asyncio.Task[Receipt]] = []
 
         def meanwhile(what: str, done: int, total: int) -> None:
-            if what == "events" and next(more, None) is not None:
-                original._append(append("note-1", event("meanwhile")))
+            if what == "events" and len(others) < 3:
+                others.append(asyncio.create_task(appended(original, "note-1", "meanwhile")))
 
         ended = await (await copying(original, log)).run(meanwhile)
+        assert all(other.done() for other in others)
         assert ended.upto == await original.head()
         await same(original, log)
         await appended(original, "note-1", "later", command_id="later")

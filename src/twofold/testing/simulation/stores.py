@@ -36,6 +36,8 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
 class SimulatedLog:
     """One process's way to the log (a `LogStore`)."""
 
+    limits = MemoryLog.limits
+
     def __init__(self, storage: Storage, ambient: Ambient) -> None:
         self._storage, self._ambient = storage, ambient
         self._link = storage.log_link
