@@ -14,7 +14,7 @@ from twofold.backends.connect import LogStore, Rows, beside, connect, connect_re
 from twofold.codec import Codec, Stored
 from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
 from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Follows, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, FollowerId, Parked
 from twofold.feed.follow import Follower, Following, State, check_log
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
@@ -341,7 +341,7 @@ class Running:
         refold = Refold(projection, self.rows, self.log, self.app.codec, documents=documents)
         return await refold.run(key_values(projection, key), f"{self._owner} unparking")
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
 
         Raises: InvalidInput, Unavailable.
@@ -418,7 +418,7 @@ class Running:
         if at_once < 1 or most_behind <= at_once:
             raise InvalidInput(f"at_once is a number from 1 and below most_behind, not {at_once} of {most_behind}")
         look_every = max(1, (most_behind - at_once) // 4)
-        return await bulk(calls, Pace(self._followed(), self.log, most_behind - at_once, look_every), at_once, told)
+        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, told)
 
     async def settled(self, *, timeout_s: float) -> None:
         """Return when every projection and reactor has handled everything up to the head, and what that caused.
@@ -428,11 +428,11 @@ class Running:
 
         Raises: NotSettled when the time is over, LogReplaced, Unavailable.
         """
-        await settled(self._followed(), self.log, timeout_s)
+        await settled(self._followed(), [self.log], timeout_s)
 
     def _followed(self) -> list[Followed]:
         return [
-            Followed(one.follower.follows, one.checkpoints, self._passed(one), self._comes_again(one))
+            Followed(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
             for one in self.followers
         ]
 
@@ -532,7 +532,7 @@ class Running:
         follows = following.follower.follows
         parked = await following.checkpoints.parked(follows)
         position = checkpoint.position if checkpoint is not None else None
-        lag_events = max(0, head.offset - position.offset) if position is not None else head.offset
+        lag_events = await following.feed.distance(position or BEGINNING, head)
         return FollowerStatus(
             name=follows.name,
             version=follows.version,

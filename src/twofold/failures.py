@@ -3,6 +3,9 @@
 User code may raise anything, not only an `Exception`: `CancelledError` from a task of its own, `GeneratorExit`,
 `SystemExit`. All of it is that code's failure; only Ctrl-C is not. A plain function cannot be cancelled, so this is the
 whole rule for one. Where user code is awaited, see `feed.stopping`.
+
+It may also raise twofold's own errors. The store's `Unavailable` is worth another try, the same error from `decide` is
+not, so an error of user code is marked where that code is called, on its way through code that talks to the store.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ MOST_ERROR = 2_000
 MOST_TRACEBACK = 20_000
 
 _TRACEBACK = BaseException.__dict__["__traceback__"].__get__  # whatever its own __getattribute__ does
+_DICT = BaseException.__dict__["__dict__"].__get__
+_OF_USER_CODE = "_twofold_of_user_code"
 
 
 def failure(error: BaseException) -> BaseException:
@@ -20,6 +25,16 @@ def failure(error: BaseException) -> BaseException:
     if issubclass(type(error), KeyboardInterrupt):  # not isinstance(), which asks the error for its __class__
         raise error
     return error
+
+
+def mark_of_user_code(error: BaseException) -> None:
+    """Remember on the error itself that user code raised it: it stays the object that callers get."""
+    _DICT(error)[_OF_USER_CODE] = True
+
+
+def is_of_user_code(error: BaseException) -> bool:
+    """Whether the error was marked."""
+    return _OF_USER_CODE in _DICT(error)
 
 
 def error_text(error: BaseException) -> str:

@@ -92,10 +92,18 @@ def _parse_stream(text: str) -> Stream:
 
 
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A place in a feed partition, printed `0:1234`. Offset 0 is before the first event."""
+    """A place in a partition of the feed, printed `0:1234`. Offset 0 is before the first event.
+
+    Offsets grow within a partition, with gaps or without; only the feed computes with them.
+    """
 
     partition: int
     offset: int
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it is before the first event of its partition."""
+        return self.offset == 0
 
     def __str__(self) -> str:
         return f"{self.partition}:{self.offset}"

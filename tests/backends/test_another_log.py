@@ -13,7 +13,7 @@ import pytest
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.messages import BEGINNING, Stream
 from twofold.read import query
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
@@ -21,7 +21,7 @@ from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
 from twofold.testing.postgres import execute
 
-NOTE, REACTOR, NEW = Stream("note", "1"), Follows("reactor"), Follows("new")
+NOTE, REACTOR, NEW = Stream("note", "1"), FollowerId("reactor"), FollowerId("new")
 WAITS = parked("stream", "note-1", 1)
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
-from twofold.feed.checkpoints import Claim, Follows
+from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import CLAIM_POLL_S, LEASE_S, LONGEST_PAUSE_S, Following
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
 
-ONE = Follows("one")
+ONE = FollowerId("one")
 
 
 class Noting:
@@ -526,7 +526,7 @@ class Process:
 
 def named(log: MemoryLog, name: str) -> Noting:
     follower = Noting(log)
-    follower.follows = Follows(name)
+    follower.follows = FollowerId(name)
     return follower
 
 
@@ -573,7 +573,7 @@ def test_a_process_that_fails_does_not_ask_for_more() -> None:
         failing = Process(log, "failing", names)
         for following in failing.followings:
             following.follower = Failing(log, *[Unavailable("no disk")] * 1_000)
-            following.follower.follows = Follows(names[failing.followings.index(following)])
+            following.follower.follows = FollowerId(names[failing.followings.index(following)])
         events = 0
         while healthy.follows < 4 or not all(following.state == "failing" for following in failing.followings):
             await appended(log, "note-1", events)

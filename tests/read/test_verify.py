@@ -136,7 +136,7 @@ async def test_g9_a_wrong_row_is_found_while_the_projection_goes_on(
 async def test_g9_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times the rows and events, about the same memory."""
     monkeypatch.setattr("twofold.read.verify.PAGE_ROWS", 200)
-    monkeypatch.setattr("twofold.read.fresh.LARGEST_PAGE", 400)
+    monkeypatch.setattr("twofold.feed.feed.LARGEST_PAGE", 400)
     peaks = []
     async with shop.open(f"sqlite:///{tmp_path}/shop.db") as running:
         for count in (2_000, 18_000):

@@ -243,11 +243,11 @@ def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> Non
 
 @mutation("G3")
 def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
-    def _decided_from_memory(self: Executor, decider: Any, stream: Any, command: Any) -> Any:
-        known = self._states.get(decider, stream)
-        if known.version == 0:
+    def _decided_from_memory(self: Executor, envelope: Any) -> Any:
+        known = self._states.get(envelope.decider, envelope.stream)
+        if known.version == 0 or envelope.expected_version is not None:
             return None
-        decision = self._decided(decider, command, known.state, known.version)
+        decision = self._decided(envelope, known.state, known.version)
         return decision if decision.new else None
 
     patch.setattr(Executor, "_decided_from_memory", _decided_from_memory)
@@ -591,11 +591,11 @@ def a_version_is_published_after_a_page_alone(patch: Patch) -> None:
 
 @mutation("G11")
 def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import log
 
     patch.setattr(follow, "check_log", lambda *_: None)
     patch.setattr(query, "check_log", lambda *_: None)
-    patch.setattr(memory, "check_not_beyond", lambda *_: None)
+    patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
 @mutation("G11 or G4")
@@ -633,9 +633,9 @@ def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
 
 @mutation("G8")
 def a_table_is_dropped_that_somebody_holds(patch: Patch) -> None:
-    from twofold.backends import memory
+    from twofold.backends.memory import read_store
 
-    patch.setattr(memory, "check_droppable", lambda table: None)
+    patch.setattr(read_store, "check_droppable", lambda table: None)
 
 
 # ---- operators at once, rows that the store refuses, what is given up

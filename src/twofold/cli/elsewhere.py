@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +17,11 @@ import msgspec
 
 from twofold.app import App, Running
 from twofold.cli.target import load_app
-from twofold.jsontext import json_text
+from twofold.codec.jsontext import json_text
+from twofold.feed.feed import pages
 from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
 from twofold.read.examine import Fault, same_value
-from twofold.read.fresh import LARGEST_PAGE, Sorter, Waiting
+from twofold.read.fresh import Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.verify import Report
 
@@ -72,15 +74,13 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
 async def _events(
     running: Running, projection: Projection[Any], keys: Sequence[Key], found: Report
 ) -> dict[Key, list[Recorded]]:
-    sorter, position = Sorter(projection, running.app.codec, set(keys).__contains__), BEGINNING
+    sorter, beginning = Sorter(projection, running.app.codec, set(keys).__contains__), BEGINNING
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
     waiting = Waiting([*found.parked, *found.failures])
-    while position < found.end:
-        limit = min(LARGEST_PAGE, found.end.offset - position.offset)
-        page = await running.log.read(position, limit, sorter.types)
-        for key, its in (await sorter.sort(page.entries, waiting))[0].items():
-            collected[key] += its
-        position = page.upto
+    async with aclosing(pages(running.log, beginning, found.end, sorter.types)) as history:
+        async for page in history:
+            for key, its in (await sorter.sort(page.entries, waiting))[0].items():
+                collected[key] += its
     return {key: its for key, its in collected.items() if 0 < len(its) <= MOST_EVENTS}
 
 

@@ -13,7 +13,7 @@ from twofold.cli.keys import key_of
 from twofold.cli.output import err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.read.projection import Projection, key_text
 from twofold.read.publish import note_on
 from twofold.read.refold import Refolded
@@ -123,11 +123,11 @@ def _check_asked(projection: str | None, everything: bool, from_scratch: bool, k
         )
 
 
-def _follows(text: str) -> Follows:
+def _follows(text: str) -> FollowerId:
     name, _, version = text.rpartition(":")
     if not name or not re.fullmatch("[0-9]{1,4}", version):
         raise typer.BadParameter(f"write NAME:VERSION, like order_view:1, not {text!r}", param_hint="--drop")
-    return Follows(name, int(version))
+    return FollowerId(name, int(version))
 
 
 def _print_built(build: Build, pace: Pace, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold.errors import ConfigurationError, Unavailable
-from twofold.feed.checkpoints import Belongs, Checkpoints, Follows
+from twofold.feed.checkpoints import Belongs, Checkpoints, FollowerId
 
 TRIES = 20
 
@@ -40,7 +40,9 @@ def check_app(what: str, kept: Belongs, mine: Belongs) -> None:
     )
 
 
-async def assign(checkpoints: Checkpoints, what: str, follower: Follows, mine: Belongs, *, same_events: bool) -> None:
+async def assign(
+    checkpoints: Checkpoints, what: str, follower: FollowerId, mine: Belongs, *, same_events: bool
+) -> None:
     """Keep whose it is. The checkpoint is there. Raises: as `agreed`, Unavailable."""
     for _ in range(TRIES):
         kept = await checkpoints.belongs(follower)

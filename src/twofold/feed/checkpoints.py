@@ -19,7 +19,7 @@ from twofold.messages import Position
 _BESIDE = "~"
 
 
-class Follows(msgspec.Struct, frozen=True):
+class FollowerId(msgspec.Struct, frozen=True):
     """Who a checkpoint belongs to: a projection or a reactor, at a version.
 
     A table that is built beside the one of a version has the name `name~generation`, which no projection can have.
@@ -28,15 +28,15 @@ class Follows(msgspec.Struct, frozen=True):
     name: str
     version: int = 1
 
-    def beside(self, generation: str) -> Follows:
+    def beside(self, generation: str) -> FollowerId:
         """The table of this generation, built beside this one."""
-        return Follows(f"{self.name}{_BESIDE}{generation}", self.version)
+        return FollowerId(f"{self.name}{_BESIDE}{generation}", self.version)
 
     @property
-    def builds(self) -> Follows | None:
+    def builds(self) -> FollowerId | None:
         """The version that this one is built for, to take its table's place; None where it is a version itself."""
         name, beside, _ = self.name.partition(_BESIDE)
-        return Follows(name, self.version) if beside else None
+        return FollowerId(name, self.version) if beside else None
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
@@ -66,7 +66,7 @@ def belongs_text(belongs: Belongs | None) -> str | None:
 class Checkpoint(msgspec.Struct, frozen=True):
     """The row. `owner` is None after a clean stop; `wanted_by` has fewer to follow and would take it over."""
 
-    follower: Follows
+    follower: FollowerId
     log_id: str
     position: Position
     owner: str | None
@@ -78,7 +78,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """The right to move a checkpoint on, as long as its epoch stands."""
 
-    follower: Follows
+    follower: FollowerId
     epoch: int
 
 
@@ -121,19 +121,19 @@ def parked_again(
 class Checkpoints(Protocol):
     """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log."""
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """Make the checkpoint at `start`, when there is none."""
         ...
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """As it is now. Raises: Unavailable."""
         ...
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """Whose it is; None where that was never said, or there is no checkpoint. Raises: Unavailable."""
         ...
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """Say whose the checkpoint is. False when it no longer is as it was `seen`, or there is none."""
         ...
 
@@ -167,10 +167,10 @@ class Checkpoints(Protocol):
         """Let go, so that the next one need not wait. Does nothing when it was already taken over."""
         ...
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """What waits, in order of position."""
         ...
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """Where the error came from, as Python shows it; empty when it is not known (any more)."""
         ...

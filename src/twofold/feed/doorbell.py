@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Position
 
 
@@ -42,23 +42,23 @@ class Reached:
     """
 
     def __init__(self) -> None:
-        self._places: dict[Follows, Position] = {}
+        self._places: dict[FollowerId, Position] = {}
 
-    def at(self, follows: Follows) -> Position:
+    def at(self, follows: FollowerId) -> Position:
         """The last that was heard."""
         return self._places.get(follows, BEGINNING)
 
-    def heard(self, follows: Follows, position: Position) -> None:
+    def heard(self, follows: FollowerId, position: Position) -> None:
         """It has come so far."""
         if position > self.at(follows):
             self._places[follows] = position
 
-    def looked(self, follows: Follows, heard: Position, seen: Position) -> None:
+    def looked(self, follows: FollowerId, heard: Position, seen: Position) -> None:
         """A look saw this, where that much was `heard` before."""
         if seen < heard and self._places.get(follows) is heard:
             self._places[follows] = seen
 
-    def forget(self, follows: Follows | None = None) -> None:
+    def forget(self, follows: FollowerId | None = None) -> None:
         """What was heard of this one, or of all, means nothing any more."""
         if follows is None:
             self._places.clear()

@@ -1,27 +1,35 @@
-"""The port to the feed."""
+"""The port to the feed: the events of one partition in order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 import msgspec
 
-from twofold.errors import LogReplaced
+from twofold.errors import InvalidToken, LogReplaced
 from twofold.messages import Entry, Position
+
+LARGEST_PAGE = 4_096
 
 
 class FeedPage(msgspec.Struct, frozen=True):
-    """The events that were wanted, and how far was looked: nothing wanted lies between the last one and `upto`."""
+    """The wanted events, and up to where the feed was looked at: no other wanted event is at or before `upto`.
+
+    `more`: when it was read, the feed went on behind `upto`.
+    """
 
     entries: Sequence[Entry]
     upto: Position
+    more: bool = False
 
 
 class Feed(Protocol):
-    """The log in order of commit.
+    """One partition of the log in order of commit.
 
-    The law (G4): whoever has read up to a position will never see an event at or before it appear later.
+    The law (G4): whoever has read up to a position will never see an event at or before it appear later. Positions are
+    ordered and opaque: they may have gaps, and only the feed computes with them.
     """
 
     @property
@@ -29,14 +37,22 @@ class Feed(Protocol):
         """The random name of the log; positions mean something only together with it."""
         ...
 
+    @property
+    def partition(self) -> int:
+        """The partition of its positions."""
+        ...
+
     async def head(self) -> Position:
         """The position of the newest event. Raises: Unavailable, LogReplaced."""
         ...
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
-        """Look at the next `limit` positions, `after` exclusive; answer the events of these stored names.
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
+        """Look at the next `limit` events, `after` exclusive and `until` inclusive; return those of these stored names.
 
-        `types=None` wants all. At the head `upto` is `after`. A page also ends early where it grows large.
+        `types=None` wants all. At the head, and at `until`, the page's `upto` is `after`. A page also ends early where
+        it grows large.
 
         Raises: Unavailable; LogReplaced, also when `after` lies beyond the head: the log has become shorter (G11).
         """
@@ -45,6 +61,72 @@ class Feed(Protocol):
     async def wait(self, after: Position, timeout_s: float) -> None:
         """Return when there may be events after this position, or when the time has passed."""
         ...
+
+    def before(self, position: Position) -> Position:
+        """The place right before an event: reading after it begins with this event."""
+        ...
+
+    async def distance(self, after: Position, to: Position) -> int:
+        """How many events lie between two positions, `to` inclusive; 0 where `to` is not beyond `after`.
+
+        A measure for progress and lag, exact only where nothing is appended meanwhile. Raises: Unavailable.
+        """
+        ...
+
+    async def behind(self, after: Position) -> int:
+        """How many events lie after a position. Raises: Unavailable, LogReplaced."""
+        ...
+
+    async def covering(self, position: Position) -> Position | None:
+        """From where on this feed has passed the event at `position`, which may be of any partition of the log.
+
+        None where that place is not fixed yet. Raises: InvalidToken when the log has no such partition, Unavailable.
+        """
+        ...
+
+
+class DenseFeed(ABC):
+    """What a feed knows that numbers its events 1, 2, 3, …, and is the only one of its log."""
+
+    log_id: str
+    partition: int = 0
+
+    @abstractmethod
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+
+    def before(self, position: Position) -> Position:
+        """See `Feed.before`."""
+        return Position(position.partition, position.offset - 1)
+
+    async def distance(self, after: Position, to: Position) -> int:
+        """See `Feed.distance`."""
+        return max(0, to.offset - after.offset)
+
+    async def behind(self, after: Position) -> int:
+        """See `Feed.behind`."""
+        return await self.distance(after, await self.head())
+
+    async def covering(self, position: Position) -> Position | None:
+        """See `Feed.covering`."""
+        if position.partition != self.partition:
+            raise InvalidToken(f"{position} is in partition {position.partition}, which this log does not have")
+        return position
+
+
+async def pages(
+    feed: Feed, after: Position, upto: Position, types: frozenset[str] | None
+) -> AsyncGenerator[FeedPage, None]:
+    """The feed between two positions, `after` exclusive, in large pages.
+
+    Raises: Unavailable; LogReplaced, also when the feed ends before `upto`.
+    """
+    while after < upto:
+        page = await feed.read(after, LARGEST_PAGE, types, upto)
+        if page.upto == after:
+            raise LogReplaced(f"somebody has read up to {upto}, and the log ends at {after}: it has become shorter")
+        yield page
+        after = page.upto
 
 
 def another_log(place: object, log_id: str) -> LogReplaced:

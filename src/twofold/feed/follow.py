@@ -17,7 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import BEGINNING, Position
 
@@ -47,7 +47,7 @@ class Follower(Protocol):
     """What is done with the pages of the feed."""
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """Its name and version."""
         ...
 
@@ -265,15 +265,14 @@ class Following:
             await self.follower.tend(claim, position)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
-        """The feed from a position on, an empty page at its head. While a full page is handled the next one is read."""
+        """The feed from a position on, an empty page at its head. The next page is read while one is handled."""
         smallest, ahead = limit, None
         try:
             while True:
                 page = await (ahead or self._read(position, limit))
                 ahead = None
-                full = page.upto.offset - position.offset >= limit
-                limit = min(self.follower.largest_page, limit * 2) if full else smallest
-                if full:
+                limit = min(self.follower.largest_page, limit * 2) if page.more else smallest
+                if page.more:
                     ahead = asyncio.create_task(self._read(page.upto, limit), name="twofold reads ahead")
                 yield position, page
                 position = page.upto
@@ -392,7 +391,7 @@ async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | No
 
 @asynccontextmanager
 async def taken_over(
-    checkpoints: Checkpoints, follower: Follows, owner: str
+    checkpoints: Checkpoints, follower: FollowerId, owner: str
 ) -> AsyncIterator[tuple[Claim, Checkpoint]]:
     """Hold a checkpoint at once, whoever has it: he is fenced off, and takes it again when it is let go.
 
@@ -416,7 +415,7 @@ async def taken_over(
 
 
 @asynccontextmanager
-async def taken_over_if_silent(checkpoints: Checkpoints, follower: Follows, owner: str) -> AsyncIterator[bool]:
+async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, owner: str) -> AsyncIterator[bool]:
     """Hold what is free, or whose holder gives no sign of life for a lease: True. False where somebody does hold it.
 
     What is built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.

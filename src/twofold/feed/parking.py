@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Follows, Parked
+from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.feed.follow import Following
 from twofold.messages import Entry, Position
 
@@ -39,7 +39,7 @@ class ParkingLimit:
         self._when.extend([asyncio.get_running_loop().time()] * len(parked))
 
 
-def too_many(follows: Follows, next_one: Parked) -> ConfigurationError:
+def too_many(follows: FollowerId, next_one: Parked) -> ConfigurationError:
     """What stops the follower, and the way out."""
     return ConfigurationError(
         f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be {next_one.kind} "
@@ -78,7 +78,7 @@ class Unparks(Protocol):
 class Waits(msgspec.Struct, frozen=True):
     """One parked key as it is shown: whose it is, and the event at which it stopped."""
 
-    follower: Follows
+    follower: FollowerId
     parked: Parked
     event: Entry | None
 
@@ -143,5 +143,5 @@ def _names(one: Parked) -> set[str]:
 
 
 async def _event(following: Following, position: Position) -> Entry | None:
-    page = await following.feed.read(Position(position.partition, position.offset - 1), 1)
+    page = await following.feed.read(following.feed.before(position), 1)
     return page.entries[0] if page.entries else None

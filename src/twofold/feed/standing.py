@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from twofold.errors import NotSettled
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import LEASE_S
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 LOOK_AGAIN_S = 0.25
 
@@ -23,14 +23,15 @@ class Followed(msgspec.Struct, frozen=True):
     tells whether a parked entry will be tried again without anybody's help.
     """
 
-    follows: Follows
+    follows: FollowerId
+    feed: Feed
     checkpoints: Checkpoints
     passed: Callable[[Position, float], Awaitable[None]]
     comes_again: Callable[[Parked], bool]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One follower against the head: how many positions it is behind, and how many streams it still tries again."""
+    """One follower against the head: how many events it is behind, and how many streams it still tries again."""
 
     followed: Followed
     position: Position
@@ -44,21 +45,21 @@ class Standing(msgspec.Struct, frozen=True):
         return self.behind == 0 and self.trying == 0
 
 
-async def settled(followed: Sequence[Followed], feed: Feed, timeout_s: float) -> None:
+async def settled(followed: Sequence[Followed], feeds: Sequence[Feed], timeout_s: float) -> None:
     """Return when every follower has handled everything up to the head, and whatever followed from that.
 
-    A reaction appends its commands before its checkpoint moves. So when all checkpoints have reached a head that is
-    still the head afterwards, nothing is under way. What is parked for good counts as handled; a stream whose
-    reaction will be tried again does not.
+    `feeds` are those of the log's partitions. A reaction appends its commands before its checkpoint moves. So when all
+    checkpoints have reached heads that are still the heads afterwards, nothing is under way. What is parked for good
+    counts as handled; a stream whose reaction will be tried again does not.
 
     Raises: NotSettled, LogReplaced, Unavailable.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout_s
     while True:
-        head = await feed.head()
-        unsettled = [one for one in [await _standing(follower, head) for follower in followed] if not one.settled]
-        if not unsettled and await feed.head() == head:
+        heads = [await feed.head() for feed in feeds]
+        unsettled = [one for one in [await _standing(follower) for follower in followed] if not one.settled]
+        if not unsettled and [await feed.head() for feed in feeds] == heads:
             return
         left_s = deadline - clock()
         if left_s <= 0:
@@ -67,11 +68,11 @@ async def settled(followed: Sequence[Followed], feed: Feed, timeout_s: float) ->
             await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
 
 
-async def _standing(followed: Followed, head: Position) -> Standing:
+async def _standing(followed: Followed) -> Standing:
     checkpoint = await followed.checkpoints.read(followed.follows)
-    position = checkpoint.position if checkpoint is not None else BEGINNING
+    position = checkpoint.position if checkpoint is not None else Position(followed.feed.partition, 0)
     trying = sum(map(followed.comes_again, await followed.checkpoints.parked(followed.follows)))
-    return Standing(followed, position, checkpoint, max(0, head.offset - position.offset), trying)
+    return Standing(followed, position, checkpoint, await followed.feed.behind(position), trying)
 
 
 class Pace:
@@ -81,12 +82,12 @@ class Pace:
     catches up when one is started.
     """
 
-    def __init__(self, followed: Sequence[Followed], feed: Feed, most_behind: int, look_every: int) -> None:
-        self._followed, self._feed = followed, feed
+    def __init__(self, followed: Sequence[Followed], most_behind: int, look_every: int) -> None:
+        self._followed = followed
         self._most_behind, self._look_every = most_behind, look_every
         self._appended = look_every  # look before the first event, too
         self._turn = asyncio.Lock()
-        self._beats: dict[Follows, tuple[tuple[int, int], float]] = {}
+        self._beats: dict[FollowerId, tuple[tuple[int, int], float]] = {}
 
     def count(self, events: int) -> None:
         """So many were appended."""
@@ -106,9 +107,8 @@ class Pace:
 
     async def _slowest(self) -> Standing | None:
         checkpoints = [await one.checkpoints.read(one.follows) for one in self._followed]
-        head = await self._feed.head()
         standings = [
-            Standing(followed, checkpoint.position, checkpoint, max(0, head.offset - checkpoint.position.offset), 0)
+            Standing(followed, checkpoint.position, checkpoint, await followed.feed.behind(checkpoint.position), 0)
             for followed, checkpoint in zip(self._followed, checkpoints, strict=True)
             if checkpoint is not None and self._is_held(checkpoint)
         ]

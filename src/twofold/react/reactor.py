@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from twofold.errors import ConfigurationError
 from twofold.failures import shown
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import Recorded
 from twofold.signatures import message_types
 
@@ -60,9 +60,9 @@ class Reactor:
         return f"reactor {self.name!r}"
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """Whose checkpoint it is."""
-        return Follows(self.name)
+        return FollowerId(self.name)
 
     def commands(self, recorded: Recorded) -> list[tuple[str, To]]:
         """The commands that follow from an event, each with its command id; `react` is a plain function.

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -13,9 +14,9 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
-from twofold.failures import failure
-from twofold.feed.checkpoints import Checkpoints, Claim, Follows, Parked, parked_again
-from twofold.feed.feed import Feed, FeedPage
+from twofold.failures import failure, is_of_user_code
+from twofold.feed.checkpoints import Checkpoints, Claim, FollowerId, Parked, parked_again
+from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
 from twofold.feed.stopping import apart, awaited_failure, caught
@@ -25,7 +26,6 @@ from twofold.react.reactor import Reactor, To
 COMMANDS_AT_ONCE = 64
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 MOST_TRIES = len(PAUSES_S) + 1
-LARGEST_PAGE = 4_096
 NOT_JUST_NOW = (Unavailable, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
 
 Command = tuple[str, To]
@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """Follows the feed for one reactor (a `Follower`).
+    """FollowerId the feed for one reactor (a `Follower`).
 
     Events of one stream are reacted to in order, different streams side by side; and so are the commands of one
     event, in order for one stream. A page comes again after a crash, and its commands are executed again with the ids
@@ -85,7 +85,7 @@ class Runner:
         self.types = codec.names(reactor.event_types)
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The reactor."""
         return self.reactor.follows
 
@@ -131,15 +131,13 @@ class Runner:
 
     async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
         """React to what waits of a parked stream as far as a position, and to what comes later."""
-        position, events = Position(parked.position.partition, parked.position.offset - 1), 0
-        while position < upto:
-            limit = min(LARGEST_PAGE, upto.offset - position.offset)
-            page = await self._feed.read(position, limit, self.types)
-            outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
-            events += outcome.events
-            if outcome.after is not None:
-                return Outcome(parked, outcome.after, events)
-            position = page.upto
+        events = 0
+        async with aclosing(pages(self._feed, self._feed.before(parked.position), upto, self.types)) as history:
+            async for page in history:
+                outcome = await self._react([entry for entry in page.entries if entry.stream == parked.key], parked)
+                events += outcome.events
+                if outcome.after is not None:
+                    return Outcome(parked, outcome.after, events)
         last = await self._react(later, parked)
         return Outcome(parked, last.after, events + last.events)
 
@@ -234,9 +232,9 @@ class Runner:
             return awaited_failure(error)
         try:
             await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
-        except NOT_JUST_NOW:
-            raise
         except BaseException as error:
+            if _of_the_store(error):
+                raise
             return awaited_failure(error)
         return None
 
@@ -263,9 +261,14 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for one in begun:
             one.close()  # stopped before it began, it would be reported as never awaited
     errors = [error for _, error in outcomes if error is not None]
-    for error in sorted(errors, key=lambda error: not issubclass(type(error), NOT_JUST_NOW)):
+    for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error
     return [answer for answer, _ in outcomes]  # type: ignore[misc]  # without an error there is one
+
+
+def _of_the_store(error: BaseException) -> bool:
+    """Whether the store cannot do it just now, so that trying again may mend it."""
+    return issubclass(type(error), NOT_JUST_NOW) and not is_of_user_code(error)
 
 
 def _by_target(commands: Iterable[Command]) -> Iterable[list[Command]]:

@@ -19,15 +19,15 @@ from typing import Any
 
 import msgspec
 
+from twofold.codec.exact import exactly
+from twofold.codec.fields import equality_tells_all, holds_itself, refuse_places
+from twofold.codec.jsontext import json_reader, json_text
+from twofold.codec.roundtrip import difference, shown
 from twofold.errors import ConfigurationError
-from twofold.exact import exactly
 from twofold.failures import error_text, failure
-from twofold.fields import equality_tells_all, holds_itself, refuse_places
-from twofold.jsontext import json_reader, json_text
 from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of, nothing_beside
 from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, Kind
-from twofold.roundtrip import difference, shown
 
 Values = tuple[Any, ...]
 Convert = Callable[[Any], Any]

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from twofold.codec.jsontext import json_text
 from twofold.failures import error_text, failure
-from twofold.jsontext import json_text
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 import msgspec
 
 from twofold.codec import Codec
-from twofold.errors import ConfigurationError, LogReplaced, NewerSchema
+from twofold.errors import ConfigurationError, NewerSchema
 from twofold.failures import error_text, failure
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import Feed
+from twofold.feed.feed import Feed, pages
 from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
 from twofold.read.examine import Fault, examined
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes, Query, ReadStore
 
-LARGEST_PAGE = 4_096
 EVENTS_PER_SLICE = 250
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
@@ -155,13 +155,12 @@ class FreshFold:
         if claim is None or not self._live.same_until(self.position, live):
             claim = self._claim = await self._begin()
         self._live, self._waiting = live, Waiting([*parked, *self.failures])
-        while self.position < to:
-            limit = min(LARGEST_PAGE, to.offset - self.position.offset)
-            page = await self._feed.read(self.position, limit, self._sorter.types)
-            if page.upto == self.position:
-                raise LogReplaced(f"{self._table.follows} stands at {to}, and the log ends at {page.upto}")
-            await self._fold(claim, page.entries, page.upto)
-            self._told("folding", self.position.offset, to.offset)
+        beginning = Position(to.partition, 0)
+        total = await self._feed.distance(beginning, to)
+        async with aclosing(pages(self._feed, self.position, to, self._sorter.types)) as history:
+            async for page in history:
+                await self._fold(claim, page.entries, page.upto)
+                self._told("folding", await self._feed.distance(beginning, page.upto), total)
 
     async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:
         """The rows behind a key, in the order of the key."""

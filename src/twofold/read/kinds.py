@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
-from twofold.jsontext import json_text
-from twofold.roundtrip import shown
-from twofold.single import moment
+from twofold.codec.jsontext import json_text
+from twofold.codec.roundtrip import shown
+from twofold.codec.single import moment
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from twofold.codec.jsontext import json_text
 from twofold.errors import ConfigurationError
 from twofold.failures import failure, shown
-from twofold.feed.checkpoints import Follows
-from twofold.jsontext import json_text
+from twofold.feed.checkpoints import FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, RowFormat, Values
@@ -42,7 +42,7 @@ _SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
 class Table(msgspec.Struct, frozen=True):
     """What a store must know of a projection: its own table for each version, and what lies in it."""
 
-    follows: Follows
+    follows: FollowerId
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[Index, ...]
@@ -102,7 +102,7 @@ class Projection(Generic[R]):
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:
             raise ConfigurationError(f"{self.owner}: version is a number from 1, not {self.version!r}")
-        set_, follows = object.__setattr__, Follows(self.name, self.version)
+        set_, follows = object.__setattr__, FollowerId(self.name, self.version)
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         if self.key is not None:
             check_accepts(self.key, parameters=2, owner=f"{self.owner}, key")
@@ -114,7 +114,7 @@ class Projection(Generic[R]):
         self._try_initial()
 
     def beside(self, generation: str) -> Projection[R]:
-        """The same, folded into a table of its own that is built beside this one's (see `Follows.beside`)."""
+        """The same, folded into a table of its own that is built beside this one's (see `FollowerId.beside`)."""
         other = copy(self)
         object.__setattr__(other, "table", msgspec.structs.replace(self.table, follows=self.follows.beside(generation)))
         return other
@@ -125,7 +125,7 @@ class Projection(Generic[R]):
         return f"projection {self.name!r}"
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """Whose checkpoint and table it is."""
         return self.table.follows
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Claim, Follows, Parked
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
+from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
@@ -24,13 +24,12 @@ from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
 
 EVENTS_PER_SLICE = 250
-LARGEST_PAGE = 4_096
 
 log = logging.getLogger("twofold.projector")
 
 
 class Projector:
-    """Follows the feed for one projection (a `Follower`).
+    """FollowerId the feed for one projection (a `Follower`).
 
     Reading, decoding and folding happen outside any transaction, and while the page before is being committed. What
     cannot be folded is parked: the row's key, or, where no key can be known, the stream. Its later events wait,
@@ -61,7 +60,7 @@ class Projector:
         self._limit = ParkingLimit()
 
     @property
-    def follows(self) -> Follows:
+    def follows(self) -> FollowerId:
         """The projection and its version."""
         return self.projection.follows
 
@@ -98,7 +97,7 @@ class Projector:
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
         """What may be done of the page is done."""
-        before = Position(after.partition, next_one.position.offset - 1)
+        before = self._feed.before(next_one.position)
         if before > after:
             await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
             await self.settle()
@@ -119,7 +118,7 @@ class Projector:
         if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(claim, RowCache(complete=after.offset == 0, limit=self._cache_bytes), Waiting(parked))
+            self._held = _Held(claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), Waiting(parked))
         return self._held
 
     async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from twofold.errors import ConfigurationError, NameHeld
-from twofold.feed.checkpoints import Checkpoint, Follows
+from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
 from twofold.read.projection import Table
 from twofold.read.store import ReadStore, StoredTable
@@ -47,7 +47,7 @@ async def published(table: Table, store: ReadStore, feed: Feed | None) -> bool:
     return lost is not None and await store.publish(table, lost)
 
 
-async def lost_live(follows: Follows, store: ReadStore, feed: Feed) -> Checkpoint | None:
+async def lost_live(follows: FollowerId, store: ReadStore, feed: Feed) -> Checkpoint | None:
     """The live version's checkpoint, where it is of another log or from beyond this one's head: it does not count."""
     for table in await store.tables():
         if table.live and table.follows.name == follows.name:

@@ -28,7 +28,7 @@ from twofold.failures import error_text, failure
 from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.messages import BEGINNING, Position, Receipt, Token
+from twofold.messages import BEGINNING, Receipt, Token
 from twofold.read.columns import Field, Values
 from twofold.read.kinds import canonical_decimal, member
 from twofold.read.projection import Projection, key_text
@@ -159,10 +159,9 @@ class Queries:
                 checked = True
             left_s = deadline - clock()
             if left_s <= 0:
-                behind = token.position.offset - checkpoint.position.offset
+                behind = await self._feed.distance(checkpoint.position, token.position)
                 raise ReadModelBehind(checkpoint.follower.name, behind, wait_s)
-            just_before = Position(token.position.partition, token.position.offset - 1)
-            await self._store.wait(checkpoint.follower, just_before, left_s)
+            await self._store.wait(checkpoint.follower, self._feed.before(token.position), left_s)
 
     async def _check_log(self, checkpoint: Checkpoint) -> None:
         """Rows of another log, or from beyond this one's end, are no answer (G11). The end moves on, so it is kept."""

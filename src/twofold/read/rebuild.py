@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from twofold.errors import InvalidInput, TwofoldError, Unavailable
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, Held, taken_over, taken_over_if_silent
 from twofold.messages import Position
@@ -108,7 +108,7 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
             await drop_unheld(found.follows, store, owner)
 
 
-async def drop_unheld(follows: Follows, store: ReadStore, owner: str) -> None:
+async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None:
     """Drop a version, or what is built beside one. A holder that gives no sign of life for a lease is none.
 
     Raises: InvalidInput when it is not there, is live, or is held.

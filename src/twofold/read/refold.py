@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -11,11 +12,11 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import Feed
+from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import check_log, taken_over
-from twofold.messages import BEGINNING, Position, Recorded
+from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import LARGEST_PAGE, Sorter, Waiting
+from twofold.read.fresh import Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
@@ -88,7 +89,7 @@ class _Row:
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
         self._waiting = Waiting(one for one in parked if one not in self.its)
-        self._at = BEGINNING
+        self._at = Position(of.feed.partition, 0)
         self.values: Values | None = None
         self.events = 0
         self.error: str | None = None
@@ -96,15 +97,18 @@ class _Row:
 
     async def go_on(self, upto: Position) -> None:
         """Fold as far as a position, or as an event that cannot be folded."""
-        while self.error is None and self._at < upto:
-            limit = min(LARGEST_PAGE, upto.offset - self._at.offset)
-            page = await self._feed.read(self._at, limit, self._sorter.types)
-            events, failures = await self._sorter.sort(page.entries, self._waiting)
-            self._take(events.get(self._key, ()))
-            for failure in failures:
-                if self._projection.key is not None or self._is_its(failure.kind, failure.key):
-                    self.error, self.failed = f"{failure.event}: {failure.error}", failure.position
-            self._at = page.upto
+        if self.error is not None:
+            return
+        async with aclosing(pages(self._feed, self._at, upto, self._sorter.types)) as history:
+            async for page in history:
+                events, failures = await self._sorter.sort(page.entries, self._waiting)
+                self._take(events.get(self._key, ()))
+                for failure in failures:
+                    if self._projection.key is not None or self._is_its(failure.kind, failure.key):
+                        self.error, self.failed = f"{failure.event}: {failure.error}", failure.position
+                self._at = page.upto
+                if self.error is not None:
+                    return
 
     def _take(self, events: Sequence[Recorded]) -> None:
         if not events:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from twofold.errors import ConfigurationError, InvalidInput, NameHeld
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -73,7 +73,7 @@ class StoredTable(msgspec.Struct, frozen=True):
     `fingerprint` is that of the columns with which it was made.
     """
 
-    follows: Follows
+    follows: FollowerId
     fingerprint: str
     live: bool
     position: Position
@@ -91,7 +91,7 @@ class ReadStore(Protocol):
     async def prepare(self, table: Table) -> None:
         """Make the table if it is not there; the first version of a projection is live at once.
 
-        A table that is built beside a version's (`Follows.beside`) is never live.
+        A table that is built beside a version's (`FollowerId.beside`) is never live.
 
         Raises: ConfigurationError when it is there with other columns, Unavailable.
         """
@@ -112,7 +112,7 @@ class ReadStore(Protocol):
         """Make the indexes that are not there yet: a table without them fills faster. Raises: Unavailable."""
         ...
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """Let the table that was built beside this one, and stands `at` this position, take its place.
 
         In one transaction, with its position, log id and what is parked; readers see all of the old rows or all of
@@ -128,7 +128,7 @@ class ReadStore(Protocol):
         """Every version of every projection that lies in the store, by name and version."""
         ...
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """Remove a version that is not live, with its checkpoint and what is parked.
 
         Raises: InvalidInput when there is no such table, it is live, or a worker holds it.
@@ -168,7 +168,7 @@ class ReadStore(Protocol):
         """The one row, or none. Raises: Unavailable."""
         ...
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """Return when the checkpoint may have passed this position, or when the time is over."""
         ...
 
@@ -178,7 +178,7 @@ def is_lost(live: Checkpoint | None, lost: Checkpoint | None) -> bool:
     return live is not None and lost is not None and (live.log_id, live.position) == (lost.log_id, lost.position)
 
 
-def held(follows: Follows, name: str, why: str) -> NameHeld:
+def held(follows: FollowerId, name: str, why: str) -> NameHeld:
     """Why the public name cannot show a version. `name` is as SQL writes it."""
     return NameHeld(f"{follows} is built and is read by its App, but for SQL the name {name} cannot show it yet: {why}")
 

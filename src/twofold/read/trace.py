@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from twofold.codec import Codec
 from twofold.feed.checkpoints import Parked
-from twofold.feed.feed import Feed
-from twofold.messages import BEGINNING, Position, Recorded
+from twofold.feed.feed import Feed, pages
+from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Told, Waiting
+from twofold.read.fresh import Failure, Sorter, Told, Waiting
 from twofold.read.projection import Key, Projection
 
 
@@ -51,15 +52,16 @@ async def trace(
     """
     courses = {suspect.key: _Course(projection, suspect, documents) for suspect in suspects}
     end = max(suspect.position for suspect in suspects)
-    sorter, waiting, position = Sorter(projection, codec, courses.__contains__), Waiting(left_out), BEGINNING
-    while position < end:
-        page = await feed.read(position, min(LARGEST_PAGE, end.offset - position.offset), sorter.types)
-        events, _ = await sorter.sort(page.entries, waiting)
-        for key, its in events.items():
-            for recorded in its:
-                courses[key].take(recorded)
-        position = page.upto
-        told("tracing", position.offset, end.offset)
+    sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
+    beginning = Position(end.partition, 0)
+    total = await feed.distance(beginning, end)
+    async with aclosing(pages(feed, beginning, end, sorter.types)) as history:
+        async for page in history:
+            events, _ = await sorter.sort(page.entries, waiting)
+            for key, of_key in events.items():
+                for recorded in of_key:
+                    courses[key].take(recorded)
+            told("tracing", await feed.distance(beginning, page.upto), total)
     return {key: course.since for key, course in courses.items() if course.since is not None}
 
 

@@ -8,6 +8,7 @@ transaction. Stopped anywhere, either all of it has happened or nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +16,12 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import Unparked
-from twofold.messages import BEGINNING, Position, Recorded
+from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import LARGEST_PAGE, Failure, Sorter, Waiting
+from twofold.read.fresh import Failure, Sorter, Waiting
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
@@ -41,7 +42,8 @@ class Unparking:
         documents: bool,
     ) -> None:
         self.projection = projection
-        self._store, self._feed, self._codec, self._ambient = store, feed, codec, ambient
+        self.feed = feed
+        self._store, self._codec, self._ambient = store, codec, ambient
         self._documents = documents
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
@@ -90,7 +92,7 @@ class Unparking:
     async def _publish(self) -> None:
         """A version that goes live when nothing of it waits."""
         if not await self._store.checkpoints.parked(self.projection.follows):
-            await Publisher(self.projection.table, self._store).publish(self._feed)
+            await Publisher(self.projection.table, self._store).publish(self.feed)
 
     async def _folded(self, collected: _Collected, position: Position) -> Changes:
         """The rows that change, what waits again and what no longer."""
@@ -117,15 +119,16 @@ class Unparking:
         """Rows that hold later events already: to keep their order they are folded from the beginning."""
         keys = collected.overtaken
         folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
-        at, sorter = BEGINNING, Sorter(self.projection, self._codec, keys.__contains__)
-        waiting = collected.then
-        while keys and at < position:
-            page = await self._feed.read(at, min(LARGEST_PAGE, position.offset - at.offset), sorter.types)
-            events, _ = await sorter.sort(page.entries, waiting)
-            for key, its in events.items():
-                if folded[key].failed is None:
-                    folded[key] = self.projection.fold(key, folded[key].values, its, self._documents)
-            at = page.upto
+        if not keys:
+            return folded
+        sorter = Sorter(self.projection, self._codec, keys.__contains__)
+        beginning = Position(position.partition, 0)
+        async with aclosing(pages(self.feed, beginning, position, sorter.types)) as history:
+            async for page in history:
+                events, _ = await sorter.sort(page.entries, collected.then)
+                for key, of_key in events.items():
+                    if folded[key].failed is None:
+                        folded[key] = self.projection.fold(key, folded[key].values, of_key, self._documents)
         return folded
 
     def sorter(self, chosen: Sequence[Parked]) -> Sorter:
@@ -137,10 +140,6 @@ class Unparking:
         elif len(rows) < len(chosen):
             return Sorter(self.projection, self._codec)
         return Sorter(self.projection, self._codec, lambda key: key_text(key) in rows)
-
-    async def read(self, after: Position, upto: Position, sorter: Sorter) -> FeedPage:
-        """A page of the feed between two positions."""
-        return await self._feed.read(after, min(LARGEST_PAGE, upto.offset - after.offset), sorter.types)
 
 
 class _Collected:
@@ -158,7 +157,7 @@ class _Collected:
         self._failures: dict[str, Failure] = {}
         self._sorter = of.sorter(self.chosen)
         first = min((one.position for one in self.chosen), default=None)
-        self._at = None if first is None else Position(first.partition, first.offset - 1)
+        self._at = None if first is None else of.feed.before(first)
 
     def still_true_of(self, parked: Sequence[Parked]) -> bool:
         """Whether the same still waits; what has come to wait since begins behind what was collected."""
@@ -176,15 +175,17 @@ class _Collected:
 
     async def go_on(self, upto: Position) -> None:
         """Collect as far as a position."""
-        while self._at is not None and self._at < upto:
-            page = await self._of.read(self._at, upto, self._sorter)
-            events, failures = await self._sorter.sort(page.entries, self.then)
-            for failure in failures:
-                self._failures.setdefault(failure.key, failure)
-            for key, its in events.items():
-                for recorded in its:
-                    self._take(key, recorded)
-            self._at = page.upto
+        if self._at is None:
+            return
+        async with aclosing(pages(self._of.feed, self._at, upto, self._sorter.types)) as waiting:
+            async for page in waiting:
+                events, failures = await self._sorter.sort(page.entries, self.then)
+                for failure in failures:
+                    self._failures.setdefault(failure.key, failure)
+                for key, of_key in events.items():
+                    for recorded in of_key:
+                        self._take(key, recorded)
+                self._at = page.upto
 
     def _take(self, key: Key, recorded: Recorded) -> None:
         waited = self.until_now.stream(str(recorded.stream), recorded.position)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
-from twofold.errors import ConfigurationError, InvalidInput
-from twofold.failures import shown
+from twofold.errors import ConfigurationError, InvalidInput, TwofoldError
+from twofold.failures import mark_of_user_code, shown
 from twofold.kept import Kept, is_fixed_class, own
 from twofold.messages import Receipt, Stream
 from twofold.signatures import message_types
@@ -76,7 +76,11 @@ class Decider(Generic[C, S, E]):
         """What these events make of `state`, which `evolve` may change, as it may the events."""
         evolve, may_be_none = self.evolve, self.initial is None
         for event in events:
-            state = evolve(state, event)
+            try:
+                state = evolve(state, event)
+            except TwofoldError as error:
+                mark_of_user_code(error)
+                raise
             if state is None and not may_be_none:
                 raise TypeError(f"{self.owner}: evolve returned None for {shown(event, 200)}: a case without a return?")
         return state
@@ -97,7 +101,11 @@ class Decider(Generic[C, S, E]):
         if not isinstance(command, self.command_types):
             names = " | ".join(cls.__name__ for cls in self.command_types)
             raise InvalidInput(f"{self.owner} decides {names}, not {shown(command, 200)}")
-        events = self.decide(own(command), state)
+        try:
+            events = self.decide(own(command), state)
+        except TwofoldError as error:
+            mark_of_user_code(error)
+            raise
         if not isinstance(events, list | tuple):
             hint = "; to do nothing, return an empty one" if events is None else ""
             raise TypeError(f"{self.owner}: decide must return a list of events, not {shown(events)}{hint}")

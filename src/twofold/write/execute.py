@@ -1,4 +1,4 @@
-"""Execute a command: load, decide, append, and once more if somebody else was quicker."""
+"""Execute a command: load, decide, append; again after a conflict."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
@@ -24,6 +26,21 @@ E = TypeVar("E")
 
 MAX_ATTEMPTS = 50
 MAX_PAUSE_S = 0.1
+PAUSES_S = [min(MAX_PAUSE_S, 0.001 * 2**attempt) for attempt in range(1, MAX_ATTEMPTS)]  # each times a random number
+
+
+class _Envelope(msgspec.Struct, Generic[C, S, E], frozen=True):
+    """A command, the stream it is for, and what the caller said about it.
+
+    With `may_be_repeated` somebody may ask for the answer again: the caller knows the command id.
+    """
+
+    decider: Decider[C, S, E]
+    stream: Stream
+    command: C
+    meta: Meta
+    expected_version: int | None
+    may_be_repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +61,7 @@ class _Decision(Generic[S]):
 class Executor:
     """Commands against one log. `append` is the group commit in front of it.
 
-    `repeated` counts the commands that were answered as the first time, for metrics.
+    `repeated` counts the commands that returned their original answer, for metrics.
     """
 
     def __init__(
@@ -69,83 +86,102 @@ class Executor:
     ) -> Done[S, E]:
         """Decide `command` against the stream and append what follows from it.
 
-        A command id that the stream knows gets the answer of that time (G3). Where somebody else appended in
-        between, it is decided again, at most 50 times after ever longer random pauses; a caller who gave an
-        expected version is told at once.
+        A command id that the stream knows returns its original answer (G3). On a conflict the command is decided
+        again, with growing random pauses, at most 50 times; with an expected version, the conflict is raised at once.
 
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
         """
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
-        stored = await self._stored(decider, id, command, meta, expected_version, ask_again=command_id is not None)
-        return stored if isinstance(stored, Done) else await self._answer_again(decider, stored)
+        stream = decider.stream(id)
+        envelope = _Envelope(decider, stream, command, meta, expected_version, may_be_repeated=command_id is not None)
+        outcome = await self._outcome(envelope)
+        return outcome if isinstance(outcome, Done) else await self._answer_again(decider, outcome)
 
     async def carry_out(self, decider: Decider[C, Any, Any], id: str, command: C, meta: Meta) -> Receipt:
-        """As `execute`, for who need not know the answer: a command that comes again costs one look. For reactors."""
-        stored = await self._stored(decider, id, command, meta, None, ask_again=True)
-        return stored.receipt if isinstance(stored, Done) else stored
+        """Like `execute`, but returns only the receipt; a repeated command costs one lookup. For reactors.
 
-    async def _stored(
-        self,
-        decider: Decider[C, S, E],
-        id: str,
-        command: C,
-        meta: Meta,
-        expected_version: int | None,
-        ask_again: bool,
-    ) -> Done[S, E] | Receipt:
-        """What was decided and appended; or the receipt, where the command id was used before.
-
-        It is first decided on the state that is remembered, if any: the append demands its version and looks for the
-        command id, so where it succeeds the stream need not be loaded at all. Whatever else comes of that decision
-        does not count, for it may have been made on an older state.
+        Raises: like `execute`. An error that `decide` or `evolve` raised is marked (`failures.is_of_user_code`).
         """
-        stream = decider.stream(id)
-        async with self._turns.setdefault(stream, asyncio.Lock()):  # callers of one process need not race each other
-            decision = self._decided_from_memory(decider, stream, command) if expected_version is None else None
-            for attempt in range(1, MAX_ATTEMPTS + 1):
-                if decision is None:
-                    loaded = await self._loaded(decider, stream, meta.command_id if ask_again else None)
-                    if loaded.receipt is not None:
-                        return self._known(loaded.receipt)
-                    if loaded.version == 0:
-                        checked_name(stream.id, "the id of a stream")
-                    if expected_version is not None and loaded.version != expected_version:
-                        raise VersionConflict(stream, expected_version, loaded.version)
-                    decision = self._decided(decider, command, loaded.state, loaded.version)
-                    if not decision.new and not ask_again:  # nobody could ever ask for this answer again
-                        return Done(self._nothing_done(stream, loaded, meta), loaded.state.own(), ())
-                try:
-                    receipt = await self._append(Append(stream, decision.new, decision.version, meta))
-                except VersionConflict:
-                    self._states.forget(decider, stream)
-                    if expected_version is not None or attempt == MAX_ATTEMPTS:
-                        raise
-                    await asyncio.sleep(self._ambient.random() * min(MAX_PAUSE_S, 0.001 * 2**attempt))
-                    decision = None
-                    continue
-                if receipt.repeated:
-                    return self._known(receipt)
-                known = Known(Kept(decision.after), receipt.version, receipt.position)
-                self._states.keep(decider, stream, known)
-                return Done(receipt, decision.after, tuple(encoded.event for encoded in decision.new))
-        raise AssertionError("the last attempt returns or raises")
+        envelope = _Envelope(decider, decider.stream(id), command, meta, None, may_be_repeated=True)
+        outcome = await self._outcome(envelope)
+        return outcome.receipt if isinstance(outcome, Done) else outcome
 
-    def _decided(self, decider: Decider[C, S, Any], command: C, state: Kept[S], version: int) -> _Decision[S]:
-        """What is to be appended to a stream at this version, and the state after it."""
-        new = [self._codec.encode(event) for event in decider.to_record(command, state.own())]
-        return _Decision(new, version, decider.after(state.own(), decider.handed([encoded.event for encoded in new])))
+    async def _outcome(self, envelope: _Envelope[C, S, E]) -> Done[S, E] | Receipt:
+        """What was decided and appended; or the receipt, if the command id was used before.
 
-    def _decided_from_memory(self, decider: Decider[C, S, Any], stream: Stream, command: C) -> _Decision[S] | None:
-        known = self._states.get(decider, stream)
+        The first decision is made on the remembered state, if there is one. Its append demands that version and looks
+        for the command id, so if it succeeds the stream need not be loaded. If it does not, the decision does not
+        count: it may have been made on an older state.
+        """
+        pauses_s = PAUSES_S if envelope.expected_version is None else ()
+        async with self._turns.setdefault(envelope.stream, asyncio.Lock()):  # no races between callers of one process
+            outcome = await self._try(envelope, self._decided_from_memory(envelope))
+            for pause_s in pauses_s:
+                if not isinstance(outcome, VersionConflict):
+                    break
+                await asyncio.sleep(self._ambient.random() * pause_s)
+                outcome = await self._try(envelope, None)
+        if isinstance(outcome, VersionConflict):
+            raise outcome
+        return outcome
+
+    async def _try(
+        self, envelope: _Envelope[C, S, E], decision: _Decision[S] | None
+    ) -> Done[S, E] | Receipt | VersionConflict:
+        """Append a decision, or without one decide now. Returns the conflict if the stream has moved on since."""
+        found = decision or await self._decided_now(envelope)
+        if not isinstance(found, _Decision):
+            return found
+        try:
+            receipt = await self._append(Append(envelope.stream, found.new, found.version, envelope.meta))
+        except VersionConflict as conflict:
+            self._states.forget(envelope.decider, envelope.stream)
+            return conflict
+        if receipt.repeated:
+            return self._known(receipt)
+        self._states.keep(
+            envelope.decider, envelope.stream, Known(Kept(found.after), receipt.version, receipt.position)
+        )
+        return Done(receipt, found.after, tuple(encoded.event for encoded in found.new))
+
+    async def _decided_now(self, envelope: _Envelope[C, S, E]) -> _Decision[S] | Done[S, E] | Receipt:
+        """A decision on the stream as it is now; or the answer, if there is nothing to append for it.
+
+        Raises: VersionConflict if the caller expected another version.
+        """
+        stream, meta, expected = envelope.stream, envelope.meta, envelope.expected_version
+        loaded = await self._loaded(envelope.decider, stream, meta.command_id if envelope.may_be_repeated else None)
+        if loaded.receipt is not None:
+            return self._known(loaded.receipt)
+        if loaded.version == 0:
+            checked_name(stream.id, "the id of a stream")
+        if expected is not None and loaded.version != expected:
+            raise VersionConflict(stream, expected, loaded.version)
+        decision = self._decided(envelope, loaded.state, loaded.version)
+        if decision.new or envelope.may_be_repeated:
+            return decision
+        receipt = Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, self._log.log_id)
+        return Done(receipt, loaded.state.own(), ())
+
+    def _decided_from_memory(self, envelope: _Envelope[C, S, Any]) -> _Decision[S] | None:
+        if envelope.expected_version is not None:
+            return None
+        known = self._states.get(envelope.decider, envelope.stream)
         if known.version == 0:
             return None
         try:
-            decision = self._decided(decider, command, known.state, known.version)
+            decision = self._decided(envelope, known.state, known.version)
         except BaseException as error:  # asked again with the state as it is now, it raises if it still does
             failure(error)
             return None
         return decision if decision.new else None
+
+    def _decided(self, envelope: _Envelope[C, S, Any], state: Kept[S], version: int) -> _Decision[S]:
+        """What is to be appended to the stream at this version, and the state after it."""
+        decider = envelope.decider
+        new = [self._codec.encode(event) for event in decider.to_record(envelope.command, state.own())]
+        return _Decision(new, version, decider.after(state.own(), decider.handed([encoded.event for encoded in new])))
 
     def _known(self, receipt: Receipt) -> Receipt:
         self.repeated += 1
@@ -169,7 +205,7 @@ class Executor:
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
     async def check_name(self, stream: Stream) -> None:
-        """Raises: InvalidInput where a stream that does not exist yet has a name that cannot be read."""
+        """Raises: InvalidInput for a stream that does not exist yet and whose id holds unprintable characters."""
         if unprintable(stream.id) is not None and not await self._log.read_stream(stream, 1, 1):
             checked_name(stream.id, "the id of a stream")
 
@@ -193,10 +229,10 @@ class Executor:
         return Meta(command_id, correlation_id or command_id, causation_id, actor)
 
     async def _answer_again(self, decider: Decider[Any, S, E], receipt: Receipt) -> Done[S, E]:
-        """The answer of that time, from what was recorded then.
+        """The original answer, made from what was recorded then.
 
-        That time may be this very call, whose first answer was lost. So where it cannot be read now, it would be wrong
-        to say that nothing was changed. Raises: OutcomeUnknown.
+        It may belong to this very call, whose first answer was lost. So if it cannot be read now, it would be wrong to
+        say that nothing was changed. Raises: OutcomeUnknown.
         """
         first = max(1, receipt.version) if decider.stored == "state" else 1
         try:
@@ -207,11 +243,8 @@ class Executor:
         state = decider.after(decider.first.own(), decider.handed(recorded))
         return Done(receipt, state, tuple(recorded[len(recorded) - receipt.events :]))
 
-    def _nothing_done(self, stream: Stream, loaded: _Loaded[Any], meta: Meta) -> Receipt:
-        return Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, self._log.log_id)
-
 
 def check_version(expected: int | None) -> None:
-    """Raises: InvalidInput when this is no version."""
+    """Raises: InvalidInput if this cannot be a version."""
     if expected is not None and (type(expected) is not int or expected < 0):
-        raise InvalidInput(f"expected_version is a number from 0 (the stream must not exist), not {expected!r:.80}")
+        raise InvalidInput(f"expected_version is an int from 0 (the stream must not exist), not {expected!r:.80}")

@@ -9,7 +9,7 @@ from twofold.backends.postgres.connection import Database, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
 from twofold.messages import BEGINNING, Position
@@ -36,13 +36,13 @@ class PostgresCheckpoints:
         self._database, self._kind, self._log_id = database, kind, log_id
         self.reached = Reached()
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         if await self.read(follower) is None:
             values = (*self._of(follower), start.partition, log_id, start.offset, self._log_id())
             await self._database.run(lambda c: c.execute(_SQL["register"], *values))
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         reached = self.reached
         heard = reached.at(follower)
@@ -51,12 +51,12 @@ class PostgresCheckpoints:
         reached.looked(follower, heard, position)
         return None if log_id is None else Checkpoint(follower, log_id, position, *lease)
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         row, *_ = await self._looked("belongs", *self._of(follower))
         return belongs_from(row[0])
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         values = (*self._of(follower), belongs_text(seen), belongs_text(now), self._log_id())
         return bool(await self._database.run_once(lambda c: c.fetchval(_SQL["assign"], *values)))
@@ -103,7 +103,7 @@ class PostgresCheckpoints:
         values = (*self._of(claim.follower), claim.epoch, self._log_id())
         await self._database.run(lambda c: c.execute(_SQL["release"], *values))
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         rows = await self._looked("parked", *self._of(follower))
         return [
@@ -112,7 +112,7 @@ class PostgresCheckpoints:
             if what is not None
         ]
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         row, *_ = await self._looked("traceback", *self._of(follower), one.kind, one.key)
         return row[0] or ""
@@ -125,7 +125,7 @@ class PostgresCheckpoints:
             raise another_log(self._database.address, str(log_id))
         return rows
 
-    def _of(self, follower: Follows) -> tuple[str, str, int]:
+    def _of(self, follower: FollowerId) -> tuple[str, str, int]:
         return (self._kind, follower.name, follower.version)
 
 

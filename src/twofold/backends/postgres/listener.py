@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import asyncpg
 
 from twofold.backends.postgres.connection import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, LOST, Address
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.doorbell import Doorbell, Reached
 from twofold.messages import Position
 
@@ -70,7 +70,7 @@ class Listener:
         self.head = max(self.head, head)
         self.appends.ring()
 
-    def heard_rows(self, follows: Follows, position: Position) -> None:
+    def heard_rows(self, follows: FollowerId, position: Position) -> None:
         """A projection has come so far."""
         self.reached.heard(follows, position)
         self.rows.ring()
@@ -125,6 +125,6 @@ class Listener:
     def _on_rows(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         match str(payload).split():
             case [name, version, position] if version.isdigit() and position.isdigit():
-                self.heard_rows(Follows(name, int(version)), Position(0, int(position)))
+                self.heard_rows(FollowerId(name, int(version)), Position(0, int(position)))
             case _:
                 self.rows.ring()  # not ours, or of a newer twofold: looking does no harm

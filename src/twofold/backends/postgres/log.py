@@ -39,7 +39,7 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
-from twofold.feed.feed import FeedPage, another_log
+from twofold.feed.feed import DenseFeed, FeedPage, another_log
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
@@ -52,7 +52,7 @@ _SQL = statements("twofold.backends.postgres", "log.sql")
 _WRONG_ISOLATION, _ANOTHER_LOG = "TF001", "TF002"
 
 
-class PostgresLog:
+class PostgresLog(DenseFeed):
     """A log and its feed; reactors' checkpoints beside them. `open` it first; without `create` it must be there."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
@@ -204,12 +204,14 @@ class PostgresLog:
             raise self._replaced()
         return Position(0, head)
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
         """See `Feed.read`."""
         heard = self._news.head
         wanted = None if types is None else sorted(types)
-        until = min(after.offset + limit, MAX_OFFSET)
-        values = (self.log_id, after.offset, until, wanted, PAGE_BYTES)
+        last = min(after.offset + limit, MAX_OFFSET if until is None else until.offset)
+        values = (self.log_id, after.offset, last, wanted, PAGE_BYTES)
         rows = await self._reader.run(lambda c: c.fetch(_SQL["page"], *values))
         if not rows:
             raise self._replaced()
@@ -221,7 +223,7 @@ class PostgresLog:
                 f"{self._address}: the log ends at {head} and was read up to {after.offset}: an older copy of it was "
                 f"put in its place. Put the newer one back, or delete the read models so that they are built again"
             )
-        return _page(rows, after, min(head, until))
+        return _page(rows, after, min(head, last), head if until is None else min(head, until.offset))
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""
@@ -291,15 +293,15 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(Position(0, row[0]), *row[1:])
 
 
-def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int) -> FeedPage:
+def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int, end: int) -> FeedPage:
     if upto <= after.offset:
         return FeedPage((), after)
     if rows[0][2] is None:
-        return FeedPage((), Position(0, upto))
+        return FeedPage((), Position(0, upto), more=upto < end)
     entries = [
         Entry(Position(0, offset), stream, version, type_, schema, data, meta, at)
         for _, _, offset, stream, version, type_, schema, data, meta, at in rows
     ]
     if rows[-1][1] >= PAGE_BYTES:
-        return FeedPage(entries, entries[-1].position)
-    return FeedPage(entries, Position(0, upto))
+        return FeedPage(entries, entries[-1].position, more=entries[-1].position.offset < end)
+    return FeedPage(entries, Position(0, upto), more=upto < end)

@@ -28,7 +28,7 @@ from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError, InvalidInput
 from twofold.failures import error_text
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
@@ -75,7 +75,7 @@ class PostgresReadStore:
         self._query = Database(self._address, self.limits.reads_at_once, ConfigurationError, {"jit": "off"})
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
-        self._whole: set[Follows] = set()
+        self._whole: set[FollowerId] = set()
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -126,7 +126,7 @@ class PostgresReadStore:
         """See `ReadStore.index`."""
         await self._work.run(lambda c: _defining(make_indexes(c, self._sql(table)), table))
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`."""
         done = await self._work.run_once(lambda c: replace(c, table, claim, built, at))
         self._news.reached.forget(table.follows)
@@ -138,7 +138,7 @@ class PostgresReadStore:
         """See `ReadStore.tables`."""
         return await self._work.run(_stored_tables)
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         await self._work.run(lambda c: _drop(c, follows))
 
@@ -192,7 +192,7 @@ class PostgresReadStore:
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._news.reached.at(follows) <= after:
             await self._news.wait(self._news.rows, timeout_s)
@@ -249,7 +249,7 @@ async def _tried(connection: Connection, statement: str, values: Sequence[Any]) 
         await transaction.rollback()
 
 
-def _checkpoint(follows: Follows, about: _About) -> Checkpoint | None:
+def _checkpoint(follows: FollowerId, about: _About) -> Checkpoint | None:
     if about.checkpoint is None:
         return None
     log_id, partition, position, owner, epoch, heartbeat = about.checkpoint
@@ -293,12 +293,12 @@ async def _make(connection: Connection, table: Table) -> None:
 
 async def _stored_tables(connection: Connection) -> list[StoredTable]:
     return [
-        StoredTable(Follows(name, version), fingerprint, live, Position(partition, position), owner)
+        StoredTable(FollowerId(name, version), fingerprint, live, Position(partition, position), owner)
         for name, version, fingerprint, live, partition, position, owner in await connection.fetch(_SQL["all"])
     ]
 
 
-async def _drop(connection: Connection, follows: Follows) -> None:
+async def _drop(connection: Connection, follows: FollowerId) -> None:
     async with brief_transaction(connection, LOCK_TIMEOUT_S):
         await connection.execute(_SQL["one_at_a_time"])
         found = [table for table in await _stored_tables(connection) if table.follows == follows]

@@ -13,7 +13,7 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError, InvalidInput, NameHeld
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import held
@@ -130,7 +130,7 @@ async def _grants(connection: Connection, of: str, to: str) -> list[str]:
 # ---- a version's table
 
 
-async def replace(connection: Connection, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+async def replace(connection: Connection, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
     """See `ReadStore.replace`. Locks are taken in the order in which commits and unparking take them."""
     name, version = table.name, table.follows.version
     try:
@@ -154,7 +154,7 @@ async def replace(connection: Connection, table: Table, claim: Claim, built: Fol
         return False
 
 
-async def _move_table(connection: Connection, table: Table, built: Follows) -> None:
+async def _move_table(connection: Connection, table: Table, built: FollowerId) -> None:
     """The view shows the new table before the old one goes; then the new one takes over its names and rights."""
     sql, new = table_sql(table), table_name(built)
     granted = await _grants(connection, sql.name, sql.name)
@@ -171,7 +171,7 @@ async def _move_table(connection: Connection, table: Table, built: Follows) -> N
         await connection.execute(grant)
 
 
-async def drop_table(connection: Connection, follows: Follows) -> None:
+async def drop_table(connection: Connection, follows: FollowerId) -> None:
     """Raises: InvalidInput when something of the user's depends on it."""
     try:
         await connection.execute(f"DROP TABLE {table_name(follows)}")
@@ -182,5 +182,5 @@ async def drop_table(connection: Connection, follows: Follows) -> None:
         ) from error
 
 
-def _bare(follows: Follows) -> str:
+def _bare(follows: FollowerId) -> str:
     return f"{follows.name}_v{follows.version}"

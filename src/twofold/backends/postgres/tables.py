@@ -16,7 +16,7 @@ import msgspec
 
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Column, Values, read_values
 from twofold.read.definition import Index, indexed_prefixes
 from twofold.read.kinds import Kind
@@ -254,7 +254,7 @@ def _json_list(member: Any) -> str | None:
     return None if "\\u0000" in text else text
 
 
-def table_name(follows: Follows) -> str:
+def table_name(follows: FollowerId) -> str:
     """Each version of a projection has a table of its own."""
     return f"twofold.{quoted(f'{follows.name}_v{follows.version}')}"
 

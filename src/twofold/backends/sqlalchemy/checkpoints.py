@@ -13,7 +13,7 @@ from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
 from twofold.backends.sqlalchemy.schema import checkpoints, parked
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
 from twofold.messages import Position
 
 _C = checkpoints.c
@@ -26,23 +26,23 @@ class SqlCheckpoints:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
         await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await self._database.snapshot(lambda c: read_checkpoint(c, follower))
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         asked = sa.select(_C.belongs).where(*of(checkpoints, follower))
         return belongs_from(await self._database.snapshot(lambda c: c.scalar(asked)))
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         as_seen = (*of(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
         assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: belongs_text(now)})
@@ -79,11 +79,11 @@ class SqlCheckpoints:
         """See `Checkpoints.release`."""
         await self._changed(_held(claim), {_C.owner: None})
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         return await self._database.snapshot(lambda c: read_parked(c, follower))
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         asked = sa.select(parked.c.traceback).where(*_this_one(follower, one))
         return await self._database.snapshot(lambda c: c.scalar(asked)) or ""
@@ -123,7 +123,7 @@ async def move(
         await connection.execute(insert(connection.dialect.name, parked, ()), rows)
 
 
-async def read_checkpoint(connection: AsyncConnection, follower: Follows) -> Checkpoint | None:
+async def read_checkpoint(connection: AsyncConnection, follower: FollowerId) -> Checkpoint | None:
     """The row, in whatever transaction there is."""
     columns = (_C.log_id, _C.partition, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
     row = (await connection.execute(sa.select(*columns).where(*of(checkpoints, follower)))).one_or_none()
@@ -133,7 +133,7 @@ async def read_checkpoint(connection: AsyncConnection, follower: Follows) -> Che
     return Checkpoint(follower, log_id, Position(partition, position), *lease)
 
 
-async def read_parked(connection: AsyncConnection, follower: Follows) -> list[Parked]:
+async def read_parked(connection: AsyncConnection, follower: FollowerId) -> list[Parked]:
     """What waits, in whatever transaction there is."""
     p = parked.c
     columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since, p.tries)
@@ -143,12 +143,12 @@ async def read_parked(connection: AsyncConnection, follower: Follows) -> list[Pa
     ]
 
 
-def of(table: sa.Table, follower: Follows) -> tuple[Any, ...]:
+def of(table: sa.Table, follower: FollowerId) -> tuple[Any, ...]:
     """Which rows are those of a follower."""
     return (table.c.name == follower.name, table.c.version == follower.version)
 
 
-def _this_one(follower: Follows, one: Parked) -> tuple[Any, ...]:
+def _this_one(follower: FollowerId, one: Parked) -> tuple[Any, ...]:
     return (*of(parked, follower), parked.c.kind == one.kind, parked.c.key == one.key)
 
 
@@ -156,7 +156,7 @@ def _held(claim: Claim) -> tuple[Any, ...]:
     return (*of(checkpoints, claim.follower), _C.epoch == claim.epoch)
 
 
-def _parked_row(follower: Follows, one: Parked) -> dict[str, Any]:
+def _parked_row(follower: FollowerId, one: Parked) -> dict[str, Any]:
     place = {"partition": one.position.partition, "position": one.position.offset}
     what = {"kind": one.kind, "key": one.key, "error": one.error, "since": one.since.astimezone(UTC)}
     how = {"tries": one.tries, "traceback": one.traceback}

@@ -18,7 +18,7 @@ from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.swap import drop_table, live_version, publish, refuse_others, replace
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -51,7 +51,7 @@ class SqlReadStore:
         self._database = Database(url)
         self._checkpoints = SqlCheckpoints(self._database)
         self._bell = Doorbell()
-        self._whole: set[Follows] = set()
+        self._whole: set[FollowerId] = set()
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -85,7 +85,7 @@ class SqlReadStore:
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. They are made with the table."""
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`. It waits for whoever reads from the old table."""
         await self._database.alone(lambda c: replace(c, self._sql(table), claim, built, at))
         self._whole.discard(table.follows)  # the new one has indexes as they are made today
@@ -96,7 +96,7 @@ class SqlReadStore:
         """See `ReadStore.tables`."""
         return await self._database.snapshot(_stored_tables)
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         await self._database.alone(lambda c: _drop(c, follows))
 
@@ -149,7 +149,7 @@ class SqlReadStore:
 
     # ---- news
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`. What this process commits rings at once; the others' is looked for."""
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_others(), name="twofold watches checkpoints")
@@ -201,12 +201,12 @@ async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
     what = (t.name, t.version, t.fingerprint, t.live, *place, c.owner)
     everything = sa.select(*what).select_from(beside).order_by(t.name, t.version)
     return [
-        StoredTable(Follows(name, version), fingerprint, live, Position(partition, position), owner)
+        StoredTable(FollowerId(name, version), fingerprint, live, Position(partition, position), owner)
         for name, version, fingerprint, live, partition, position, owner in await connection.execute(everything)
     ]
 
 
-async def _drop(connection: AsyncConnection, follows: Follows) -> None:
+async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
     found = [table for table in await _stored_tables(connection) if table.follows == follows]
     if not found:
         raise InvalidInput(f"there is no table of {follows}")

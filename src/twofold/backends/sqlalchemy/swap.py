@@ -12,7 +12,7 @@ from twofold.backends.sqlalchemy.checkpoints import of, read_checkpoint
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.tables import TableSql, table_name
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.messages import BEGINNING, Position
 from twofold.read.store import held, is_lost
 
@@ -40,7 +40,7 @@ async def publish(connection: AsyncConnection, sql: TableSql, lost: Checkpoint |
     if live is None or live >= follows.version:
         return live is not None
     mine = await read_checkpoint(connection, follows)
-    its = await read_checkpoint(connection, Follows(follows.name, live))
+    its = await read_checkpoint(connection, FollowerId(follows.name, live))
     behind = mine is None or mine.position < (its.position if its is not None else BEGINNING)
     if mine is None or (behind and not is_lost(its, lost)):
         return False
@@ -73,7 +73,7 @@ async def _shown_in_place(connection: AsyncConnection, sql: TableSql) -> bool:
     return True
 
 
-async def replace(connection: AsyncConnection, sql: TableSql, claim: Claim, built: Follows, at: Position) -> None:
+async def replace(connection: AsyncConnection, sql: TableSql, claim: Claim, built: FollowerId, at: Position) -> None:
     """See `ReadStore.replace`."""
     follows = sql.table.follows
     new = await read_checkpoint(connection, built)
@@ -107,7 +107,7 @@ async def _rename(connection: AsyncConnection, old: str, new: str) -> None:
         await connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
 
 
-async def drop_table(connection: AsyncConnection, follows: Follows) -> None:
+async def drop_table(connection: AsyncConnection, follows: FollowerId) -> None:
     """Raises: InvalidInput when something of the user's depends on it."""
     try:
         await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from twofold.backends.sqlalchemy.dialects import by_value, contains, index, index_of_members, insert, ordered
 from twofold.backends.sqlalchemy.schema import KEY_LENGTH, kept
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Broken, Unreadable, Values
 from twofold.read.definition import indexed_prefixes
 from twofold.read.projection import Key, Table
@@ -150,7 +150,7 @@ class TableSql:
         return sa.or_(smaller, self.sql.c[name].is_(None)) if self._columns[name].nullable else smaller
 
 
-def table_name(follows: Follows) -> str:
+def table_name(follows: FollowerId) -> str:
     """Each version of a projection has a table of its own."""
     return f"twofold_{follows.name}_v{follows.version}"
 

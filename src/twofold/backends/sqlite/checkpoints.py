@@ -11,7 +11,7 @@ import apsw
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, Follows, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
 from twofold.messages import BEGINNING, Position
 
@@ -59,22 +59,22 @@ class SqliteCheckpoints:
                 self._check(db)
             return work(db, *args)
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         await self._write(_register, follower, log_id, start)
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         heard = self._reached.at(follower)
         found = await self._read(read_checkpoint, follower)
         self._reached.looked(follower, heard, found.position if found is not None else BEGINNING)
         return found
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         return await self._read(_belongs, follower)
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         row = (belongs_text(now), follower.name, follower.version, belongs_text(seen))
         return await self._write(_changed, _SQL["assign"], row)
@@ -109,11 +109,11 @@ class SqliteCheckpoints:
         """See `Checkpoints.release`."""
         await self._write(_changed, _SQL["release"], _held(claim))
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         return await self._read(read_parked, follower)
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         return await self._read(_read_traceback, (follower.name, follower.version, one.kind, one.key))
 
@@ -139,7 +139,7 @@ def move(
         db.execute(_SQL["park"], (name, version, *where, *what))
 
 
-def read_checkpoint(db: apsw.Connection, follower: Follows) -> Checkpoint | None:
+def read_checkpoint(db: apsw.Connection, follower: FollowerId) -> Checkpoint | None:
     """The row, in whatever transaction there is."""
     row = db.execute(_SQL["read"], (follower.name, follower.version)).fetchone()
     if row is None:
@@ -148,7 +148,7 @@ def read_checkpoint(db: apsw.Connection, follower: Follows) -> Checkpoint | None
     return Checkpoint(follower, log_id, Position(partition, position), *lease)
 
 
-def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
+def read_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
     """What waits, in whatever transaction there is."""
     rows = db.execute(_SQL["parked"], (follower.name, follower.version))
     return [
@@ -157,11 +157,11 @@ def read_parked(db: apsw.Connection, follower: Follows) -> Sequence[Parked]:
     ]
 
 
-def _register(db: apsw.Connection, follower: Follows, log_id: str, start: Position) -> None:
+def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Position) -> None:
     db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
 
 
-def _belongs(db: apsw.Connection, follower: Follows) -> Belongs | None:
+def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:
     row = db.execute(_SQL["belongs"], (follower.name, follower.version)).fetchone()
     return None if row is None else belongs_from(row[0])
 

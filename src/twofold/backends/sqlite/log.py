@@ -20,7 +20,7 @@ from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
 from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
-from twofold.feed.feed import FeedPage, another_log, check_not_beyond
+from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
@@ -32,7 +32,7 @@ _SQL = statements("twofold.backends.sqlite", "log.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
 
 
-class SqliteLog:
+class SqliteLog(DenseFeed):
     """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
     there."""
 
@@ -164,11 +164,13 @@ class SqliteLog:
         offset, _ = await self._file.reader.run(self._newest)
         return Position(0, offset)
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
         """See `Feed.read`."""
         heard = self._head
-        page = await self._file.reader.run(self._page, after, limit, types)
-        if page.upto == after < heard and self._head is heard:
+        page = await self._file.reader.run(self._page, after, limit, types, until)
+        if until is None and page.upto == after < heard and self._head is heard:
             self._head = after  # the log is shorter than it was: do not wait for what is gone
         return page
 
@@ -189,11 +191,13 @@ class SqliteLog:
         if db.execute(_SQL["log_id"]).fetchone() != (self.log_id,):
             raise another_log(self._file.path, self.log_id)
 
-    def _page(self, db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None) -> FeedPage:
+    def _page(
+        self, db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None, until: Position | None
+    ) -> FeedPage:
         with transaction(db, "DEFERRED"):
             head, _ = self._newest(db)
             check_not_beyond(after, Position(0, head))
-            return _page(db, after, min(head, after.offset + limit), types)
+            return _page(db, after, limit, types, head if until is None else min(head, until.offset))
 
 
 class _Writing:
@@ -277,7 +281,9 @@ def holds(db: apsw.Connection, table: str) -> bool:
     return db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone() is not None
 
 
-def _page(db: apsw.Connection, after: Position, upto: int, types: frozenset[str] | None) -> FeedPage:
+def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None, end: int) -> FeedPage:
+    """At most `limit` events, none beyond `end`."""
+    upto = min(after.offset + limit, end)
     if upto <= after.offset:
         return FeedPage((), after)
     if types is None:
@@ -292,8 +298,8 @@ def _page(db: apsw.Connection, after: Position, upto: int, types: frozenset[str]
         size += len(data)
         if size >= PAGE_BYTES:
             cursor.close()
-            return FeedPage(entries, entries[-1].position)
-    return FeedPage(entries, Position(0, upto))
+            return FeedPage(entries, entries[-1].position, more=offset < end)
+    return FeedPage(entries, Position(0, upto), more=upto < end)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -26,7 +26,7 @@ from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, 
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.failures import error_text
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -86,7 +86,7 @@ class SqliteReadStore:
         """See `ReadStore.index`."""
         await self._file.writer.run(_defining, lambda db, table: _index(db, table_sql(table)), table)
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`. Nobody who reads is in the way."""
         await self._file.writer.run(replace, table, claim, built, at)
         self._reached.forget(table.follows)  # it may be of another log, and further back
@@ -98,7 +98,7 @@ class SqliteReadStore:
         """See `ReadStore.tables`."""
         return await self._file.reader.run(_stored_tables)
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         await self._file.writer.run(_drop, follows)
 
@@ -131,7 +131,7 @@ class SqliteReadStore:
         sql = table_sql(table)
         return await self._found(sql, *sql.find(query))
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._reached.at(follows) <= after:
             await self._file.wait(timeout_s)
@@ -210,14 +210,14 @@ def _live(db: apsw.Connection, name: str) -> int:
 
 def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
     return [
-        StoredTable(Follows(name, version), fingerprint, bool(live), Position(partition, position), owner)
+        StoredTable(FollowerId(name, version), fingerprint, bool(live), Position(partition, position), owner)
         for name, version, fingerprint, live, partition, position, owner in list[
             tuple[str, int, str, int, int, int, str | None]
         ](db.execute(_SQL["all"]))
     ]
 
 
-def _drop(db: apsw.Connection, follows: Follows) -> None:
+def _drop(db: apsw.Connection, follows: FollowerId) -> None:
     with transaction(db):
         found = [table for table in _stored_tables(db) if table.follows == follows]
         if not found:

@@ -12,7 +12,7 @@ from twofold.backends.sqlite.connection import transaction
 from twofold.backends.sqlite.tables import plain, table_name, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
 from twofold.errors import InvalidInput, LeaseLost
-from twofold.feed.checkpoints import Claim, Follows
+from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import held
@@ -37,7 +37,7 @@ def show(db: apsw.Connection, table: Table) -> None:
         raise held(table.follows, table.name, f"{broken}: {way_out}")
 
 
-def drop(db: apsw.Connection, follows: Follows) -> None:
+def drop(db: apsw.Connection, follows: FollowerId) -> None:
     """The tables of a version. Inside a transaction. Raises: InvalidInput when somebody's view reads from one."""
     gone = [f"DROP TABLE {quoted(name)}" for name in tables_of(db, follows)]
     broken = _broken_by(db, gone, follows.name)
@@ -57,7 +57,7 @@ def named_alike(db: apsw.Connection, name: str) -> str | None:
     return f"a {found[0]} called {name!r} that is not ours: rename it, or the projection"
 
 
-def replace(db: apsw.Connection, table: Table, claim: Claim, built: Follows, at: Position) -> None:
+def replace(db: apsw.Connection, table: Table, claim: Claim, built: FollowerId, at: Position) -> None:
     """See `ReadStore.replace`."""
     name, version, old = table.name, table.follows.version, table_name(table.follows)
     with _names_only(db), transaction(db):

@@ -20,7 +20,7 @@ import apsw
 
 from twofold.backends.sqlite.connection import written_time
 from twofold.backends.statements import quoted, statements
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Column, Values, read_values
 from twofold.read.definition import Index
 from twofold.read.kinds import Kind, canonical_decimal
@@ -271,7 +271,7 @@ def _bound(column: Column, value: Any) -> Any:
     return value if write is None or value is None else write(value)
 
 
-def table_name(follows: Follows) -> str:
+def table_name(follows: FollowerId) -> str:
     """Each version of a projection has a table of its own."""
     return f"twofold_{follows.name}_v{follows.version}"
 
@@ -281,7 +281,7 @@ def plain(name: str) -> str:
     return _GENERATION.sub("", name)
 
 
-def tables_of(db: apsw.Connection, follows: Follows) -> list[str]:
+def tables_of(db: apsw.Connection, follows: FollowerId) -> list[str]:
     """The table of a version, and those of the members of its list columns."""
     return [found for (found,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
 

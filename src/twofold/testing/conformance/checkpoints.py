@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import at
 
-ONE = Follows("one", 1)
+ONE = FollowerId("one", 1)
 LOG_ID = "0123456789abcdef"
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 
@@ -51,10 +51,10 @@ class CheckpointConformance(OnBackend):
 
     async def test_versions_and_names_stand_apart(self, checkpoints: Checkpoints) -> None:
         """Each has a checkpoint of its own."""
-        several = [ONE, Follows("one", 2), Follows("one_2", 1), Follows("two", 1)]
+        several = [ONE, FollowerId("one", 2), FollowerId("one_2", 1), FollowerId("two", 1)]
         for number, follows in enumerate(several):
             await checkpoints.register(follows, LOG_ID, at(number))
-        claim = await claimed(checkpoints, Follows("one", 2))
+        claim = await claimed(checkpoints, FollowerId("one", 2))
         await checkpoints.advance(claim, at(1), at(9))
         positions = [found.position for f in several if (found := await checkpoints.read(f)) is not None]
         assert positions == [at(0), at(9), at(2), at(3)]
@@ -160,7 +160,7 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(claim, BEGINNING, at(9), [late, early, stream])
         await checkpoints.advance(claim, at(9), at(20), [parked("row", '["b"]', 20, "later")])
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
-        assert list(await checkpoints.parked(Follows("one", 2))) == []
+        assert list(await checkpoints.parked(FollowerId("one", 2))) == []
 
 
 def opened(request: pytest.FixtureRequest, store: str) -> Checkpoints:
@@ -175,7 +175,7 @@ def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much"
     return Parked(kind, key, at(offset), error, NOON + timedelta(hours=offset))
 
 
-async def claimed(checkpoints: Checkpoints, follows: Follows, owner: str = "worker") -> Claim:
+async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "worker") -> Claim:
     """The claim of a checkpoint that is there, whoever holds it."""
     seen = await checkpoints.read(follows)
     assert seen is not None

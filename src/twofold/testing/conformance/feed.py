@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import aclosing
 
 import pytest
 
 from twofold.backends.connect import LogStore
-from twofold.feed.feed import Feed
+from twofold.errors import InvalidToken, LogReplaced
+from twofold.feed.feed import Feed, pages
 from twofold.messages import BEGINNING, Entry, Position, Receipt, Stream
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import append, appended, at, commit, event, offsets, value
@@ -36,14 +38,57 @@ class FeedConformance(OnBackend):
         at_head = await log.read(at(5), 10)
         assert (list(at_head.entries), at_head.upto) == ([], at(5))
 
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+    @pytest.mark.parametrize("wanted", [None, frozenset({"Noted"}), frozenset({"Never"})])
+    async def test_g4_until_ends_a_page_and_more_says_that_it_goes_on(
+        self, log: LogStore, limit: int, wanted: frozenset[str] | None
+    ) -> None:
+        """Neither says anything about what lies beyond `until`, whether it is wanted or not."""
+        await appended(log, "note-1", *range(1, 6))
+        for until in (None, *map(at, range(7))):
+            end = 5 if until is None else min(5, until.offset)
+            for after in range(6):
+                page = await log.read(at(after), limit, wanted, until)
+                upto = max(after, min(after + limit, end))
+                assert (page.upto, page.more) == (at(upto), upto < end)
+                assert offsets(page.entries) == (
+                    list(range(after + 1, upto + 1)) if wanted != frozenset({"Never"}) else []
+                )
+
+    async def test_positions_are_compared_and_computed_with_by_the_feed(self, log: LogStore) -> None:
+        """What is right before an event, how many lie between, how many are still to come, and what covers what."""
+        for n in range(3):
+            await appended(log, f"note-{n}", 1, 2)
+        head = await log.head()
+        entries = (await log.read(BEGINNING, 100)).entries
+        for number, entry in enumerate(entries):
+            position = entry.position
+            page = await log.read(log.before(position), 1)
+            assert [one.position for one in page.entries] == [position]
+            assert await log.distance(log.before(position), head) == len(entries) - number
+            assert await log.distance(head, position) == 0
+            assert await log.behind(position) == len(entries) - number - 1
+            assert await log.covering(position) == position
+        with pytest.raises(InvalidToken, match="7:1 is in partition 7, which this log does not have"):
+            await log.covering(Position(7, 1))
+
+    async def test_g11_pages_end_with_the_log(self, log: LogStore) -> None:
+        """Whoever wants to come further than the log goes has seen another one, which was longer."""
+        await appended(log, "note-1", *range(1, 4))
+        async with aclosing(pages(log, at(1), at(3), None)) as found:
+            assert [offsets(page.entries) async for page in found] == [[2, 3]]
+        async with aclosing(pages(log, at(1), at(4), None)) as found:
+            with pytest.raises(LogReplaced, match="read up to 0:4, and the log ends at 0:3"):
+                [page async for page in found]
+
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
     async def test_g4_pages_are_bounded_and_add_up(self, log: LogStore, limit: int) -> None:
         """At most `limit` events; one page after the other is the log in order of commit."""
         for n in range(5):
             await commit(log, *(append(f"note-{k}", event((n, k, 1)), event((n, k, 2))) for k in range(3)))
-        pages = await read_all(log, limit)
-        assert all(len(page) <= limit for page in pages)
-        entries = [entry for page in pages for entry in page]
+        found = await read_all(log, limit)
+        assert all(len(page) <= limit for page in found)
+        entries = [entry for page in found for entry in page]
         assert offsets(entries) == list(range(1, 31))
         assert [value(e) for e in entries] == [[n, k, i] for n in range(5) for k in range(3) for i in (1, 2)]
 

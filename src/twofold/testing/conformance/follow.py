@@ -12,7 +12,7 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import LeaseLost
 from twofold.feed import follow
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Follows
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId
 from twofold.feed.follow import Follower, Following
 from twofold.messages import BEGINNING
 from twofold.react.runner import Runner
@@ -49,7 +49,7 @@ class FollowConformance(OnBackend):
         looks = 0
 
         class Watched(Delegating):
-            async def read(self, follower: Follows) -> Checkpoint | None:
+            async def read(self, follower: FollowerId) -> Checkpoint | None:
                 nonlocal looks
                 looks += 1
                 if looks < 40:  # 0.4 s of looking, four times the lease
@@ -137,7 +137,7 @@ class Delegating:
         self.belongs, self.assign = checkpoints.belongs, checkpoints.assign
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await self._of.read(follower)
 

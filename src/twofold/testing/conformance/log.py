@@ -10,7 +10,7 @@ import pytest
 
 from twofold.backends.connect import LogStore
 from twofold.errors import VersionConflict
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Meta, Receipt, Stream
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.material import (
@@ -90,7 +90,7 @@ class LogConformance(OnBackend):
 
     async def test_g11_a_log_can_be_given_a_new_name(self, log: LogStore, backend: Backend) -> None:
         """After an older copy was put in place: what was kept of the old log is refused, its reactors go along."""
-        follows = Follows("reactor")
+        follows = FollowerId("reactor")
         await log.checkpoints.register(follows, log.log_id, at(3))
         before = log.log_id
         await log.new_id()

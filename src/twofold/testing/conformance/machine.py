@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from twofold.errors import LeaseLost, VersionConflict
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.messages import BEGINNING, Append, Entry, Receipt, Stream
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import Backend, InMemory, OnBackend
@@ -57,7 +57,7 @@ class AgainstMemory(RuleBasedStateMachine):
         for backend in (InMemory(), self.new_backend()):
             self.logs.append(self.run(backend.open_log()))
             self.stores.append(self.run(backend.open_rows()))
-        self.claims: dict[tuple[str, Follows], list[Claim]] = {}
+        self.claims: dict[tuple[str, FollowerId], list[Claim]] = {}
         self.fresh = 0
 
     def run(self, work: Awaitable[Any]) -> Any:
@@ -129,12 +129,12 @@ class AgainstMemory(RuleBasedStateMachine):
         self.both(self.stores, lambda store: store.prepare(tally(2)))
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, start=OFFSETS)
-    def register(self, kind: str, follows: Follows, start: int) -> None:
+    def register(self, kind: str, follows: FollowerId, start: int) -> None:
         """Once or more."""
         self.both(self.kept(kind), lambda store: store.checkpoints.register(follows, "0" * 16, at(start)))
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, old=st.booleans())
-    def claim(self, kind: str, follows: Follows, old: bool) -> None:
+    def claim(self, kind: str, follows: FollowerId, old: bool) -> None:
         """As it is, or as it once was."""
         seen = self.both(self.kept(kind), lambda store: store.checkpoints.read(follows))
         if seen is None:
@@ -152,7 +152,7 @@ class AgainstMemory(RuleBasedStateMachine):
         which=st.integers(0, 3),
         parks=st.lists(st.tuples(st.sampled_from(["row", "stream"]), IDS), max_size=2, unique=True),
     )
-    def hold(self, kind: str, follows: Follows, do: str, which: int, parks: list[tuple[str, str]]) -> None:
+    def hold(self, kind: str, follows: FollowerId, do: str, which: int, parks: list[tuple[str, str]]) -> None:
         """With the claim of today, or an older one."""
         claims = self.claims.get((kind, follows))
         if not claims:
@@ -187,7 +187,7 @@ class AgainstMemory(RuleBasedStateMachine):
         wrong=st.booleans(),
         rows=st.dictionaries(IDS, st.one_of(st.none(), st.integers(-2, 2)), max_size=4),
     )
-    def fold(self, follows: Follows, which: int, wrong: bool, rows: dict[str, int | None]) -> None:
+    def fold(self, follows: FollowerId, which: int, wrong: bool, rows: dict[str, int | None]) -> None:
         """A page of rows, with a claim of today or an older one."""
         claims = self.claims.get(("store", follows))
         if not claims:
@@ -211,7 +211,7 @@ class AgainstMemory(RuleBasedStateMachine):
         after=st.one_of(st.none(), st.tuples(st.integers(-2, 2), IDS)),
         limit=LIMITS,
     )
-    def find(self, follows: Follows, conditions: Any, descending: Any, after: Any, limit: int) -> None:
+    def find(self, follows: FollowerId, conditions: Any, descending: Any, after: Any, limit: int) -> None:
         """Any query, and what a fold would begin with."""
         table = tally(follows.version)
         if self.both(self.stores, lambda store: store.checkpoints.read(follows)) is None:
@@ -222,7 +222,7 @@ class AgainstMemory(RuleBasedStateMachine):
         self.both(self.stores, lambda store: store.rows(table, [*keys, ("none",)]))
 
     @rule(follows=FOLLOWERS, id_=IDS)
-    def get(self, follows: Follows, id_: str) -> None:
+    def get(self, follows: FollowerId, id_: str) -> None:
         """One row by its key."""
         if self.both(self.stores, lambda store: store.checkpoints.read(follows)) is not None:
             self.both(self.stores, lambda store: store.get(tally(follows.version), (id_,)))

@@ -20,6 +20,7 @@ from twofold.errors import (
     Unavailable,
 )
 from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.feed import DenseFeed
 from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
 from twofold.read import query
 from twofold.read.projection import Projection
@@ -409,7 +410,7 @@ class Folding:
         self.position = to
 
 
-class Headless:
+class Headless(DenseFeed):
     """The feed of a log whose end nobody minds: these rows are not folded from events."""
 
     def __init__(self, log: LogStore) -> None:
@@ -420,7 +421,7 @@ class Headless:
         return at(2**40)
 
 
-class PutBack:
+class PutBack(DenseFeed):
     """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
 
     def __init__(self, log: LogStore) -> None:

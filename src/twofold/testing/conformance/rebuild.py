@@ -16,7 +16,7 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
 from twofold.feed import follow
-from twofold.feed.checkpoints import Follows
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
 from twofold.read import verify
 from twofold.read.projection import Projection
@@ -595,6 +595,6 @@ async def lost(store: Rows, log: LogStore, fault: str) -> None:
     await store.checkpoints.release(claim)
 
 
-async def parked_of(store: Rows, follows: Follows = balances.follows) -> Sequence[Any]:
+async def parked_of(store: Rows, follows: FollowerId = balances.follows) -> Sequence[Any]:
     """What waits."""
     return list(await store.checkpoints.parked(follows))

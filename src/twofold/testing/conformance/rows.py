@@ -13,7 +13,7 @@ import pytest
 
 from twofold.backends.connect import Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
-from twofold.feed.checkpoints import Claim, Follows
+from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.projection import Projection, Table
 from twofold.read.store import Changes, Query
@@ -309,6 +309,6 @@ async def row_keys(store: Rows, table: Table) -> list[Any]:
 
 async def position(store: Rows, table: Table) -> Position | None:
     """Where the checkpoint stands."""
-    follows: Follows = table.follows
+    follows: FollowerId = table.follows
     found = await store.checkpoints.read(follows)
     return found.position if found is not None else None

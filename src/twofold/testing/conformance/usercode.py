@@ -13,8 +13,17 @@ import pytest
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
-from twofold.errors import ConfigurationError, LogReplaced, NewerSchema, Rejected, RowParked, Unavailable
-from twofold.messages import Recorded
+from twofold.errors import (
+    ConfigurationError,
+    LogReplaced,
+    NewerSchema,
+    OutcomeUnknown,
+    Rejected,
+    RowParked,
+    Unavailable,
+    VersionConflict,
+)
+from twofold.messages import Recorded, Stream
 from twofold.react import runner as reacting
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
@@ -68,12 +77,14 @@ RAISED: dict[str, Callable[[], BaseException]] = {
     "NewerSchema": lambda: NewerSchema("not ours"),
     "Numbered": Numbered,
     "OSError": lambda: OSError("x" * 100_000),
+    "OutcomeUnknown": lambda: OutcomeUnknown("not-ours", "not ours"),
     "StopAsyncIteration": StopAsyncIteration,
     "StopIteration": StopIteration,
     "SystemExit": lambda: SystemExit(3),
     "Textless": Textless,
     "Unavailable": lambda: Unavailable("not ours"),
     "ValueError": _circular,
+    "VersionConflict": lambda: VersionConflict(Stream("not", "ours"), 1, 2),
 }
 
 
@@ -325,20 +336,23 @@ class UserCodeConformance(OnBackend):
                 assert told == ("RuntimeError" if awaited and name == "StopIteration" else name)  # as Python has it
             assert [one.state for one in await running.status()] == ["following"]
 
+    @pytest.mark.parametrize("raising", ["decide", "evolve"])
     async def test_g7_whatever_the_deciding_of_a_reaction_raises_parks_its_stream(
-        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+        self, raising: str, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Several commands of one event run side by side, each in a task."""
+        """Also the errors that the store raises. Several commands of one event run side by side, each in a task."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
-        names = [
-            name for name in RAISED if name not in ("Unavailable", "LogReplaced", "NewerSchema")
-        ]  # the store's own words
 
         def decide(command: Make, made: int) -> list[Made]:
-            meet(command.raises)
-            return [Made()]
+            if raising == "decide":
+                meet(command.raises)
+            return [Made(command.raises)]
 
-        others = Decider("other", 0, decide, counted)
+        def evolve(made: int, event: Made) -> int:
+            meet(event.raises)
+            return made + 1
+
+        others = Decider("other", 0, decide, evolve)
 
         def react(event: Made, recorded: Recorded) -> list[To]:
             return (
@@ -349,10 +363,10 @@ class UserCodeConformance(OnBackend):
 
         app = App("workshop", deciders=[things, others], reactors=[Reactor("asks", react, start="beginning")])
         async with app.open(log, read_store=store) as running:
-            for name in names:
+            for name in RAISED:
                 await running.execute(things, name, Make(name))
             await running.execute(things, "good", Make())
-            await until_parked(running, len(names))
+            await until_parked(running, len(RAISED))
             assert (await running.load(others, "x"))[1] == (await running.load(others, "y"))[1] == 1
             assert [one.state for one in await running.status()] == ["following"]
 

@@ -13,7 +13,7 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Append, Entry, Position, Receipt
 from twofold.read.projection import Key, Table
@@ -68,9 +68,9 @@ class RowsOnDisk(MemoryReadStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.given_up: dict[Follows, tuple[GivenUp, ...]] = {}
+        self.given_up: dict[FollowerId, tuple[GivenUp, ...]] = {}
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         await super().drop(follows)
         self.given_up.pop(follows, None)
@@ -80,7 +80,7 @@ class RowsOnDisk(MemoryReadStore):
         await super().clear(table, log_id)
         self.given_up.pop(table.follows, None)
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`. What was given up of the old table is folded in the new one."""
         done = await super().replace(table, claim, built, at)
         self.given_up[table.follows] = self.given_up.pop(built, ())
@@ -124,7 +124,7 @@ class Storage:
         """Those of the projections, as they are."""
         return self.rows._checkpoints
 
-    def table(self, follows: Follows) -> dict[Key, Any]:
+    def table(self, follows: FollowerId) -> dict[Key, Any]:
         """The rows as they are."""
         return self.rows._tables[follows]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, Follows, Parked
-from twofold.feed.feed import FeedPage
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -33,7 +33,7 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
         raise Unavailable(str(error)) from error
 
 
-class SimulatedLog:
+class SimulatedLog(DenseFeed):
     """One process's way to the log (a `LogStore`)."""
 
     limits = MemoryLog.limits
@@ -98,9 +98,11 @@ class SimulatedLog:
         head: Position = await self._look(lambda memory: at_once(memory.head()))
         return head
 
-    async def read(self, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def read(
+        self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
+    ) -> FeedPage:
         """See `Feed.read`."""
-        page: FeedPage = await self._look(lambda memory: at_once(memory.read(after, limit, types)))
+        page: FeedPage = await self._look(lambda memory: at_once(memory.read(after, limit, types, until)))
         return page
 
     async def wait(self, after: Position, timeout_s: float) -> None:
@@ -140,19 +142,19 @@ class SimulatedCheckpoints:
 
         return await _available(self._link, changed, kind)
 
-    async def register(self, follower: Follows, log_id: str, start: Position) -> None:
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         await self._change(lambda: at_once(self._memory().register(follower, log_id, start)), durable=True)
 
-    async def read(self, follower: Follows) -> Checkpoint | None:
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await _available(self._link, lambda: at_once(self._memory().read(follower)))
 
-    async def belongs(self, follower: Follows) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
         return await _available(self._link, lambda: at_once(self._memory().belongs(follower)))
 
-    async def assign(self, follower: Follows, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         return await self._change(lambda: at_once(self._memory().assign(follower, seen, now)), durable=True)
 
@@ -214,11 +216,11 @@ class SimulatedCheckpoints:
             self._storage.not_released.add(claim)
             raise
 
-    async def parked(self, follower: Follows) -> Sequence[Parked]:
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
         return await _available(self._link, lambda: at_once(self._memory().parked(follower)))
 
-    async def traceback(self, follower: Follows, one: Parked) -> str:
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
         return await _available(self._link, lambda: at_once(self._memory().traceback(follower, one)))
 
@@ -267,7 +269,7 @@ class SimulatedRows:
         """See `ReadStore.index`."""
         await self._look(lambda rows: at_once(rows.index(table)))
 
-    async def replace(self, table: Table, claim: Claim, built: Follows, at: Position) -> bool:
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
         """See `ReadStore.replace`."""
 
         def replace(rows: MemoryReadStore) -> bool:
@@ -282,7 +284,7 @@ class SimulatedRows:
         """See `ReadStore.tables`."""
         return await self._look(lambda rows: at_once(rows.tables()))
 
-    async def drop(self, follows: Follows) -> None:
+    async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
 
         def drop(rows: MemoryReadStore) -> None:
@@ -331,7 +333,7 @@ class SimulatedRows:
         """See `ReadStore.find`."""
         return await self._look(lambda rows: at_once(rows.find(table, query)))
 
-    async def wait(self, follows: Follows, after: Position, timeout_s: float) -> None:
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         checkpoint = self._storage.row_checkpoints.rows.get(follows)
         if checkpoint is None or checkpoint.position <= after:

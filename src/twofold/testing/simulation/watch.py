@@ -10,7 +10,7 @@ from typing import Any
 
 from twofold.app import App
 from twofold.errors import TwofoldError
-from twofold.feed.checkpoints import Checkpoint, Claim, Follows, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.follow import LEASE_S
 from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
 from twofold.react.reactor import Reactor
@@ -50,10 +50,10 @@ class Watcher:
         self.cure: Cure | None = None
         self.tell: Callable[[str], None] = _nobody_listens
         self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
-        self._epochs: dict[Follows, int] = {}
-        self._lives: dict[Follows, float] = {}
-        self._discarding: set[tuple[Follows, int]] = set()
-        self._given_up: dict[Follows, list[GivenUp]] = {}  # of reactors; those of projections lie with their rows
+        self._epochs: dict[FollowerId, int] = {}
+        self._lives: dict[FollowerId, float] = {}
+        self._discarding: set[tuple[FollowerId, int]] = set()
+        self._given_up: dict[FollowerId, list[GivenUp]] = {}  # of reactors; those of projections lie with their rows
 
     def broken(self, promise: str, text: str) -> None:
         """Note it."""
@@ -100,7 +100,7 @@ class Watcher:
             self._discarding.add((follower, claim.epoch))
         self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
-    def stolen(self, follower: Follows, epoch: int) -> None:
+    def stolen(self, follower: FollowerId, epoch: int) -> None:
         """Somebody has raised the epoch by hand."""
         self._epochs[follower] = epoch
 
@@ -147,7 +147,7 @@ class Watcher:
         else:
             self.check_reactions(self._reactors[claim.follower.name], after, to)
 
-    def _give_up(self, follower: Follows, unparked: Sequence[Parked], to: Position) -> None:
+    def _give_up(self, follower: FollowerId, unparked: Sequence[Parked], to: Position) -> None:
         given_up = [GivenUp(one.kind, one.key, one.position.offset, to.offset) for one in unparked]
         self._counts["given up"] += len(given_up)
         if follower.name in self.folds:
@@ -168,7 +168,7 @@ class Watcher:
         self._epochs.pop(before.follows, None)
         self._lives.pop(before.follows, None)
 
-    def check_table(self, follows: Follows, at: Position) -> None:
+    def check_table(self, follows: FollowerId, at: Position) -> None:
         """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
         fold, given_up = self.folds[_version(follows).name], self._storage.rows.given_up.get(follows, ())
         if given_up:
@@ -238,7 +238,7 @@ class Watcher:
                 text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
                 self.broken("G7", text)
 
-    def _is_given_up(self, reactor: Follows, entry: Entry) -> bool:
+    def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
         given_up = self._given_up.get(reactor, ())
         return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)
 
@@ -249,14 +249,14 @@ class Watcher:
             return
         self._counts["versions published"] += 1
         rows = self._storage.row_checkpoints.rows
-        new, old = rows[Follows(table.name, live)], rows.get(Follows(table.name, live_before))
+        new, old = rows[FollowerId(table.name, live)], rows.get(FollowerId(table.name, live_before))
         if live < live_before:
             self.broken("G8", f"{table.name} went back from version {live_before} to {live}")
         elif old is not None and new.position < old.position:
             self.broken("G8", f"{new.follower} is shown at {new.position}, and {old.follower} was at {old.position}")
 
 
-def _version(follows: Follows) -> Follows:
+def _version(follows: FollowerId) -> FollowerId:
     """The version itself, also of what is built beside it."""
     return follows.builds or follows
 

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from twofold import App, ConfigurationError, Decider, Stored
 from twofold.codec import Codec
-from twofold.fields import equality_tells_all, holds_itself
+from twofold.codec.fields import equality_tells_all, holds_itself
 from twofold.messages import Stream
 
 T = TypeVar("T")

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
+from twofold.codec.exact import exactly
+from twofold.codec.fields import equality_tells_all, holds_itself, kinds, refuse_places
+from twofold.codec.jsontext import json_bytes, json_in_utc, json_reader
+from twofold.codec.roundtrip import KEY, TooDeep, difference, parts, shown
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema
-from twofold.exact import exactly
 from twofold.failures import error_text, failure
-from twofold.fields import equality_tells_all, holds_itself, kinds, refuse_places
-from twofold.jsontext import json_bytes, json_in_utc, json_reader
 from twofold.messages import Encoded
-from twofold.roundtrip import KEY, TooDeep, difference, parts, shown
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.fields import is_model, kinds, refuse_aliases
+from twofold.codec.fields import is_model, kinds, refuse_aliases
 
 
 def json_reader(cls: Any) -> Callable[[str | bytes], Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from twofold.single import is_single
+from twofold.codec.single import is_single
 
 Check = Callable[[Any], bool]
 

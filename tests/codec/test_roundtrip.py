@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, PrivateAttr
 
-from twofold.roundtrip import MAX_DEPTH, TooDeep, difference, parts, shown
+from twofold.codec.roundtrip import MAX_DEPTH, TooDeep, difference, parts, shown
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TWICE = datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)

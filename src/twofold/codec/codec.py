@@ -7,13 +7,11 @@ from typing import Any
 
 import msgspec
 
+from twofold.codec.form import Form, Stored
+from twofold.codec.roundtrip import shown
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
 from twofold.failures import error_text, failure
-from twofold.form import MAX_EVENT_BYTES, Form, Stored
 from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
-from twofold.roundtrip import shown
-
-__all__ = ["MAX_EVENT_BYTES", "Codec", "Stored"]
 
 _META_FROM = msgspec.json.Decoder(Meta).decode
 _STREAM_FROM = Stream.parse

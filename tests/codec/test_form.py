@@ -22,9 +22,9 @@ from pydantic import Field as ModelField
 
 from twofold import InvalidEvent
 from twofold.codec import Codec
+from twofold.codec.roundtrip import MAX_DEPTH
 from twofold.errors import UndecodableEvent
 from twofold.messages import Stream
-from twofold.roundtrip import MAX_DEPTH
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ID = UUID(int=7)

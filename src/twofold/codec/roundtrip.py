@@ -12,8 +12,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+from twofold.codec.single import ALIKE_IF_EQUAL, is_single, same_single
 from twofold.failures import failure
-from twofold.single import ALIKE_IF_EQUAL, is_single, same_single
 
 KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
 MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers

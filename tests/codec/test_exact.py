@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import msgspec
 import pytest
 
-from twofold.exact import exactly
+from twofold.codec.exact import exactly
 
 
 @dataclass

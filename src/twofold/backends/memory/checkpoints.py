@@ -1,0 +1,107 @@
+"""Checkpoints: one row per follower, which is also its lease and its fence."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked
+from twofold.messages import Position
+
+
+class MemoryCheckpoints:
+    """Checkpoints, leases and what is parked."""
+
+    def __init__(self) -> None:
+        self.rows: dict[FollowerId, Checkpoint] = {}
+        self.owners: dict[FollowerId, Belongs] = {}
+        self.waiting: dict[FollowerId, dict[tuple[str, str], Parked]] = defaultdict(dict)
+
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0))
+
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return self.rows.get(follower)
+
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return self.owners.get(follower)
+
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        if follower not in self.rows or self.owners.get(follower) != seen:
+            return False
+        self.owners[follower] = now
+        return True
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        now = self.rows.get(seen.follower)
+        if now is None or (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
+            return None
+        held = {"owner": owner, "epoch": now.epoch + 1, "heartbeat": now.heartbeat + 1, "wanted_by": None}
+        self.rows[seen.follower] = replace(now, **held)
+        return Claim(seen.follower, now.epoch + 1)
+
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        now = self.rows.get(seen.follower)
+        if now is not None and now.epoch == seen.epoch:
+            self.rows[seen.follower] = replace(now, wanted_by=asker)
+
+    async def beat(self, claim: Claim) -> str | None:
+        """See `Checkpoints.beat`."""
+        now = self.held(claim)
+        self.rows[claim.follower] = replace(now, heartbeat=now.heartbeat + 1)
+        return now.wanted_by
+
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
+        """See `Checkpoints.advance`."""
+        now = self.movable(claim, after)
+        self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1)
+        for one in unparked:
+            self.waiting[claim.follower].pop((one.kind, one.key), None)
+        for one in parked:
+            self.waiting[claim.follower].setdefault((one.kind, one.key), one)
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        now = self.rows.get(claim.follower)
+        if now is not None and now.epoch == claim.epoch:
+            self.rows[claim.follower] = replace(now, owner=None)
+
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        found = [replace(one, traceback="") for one in self.waiting[follower].values()]
+        return sorted(found, key=lambda one: (one.position, one.kind, one.key))
+
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        found = self.waiting[follower].get((one.kind, one.key))
+        return "" if found is None else found.traceback
+
+    def held(self, claim: Claim) -> Checkpoint:
+        """The row, if the claim still stands. Raises: LeaseLost."""
+        now = self.rows.get(claim.follower)
+        if now is None:
+            raise LeaseLost(f"{claim.follower} has no checkpoint any more")
+        if now.epoch != claim.epoch:
+            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+        return now
+
+    def movable(self, claim: Claim, after: Position) -> Checkpoint:
+        """The row, if the claim still stands and it is at `after`. Raises: LeaseLost."""
+        now = self.held(claim)
+        if now.position != after:
+            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+        return now

@@ -1,0 +1,221 @@
+"""The read store: a dictionary of rows per table, and the checkpoints beside them."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from twofold.backends.memory.checkpoints import MemoryCheckpoints
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
+from twofold.feed.doorbell import Doorbell
+from twofold.messages import BEGINNING, Position
+from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
+from twofold.read.projection import Key, Table
+from twofold.read.store import (
+    Changes,
+    Condition,
+    Found,
+    Query,
+    RowLimits,
+    Rows,
+    StoredTable,
+    check_columns,
+    check_droppable,
+    is_lost,
+)
+
+Refuses = Callable[[Table, Values], str | None]
+
+
+class MemoryReadStore:
+    """Rows of projections, and their checkpoints.
+
+    Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
+    cannot be kept, or None. Tests and the simulator set it.
+    """
+
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, reads_at_once=1)
+
+    def __init__(self) -> None:
+        self.refuses: Refuses = _nothing_refused
+        self._checkpoints = MemoryCheckpoints()
+        self._tables: dict[FollowerId, dict[Key, Values]] = {}
+        self._fingerprints: dict[FollowerId, str] = {}
+        self._live: dict[str, int] = {}
+        self._bell = Doorbell()
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `ReadStore.checkpoints`."""
+        return self._checkpoints
+
+    async def prepare(self, table: Table) -> None:
+        """See `ReadStore.prepare`."""
+        self._tables.setdefault(table.follows, {})
+        check_columns(table, self._fingerprints.setdefault(table.follows, table.fingerprint))
+        if table.follows.builds is None:
+            self._live.setdefault(table.name, table.follows.version)
+
+    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+        """See `ReadStore.publish`."""
+        checkpoints, version = self._checkpoints.rows, table.follows.version
+        live = FollowerId(table.name, self._live[table.name])
+        as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
+        if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
+            self._live[table.name] = version
+        return self._live[table.name] >= version
+
+    async def index(self, table: Table) -> None:
+        """See `ReadStore.index`. Memory looks at every row."""
+
+    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+        """See `ReadStore.replace`."""
+        checkpoints, follows = self._checkpoints, table.follows
+        now, new = checkpoints.held(claim), checkpoints.rows.get(built)
+        if new is None or new.position != at:
+            raise LeaseLost(f"{built} is no longer at {at}")
+        self._tables[follows] = self._tables.pop(built)
+        del self._fingerprints[built], checkpoints.rows[built]
+        checkpoints.waiting[follows] = checkpoints.waiting.pop(built, {})
+        checkpoints.rows[follows] = Checkpoint(follows, new.log_id, at, None, now.epoch + 1, now.heartbeat + 1)
+        self._bell.ring()
+        return True
+
+    async def tables(self) -> Sequence[StoredTable]:
+        """See `ReadStore.tables`."""
+        return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
+
+    def _stored(self, follows: FollowerId) -> StoredTable:
+        checkpoint = self._checkpoints.rows.get(follows)
+        live = self._live.get(follows.name) == follows.version
+        position = _position(self._checkpoints.rows, follows)
+        owner = checkpoint.owner if checkpoint else None
+        return StoredTable(follows, self._fingerprints[follows], live, position, owner)
+
+    async def drop(self, follows: FollowerId) -> None:
+        """See `ReadStore.drop`."""
+        if follows not in self._tables:
+            raise InvalidInput(f"there is no table of {follows}")
+        check_droppable(self._stored(follows))
+        del self._tables[follows], self._fingerprints[follows]
+        self._checkpoints.rows.pop(follows, None)
+        self._checkpoints.owners.pop(follows, None)
+        self._checkpoints.waiting.pop(follows, None)
+
+    async def clear(self, table: Table, log_id: str) -> None:
+        """See `ReadStore.clear`."""
+        follows = table.follows
+        self._tables[follows].clear()
+        self._checkpoints.waiting.pop(follows, None)
+        epoch = self._checkpoints.rows[follows].epoch + 1 if follows in self._checkpoints.rows else 0
+        self._checkpoints.rows[follows] = Checkpoint(follows, log_id, BEGINNING, None, epoch, 0)
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+        """See `ReadStore.rows`."""
+        await asyncio.sleep(0)
+        rows = self._rows_of(table)
+        return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
+
+    async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
+        """See `ReadStore.commit`."""
+        await asyncio.sleep(0)
+        self._checkpoints.movable(claim, after)
+        rows = self._rows_of(table)
+        why = await self.refusal(table, [values for values in changes.rows.values() if values is not None])
+        if why is not None:
+            raise BatchRefused(why)
+        await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
+        for key, values in changes.rows.items():
+            if values is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = values
+        self._bell.ring()
+
+    async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
+        """See `ReadStore.refusal`."""
+        return next((why for values in rows if (why := self.refuses(table, values)) is not None), None)
+
+    async def get(self, table: Table, key: Key) -> Found:
+        """See `ReadStore.get`."""
+        values = self._rows_of(table).get(key)
+        return await self._found(table, [] if values is None else [values])
+
+    async def find(self, table: Table, query: Query) -> Found:
+        """See `ReadStore.find`."""
+        place = {column.name: index for index, column in enumerate(table.columns)}
+        rows = [
+            row
+            for row in self._rows_of(table).values()
+            if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
+        ]
+        for name, descending in reversed(query.order):
+            rows.sort(key=_ordered(place[name]), reverse=descending)
+        if query.after is not None:
+            rows = [row for row in rows if _comes_after(row, query, place)]
+        return await self._found(table, rows[: query.limit])
+
+    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+        """See `ReadStore.wait`."""
+        if self._checkpoints.rows[follows].position <= after:
+            await self._bell.wait(timeout_s)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _rows_of(self, table: Table) -> dict[Key, Values]:
+        rows = self._tables.get(table.follows)
+        if rows is None:
+            raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+        return rows
+
+    async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
+        follows = table.follows
+        return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+
+
+def _nothing_refused(table: Table, values: Values) -> str | None:
+    return None
+
+
+def _position(rows: Mapping[FollowerId, Checkpoint], follows: FollowerId) -> Position:
+    return rows[follows].position if follows in rows else BEGINNING
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    """None is smaller than any value."""
+    return (value is not None, 0 if value is None else value)
+
+
+def _ordered(place: int) -> Callable[[Values], tuple[bool, Any]]:
+    return lambda row: _rank(row[place])
+
+
+def _comes_after(row: Values, query: Query, place: Mapping[str, int]) -> bool:
+    for (name, descending), last in zip(query.order, query.after or (), strict=True):
+        mine, its = _rank(row[place[name]]), _rank(last)
+        if mine != its:
+            return mine < its if descending else mine > its
+    return False
+
+
+def _meets(value: Any, condition: Condition) -> bool:
+    wanted = condition.value
+    if condition.operator == "eq":
+        return bool(value == wanted)
+    if value is None:
+        return False
+    match condition.operator:
+        case "contains":
+            return wanted in msgspec.json.decode(value)
+        case "gt":
+            return bool(value > wanted)
+        case "ge":
+            return bool(value >= wanted)
+        case "lt":
+            return bool(value < wanted)
+        case "le":
+            return bool(value <= wanted)
