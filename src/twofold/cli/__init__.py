@@ -19,6 +19,7 @@ from twofold.cli.parking import parked
 from twofold.cli.proving import diff, verify
 from twofold.cli.read_models import rebuild, tables
 from twofold.cli.serving import serve, work
+from twofold.cli.stores import stores
 
 commands = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
@@ -39,7 +40,7 @@ def options(
 ) -> None: ...
 
 
-for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log, copy):
+for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log, copy, stores):
     commands.command()(command)
 
 

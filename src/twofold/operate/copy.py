@@ -13,7 +13,8 @@ from hashlib import blake2b
 
 from twofold.backends.connect import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
-from twofold.messages import BEGINNING, Entry, Position
+from twofold.feed.feed import Feed, pages
+from twofold.messages import Entry, Position
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
 
 EVENTS_AT_ONCE = 2_000
@@ -83,15 +84,14 @@ class Copy:
         Raises: InvalidInput when the target holds anything but a copy of the source, or cannot keep one of its events.
         LogReplaced, Unavailable.
         """
-        source = self.source.log_id
-        [after] = (await self.imported.begin(source, [BEGINNING])).upto
-        while True:
-            page = await self.source.read(after, EVENTS_AT_ONCE)
-            if page.upto == after:
-                break
+        source, beginning = self.source.log_id, _beginning(self.source)
+        [after] = (await self.imported.begin(source, [beginning])).upto
+        done = await self.source.distance(beginning, after)
+        while (page := await self.source.read(after, EVENTS_AT_ONCE)).upto != after:
             await self._take(after, page.upto, page.entries)
             after = page.upto
-            told("events", after.offset, max(after, await self.source.head()).offset)
+            done += len(page.entries)
+            told("events", done, done + await self.source.behind(after))
         sent = Contents()
         async for commands in _commands(self.export, after):
             await self.imported.keep(source, commands)
@@ -147,14 +147,16 @@ async def copying(source: LogStore, target: LogStore) -> Copy:
 
 
 async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, told: Told) -> None:
-    after = BEGINNING
-    while after < upto:
-        page = await log.read(after, EVENTS_AT_ONCE)
+    beginning = _beginning(log)
+    total = await log.distance(beginning, upto)
+    async for page in pages(log, beginning, upto, None):
         for entry in page.entries:
-            if entry.position <= upto:
-                found.add_event(entry)
-        after = page.upto
-        told(what, min(after, upto).offset, upto.offset)
+            found.add_event(entry)
+        told(what, found.events, total)
+
+
+def _beginning(feed: Feed) -> Position:
+    return Position(feed.partition, 0)
 
 
 async def _commands(export: Export, upto: Position) -> AsyncIterator[Sequence[KeptCommand]]:

@@ -27,6 +27,7 @@ class MemoryLog(DenseFeed):
     """A log and its feed."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, reads_at_once=1)
+    checkpoints: MemoryCheckpoints
     requests: MemoryRequests
     importing: MemoryCopies
     exporting: MemoryCopies

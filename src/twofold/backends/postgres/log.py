@@ -56,6 +56,7 @@ class PostgresLog(DenseFeed):
     """A log and its feed; reactors' checkpoints beside them. `open` it first; without `create` it must be there."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
+    checkpoints: PostgresCheckpoints
     requests: PostgresRequests
     importing: PostgresCopies
     exporting: PostgresCopies

@@ -37,6 +37,7 @@ class SqliteLog(DenseFeed):
     there."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
+    checkpoints: SqliteCheckpoints
     requests: SqliteRequests
     importing: SqliteCopies
     exporting: SqliteCopies

@@ -21,6 +21,7 @@ _PARTS = (
     "feed",
     "follow",
     "formats",
+    "limits",
     "log",
     "machine",
     "meetings",
@@ -47,6 +48,7 @@ from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E4
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
 from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
+from twofold.testing.conformance.limits import LimitConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E402
@@ -86,6 +88,7 @@ class BackendConformance(
     CommitConformance,
     RequestConformance,
     CopyConformance,
+    LimitConformance,
     LogConformance,
 ):
     """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""
