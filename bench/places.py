@@ -13,7 +13,7 @@ from typing import Any, Literal
 import apsw
 import asyncpg
 
-from twofold.testing.postgres import drop_database, execute, new_database, server
+from devservers.postgres import drop_database, execute, new_database, server
 
 Backend = Literal["postgres", "sqlite"]
 

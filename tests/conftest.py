@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from twofold.testing.postgres import drop_database, new_database, server
+from devservers.postgres import drop_database, new_database, server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background with SIGINT ignored, and every program inherits that: those that a test

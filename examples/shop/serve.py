@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     from shop.app import shop
     from shop.http.app import shop_http
-    from twofold.web.limits import Limits
-    from twofold.web.server import serve
+    from twofold.web.serving.limits import Limits
+    from twofold.web.serving.server import serve
 
     options = parser().parse_args(arguments)
     try:
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    from twofold.web.limits import Limits
+    from twofold.web.serving.limits import Limits
 
     made = argparse.ArgumentParser(prog="shop.serve", description="Serve the shop over HTTP.")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")

@@ -25,15 +25,15 @@ from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
-from twofold.read.fresh import Told
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
+from twofold.read.proof.fresh import Told
+from twofold.read.proof.verify import MOST_SHOWN, Report, Verification
 from twofold.read.publish import note_on
 from twofold.read.query import Queries, key_values
 from twofold.read.rebuild import Rebuilding, drop_unheld
 from twofold.read.refold import Refold, Refolded
 from twofold.read.store import check_columns
-from twofold.read.verify import MOST_SHOWN, Report, Verification
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.copies import check_complete
 from twofold.write.decider import Decider

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import apsw
 import pytest
 
+from devservers.postgres import execute
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
@@ -19,7 +20,6 @@ from twofold.read import query
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
-from twofold.testing.postgres import execute
 
 NOTE, REACTOR, NEW = Stream("note", "1"), FollowerId("reactor"), FollowerId("new")
 WAITS = parked("stream", "note-1", 1)

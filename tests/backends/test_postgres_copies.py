@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devservers.postgres import Server, execute, server
 from twofold.errors import InvalidToken, LogReplaced
 from twofold.messages import BEGINNING, Receipt
 from twofold.testing.conformance.bank import Deposit, accounts, balances, bank, deposited, eventually
-from twofold.testing.postgres import Server, execute, server
 
 BANK = "twofold.testing.conformance.bank:bank"
 

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devservers.postgres import execute, server
 from twofold.app import FollowerStatus, Running
 from twofold.backends.postgres import PostgresReadStore
 from twofold.errors import InvalidInput, Unavailable
@@ -15,7 +16,6 @@ from twofold.read import publish, rebuild
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
 from twofold.testing.conformance.rows import live, prepared, tally
-from twofold.testing.postgres import execute, server
 
 
 @pytest.fixture(autouse=True)

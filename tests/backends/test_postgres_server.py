@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devservers.postgres import Server, execute, server
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
@@ -38,7 +39,6 @@ from twofold.testing.conformance.bank import (
     fold_balance,
 )
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
-from twofold.testing.postgres import Server, execute, server
 from twofold.write.group_commit import GroupCommit
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import twofold.backends
+from devservers.postgres import server
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, connect, connect_read
 from twofold.backends.sqlalchemy.database import Database
@@ -24,6 +25,7 @@ from twofold.backends.sqlalchemy.tables import TableSql
 from twofold.errors import ConfigurationError, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
+from twofold.read.publish import published
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
@@ -41,7 +43,6 @@ from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
-from twofold.testing.postgres import server
 
 
 class ReadStoreConformance(
@@ -207,7 +208,7 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
         await store.commit(tally(version), claim, BEGINNING, at(1), Changes({("a",): ("a", version)}))
         with closing(sqlite3.connect(tmp_path / "x.db")) as db:
             assert db.execute("SELECT * FROM tally").fetchall() == [("a", 1)]
-    assert await store.publish(tally(2))
+    assert await published(tally(2), store, None)
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:
         assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
     await store.close()
@@ -249,7 +250,7 @@ async def test_who_is_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
             store.checkpoints.beat(claim),
             store.get(tally(), ("a",)),
             store.wait(tally().follows, BEGINNING, 1.0),
-            store.publish(tally()),
+            published(tally(), store, None),
         ]
         tasks = [asyncio.create_task(work) for work in works]
         await asyncio.sleep(chance.random() / 50)
@@ -258,5 +259,5 @@ async def test_who_is_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await store.checkpoints.beat(claim)  # waits for 10 s, then raises, where a lock is held for ever
         found = await store.get(tally(), ("a",))
-        assert len(found.rows) == found.checkpoint.position.offset
+        assert len(found.rows) == found.checkpoints[0].position.offset
         await store.close()

@@ -12,6 +12,8 @@ from typer.testing import Result
 
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
+from twofold.errors import ConfigurationError
+from twofold.messages import BEGINNING
 from twofold.write.copies import Imports
 
 APP = "counting:today"
@@ -45,7 +47,7 @@ def test_people_are_told_what_the_copy_is(twofold: Callable[..., Result], counti
     assert printed.exit_code == 0
     assert "checksum" not in printed.stdout
     assert "has a log id of its own" in printed.stderr
-    assert "`twofold rebuild counting:today --all --store sqlite:///" in printed.stderr
+    assert "`twofold rebuild counting:today --all`" in printed.stderr
 
 
 def test_it_goes_on_with_a_copy_and_refuses_one_that_was_used(twofold: Callable[..., Result], counting: Any) -> None:
@@ -73,12 +75,20 @@ def test_an_unfinished_copy_is_told(twofold: Callable[..., Result], counting: An
     async def begun() -> None:
         log = await connect("sqlite:///copy.db", Ambient())
         assert isinstance(log, Imports)
-        await log.importing.begin("0123456789abcdef", [])
+        await log.importing.begin("0123456789abcdef", [BEGINNING])
         await log.close()
 
     asyncio.run(begun())
     refused = twofold("copy", APP, *FROM, *TO)
     assert refused.exit_code == 1
+    assert "it is a copy of log 0123456789abcdef, not of " in refused.stderr
+    asyncio.run(_refused(counting))
+
+
+async def _refused(counting: Any) -> None:
+    with pytest.raises(ConfigurationError, match="an unfinished copy of log 0123456789abcdef: run the same"):
+        async with counting.today.open("sqlite:///copy.db"):
+            pytest.fail("it was opened")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from twofold.messages import Recorded
 from twofold.read.columns import RowFormat
-from twofold.read.examine import Examined, differing, examined
 from twofold.read.projection import Projection
+from twofold.read.proof.examine import Examined, differing, examined
 from twofold.testing import recorded
 
 

@@ -1,7 +1,7 @@
 """The projector, where the store goes away at the wrong moment. On memory and in virtual time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -30,11 +30,11 @@ class GoesAway(MemoryReadStore):
         super().__init__()
         self.away = 1
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         if table == newer.table and self.away:
             self.away -= 1
             raise Unavailable("down")
-        return await super().publish(table, lost)
+        return await super().publish(table, covered, lost)
 
     async def shown(self) -> int:
         return next(table.follows.version for table in await self.tables() if table.live)

@@ -111,7 +111,7 @@ async def test_g9_rows_that_were_changed_with_sql(running: Running, sql: Sql) ->
 async def test_g9_a_wrong_row_is_found_while_the_projection_goes_on(
     running: Running, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twofold.read.verify.PAGE_ROWS", 20)
+    monkeypatch.setattr("twofold.read.proof.verify.PAGE_ROWS", 20)
     await sold(running, 500, products=100)
     stop = asyncio.Event()
 
@@ -135,7 +135,7 @@ async def test_g9_a_wrong_row_is_found_while_the_projection_goes_on(
 
 async def test_g9_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times the rows and events, about the same memory."""
-    monkeypatch.setattr("twofold.read.verify.PAGE_ROWS", 200)
+    monkeypatch.setattr("twofold.read.proof.verify.PAGE_ROWS", 200)
     monkeypatch.setattr("twofold.feed.feed.LARGEST_PAGE", 400)
     peaks = []
     async with shop.open(f"sqlite:///{tmp_path}/shop.db") as running:

@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from twofold import App, ConfigurationError, Decider, To
-from twofold.testing.simulation import SimulationFailed, simulate
-from twofold.testing.simulation.apps.directory import Profile, cards, directory, rename_somebody
-from twofold.testing.simulation.apps.warehouse import (
+from simulated.directory import Profile, cards, directory, rename_somebody
+from simulated.warehouse import (
     Order,
     Place,
     Placed,
@@ -19,6 +17,8 @@ from twofold.testing.simulation.apps.warehouse import (
     stock,
     warehouse,
 )
+from twofold import App, ConfigurationError, Decider, To
+from twofold.testing.simulation import SimulationFailed, simulate
 
 DEEP = 500
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from simulated import SCENARIOS
+from simulated.notebook import IN_THE_NOTEBOOK
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
@@ -30,8 +32,6 @@ from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
 from twofold.testing.simulation import SimulationFailed, histories
-from twofold.testing.simulation.apps import SCENARIOS
-from twofold.testing.simulation.apps.notebook import IN_THE_NOTEBOOK
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.plan import Scenario
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
@@ -285,12 +285,12 @@ def the_position_is_taken_before_the_lock(patch: Patch) -> None:
 def _cursor(patch: Patch, by: int) -> None:
     read = MemoryLog.read
 
-    async def off(self: MemoryLog, after: Position, limit: int, types: frozenset[str] | None = None) -> FeedPage:
+    async def off(self: MemoryLog, after: Position, limit: int, *more: Any) -> FeedPage:
         head = await self.head()
         if after >= head:
-            return await read(self, after, limit, types)
+            return await read(self, after, limit, *more)
         moved = Position(0, min(head.offset, max(0, after.offset + by)))
-        return await read(self, moved, limit, types)
+        return await read(self, moved, limit, *more)
 
     patch.setattr(MemoryLog, "read", off)
 
@@ -491,7 +491,7 @@ def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
         async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> Found:
             rows = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             newer = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
-            return replaced(rows, checkpoint=newer.checkpoint)
+            return replaced(rows, checkpoints=newer.checkpoints)
 
         patch.setattr(SimulatedRows, name, in_two)
 
@@ -609,7 +609,7 @@ def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
 def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
     """Each may be, but the older one comes last, and the public name goes back."""
 
-    async def publish(self: SimulatedRows, table: Any) -> bool:
+    async def publish(self: SimulatedRows, table: Any, *_: Any) -> bool:
         async def compared() -> bool:
             def looked(rows: MemoryReadStore) -> bool:
                 positions = {f.version: c.position for f, c in rows._checkpoints.rows.items() if f.name == table.name}

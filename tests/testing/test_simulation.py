@@ -19,11 +19,9 @@ from typing import Any
 
 import pytest
 
-from twofold import App, ConfigurationError, Decider, Projection, Reactor, Recorded, To
-from twofold.testing.simulation import SimulationFailed, simulate
-from twofold.testing.simulation.apps import SCENARIOS
-from twofold.testing.simulation.apps.notebook import note_something, notebook
-from twofold.testing.simulation.apps.warehouse import (
+from simulated import SCENARIOS
+from simulated.notebook import note_something, notebook
+from simulated.warehouse import (
     Order,
     Place,
     Placed,
@@ -44,6 +42,8 @@ from twofold.testing.simulation.apps.warehouse import (
     stock,
     warehouse,
 )
+from twofold import App, ConfigurationError, Decider, Projection, Reactor, Recorded, To
+from twofold.testing.simulation import SimulationFailed, simulate
 from twofold.testing.simulation.histories import run, run_histories
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
 from twofold.testing.simulation.plan import draw
@@ -230,7 +230,7 @@ def test_a_seed_gives_the_same_history_in_another_program() -> None:
             sys.executable,
             "-P",
             "-m",
-            "twofold.testing.simulation",
+            "simulated",
             "--histories",
             "60",
             "--seed",
@@ -257,7 +257,7 @@ def failing(app: App, runs: int = 200, **more: Any) -> SimulationFailed:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_who_interrupts_it_is_told_how_far_it_came(jobs: str) -> None:
-    command = [sys.executable, "-m", "twofold.testing.simulation", "--histories", "1000000", "--jobs", jobs]
+    command = [sys.executable, "-m", "simulated", "--histories", "1000000", "--jobs", jobs]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as simulating:
         assert simulating.stdout is not None
         simulating.stdout.readline()  # it has begun

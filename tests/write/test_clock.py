@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from devservers.postgres import execute
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect
 from twofold.messages import BEGINNING, Stream
 from twofold.testing.conformance.material import append, appended, commit, event
-from twofold.testing.postgres import execute
 from twofold.write.clock import goes_back, recorded_at
 from twofold.write.group_commit import GroupCommit
 

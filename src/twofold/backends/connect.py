@@ -29,9 +29,10 @@ class LogStore(Log, Feed, Protocol):
         """Those of the reactors."""
         ...
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """Give the log a new id, after an older copy was put in its place: what was kept of the old one is refused.
 
+        A part of a partitioned log is given the `log_id` that all of them get; otherwise the id is made up.
         The reactors' checkpoints, which lie with the log, go along.
         """
         ...

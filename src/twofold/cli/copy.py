@@ -27,22 +27,30 @@ def copy(
     """Copy the log of an App to another store, with the same events, versions, times and command ids.
 
     It can be stopped anywhere: the same command goes on from there. What is appended meanwhile is copied too, up to
-    the end of the log when it is reached. Read models are not copied: they are folded when the App is opened on the
-    copy, or by `twofold rebuild APP --all`. The copy has a log id of its own.
+    the end of the log when it is reached. Reactors stand in the copy where they stand in the log. Read models are not
+    copied: they are folded when the App is opened on the copy, or by `twofold rebuild APP --all`. The copy has a log
+    id of its own.
     """
     if target == "memory:":
         raise typer.BadParameter("what is in memory: is gone when this command ends", param_hint="--to")
-    original, place = targeted(app, source, None).store, targeted(app, target, None).store
+    original, copied = targeted(app, source, None), targeted(app, target, None)
 
-    async def copied() -> None:
+    async def work() -> None:
         async with AsyncExitStack() as stack:
-            log = await connect(original, Ambient(), create=False)
+            log = await connect(original.store, Ambient(), create=False)
             stack.push_async_callback(log.close)
-            other = await connect(place, Ambient())
+            other = await connect(copied.store, Ambient())
             stack.push_async_callback(other.close)
-            await _copied(await copying(log, other), verify, as_json)
+            copy = await copying(log, other, [reactor.follows for reactor in original.app.reactors])
+            await _copied(copy, verify, as_json)
+            if not as_json:
+                err.print(
+                    f"the copy has a log id of its own, {other.log_id}: tokens of log {log.log_id} are refused there. "
+                    f"Read models are folded when the App is opened on it, or by "
+                    f"`twofold rebuild {app} --all`"
+                )
 
-    run(copied)
+    run(work)
 
 
 async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
@@ -63,12 +71,7 @@ async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
     if newer > ended.upto:
         err.print(f"note: events up to {newer} were appended meanwhile: run this again once nothing is appended")
     if contents[0] != contents[1]:
-        fail(ConfigurationError("the copy is not what the log holds: delete it, and copy to an empty store"))
-    if not as_json:
-        err.print(
-            f"the copy is log {copy.target.log_id}: tokens of the old log are refused there, and read models are "
-            f"folded anew, when the App is opened on it or by `twofold rebuild APP --all`"
-        )
+        fail(ConfigurationError("the copy differs from the log: the checksums differ. Copy to an empty store again"))
 
 
 def _row(side: str, log_id: str, upto: Position, contents: Contents | None) -> Row:

@@ -20,10 +20,10 @@ from twofold.cli.target import load_app
 from twofold.codec.jsontext import json_text
 from twofold.feed.feed import pages
 from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
-from twofold.read.examine import Fault, same_value
-from twofold.read.fresh import Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.verify import Report
+from twofold.read.proof.examine import Fault, same_value
+from twofold.read.proof.fresh import Sorter, Waiting
+from twofold.read.proof.verify import Report
 
 SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5

@@ -16,7 +16,7 @@ from twofold.cli.target import AppName, AsJson, ReadStore, Store, check_name, ru
 from twofold.cli.target import found as found_at
 from twofold.read.columns import Column
 from twofold.read.projection import Key, Projection
-from twofold.read.verify import MOST_SHOWN, Cell, Difference, Report
+from twofold.read.proof.verify import MOST_SHOWN, Cell, Difference, Report
 
 ProjectionName = Annotated[
     str, typer.Argument(metavar="PROJECTION", help="The name of a projection of the App.", show_default=False)

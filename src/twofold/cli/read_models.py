@@ -14,9 +14,11 @@ from twofold.cli.output import err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import FollowerId
+from twofold.messages import BEGINNING
 from twofold.read.projection import Projection, key_text
 from twofold.read.publish import note_on
 from twofold.read.refold import Refolded
+from twofold.read.store import StoredTable
 
 
 def rebuild(
@@ -101,7 +103,7 @@ def tables(
                 "version": one.follows.version,
                 "live": one.live,
                 "inThisApp": one.follows in versions,
-                "position": str(one.position),
+                "position": _positions(one),
                 "owner": one.owner,
                 "note": note_on(one, found),
             }
@@ -130,6 +132,11 @@ def _follows(text: str) -> FollowerId:
     return FollowerId(name, int(version))
 
 
+def _positions(table: StoredTable) -> str:
+    """Of all its partitions; as before its first event where nobody has begun to fold it."""
+    return ", ".join(str(one.position) for one in table.checkpoints) or str(BEGINNING)
+
+
 def _print_built(build: Build, pace: Pace, as_json: bool) -> None:
     follows = build.table.follows
     [table] = [one for one in build.versions if one.follows == follows]
@@ -145,7 +152,7 @@ def _print_built(build: Build, pace: Pace, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(f"{follows} is {state}, at {table.position}, after {pace.seconds:.1f} s")
+        out.print(f"{follows} is {state}, at {_positions(table)}, after {pace.seconds:.1f} s")
     if build.held is not None:
         err.print(build.held)
     for one in build.parked:

@@ -16,7 +16,7 @@ from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, imported, run, targeted, told
 from twofold.errors import ConfigurationError
-from twofold.web.limits import Limits
+from twofold.web.serving.limits import Limits
 
 LIMITS = Limits()
 
@@ -34,7 +34,7 @@ def serve(
     """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
     target = targeted(app, store, read_store)
     try:
-        from twofold.web.server import serve as serve_http
+        from twofold.web.serving.server import serve as serve_http
     except ModuleNotFoundError as error:
         fail(ConfigurationError(f"there is no module {error.name!r}: serving needs `pip install twofold[web]`"))
 

@@ -20,26 +20,37 @@ _BESIDE = "~"
 
 
 class FollowerId(msgspec.Struct, frozen=True):
-    """Who a checkpoint belongs to: a projection or a reactor, at a version.
+    """Whose checkpoint it is: a projection or a reactor, at a version, in one partition of the log.
 
-    A table that is built beside the one of a version has the name `name~generation`, which no projection can have.
+    Partition 0 is the only one of a log that has one, and the merged feed of a log that has several. A table that is
+    built beside the one of a version has the name `name~generation`, which no projection can have.
     """
 
     name: str
     version: int = 1
+    partition: int = 0
+
+    def in_partition(self, number: int) -> FollowerId:
+        """The same name and version, in this partition."""
+        return self if number == self.partition else FollowerId(self.name, self.version, number)
+
+    @property
+    def whole(self) -> FollowerId:
+        """The name and version alone, which is how tables are keyed: partition 0."""
+        return self.in_partition(0)
 
     def beside(self, generation: str) -> FollowerId:
         """The table of this generation, built beside this one."""
-        return FollowerId(f"{self.name}{_BESIDE}{generation}", self.version)
+        return FollowerId(f"{self.name}{_BESIDE}{generation}", self.version, self.partition)
 
     @property
     def builds(self) -> FollowerId | None:
         """The version that this one is built for, to take its table's place; None where it is a version itself."""
         name, beside, _ = self.name.partition(_BESIDE)
-        return FollowerId(name, self.version) if beside else None
+        return FollowerId(name, self.version, self.partition) if beside else None
 
     def __str__(self) -> str:
-        return f"{self.name} v{self.version}"
+        return f"{self.name} v{self.version}" + (f", partition {self.partition}" if self.partition else "")
 
 
 class Belongs(msgspec.Struct, frozen=True):
@@ -64,7 +75,10 @@ def belongs_text(belongs: Belongs | None) -> str | None:
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The row. `owner` is None after a clean stop; `wanted_by` has fewer to follow and would take it over."""
+    """The row. `owner` is None after a clean stop; `wanted_by` is a worker that follows less and asked for it.
+
+    `position` is always in the partition of `follower`.
+    """
 
     follower: FollowerId
     log_id: str
@@ -119,7 +133,10 @@ def parked_again(
 
 
 class Checkpoints(Protocol):
-    """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log."""
+    """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log.
+
+    Each partition of a follower has a row of its own. All methods but `of` concern that of the one named.
+    """
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """Make the checkpoint at `start`, when there is none."""
@@ -127,6 +144,10 @@ class Checkpoints(Protocol):
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """As it is now. Raises: Unavailable."""
+        ...
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """Those of all partitions of this name and version, in order of partition. Raises: Unavailable."""
         ...
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
@@ -168,7 +189,7 @@ class Checkpoints(Protocol):
         ...
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
-        """What waits, in order of position."""
+        """What waits in this partition, in order of position."""
         ...
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from twofold.feed.checkpoints import FollowerId
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 
 class Doorbell:
@@ -35,32 +36,34 @@ class Doorbell:
 
 
 class Reached:
-    """How far followers have come, as far as was heard: so that nobody waits for what is there already.
+    """How far followers have come in each partition, as far as was heard: nobody waits for what is there already.
 
     Only a hint. A follower can also be put back: its table is begun again, or the store takes back what a crash took.
     Whoever looks, and sees less than was heard before the look, says so; else those who wait would never wait again.
     """
 
     def __init__(self) -> None:
-        self._places: dict[FollowerId, Position] = {}
+        self.places: Mapping[FollowerId, Position] = {}
+        """Never changed, only replaced: what it was before a look is compared with what the look saw."""
 
-    def at(self, follows: FollowerId) -> Position:
+    def at(self, follower: FollowerId) -> Position:
         """The last that was heard."""
-        return self._places.get(follows, BEGINNING)
+        return self.places.get(follower) or Position(follower.partition, 0)
 
-    def heard(self, follows: FollowerId, position: Position) -> None:
+    def heard(self, follower: FollowerId, position: Position) -> None:
         """It has come so far."""
-        if position > self.at(follows):
-            self._places[follows] = position
+        if position > self.at(follower):
+            self.places = {**self.places, follower: position}
 
-    def looked(self, follows: FollowerId, heard: Position, seen: Position) -> None:
-        """A look saw this, where that much was `heard` before."""
-        if seen < heard and self._places.get(follows) is heard:
-            self._places[follows] = seen
+    def looked(self, before: Mapping[FollowerId, Position], follower: FollowerId, seen: Position) -> None:
+        """A look saw this, and `before` it `places` was as given."""
+        heard = before.get(follower)
+        if heard is not None and seen < heard and self.places.get(follower) is heard:
+            self.places = {**self.places, follower: seen}
 
-    def forget(self, follows: FollowerId | None = None) -> None:
-        """What was heard of this one, or of all, means nothing any more."""
-        if follows is None:
-            self._places.clear()
+    def forget(self, follower: FollowerId | None = None) -> None:
+        """What was heard of this one, in all its partitions, or of everybody, means nothing any more."""
+        if follower is None:
+            self.places = {}
         else:
-            self._places.pop(follows, None)
+            self.places = {one: place for one, place in self.places.items() if one.whole != follower.whole}

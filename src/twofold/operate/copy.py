@@ -13,13 +13,15 @@ from hashlib import blake2b
 
 from twofold.backends.connect import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed, pages
-from twofold.messages import Entry, Position
+from twofold.messages import Entry, Position, Stream
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
 
 EVENTS_AT_ONCE = 2_000
 COMMANDS_AT_ONCE = 5_000
 BYTES = 16
+COPYING = "twofold copy"
 
 Told = Callable[[str, int, int], None]
 
@@ -75,11 +77,13 @@ class Copy:
     export: Export
     imported: Import
     target_export: Export
+    reactors: Sequence[FollowerId]
 
     async def run(self, told: Told) -> Ended:
         """Copy up to the head of the source: what is appended there meanwhile is copied too.
 
-        Killed at any moment, it goes on from there when it is run again. `told` hears what is done, and how far.
+        Killed at any moment, it goes on from there when it is run again. `told` hears what is done, and how far. Each
+        reactor stands in the copy where it stands in the source, or before the first event that waits there.
 
         Raises: InvalidInput when the target holds anything but a copy of the source, or cannot keep one of its events.
         LogReplaced, Unavailable.
@@ -97,6 +101,8 @@ class Copy:
             await self.imported.keep(source, commands)
             sent.add_commands(commands)
             told("command ids", sent.commands, sent.commands)
+        for reactor in self.reactors:
+            await self._place(reactor, after)
         await self.imported.end(source)
         return Ended(after, sent)
 
@@ -114,6 +120,31 @@ class Copy:
             await self._take(after, entries[half - 1].position, entries[:half])
             await self._take(entries[half - 1].position, upto, entries[half:])
 
+    async def _place(self, reactor: FollowerId, upto: Position) -> None:
+        """Without it a reactor would begin anew: its commands are known, but what it does outside would be repeated."""
+        there = await self.source.checkpoints.read(reactor)
+        if there is None or there.log_id != self.source.log_id:
+            return
+        waiting = await self.source.checkpoints.parked(reactor)
+        reached = min(upto, there.position, *(self.source.before(parked.position) for parked in waiting))
+        at = await self._in_the_copy(reached)
+        checkpoints = self.target.checkpoints
+        await checkpoints.register(reactor, self.target.log_id, at)
+        here = await checkpoints.read(reactor)
+        if here is not None and here.position < at:  # placed by an earlier run
+            claim = await checkpoints.claim(here, COPYING)
+            if claim is not None:
+                await checkpoints.advance(claim, here.position, at)
+                await checkpoints.release(claim)
+
+    async def _in_the_copy(self, position: Position) -> Position:
+        """Where the event at this position of the source lies."""
+        if position == _beginning(self.source):
+            return _beginning(self.target)
+        [entry] = (await self.source.read(self.source.before(position), 1)).entries
+        [copied] = await self.target.read_stream(Stream.parse(entry.stream), entry.version, 1)
+        return copied.position
+
     async def contents(self, ended: Ended, told: Told) -> tuple[Contents, Contents]:
         """What the source holds of what was copied, and what the target holds: both are read from their beginning.
 
@@ -130,8 +161,8 @@ class Copy:
         return sent, copied
 
 
-async def copying(source: LogStore, target: LogStore) -> Copy:
-    """The two logs, checked.
+async def copying(source: LogStore, target: LogStore, reactors: Sequence[FollowerId] = ()) -> Copy:
+    """The two logs, checked. `reactors`: whose places are copied too.
 
     Raises: ConfigurationError where one of the stores cannot do it, or the source is an unfinished copy itself.
     InvalidInput where both are the same log. Unavailable.
@@ -143,7 +174,7 @@ async def copying(source: LogStore, target: LogStore) -> Copy:
     if not isinstance(target, Imports) or not isinstance(target, Exports):
         raise ConfigurationError("the store given as --to cannot hold a copy: its log lacks `importing`")
     await check_complete(source)
-    return Copy(source, target, source.exporting, target.importing, target.exporting)
+    return Copy(source, target, source.exporting, target.importing, target.exporting, reactors)
 
 
 async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, told: Told) -> None:

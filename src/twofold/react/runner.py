@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """FollowerId the feed for one reactor (a `Follower`).
+    """Follows the feed for one reactor (a `Follower`).
 
     Events of one stream are reacted to in order, different streams side by side; and so are the commands of one
     event, in order for one stream. A page comes again after a crash, and its commands are executed again with the ids

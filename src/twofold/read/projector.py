@@ -29,7 +29,7 @@ log = logging.getLogger("twofold.projector")
 
 
 class Projector:
-    """FollowerId the feed for one projection (a `Follower`).
+    """Follows the feed for one projection (a `Follower`).
 
     Reading, decoding and folding happen outside any transaction, and while the page before is being committed. What
     cannot be folded is parked: the row's key, or, where no key can be known, the stream. Its later events wait,

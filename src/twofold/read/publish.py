@@ -10,7 +10,7 @@ from twofold.errors import ConfigurationError, NameHeld
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
 from twofold.read.projection import Table
-from twofold.read.store import ReadStore, StoredTable
+from twofold.read.store import ReadStore, StoredTable, has_come_as_far
 
 AGAIN_S = 10.0
 
@@ -41,19 +41,17 @@ class Publisher:
 
 async def published(table: Table, store: ReadStore, feed: Feed | None) -> bool:
     """As `ReadStore.publish`, which tells the errors."""
-    if await store.publish(table):
+    covered = [one.position for one in await store.checkpoints.of(table.follows)]
+    if await store.publish(table, covered):
         return True
-    lost = await lost_live(table.follows, store, feed) if feed is not None else None
-    return lost is not None and await store.publish(table, lost)
+    lost = await lost_live(table.follows, store, feed) if feed is not None else []
+    return bool(lost) and await store.publish(table, covered, lost)
 
 
-async def lost_live(follows: FollowerId, store: ReadStore, feed: Feed) -> Checkpoint | None:
-    """The live version's checkpoint, where it is of another log or from beyond this one's head: it does not count."""
-    for table in await store.tables():
-        if table.live and table.follows.name == follows.name:
-            found = await store.checkpoints.read(table.follows)
-            return found if found is not None and await is_of_another(found, feed) else None
-    return None
+async def lost_live(follows: FollowerId, store: ReadStore, feed: Feed) -> Sequence[Checkpoint]:
+    """The live version's checkpoints that are of another log or from beyond this one's head: they do not count."""
+    live = [table for table in await store.tables() if table.live and table.follows.name == follows.name]
+    return [one for table in live for one in table.checkpoints if await is_of_another(one, feed)]
 
 
 async def is_of_another(checkpoint: Checkpoint, feed: Feed) -> bool:
@@ -70,6 +68,8 @@ def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
     live = [other for other in tables if other.live and other.follows.name == name]
     if not live:
         return f"the name {name} shows no version yet"
-    if live[0].follows.version < table.follows.version and table.position >= live[0].position:
+    covered = [one.position for one in table.checkpoints]
+    as_far = has_come_as_far(table.checkpoints, live[0].checkpoints, covered, [])
+    if live[0].follows.version < table.follows.version and as_far:
         return f"it has come as far as {live[0].follows}, which the name {name} still shows"
     return None

@@ -148,7 +148,7 @@ class Queries:
         checked = False
         while True:
             found = await look()
-            checkpoint = found.checkpoint
+            checkpoint = found.checkpoints[0]
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(checkpoint)

@@ -81,7 +81,7 @@ class Rebuilding:
                 async with aclosing(held.catch_up(old.position)) as positions:
                     async for _ in positions:
                         pass
-            return await self._store.replace(self._table, claim, self._built.follows, held.position)
+            return await self._store.replace(self._table, [claim], self._built.follows, [held.position])
 
     async def _tidy(self) -> None:
         """Whatever has ended it: what did not take the old table's place is dropped."""

@@ -16,8 +16,8 @@ from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import check_log, taken_over
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import Sorter, Waiting
 from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.fresh import Sorter, Waiting
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
 

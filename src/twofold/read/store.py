@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from twofold.errors import ConfigurationError, InvalidInput, NameHeld
+from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, NameHeld
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -60,15 +60,18 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Checkpoint and rows of one snapshot. `parked` is what waits of the projection at that moment."""
+    """Rows of one snapshot, with the checkpoints of all partitions and what is parked in any of them at that moment.
 
-    checkpoint: Checkpoint
+    There is at least one checkpoint; they are in order of partition.
+    """
+
+    checkpoints: Sequence[Checkpoint]
     rows: Sequence[Values]
     parked: Sequence[Parked]
 
 
 class StoredTable(msgspec.Struct, frozen=True):
-    """One table of a projection in the store: whether the public name shows it, its checkpoint, and who holds it.
+    """One table of a projection in the store: whether the public name shows it, and its checkpoints, by partition.
 
     `fingerprint` is that of the columns with which it was made.
     """
@@ -76,8 +79,12 @@ class StoredTable(msgspec.Struct, frozen=True):
     follows: FollowerId
     fingerprint: str
     live: bool
-    position: Position
-    owner: str | None
+    checkpoints: Sequence[Checkpoint]
+
+    @property
+    def owner(self) -> str | None:
+        """A worker that holds one of its checkpoints; None when nobody holds any."""
+        return next((one.owner for one in self.checkpoints if one.owner is not None), None)
 
 
 class ReadStore(Protocol):
@@ -97,12 +104,13 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """Let the public name show this version, if it is newer than the live one and has come as far (G8).
 
-        Compared and done in one transaction: the name moves forward only. Returns whether this version, or a newer
-        one, is live now. `lost` is the live version's checkpoint where that was found to be of another log, or from
-        beyond this one's head: as long as it stands there, the live version does not count.
+        `covered` says how far this version has come, a position for each partition number (see `has_come_as_far`).
+        `lost` are checkpoints of the live version that were found to be of another log, or from beyond this one's head:
+        as long as they stand there, they do not count. Compared and done in one transaction: the name moves forward
+        only. Returns whether this version, or a newer one, is live now.
 
         Raises: NameHeld when the name cannot be changed. Unavailable.
         """
@@ -112,15 +120,15 @@ class ReadStore(Protocol):
         """Make the indexes that are not there yet: a table without them fills faster. Raises: Unavailable."""
         ...
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
-        """Let the table that was built beside this one, and stands `at` this position, take its place.
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
+        """Let the table that was built beside this one take its place.
 
-        In one transaction, with its position, log id and what is parked; readers see all of the old rows or all of
-        the new. `claim` is of the old table; its epoch ends. Returns False where an open transaction reads from the old
-        table: then nothing was changed.
+        In one transaction, with its checkpoints and what is parked; readers see all of the old rows or all of the new.
+        `claims` are of all checkpoints of the old table; their epochs end. `at` is where all checkpoints of `built`
+        stand. Returns False where an open transaction reads from the old table: then nothing was changed.
 
-        Raises: LeaseLost when the claim, or the position, no longer stands. InvalidInput when something of the user's
-        depends on the old table. Unavailable.
+        Raises: LeaseLost when one of the claims, or of the positions, no longer stands (`check_replaceable`).
+        InvalidInput when something of the user's depends on the old table. Unavailable.
         """
         ...
 
@@ -129,16 +137,16 @@ class ReadStore(Protocol):
         ...
 
     async def drop(self, follows: FollowerId) -> None:
-        """Remove a version that is not live, with its checkpoint and what is parked.
+        """Remove a version that is not live, with its checkpoints and what is parked.
 
-        Raises: InvalidInput when there is no such table, it is live, or a worker holds it.
+        Raises: InvalidInput when there is no such table, it is live, or a worker holds one of its checkpoints.
         """
         ...
 
     async def clear(self, table: Table, log_id: str) -> None:
-        """Begin a version again from nothing: its rows, what is parked, and its checkpoint, now of this log.
+        """Begin a version again from nothing: its rows, what is parked, and its checkpoints, now of this log.
 
-        Its epoch rises, so that whoever held it is fenced off.
+        Their epochs rise, so that whoever held one is fenced off.
         """
         ...
 
@@ -147,7 +155,7 @@ class ReadStore(Protocol):
         ...
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
-        """Write the changes and move the checkpoint from `after` to `to`, in one short transaction.
+        """Write the changes and move the claim's checkpoint from `after` to `to`, in one short transaction.
 
         Its first statement compares epoch and position, so no page is ever written twice.
 
@@ -168,14 +176,43 @@ class ReadStore(Protocol):
         """The one row, or none. Raises: Unavailable."""
         ...
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
-        """Return when the checkpoint may have passed this position, or when the time is over."""
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
+        """Return when this partition's checkpoint may have passed a position of it, or when the time is over."""
         ...
 
 
-def is_lost(live: Checkpoint | None, lost: Checkpoint | None) -> bool:
-    """Whether the live version's checkpoint still is where it was found not to count (see `ReadStore.publish`)."""
-    return live is not None and lost is not None and (live.log_id, live.position) == (lost.log_id, lost.position)
+def has_come_as_far(
+    mine: Sequence[Checkpoint],
+    live: Sequence[Checkpoint],
+    covered: Sequence[Position],
+    lost: Sequence[Checkpoint],
+) -> bool:
+    """Whether a version may be shown in the place of the live one (see `ReadStore.publish`).
+
+    Its own checkpoints are at or beyond `covered`; those of the live version, but for the `lost` ones, are at or before
+    it. A partition that `covered` does not name has not been reached.
+    """
+    upto = {place.partition: place for place in covered}
+    gone = {(one.log_id, one.position) for one in lost}
+    counting = [one.position for one in live if (one.log_id, one.position) not in gone]
+    reached = [one.position for one in mine]
+    return (
+        bool(reached)
+        and all(place.partition in upto for place in (*reached, *counting))
+        and all(place >= upto[place.partition] for place in reached)
+        and all(place <= upto[place.partition] for place in counting)
+    )
+
+
+def check_replaceable(
+    old: Sequence[Checkpoint], claims: Sequence[Claim], new: Sequence[Checkpoint], at: Sequence[Position]
+) -> None:
+    """Raises: LeaseLost when a table may not be replaced by what was built beside it (see `ReadStore.replace`)."""
+    if not old or {one.follower: one.epoch for one in old} != {one.follower: one.epoch for one in claims}:
+        claimed = ", ".join(f"{one.follower} in epoch {one.epoch}" for one in claims)
+        raise LeaseLost(f"no longer held, or not every partition: {claimed}")
+    if not new or [one.position for one in new] != sorted(at):
+        raise LeaseLost(f"what was built beside {claims[0].follower} is no longer at {', '.join(map(str, at))}")
 
 
 def held(follows: FollowerId, name: str, why: str) -> NameHeld:

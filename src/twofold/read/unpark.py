@@ -21,8 +21,8 @@ from twofold.feed.follow import taken_over
 from twofold.feed.parking import Unparked
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
-from twofold.read.fresh import Failure, Sorter, Waiting
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
+from twofold.read.proof.fresh import Failure, Sorter, Waiting
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore

@@ -11,10 +11,10 @@ from twofold.app import FollowerStatus, Running
 from twofold.errors import TwofoldError
 from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
-from twofold.web.admission import admission_of
 from twofold.web.answers import answer
 from twofold.web.forms import CAMEL
 from twofold.web.problems import Problem, documented
+from twofold.web.serving.admission import admission_of
 
 LARGEST_LAG_S = 30.0
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from devservers.postgres import new_database, server
 from shop.tests.http.fuzz import order
 from shop.tests.http.load import Answer, Caller
 from shop.tests.http.samples import Sample, judged, sample_of, table
 from shop.tests.http.server import Server, serving
-from twofold.testing.postgres import new_database, server
 
 CALLERS = 32
 READERS = 4

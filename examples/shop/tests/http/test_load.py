@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from devservers.postgres import drop_database, new_database, server
 from shop.app import shop
 from shop.tests.http.fuzz import order, stocked
 from shop.tests.http.load import Answer, Caller
 from shop.tests.http.server import Server, serving
 from shop.write.order import OrderPlaced
 from twofold.messages import BEGINNING
-from twofold.testing.postgres import drop_database, new_database, server
 
 NewStore = Callable[[], str]
 

@@ -1,7 +1,7 @@
 """Checkpoints: one row per follower, which is also its lease and its fence."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -25,6 +25,15 @@ class MemoryCheckpoints:
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return self.parts(follower)
+
+    def parts(self, follower: FollowerId) -> list[Checkpoint]:
+        """The rows of all partitions of a name and version, in order."""
+        its = [row for one, row in self.rows.items() if (one.name, one.version) == (follower.name, follower.version)]
+        return sorted(its, key=lambda row: row.follower.partition)
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
@@ -82,8 +91,37 @@ class MemoryCheckpoints:
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        found = [replace(one, traceback="") for one in self.waiting[follower].values()]
-        return sorted(found, key=lambda one: (one.position, one.kind, one.key))
+        return _in_order(self.waiting[follower].values())
+
+    def all_parked(self, follower: FollowerId) -> Sequence[Parked]:
+        """What waits in any partition."""
+        return _in_order(
+            one
+            for other, its in self.waiting.items()
+            if (other.name, other.version) == (follower.name, follower.version)
+            for one in its.values()
+        )
+
+    def take_place(self, follower: FollowerId, built: FollowerId) -> None:
+        """What was built takes over this one's name, in an epoch after all of its."""
+        old, new = self.parts(follower), self.parts(built)
+        waiting = [self.waiting[one.follower] for one in new]
+        belongs = next((its for one in old if (its := self.owners.get(one.follower)) is not None), None)
+        self.forget(follower)
+        self.forget(built)
+        lease = {"epoch": max(one.epoch for one in old) + 1, "heartbeat": max(one.heartbeat for one in old) + 1}
+        for one, waits in zip(new, waiting, strict=True):
+            name = follower.in_partition(one.follower.partition)
+            self.rows[name] = replace(one, follower=name, owner=None, wanted_by=None, **lease)
+            self.waiting[name] = waits
+            if belongs is not None:
+                self.owners[name] = belongs
+
+    def forget(self, follower: FollowerId) -> None:
+        """The rows of all partitions, and what waits in any."""
+        for kept in (self.rows, self.owners, self.waiting):
+            for one in [one for one in kept if (one.name, one.version) == (follower.name, follower.version)]:
+                del kept[one]
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
@@ -105,3 +143,7 @@ class MemoryCheckpoints:
         if now.position != after:
             raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
         return now
+
+
+def _in_order(parked: Iterable[Parked]) -> Sequence[Parked]:
+    return sorted([replace(one, traceback="") for one in parked], key=lambda one: (one.position, one.kind, one.key))

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from twofold.errors import InvalidInput
-from twofold.messages import BEGINNING, Entry, Position, Receipt, Stream
+from twofold.messages import Entry, Position, Receipt, Stream
 from twofold.write.copies import CHANGED, MOVED, Copied, KeptCommand, not_a_copy_of
 
 _set = msgspec.structs.replace
 
 
 class MemoryCopies:
-    """See `Export` and `Import`. What it is given are the log's own collections, and what returns the log's id."""
+    """See `Export` and `Import`, on the collections of the log."""
 
     def __init__(
         self,
@@ -23,8 +23,10 @@ class MemoryCopies:
         streams: dict[str, list[Entry]],
         receipts: dict[tuple[str, str], Receipt],
         log_id: Callable[[], str],
+        partition: int,
     ) -> None:
         self._entries, self._streams, self._receipts, self._log_id = entries, streams, receipts, log_id
+        self._partition = partition
         self._copied: Copied | None = None
         self._taken = 0
 
@@ -57,7 +59,7 @@ class MemoryCopies:
         if after not in copied.upto:
             raise InvalidInput(f"log {self._log_id()}: {MOVED}")
         for entry in entries:
-            mine = _set(entry, position=Position(BEGINNING.partition, len(self._entries) + 1))
+            mine = _set(entry, position=Position(self._partition, len(self._entries) + 1))
             self._entries.append(mine)
             self._streams[mine.stream].append(mine)
         self._taken = len(self._entries)
@@ -67,10 +69,11 @@ class MemoryCopies:
         """See `Import.keep`."""
         await asyncio.sleep(0)
         self._going_on(source)
+        beginning = Position(self._partition, 0)
         for kept in commands:
-            position = self._streams[kept.stream][kept.version - 1].position if kept.version else BEGINNING
+            at = self._streams[kept.stream][kept.version - 1].position if kept.version else beginning
             stream = Stream.parse(kept.stream)
-            receipt = Receipt(stream, kept.version, kept.events, position, kept.command_id, self._log_id())
+            receipt = Receipt(stream, kept.version, kept.events, at, kept.command_id, self._log_id())
             self._receipts.setdefault((kept.stream, kept.command_id), receipt)
 
     async def end(self, source: str) -> None:

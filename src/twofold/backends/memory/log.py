@@ -16,7 +16,7 @@ from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import DenseFeed, FeedPage, check_not_beyond
-from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
@@ -24,7 +24,7 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 
 class MemoryLog(DenseFeed):
-    """A log and its feed."""
+    """A log and its feed. A part of a partitioned log has the number of its partition, and the id of that log."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, reads_at_once=1)
     checkpoints: MemoryCheckpoints
@@ -32,9 +32,9 @@ class MemoryLog(DenseFeed):
     importing: MemoryCopies
     exporting: MemoryCopies
 
-    def __init__(self, ambient: Ambient | None = None) -> None:
-        self._ambient = ambient or Ambient()
-        self.log_id = self._ambient.new_id()[:16]
+    def __init__(self, ambient: Ambient | None = None, *, partition: int = 0, log_id: str | None = None) -> None:
+        self._ambient, self.partition = ambient or Ambient(), partition
+        self.log_id = log_id or self._ambient.new_id()[:16]
         self.checkpoints = MemoryCheckpoints()
         self.requests = MemoryRequests(self._ambient, lambda: self.log_id)
         self._entries: list[Entry] = []
@@ -43,7 +43,7 @@ class MemoryLog(DenseFeed):
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._bell = Doorbell()
         self.importing = self.exporting = MemoryCopies(
-            self._entries, self._streams, self._receipts, lambda: self.log_id
+            self._entries, self._streams, self._receipts, lambda: self.log_id, partition
         )
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
@@ -66,13 +66,13 @@ class MemoryLog(DenseFeed):
             return VersionConflict(append.stream, append.expected_version, len(stream))
         meta = msgspec.json.encode(append.meta)
         for event in append.events:
-            position = Position(0, len(self._entries) + 1)
+            position = Position(self.partition, len(self._entries) + 1)
             entry = Entry(
                 position, str(append.stream), len(stream) + 1, event.type, event.schema, event.data, meta, self._time
             )
             self._entries.append(entry)
             stream.append(entry)
-        position = stream[-1].position if stream else BEGINNING
+        position = stream[-1].position if stream else Position(self.partition, 0)
         receipt = Receipt(append.stream, len(stream), len(append.events), position, append.command_id, self.log_id)
         self._receipts[str(append.stream), append.command_id] = receipt
         return receipt
@@ -87,7 +87,7 @@ class MemoryLog(DenseFeed):
         return Loaded(
             [(entry.type, entry.schema, entry.data) for entry in (entries[-last:] if last else entries)],
             entries[-1].version if entries else after,
-            entries[-1].position if entries else BEGINNING,
+            entries[-1].position if entries else Position(self.partition, 0),
             receipt and replace(receipt, repeated=True),
         )
 
@@ -97,7 +97,7 @@ class MemoryLog(DenseFeed):
 
     async def head(self) -> Position:
         """See `Feed.head`."""
-        return Position(0, len(self._entries))
+        return Position(self.partition, len(self._entries))
 
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
@@ -122,9 +122,9 @@ class MemoryLog(DenseFeed):
         if len(self._entries) <= after.offset:
             await self._bell.wait(timeout_s)
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        self.log_id = self._ambient.new_id()[:16]
+        self.log_id = log_id or self._ambient.new_id()[:16]
         rows = self.checkpoints.rows
         rows.update({follows: replace(row, log_id=self.log_id) for follows, row in rows.items()})
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from twofold.backends.memory.checkpoints import MemoryCheckpoints
-from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, LeaseLost
+from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
@@ -24,7 +24,8 @@ from twofold.read.store import (
     StoredTable,
     check_columns,
     check_droppable,
-    is_lost,
+    check_replaceable,
+    has_come_as_far,
 )
 
 Refuses = Callable[[Table, Values], str | None]
@@ -59,28 +60,25 @@ class MemoryReadStore:
         if table.follows.builds is None:
             self._live.setdefault(table.name, table.follows.version)
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        checkpoints, version = self._checkpoints.rows, table.follows.version
+        parts, version = self._checkpoints.parts, table.follows.version
         live = FollowerId(table.name, self._live[table.name])
-        as_far = _position(checkpoints, live) <= _position(checkpoints, table.follows)
-        if live.version < version and (as_far or is_lost(checkpoints.get(live), lost)):
+        if live.version < version and has_come_as_far(parts(table.follows), parts(live), covered, lost):
             self._live[table.name] = version
         return self._live[table.name] >= version
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. Memory looks at every row."""
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
         checkpoints, follows = self._checkpoints, table.follows
-        now, new = checkpoints.held(claim), checkpoints.rows.get(built)
-        if new is None or new.position != at:
-            raise LeaseLost(f"{built} is no longer at {at}")
+        old, new = checkpoints.parts(follows), checkpoints.parts(built)
+        check_replaceable(old, claims, new, at)
         self._tables[follows] = self._tables.pop(built)
-        del self._fingerprints[built], checkpoints.rows[built]
-        checkpoints.waiting[follows] = checkpoints.waiting.pop(built, {})
-        checkpoints.rows[follows] = Checkpoint(follows, new.log_id, at, None, now.epoch + 1, now.heartbeat + 1)
+        del self._fingerprints[built]
+        checkpoints.take_place(follows, built)
         self._bell.ring()
         return True
 
@@ -89,11 +87,8 @@ class MemoryReadStore:
         return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
 
     def _stored(self, follows: FollowerId) -> StoredTable:
-        checkpoint = self._checkpoints.rows.get(follows)
         live = self._live.get(follows.name) == follows.version
-        position = _position(self._checkpoints.rows, follows)
-        owner = checkpoint.owner if checkpoint else None
-        return StoredTable(follows, self._fingerprints[follows], live, position, owner)
+        return StoredTable(follows, self._fingerprints[follows], live, self._checkpoints.parts(follows))
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -101,23 +96,22 @@ class MemoryReadStore:
             raise InvalidInput(f"there is no table of {follows}")
         check_droppable(self._stored(follows))
         del self._tables[follows], self._fingerprints[follows]
-        self._checkpoints.rows.pop(follows, None)
-        self._checkpoints.owners.pop(follows, None)
-        self._checkpoints.waiting.pop(follows, None)
+        self._checkpoints.forget(follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        follows = table.follows
-        self._tables[follows].clear()
-        self._checkpoints.waiting.pop(follows, None)
-        epoch = self._checkpoints.rows[follows].epoch + 1 if follows in self._checkpoints.rows else 0
-        self._checkpoints.rows[follows] = Checkpoint(follows, log_id, BEGINNING, None, epoch, 0)
+        self._tables[table.follows].clear()
+        for one in self._checkpoints.parts(table.follows):
+            beginning = Position(one.follower.partition, 0)
+            again = {"log_id": log_id, "position": beginning, "owner": None, "epoch": one.epoch + 1}
+            self._checkpoints.rows[one.follower] = msgspec.structs.replace(one, **again)
+            self._checkpoints.waiting.pop(one.follower, None)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
         rows = self._rows_of(table)
-        return Rows({key: rows[key] for key in keys if key in rows}, await self._checkpoints.parked(table.follows))
+        return Rows({key: rows[key] for key in keys if key in rows}, self._checkpoints.all_parked(table.follows))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
@@ -158,9 +152,10 @@ class MemoryReadStore:
             rows = [row for row in rows if _comes_after(row, query, place)]
         return await self._found(table, rows[: query.limit])
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._checkpoints.rows[follows].position <= after:
+        checkpoint = self._checkpoints.rows.get(follower)
+        if checkpoint is None or checkpoint.position <= after:
             await self._bell.wait(timeout_s)
 
     async def close(self) -> None:
@@ -173,16 +168,14 @@ class MemoryReadStore:
         return rows
 
     async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
-        follows = table.follows
-        return Found(self._checkpoints.rows[follows], rows, await self._checkpoints.parked(follows))
+        checkpoints = self._checkpoints.parts(table.follows)
+        if not checkpoints:
+            raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+        return Found(checkpoints, rows, self._checkpoints.all_parked(table.follows))
 
 
 def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
-
-
-def _position(rows: Mapping[FollowerId, Checkpoint], follows: FollowerId) -> Position:
-    return rows[follows].position if follows in rows else BEGINNING
 
 
 def _rank(value: Any) -> tuple[bool, Any]:

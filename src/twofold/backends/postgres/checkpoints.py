@@ -12,7 +12,7 @@ from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
 
@@ -39,17 +39,20 @@ class PostgresCheckpoints:
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         if await self.read(follower) is None:
-            values = (*self._of(follower), start.partition, log_id, start.offset, self._log_id())
+            values = (*self._of(follower), log_id, start.offset, self._log_id())
             await self._database.run(lambda c: c.execute(_SQL["register"], *values))
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         reached = self.reached
-        heard = reached.at(follower)
-        (log_id, partition, offset, *lease), *_ = await self._looked("read", *self._of(follower))
-        position = BEGINNING if log_id is None else Position(partition, offset)
-        reached.looked(follower, heard, position)
-        return None if log_id is None else Checkpoint(follower, log_id, position, *lease)
+        before = reached.places
+        found = checkpoints_in(follower, await self._looked("read", *self._of(follower)))
+        reached.looked(before, follower, found[0].position if found else Position(follower.partition, 0))
+        return found[0] if found else None
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return checkpoints_in(follower, await self._looked("of", self._kind, follower.name, follower.version))
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
@@ -125,8 +128,17 @@ class PostgresCheckpoints:
             raise another_log(self._database.address, str(log_id))
         return rows
 
-    def _of(self, follower: FollowerId) -> tuple[str, str, int]:
-        return (self._kind, follower.name, follower.version)
+    def _of(self, follower: FollowerId) -> tuple[str, str, int, int]:
+        return (self._kind, follower.name, follower.version, follower.partition)
+
+
+def checkpoints_in(follower: FollowerId, rows: Sequence[Any]) -> list[Checkpoint]:
+    """Those that rows of `read` or `of` say are there."""
+    return [
+        Checkpoint(follower.in_partition(partition), log_id, Position(partition, offset), *lease)
+        for partition, log_id, offset, *lease in rows
+        if partition is not None
+    ]
 
 
 async def unparking(
@@ -140,7 +152,7 @@ async def unparking(
     if not unparked:
         await move(connection)
         return
-    whose = (kind, claim.follower.name, claim.follower.version)
+    whose = (kind, claim.follower.name, claim.follower.version, claim.follower.partition)
     async with brief_transaction(connection):
         await connection.execute(_SQL["unpark"], *whose, [one.kind for one in unparked], [one.key for one in unparked])
         await move(connection)
@@ -149,7 +161,9 @@ async def unparking(
 def moving(
     kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked], log_id: str | None = None
 ) -> tuple[Any, ...]:
-    """The parameters of `MOVE`."""
+    """The parameters of `MOVE`. Raises: LeaseLost when `after` is in another partition than what was claimed."""
+    if after.partition != claim.follower.partition:
+        raise lost(claim, after)
     places = [one.position for one in parked]
     return (
         kind,

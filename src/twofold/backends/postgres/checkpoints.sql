@@ -9,57 +9,65 @@ ON CONFLICT DO NOTHING
 
 -- name: read
 -- No row: another log has been put in the place of this one.
-SELECT c.log_id, c.partition, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
+
+-- name: of
+-- No row: as `read`.
+SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
-LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 ORDER BY c.partition
 
 -- name: belongs
 -- No row: as `read`.
 SELECT c.belongs
-FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
-LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3
+FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
+LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
 
 -- name: assign
-UPDATE twofold.checkpoints SET belongs = $5
-WHERE kind = $1 AND name = $2 AND version = $3 AND belongs IS NOT DISTINCT FROM $4
-AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING true
+UPDATE twofold.checkpoints SET belongs = $6
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND belongs IS NOT DISTINCT FROM $5
+AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)) RETURNING true
 
 -- name: claim
-UPDATE twofold.checkpoints SET owner = $6, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND heartbeat = $5
-AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))
+UPDATE twofold.checkpoints SET owner = $7, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5 AND heartbeat = $6
+AND ($8::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $8))
 RETURNING epoch
 
 -- name: ask
-UPDATE twofold.checkpoints SET wanted_by = $5
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
-AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6))
+UPDATE twofold.checkpoints SET wanted_by = $6
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
+AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))
 
 -- name: beat
 UPDATE twofold.checkpoints SET heartbeat = heartbeat + 1
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
-AND ($5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) RETURNING wanted_by
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
+AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING wanted_by
 
 -- name: release
 UPDATE twofold.checkpoints SET owner = NULL
-WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4
-AND ($5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5))
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
+AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6))
 
 -- name: parked
 -- No row: as `read`.
 SELECT p.what, p.key, p.partition, p.position, p.error, p.since, p.tries
-FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
-LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 ORDER BY p.position, p.what, p.key
+FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
+LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4
+ORDER BY p.position, p.what, p.key
 
 -- name: traceback
 -- No row: as `read`.
 SELECT p.traceback
-FROM (SELECT WHERE $6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) this_log
-LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = $4 AND p.key = $5
+FROM (SELECT WHERE $7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)) this_log
+LEFT JOIN twofold.parked p
+ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = $5 AND p.key = $6
 
 -- name: unpark
-DELETE FROM twofold.parked p USING unnest($4::text[], $5::text[]) u (what, key)
-WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = u.what AND p.key = u.key
+DELETE FROM twofold.parked p USING unnest($5::text[], $6::text[]) u (what, key)
+WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = u.what AND p.key = u.key
 
 -- name: move
 -- The checkpoint moves, or nothing happens (G5): all that is written reads from `moved`, and so waits for it. Where it
@@ -67,8 +75,7 @@ WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.what = u.what AND p.k
 moved AS (
     UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
     WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6
-   
-AND ($16::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $16))
+    AND ($16::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $16))
     RETURNING 1
 ), parking AS (
     INSERT INTO twofold.parked (kind, name, version, what, key, partition, position, error, since, tries, traceback)

@@ -70,9 +70,9 @@ class Listener:
         self.head = max(self.head, head)
         self.appends.ring()
 
-    def heard_rows(self, follows: FollowerId, position: Position) -> None:
+    def heard_rows(self, follower: FollowerId, position: Position) -> None:
         """A projection has come so far."""
-        self.reached.heard(follows, position)
+        self.reached.heard(follower, position)
         self.rows.ring()
 
     async def _listen(self) -> None:
@@ -124,7 +124,8 @@ class Listener:
 
     def _on_rows(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         match str(payload).split():
-            case [name, version, position] if version.isdigit() and position.isdigit():
-                self.heard_rows(FollowerId(name, int(version)), Position(0, int(position)))
+            case [name, *numbers] if len(numbers) in (2, 3) and all(number.isdigit() for number in numbers):
+                version, offset, partition = (*map(int, numbers), 0)[:3]  # partition 0 is left out, as it always was
+                self.heard_rows(FollowerId(name, version, partition), Position(partition, offset))
             case _:
                 self.rows.ring()  # not ours, or of a newer twofold: looking does no harm

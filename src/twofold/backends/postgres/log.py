@@ -88,9 +88,9 @@ class PostgresLog(DenseFeed):
             return await self._found(connection)
         return log_id
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        log_id = self._ambient.new_id()[:16]
+        log_id = log_id or self._ambient.new_id()[:16]
         if not await self._writer.run(lambda c: _rename(c, log_id, self.log_id)):
             raise self._replaced()
         self.log_id = log_id

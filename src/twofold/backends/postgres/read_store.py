@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Literal
 
 import asyncpg
 import msgspec
 
-from twofold.backends.postgres.checkpoints import PostgresCheckpoints, lost, moving, unparking
+from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in, lost, moving, unparking
 from twofold.backends.postgres.connection import (
     BY_INDEX,
     DATA,
@@ -54,7 +55,7 @@ _SQL = statements("twofold.backends.postgres", "tables.sql")
 class _About(msgspec.Struct):
     """What `about` in tables.sql answers."""
 
-    checkpoint: tuple[str, int, int, str | None, int, int] | None
+    checkpoints: list[tuple[int, str, int, str | None, int, int]]
     parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime, int]]
 
 
@@ -112,23 +113,23 @@ class PostgresReadStore:
         elif await self._work.run(lambda c: _holds_whole_texts(c, table)):
             self._whole.add(table.follows)
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
-        live, may = await self._work.run(lambda c: come_as_far(c, table, lost))
+        live, may = await self._work.run(lambda c: come_as_far(c, table, covered, lost))
         if live <= table.follows.version and not may:
             return bool(live == table.follows.version)
         await self.index(table)  # at the end: a table without fills faster
         if live > table.follows.version:
             return True
-        return await self._work.run(lambda c: publish(c, table, lost))
+        return await self._work.run(lambda c: publish(c, table, covered, lost))
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`."""
         await self._work.run(lambda c: _defining(make_indexes(c, self._sql(table)), table))
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
-        done = await self._work.run_once(lambda c: replace(c, table, claim, built, at))
+        done = await self._work.run_once(lambda c: replace(c, table, claims, built, at))
         self._news.reached.forget(table.follows)
         if done:
             self._whole.discard(table.follows)  # the new one has indexes as they are made today
@@ -192,29 +193,30 @@ class PostgresReadStore:
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._news.reached.at(follows) <= after:
+        if self._news.reached.at(follower) <= after:
             await self._news.wait(self._news.rows, timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
-        follows = sql.table.follows
-        heard = self._news.reached.at(follows)
-        checkpoint, rows, parked = await self._look(self._query, sql, statement, values)
-        if checkpoint is None:
-            raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
-        self._news.reached.looked(follows, heard, checkpoint.position)
-        return Found(checkpoint, rows, parked)
+        reached = self._news.reached
+        before = reached.places
+        checkpoints, rows, parked = await self._look(self._query, sql, statement, values)
+        if not checkpoints:
+            raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
+        for one in checkpoints:
+            reached.looked(before, one.follower, one.position)
+        return Found(checkpoints, rows, parked)
 
     async def _look(
         self, database: Database, sql: TableSql, statement: str, values: Sequence[Any]
-    ) -> tuple[Checkpoint | None, list[Values], list[Parked]]:
-        """Checkpoint, rows and parked keys of one snapshot."""
+    ) -> tuple[list[Checkpoint], list[Values], list[Parked]]:
+        """Checkpoints, rows and parked keys of one snapshot."""
         follows = sql.table.follows
         found = await database.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
         about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
         rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
-        return _checkpoint(follows, about), rows, _parked(about)
+        return checkpoints_in(follows, about.checkpoints), rows, _parked(about)
 
 
 async def _defining(making: Awaitable[None], table: Table) -> None:
@@ -247,13 +249,6 @@ async def _tried(connection: Connection, statement: str, values: Sequence[Any]) 
         await connection.execute(statement, *values)
     finally:
         await transaction.rollback()
-
-
-def _checkpoint(follows: FollowerId, about: _About) -> Checkpoint | None:
-    if about.checkpoint is None:
-        return None
-    log_id, partition, position, owner, epoch, heartbeat = about.checkpoint
-    return Checkpoint(follows, log_id, Position(partition, position), owner, epoch, heartbeat)
 
 
 def _parked(about: _About) -> list[Parked]:
@@ -292,9 +287,11 @@ async def _make(connection: Connection, table: Table) -> None:
 
 
 async def _stored_tables(connection: Connection) -> list[StoredTable]:
+    found = [tuple(row) for row in await connection.fetch(_SQL["all"])]
     return [
-        StoredTable(FollowerId(name, version), fingerprint, live, Position(partition, position), owner)
-        for name, version, fingerprint, live, partition, position, owner in await connection.fetch(_SQL["all"])
+        StoredTable(follows, fingerprint, live, checkpoints_in(follows, [row[4:] for row in rows]))
+        for (name, version, fingerprint, live), rows in groupby(found, key=lambda row: row[:4])
+        for follows in [FollowerId(name, version)]
     ]
 
 

@@ -5,8 +5,11 @@ Whoever waits for a table or view that others read stops its later readers too, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 
+from twofold.backends.postgres.checkpoints import checkpoints_in
 from twofold.backends.postgres.checkpoints import lost as lease_lost
 from twofold.backends.postgres.connection import LOCK_TIMEOUT_S, LOST, brief_transaction
 from twofold.backends.postgres.pool import Connection
@@ -16,7 +19,7 @@ from twofold.errors import ConfigurationError, InvalidInput, NameHeld
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.messages import Position
 from twofold.read.projection import Table
-from twofold.read.store import held
+from twofold.read.store import check_replaceable, has_come_as_far, held
 
 INDEX_TIMEOUT_S = 3_600.0
 
@@ -37,20 +40,29 @@ async def make_indexes(connection: Connection, sql: TableSql) -> None:
 # ---- the public name
 
 
-async def come_as_far(connection: Connection, table: Table, lost: Checkpoint | None) -> tuple[int, bool]:
+async def come_as_far(
+    connection: Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]
+) -> tuple[int, bool]:
     """Which version is live, 0 for none, and whether this one may be."""
-    place = (None, None) if lost is None else (lost.log_id, lost.position.offset)
-    found = await connection.fetchrow(_SQL["come_as_far"], table.name, table.follows.version, *place)
-    return (0, False) if found is None else (found[0], found[1])
+    name, version = table.name, table.follows.version
+    found = [tuple(row) for row in await connection.fetch(_SQL["compared"], name, version)]
+    live = found[0][0] if found else 0
+    mine, its = (
+        checkpoints_in(FollowerId(name, number), [row[2:] for row in found if row[1] == number])
+        for number in (version, live)
+    )
+    return live, live < version and has_come_as_far(mine, its, covered, lost)
 
 
-async def publish(connection: Connection, table: Table, lost: Checkpoint | None) -> bool:
+async def publish(
+    connection: Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]
+) -> bool:
     """Compare once more, alone now, and move the name. False while somebody's open transaction holds the old view."""
     name, version = table.name, table.follows.version
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
             await connection.execute(_SQL["one_at_a_time"])
-            live, may = await come_as_far(connection, table, lost)
+            live, may = await come_as_far(connection, table, covered, lost)
             if may:
                 await connection.execute(_SQL["make_live"], name, version)
                 await _show(connection, table_sql(table))
@@ -130,28 +142,46 @@ async def _grants(connection: Connection, of: str, to: str) -> list[str]:
 # ---- a version's table
 
 
-async def replace(connection: Connection, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+async def replace(
+    connection: Connection, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
+) -> bool:
     """See `ReadStore.replace`. Locks are taken in the order in which commits and unparking take them."""
-    name, version = table.name, table.follows.version
+    follows = table.follows
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
             await connection.execute(_SQL["one_at_a_time"])
             await connection.execute(f"LOCK TABLE {table_name(built)} IN ACCESS EXCLUSIVE MODE")  # nobody reads it
-            await connection.execute(_SQL["forget_parked"], name, version)
-            await connection.execute(_SQL["patience"], table_name(table.follows))
-            await connection.execute(f"LOCK TABLE {table_name(table.follows)} IN ACCESS EXCLUSIVE MODE")
-            if not await connection.fetch(_SQL["take_place"], name, version, claim.epoch, built.name, at.offset):
-                raise lease_lost(claim)
-            await connection.execute(_SQL["forget_parked"], name, version)
-            await connection.execute(_SQL["hand_over_parked"], name, version, built.name)
+            await connection.execute(_SQL["forget_parked"], follows.name, follows.version)
+            await connection.execute(_SQL["patience"], table_name(follows))
+            await connection.execute(f"LOCK TABLE {table_name(follows)} IN ACCESS EXCLUSIVE MODE")
+            old, new = await _both(connection, follows, built)
+            check_replaceable(old, claims, new, at)
+            await _hand_over(connection, follows, built)
             await _move_table(connection, table, built)
-            for statement in ("forget_table", "forget_checkpoint"):
-                await connection.execute(_SQL[statement], built.name, version)
+            await connection.execute(_SQL["forget_table"], built.name, built.version)
         return True
     except asyncpg.UndefinedTableError as error:  # it was dropped meanwhile, or has taken the place already
-        raise lease_lost(claim) from error
+        raise lease_lost(claims[0]) from error
     except _BUSY:
         return False
+
+
+async def _both(
+    connection: Connection, follows: FollowerId, built: FollowerId
+) -> tuple[list[Checkpoint], list[Checkpoint]]:
+    found = [tuple(row) for row in await connection.fetch(_SQL["both"], follows.name, built.name, follows.version)]
+    old, new = (checkpoints_in(one, [row[1:] for row in found if row[0] == one.name]) for one in (follows, built))
+    return old, new
+
+
+async def _hand_over(connection: Connection, follows: FollowerId, built: FollowerId) -> None:
+    """The checkpoints of what was built, and what is parked, become those of the old table."""
+    renaming = (follows.name, follows.version, built.name)
+    await connection.execute(_SQL["inherit"], *renaming)
+    for statement in ("forget_checkpoint", "forget_parked"):
+        await connection.execute(_SQL[statement], follows.name, follows.version)
+    for statement in ("take_place", "hand_over_parked"):
+        await connection.execute(_SQL[statement], *renaming)
 
 
 async def _move_table(connection: Connection, table: Table, built: FollowerId) -> None:

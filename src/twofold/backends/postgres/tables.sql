@@ -9,20 +9,18 @@ INSERT INTO twofold.tables (name, version, fingerprint, live)
 VALUES ($1, $2, $3, $4 AND NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1)) RETURNING live
 
 -- name: all
-SELECT t.name, t.version, t.fingerprint, t.live, coalesce(c.partition, 0), coalesce(c.position, 0), c.owner
+SELECT t.name, t.version, t.fingerprint, t.live,
+    c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM twofold.tables t LEFT JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = t.name AND c.version = t.version
-ORDER BY t.name, t.version
+ORDER BY t.name, t.version, c.partition
 
--- name: come_as_far
--- Which version is live, 0 for none, and whether this one may be. Where the live one stands at $3 and $4 it does not
--- count: these belong to no part of this log.
-SELECT coalesce(live.version, 0), coalesce(live.version, 0) < $2 AND coalesce(
-    mine.position >= coalesce(its.position, 0) OR (its.log_id = $3::text AND its.position = $4::bigint), false
-)
+-- name: compared
+-- The live version, 0 for none, beside each checkpoint of it and of this version.
+SELECT coalesce(live.version, 0), c.version, c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM twofold.tables this
 LEFT JOIN twofold.tables live ON live.name = this.name AND live.live
-LEFT JOIN twofold.checkpoints its ON its.kind = 'projection' AND its.name = live.name AND its.version = live.version
-LEFT JOIN twofold.checkpoints mine ON mine.kind = 'projection' AND mine.name = this.name AND mine.version = this.version
+LEFT JOIN twofold.checkpoints c
+ON c.kind = 'projection' AND c.name = this.name AND c.version IN (live.version, this.version)
 WHERE this.name = $1 AND this.version = $2
 
 -- name: make_live
@@ -37,14 +35,22 @@ SELECT set_config('lock_timeout', CASE WHEN EXISTS (
     SELECT FROM pg_locks WHERE relation = to_regclass($1) AND mode = 'ShareUpdateExclusiveLock' AND granted
 ) THEN '1500ms' ELSE '100ms' END, true)
 
+-- name: both
+-- Locked, so that they stay as they are.
+SELECT name, partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold.checkpoints
+WHERE kind = 'projection' AND name IN ($1, $2) AND version = $3 ORDER BY name, partition FOR UPDATE
+
+-- name: inherit
+-- What is built comes after the old table's holders, and belongs to the same App.
+UPDATE twofold.checkpoints SET owner = NULL, wanted_by = NULL, (epoch, heartbeat, belongs) = (
+    SELECT max(old.epoch) + 1, max(old.heartbeat) + 1, max(old.belongs)
+    FROM twofold.checkpoints old WHERE old.kind = 'projection' AND old.name = $1 AND old.version = $2
+)
+WHERE kind = 'projection' AND name = $3 AND version = $2
+
 -- name: take_place
-UPDATE twofold.checkpoints old
-SET log_id = new.log_id, position = new.position, owner = NULL, wanted_by = NULL,
-    epoch = old.epoch + 1, heartbeat = old.heartbeat + 1
-FROM twofold.checkpoints new
-WHERE old.kind = 'projection' AND old.name = $1 AND old.version = $2 AND old.epoch = $3
-AND new.kind = 'projection' AND new.name = $4 AND new.version = $2 AND new.partition = old.partition AND new.position = $5
-RETURNING pg_notify('twofold_rows', concat_ws(' ', old.name, old.version, old.position))
+UPDATE twofold.checkpoints SET name = $1 WHERE kind = 'projection' AND name = $3 AND version = $2
+RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position, nullif(partition, 0)))
 
 -- name: hand_over_parked
 UPDATE twofold.parked SET name = $1 WHERE kind = 'projection' AND name = $3 AND version = $2
@@ -70,9 +76,8 @@ DELETE FROM twofold.checkpoints WHERE kind = 'projection' AND name = $1 AND vers
 DELETE FROM twofold.parked WHERE kind = 'projection' AND name = $1 AND version = $2
 
 -- name: begin_again
-INSERT INTO twofold.checkpoints AS c (kind, name, version, partition, log_id, position, owner, epoch, heartbeat)
-VALUES ('projection', $1, $2, 0, $3, 0, NULL, 0, 0)
-ON CONFLICT (kind, name, version, partition) DO UPDATE SET log_id = $3, position = 0, owner = NULL, epoch = c.epoch + 1
+UPDATE twofold.checkpoints SET log_id = $3, position = 0, owner = NULL, epoch = epoch + 1
+WHERE kind = 'projection' AND name = $1 AND version = $2
 
 -- name: indexes
 SELECT indexname FROM pg_indexes WHERE schemaname = 'twofold' AND indexname = ANY ($1)
@@ -82,14 +87,14 @@ SELECT c.relkind::text, coalesce(obj_description(c.oid, 'pg_class'), '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = $1
 
 -- name: about
--- Checkpoint and parked keys as one JSON object, so that they can be the first row of a query's answer.
+-- Checkpoints and parked keys as one JSON object, so that they can be the first row of a query's answer.
 SELECT json_build_object(
-    'checkpoint', (
-        SELECT json_build_array(c.log_id, c.partition, c.position, c.owner, c.epoch, c.heartbeat)
+    'checkpoints', coalesce((
+        SELECT json_agg(json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat) ORDER BY c.partition)
         FROM twofold.checkpoints c WHERE c.kind = 'projection' AND c.name = $1 AND c.version = $2
-    ),
+    ), '[]'),
     'parked', coalesce((
-        SELECT json_agg(json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries) ORDER BY p.position)
+        SELECT json_agg(json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries) ORDER BY p.partition, p.position)
         FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
     ), '[]')
 )::text
@@ -102,5 +107,5 @@ WITH {move}, written AS (
 ), removed AS (
     {delete}
 )
-SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_rows', concat_ws(' ', $2::text, $3::integer, $7::bigint))
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_rows', concat_ws(' ', $2::text, $3::integer, $7::bigint, nullif($5::integer, 0)))
 FROM moved

@@ -28,29 +28,34 @@ class SqlCheckpoints:
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        row = {"name": follower.name, "version": follower.version, "partition": start.partition, "log_id": log_id}
+        row = {"name": follower.name, "version": follower.version, "partition": follower.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
         await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        return await self._database.snapshot(lambda c: read_checkpoint(c, follower))
+        found = await self._database.snapshot(lambda c: _read(c, here(checkpoints, follower)))
+        return found[0] if found else None
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return await self._database.snapshot(lambda c: read_checkpoints(c, follower))
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
-        asked = sa.select(_C.belongs).where(*of(checkpoints, follower))
+        asked = sa.select(_C.belongs).where(*here(checkpoints, follower))
         return belongs_from(await self._database.snapshot(lambda c: c.scalar(asked)))
 
     async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
-        as_seen = (*of(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
+        as_seen = (*here(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
         assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: belongs_text(now)})
         return bool((await self._database.alone(lambda c: c.execute(assigning))).rowcount)  # as durable as its table
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
-        as_seen = (*of(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
+        as_seen = (*here(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
         taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT}
         claiming = sa.update(checkpoints).where(*as_seen).values(taken)
         claimed = await self._database.alone(lambda c: c.execute(claiming))  # on the disk: no epoch is given out twice
@@ -58,7 +63,7 @@ class SqlCheckpoints:
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
-        await self._changed((*of(checkpoints, seen.follower), _C.epoch == seen.epoch), {_C.wanted_by: asker})
+        await self._changed((*here(checkpoints, seen.follower), _C.epoch == seen.epoch), {_C.wanted_by: asker})
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
@@ -81,7 +86,7 @@ class SqlCheckpoints:
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return await self._database.snapshot(lambda c: read_parked(c, follower))
+        return await self._database.snapshot(lambda c: _parked(c, here(parked, follower)))
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
@@ -112,8 +117,8 @@ async def move(
     unparks: Sequence[Parked],
 ) -> None:
     """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
-    here = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
-    moved = await connection.execute(sa.update(checkpoints).where(*here).values({_C.position: to.offset, **_BEAT}))
+    standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
+    moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
         raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
     for one in unparks:
@@ -123,37 +128,54 @@ async def move(
         await connection.execute(insert(connection.dialect.name, parked, ()), rows)
 
 
-async def read_checkpoint(connection: AsyncConnection, follower: FollowerId) -> Checkpoint | None:
-    """The row, in whatever transaction there is."""
-    columns = (_C.log_id, _C.partition, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
-    row = (await connection.execute(sa.select(*columns).where(*of(checkpoints, follower)))).one_or_none()
-    if row is None:
-        return None
-    log_id, partition, position, *lease = row
-    return Checkpoint(follower, log_id, Position(partition, position), *lease)
+async def read_checkpoints(
+    connection: AsyncConnection, follower: FollowerId, *, lock: bool = False
+) -> list[Checkpoint]:
+    """The rows of all partitions, in whatever transaction there is. `lock`: they stay as they are until its end."""
+    return await _read(connection, of(checkpoints, follower), lock=lock)
 
 
-async def read_parked(connection: AsyncConnection, follower: FollowerId) -> list[Parked]:
-    """What waits, in whatever transaction there is."""
+async def _read(connection: AsyncConnection, which: Sequence[Any], *, lock: bool = False) -> list[Checkpoint]:
+    what = (_C.partition, _C.log_id, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
+    asked = sa.select(_C.name, _C.version, *what).where(*which).order_by(_C.partition)
+    return [
+        Checkpoint(FollowerId(name, version, partition), log_id, Position(partition, offset), *lease)
+        for name, version, partition, log_id, offset, *lease in await connection.execute(
+            asked.with_for_update() if lock else asked
+        )
+    ]
+
+
+async def read_all_parked(connection: AsyncConnection, follower: FollowerId) -> list[Parked]:
+    """What waits in any partition, in whatever transaction there is."""
+    return await _parked(connection, of(parked, follower))
+
+
+async def _parked(connection: AsyncConnection, which: Sequence[Any]) -> list[Parked]:
     p = parked.c
     columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since, p.tries)
-    rows = await connection.execute(columns.where(*of(parked, follower)).order_by(p.position))
+    rows = await connection.execute(columns.where(*which).order_by(p.partition, p.position))
     return [
         Parked(kind, key, Position(*place), error, since, tries or 1) for kind, key, *place, error, since, tries in rows
     ]
 
 
 def of(table: sa.Table, follower: FollowerId) -> tuple[Any, ...]:
-    """Which rows are those of a follower."""
+    """Which rows are those of a name and version."""
     return (table.c.name == follower.name, table.c.version == follower.version)
 
 
+def here(table: sa.Table, follower: FollowerId) -> tuple[Any, ...]:
+    """And in its partition."""
+    return (*of(table, follower), table.c.partition == follower.partition)
+
+
 def _this_one(follower: FollowerId, one: Parked) -> tuple[Any, ...]:
-    return (*of(parked, follower), parked.c.kind == one.kind, parked.c.key == one.key)
+    return (*here(parked, follower), parked.c.kind == one.kind, parked.c.key == one.key)
 
 
 def _held(claim: Claim) -> tuple[Any, ...]:
-    return (*of(checkpoints, claim.follower), _C.epoch == claim.epoch)
+    return (*here(checkpoints, claim.follower), _C.epoch == claim.epoch)
 
 
 def _parked_row(follower: FollowerId, one: Parked) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_checkpoint, read_parked
+from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_all_parked, read_checkpoints
 from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
@@ -78,16 +78,18 @@ class SqlReadStore:
         if await self._database.snapshot(lambda c: _holds_whole_texts(c, self._sql(table))):
             self._whole.add(table.follows)
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        return await self._database.alone(lambda c: self._defining(lambda c, sql: publish(c, sql, lost), c, table))
+        return await self._database.alone(
+            lambda c: self._defining(lambda c, sql: publish(c, sql, covered, lost), c, table)
+        )
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. They are made with the table."""
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. It waits for whoever reads from the old table."""
-        await self._database.alone(lambda c: replace(c, self._sql(table), claim, built, at))
+        await self._database.alone(lambda c: replace(c, self._sql(table), claims, built, at))
         self._whole.discard(table.follows)  # the new one has indexes as they are made today
         self._bell.ring()
         return True
@@ -149,7 +151,7 @@ class SqlReadStore:
 
     # ---- news
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`. What this process commits rings at once; the others' is looked for."""
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_others(), name="twofold watches checkpoints")
@@ -195,15 +197,10 @@ async def _holds_whole_texts(connection: AsyncConnection, sql: TableSql) -> bool
 
 
 async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
-    t, c = tables.c, checkpoints.c
-    beside = tables.outerjoin(checkpoints, sa.and_(c.name == t.name, c.version == t.version))
-    place = (sa.func.coalesce(c.partition, 0), sa.func.coalesce(c.position, 0))
-    what = (t.name, t.version, t.fingerprint, t.live, *place, c.owner)
-    everything = sa.select(*what).select_from(beside).order_by(t.name, t.version)
-    return [
-        StoredTable(FollowerId(name, version), fingerprint, live, Position(partition, position), owner)
-        for name, version, fingerprint, live, partition, position, owner in await connection.execute(everything)
-    ]
+    t = tables.c
+    everything = sa.select(t.name, t.version, t.fingerprint, t.live).order_by(t.name, t.version)
+    known = [(FollowerId(name, version), *what) for name, version, *what in await connection.execute(everything)]
+    return [StoredTable(one, mark, live, await read_checkpoints(connection, one)) for one, mark, live in known]
 
 
 async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
@@ -219,14 +216,14 @@ async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
 async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None:
     follows = sql.table.follows
     mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that a holder waits here
-    again = {"log_id": log_id, "partition": 0, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
+    again = {"log_id": log_id, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
     await connection.execute(mine.values(again))
     await connection.execute(sa.delete(sql.sql))
     await connection.execute(sa.delete(parked).where(*of(parked, follows)))
 
 
 async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Rows:
-    waits = await read_parked(connection, sql.table.follows)
+    waits = await read_all_parked(connection, sql.table.follows)
     found: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
@@ -270,15 +267,15 @@ async def _commit(
 
 
 async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> Found:
-    """Checkpoint, parked keys and rows of one snapshot (G6)."""
-    table = sql.table
-    checkpoint = await read_checkpoint(connection, table.follows)
-    if checkpoint is None:
-        raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
-    waits = await read_parked(connection, table.follows)
-    return Found(checkpoint, [sql.values(row) for row in await connection.execute(statement)], waits)
+    """Checkpoints, parked keys and rows of one snapshot (G6)."""
+    follows = sql.table.follows
+    its = await read_checkpoints(connection, follows)
+    if not its:
+        raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
+    waits = await read_all_parked(connection, follows)
+    return Found(its, [sql.values(row) for row in await connection.execute(statement)], waits)
 
 
 async def _positions(connection: AsyncConnection) -> set[Any]:
     c = checkpoints.c
-    return set(await connection.execute(sa.select(c.name, c.version, c.log_id, c.position)))
+    return set(await connection.execute(sa.select(c.name, c.version, c.partition, c.log_id, c.position)))

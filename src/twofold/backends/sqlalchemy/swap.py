@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from twofold.backends.sqlalchemy.checkpoints import of, read_checkpoint
+from twofold.backends.sqlalchemy.checkpoints import of, read_checkpoints
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.tables import TableSql, table_name
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
-from twofold.messages import BEGINNING, Position
-from twofold.read.store import held, is_lost
+from twofold.messages import Position
+from twofold.read.store import check_replaceable, has_come_as_far, held
 
 
 async def live_version(connection: AsyncConnection, name: str) -> int | None:
@@ -33,16 +34,17 @@ async def refuse_others(connection: AsyncConnection, name: str) -> None:
         )
 
 
-async def publish(connection: AsyncConnection, sql: TableSql, lost: Checkpoint | None) -> bool:
+async def publish(
+    connection: AsyncConnection, sql: TableSql, covered: Sequence[Position], lost: Sequence[Checkpoint]
+) -> bool:
     """See `ReadStore.publish`."""
     follows = sql.table.follows
     live = await live_version(connection, follows.name)
     if live is None or live >= follows.version:
         return live is not None
-    mine = await read_checkpoint(connection, follows)
-    its = await read_checkpoint(connection, FollowerId(follows.name, live))
-    behind = mine is None or mine.position < (its.position if its is not None else BEGINNING)
-    if mine is None or (behind and not is_lost(its, lost)):
+    mine = await read_checkpoints(connection, follows)
+    its = await read_checkpoints(connection, FollowerId(follows.name, live))
+    if not has_come_as_far(mine, its, covered, lost):
         return False
     versions = sa.update(tables).where(tables.c.name == follows.name)
     await connection.execute(versions.values(live=tables.c.version == follows.version))
@@ -73,25 +75,34 @@ async def _shown_in_place(connection: AsyncConnection, sql: TableSql) -> bool:
     return True
 
 
-async def replace(connection: AsyncConnection, sql: TableSql, claim: Claim, built: FollowerId, at: Position) -> None:
+async def replace(
+    connection: AsyncConnection, sql: TableSql, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
+) -> None:
     """See `ReadStore.replace`."""
     follows = sql.table.follows
-    new = await read_checkpoint(connection, built)
-    here = (*of(checkpoints, follows), checkpoints.c.epoch == claim.epoch)
-    place: dict[str, Any] = {"position": at.offset, "owner": None, "wanted_by": None, "epoch": claim.epoch + 1}
-    place |= {"log_id": new.log_id if new is not None else ""}
-    moved = await connection.execute(sa.update(checkpoints).where(*here).values(place))
-    if new is None or new.position != at or not moved.rowcount:
-        raise LeaseLost(f"{follows} is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
+    old = await read_checkpoints(connection, follows, lock=True)
+    new = await read_checkpoints(connection, built, lock=True)
+    check_replaceable(old, claims, new, at)
     if connection.dialect.name == "postgresql" and await live_version(connection, follows.name) == follows.version:
         shown = sa.select(*sql.sql.to_metadata(sa.MetaData(), name=table_name(built)).columns)
         await connection.execute(sa.CreateView(shown, follows.name, or_replace=True))
     await drop_table(connection, follows)
     await _rename(connection, table_name(built), table_name(follows))
-    await connection.execute(sa.delete(parked).where(*of(parked, follows)))
-    await connection.execute(sa.update(parked).where(*of(parked, built)).values(name=follows.name))
-    for table in (tables, checkpoints):
-        await connection.execute(sa.delete(table).where(*of(table, built)))
+    await _hand_over(connection, follows, built, old)
+    await connection.execute(sa.delete(tables).where(*of(tables, built)))
+
+
+async def _hand_over(
+    connection: AsyncConnection, follows: FollowerId, built: FollowerId, old: Sequence[Checkpoint]
+) -> None:
+    """The checkpoints of what was built, after the old table's holders, and what is parked become those of the old."""
+    belongs = await connection.scalar(sa.select(sa.func.max(checkpoints.c.belongs)).where(*of(checkpoints, follows)))
+    lease = {"epoch": max(one.epoch for one in old) + 1, "heartbeat": max(one.heartbeat for one in old) + 1}
+    named: dict[str, Any] = {"name": follows.name}
+    inherited = {**named, **lease, "owner": None, "wanted_by": None, "belongs": belongs}
+    for table, values in ((checkpoints, inherited), (parked, named)):
+        await connection.execute(sa.delete(table).where(*of(table, follows)))
+        await connection.execute(sa.update(table).where(*of(table, built)).values(values))
 
 
 async def _rename(connection: AsyncConnection, old: str, new: str) -> None:

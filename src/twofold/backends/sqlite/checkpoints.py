@@ -13,7 +13,7 @@ from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
 from twofold.feed.doorbell import Reached
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -65,10 +65,14 @@ class SqliteCheckpoints:
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        heard = self._reached.at(follower)
-        found = await self._read(read_checkpoint, follower)
-        self._reached.looked(follower, heard, found.position if found is not None else BEGINNING)
+        before = self._reached.places
+        found = await self._read(_read_checkpoint, follower)
+        self._reached.looked(before, follower, found.position if found else Position(follower.partition, 0))
         return found
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return await self._read(read_checkpoints, follower)
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
@@ -76,19 +80,18 @@ class SqliteCheckpoints:
 
     async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
-        row = (belongs_text(now), follower.name, follower.version, belongs_text(seen))
+        row = (belongs_text(now), *_of(follower), belongs_text(seen))
         return await self._write(_changed, _SQL["assign"], row)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
-        row = (owner, seen.follower.name, seen.follower.version, seen.epoch, seen.heartbeat)
+        row = (owner, *_of(seen.follower), seen.epoch, seen.heartbeat)
         taken = await self._write(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
         """See `Checkpoints.ask`."""
-        row = (asker, seen.follower.name, seen.follower.version, seen.epoch)
-        await self._write(_changed, _SQL["ask"], row)
+        await self._write(_changed, _SQL["ask"], (asker, *_of(seen.follower), seen.epoch))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
@@ -111,11 +114,11 @@ class SqliteCheckpoints:
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return await self._read(read_parked, follower)
+        return await self._read(_read_parked, follower)
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        return await self._read(_read_traceback, (follower.name, follower.version, one.kind, one.key))
+        return await self._read(_read_traceback, (*_of(follower), one.kind, one.key))
 
 
 def move(
@@ -130,39 +133,52 @@ def move(
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
         raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
-    name, version = claim.follower.name, claim.follower.version
     for one in unparked:
-        db.execute(_SQL["unpark"], (name, version, one.kind, one.key))
+        db.execute(_SQL["unpark"], (*_of(claim.follower), one.kind, one.key))
     for one in parked:
+        whose = (claim.follower.name, claim.follower.version)
         where = (one.kind, one.key, one.position.partition, one.position.offset)
         what = (one.error, one.since.isoformat(), one.tries, one.traceback)
-        db.execute(_SQL["park"], (name, version, *where, *what))
+        db.execute(_SQL["park"], (*whose, *where, *what))
 
 
-def read_checkpoint(db: apsw.Connection, follower: FollowerId) -> Checkpoint | None:
-    """The row, in whatever transaction there is."""
-    row = db.execute(_SQL["read"], (follower.name, follower.version)).fetchone()
-    if row is None:
-        return None
-    log_id, partition, position, *lease = row
-    return Checkpoint(follower, log_id, Position(partition, position), *lease)
+def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:
+    """The rows of all partitions, in whatever transaction there is."""
+    return [_checkpoint(follower, row) for row in db.execute(_SQL["of"], (follower.name, follower.version))]
 
 
-def read_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
-    """What waits, in whatever transaction there is."""
-    rows = db.execute(_SQL["parked"], (follower.name, follower.version))
+def read_all_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
+    """What waits in any partition, in whatever transaction there is."""
+    return _parked(db, "all_parked", (follower.name, follower.version))
+
+
+def _read_checkpoint(db: apsw.Connection, follower: FollowerId) -> Checkpoint | None:
+    row = db.execute(_SQL["read"], _of(follower)).fetchone()
+    return None if row is None else _checkpoint(follower, row)
+
+
+def _checkpoint(follower: FollowerId, row: Sequence[Any]) -> Checkpoint:
+    partition, log_id, offset, *lease = row
+    return Checkpoint(follower.in_partition(partition), log_id, Position(partition, offset), *lease)
+
+
+def _read_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
+    return _parked(db, "parked", _of(follower))
+
+
+def _parked(db: apsw.Connection, statement: str, whose: tuple[Any, ...]) -> Sequence[Parked]:
     return [
         Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since), tries)
-        for kind, key, partition, position, error, since, tries in rows
+        for kind, key, partition, position, error, since, tries in db.execute(_SQL[statement], whose)
     ]
 
 
 def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Position) -> None:
-    db.execute(_SQL["register"], (follower.name, follower.version, start.partition, log_id, start.offset))
+    db.execute(_SQL["register"], (*_of(follower), log_id, start.offset))
 
 
 def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:
-    row = db.execute(_SQL["belongs"], (follower.name, follower.version)).fetchone()
+    row = db.execute(_SQL["belongs"], _of(follower)).fetchone()
     return None if row is None else belongs_from(row[0])
 
 
@@ -174,7 +190,7 @@ def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     return str(wanted_by) if wanted_by is not None else None
 
 
-def _read_traceback(db: apsw.Connection, where: tuple[str, int, str, str]) -> str:
+def _read_traceback(db: apsw.Connection, where: tuple[Any, ...]) -> str:
     row = db.execute(_SQL["traceback"], where).fetchone()
     return "" if row is None else str(row[0])
 
@@ -184,5 +200,9 @@ def _changed(db: apsw.Connection, statement: str, row: tuple[Any, ...]) -> bool:
     return bool(db.changes())
 
 
-def _held(claim: Claim) -> tuple[str, int, int]:
-    return (claim.follower.name, claim.follower.version, claim.epoch)
+def _of(follower: FollowerId) -> tuple[str, int, int]:
+    return (follower.name, follower.version, follower.partition)
+
+
+def _held(claim: Claim) -> tuple[str, int, int, int]:
+    return (*_of(claim.follower), claim.epoch)

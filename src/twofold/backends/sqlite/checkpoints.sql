@@ -3,41 +3,51 @@ INSERT INTO twofold_checkpoints (name, version, partition, log_id, position, own
 VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
 
 -- name: read
-SELECT log_id, partition, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints WHERE name = ? AND version = ?
+SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
+WHERE name = ? AND version = ? AND partition = ?
+
+-- name: of
+SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
+WHERE name = ? AND version = ? ORDER BY partition
 
 -- name: belongs
-SELECT belongs FROM twofold_checkpoints WHERE name = ? AND version = ?
+SELECT belongs FROM twofold_checkpoints WHERE name = ? AND version = ? AND partition = ?
 
 -- name: assign
-UPDATE twofold_checkpoints SET belongs = ? WHERE name = ? AND version = ? AND belongs IS ?
+UPDATE twofold_checkpoints SET belongs = ? WHERE name = ? AND version = ? AND partition = ? AND belongs IS ?
 
 -- name: claim
 UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
-WHERE name = ? AND version = ? AND epoch = ? AND heartbeat = ?
+WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND heartbeat = ?
 
 -- name: ask
-UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND epoch = ?
+UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND partition = ? AND epoch = ?
 
 -- name: beat
-UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1 WHERE name = ? AND version = ? AND epoch = ? RETURNING wanted_by
+UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1
+WHERE name = ? AND version = ? AND partition = ? AND epoch = ? RETURNING wanted_by
 
 -- name: advance
 UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1
-WHERE name = ? AND version = ? AND epoch = ? AND partition = ? AND position = ?
+WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND partition = ? AND position = ?
 
 -- name: release
-UPDATE twofold_checkpoints SET owner = NULL WHERE name = ? AND version = ? AND epoch = ?
+UPDATE twofold_checkpoints SET owner = NULL WHERE name = ? AND version = ? AND partition = ? AND epoch = ?
 
 -- name: park
 INSERT INTO twofold_parked (name, version, kind, key, partition, position, error, since, tries, traceback)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: unpark
-DELETE FROM twofold_parked WHERE name = ? AND version = ? AND kind = ? AND key = ?
+DELETE FROM twofold_parked WHERE name = ? AND version = ? AND partition = ? AND kind = ? AND key = ?
 
 -- name: traceback
-SELECT traceback FROM twofold_parked WHERE name = ? AND version = ? AND kind = ? AND key = ?
+SELECT traceback FROM twofold_parked WHERE name = ? AND version = ? AND partition = ? AND kind = ? AND key = ?
 
 -- name: parked
-SELECT kind, key, partition, position, error, since, tries FROM twofold_parked WHERE name = ? AND version = ?
-ORDER BY position, kind, key
+SELECT kind, key, partition, position, error, since, tries FROM twofold_parked
+WHERE name = ? AND version = ? AND partition = ? ORDER BY position, kind, key
+
+-- name: all_parked
+SELECT kind, key, partition, position, error, since, tries FROM twofold_parked
+WHERE name = ? AND version = ? ORDER BY partition, position, kind, key

@@ -21,7 +21,7 @@ from twofold.backends.statements import statements
 from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
-from twofold.messages import BEGINNING, Append, Entry, Position, Receipt, Stream
+from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
@@ -34,7 +34,7 @@ _TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
 
 class SqliteLog(DenseFeed):
     """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
-    there."""
+    there. A part of a partitioned log has the number of its partition, and the id of that log; the file keeps both."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
     checkpoints: SqliteCheckpoints
@@ -42,10 +42,19 @@ class SqliteLog(DenseFeed):
     importing: SqliteCopies
     exporting: SqliteCopies
 
-    def __init__(self, path: Path, ambient: Ambient | None = None, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ambient: Ambient | None = None,
+        *,
+        create: bool = True,
+        partition: int = 0,
+        log_id: str | None = None,
+    ) -> None:
         self._ambient, self._create = ambient or Ambient(), create
+        self.partition, self._wanted_id = partition, log_id
         self._file = File(path, "FULL", self.limits.reads_at_once)
-        self._head = BEGINNING
+        self._head = Position(partition, 0)
         self.log_id = ""
         self.checkpoints = SqliteCheckpoints(self._file, self._check_is_this_log)
         self.requests = SqliteRequests(self._file, self._ambient, lambda: self.log_id)
@@ -69,9 +78,11 @@ class SqliteLog(DenseFeed):
             for table in _TABLES.values():
                 db.execute(table)
             create_checkpoints(db)
-            db.execute(_SQL["found"], (self._ambient.new_id()[:16], SCHEMA))
+            _add_partition(db)
+            db.execute(_SQL["found"], (self._wanted_id or self._ambient.new_id()[:16], SCHEMA, self.partition))
             add_secret(db)
-            [(log_id, schema)] = list[tuple[str, int]](db.execute(_SQL["identity"]))
+            [(log_id, schema, partition)] = list[tuple[str, int, int]](db.execute(_SQL["identity"]))
+            self._check_is_part(log_id, partition)
         if schema > SCHEMA:
             raise ConfigurationError(
                 f"{self._file.path} was written by a newer twofold (tables of schema {schema}, "
@@ -79,9 +90,20 @@ class SqliteLog(DenseFeed):
             )
         return log_id
 
-    async def new_id(self) -> None:
+    def _check_is_part(self, log_id: str, partition: int) -> None:
+        if partition != self.partition:
+            raise ConfigurationError(
+                f"{self._file.path} holds partition {partition} of its log, not partition {self.partition}: "
+                f"name the file of this partition (an ordinary log is partition 0)"
+            )
+        if self._wanted_id not in (None, log_id):
+            raise ConfigurationError(
+                f"{self._file.path} is a part of log {log_id}, not of log {self._wanted_id}: name a file of this log"
+            )
+
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        log_id = self._ambient.new_id()[:16]
+        log_id = log_id or self._ambient.new_id()[:16]
         await self._file.writer.run(self._rename, log_id)
         self.log_id = log_id
 
@@ -106,7 +128,7 @@ class SqliteLog(DenseFeed):
     def _commit(self, db: apsw.Connection, batch: Sequence[Append]) -> list[Receipt | TwofoldError]:
         try:
             db.execute("BEGIN IMMEDIATE")
-            writing = _Writing(db, self.log_id, self._ambient.now(), batch, self._newest(db))
+            writing = _Writing(db, self.log_id, self.partition, self._ambient.now(), batch, self._newest(db))
             outcomes = writing.outcomes()
         except (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError) as error:
             db.execute("ROLLBACK")
@@ -143,13 +165,13 @@ class SqliteLog(DenseFeed):
         name = str(stream)
         with transaction(db, "DEFERRED"):
             self._check_is_this_log(db)
-            receipt = _receipt(db, stream, command_id, self.log_id) if command_id else None
+            receipt = _receipt(db, stream, command_id, self.log_id, self.partition) if command_id else None
             if last is None:
                 events: list[Any] = db.execute(_SQL["events_after"], (name, after)).fetchall()
             else:
                 events = db.execute(_SQL["last_events"], (name, after, last)).fetchall()[::-1]
             [(version, offset)] = db.execute(_SQL["stream_end"], (name,)) if events else [(after, 0)]
-        return Loaded(events, version, Position(0, offset), receipt)
+        return Loaded(events, version, Position(self.partition, offset), receipt)
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""
@@ -158,12 +180,12 @@ class SqliteLog(DenseFeed):
     def _read_stream(self, db: apsw.Connection, asked: tuple[str, int, int]) -> list[Entry]:
         with transaction(db, "DEFERRED"):
             self._check_is_this_log(db)
-            return [_entry(row) for row in db.execute(_SQL["stream"], asked)]
+            return [_entry(self.partition, row) for row in db.execute(_SQL["stream"], asked)]
 
     async def head(self) -> Position:
         """See `Feed.head`."""
         offset, _ = await self._file.reader.run(self._newest)
-        return Position(0, offset)
+        return Position(self.partition, offset)
 
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
@@ -197,8 +219,14 @@ class SqliteLog(DenseFeed):
     ) -> FeedPage:
         with transaction(db, "DEFERRED"):
             head, _ = self._newest(db)
-            check_not_beyond(after, Position(0, head))
+            check_not_beyond(after, Position(self.partition, head))
             return _page(db, after, limit, types, head if until is None else min(head, until.offset))
+
+
+def _add_partition(db: apsw.Connection) -> None:
+    """The column that logs have gained since the first version of these tables."""
+    if not db.execute("SELECT 1 FROM pragma_table_info('twofold_log') WHERE name = 'partition'").fetchone():
+        db.execute("ALTER TABLE twofold_log ADD COLUMN partition INTEGER NOT NULL DEFAULT 0")
 
 
 class _Writing:
@@ -209,9 +237,15 @@ class _Writing:
     """
 
     def __init__(
-        self, db: apsw.Connection, log_id: str, clock: datetime, batch: Sequence[Append], newest: tuple[int, str | None]
+        self,
+        db: apsw.Connection,
+        log_id: str,
+        partition: int,
+        clock: datetime,
+        batch: Sequence[Append],
+        newest: tuple[int, str | None],
     ) -> None:
-        self._db, self._log_id, self._batch = db, log_id, batch
+        self._db, self._log_id, self._partition, self._batch = db, log_id, partition, batch
         self._clock, (self._offset, self._newest) = clock, newest
         self._time = written_time(clock)
         if self._newest is not None and self._newest > self._time:
@@ -265,16 +299,16 @@ class _Writing:
 
     def _receipt(self, append: Append, said: tuple[int, int, int], *, repeated: bool) -> Receipt:
         version, events, offset = said
-        position = Position(0, offset)
+        position = Position(self._partition, offset)
         return Receipt(append.stream, version, events, position, append.command_id, self._log_id, repeated)
 
 
-def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str) -> Receipt | None:
+def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str, partition: int) -> Receipt | None:
     row = db.execute(_SQL["receipt"], (str(stream), command_id)).fetchone()
     if row is None:
         return None
     version, events, offset = row
-    return Receipt(stream, version, events, Position(0, offset), command_id, log_id, repeated=True)
+    return Receipt(stream, version, events, Position(partition, offset), command_id, log_id, repeated=True)
 
 
 def holds(db: apsw.Connection, table: str) -> bool:
@@ -284,6 +318,7 @@ def holds(db: apsw.Connection, table: str) -> bool:
 
 def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str] | None, end: int) -> FeedPage:
     """At most `limit` events, none beyond `end`."""
+    partition = after.partition
     upto = min(after.offset + limit, end)
     if upto <= after.offset:
         return FeedPage((), after)
@@ -295,14 +330,16 @@ def _page(db: apsw.Connection, after: Position, limit: int, types: frozenset[str
     size = 0
     aware = datetime.fromisoformat
     for offset, stream, version, type_, schema, data, meta, at in cursor:
-        entries.append(Entry(Position(0, offset), stream, version, type_, schema, data, meta, aware(at)))
+        entries.append(Entry(Position(partition, offset), stream, version, type_, schema, data, meta, aware(at)))
         size += len(data)
         if size >= PAGE_BYTES:
             cursor.close()
             return FeedPage(entries, entries[-1].position, more=offset < end)
-    return FeedPage(entries, Position(0, upto), more=upto < end)
+    return FeedPage(entries, Position(partition, upto), more=upto < end)
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(partition: int, row: tuple[Any, ...]) -> Entry:
     offset, stream, version, type_, schema, data, meta, recorded_at = row
-    return Entry(Position(0, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at))
+    return Entry(
+        Position(partition, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at)
+    )

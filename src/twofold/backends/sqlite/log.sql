@@ -1,8 +1,8 @@
 -- name: identity
-SELECT log_id, schema FROM twofold_log
+SELECT log_id, schema, partition FROM twofold_log
 
 -- name: found
-INSERT INTO twofold_log (id, log_id, schema) VALUES (1, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO twofold_log (id, log_id, schema, partition) VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: rename
 UPDATE twofold_log SET log_id = ?

@@ -16,8 +16,8 @@ from twofold.backends.sqlite.checkpoints import (
     SqliteCheckpoints,
     create_checkpoints,
     move,
-    read_checkpoint,
-    read_parked,
+    read_all_parked,
+    read_checkpoints,
 )
 from twofold.backends.sqlite.connection import READERS, File, transaction
 from twofold.backends.sqlite.log import holds
@@ -41,6 +41,7 @@ from twofold.read.store import (
     StoredTable,
     check_columns,
     check_droppable,
+    has_come_as_far,
     refused_definition,
 )
 
@@ -78,25 +79,26 @@ class SqliteReadStore:
         """See `ReadStore.prepare`."""
         await self._file.writer.run(_defining, _prepare, table)
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        return await self._file.writer.run(_defining, lambda db, table: _publish(db, table, lost), table)
+        return await self._file.writer.run(_defining, lambda db, table: _publish(db, table, covered, lost), table)
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`."""
         await self._file.writer.run(_defining, lambda db, table: _index(db, table_sql(table)), table)
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. Nobody who reads is in the way."""
-        await self._file.writer.run(replace, table, claim, built, at)
+        await self._file.writer.run(replace, table, claims, built, at)
         self._reached.forget(table.follows)  # it may be of another log, and further back
-        self._reached.heard(table.follows, at)
+        for place in at:
+            self._reached.heard(table.follows.in_partition(place.partition), place)
         self._file.bell.ring()
         return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
-        return await self._file.reader.run(_stored_tables)
+        return await self._file.reader.run(_all_tables)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -131,16 +133,16 @@ class SqliteReadStore:
         sql = table_sql(table)
         return await self._found(sql, *sql.find(query))
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        if self._reached.at(follows) <= after:
+        if self._reached.at(follower) <= after:
             await self._file.wait(timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
-        follows = sql.table.follows
-        heard = self._reached.at(follows)
+        before = self._reached.places
         found = await self._file.reader.run(_found, sql, statement, values)
-        self._reached.looked(follows, heard, found.checkpoint.position)
+        for one in found.checkpoints:
+            self._reached.looked(before, one.follower, one.position)
         return found
 
 
@@ -177,13 +179,13 @@ def _prepare(db: apsw.Connection, table: Table) -> None:
             check_columns(table, known[0])
 
 
-def _publish(db: apsw.Connection, table: Table, lost: Checkpoint | None) -> bool:
+def _publish(db: apsw.Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]) -> bool:
     name, version = table.name, table.follows.version
-    if _live(db, name) < version and not _come_as_far(db, table, lost):
+    if _live(db, name) < version and not _come_as_far(db, table, covered, lost):
         return False
     _index(db, table_sql(table))  # at the end: a table without fills faster
     with transaction(db):
-        if _live(db, name) < version and _come_as_far(db, table, lost):
+        if _live(db, name) < version and _come_as_far(db, table, covered, lost):
             db.execute(_SQL["make_live"], (name, version))
             show(db, table)
         return _live(db, name) >= version
@@ -196,11 +198,9 @@ def _index(db: apsw.Connection, sql: TableSql) -> None:
             db.execute(statement)
 
 
-def _come_as_far(db: apsw.Connection, table: Table, lost: Checkpoint | None) -> bool:
-    """Whether it has come as far as the version that is shown."""
-    place = (None, None) if lost is None else (lost.log_id, lost.position.offset)
-    found = db.execute(_SQL["come_as_far"], (table.name, table.follows.version, *place)).fetchone()
-    return found is not None and bool(found[0])
+def _come_as_far(db: apsw.Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]) -> bool:
+    live = read_checkpoints(db, FollowerId(table.name, _live(db, table.name)))
+    return has_come_as_far(read_checkpoints(db, table.follows), live, covered, lost)
 
 
 def _live(db: apsw.Connection, name: str) -> int:
@@ -208,12 +208,17 @@ def _live(db: apsw.Connection, name: str) -> int:
     return version
 
 
+def _all_tables(db: apsw.Connection) -> list[StoredTable]:
+    with transaction(db, "DEFERRED"):
+        return _stored_tables(db)
+
+
 def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
+    known = list[tuple[str, int, str, int]](db.execute(_SQL["all"]))
     return [
-        StoredTable(FollowerId(name, version), fingerprint, bool(live), Position(partition, position), owner)
-        for name, version, fingerprint, live, partition, position, owner in list[
-            tuple[str, int, str, int, int, int, str | None]
-        ](db.execute(_SQL["all"]))
+        StoredTable(follows, fingerprint, bool(live), read_checkpoints(db, follows))
+        for name, version, fingerprint, live in known
+        for follows in [FollowerId(name, version)]
     ]
 
 
@@ -241,7 +246,7 @@ def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:
     found: dict[Key, Values] = {}
     places = [[column.name for column in table.columns].index(name) for name in table.key]
     with transaction(db, "DEFERRED"):
-        parked = read_parked(db, table.follows)
+        parked = read_all_parked(db, table.follows)
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]
             bound = [value for key in some for value in sql.key_to_sqlite(key)]
@@ -283,11 +288,11 @@ def _write_rows(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | 
 
 
 def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
-    """Checkpoint, parked keys and rows of one snapshot (G6)."""
+    """Checkpoints, parked keys and rows of one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
-        checkpoint = read_checkpoint(db, sql.table.follows)
-        parked = read_parked(db, sql.table.follows)
+        checkpoints = read_checkpoints(db, sql.table.follows)
+        parked = read_all_parked(db, sql.table.follows)
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
-    if checkpoint is None:
+    if not checkpoints:
         raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
-    return Found(checkpoint, rows, parked)
+    return Found(checkpoints, rows, parked)

@@ -1,8 +1,9 @@
 -- name: log
 CREATE TABLE IF NOT EXISTS twofold_log (
-    id      INTEGER PRIMARY KEY CHECK (id = 1),
-    log_id  TEXT    NOT NULL,
-    schema  INTEGER NOT NULL
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    log_id    TEXT    NOT NULL,
+    schema    INTEGER NOT NULL,
+    partition INTEGER NOT NULL DEFAULT 0
 ) STRICT
 
 -- name: events

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import apsw
 
+from twofold.backends.sqlite.checkpoints import read_checkpoints
 from twofold.backends.sqlite.connection import transaction
 from twofold.backends.sqlite.tables import plain, table_name, table_sql, tables_of
 from twofold.backends.statements import quoted, statements
-from twofold.errors import InvalidInput, LeaseLost
+from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import Position
 from twofold.read.projection import Table
-from twofold.read.store import held
+from twofold.read.store import check_replaceable, held
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 
@@ -57,15 +58,15 @@ def named_alike(db: apsw.Connection, name: str) -> str | None:
     return f"a {found[0]} called {name!r} that is not ours: rename it, or the projection"
 
 
-def replace(db: apsw.Connection, table: Table, claim: Claim, built: FollowerId, at: Position) -> None:
+def replace(
+    db: apsw.Connection, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
+) -> None:
     """See `ReadStore.replace`."""
-    name, version, old = table.name, table.follows.version, table_name(table.follows)
+    follows, old = table.follows, table_name(table.follows)
     with _names_only(db), transaction(db):
-        db.execute(_SQL["take_place"], (name, version, claim.epoch, built.name, at.offset))
-        if not db.changes():
-            raise LeaseLost(f"{table.follows} is no longer held in epoch {claim.epoch}, or {built} no longer at {at}")
+        check_replaceable(read_checkpoints(db, follows), claims, read_checkpoints(db, built), at)
         users = _of_users(db, old)
-        for gone in tables_of(db, table.follows):
+        for gone in tables_of(db, follows):
             db.execute(f"DROP TABLE {quoted(gone)}")
         for trigger, _ in _named(db, "triggers_on", table_name(built)):
             db.execute(f"DROP TRIGGER {quoted(trigger)}")
@@ -73,10 +74,18 @@ def replace(db: apsw.Connection, table: Table, claim: Claim, built: FollowerId, 
             db.execute(f"ALTER TABLE {quoted(new)} RENAME TO {quoted(old + new.removeprefix(table_name(built)))}")
         for statement in [*table_sql(table).create(), *users]:
             db.execute(statement)
-        db.execute(_SQL["forget_parked"], (name, version))
-        db.execute(_SQL["hand_over_parked"], (name, version, built.name))
-        for statement in ("forget_table", "forget_checkpoint"):
-            db.execute(_SQL[statement], (built.name, version))
+        _hand_over(db, follows, built)
+
+
+def _hand_over(db: apsw.Connection, follows: FollowerId, built: FollowerId) -> None:
+    """The checkpoints of what was built, and what is parked, become those of the old table."""
+    renaming = (follows.name, follows.version, built.name)
+    db.execute(_SQL["inherit"], renaming)
+    for statement in ("forget_checkpoint", "forget_parked"):
+        db.execute(_SQL[statement], (follows.name, follows.version))
+    for statement in ("take_place", "hand_over_parked"):
+        db.execute(_SQL[statement], renaming)
+    db.execute(_SQL["forget_table"], (built.name, built.version))
 
 
 @contextmanager

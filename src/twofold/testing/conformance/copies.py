@@ -14,12 +14,14 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream
 from twofold.operate import copy as operated
 from twofold.operate.copy import copying
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.bank import Deposit, accounts, bank
-from twofold.testing.conformance.material import UNUSUAL_IDS, append, appended, event
+from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import UNUSUAL_IDS, append, appended, at, event
 from twofold.write.copies import Exports, Imports
 
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # reading and writing it again would change it
@@ -203,3 +205,22 @@ class CopyConformance(OnBackend):
         with pytest.raises(InvalidInput, match="the target cannot keep event note-1@4 at 0:"):
             await (await copying(original, log)).run(silent)
         assert (await log.load(Stream("note", "1"))).version == 3
+
+    async def test_a_reactor_stands_in_the_copy_where_it_stood(self, log: LogStore) -> None:
+        """Before what waits for it. A later run takes it further; one that has no place in the source gets none."""
+        original, mails = MemoryLog(), FollowerId("mails")
+        for n in range(6):
+            await appended(original, f"note-{n}", n)
+        await original.checkpoints.register(mails, original.log_id, BEGINNING)
+        claim = await claimed(original.checkpoints, mails)
+        waiting = Parked("stream", "note-3", at(4), "it failed", datetime(2024, 1, 1, tzinfo=UTC))
+        await original.checkpoints.advance(claim, BEGINNING, at(5), [waiting])
+        reactors = [mails, FollowerId("never_run")]
+        await (await copying(original, log, reactors)).run(silent)
+        placed = [await log.checkpoints.read(reactor) for reactor in reactors]
+        assert [one and (one.log_id, one.position, one.owner) for one in placed] == [(log.log_id, at(3), None), None]
+        await original.checkpoints.advance(claim, at(5), at(6), unparked=[waiting])
+        await (await copying(original, log, reactors)).run(silent)
+        again = await log.checkpoints.read(mails)
+        assert again is not None
+        assert (again.position, again.owner) == (at(6), None)

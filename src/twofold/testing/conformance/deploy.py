@@ -82,7 +82,7 @@ class DeployConformance(OnBackend):
             receipt = await deposited(log, "a", 1, 2, 3)
             assert await old.get(balances, "a", after=receipt) == Balance("a", 6, 3)
 
-        async def publish(table: object) -> bool:
+        async def publish(*_: object) -> bool:
             raise Unavailable("it has ended here")
 
         with monkeypatch.context() as patched:

@@ -134,7 +134,7 @@ class Delegating:
         self._of = checkpoints
         self.register, self.claim, self.ask = checkpoints.register, checkpoints.claim, checkpoints.ask
         self.beat, self.traceback = checkpoints.beat, checkpoints.traceback
-        self.belongs, self.assign = checkpoints.belongs, checkpoints.assign
+        self.of, self.belongs, self.assign = checkpoints.of, checkpoints.belongs, checkpoints.assign
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:

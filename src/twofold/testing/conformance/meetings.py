@@ -15,9 +15,9 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
 from twofold.messages import BEGINNING, Recorded
-from twofold.read import verify
 from twofold.read.projection import Projection
 from twofold.read.projector import EVENTS_PER_SLICE
+from twofold.read.proof import verify
 from twofold.read.store import Changes
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
@@ -390,7 +390,7 @@ class MeetingConformance(OnBackend):
         ):
             claim = await prepared(other_store, again)
             found = await store.find(again, everything(again))
-            assert (list(found.rows), list(found.parked), found.checkpoint.position) == ([], [], BEGINNING)
+            assert (list(found.rows), list(found.parked), found.checkpoints[0].position) == ([], [], BEGINNING)
             await other_store.commit(
                 again, claim, BEGINNING, at(1), Changes({(row[0],): row}, [parked("row", '["a"]', 1)])
             )

@@ -16,6 +16,7 @@ from twofold.feed.checkpoints import Belongs
 from twofold.messages import BEGINNING, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
+from twofold.read.publish import published
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import Closed, Deposit, Deposited, accounts
 
@@ -173,7 +174,7 @@ class OwnerConformance(OnBackend):
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
-            assert await store.publish(second.table)
+            assert await published(second.table, store, None)
         await store.drop(projection.follows)
         assert await store.checkpoints.belongs(projection.follows) is None
 

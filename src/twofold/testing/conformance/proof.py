@@ -15,10 +15,10 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, LogReplaced
 from twofold.messages import Recorded
-from twofold.read import verify
 from twofold.read.projection import Key, Projection
+from twofold.read.proof import verify
+from twofold.read.proof.verify import Report
 from twofold.read.store import Changes
-from twofold.read.verify import Report
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
     CURSED,

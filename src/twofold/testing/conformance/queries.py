@@ -132,7 +132,7 @@ class QueryConformance(OnBackend):
             nonlocal looks
             while folding.position < 60:
                 for stored in (await other_store.find(halves.table, BOTH), await other_store.get(halves.table, ("a",))):
-                    assert {row[1] for row in stored.rows} == {stored.checkpoint.position.offset}
+                    assert {row[1] for row in stored.rows} == {stored.checkpoints[0].position.offset}
                 wanted = receipts[folding.position - 1]
                 page = await queries.find(halves, after=wanted)
                 assert len({row.total for row in page}) == 1, page.rows

@@ -18,9 +18,10 @@ from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, U
 from twofold.feed import follow
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
-from twofold.read import verify
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
+from twofold.read.proof import verify
+from twofold.read.publish import published
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
@@ -208,7 +209,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await store.publish(upgraded.projections[0].table) is True
+            assert await published(upgraded.projections[0].table, store, None) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
@@ -313,9 +314,9 @@ class RebuildConformance(OnBackend):
             msgspec.structs.replace(seen, log_id="f" * 16),
             msgspec.structs.replace(seen, position=at(99)),
         ):
-            assert await store.publish(newer, elsewhere) is False
+            assert await store.publish(newer, [BEGINNING], [elsewhere]) is False
         assert await live(store) == [1]
-        assert await store.publish(newer, seen) is True
+        assert await store.publish(newer, [BEGINNING], [seen]) is True
         assert await live(store) == [2]
 
     # ---- the store alone
@@ -333,7 +334,7 @@ class RebuildConformance(OnBackend):
         place = at(5) if fault == "elsewhere" else at(4)
         name = table.follows.beside("other") if fault == "not there" else built.follows
         with pytest.raises(LeaseLost):
-            await store.replace(table, claim, name, place)
+            await store.replace(table, [claim], name, [place])
         assert [await other_store.find(one, everything(one)) for one in (table, built)] == before
 
     async def test_a_swap_takes_everything_along(self, store: Rows, other_store: Rows) -> None:
@@ -343,11 +344,11 @@ class RebuildConformance(OnBackend):
         await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["b"]', 2)]))
         waits = parked("row", '["c"]', 2)
         await store.commit(built, its, BEGINNING, at(4), Changes({("x",): ("x", 2)}, [waits]))
-        assert await store.replace(table, claim, built.follows, at(4)) is True
+        assert await store.replace(table, [claim], built.follows, [at(4)]) is True
         found = await other_store.find(table, everything(table))
         assert (list(found.rows), list(found.parked)) == ([("x", 2)], [waits])
-        assert (found.checkpoint.position, found.checkpoint.owner) == (at(4), None)
-        assert found.checkpoint.epoch > claim.epoch
+        assert (found.checkpoints[0].position, found.checkpoints[0].owner) == (at(4), None)
+        assert found.checkpoints[0].epoch > claim.epoch
         assert [one.follows for one in await store.tables()] == [table.follows]
         assert await store.checkpoints.read(built.follows) is None
         assert list(await store.checkpoints.parked(built.follows)) == []
@@ -366,7 +367,7 @@ class RebuildConformance(OnBackend):
             await store.index(built)
             await store.commit(built, its, BEGINNING, at(number), Changes({("a",): ("a", 2, '["x","y"]')}))
             claim = await claimed(store.checkpoints, first.follows)
-            assert await store.replace(first, claim, built.follows, at(number))
+            assert await store.replace(first, [claim], built.follows, [at(number)])
             assert (await holding(store, first, "x"), await holding(store, first, "old")) == ([("a",)], [])
         claim = await claimed(store.checkpoints, first.follows)
         await store.commit(first, claim, at(2), at(3), Changes({("a",): ("a", 3, '["z"]'), ("b",): ("b", 1, '["x"]')}))
@@ -384,10 +385,10 @@ class RebuildConformance(OnBackend):
         """Whoever comes last: the name does not go back."""
         for version in (1, 2, 3):
             await prepared(store, tally(version))
-        published = await asyncio.gather(other_store.publish(tally(3)), store.publish(tally(2)))
+        done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
         for _ in range(2):  # one who found the name locked tries again
-            published = await asyncio.gather(other_store.publish(tally(3)), store.publish(tally(2)))
-        assert (list(published), await live(store)) == ([True, True], [3])
+            done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+        assert (list(done), await live(store)) == ([True, True], [3])
 
     # ---- one row
 

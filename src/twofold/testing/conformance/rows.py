@@ -16,6 +16,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.projection import Projection, Table
+from twofold.read.publish import published
 from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
@@ -73,10 +74,14 @@ class RowConformance(OnBackend):
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1), ("b",): ("b", 2)}))
         found = await other_store.get(table, ("a",))
-        assert (list(found.rows), found.checkpoint.position, found.checkpoint.log_id) == ([("a", 1)], at(3), LOG_ID)
+        assert (list(found.rows), found.checkpoints[0].position, found.checkpoints[0].log_id) == (
+            [("a", 1)],
+            at(3),
+            LOG_ID,
+        )
         await store.commit(table, claim, at(3), at(8), Changes({("a",): ("a", 5)}))
         found = await other_store.find(table, everything(table))
-        assert (list(found.rows), found.checkpoint.position) == ([("a", 5), ("b", 2)], at(8))
+        assert (list(found.rows), found.checkpoints[0].position) == ([("a", 5), ("b", 2)], at(8))
 
     @pytest.mark.parametrize("fault", ["stale epoch", "behind", "ahead"])
     async def test_g5_a_refused_page_changes_nothing(self, store: Rows, other_store: Rows, fault: str) -> None:
@@ -225,7 +230,7 @@ class RowConformance(OnBackend):
             await store.commit(tally(version), claim, BEGINNING, at(version), Changes({("a",): ("a", version)}))
         for version in (1, 2):
             found = await store.get(tally(version), ("a",))
-            assert (list(found.rows), found.checkpoint.position) == ([("a", version)], at(version))
+            assert (list(found.rows), found.checkpoints[0].position) == ([("a", version)], at(version))
 
     async def test_the_same_version_with_other_columns_is_refused(self, store: Rows, other_store: Rows) -> None:
         """The way out is a new version; as it was it may be prepared any number of times."""
@@ -244,15 +249,15 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
         new = await prepared(other_store, tally(2))
         assert await live(store) == [1]
-        assert await other_store.publish(tally(2)) is False
+        assert await published(tally(2), other_store, None) is False
         await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
-        assert await other_store.publish(tally(2)) is False
+        assert await published(tally(2), other_store, None) is False
         assert await live(store) == [1]
         await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
-        assert await other_store.publish(tally(2)) is True
+        assert await published(tally(2), other_store, None) is True
         assert await live(store) == [2]
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
-        assert await store.publish(tally(1)) is True  # a newer one is live, and stays so
+        assert await published(tally(1), store, None) is True  # a newer one is live, and stays so
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
@@ -268,7 +273,7 @@ class RowConformance(OnBackend):
         assert [table.follows.version for table in await store.tables()] == [1]
         await prepared(store, tally(2))
         found = await store.find(tally(2), everything(tally(2)))
-        assert (list(found.rows), list(found.parked), found.checkpoint.position) == ([], [], BEGINNING)
+        assert (list(found.rows), list(found.parked), found.checkpoints[0].position) == ([], [], BEGINNING)
 
     async def test_a_cleared_version_begins_again(self, store: Rows) -> None:
         """Without rows and parked keys, at the beginning of the log it is told; its holder is fenced off."""
@@ -277,7 +282,7 @@ class RowConformance(OnBackend):
         await store.clear(table, "f" * 16)
         found = await store.find(table, everything(table))
         assert (list(found.rows), list(found.parked)) == ([], [])
-        assert (found.checkpoint.position, found.checkpoint.log_id) == (BEGINNING, "f" * 16)
+        assert (found.checkpoints[0].position, found.checkpoints[0].log_id) == (BEGINNING, "f" * 16)
         for after in (BEGINNING, at(3)):
             with pytest.raises(LeaseLost):
                 await store.commit(table, claim, after, at(4), Changes({("a",): ("a", 2)}))

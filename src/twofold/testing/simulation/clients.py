@@ -14,8 +14,8 @@ from twofold.errors import OutcomeUnknown, Unavailable
 from twofold.feed.parking import Unparked
 from twofold.messages import Position, Receipt, Stream, Token
 from twofold.react.reactor import To
+from twofold.read.proof.verify import Report, Verification
 from twofold.read.query import Page
-from twofold.read.verify import Report, Verification
 from twofold.testing.simulation.oracle import name_of
 from twofold.testing.simulation.server import Unanswered
 from twofold.write.decider import Done

@@ -18,8 +18,8 @@ from twofold.errors import (
 from twofold.kept import own
 from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection
+from twofold.read.proof.verify import Report
 from twofold.read.query import Page
-from twofold.read.verify import Report
 from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
 from twofold.testing.simulation.operators import Retry
 from twofold.testing.simulation.oracle import Fold, Streams

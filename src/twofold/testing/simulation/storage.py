@@ -56,8 +56,8 @@ class Watch(Protocol):
     def published(self, table: Table, live_before: int) -> None:
         """The public name may show another version now."""
 
-    def replaced(self, before: Checkpoint) -> None:
-        """A table that was built beside this one's has taken its place."""
+    def replaced(self, before: Sequence[Checkpoint]) -> None:
+        """A table that was built beside the one with these checkpoints has taken its place."""
 
     def went_back(self) -> None:
         """The read store has crashed and lost what was not synced."""
@@ -80,9 +80,9 @@ class RowsOnDisk(MemoryReadStore):
         await super().clear(table, log_id)
         self.given_up.pop(table.follows, None)
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. What was given up of the old table is folded in the new one."""
-        done = await super().replace(table, claim, built, at)
+        done = await super().replace(table, claims, built, at)
         self.given_up[table.follows] = self.given_up.pop(built, ())
         return done
 

@@ -110,9 +110,9 @@ class SimulatedLog(DenseFeed):
         if self._storage.head <= after:
             await self._storage.log_bell.wait(timeout_s)
 
-    async def new_id(self) -> None:
+    async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
-        await self._look(lambda memory: at_once(memory.new_id()))
+        await self._look(lambda memory: at_once(memory.new_id(log_id)))
         self.log_id = self._storage.log.log_id
 
     async def close(self) -> None:
@@ -149,6 +149,10 @@ class SimulatedCheckpoints:
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await _available(self._link, lambda: at_once(self._memory().read(follower)))
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        return await _available(self._link, lambda: at_once(self._memory().of(follower)))
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
@@ -254,12 +258,12 @@ class SimulatedRows:
         """See `ReadStore.prepare`."""
         await self._change_tables(lambda rows: at_once(rows.prepare(table)))
 
-    async def publish(self, table: Table, lost: Checkpoint | None = None) -> bool:
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
 
         def publish(rows: MemoryReadStore) -> bool:
             before = rows._live[table.name]
-            answer = at_once(rows.publish(table, lost))
+            answer = at_once(rows.publish(table, covered, lost))
             self._storage.watch.published(table, before)
             return answer
 
@@ -269,12 +273,12 @@ class SimulatedRows:
         """See `ReadStore.index`."""
         await self._look(lambda rows: at_once(rows.index(table)))
 
-    async def replace(self, table: Table, claim: Claim, built: FollowerId, at: Position) -> bool:
+    async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
 
         def replace(rows: MemoryReadStore) -> bool:
-            before = self._storage.row_checkpoints.rows[table.follows]
-            answer = at_once(rows.replace(table, claim, built, at))
+            before = self._storage.row_checkpoints.parts(table.follows)
+            answer = at_once(rows.replace(table, claims, built, at))
             self._storage.watch.replaced(before)
             return answer
 
@@ -308,7 +312,10 @@ class SimulatedRows:
 
         def commit() -> None:
             storage = self._storage
-            before, waited = storage.row_checkpoints.held(claim), at_once(storage.row_checkpoints.parked(table.follows))
+            before, waited = (
+                storage.row_checkpoints.held(claim),
+                at_once(storage.row_checkpoints.parked(claim.follower)),
+            )
             storage.before_change()
             try:
                 at_once(storage.rows.commit(table, claim, after, to, changes))
@@ -333,9 +340,9 @@ class SimulatedRows:
         """See `ReadStore.find`."""
         return await self._look(lambda rows: at_once(rows.find(table, query)))
 
-    async def wait(self, follows: FollowerId, after: Position, timeout_s: float) -> None:
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
-        checkpoint = self._storage.row_checkpoints.rows.get(follows)
+        checkpoint = self._storage.row_checkpoints.rows.get(follower)
         if checkpoint is None or checkpoint.position <= after:
             await self._storage.rows_bell.wait(timeout_s)
 

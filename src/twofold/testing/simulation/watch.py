@@ -187,17 +187,17 @@ class Watcher:
         if parked != allowed:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
-    def replaced(self, before: Checkpoint) -> None:
+    def replaced(self, before: Sequence[Checkpoint]) -> None:
         """By a table that had come as far, in an epoch of its own (G5, G8)."""
-        follows = before.follower
-        now = self._storage.row_checkpoints.rows[follows]
         self._counts["tables replaced"] += 1
-        self._epochs[follows] = now.epoch
-        if now.epoch <= before.epoch:
-            self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {before.epoch}")
-        if now.position < before.position and before.position <= self._storage.head:
-            self.broken("G8", f"{follows} was at {before.position}, and was replaced at {now.position}")
-        self.check_table(follows, now.position)
+        for one in before:
+            follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]
+            self._epochs[follows] = now.epoch
+            if now.epoch <= one.epoch:
+                self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {one.epoch}")
+            if now.position < one.position and one.position <= self._storage.head:
+                self.broken("G8", f"{follows} was at {one.position}, and was replaced at {now.position}")
+            self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
         """Whatever follows from the events before the checkpoint has happened, or waits."""

@@ -17,7 +17,7 @@ from twofold.feed.checkpoints import Claim
 from twofold.feed.parking import Unparked
 from twofold.messages import BEGINNING, Append, Entry, Receipt
 from twofold.react.runner import MOST_TRIES, PAUSES_S
-from twofold.read.verify import Report
+from twofold.read.proof.verify import Report
 from twofold.testing.simulation.clients import Attempt, told
 from twofold.testing.simulation.knowledge import Knowledge
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck

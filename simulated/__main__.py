@@ -1,0 +1,98 @@
+"""Simulate the engine itself: `./dev simulate --histories 2000`. What it prints last is what happened, by count."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from simulated import SCENARIOS
+from twofold.testing.simulation.histories import Simulated, SimulationFailed, run_histories
+
+SLICE = 100
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main(
+    histories: Annotated[int, typer.Option(min=1, help="How many.")] = 2_000,
+    seed: Annotated[int | None, typer.Option(help="Of the first one; they are counted up. New each time.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many run side by side, in processes of their own.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object of numbers.")] = False,
+) -> None:
+    """Run the engine through histories with crashes, takeovers and lost answers, and check G1 to G11 after each.
+
+    Stops at the first one that breaks a promise, tells the smallest such history, and exits with 1. Its seed gives
+    it again: --histories 1 --seed SEED. Stopped with Ctrl-C it tells what it has seen, and exits with 130.
+    """
+    first = secrets.randbits(40) if seed is None else seed
+    began = time.monotonic()
+    total, failed, interrupted = Simulated(first), None, False
+    with _progress(as_json) as bar:
+        task = bar.add_task("histories", total=histories)
+        try:
+            if not as_json:
+                out.print(f"{histories:,} histories from seed {first}")
+            for done in _slices(first, histories, jobs):
+                if isinstance(done, SimulationFailed):
+                    failed = done
+                    break
+                total.runs += done.runs
+                total.counts.update(done.counts)
+                bar.update(task, completed=total.runs)
+        except KeyboardInterrupt:
+            interrupted = True
+    seconds = round(time.monotonic() - began, 1)
+    if as_json:
+        violations = 1 if failed else 0
+        counts = {**total.counts, "histories": total.runs, "seed": first, "seconds": seconds, "violations": violations}
+        print(json.dumps(counts))  # noqa: T201
+    else:
+        for what, number in sorted(total.counts.items()):
+            out.print(f"{number:>12,}  {what}")
+        found = "1 violation" if failed else "no violation"
+        out.print(f"{total.runs:>12,}  histories in {seconds} s, {found}{', then interrupted' if interrupted else ''}")
+    if failed is not None:
+        err.print(str(failed), markup=False)
+        raise typer.Exit(1)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _slices(first: int, histories: int, jobs: int) -> Iterator[Simulated | SimulationFailed]:
+    """What became of each slice, as it comes."""
+    slices = [range(start, min(start + SLICE, first + histories)) for start in range(first, first + histories, SLICE)]
+    if jobs == 1:
+        yield from map(_slice, slices)
+        return
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield from pool.map(_slice, slices)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _slice(seeds: range) -> Simulated | SimulationFailed:
+    try:
+        return run_histories(SCENARIOS, seeds)
+    except SimulationFailed as failed:
+        return failed
+
+
+def _progress(quiet: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, disable=quiet or not sys.stderr.isatty())
+
+
+if __name__ == "__main__":
+    typer.run(main)

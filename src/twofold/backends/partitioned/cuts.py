@@ -1,0 +1,137 @@
+"""The cuts of a log: version k of one stream is the vector of cut k, in a log that is none of the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from twofold.backends.connect import LogStore
+from twofold.backends.partitioned.order import Vector
+from twofold.errors import LogReplaced, OutcomeUnknown, Unavailable
+from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream
+
+BLOCK = 64  # vectors that are read at once
+MOST_KEPT = 4_096
+
+_VECTOR = msgspec.json.Decoder(tuple[int, ...])
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A cut, and where it lies in the log of the cuts."""
+
+    number: int
+    vector: Vector
+    position: Position
+
+
+class Cuts:
+    """What this process knows of the cuts: the newest, when it learned of it (loop time), and some older vectors."""
+
+    def __init__(self, log: LogStore, parts: int, new_id: Callable[[], str]) -> None:
+        self.log, self._parts, self._new_id = log, parts, new_id
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again: under a new id the log has no cut yet."""
+        self.newest = Cut(0, (0,) * self._parts, Position(self.log.partition, 0))
+        self.learned_at = -math.inf
+        self._vectors: OrderedDict[int, Vector] = OrderedDict()
+
+    @property
+    def _stream(self) -> Stream:
+        return Stream("cut", self.log.log_id)  # under a new id, cuts that older positions belong to do not count
+
+    async def learn(self) -> Cut:
+        """The newest cut there is. Raises: Unavailable, LogReplaced."""
+        known = self.newest
+        found = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
+        if not found.events:
+            if known.number:
+                raise self._shorter(known.number)
+            return known
+        vector = _VECTOR.decode(found.events[0][2])
+        if found.version == known.number and vector != known.vector:
+            raise self._shorter(known.number)
+        self._heard(Cut(found.version, vector, found.position))
+        return self.newest
+
+    async def add(self, last: Cut, vector: Vector) -> bool:
+        """Propose the cut behind `last`. Returns whether it was taken; otherwise another one was, and is learned.
+
+        Raises: Unavailable, also where it is not known whether it was taken; LogReplaced.
+        """
+        command_id = self._new_id()
+        event = Encoded("Cut", 1, msgspec.json.encode(vector), None)
+        append = Append(self._stream, [event], last.number, Meta(command_id, command_id))
+        try:
+            [outcome] = await self.log.commit([append])
+        except OutcomeUnknown as error:
+            raise Unavailable(f"the log of the cuts: {error}") from error
+        if not isinstance(outcome, Receipt):
+            await self.learn()
+            return False
+        self._heard(Cut(outcome.version, vector, outcome.position))
+        return True
+
+    def _heard(self, cut: Cut) -> None:
+        if cut.number > self.newest.number:
+            self.newest, self.learned_at = cut, asyncio.get_running_loop().time()
+            self._keep([(cut.number, cut.vector)])
+
+    async def vector(self, number: int) -> Vector:
+        """That of a cut that there is. Raises: Unavailable, LogReplaced."""
+        if number == 0:
+            return (0,) * self._parts
+        if number not in self._vectors:
+            first = (number - 1) // BLOCK * BLOCK + 1
+            entries = await self.log.read_stream(self._stream, first, BLOCK)
+            self._keep((entry.version, _VECTOR.decode(entry.data)) for entry in entries)
+        if number not in self._vectors:
+            raise self._shorter(number)
+        self._vectors.move_to_end(number)
+        return self._vectors[number]
+
+    async def around(self, first: int) -> list[Vector]:
+        """The vectors of the cut before, of this one, and of those that follow as far as they are at hand."""
+        found = [await self.vector(first - 1), await self.vector(first)]
+        while len(found) <= BLOCK and (following := self._vectors.get(first + len(found) - 1)) is not None:
+            found.append(following)
+        return found
+
+    def _keep(self, vectors: Iterable[tuple[int, Vector]]) -> None:
+        self._vectors.update(vectors)
+        while len(self._vectors) > MOST_KEPT:
+            self._vectors.popitem(last=False)
+
+    async def first_reaching(self, part: int, offset: int) -> int | None:
+        """The first cut that has the event at this offset of the part with this index; None while there is none.
+
+        Vectors never decrease, so it is found by halving; first in growing steps back from the newest, where most
+        are looked for. Raises: Unavailable, LogReplaced.
+        """
+        newest = self.newest if self.newest.vector[part] >= offset else await self.learn()
+        if newest.vector[part] < offset:
+            return None
+        low, high, step = 0, newest.number, 1
+        while high - step > low:
+            if (await self.vector(high - step))[part] < offset:
+                low = high - step
+            else:
+                high, step = high - step, step * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            if (await self.vector(middle))[part] < offset:
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def _shorter(self, number: int) -> LogReplaced:
+        return LogReplaced(
+            f"the log of the cuts no longer holds cut {number} as it was: an older copy was put in its place. Put the "
+            f"newer one back, or give the log a new id (`twofold log-id new-id`) and rebuild the read models"
+        )

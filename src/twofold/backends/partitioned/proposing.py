@@ -1,0 +1,110 @@
+"""Making cuts. Nothing is lost by stopping anywhere: a cut that was not appended does not exist."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from twofold.backends.partitioned.cuts import Cut, Cuts
+from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
+from twofold.backends.partitioned.runs import Run, Runs
+from twofold.backends.partitioned.waiting import all_of
+from twofold.errors import LogReplaced, Unavailable
+from twofold.feed.feed import Feed, FeedPage
+from twofold.messages import Position
+
+PAUSE_S = 0.025  # between learning of a cut and proposing the next one
+PATIENCE_S = 1.0  # with a part that does not respond, where the others must not wait for it
+
+T = TypeVar("T")
+PageOf = Callable[[int, Position], Coroutine[Any, Any, FeedPage]]
+
+
+async def of_part(number: int, work: Awaitable[T]) -> T:
+    """Errors that a store raises name the partition."""
+    try:
+        return await work
+    except Unavailable as error:
+        raise Unavailable(f"partition {number}: {error}") from error
+    except LogReplaced as error:
+        raise LogReplaced(f"partition {number}: {error}") from error
+
+
+def shorter(number: int, offset: int, end: Position) -> LogReplaced:
+    """A part does not hold what a cut says that it holds (G11)."""
+    return LogReplaced(
+        f"partition {number}: the merged feed has read up to {Position(number, offset)}, but the partition ends at "
+        f"{end}: an older copy was put in its place"
+    )
+
+
+class Proposer:
+    """Proposes for this process, once at a time. Feeds by number of their partition; what it made goes to `runs`."""
+
+    def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts, runs: Runs) -> None:
+        self._feeds, self._cuts, self._runs = feeds, cuts, runs
+        self._turn, self._turn_of_reactors = asyncio.Lock(), asyncio.Lock()
+        self._not_all = 0
+
+    async def propose(self, last: Cut) -> Cut:
+        """The newest cut; where that is `last` and a part has news, the next one is made of all parts.
+
+        Raises: Unavailable, LogReplaced.
+        """
+        async with self._turn:
+            if self._cuts.newest.number > last.number or not await self.has_news(last):
+                return self._cuts.newest
+            return await self._propose(last, self._page)
+
+    async def propose_for_reactor(self, last: Cut) -> Cut:
+        """The newest cut; where that is `last`, the next one is made of the parts that respond.
+
+        A part that cannot be reached holds up the merged feed, but no reactor on another partition: until it is back
+        the cuts take nothing of it.
+        """
+        async with self._turn_of_reactors:
+            if self._cuts.newest.number > last.number:
+                return self._cuts.newest
+            return await self._propose(last, self._page_in_time)
+
+    async def has_news(self, last: Cut) -> bool:
+        """Whether a part has events beyond a cut. Raises: Unavailable, LogReplaced."""
+        heads = await all_of(of_part(number, feed.head()) for number, feed in self._feeds.items())
+        for head, offset in zip(heads, last.vector, strict=True):
+            if head.offset < offset:
+                raise shorter(head.partition, offset, head)
+        return any(head.offset > offset for head, offset in zip(heads, last.vector, strict=True))
+
+    def left_something(self, number: int) -> bool:
+        """Whether this process proposed this cut, and saw more than it took."""
+        return number == self._not_all
+
+    async def _propose(self, last: Cut, page: PageOf) -> Cut:
+        pause_s = self._cuts.learned_at + PAUSE_S - asyncio.get_running_loop().time()
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+            await self._cuts.learn()
+        if self._cuts.newest.number > last.number:
+            return self._cuts.newest
+        pages = await all_of(page(number, Position(number, at)) for number, at in enumerate(last.vector, 1))
+        vector = next_cut(last.vector, pages)
+        if vector != last.vector and await self._cuts.add(last, vector):
+            self._made(self._cuts.newest, last, pages)
+        return self._cuts.newest
+
+    def _made(self, cut: Cut, last: Cut, pages: Sequence[FeedPage]) -> None:
+        entries = in_order(cut.number, [last.vector, cut.vector], [page.entries for page in pages])
+        self._runs.keep(Run.of(cut.number, cut.number, entries))
+        if any(page.more or page.upto.offset > at for page, at in zip(pages, cut.vector, strict=True)):
+            self._not_all = cut.number
+
+    def _page(self, number: int, after: Position) -> Coroutine[Any, Any, FeedPage]:
+        return of_part(number, self._feeds[number].read(after, MOST_IN_CUT))
+
+    async def _page_in_time(self, number: int, after: Position) -> FeedPage:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._page(number, after)
+        except (Unavailable, TimeoutError):
+            return FeedPage((), after)

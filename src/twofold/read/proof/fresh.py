@@ -1,0 +1,232 @@
+"""A fresh fold: a projection folded from the beginning of the feed into a store of its own, beside the live one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+import msgspec
+
+from twofold.codec import Codec
+from twofold.errors import ConfigurationError, NewerSchema
+from twofold.failures import error_text, failure
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.feed import Feed, pages
+from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, examined
+from twofold.read.store import Changes, Query, ReadStore
+
+EVENTS_PER_SLICE = 250
+MOST_FAILURES = 1_000
+MOST_FAULTS = 3
+
+Told = Callable[[str, int, int], None]
+"""Hears how it goes on: what is being done, how much of it is, and of how much."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A row or a stream that cannot be folded any further, from which event on, and why."""
+
+    kind: Literal["row", "stream"]
+    key: str
+    position: Position
+    event: str
+    raised: BaseException
+
+    @property
+    def error(self) -> str:
+        """In one line."""
+        return error_text(self.raised)
+
+
+class Waiting:
+    """Events that are left out: those of a row, or of a stream, from a position on."""
+
+    def __init__(self, those: Iterable[Parked | Failure] = ()) -> None:
+        self._since: dict[tuple[str, str], Position] = {}
+        self._rows = False
+        for one in those:
+            self.add(one)
+
+    def add(self, one: Parked | Failure) -> None:
+        """From now on this one waits too."""
+        self._since[one.kind, one.key] = one.position
+        self._rows = self._rows or one.kind == "row"
+
+    def stream(self, stream: str, position: Position) -> bool:
+        """Whether an event of this stream waits."""
+        since = self._since.get(("stream", stream)) if self._since else None
+        return since is not None and position >= since
+
+    def row(self, key: Key, position: Position) -> bool:
+        """Whether an event of this row waits."""
+        since = self._since.get(("row", key_text(key))) if self._rows else None
+        return since is not None and position >= since
+
+    def same_until(self, position: Position, other: Waiting) -> bool:
+        """Whether both leave out the same events as far as this position."""
+        return self._until(position) == other._until(position)
+
+    def _until(self, position: Position) -> dict[tuple[str, str], Position]:
+        return {name: since for name, since in self._since.items() if since <= position}
+
+
+class Sorter:
+    """Sorts events by the rows that they touch; `wanted` limits it to some keys."""
+
+    def __init__(self, projection: Projection[Any], codec: Codec, wanted: Callable[[Key], bool] | None = None) -> None:
+        self.projection, self._codec, self._wanted = projection, codec, wanted
+        self.types = codec.names(projection.event_types)
+        self.faults: list[Fault] = []
+
+    async def sort(self, entries: Sequence[Entry], waiting: Waiting) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
+        """The events of each row in order, but for what waits. A stream that fails waits from then on, too."""
+        events: dict[Key, list[Recorded]] = {}
+        failures: list[Failure] = []
+        for number, entry in enumerate(entries, start=1):
+            if number % EVENTS_PER_SLICE == 0:
+                await asyncio.sleep(0)
+            if waiting.stream(entry.stream, entry.position):
+                continue
+            try:
+                recorded, keys = self._keyed(entry)
+            except NewerSchema:
+                raise  # not the event is at fault, but who reads it
+            except BaseException as error:  # decoding and key= are the user's
+                failed = Failure("stream", entry.stream, entry.position, _id(entry), failure(error))
+                waiting.add(failed)
+                failures.append(failed)
+                continue
+            for key in keys:
+                if recorded is not None and not waiting.row(key, entry.position):
+                    events.setdefault(key, []).append(recorded)
+        return events, failures
+
+    def _keyed(self, entry: Entry) -> tuple[Recorded | None, list[Key]]:
+        wanted = self._wanted
+        if wanted and self.projection.key is None and not wanted(self._key_of_stream(entry)):
+            return None, []  # without reading it
+        recorded = self._codec.recorded(entry)
+        keys = self.projection.keys(recorded)
+        if (
+            self.projection.key is not None
+            and self.projection.keys(recorded) != keys
+            and len(self.faults) < MOST_FAULTS
+        ):
+            what = "key is not deterministic: the same event gave other keys the second time"
+            self.faults.append(Fault(what, "", recorded.id))
+        return recorded, [key for key in keys if wanted(key)] if wanted else keys
+
+    def _key_of_stream(self, entry: Entry) -> Key:
+        return self.projection.key_of_stream(Stream.parse(entry.stream))
+
+
+class FreshFold:
+    """The rows as the feed alone makes them, up to any position, and on from there.
+
+    What waits in the live read model is left out here too. What fails here and does not wait there is in `failures`;
+    how a projection shows that it is none, in `faults`.
+    """
+
+    def __init__(self, sorter: Sorter, feed: Feed, store: ReadStore, *, documents: bool, told: Told) -> None:
+        self.projection = sorter.projection
+        self.position = BEGINNING
+        self.events = self.rows = 0
+        self.failures: list[Failure] = []
+        self.faults: list[Fault] = sorter.faults
+        self._sorter, self._feed, self._store, self._documents, self._told = sorter, feed, store, documents, told
+        self._table = msgspec.structs.replace(self.projection.table, indexes=())
+        self._claim: Claim | None = None
+        self._live = Waiting()
+        self._waiting = Waiting()
+
+    async def advance(self, to: Position, parked: Sequence[Parked]) -> None:
+        """Come to exactly this position, without what waits in the live read model there.
+
+        When something no longer waits that was left out before, all is folded again from the beginning.
+        Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
+        """
+        live = Waiting(parked)
+        claim = self._claim
+        if claim is None or not self._live.same_until(self.position, live):
+            claim = self._claim = await self._begin()
+        self._live, self._waiting = live, Waiting([*parked, *self.failures])
+        beginning = Position(to.partition, 0)
+        total = await self._feed.distance(beginning, to)
+        async with aclosing(pages(self._feed, self.position, to, self._sorter.types)) as history:
+            async for page in history:
+                await self._fold(claim, page.entries, page.upto)
+                self._told("folding", await self._feed.distance(beginning, page.upto), total)
+
+    async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:
+        """The rows behind a key, in the order of the key."""
+        while True:
+            rows = (await self._store.find(self._table, in_key_order(self.projection, size, after))).rows
+            if rows:
+                yield rows
+            if len(rows) < size:
+                return
+            after = self.projection.key_in(rows[-1])
+
+    async def _begin(self) -> Claim:
+        follows = self._table.follows
+        await self._store.prepare(self._table)
+        await self._store.checkpoints.register(follows, self._feed.log_id, BEGINNING)
+        await self._store.clear(self._table, self._feed.log_id)
+        self.position, self.events, self.rows, self.failures = BEGINNING, 0, 0, []
+        seen = await self._store.checkpoints.read(follows)
+        claim = await self._store.checkpoints.claim(seen, "fresh fold") if seen is not None else None
+        if claim is None:
+            raise ConfigurationError(f"the store for the fresh fold of {follows} is in use: give each one its own")
+        return claim
+
+    async def _fold(self, claim: Claim, entries: Sequence[Entry], upto: Position) -> None:
+        events, failures = await self._sorter.sort(entries, self._waiting)
+        for failed in failures:
+            self._fail(failed)
+        before = (await self._store.rows(self._table, sorted(events))).rows if events else {}
+        rows: dict[Key, Values | None] = {}
+        since_pause = 0
+        for key, its in sorted(events.items()):
+            was = before.get(key)
+            rows[key] = now = self._folded(key, was, its)
+            self.rows += (now is not None) - (was is not None)
+            since_pause += len(its)
+            if since_pause >= EVENTS_PER_SLICE:
+                since_pause = 0
+                await asyncio.sleep(0)
+        await self._store.commit(self._table, claim, self.position, upto, Changes(rows))
+        self.position = upto
+
+    def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
+        found = examined(self.projection, key, values, events, self._documents)
+        self.events += len(events)
+        if found.fault is not None and len(self.faults) < MOST_FAULTS:
+            self.faults.append(found.fault)
+        failed, error = found.folded.failed, found.folded.error
+        if failed is not None and error is not None:
+            row = Failure("row", key_text(key), failed.position, failed.id, error)
+            self._waiting.add(row)
+            self._fail(row)
+        return found.folded.values
+
+    def _fail(self, failed: Failure) -> None:
+        self.failures.append(failed)
+        if len(self.failures) > MOST_FAILURES:
+            raise ConfigurationError(
+                f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded, the last one "
+                f"{failed.key} at {failed.position}: {failed.error}. This is not the code that built the read model"
+            )
+
+
+def in_key_order(projection: Projection[Any], limit: int, after: Key | None) -> Query:
+    """A page of all rows."""
+    return Query((), [(name, False) for name in projection.table.key], limit, after)
+
+
+def _id(entry: Entry) -> str:
+    return f"{entry.stream}@{entry.version}"

@@ -1,0 +1,86 @@
+"""Finds the event after which a row of a read model no longer is what the feed makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from twofold.codec import Codec
+from twofold.feed.checkpoints import Parked
+from twofold.feed.feed import Feed, pages
+from twofold.messages import Position, Recorded
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection
+from twofold.read.proof.fresh import Failure, Sorter, Told, Waiting
+
+
+class Since(msgspec.Struct, frozen=True):
+    """The event after which a row differs. `agreed_before`: up to then it was what the feed made of it."""
+
+    event: str
+    type: str
+    position: Position
+    agreed_before: bool
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A row that differs, compared at a position. `agrees` tells whether a state of the fold is what it holds now."""
+
+    key: Key
+    position: Position
+    agrees: Callable[[Values | None], bool]
+
+
+async def trace(
+    suspects: Sequence[Suspect],
+    projection: Projection[Any],
+    feed: Feed,
+    codec: Codec,
+    left_out: Sequence[Parked | Failure],
+    *,
+    documents: bool,
+    told: Told,
+) -> dict[Key, Since]:
+    """For each row the event right after the last moment at which it still could have been right.
+
+    That is: the rows' events are folded once more, one by one. After some of them the fold may be what the row holds
+    now, in all columns that differ in the end; the event that follows the last of these is the answer. Where the fold
+    was never that, it is the row's first event. A row without any event has no answer.
+    """
+    courses = {suspect.key: _Course(projection, suspect, documents) for suspect in suspects}
+    end = max(suspect.position for suspect in suspects)
+    sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
+    beginning = Position(end.partition, 0)
+    total = await feed.distance(beginning, end)
+    async with aclosing(pages(feed, beginning, end, sorter.types)) as history:
+        async for page in history:
+            events, _ = await sorter.sort(page.entries, waiting)
+            for key, of_key in events.items():
+                for recorded in of_key:
+                    courses[key].take(recorded)
+            told("tracing", await feed.distance(beginning, page.upto), total)
+    return {key: course.since for key, course in courses.items() if course.since is not None}
+
+
+class _Course:
+    """One row on its way through the feed."""
+
+    def __init__(self, projection: Projection[Any], suspect: Suspect, documents: bool) -> None:
+        self._projection, self._suspect, self._documents = projection, suspect, documents
+        self._values: Values | None = None
+        self._ever = suspect.agrees(None)
+        self.since: Since | None = None
+
+    def take(self, recorded: Recorded) -> None:
+        """One more event."""
+        if recorded.position > self._suspect.position:
+            return
+        folded = self._projection.fold(self._suspect.key, self._values, [recorded], self._documents)
+        self._values = folded.values
+        if self._suspect.agrees(folded.values):
+            self.since, self._ever = None, True
+        elif self.since is None:
+            self.since = Since(recorded.id, type(recorded.event).__name__, recorded.position, self._ever)

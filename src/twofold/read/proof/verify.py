@@ -1,0 +1,279 @@
+"""Proves a read model (G9): its rows against a fresh fold of the feed, while it goes on moving.
+
+The rows are read in pages, each with the checkpoint of its own snapshot; the fresh fold is brought to exactly that
+position, and then the page is compared. So nothing is held open, and each row is compared at one position.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from twofold.codec import Codec
+from twofold.errors import InvalidInput, LogReplaced
+from twofold.feed.checkpoints import Parked
+from twofold.feed.feed import Feed
+from twofold.feed.follow import check_log
+from twofold.messages import BEGINNING, Position
+from twofold.read.columns import Column, Field, Values
+from twofold.read.projection import Key, Projection, key_text
+from twofold.read.proof.examine import Fault, same_value
+from twofold.read.proof.fresh import Failure, FreshFold, Sorter, Told, in_key_order
+from twofold.read.proof.trace import Since, Suspect, trace
+from twofold.read.store import Found, ReadStore
+
+PAGE_ROWS = 1_000
+MOST_SHOWN = 100
+
+Kind = Literal["missing", "extra", "different"]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One column of a row that differs: as the read model has it, and as the fold makes it."""
+
+    column: str
+    live: Any
+    fold: Any
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A row that the read model lacks (missing), has for no reason (extra), or has with other values (different)."""
+
+    kind: Kind
+    key: Key
+    cells: Sequence[Cell]
+    position: Position
+    since: Since | None = None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was compared, from which position to which, and what was found.
+
+    `differences` holds the first of those that `counts` counts. `failures` are rows and streams that the fold cannot
+    fold although they do not wait in the read model; they, and what is `parked` there, are not compared. `faults` say
+    how the projection shows that it is no pure fold.
+    """
+
+    rows: int
+    events: int
+    begin: Position
+    end: Position
+    counts: dict[Kind, int]
+    differences: Sequence[Difference]
+    failures: Sequence[Failure]
+    faults: Sequence[Fault]
+    parked: Sequence[Parked]
+    added: Sequence[Column] = ()
+    removed: Sequence[Column] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether the rows are what the fold makes of the feed. What is parked is not counted."""
+        return not (any(self.counts.values()) or self.failures or self.faults or self.added or self.removed)
+
+
+class Verification:
+    """Compares the rows of `live` with those that `fold` makes of the feed: the same projection, or a changed one.
+
+    Raises: InvalidInput when the two have different keys.
+    """
+
+    def __init__(
+        self, live: Projection[Any], fold: Projection[Any], store: ReadStore, feed: Feed, codec: Codec, told: Told
+    ) -> None:
+        if _key_shown(live) != _key_shown(fold):
+            raise InvalidInput(
+                f"the key of {live.owner} is {_key_shown(live)}, and that of the changed one {_key_shown(fold)}: "
+                f"with another key no row is the one that it was, so there is nothing to compare"
+            )
+        self._live, self._fold, self._store, self._feed, self._codec = live, fold, store, feed, codec
+        self._told, self._columns = told, _Columns(live, fold)
+        self._compared = 0
+        self._counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
+        self._found: dict[Key, tuple[Difference, Values | None]] = {}
+
+    async def run(
+        self, shadow: ReadStore, *, documents: bool, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
+    ) -> Report:
+        """Fold into `shadow`, an empty store that nobody else uses, and compare: all rows, or a `sample` by lot.
+
+        Raises: InvalidInput when there is nothing to compare with, LogReplaced, NewerSchema, ConfigurationError,
+        Unavailable.
+        """
+        begin = await self._checkpoint()
+        wanted = await self._drawn(sample, salt) if sample is not None else None
+        sorter = Sorter(self._fold, self._codec, wanted)
+        fold = FreshFold(sorter, self._feed, shadow, documents=documents, told=self._told)
+        last = await self._compare(fold, wanted, shown)
+        since = await self._traced([*last.parked, *fold.failures], documents) if self._live is self._fold else {}
+        return Report(
+            rows=self._compared,
+            events=fold.events,
+            begin=begin,
+            end=last.checkpoints[0].position,
+            counts=self._counts,
+            differences=[
+                msgspec.structs.replace(one, since=since.get(key)) for key, (one, _) in sorted(self._found.items())
+            ],
+            failures=fold.failures,
+            faults=fold.faults,
+            parked=last.parked,
+            added=self._columns.added,
+            removed=self._columns.removed,
+        )
+
+    async def _checkpoint(self) -> Position:
+        follows = self._live.follows
+        found = await self._store.checkpoints.read(follows)
+        if found is None or all(table.follows != follows for table in await self._store.tables()):
+            raise InvalidInput(
+                f"the read store has no table of {follows}: open the App on it, or run `twofold rebuild`"
+            )
+        check_log(found, self._feed.log_id, await self._feed.head())
+        return found.position
+
+    async def _drawn(self, count: int, salt: str) -> Callable[[Key], bool]:
+        """So many rows by lot. The lot of a key is a hash, and those below a threshold win.
+
+        So a row that is missing has the same chance as those that are there.
+        """
+        smallest: list[int] = []  # negative, for the heap gives the least
+        async for rows in self._pages_of_rows():
+            for values in rows:
+                push = heapq.heappush if len(smallest) < count else heapq.heappushpop
+                push(smallest, -_lot(self._live.key_in(values), salt))
+        threshold = -smallest[0] if len(smallest) == count else 2**64
+        return lambda key: _lot(key, salt) <= threshold
+
+    async def _pages_of_rows(self) -> AsyncGenerator[Sequence[Values], None]:
+        after: Key | None = None
+        while True:
+            page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
+            yield page.rows
+            if len(page.rows) < PAGE_ROWS:
+                return
+            after = self._live.key_in(page.rows[-1])
+
+    async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> Found:
+        after: Key | None = None
+        reached = BEGINNING
+        while True:
+            page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
+            position = page.checkpoints[0].position
+            check_log(page.checkpoints[0], self._feed.log_id, await self._feed.head())
+            if position < reached:
+                raise LogReplaced(f"{self._live.follows} was begun again meanwhile: verify it when that is done")
+            await fold.advance(position, page.parked)
+            rows = {self._live.key_in(values): values for values in page.rows}
+            more = len(page.rows) == PAGE_ROWS
+            upto = self._live.key_in(page.rows[-1]) if more else None
+            if wanted is not None:
+                rows = {key: values for key, values in rows.items() if wanted(key)}
+            apart = _Apart(self._fold, [*page.parked, *fold.failures])
+            async for key, live, values in _side_by_side(rows, fold, after, upto):
+                if not apart.holds(key):
+                    self._judge(key, live, values, position, shown)
+            self._told("comparing", self._compared, max(fold.rows, self._compared))
+            if not more:
+                return page
+            after, reached = upto, position
+
+    def _judge(self, key: Key, live: Values | None, values: Values | None, position: Position, shown: int) -> None:
+        self._compared += 1
+        cells = self._columns.differing(live, values)
+        if not cells:
+            return
+        kind: Kind = "missing" if live is None else "extra" if values is None else "different"
+        self._counts[kind] += 1
+        if len(self._found) < shown:
+            self._found[key] = Difference(kind, key, cells, position), live
+
+    async def _traced(self, left_out: Sequence[Parked | Failure], documents: bool) -> dict[Key, Since]:
+        suspects = [
+            Suspect(key, difference.position, self._columns.agreeing(difference, live))
+            for key, (difference, live) in self._found.items()
+        ]
+        if not suspects:
+            return {}
+        return await trace(
+            suspects, self._fold, self._feed, self._codec, left_out, documents=documents, told=self._told
+        )
+
+
+class _Columns:
+    """The columns that the live table and the fold have in common, and those that only one of them has."""
+
+    def __init__(self, live: Projection[Any], fold: Projection[Any]) -> None:
+        here, there = ({c.name: (n, c) for n, c in enumerate(one.table.columns)} for one in (live, fold))
+        self.added = [column for name, (_, column) in there.items() if name not in here]
+        self.removed = [column for name, (_, column) in here.items() if name not in there]
+        self._alike = live.table.columns == fold.table.columns
+        self._common: list[tuple[Field, int, int]] = [
+            (field, here[field.name][0], there[field.name][0]) for field in live.format.fields if field.name in there
+        ]
+
+    def differing(self, live: Values | None, fold: Values | None) -> list[Cell]:
+        """Where a row differs. One that is not there has no values, and differs everywhere."""
+        if self._alike and live == fold:
+            return []
+        cells = [
+            (field, None if live is None else live[here], None if fold is None else fold[there])
+            for field, here, there in self._common
+        ]
+        both = live is not None and fold is not None
+        return [Cell(field.name, a, b) for field, a, b in cells if not (both and same_value(field, a, b))]
+
+    def agreeing(self, found: Difference, live: Values | None) -> Callable[[Values | None], bool]:
+        """Whether a state of the fold is what the row holds now, as far as it differs in the end."""
+        names = {cell.column for cell in found.cells}
+
+        def agrees(values: Values | None) -> bool:
+            if live is None or values is None:
+                return live is values
+            return not any(cell.column in names for cell in self.differing(live, values))
+
+        return agrees
+
+
+class _Apart:
+    """Rows that wait, as far as can be known: they are not compared."""
+
+    def __init__(self, projection: Projection[Any], those: Sequence[Parked | Failure]) -> None:
+        self._keys = {one.key for one in those if one.kind == "row"}
+        waiting = [projection.key_waiting(one.key) for one in those if one.kind == "stream"]
+        self._keys |= {key_text(key) for key in waiting if key is not None}
+
+    def holds(self, key: Key) -> bool:
+        """Whether it is one of them."""
+        return bool(self._keys) and key_text(key) in self._keys
+
+
+async def _side_by_side(
+    live: dict[Key, Values], fold: FreshFold, after: Key | None, upto: Key | None
+) -> AsyncGenerator[tuple[Key, Values | None, Values | None], None]:
+    """Each row of a page as the read model has it and as the fold makes it; None where one of them has it not."""
+    left = dict(live)
+    async with aclosing(fold.pages(after, PAGE_ROWS)) as pages:
+        async for rows in pages:
+            for values in rows:
+                key = fold.projection.key_in(values)
+                if upto is None or key <= upto:
+                    yield key, left.pop(key, None), values
+            if upto is not None and fold.projection.key_in(rows[-1]) >= upto:
+                break
+    for key, row in left.items():
+        yield key, row, None
+
+
+def _key_shown(projection: Projection[Any]) -> str:
+    kinds = {column.name: column.kind for column in projection.table.columns}
+    return ", ".join(f"{name} ({kinds[name]})" for name in projection.table.key)
+
+
+def _lot(key: Key, salt: str) -> int:
+    return int.from_bytes(sha256(f"{salt}|{key_text(key)}".encode()).digest()[:8], "big")

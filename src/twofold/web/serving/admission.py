@@ -1,0 +1,158 @@
+"""Admission: more than can be done soon is refused at once, so that what is taken on is answered in good time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sized
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from twofold.telemetry import Metric
+from twofold.web.problems import RETRY_AFTER, Problem
+from twofold.web.serving.limits import Limits
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+NOTE_EVERY_S = 1.0
+READS_MAY_GO_ON_S = 1.0
+COMMANDS_MAY_GO_ON_S = 6.0
+
+_IN_SCOPE = "twofold.admission"
+
+log = logging.getLogger("twofold.web")
+
+
+class Lane:
+    """Requests of one kind: those being worked on, and how many were refused."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        self.kind, self.limit = kind, limit
+        self.refused = 0
+        self.running: set[asyncio.Timeout] = set()
+        self._noted, self._noted_at = 0, float("-inf")
+
+    def check(self) -> None:
+        """Raises: Problem 503 when there are too many already."""
+        if len(self.running) >= self.limit:
+            self.refused += 1
+            self._note()
+            detail = f"{self.limit} {self.kind} are being worked on: send it again later"
+            raise Problem(503, "overloaded", detail, RETRY_AFTER)
+
+    def _note(self) -> None:
+        """A line in the log now and then: one for each would be more work than refusing it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._noted_at >= NOTE_EVERY_S:
+            log.warning("%d %s refused: %d are being worked on", self.refused - self._noted, self.kind, self.limit)
+            self._noted, self._noted_at = self.refused, now
+
+
+class Admission:
+    """ASGI middleware around everything else. Health and metrics are always answered."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
+        self.connections: Sized = ()
+        """Those that are open, where the server tells."""
+        self._stopping = False
+        self._present: set[asyncio.Timeout] = set()
+
+    def stop(self) -> None:
+        """Take nothing more. What has begun may end: commands, and reads that do not wait for something."""
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        loop.call_later(READS_MAY_GO_ON_S, _end, self.reads.running)
+        loop.call_later(COMMANDS_MAY_GO_ON_S, self.cut)
+
+    def cut(self) -> None:
+        """End everything now."""
+        _end(self._present)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Open connections, requests being worked on, requests refused."""
+        lanes = (self.reads, self.commands)
+        running = [({"kind": lane.kind}, float(len(lane.running))) for lane in lanes]
+        refused = [({"kind": lane.kind}, float(lane.refused)) for lane in lanes]
+        yield Metric("twofold_http_connections", "gauge", "Open connections.", [({}, float(len(self.connections)))])
+        yield Metric("twofold_http_running", "gauge", "Requests being worked on.", running)
+        yield Metric("twofold_http_refused_total", "counter", "Requests refused as too many.", refused)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        scope[_IN_SCOPE] = self
+        if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
+            await self._app(scope, receive, send)
+            return
+        answering = False
+
+        async def noting(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        try:
+            await self._admitted(scope, receive, noting)
+        except Problem as problem:
+            if answering:
+                raise
+            await problem.response(Request(scope))(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises: Problem 503 when it is refused, or cut off."""
+        if self._stopping:
+            raise _stopping()
+        lane = self.reads if scope["method"] in READS else self.commands
+        turn = asyncio.timeout(None)
+        lane.check()
+
+        async def whole() -> Message:
+            """Who is slow to send his body takes nobody's place: he counts when all of it has come."""
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body") and turn not in lane.running:
+                lane.check()
+                lane.running.add(turn)
+            return message
+
+        self._present.add(turn)
+        try:
+            async with turn:
+                if not _has_body(scope):
+                    lane.running.add(turn)
+                await self._app(scope, whole, send)
+        except TimeoutError:
+            if not turn.expired():
+                raise
+            begun = turn in self.commands.running
+            raise (_unknown() if begun else _stopping()) from None
+        finally:
+            lane.running.discard(turn)
+            self._present.discard(turn)
+
+
+def admission_of(scope: Scope) -> Admission | None:
+    """The one that this request has come through, if any."""
+    return scope.get(_IN_SCOPE)
+
+
+def _end(turns: Iterable[asyncio.Timeout]) -> None:
+    for turn in turns:
+        if not turn.expired():
+            turn.reschedule(0)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def _stopping() -> Problem:
+    headers = {**RETRY_AFTER, "Connection": "close"}
+    return Problem(503, "stopping", "This process is being stopped; nothing was done: send it again", headers)
+
+
+def _unknown() -> Problem:
+    detail = "This process was stopped before it was done: send it again with the same Idempotency-Key"
+    return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})

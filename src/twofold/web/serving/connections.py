@@ -1,0 +1,191 @@
+"""Connections of uvicorn, bounded: in number, in the size of a head, and in the time that a client may take.
+
+uvicorn itself waits for a head, a body, or somebody to read the answer as long as it takes. Here a watch looks at
+every connection twice a second, which costs less than a timer for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from twofold.web.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from twofold.web.serving.limits import Limits
+
+log = logging.getLogger("twofold.access")
+
+LOOK_EVERY_S = 0.5
+LINGER_S = 2.0
+STOPPING = Limits(head_s=1, request_s=1, answer_s=1)
+LINGER_BYTES = 16 * 1024 * 1024
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. What it refuses by itself is answered with problem details too."""
+
+    limits = Limits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio."""
+        super().connection_made(transport)
+        self.url = b""
+        self._in_head, self._head_bytes, self._dropped_bytes = True, 0, 0
+        self._refusal: Problem | None = None
+        self._ended = False  # what still comes is dropped
+        self._expected_since: float | None = self.loop.time()  # a request, or the rest of one
+        self._untaken_since: float | None = None  # an answer
+        self._ends_at: float | None = None
+        self._linger_s = LINGER_S
+        if len(self.connections) > self.limits.connections:
+            detail = f"{self.limits.connections} connections are open: come again later"
+            self._end(Problem(503, "overloaded", detail, RETRY_AFTER))
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self._ends_at is not None:
+            self._dropped_bytes += len(data)
+            if self._ended or self._dropped_bytes > LINGER_BYTES:
+                return
+        if self._expected_since is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect()
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes and not self._ended:
+                self._end(self._too_large())
+
+    def _expect(self) -> None:
+        """From now on the client owes a request."""
+        self._in_head, self._head_bytes, self._expected_since = True, 0, self.loop.time()
+
+    # ---- what uvicorn's parser has found ----------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._expect()
+
+    def on_headers_complete(self) -> None:
+        """Its head has come."""
+        self._in_head = False
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.limits.head_bytes:
+            self._refuse(self._too_large())
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._refuse(Problem(400, "invalid-request", f"A request names its Host once, not {hosts} times"))
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it has come."""
+        super().on_message_complete()
+        self._ends_at = self._expected_since = None
+        if self.cycle is not None and self.cycle.response_complete:
+            self._expect()  # it was answered early, and uvicorn no longer waits for the next one
+
+    def on_response_complete(self) -> None:
+        """It is answered. What still comes of its body is dropped, but not for long."""
+        super().on_response_complete()
+        if self._expected_since is not None and not self._in_head and self.cycle.response_complete:
+            self._ends_at = self.loop.time() + self._linger_s
+
+    def _refuse(self, problem: Problem) -> None:
+        """Leave the parser. Raises: ValueError, after which uvicorn calls `send_400_response`."""
+        self._refusal = problem
+        raise ValueError(problem.detail)
+
+    def send_400_response(self, msg: str) -> None:
+        """What has come is no request, or none that is taken."""
+        self._end(self._refusal or Problem(400, "invalid-request", "This is no HTTP request that can be read"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Another protocol is asked for, and not offered. The parser reads no further: a body would be lost."""
+        self.cycle.keep_alive = False
+        if any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in self.headers):
+            self._end(Problem(400, "invalid-request", "No upgrade is offered: send the request without Upgrade"))
+
+    # ---- the end ----------------------------------------
+
+    def shutdown(self) -> None:
+        """See uvicorn: the server stops. Whoever owes something has little time left."""
+        super().shutdown()
+        if self._expected_since is not None:
+            self._expected_since = self.loop.time()
+        self.limits, self._linger_s = STOPPING, 0
+
+    def look(self, now: float) -> None:
+        """End it when the client has taken too long."""
+        if (self._ends_at is not None and now > self._ends_at) or self._is_untaken(now):
+            self.transport.abort()
+        elif self._expected_since is None or self._ends_at is not None or self.transport.is_closing():
+            return
+        elif self.flow.read_paused:
+            self._expected_since = now  # it is not the client who is slow
+        else:
+            allowed_s = self.limits.head_s if self._in_head else self.limits.request_s
+            if now - self._expected_since > allowed_s:
+                self._too_slow(allowed_s)
+
+    def _is_untaken(self, now: float) -> bool:
+        if self.transport.get_write_buffer_size() == 0:
+            self._untaken_since = None
+            return False
+        self._untaken_since = self._untaken_since or now
+        return now - self._untaken_since > self.limits.answer_s
+
+    def _too_slow(self, allowed_s: float) -> None:
+        if self._in_head and self._head_bytes == 0:  # nothing was asked
+            self.transport.close()
+        else:
+            self._end(Problem(408, "request-timeout", f"The request had not come whole after {allowed_s:g} s"))
+
+    def _end(self, problem: Problem) -> None:
+        """Answer, unless an answer is on its way already, and close when the client has had time to read it."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(self._as_sent(problem))
+            log.info("refused: %d %s", problem.status_code, problem.type, extra={"status": problem.status_code})
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self._ended, self._ends_at = True, self.loop.time() + self._linger_s
+
+    def _too_large(self) -> Problem:
+        detail = f"The address and the headers may have {self.limits.head_bytes} bytes at most"
+        return Problem(431, "head-too-large", detail)
+
+    def _as_sent(self, problem: Problem) -> bytes:
+        path = self.url.partition(b"?")[0][:200]
+        body = msgspec.json.encode(problem.content(quote(path, safe="/%")))
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **(problem.headers or {}),
+        }
+        lines = [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+        return b"".join([STATUS_LINE[problem.status_code], *lines, b"\r\n", body])
+
+
+def connections_with(bounds: Limits) -> type[Connection]:
+    """The class that uvicorn makes connections of."""
+
+    class Bounded(Connection):
+        limits = bounds
+
+    return Bounded
+
+
+async def watch(connections: Iterable[Any]) -> None:
+    """Look at all of them, again and again, until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        for connection in [one for one in connections if isinstance(one, Connection)]:
+            connection.look(loop.time())

@@ -1,0 +1,106 @@
+"""Admission at the moments where two things meet: bodies that end together, errors after a request was admitted."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from twofold.web.problems import Problem
+from twofold.web.serving.admission import Admission
+from twofold.web.serving.limits import Limits
+
+
+class Request:
+    """One request, whose body comes when it is told to."""
+
+    def __init__(self, method: str = "POST", body: bool = True) -> None:
+        length = [(b"content-length", b"2")] if body else []
+        self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": length, "state": {}}
+        self.is_waited_for, self.body_comes, self.is_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.status: int | None = None
+
+    async def receive(self) -> Message:
+        self.is_waited_for.set()
+        await self.body_comes.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.is_answered.set()
+
+    async def run(self, admission: Admission) -> None:
+        await admission(self.scope, self.receive, self.send)
+
+
+async def answered(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) -> None:
+    go_on, working = asyncio.Event(), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        working.append(scope)
+        await go_on.wait()
+        await answered(send)
+
+    admission = Admission(app, Limits(commands=2))
+    requests = [Request() for _ in range(5)]
+    tasks = [asyncio.create_task(request.run(admission)) for request in requests]
+    for request in requests:
+        await request.is_waited_for.wait()  # all of them were admitted: none was being worked on
+    for request in requests:
+        request.body_comes.set()
+        if not together:
+            await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        for request in requests[2:]:
+            await request.is_answered.wait()
+    assert Counter(request.status for request in requests) == {503: 3, None: 2}
+    assert (len(working), len(admission.commands.running), admission.commands.refused) == (2, 2, 3)
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert Counter(request.status for request in requests) == {503: 3, 200: 2}
+    assert not admission.commands.running
+
+
+ERRORS: list[Any] = [RuntimeError("x"), TimeoutError("x"), Problem(418, "teapot", "x"), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("begun", [False, True], ids=["before an answer", "after it has begun"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_error_gives_the_place_back(method: str, begun: bool, error: BaseException) -> None:
+    fails = True
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["headers"]:
+            await receive()
+        if fails and begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        if fails:
+            raise error
+        await answered(send)
+
+    admission = Admission(app, Limits(commands=1, reads=1))
+    for _ in range(3):
+        request = Request(method, body=method == "POST")
+        request.body_comes.set()
+        if isinstance(error, Problem) and not begun:
+            await request.run(admission)
+            assert request.status == 418
+        else:
+            with pytest.raises(type(error)):  # it is nobody's cut, and a TimeoutError neither
+                await request.run(admission)
+        assert not admission.reads.running
+        assert not admission.commands.running
+    fails = False
+    last = Request(method, body=False)
+    await last.run(admission)
+    assert last.status == 200

@@ -1,0 +1,121 @@
+"""`python -m torture --backend sqlite --minutes 1`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from torture.disk import CannotMount
+from torture.mutations import MUTATIONS
+from torture.report import Counts, Report
+from torture.run import Settings, Torture, torture
+
+LINE_EVERY_S = 10
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 when nothing was wrong, 1 on any violation, 2 when it could not be run."""
+    options = parsed(arguments)
+    seed, folder = options.seed or secrets.token_hex(4), Path(tempfile.mkdtemp(prefix="twofold-torture-"))
+    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    settings = Settings(options.backend, options.minutes, seed, folder, options.small_disk, options.mutate)
+    say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}, in {folder}\n")
+    try:
+        report = asyncio.run(run(settings))
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"torture: {error.name} is not installed; ./dev torture installs it\n")
+        return 2
+    except (CannotMount, RuntimeError, OSError) as error:
+        sys.stderr.write(f"torture: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"torture: stopped, and nothing was checked; what there is lies in {folder}.\n")
+        return 130
+    finally:
+        with suppress(OSError):  # it goes only where nothing came into it
+            folder.rmdir()
+    file = Path(options.report or f"torture-{options.backend}.md")
+    report.write(file)
+    say("\n".join(["", report.counts.summary(), "", *report.verdict(), f"Report: {file}", ""]))
+    if options.json:
+        say(f"{report.json()}\n")
+    return 1 if report.violations else 0
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="torture",
+        description="Kill, pause and cut off real processes on a real store, and check every fact afterwards.",
+    )
+    parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
+    parser.add_argument("--minutes", type=minutes, default=1.0, metavar="N", help="how long (1)")
+    parser.add_argument("--seed", metavar="S", help="the plan of who is hit when; another one each time without it")
+    parser.add_argument("--report", metavar="FILE", help="Markdown, or JSON for .json (torture-BACKEND.md)")
+    parser.add_argument("--json", action="store_true", help="the figures as one object on the last line")
+    parser.add_argument("--small-disk", type=int, metavar="MB", help="on a disk of this size, filled at times; as root")
+    parser.add_argument("--mutate", choices=MUTATIONS, help="break the engine on purpose, to see that it is found")
+    return parser.parse_args(arguments)
+
+
+def minutes(text: str) -> float:
+    """Raises: ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100_000:
+        raise argparse.ArgumentTypeError(f"a number of minutes above 0, not {text!r}")
+    return value
+
+
+async def run(settings: Settings) -> Report:
+    """The first Ctrl-C ends it early, and everything is checked; the second ends it at once."""
+    main_task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def ready(one: Torture) -> None:
+        def interrupted() -> None:
+            if one.enough.is_set() and main_task is not None:
+                main_task.cancel()
+            one.enough.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted)
+
+    try:
+        return await torture(settings, Teller(), ready)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+class Teller:
+    """On a terminal one line that changes, elsewhere a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, counts: Counts) -> None:
+        """The figures as they are now."""
+        if sys.stdout.isatty():
+            say(f"\r\033[K{counts.line()}")
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_EVERY_S
+            say(f"{counts.line()}\n")
+
+
+def say(text: str) -> None:
+    """At once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What the processes stand on: a SQLite file, or a PostgreSQL of their own; and the faults that can be made below."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, Protocol
+
+from devservers.postgres import Server
+from torture.disk import SmallDisk
+
+Fault = Literal[
+    "kill the server",
+    "restart the server",
+    "kill a session",
+    "pause a session",
+    "cut connections",
+    "fill the disk",
+]
+
+SHORT_S, LONG_S, LONG_EACH = 2.0, 13.0, 6  # every sixth time the server is away for longer than appends wait for it
+STARTS, RETRY_S = 100, 0.1
+
+_OTHERS = """SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT $1"""
+_CUT = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS})"  # noqa: S608
+
+
+class Ground(Protocol):
+    """A store, and what can be done to it."""
+
+    url: str
+    version: str
+    faults: tuple[Fault, ...]
+
+    async def strike(self, fault: Fault, chance: Random) -> int:
+        """Make a fault and let it be over again; answers how often it hit."""
+        ...
+
+    def mend(self) -> None:
+        """Make sure that the store can be used."""
+        ...
+
+    def close(self) -> None:
+        """Stop it; its data stays."""
+        ...
+
+
+class SqliteGround:
+    """Nothing but files: there is no server to kill."""
+
+    def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
+        import apsw
+
+        self._disk = disk
+        self.url = f"sqlite:///{folder}/torture.db"
+        self.version = f"SQLite {apsw.sqlite_lib_version()}"
+        self.faults: tuple[Fault, ...] = ("fill the disk",) if disk is not None else ()
+
+    async def strike(self, fault: Fault, chance: Random) -> int:
+        """See `Ground`."""
+        assert fault == "fill the disk", fault
+        assert self._disk is not None
+        await self._disk.full_for(chance.random() * SHORT_S)
+        return 1
+
+    def mend(self) -> None:
+        """A file is never down."""
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class PostgresGround:
+    """A server of its own, which writes to the disk before it answers (`fsync` is on)."""
+
+    def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
+        self._disk = disk
+        self._server = Server(folder / "postgres", None, fsync=True)
+        self._server.start()
+        self.url = self._server.new_database("torture")
+        self.version = "PostgreSQL " + (folder / "postgres" / "PG_VERSION").read_text().strip()
+        self.faults: tuple[Fault, ...] = (
+            "kill the server",
+            "restart the server",
+            "kill a session",
+            "pause a session",
+            "cut connections",
+        )
+        if disk is not None:
+            self.faults = ("fill the disk",) * 4 + self.faults
+
+    async def strike(self, fault: Fault, chance: Random) -> int:
+        """See `Ground`."""
+        match fault:
+            case "kill the server":
+                return await self._down(self._server.kill, chance)
+            case "restart the server":
+                return await self._down(self._server.stop, chance)
+            case "kill a session":  # the server then ends all others too, and recovers
+                return sum([_signal(pid, signal.SIGKILL) for [pid] in await self._ask(_OTHERS, 1)])
+            case "pause a session":  # it may well be the one that holds the lock of all appends
+                return await self._pause(chance)
+            case "cut connections":
+                return sum([count for [count] in await self._ask(_CUT, chance.choice((1, 4, 1_000)))])
+            case "fill the disk":
+                assert self._disk is not None
+                await self._disk.full_for(chance.random() * SHORT_S)
+                self.mend()
+                return 1
+
+    async def _down(self, end: Callable[[], None], chance: Random) -> int:
+        end()
+        long = chance.randrange(LONG_EACH) == 0
+        await asyncio.sleep(LONG_S if long else chance.random() * SHORT_S)
+        self.mend()
+        return 1
+
+    async def _pause(self, chance: Random) -> int:
+        paused = [pid for [pid] in await self._ask(_OTHERS, 3) if _signal(pid, signal.SIGSTOP)]
+        try:
+            await asyncio.sleep(chance.random() * SHORT_S)
+        finally:
+            for pid in paused:
+                _signal(pid, signal.SIGCONT)
+        return len(paused)
+
+    async def _ask(self, question: str, count: int) -> Sequence[Sequence[int]]:
+        """Nothing is answered by a server that is just starting."""
+        import asyncpg
+
+        try:
+            connection: Any = await asyncpg.connect(self.url)
+        except (OSError, asyncpg.PostgresError):
+            return []
+        try:
+            return [tuple(row) for row in await connection.fetch(question, count)]
+        finally:
+            await connection.close()
+
+    def mend(self) -> None:
+        """Start the server if it does not run: also whoever interrupts this program at a terminal interrupts it.
+
+        Those who served a killed one hold its memory for a moment, and until they are gone it cannot start.
+        """
+        for attempt in range(STARTS):
+            if self._server.runs:
+                return
+            try:
+                self._server.start()
+            except RuntimeError:
+                if attempt == STARTS - 1:
+                    raise
+                time.sleep(RETRY_S)
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._server.stop()
+        self._server.remove()
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:  # it has ended meanwhile
+        return False
+    return True

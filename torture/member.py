@@ -1,0 +1,104 @@
+"""What appenders, workers and readers have in common: how they start, are told where to die, and end.
+
+    python -m torture.member '{"role": "worker", …}'
+
+Strikes come on standard input as JSON, one a line; `null` takes the last one back. When standard input ends, whoever
+started this process is gone, and it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from random import Random
+from typing import Literal, TypeVar
+
+import msgspec
+
+from torture.aim import Aim, Strike, watch
+from torture.app import app, corrected_app
+from torture.journal import Journal, file_of
+from torture.mutations import mutate
+from twofold.app import Running
+from twofold.errors import Unavailable
+
+Role = Literal["appender", "worker", "reader", "mender"]
+
+T = TypeVar("T")
+
+RETRY_S = 0.1
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What a process is told when it starts. `life` counts how often it was started."""
+
+    role: Role
+    name: str
+    life: int
+    url: str
+    journals: str
+    seed: str
+    mutation: str | None = None
+
+
+class Member:
+    """One such process, as its role sees it."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.orders = orders
+        self.name, self.life = orders.name, orders.life
+        self.journals = Path(orders.journals)
+        self.journal = Journal(file_of(self.journals, orders.name, orders.life))
+        self.aim = Aim(self.journal)
+        self.chance = Random(f"{orders.seed}|{orders.name}|{orders.life}")  # noqa: S311
+        self.ending = asyncio.Event()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Running]:
+        """The App on the store, with every place to die at put around it; waits for a store that is away."""
+        mine = corrected_app if self.orders.role == "mender" else app
+        async with AsyncExitStack() as stack:
+            running = await self.patiently(lambda: stack.enter_async_context(mine.look(self.orders.url, create=True)))
+            await self.patiently(running.prepare)
+            watch(running, self.aim, self.journal)
+            if self.orders.role == "worker":
+                mutate(self.orders.mutation, running, self.aim)
+            yield running
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Again, as long as the store is away."""
+        while True:
+            try:
+                return await work()
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+
+    async def listen(self) -> None:
+        """Take orders until there is nobody to give them."""
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            self.aim.take(msgspec.json.decode(line, type=Strike | None))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(orders: Orders) -> None:
+    """Play the role until SIGTERM."""
+    member = Member(orders)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, member.ending.set)
+    listening = asyncio.create_task(member.listen())
+    play = import_module(f"torture.{orders.role}").play
+    await play(member)
+    listening.cancel()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Orders)))

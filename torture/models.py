@@ -1,0 +1,140 @@
+"""The log read once more, without the engine: what read models, reactions and shelves have to be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from torture.app import corrected_app
+from torture.domain import (
+    Answered,
+    Cancelled,
+    Placed,
+    ReservationRefused,
+    Reserved,
+    Shelf,
+    evolve_stock,
+    stock,
+)
+from torture.evidence import Evidence, Logged, Violation, places
+from twofold.messages import Position, Recorded, Stream
+from twofold.read.projection import Projection
+
+SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+_CLASSES = {cls.__name__: cls for decider in corrected_app.deciders for cls in decider.event_types}
+
+
+@dataclass
+class Model:
+    """A read model as it must be: rows, and from which position on a key is parked."""
+
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
+
+
+def read(event: Logged) -> Any:
+    """What happened."""
+    return msgspec.json.decode(event.data, type=_CLASSES[event.type])
+
+
+def folded(projection: Projection[Any], events: Sequence[Logged]) -> Model:
+    """The read model of these events, one by one."""
+    rows: dict[str, Any] = {}
+    parked: dict[str, int] = {}
+    types = {cls.__name__ for cls in projection.event_types}
+    for event in events:
+        if event.type not in types:
+            continue
+        recorded = recorded_of(event)
+        for key in keys_of(projection, recorded):
+            if key in parked:
+                continue
+            try:
+                rows[key] = projection.evolve(rows.get(key) or projection.row(key), recorded.event, recorded)
+            except ValueError:
+                parked[key] = event.position
+    return Model({key: astuple(row) for key, row in rows.items()}, parked)
+
+
+def recorded_of(event: Logged) -> Recorded:
+    """As a fold is given it."""
+    position, stream = Position(0, event.position), Stream.parse(event.stream)
+    return Recorded(read(event), stream, event.version, position, SOME_TIME, event.command_id, event.command_id)
+
+
+def keys_of(projection: Projection[Any], recorded: Recorded) -> list[str]:
+    """The rows that an event touches."""
+    return [recorded.stream.id] if projection.key is None else list(projection.key(recorded.event, recorded))
+
+
+def rows(evidence: Evidence) -> Iterator[Violation]:
+    """Each read model is what a fresh fold of the log gives, up to what nobody could correct (G5, G7)."""
+    for projection in corrected_app.projections:
+        model = folded(projection, evidence.events)
+        there = evidence.rows.get(projection.name, {})
+        for key in sorted(model.rows.keys() | there.keys()):
+            if model.rows.get(key) != there.get(key):
+                text = f"{projection.name} {key}: {there.get(key)}, and the log gives {model.rows.get(key)}"
+                yield Violation("row", text)
+        parked = evidence.parked.get(projection.name, {})
+        if parked != model.parked:
+            yield Violation("parked", f"{projection.name}: {parked} is parked, and the log gives {model.parked}")
+    for reactor in corrected_app.reactors:
+        if evidence.parked.get(reactor.name):
+            yield Violation("parked", f"{reactor.name}: {evidence.parked[reactor.name]} is parked for no reason")
+
+
+def cursed(events: Sequence[Logged]) -> set[str]:
+    """The streams whose rows were parked at some time, or could have been."""
+    return {
+        event.stream for event in events if event.type in (Placed.__name__, Cancelled.__name__) and read(event).curse
+    }
+
+
+def reactions(events: Sequence[Logged]) -> Iterator[Violation]:
+    """What follows from an event has happened once: a reservation for each item, an answer for each reservation."""
+    caused: dict[tuple[str, str], list[Logged]] = defaultdict(list)
+    for event in events:
+        if event.causation_id is not None:
+            caused[event.causation_id, event.stream].append(event)
+    for event in events:
+        for stream, content in consequences(event):
+            found = caused.pop((f"{event.stream}@{event.version}", stream), [])
+            cause = f"{event.stream}@{event.version} at {event.position}"
+            if not found:
+                yield Violation("lost", f"{cause} was to be followed by {content} on {stream}, and was not")
+            elif len(found) > 1:
+                yield Violation("doubled", f"{cause} was followed by more than one event on {stream}: {places(found)}")
+            elif read(found[0]) not in content:
+                yield Violation("lost", f"{cause} was followed by {read(found[0])} on {stream}, not by {content}")
+    for (cause, stream), found in caused.items():
+        yield Violation("doubled", f"on {stream} at {places(found)} lies what follows from {cause}, which should not")
+
+
+def consequences(event: Logged) -> Iterator[tuple[str, list[Any]]]:
+    """What must follow from an event: on which stream, and what it may be."""
+    name = Stream.parse(event.stream).id
+    match read(event):
+        case Placed(items):
+            for item in items:
+                yield f"stock-{item.product}", [Reserved(name, item.quantity), ReservationRefused(name, item.quantity)]
+        case Reserved(order):
+            yield f"order-{order}", [Answered(name, reserved=True)]
+        case ReservationRefused(order):
+            yield f"order-{order}", [Answered(name, reserved=False)]
+
+
+def shelves(events: Sequence[Logged]) -> Iterator[Violation]:
+    """No product was ever below nothing, at no moment of its history."""
+    there: dict[str, Shelf] = defaultdict(lambda: stock.initial)
+    for event in events:
+        if event.stream.startswith("stock-"):
+            there[event.stream] = evolve_stock(there[event.stream], read(event))
+            if there[event.stream].available < 0:
+                yield Violation("negative", f"{event.stream}@{event.version}: {there[event.stream].available} pieces")

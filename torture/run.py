@@ -1,0 +1,165 @@
+"""All of it together: start, rage, settle, gather, check."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torture.app import corrected_app
+from torture.chaos import Chaos
+from torture.checker import check
+from torture.crew import Crew
+from torture.disk import small_disk
+from torture.evidence import Violation, gather
+from torture.ground import Ground, PostgresGround, SqliteGround
+from torture.journal import Journals, Seen
+from torture.member import Role
+from torture.mender import retry
+from torture.report import Counts, Report
+from twofold.app import Running
+from twofold.errors import Unavailable
+
+MEMBERS: dict[Role, int] = {"appender": 2, "worker": 4, "reader": 1, "mender": 1}
+LOOK_S = 1.0
+SETTLE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for. With `disk_mb` the store lies on a disk of this size, which is filled now and then.
+
+    The folder has to be there and empty. As root PostgreSQL runs as another user, who has to reach it.
+    """
+
+    backend: Literal["sqlite", "postgres"]
+    minutes: float
+    seed: str
+    folder: Path
+    disk_mb: int | None = None
+    mutation: str | None = None
+
+
+class Torture:
+    """One run on one store. `tell` hears of the figures every second; once `enough` is set it comes to its end."""
+
+    def __init__(self, settings: Settings, ground: Ground, tell: Callable[[Counts], None]) -> None:
+        self._settings, self._ground, self._tell = settings, ground, tell
+        self.crew = Crew(ground.url, settings.folder, settings.seed, settings.mutation)
+        self.chaos = Chaos(self.crew, ground, settings.seed, settings.mutation)
+        self.counts = Counts()
+        self.enough = asyncio.Event()
+        self._journals = Journals(self.crew.journals)
+        self._seen = 0
+
+    async def run(self) -> list[Violation]:
+        """Everything that was wrong. Whatever happens, no process is left."""
+        try:
+            async with AsyncExitStack() as stack:
+                for role, count in MEMBERS.items():
+                    self.crew.start(role, count)
+                running = await stack.enter_async_context(corrected_app.look(self._ground.url, create=True))
+                await self._rage(running)
+                complaints = await self._settle(running)
+        finally:
+            await self.crew.abandon()
+        evidence = await gather(self._ground.url, self.crew.journals, complaints)
+        violations = await asyncio.to_thread(check, evidence)
+        self.counts.events = len(evidence.events)
+        self.counts.judge(violations)
+        return violations
+
+    async def _rage(self, running: Running) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        raging = asyncio.create_task(self.chaos.rage())
+        try:
+            while not self.enough.is_set() and not raging.done() and clock() - began < self._settings.minutes * 60:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):  # wait_for would lose a second Ctrl-C
+                        await self.enough.wait()
+                self.counts.seconds = int(clock() - began)
+                await self._look(running)
+        finally:
+            raging.cancel()
+            outcome = await asyncio.gather(raging, return_exceptions=True)
+            self._ground.mend()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+
+    async def _settle(self, running: Running) -> list[Violation]:
+        """Nobody is hurt any more: all that was begun is finished, and everybody comes to the end of the log."""
+        await self.crew.end("appender")
+        await self.crew.end("mender")
+        behind = await self._until_all_have_read(running)
+        unparked = await retry(running)  # the last of what can be corrected
+        self.counts.unparked += len(unparked.done)
+        behind += await self._until_all_have_read(running)
+        await self.crew.end("worker")
+        await self.crew.end("reader")
+        await self._look(running)
+        stuck = [f"{one} after {SETTLE_S:g} s of rest" for one in behind]
+        return [Violation("fallen", one) for one in self.crew.fallen] + [Violation("stuck", one) for one in stuck]
+
+    async def _until_all_have_read(self, running: Running) -> list[str]:
+        """Answers who has not come to the end of the log, or still has something to try again, in time."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SETTLE_S
+        while (behind := await self._look(running)) and clock() < deadline:
+            await asyncio.sleep(LOOK_S / 4)
+        return behind
+
+    async def _look(self, running: Running) -> list[str]:
+        """Count; answers who has not come to the end of the log."""
+        for _, fact in self._journals.news():
+            self.counts.take(fact)
+            if isinstance(fact, Seen):
+                self._seen = max(self._seen, fact.upto)
+        self.counts.take_faults(self.chaos.faults)
+        self.counts.kills = self.crew.kills + self.counts.server_kills
+        self.counts.pauses = self.crew.pauses + self.counts.server_pauses
+        try:
+            behind = await self._behind(running)
+        except Unavailable as error:
+            behind = [str(error)]
+        self._tell(self.counts)
+        return behind
+
+    async def _behind(self, running: Running) -> list[str]:
+        statuses = await running.status()
+        self.counts.lag = max(status.lag_events for status in statuses)
+        self.counts.parked = sum(status.parked for status in statuses)
+        head = (await running.log.head()).offset
+        behind = [
+            f"{s.name} is at {s.position}, the log at {head}" for s in statuses if s.lag_events or s.head.offset < head
+        ]
+        behind += [
+            f"{s.name} has yet to try {s.parked} streams again" for s in statuses if s.kind == "reactor" and s.parked
+        ]
+        return behind + ([f"the reader is at {self._seen}, the log at {head}"] if self._seen != head else [])
+
+
+async def torture(
+    settings: Settings, tell: Callable[[Counts], None], started: Callable[[Torture], None] = lambda _: None
+) -> Report:
+    """Run it and judge it. Where anything was wrong, store, journals and output of all processes stay in the folder.
+
+    Raises: CannotMount where there can be no small disk, RuntimeError where no PostgreSQL can be started.
+    """
+    with ExitStack() as stack:
+        place = settings.folder / "store"
+        disk = stack.enter_context(small_disk(place, settings.disk_mb)) if settings.disk_mb is not None else None
+        place.mkdir(exist_ok=True)
+        ground: Ground = (SqliteGround if settings.backend == "sqlite" else PostgresGround)(place, disk)
+        stack.callback(ground.close)
+        one = Torture(settings, ground, tell)
+        started(one)
+        violations = await one.run()
+    if not violations:
+        shutil.rmtree(settings.folder)
+    minutes = round(one.counts.seconds / 60, 2)
+    return Report(settings.backend, ground.version, settings.seed, minutes, one.counts, violations, settings.folder)
