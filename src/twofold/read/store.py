@@ -32,13 +32,6 @@ class Changes(msgspec.Struct, frozen=True):
     unparked: Sequence[Parked] = ()
 
 
-class Rows(msgspec.Struct, frozen=True):
-    """Rows that a fold begins with, and what of the projection is parked."""
-
-    rows: Mapping[Key, Values]
-    parked: Sequence[Parked]
-
-
 class Condition(msgspec.Struct, frozen=True):
     """One column against one value; `contains` looks for a member of a list column. None equals None."""
 
@@ -150,7 +143,7 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """Those of these rows that exist. Raises: Unavailable."""
         ...
 

@@ -20,7 +20,6 @@ from twofold.read.store import (
     Found,
     Query,
     RowLimits,
-    Rows,
     StoredTable,
     check_columns,
     check_droppable,
@@ -107,11 +106,11 @@ class MemoryReadStore:
             self._checkpoints.rows[one.follower] = msgspec.structs.replace(one, **again)
             self._checkpoints.waiting.pop(one.follower, None)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
         rows = self._rows_of(table)
-        return Rows({key: rows[key] for key in keys if key in rows}, self._checkpoints.all_parked(table.follows))
+        return {key: rows[key] for key in keys if key in rows}
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""

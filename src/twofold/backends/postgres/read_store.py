@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Literal
@@ -39,7 +39,6 @@ from twofold.read.store import (
     Found,
     Query,
     RowLimits,
-    Rows,
     StoredTable,
     check_columns,
     check_droppable,
@@ -153,11 +152,12 @@ class PostgresReadStore:
 
     # ---- rows
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         sql = self._sql(table)
-        _, rows, parked = await self._look(self._work, sql, sql.rows, sql.keys_by_column(keys))
-        return Rows({sql.key_of(values): values for values in rows}, parked)
+        found = await self._work.run(lambda c: c.fetch(sql.rows, *sql.keys_by_column(keys)))
+        rows = [sql.from_postgres(row) for row in found]
+        return {sql.key_of(values): values for values in rows}
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
@@ -201,7 +201,7 @@ class PostgresReadStore:
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
         reached = self._news.reached
         before = reached.places
-        checkpoints, rows, parked = await self._look(self._query, sql, statement, values)
+        checkpoints, rows, parked = await self._look(sql, statement, values)
         if not checkpoints:
             raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
         for one in checkpoints:
@@ -209,11 +209,11 @@ class PostgresReadStore:
         return Found(checkpoints, rows, parked)
 
     async def _look(
-        self, database: Database, sql: TableSql, statement: str, values: Sequence[Any]
+        self, sql: TableSql, statement: str, values: Sequence[Any]
     ) -> tuple[list[Checkpoint], list[Values], list[Parked]]:
         """Checkpoints, rows and parked keys of one snapshot."""
         follows = sql.table.follows
-        found = await database.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
+        found = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
         about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
         rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
         return checkpoints_in(follows, about.checkpoints), rows, _parked(about)

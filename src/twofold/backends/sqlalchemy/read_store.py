@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -29,7 +29,6 @@ from twofold.read.store import (
     Found,
     Query,
     RowLimits,
-    Rows,
     StoredTable,
     check_columns,
     check_droppable,
@@ -108,7 +107,7 @@ class SqlReadStore:
 
     # ---- rows
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         return await self._database.snapshot(lambda c: _rows(c, self._sql(table), keys))
 
@@ -222,14 +221,13 @@ async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> Non
     await connection.execute(sa.delete(parked).where(*of(parked, follows)))
 
 
-async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Rows:
-    waits = await read_all_parked(connection, sql.table.follows)
+async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Mapping[Key, Values]:
     found: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
             values = sql.values(row)
             found[sql.key_of(values)] = values
-    return Rows(found, waits)
+    return found
 
 
 async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:

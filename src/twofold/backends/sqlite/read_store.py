@@ -37,7 +37,6 @@ from twofold.read.store import (
     Found,
     Query,
     RowLimits,
-    Rows,
     StoredTable,
     check_columns,
     check_droppable,
@@ -109,7 +108,7 @@ class SqliteReadStore:
         await self._file.writer.run(_clear, table, log_id)
         self._reached.forget(table.follows)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         return await self._file.reader.run(_rows, table, keys)
 
@@ -241,19 +240,18 @@ def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
         db.execute(_SQL["begin_again"], (log_id, name, version))
 
 
-def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:
+def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
     found: dict[Key, Values] = {}
     places = [[column.name for column in table.columns].index(name) for name in table.key]
     with transaction(db, "DEFERRED"):
-        parked = read_all_parked(db, table.follows)
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]
             bound = [value for key in some for value in sql.key_to_sqlite(key)]
             for row in db.execute(sql.rows_of(len(some)), bound):
                 values = sql.from_sqlite(row)
                 found[tuple([values[place] for place in places])] = values
-    return Rows(found, parked)
+    return found
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
