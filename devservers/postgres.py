@@ -202,15 +202,23 @@ def server(data: str | os.PathLike[str] | None = None, port: int | None = None, 
 
 def new_database(url: str, name: str | None = None) -> str:
     """An empty database on the server behind a URL, and its URL: one for each test."""
+    return _created(url, name, "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+
+
+def copy_database(url: str, name: str | None = None) -> str:
+    """A copy of the database behind a URL, to which nobody may be connected, and the URL of the copy."""
+    return _created(_with_database(url, "postgres"), name, f'TEMPLATE "{_database(url)}"')
+
+
+def _created(url: str, name: str | None, like: str) -> str:
     name = name or f"test_{secrets.token_hex(8)}"
-    execute(url, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' STRATEGY file_copy")
+    execute(url, f'CREATE DATABASE "{name}" {like} STRATEGY file_copy')
     return _with_database(url, name)
 
 
 def drop_database(url: str) -> None:
     """Remove the database behind a URL, with whatever is still connected to it."""
-    name = urlsplit(url).path.removeprefix("/")
-    execute(_with_database(url, "postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    execute(_with_database(url, "postgres"), f'DROP DATABASE IF EXISTS "{_database(url)}" WITH (FORCE)')
 
 
 def execute(url: str, *commands: str) -> None:
@@ -226,6 +234,10 @@ def execute(url: str, *commands: str) -> None:
             await connection.close()
 
     _in_a_thread(lambda: asyncio.run(run()))
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 def _with_database(url: str, name: str) -> str:

@@ -28,6 +28,7 @@ from twofold import (
     Stream,
     To,
     VersionConflict,
+    operate,
 )
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog, MemoryReadStore
@@ -420,10 +421,10 @@ async def test_status_tells_how_everybody_is_doing(running: Running) -> None:
         await running.get(projection, "x", after=done.receipt)
 
     async def caught_up() -> bool:
-        return all(status.lag_events == 0 for status in await running.status())
+        return all(status.lag_events == 0 for status in await operate.status(running))
 
     await eventually(caught_up)
-    found = {status.name: status for status in await running.status()}
+    found = {status.name: status for status in await operate.status(running)}
     assert list(found) == ["order_summary", "inventory", "language", "fulfilment"]
     assert [status.kind for status in found.values()] == ["projection"] * 3 + ["reactor"]
     for status in found.values():
@@ -439,7 +440,7 @@ async def test_lag_is_told_in_events_and_seconds() -> None:
     async with shop.open("memory:", work=False, ambient=ambient) as running:
         await running.execute(stock, "p1", Receive(1))
         await running.execute(stock, "p1", Receive(1))
-        status = (await running.status())[0]
+        status = (await operate.status(running))[0]
         assert (status.position, status.lag_events, status.lag_s) == (BEGINNING, 2, 10.0)
         assert (status.state, status.owner) == ("elsewhere", None)
 
@@ -452,7 +453,7 @@ async def test_lag_is_never_made_from_a_time_in_the_future(tmp_path: Path) -> No
         await running.execute(stock, "p1", Receive(1))
         wrong = timedelta(0)
         assert (await running.history("stock-p1"))[0].recorded_at > datetime.now(UTC)
-        lags = [(await running.status())[0].lag_s for _ in range(2)]
+        lags = [(await operate.status(running))[0].lag_s for _ in range(2)]
         assert 0 < lags[0] < lags[1] < 3_600
 
 
@@ -546,7 +547,7 @@ async def test_a_relative_path_is_resolved_once_and_taken_as_it_stands(
         done = await running.append("stock-tea", [Received(5)])
         assert await running.get(inventory, "tea", after=done) is not None
         assert [event.event for event in await running.history("stock-tea")] == [Received(5)]
-        assert (await running.verify(inventory)).equal
+        assert (await operate.verify(running, inventory)).equal
     assert (tmp_path / name).is_file()
     assert rows is None or (tmp_path / "rows of it.db").is_file()
     assert list((tmp_path / "elsewhere").iterdir()) == []
@@ -617,7 +618,7 @@ async def test_who_goes_on_after_the_end_is_told(tmp_path: Path) -> None:
         running.history("stock-p1"),
         running.get(inventory, "p1"),
         running.find(inventory),
-        running.status(),
+        operate.status(running),
     ):
         with pytest.raises(ConfigurationError, match=told):
             await call

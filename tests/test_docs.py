@@ -26,6 +26,7 @@ import pytest
 
 import twofold
 from twofold import cli, errors
+from twofold.testing.conformance import BackendConformance
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -225,9 +226,16 @@ def defined(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
 
 
-@pytest.mark.parametrize("name", defined(errors))
+@pytest.mark.parametrize("name", [name for name in defined(errors) if issubclass(getattr(errors, name), Exception)])
 def test_every_error_is_in_the_reference(name: str) -> None:
     assert re.search(rf"^\| `{name}` \|", REFERENCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("part", [part.__name__ for part in BackendConformance.__bases__])
+def test_what_every_part_of_the_suite_shows_is_documented(part: str) -> None:
+    assert re.search(
+        rf"^\| `{part}` \| [^|]+ \|$", (ROOT / "docs" / "writing-a-backend.md").read_text("utf-8"), re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("name", [command.callback.__name__ for command in cli.commands.registered_commands])

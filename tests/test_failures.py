@@ -101,5 +101,5 @@ def test_only_an_interrupt_is_no_failure() -> None:
 def test_a_value_is_shown_whatever_its_repr_does() -> None:
     assert shown([1]) == "[1]"
     assert shown("x" * 100, 5) == "'xxxx"
-    assert shown(Raises()) == "<Raises, whose repr() raises GeneratorExit>"
-    assert shown([Loud("x")]) == "<list, whose repr() raises TypeError>"
+    assert shown(Raises()) == "a value of Raises (its repr raises GeneratorExit)"
+    assert shown([Loud("x")]) == "a value of list (its repr raises TypeError)"

@@ -21,6 +21,7 @@ from torture.journal import Journals, Seen
 from torture.member import Role
 from torture.mender import retry
 from torture.report import Counts, Report
+from twofold import operate
 from twofold.app import Running
 from twofold.errors import Unavailable
 
@@ -130,7 +131,7 @@ class Torture:
         return behind
 
     async def _behind(self, running: Running) -> list[str]:
-        statuses = await running.status()
+        statuses = await operate.status(running)
         self.counts.lag = max(status.lag_events for status in statuses)
         self.counts.parked = sum(status.parked for status in statuses)
         head = (await running.log.head()).offset

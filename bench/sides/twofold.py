@@ -14,7 +14,7 @@ from bench.protocol import Clocked, callers, serve
 from bench.sides.arguments import Arguments
 from bench.sides.lag import Lag
 from bench.workload import history, order_id
-from twofold import Position, Projection, Running
+from twofold import Position, Projection, Running, operate
 from twofold.messages import Append, Meta, Stream
 
 FILL_AT_ONCE = 1_000
@@ -74,7 +74,7 @@ class Twofold:
         async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
             head, memory = await running.log.head(), PeakMemory()
             began = time.perf_counter()
-            following = await running.prepared(projection)
+            following = await operate.prepared(running, running.app.projection(projection))
             async with aclosing(following.catch_up()) as positions:
                 async for _ in positions:
                     pass

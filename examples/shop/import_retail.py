@@ -22,7 +22,7 @@ from shop.app import shop
 from shop.read.reconciliation import Reconciliation, reconciliation
 from shop.read.sales import product_sales, sales_by_country
 from shop.retail_file import History, RetailFileError, Uncovered, read
-from twofold import Done, Running, To, TwofoldError
+from twofold import Done, Running, To, TwofoldError, operate
 
 BEST_SELLING = 10
 ACTOR = "import_retail"
@@ -101,7 +101,7 @@ async def fold_all(running: Running) -> None:
     with progress() as bar:
         task = bar.add_task("Read models", total=None)
         while True:
-            status = [one for one in await running.status() if one.kind == "projection"]
+            status = [one for one in await operate.status(running) if one.kind == "projection"]
             for one in status:
                 if one.error is not None:
                     raise TwofoldError(f"read model {one.name}: {one.error}")

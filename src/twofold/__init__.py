@@ -1,6 +1,6 @@
 """twofold: CQRS for Python. Commands are decided, every change enters one feed, read models are folds of it."""
 
-from twofold.app import App, FollowerStatus, Running
+from twofold.app import App, Running
 from twofold.codec import Stored
 from twofold.errors import (
     ConfigurationError,
@@ -17,6 +17,7 @@ from twofold.errors import (
     RowUnreadable,
     TwofoldError,
     Unavailable,
+    UndecodableEvent,
     VersionConflict,
 )
 from twofold.messages import Position, Receipt, Recorded, Stream
@@ -40,7 +41,6 @@ __all__ = [
     "Stream",
     "Position",
     "Receipt",
-    "FollowerStatus",
     "TwofoldError",
     "ConfigurationError",
     "InvalidInput",
@@ -55,4 +55,5 @@ __all__ = [
     "ReadModelBehind",
     "RowParked",
     "RowUnreadable",
+    "UndecodableEvent",
 ]

@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved, scratch_rows
+from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved
+from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
-from twofold.errors import ConfigurationError, InvalidInput, LogReplaced
-from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, FollowerId, Parked
-from twofold.feed.follow import Follower, Following, State, check_log
+from twofold.declared import check_names, check_parts, check_recorded
+from twofold.errors import ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import Checkpoints, Parked
+from twofold.feed.follow import Follower, Following
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.feed.worker import Worker
-from twofold.messages import BEGINNING, Append, Meta, Position, Receipt, Recorded, Stream
+from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
 from twofold.opening import opens
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
+from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.proof.fresh import Told
-from twofold.read.proof.verify import MOST_SHOWN, Report, Verification
-from twofold.read.publish import note_on
-from twofold.read.query import Queries, key_values
-from twofold.read.rebuild import Rebuilding, drop_unheld
-from twofold.read.refold import Refold, Refolded
-from twofold.read.store import check_columns
+from twofold.read.proof.fresh import Told, silent
+from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.copies import check_complete
-from twofold.write.decider import Decider
+from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
 from twofold.write.group_commit import GroupCommit
 
 C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
+R = TypeVar("R")
 
 HISTORY_PAGE = 500
 REACTOR_POLL_S = 0.02
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Nobody asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,36 +68,15 @@ class App:
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _all_of("deciders", self.deciders, Decider)
-        _all_of("projections", self.projections, Projection)
-        _all_of("reactors", self.reactors, Reactor)
-        if self.http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.http):
-            raise ConfigurationError(f"http= is the place of a function, module:name, not {self.http!r:.80}")
-        if self.formerly == self.name:
-            raise ConfigurationError(f"formerly={self.formerly!r} is the name that the App has: leave it out")
-        _unique("category", (decider.category for decider in self.deciders))
-        _unique("name", [p.name for p in self.projections] + [r.name for r in self.reactors])
+        check_parts(self.deciders, self.projections, self.reactors)
+        check_names(self.name, self.formerly, self.http)
         recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
-        consumed = [cls for projection in self.projections for cls in projection.event_types]
-        consumed += [cls for reactor in self.reactors for cls in reactor.event_types]
-        self._check_recorded(recorded)
+        followers: list[Projection[Any] | Reactor] = [*self.projections, *self.reactors]
+        check_recorded(self.name, followers, {*recorded, *self.stored})
+        consumed = [cls for follower in followers for cls in follower.event_types]
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
             self.folds_documents(projection)
-
-    def _check_recorded(self, recorded: Sequence[type]) -> None:
-        """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
-        known = {*recorded, *self.stored}
-        takes = [(one.owner, one.event_types) for one in self.projections]
-        takes += [(one.owner, one.event_types) for one in self.reactors]
-        for owner, event_types in takes:
-            for cls in event_types:
-                if cls not in known:
-                    raise ConfigurationError(
-                        f"{owner} takes {cls.__name__}, which no decider of {self.name} records: "
-                        f"add its decider to deciders=, or, where another program records it, name the class in "
-                        f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
-                    )
 
     def folds_documents(self, projection: Projection[Any]) -> bool:
         """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
@@ -116,6 +88,14 @@ class App:
                 f"it can take no other events, and its key is the document's id"
             )
         return bool(own)
+
+    def projection(self, name: str) -> Projection[Any]:
+        """The projection of this name. Raises: InvalidInput, with the names that exist."""
+        for projection in self.projections:
+            if projection.name == name:
+                return projection
+        names = ", ".join(known.name for known in self.projections)
+        raise InvalidInput(f"{self.name} has no projection {name!r}; it has {names or 'none'}")
 
     @opens("app.open")
     async def open(
@@ -176,57 +156,30 @@ class App:
             yield running
 
 
-@dataclass(frozen=True, slots=True)
-class FollowerStatus:
-    """How one projection or reactor is doing. `lag_events` counts positions of the feed, wanted or not.
-
-    `state` is that of this process's worker (see `Following`), or "elsewhere" where this process does no work;
-    `owner` names the worker that holds the checkpoint. `note` is what somebody should see to that stops nothing: the
-    name for SQL cannot show this version yet.
-    """
-
-    name: str
-    version: int
-    kind: Literal["projection", "reactor"]
-    position: Position | None
-    head: Position
-    lag_events: int
-    lag_s: float
-    owner: str | None
-    state: State | Literal["elsewhere"]
-    error: str | None
-    parked: int
-    note: str | None = None
-
-
 class Running:
     """An App on a store. Made by `App.open`; used from one event loop.
 
-    `execute` is `Executor.execute`; `get`, `find` and `check_token` are those of `Queries`. `parking` looks at what is
-    parked and lets it go on.
+    `parking` lists what is parked, tries it again, or gives it up. What only an operator does is in `twofold.operate`.
     """
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
-        self.app, self.log, self.rows, self._ambient = app, log, rows, ambient
-        self._lag = Lag(log, ambient.now)
-        self.commits = GroupCommit(log, self._lag.mark)
+        self.app, self.log, self.rows, self.ambient = app, log, rows, ambient
+        self.lag = Lag(log, ambient.now)
+        self.commits = GroupCommit(log, self.lag.mark)
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
-        owner = self._owner = ambient.new_id()[:12]
+        self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
         unparks: dict[str, tuple[Following, Unparks]] = {}
         for follower, checkpoints, its in self._followers(ambient):
-            self.followers.append(Following(follower, log, checkpoints, owner))
+            self.followers.append(Following(follower, log, checkpoints, self.owner))
             unparks[follower.follows.name] = self.followers[-1], its
-        self.parking = Parking(unparks, f"{owner} unparking")
+        self.parking = Parking(unparks, f"{self.owner} unparking")
         for following in self.followers:
             following.fellows = self.followers
         self._by_category = {decider.category: decider for decider in app.deciders}
+        self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
-        self.execute = self.executor.execute
-        self.get = self._queries.get
-        self.find = self._queries.find
-        self.check_token = self._queries.check_token
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
         codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
@@ -248,115 +201,96 @@ class Running:
 
     async def prepare(self) -> None:
         """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
-        await self._check_belongs()
+        await self.belonging.check()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         for following in self.followers:
-            await self._register(following)
+            await self.belonging.register(following)
             await following.check_log()
-
-    async def _register(self, following: Following) -> None:
-        await following.register()
-        what, mine, same_events = self._belongs(following)
-        await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
-
-    def _belongs(self, following: Following) -> tuple[str, Belongs, bool]:
-        """What it is called, and whose it is. A reactor may follow other events than before: it has no version."""
-        follower = following.follower
-        mine = Belongs(self.app.name, self.app.formerly, tuple(sorted(follower.types)))
-        if isinstance(follower, Projector):
-            return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
-        return f"reactor {follower.follows.name!r}", mine, False
-
-    async def _check_belongs(self) -> None:
-        """Nothing here belongs to another App: neither what this one follows, nor other versions under its names."""
-        versions = [table.follows for table in await self.rows.tables()]
-        for following in self.followers:
-            follows, checkpoints = following.follower.follows, following.checkpoints
-            what, mine, same_events = self._belongs(following)
-            agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
-            for other in versions if isinstance(following.follower, Projector) else ():
-                if other.name == follows.name and other != follows:
-                    kept = await checkpoints.belongs(other)
-                    if kept is not None:
-                        check_app(f"projection {follows.name!r}", kept, mine)
-
-    async def check(self) -> None:
-        """Whether `App.open` would take this store, without making anything there.
-
-        Raises: ConfigurationError, LogReplaced, Unavailable.
-        """
-        stored = {table.follows: table.fingerprint for table in await self.rows.tables()}
-        for projection in self.app.projections:
-            if projection.follows in stored:
-                check_columns(projection.table, stored[projection.follows])
-        await self._check_belongs()
-        for following in self.followers:
-            checkpoint = await following.checkpoints.read(following.follower.follows)
-            if checkpoint is not None:
-                check_log(checkpoint, self.log.log_id, await self.log.head())
-
-    async def prepared(self, projection: str) -> Following:
-        """One projection of the App, its table made, ready to catch up outside of `work`.
-
-        Raises: InvalidInput when there is no such projection. ConfigurationError, LogReplaced, Unavailable.
-        """
-        table = self.projection(projection).table
-        [following] = [one for one in self.followers if one.follower.follows == table.follows]
-        await self._check_belongs()
-        await self.rows.prepare(table)
-        await self._register(following)
-        return following
-
-    async def rebuild(self, projection: str) -> AsyncGenerator[Position, None]:
-        """Build the table of a projection again from nothing, beside the one that is read, which it then replaces.
-
-        Yields the positions that are reached. Meanwhile everybody reads the old rows, and workers fold into them. A
-        table that was built from another log is replaced, too. Ended early, it leaves the old table as it is.
-
-        Raises: InvalidInput when there is no such projection, somebody else is rebuilding it, or something of the
-        user's depends on the old table. ConfigurationError, Unavailable.
-        """
-        await self.prepared(projection)
-        found = self.projection(projection)
-        beside = found.beside(self._ambient.new_id()[:5])
-        documents = self.app.folds_documents(found)
-        projector = Projector(beside, self.rows, self.log, self.app.codec, self._ambient, documents=documents)
-        rebuilding = Rebuilding(found.table, projector, self.rows, self.log, self._owner)
-        async with aclosing(rebuilding.run()) as positions:
-            async for position in positions:
-                yield position
-
-    async def rebuild_row(self, projection: Projection[Any], key: Any) -> Refolded:
-        """Fold one row again from its first event, as far as the read model has come, while everything else goes on.
-
-        `key` as for `get`. A row without events is deleted; one that was parked goes on. Where it cannot be folded
-        nothing is changed, and the answer says why.
-
-        Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
-        """
-        if projection not in self.app.projections:
-            raise InvalidInput(f"{projection.owner} is not one of {self.app.name}")
-        documents = self.app.folds_documents(projection)
-        refold = Refold(projection, self.rows, self.log, self.app.codec, documents=documents)
-        return await refold.run(key_values(projection, key), f"{self._owner} unparking")
-
-    async def drop(self, follows: FollowerId) -> None:
-        """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
-
-        Raises: InvalidInput, Unavailable.
-        """
-        await drop_unheld(follows, self.rows, self._owner)
 
     def work(self) -> None:
         """Fold and react in this process, as far as no other one does."""
         self._workers = [Worker(following) for following in self.followers]
+
+    @property
+    def works(self) -> bool:
+        """Whether this process folds and reacts."""
+        return bool(self._workers)
 
     async def stop(self) -> None:
         """Finish what was accepted, let go of the checkpoints."""
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
         await self.commits.close()
+
+    async def execute(
+        self,
+        decider: Decider[C, S, E],
+        id: str,
+        command: C,
+        *,
+        command_id: str | None = None,
+        expected_version: int | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> Done[S, E]:
+        """Decide `command` against the stream of this id, and append the events.
+
+        A command id that the stream knows returns its original answer. On a conflict the command is decided again,
+        with growing random pauses, at most 50 times; with `expected_version` the conflict is raised at once.
+
+        Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
+        """
+        return await self.executor.execute(
+            decider,
+            id,
+            command,
+            command_id=command_id,
+            expected_version=expected_version,
+            actor=actor,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+        )
+
+    async def get(
+        self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
+    ) -> R | None:
+        """The row with this key (a tuple where the key has several fields), or None.
+
+        With `after`, a receipt or token, the row includes that write; `wait_s` seconds is how long to wait for it.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
+        """
+        return await self._queries.get(projection, key, after=after, wait_s=wait_s)
+
+    async def find(
+        self,
+        projection: Projection[R],
+        *,
+        order_by: str | Sequence[str] = (),
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> Page[R]:
+        """A page of the rows that meet all conditions.
+
+        A condition is a field (`customer_id="c-1"`), or a field and an operator: `__gt`, `__ge`, `__lt`, `__le`, or
+        `__contains` for a member of a list field. `order_by` names fields, with `-` in front for descending; the key
+        breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` as for `get`. A row that cannot be
+        read is left out, logged, and counted in `parked`.
+
+        Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        return await self._queries.find(
+            projection, order_by=order_by, limit=limit, cursor=cursor, after=after, wait_s=wait_s, **conditions
+        )
+
+    async def check_token(self, after: After | None) -> None:
+        """For a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""
+        await self._queries.check_token(after)
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
         """The write model itself: state and version, 0 where the stream does not exist. Raises: Unavailable."""
@@ -403,7 +337,7 @@ class Running:
         *,
         at_once: int = 128,
         most_behind: int = 1_000,
-        told: Told = _silent,
+        told: Told = silent,
     ) -> Bulk:
         """Make many calls of `execute` and `append`, such as an import: in order, `at_once` of them side by side.
 
@@ -461,117 +395,6 @@ class Running:
                 return found
             from_version = entries[-1].version + 1
 
-    async def verify(
-        self, projection: Projection[Any], *, sample: int | None = None, shown: int = MOST_SHOWN, told: Told = _silent
-    ) -> Report:
-        """Compare the rows of a read model with a fresh fold of the feed (G9), while it goes on.
-
-        All rows, or `sample` of them by lot. The first `shown` that differ are in the report. `told` hears how far it
-        is: what is being done, how much of it, and of how much.
-
-        Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
-        """
-        return await self._compared(self.app, projection, projection, sample, shown, told)
-
-    async def diff(
-        self,
-        projection: Projection[Any],
-        against: Projection[Any],
-        *,
-        sample: int | None = None,
-        shown: int = MOST_SHOWN,
-        told: Told = _silent,
-    ) -> Report:
-        """Compare the rows of a read model with those that a changed projection would make. Nothing is written.
-
-        Raises: as `verify`; InvalidInput also when the keys are not the same.
-        """
-        others = [one for one in self.app.projections if one.name not in (projection.name, against.name)]
-        changed = replace(self.app, projections=[*others, against])
-        return await self._compared(changed, projection, against, sample, shown, told)
-
-    async def _compared(
-        self, app: App, live: Projection[Any], fold: Projection[Any], sample: int | None, shown: int, told: Told
-    ) -> Report:
-        if live not in self.app.projections:
-            raise InvalidInput(f"{live.owner} is not one of {self.app.name}")
-        if sample is not None and sample < 1:
-            raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
-        verification = Verification(live, fold, self.rows, self.log, app.codec, told)
-        async with scratch_rows() as shadow:
-            documents, salt = app.folds_documents(fold), self._ambient.new_id()
-            return await verification.run(shadow, documents=documents, sample=sample, salt=salt, shown=shown)
-
-    def projection(self, name: str) -> Projection[Any]:
-        """The projection of this name. Raises: InvalidInput, with the names that there are."""
-        for projection in self.app.projections:
-            if projection.name == name:
-                return projection
-        names = ", ".join(known.name for known in self.app.projections)
-        raise InvalidInput(f"{self.app.name} has no projection {name!r}; it has {names or 'none'}")
-
-    async def status(self) -> list[FollowerStatus]:
-        """How every projection and reactor is doing; a log that was replaced is told as an error of each.
-
-        Raises: Unavailable.
-        """
-        checkpoints = [await one.checkpoints.read(one.follower.follows) for one in self.followers]
-        head = await self.log.head()  # after them, or they would seem to lie beyond it
-        self._lag.mark(head)
-        self._lag.forget(min((one.position if one is not None else BEGINNING for one in checkpoints), default=head))
-        tables = await self.rows.tables() if not self._workers else ()  # who follows has been told
-        notes = {table.follows: note_on(table, tables) for table in tables}
-        return [
-            await self._status(following, checkpoint, head, notes.get(following.follower.follows))
-            for following, checkpoint in zip(self.followers, checkpoints, strict=True)
-        ]
-
-    async def _status(
-        self, following: Following, checkpoint: Checkpoint | None, head: Position, note: str | None
-    ) -> FollowerStatus:
-        follows = following.follower.follows
-        parked = await following.checkpoints.parked(follows)
-        position = checkpoint.position if checkpoint is not None else None
-        lag_events = await following.feed.distance(position or BEGINNING, head)
-        return FollowerStatus(
-            name=follows.name,
-            version=follows.version,
-            kind="projection" if isinstance(following.follower, Projector) else "reactor",
-            position=position,
-            head=head,
-            lag_events=lag_events,
-            lag_s=await self._lag.seconds(position) if lag_events > 0 else 0.0,
-            owner=checkpoint.owner if checkpoint is not None else None,
-            state=following.state if self._workers else "elsewhere",
-            error=following.error or self._replaced(checkpoint, head),
-            parked=len(parked),
-            note=note or (following.follower.publisher.note if isinstance(following.follower, Projector) else None),
-        )
-
-    def _replaced(self, checkpoint: Checkpoint | None, head: Position) -> str | None:
-        try:
-            if checkpoint is not None:
-                check_log(checkpoint, self.log.log_id, head)
-        except LogReplaced as error:
-            return str(error)
-        return None
-
 
 def _stream(stream: Stream | str) -> Stream:
     return stream if isinstance(stream, Stream) else Stream.parse(stream)
-
-
-def _all_of(what: str, values: Sequence[object], kind: type) -> None:
-    if not isinstance(values, list | tuple):
-        raise ConfigurationError(f"{what} is a list of {kind.__name__}, not {values!r:.80}")
-    for value in values:
-        if not isinstance(value, kind):
-            raise ConfigurationError(f"{what} is a list of {kind.__name__}, and holds {value!r:.80}")
-
-
-def _unique(what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ConfigurationError(f"{what} {name!r} is used twice in this App: rename one")
-        seen.add(name)

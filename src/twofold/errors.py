@@ -27,10 +27,21 @@ TwofoldError
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from twofold.messages import Stream
+
+class NamedStream(Protocol):
+    """What an error knows of a stream. It is always a `Stream`, whose module stands above this one."""
+
+    @property
+    def category(self) -> str:
+        """The first part of its name."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The second part of its name."""
+        ...
 
 
 class TwofoldError(Exception):
@@ -61,7 +72,14 @@ class InvalidEvent(InvalidInput):
 
 
 class InvalidToken(InvalidInput):
-    """A consistency token that is not ours, belongs to another log, or lies beyond the log's head."""
+    """A consistency token that is not ours, belongs to another log, or lies beyond the log's head.
+
+    `token` is what was passed for one; None if only its position is known where the error is raised.
+    """
+
+    def __init__(self, why: str, token: object = None) -> None:
+        super().__init__(why)
+        self.token = token
 
 
 class InvalidCursor(InvalidInput):
@@ -75,7 +93,7 @@ class InvalidQuery(InvalidInput):
 class VersionConflict(TwofoldError):
     """The stream has moved on: load it again and decide again."""
 
-    def __init__(self, stream: Stream, expected: int, actual: int) -> None:
+    def __init__(self, stream: NamedStream, expected: int, actual: int) -> None:
         super().__init__(f"{stream} is at version {actual}, not {expected}")
         self.stream, self.expected, self.actual = stream, expected, actual
 
@@ -93,7 +111,14 @@ class Unavailable(TwofoldError):
 
 
 class LogReplaced(TwofoldError):
-    """Positions that were kept belong to another log: a restored backup, a deleted file, another database."""
+    """Positions that were kept belong to another log: a restored backup, a deleted file, another database.
+
+    `log_id` names the log that they belong to, if it is known.
+    """
+
+    def __init__(self, why: str, log_id: str | None = None) -> None:
+        super().__init__(why)
+        self.log_id = log_id
 
 
 class ReadModelBehind(TwofoldError):
@@ -119,7 +144,7 @@ class NotSettled(TwofoldError):
         )
         super().__init__(
             f"not settled after {waited_s:g} s: {told or 'events keep coming in'}. Does a process do the work? "
-            f"See running.status()"
+            f"See `twofold status`, or twofold.operate.status(running)"
         )
         self.left, self.waited_s = left, waited_s
 
@@ -157,7 +182,11 @@ class NewerSchema(UndecodableEvent):
 
 
 class LeaseLost(TwofoldError):
-    """Another worker holds this checkpoint now: what was being written for it was not written."""
+    """Another worker holds the checkpoint of `follower` now: what was being written for it was not written."""
+
+    def __init__(self, follower: object, why: str) -> None:
+        super().__init__(f"{follower} {why}")
+        self.follower = follower
 
 
 class BatchRefused(TwofoldError):

@@ -66,12 +66,12 @@ def traceback_text(error: BaseException) -> str:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A value as an error message names it, whatever its `__repr__` does."""
+    """The start of a value's repr for an error message, whatever its `__repr__` does."""
     try:
         return f"{str.__str__(repr(value)):.{most}}"
     except BaseException as raised:
         failure(raised)
-        return f"<{type(value).__name__}, whose repr() raises {type(raised).__name__}>"
+        return f"a value of {type(value).__name__} (its repr raises {type(raised).__name__})"
 
 
 def storable(text: str) -> str:

@@ -126,7 +126,7 @@ class Token(msgspec.Struct, frozen=True):
         """Raises: InvalidToken."""
         match = _TOKEN.fullmatch(text)
         if match is None or int(match[3]) > MAX_OFFSET:
-            raise InvalidToken(f"{text!r:.80} is not a consistency token; send one as it was answered, unchanged")
+            raise InvalidToken(f"{text!r:.80} is not a consistency token; send one as it was returned, unchanged", text)
         return Token(match[1], Position(int(match[2]), int(match[3])))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from twofold.app import FollowerStatus, Running
+from twofold.app import Running
 from twofold.feed.follow import Following
+from twofold.operate import FollowerStatus, status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,7 +38,7 @@ class Metric:
 
 async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
     """All metrics, and `more` of whoever asks. Raises: Unavailable."""
-    followers = list(zip(await running.status(), running.followers, strict=True))
+    followers = list(zip(await status(running), running.followers, strict=True))
     found = [*_of_commits(running), *_of_followers(followers), *more]
     return "\n".join(line for metric in found for line in metric.lines()) + "\n"
 
@@ -66,12 +67,12 @@ def _of_commits(running: Running) -> Iterator[Metric]:
 
 def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator[Metric]:
     def each(value: str) -> Iterable[tuple[Labels, float]]:
-        return [(_labels(status), float(getattr(status, value))) for status, _ in followers]
+        return [(_labels(one), float(getattr(one, value))) for one, _ in followers]
 
     def counted(value: str) -> Iterable[tuple[Labels, float]]:
-        return [(_labels(status), float(getattr(following.counts, value))) for status, following in followers]
+        return [(_labels(one), float(getattr(following.counts, value))) for one, following in followers]
 
-    held = [(_labels(status), float(following.state == "following")) for status, following in followers]
+    held = [(_labels(one), float(following.state == "following")) for one, following in followers]
     yield Metric(
         "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", each("lag_events")
     )
@@ -91,8 +92,8 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
     yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed that were handled.", counted("pages"))
 
 
-def _labels(status: FollowerStatus) -> Labels:
-    return {"follower": status.name, "version": str(status.version), "kind": status.kind}
+def _labels(one: FollowerStatus) -> Labels:
+    return {"follower": one.name, "version": str(one.version), "kind": one.kind}
 
 
 def _escaped(text: str) -> str:

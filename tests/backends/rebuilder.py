@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from twofold import operate
 from twofold.backends.postgres import read_store as postgres
 from twofold.backends.sqlite import read_store as sqlite
 from twofold.feed import follow
@@ -75,7 +76,7 @@ async def rebuild(url: str, at: int) -> None:
     sqlite.replace = killed_on_sqlite(killed, sqlite.replace)
     postgres.replace = killed_on_postgres(killed, postgres.replace)
     async with APP.look(url) as running:
-        async for _ in running.rebuild("balance"):
+        async for _ in operate.rebuild(running, running.app.projection("balance"), from_scratch=True):
             pass
 
 

@@ -11,12 +11,13 @@ import apsw
 import pytest
 
 from devservers.postgres import execute
+from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.messages import BEGINNING, Stream
-from twofold.read import query
+from twofold.read import freshness
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
@@ -196,14 +197,14 @@ async def test_g11_who_only_reads_notices_an_older_copy(
     await folded(place.url, rows)
     place.copy()
     await folded(place.url, rows)
-    monkeypatch.setattr(query, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.01)
     async with bank.open(place.url, read_store=rows, work=False) as running:
         assert await running.get(balances, "a") == Balance("a", 10, 2)
         place.replace()
         for read in (lambda: running.get(balances, "a"), lambda: running.find(balances)):
             await eventually(partial(replaced, read))
         with pytest.raises(LogReplaced):
-            await running.verify(balances)
+            await operate.verify(running, balances)
 
 
 async def folded(log_url: str, rows_url: str) -> None:

@@ -16,7 +16,7 @@ from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.log import LogConformance
-from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rows import RowConformance
 
 REFUSED = b'"\xff"'  # bytes that are no UTF-8
@@ -38,51 +38,57 @@ class Apart:
 
 
 class TogetherConformance(QueryConformance, FollowConformance, AppConformance, DeployConformance):
-    """Where log and read models meet. What each does alone is tested where both are of its kind."""
+    """Where log and read models meet. What one of them does alone is tested where both are of its kind."""
 
 
 class TestPostgres(BackendConformance):
     """Log and read models in one database."""
 
     @pytest.fixture
-    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
-        return lambda: StoreAt(new_database(), REFUSED)
+    def new_backend(self, new_store: Callable[[], str]) -> Callable[[], Backend]:
+        return lambda: StoreAt(new_store(), REFUSED)
 
 
 class TestPooler(
-    LogConformance, CommitConformance, FeedConformance, CheckpointConformance, RowConformance, TogetherConformance
+    LogConformance,
+    CommitConformance,
+    FeedConformance,
+    CheckpointConformance,
+    RowConformance,
+    RefusalConformance,
+    TogetherConformance,
 ):
     """As behind a pooler in transaction mode: nothing is kept in a session, and nobody listens."""
 
     @pytest.fixture
-    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
+    def new_backend(self, new_store: Callable[[], str]) -> Callable[[], Backend]:
         def pooled(url: str) -> str:
             return f"{url}{'&' if '?' in url else '?'}pooler=transaction"
 
-        return lambda: StoreAt(pooled(new_database()), REFUSED)
+        return lambda: StoreAt(pooled(new_store()), REFUSED)
 
 
 class TestTwoDatabases(TogetherConformance):
     """The log in one database, the read models in another."""
 
     @pytest.fixture
-    def new_backend(self, new_database: Callable[[], str]) -> Callable[[], Backend]:
-        return lambda: Apart(new_database(), new_database())
+    def new_backend(self, new_store: Callable[[], str]) -> Callable[[], Backend]:
+        return lambda: Apart(new_store(), new_store())
 
 
 class TestRowsOnSqlite(TogetherConformance):
     """The log on PostgreSQL, the read models on SQLite."""
 
     @pytest.fixture
-    def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
+    def new_backend(self, new_store: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
         number = count()
-        return lambda: Apart(new_database(), f"sqlite:///{tmp_path}/{next(number)}.db")
+        return lambda: Apart(new_store(), f"sqlite:///{tmp_path}/{next(number)}.db")
 
 
 class TestLogOnSqlite(TogetherConformance):
     """The log on SQLite, the read models on PostgreSQL."""
 
     @pytest.fixture
-    def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
+    def new_backend(self, new_store: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:
         number = count()
-        return lambda: Apart(f"sqlite:///{tmp_path}/{next(number)}.db", new_database())
+        return lambda: Apart(f"sqlite:///{tmp_path}/{next(number)}.db", new_store())

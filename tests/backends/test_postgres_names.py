@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from devservers.postgres import execute, server
-from twofold.app import FollowerStatus, Running
+from twofold import operate
+from twofold.app import Running
 from twofold.backends.postgres import PostgresReadStore
 from twofold.errors import InvalidInput, Unavailable
 from twofold.read import publish, rebuild
@@ -41,8 +42,8 @@ async def user(database: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def status_of(running: Running) -> FollowerStatus:
-    [status] = await running.status()
+async def status_of(running: Running) -> operate.FollowerStatus:
+    [status] = await operate.status(running)
     return status
 
 
@@ -93,14 +94,14 @@ async def test_what_depends_on_the_name_holds_the_name_and_nothing_else(database
         receipt = await deposited(running.log, "b", 6)
         assert await running.get(worth, "b", after=receipt) == Worth("b", 11)
         with pytest.raises(InvalidInput, match="balance v1 is live, its name shows it"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         await user.execute(dropped)
 
         async def shown() -> bool:
             return await shows(user, "id", "worth")
 
         await eventually(shown)
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
         assert (await status_of(running)).note is None
 
 
@@ -190,7 +191,8 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
 
         async def waiting() -> bool:
             assert not any(task.done() for task in publishing), "it has not waited for its turn"
-            found = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            found = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
             return bool(await user.fetchval(found) == len(publishing))
 
         for store, version in zip(stores, (3, 2), strict=True):
@@ -215,9 +217,9 @@ async def test_what_depends_on_a_table_of_ours_keeps_it(database: str, user: Any
     async with changed.look(database) as running:
         await caught_up(running)
         with pytest.raises(InvalidInput, match="view deep depends on table"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         await user.execute("DROP VIEW deep")
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
 
 
 async def test_a_rebuild_leaves_views_and_rights_as_they_are(database: str, user: Any) -> None:
@@ -248,7 +250,9 @@ async def test_an_open_transaction_keeps_the_old_table_and_hinders_no_reader(
             impatient.setattr(rebuild, "PATIENCE_S", 0.0)
             with pytest.raises(Unavailable, match="an open transaction reads from the old table: end it"):
                 await rebuilt(running)
-        async with aclosing(running.rebuild("balance")) as positions:
+        async with aclosing(
+            operate.rebuild(running, running.app.projection("balance"), from_scratch=True)
+        ) as positions:
             waits = asyncio.ensure_future(anext(positions, None))
             while not waits.done():
                 assert len(await running.find(balances)) == 1

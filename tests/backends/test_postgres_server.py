@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
+from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
@@ -39,6 +40,7 @@ from twofold.testing.conformance.bank import (
     fold_balance,
 )
 from twofold.testing.conformance.material import append, appended, at, event, offsets, value, values
+from twofold.testing.conformance.rows import spread, tally
 from twofold.write.group_commit import GroupCommit
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests
 
@@ -469,6 +471,22 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 
+async def test_a_notice_names_the_partition_last_and_leaves_partition_0_out(database: str) -> None:
+    """So a process from before there were partitions understands it, and is understood."""
+    told: list[object] = []
+    async with opened_rows(database) as rows, session(database) as listening:
+        await listening.add_listener("twofold_rows", lambda *said: told.append(said[-1]))
+        claims = await spread(rows, tally(), 0, 3)
+        for claim, place in zip(claims, (at(5), at(7, 3)), strict=True):
+            await rows.commit(tally(), claim, at(0, place.partition), place, Changes({}))
+        await eventually(lambda: len(told) == 2)
+    assert told == ["tally 1 5", "tally 1 7 3"]
+    heard = listener.Listener(Address.parse(database))
+    for payload in (*told, "tally 1 9 x", "tally 1", "tally 1 9 4 4"):
+        heard._on_rows(None, 0, "twofold_rows", payload)
+    assert heard.reached.places == {claims[0].follower: at(5), claims[1].follower: at(7, 3)}
+
+
 # ---- what is durable
 
 
@@ -780,7 +798,7 @@ async def test_the_documented_rights_are_enough() -> None:
                 return (await running.load(accounts, "b"))[1] == 1
 
             await eventually(forwarded)
-            assert all(status.state != "stopped" for status in await running.status())
+            assert all(status.state != "stopped" for status in await operate.status(running))
         execute(as_role("analyst"), "SELECT * FROM balance")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             execute(as_role("analyst"), "SELECT * FROM twofold.events")
@@ -800,6 +818,11 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
     async with bank.open(new_database()) as running:
         pass
     told = r"is closed: the block of `async with app.open\(…\)` has ended"
-    for call in (running.load(accounts, "a"), running.get(balances, "a"), running.find(balances), running.status()):
+    for call in (
+        running.load(accounts, "a"),
+        running.get(balances, "a"),
+        running.find(balances),
+        operate.status(running),
+    ):
         with pytest.raises(ConfigurationError, match=told):
             await call

@@ -19,6 +19,7 @@ import twofold.backends
 from devservers.postgres import server
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.memory import MemoryLog
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql
@@ -40,7 +41,7 @@ from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
-from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 
@@ -51,6 +52,7 @@ class ReadStoreConformance(
     FormatConformance,
     FaithfulConformance,
     QueryConformance,
+    RefusalConformance,
     FollowConformance,
     AppConformance,
     DeployConformance,
@@ -208,7 +210,7 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
         await store.commit(tally(version), claim, BEGINNING, at(1), Changes({("a",): ("a", version)}))
         with closing(sqlite3.connect(tmp_path / "x.db")) as db:
             assert db.execute("SELECT * FROM tally").fetchall() == [("a", 1)]
-    assert await published(tally(2), store, None)
+    assert await published(tally(2), store, MemoryLog(), look_for_lost=False)
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:
         assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
     await store.close()
@@ -250,7 +252,7 @@ async def test_who_is_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
             store.checkpoints.beat(claim),
             store.get(tally(), ("a",)),
             store.wait(tally().follows, BEGINNING, 1.0),
-            published(tally(), store, None),
+            published(tally(), store, MemoryLog(), look_for_lost=False),
         ]
         tasks = [asyncio.create_task(work) for work in works]
         await asyncio.sleep(chance.random() / 50)

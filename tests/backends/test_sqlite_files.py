@@ -21,6 +21,7 @@ import pytest
 from twofold import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, connect, connect_read
+from twofold.backends.memory import MemoryLog
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
 from twofold.feed import follow
@@ -314,8 +315,9 @@ async def test_g11_requests_of_a_log_with_another_id(url: str) -> None:
         await other.new_id()
         requests = requests_of(log)
         for call in (requests.secret(), requests.claim("ab" * 32, b"f"), requests.note("ab" * 32, [])):
-            with pytest.raises(LogReplaced, match="no longer log"):
+            with pytest.raises(LogReplaced, match="no longer log") as replaced:
                 await call
+            assert replaced.value.log_id == log.log_id
 
 
 async def test_answers_that_have_expired_are_removed_a_few_at_a_time(path: Path, url: str) -> None:
@@ -517,6 +519,6 @@ async def test_a_new_table_gets_its_indexes_when_it_has_caught_up(path: Path, or
     await store.prepare(second.table)
     assert indexes(second.version) == 0
     await store.checkpoints.register(second.follows, "0" * 16, BEGINNING)
-    assert await published(second.table, store, None)
+    assert await published(second.table, store, MemoryLog(), look_for_lost=False)
     assert indexes(second.version) == 1
     await store.close()

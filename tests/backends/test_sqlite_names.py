@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 import pytest
 
-from twofold.app import FollowerStatus, Running
+from twofold import operate
+from twofold.app import Running
 from twofold.backends.connect import connect_read
 from twofold.backends.sqlite import read_store
 from twofold.errors import ConfigurationError, InvalidInput
@@ -41,8 +42,8 @@ def user(url: str, tmp_path: Path) -> Iterator[apsw.Connection]:
     connection.close()
 
 
-async def status_of(running: Running) -> FollowerStatus:
-    [status] = await running.status()
+async def status_of(running: Running) -> operate.FollowerStatus:
+    [status] = await operate.status(running)
     return status
 
 
@@ -69,7 +70,7 @@ async def test_a_view_that_would_no_longer_work_holds_the_name_and_nothing_else(
         assert "view report would no longer work" in str(status.note)
         assert user.execute("SELECT id, deposits FROM report").fetchall() == [("a", 2)]
         with pytest.raises(InvalidInput, match="balance v1 is live, its name shows it"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         user.execute("DROP VIEW report")
 
         async def shown() -> bool:
@@ -77,7 +78,7 @@ async def test_a_view_that_would_no_longer_work_holds_the_name_and_nothing_else(
 
         await eventually(shown)
         assert user.execute("SELECT id FROM fine ORDER BY id").fetchall() == [("a",), ("b",)]
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
 
 
 async def test_a_trigger_on_the_name_stays(url: str, user: apsw.Connection) -> None:
@@ -120,10 +121,10 @@ async def test_what_reads_from_a_table_of_ours_keeps_it(url: str, user: apsw.Con
     async with changed.look(url) as running:
         await caught_up(running)
         with pytest.raises(InvalidInput, match="balance v1 cannot go, because view deep would no longer work"):
-            await running.drop(balances.follows)
+            await operate.drop(running, balances.follows)
         assert user.execute("SELECT * FROM deep").fetchall() == [("a",)]
         user.execute("DROP VIEW deep")
-        await running.drop(balances.follows)
+        await operate.drop(running, balances.follows)
 
 
 async def test_a_rebuild_leaves_views_triggers_and_indexes_as_they_are(url: str, user: apsw.Connection) -> None:

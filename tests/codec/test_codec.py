@@ -1,4 +1,4 @@
-"""Events become JSON and are read again as they were, or are refused by name; old JSON is brought up to date."""
+"""Events become JSON and are read back as they were, or are refused by name; old JSON is brought up to date."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -323,7 +323,7 @@ class RawModel(BaseModel, frozen=True):
 
 def test_a_model_that_would_come_back_changed_is_refused() -> None:
     """Pydantic reads bytes in another way than they are written; nothing may be changed in silence."""
-    with pytest.raises(InvalidEvent, match=r"RawModel\.raw is b'plain', and would be read again as"):
+    with pytest.raises(InvalidEvent, match=r"RawModel\.raw is b'plain', and would be read back as"):
         round_trip(RawModel(raw=b"plain"))
 
 
@@ -408,7 +408,7 @@ def test_one_step_down_is_the_last_of_the_downcasters() -> None:
 
 
 def test_what_the_old_schema_cannot_hold_is_refused_by_its_path() -> None:
-    with pytest.raises(InvalidEvent, match=r"^Paid\.currency is 'CHF', and would be read again as 'EUR'.*schema 1"):
+    with pytest.raises(InvalidEvent, match=r"^Paid\.currency is 'CHF', and would be read back as 'EUR'.*schema 1"):
         codec(Paid, Paid=BOTH).encode(Paid(Decimal(1), "CHF"))
 
 
@@ -421,9 +421,9 @@ def test_a_downcaster_that_raises_is_an_invalid_event() -> None:
 @pytest.mark.parametrize(
     ("downcasters", "write", "says"),
     [
-        ([], 1, "writing schema 1 of 3 needs 2 downcasters, one for each step down, and has 0"),
-        ([amount_again], 1, "needs 2 downcasters.* and has 1"),
-        ([amount_again] * 3, None, "needs 0 downcasters.* and has 3"),
+        ([], 1, "writing schema 1 of 3 needs 2 downcasters, one for each step down, but has 0"),
+        ([amount_again], 1, "needs 2 downcasters.* but has 1"),
+        ([amount_again] * 3, None, "needs 0 downcasters.* but has 3"),
         ([amount_again] * 2, 0, "write=0 is not one of its schemas, 1 to 3"),
         ([amount_again] * 2, 4, "write=4 is not one of its schemas, 1 to 3.*oldest running process"),
         ([amount_again] * 2, True, "write=True"),
@@ -439,7 +439,7 @@ def test_a_way_down_that_cannot_be_is_refused(downcasters: list[Any], write: int
     [
         ({"schema": 3}, "deploy the newer code"),
         ({"schema": 0}, "schema 0"),
-        ({"type": "Refunded"}, "'Refunded', which this App has no class for"),
+        ({"type": "Refunded"}, "'Refunded', and this App has no class for it"),
         ({"data": b'{"value":"lots","currency":"EUR"}'}, r"order-1@3, a Paid of schema 2.*value"),
         ({"data": b"{"}, r"order-1@3"),
         ({"schema": 1, "data": b'{"no":"amount"}'}, r"order-1@3.*KeyError"),

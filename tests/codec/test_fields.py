@@ -127,7 +127,9 @@ class Itself:
     ],
 )
 def test_what_is_stored_by_place_is_refused_with_the_way_out(cls: type, path: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf" {path} is stored by place.*Make it a dataclass.*upcaster"):
+    with pytest.raises(
+        ConfigurationError, match=rf" {path} would be stored by position.*Make it a dataclass.*upcaster"
+    ):
         Codec([cls], {})
 
 

@@ -16,7 +16,8 @@ import msgspec
 import pytest
 from pydantic import BaseModel, PrivateAttr
 
-from twofold.codec.roundtrip import MAX_DEPTH, TooDeep, difference, parts, shown
+from twofold.codec.roundtrip import MAX_DEPTH, TooDeep, difference, parts
+from twofold.failures import shown
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TWICE = datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)
@@ -236,7 +237,7 @@ def test_what_is_not_the_same_is_named_by_its_path(value: Any, read: Any, path: 
     said = difference(value, read, "Put")
     assert said is not None
     assert said.startswith((f"{path} is ", f"{path} (the key) is ", path if path.endswith("(") else f"{path} is "))
-    assert "read again as" in said or "would be lost" in said
+    assert "read back as" in said or "would be lost" in said
 
 
 def test_two_values_that_look_alike_are_told_apart_by_their_types() -> None:
@@ -244,7 +245,7 @@ def test_two_values_that_look_alike_are_told_apart_by_their_types() -> None:
     said = difference(namesake("a"), Parcel("a"), "Put") or ""
     alike = "Parcel(owner='a', note=None)"
     assert said.startswith(
-        f"Put is {alike} of elsewhere.Parcel, and would be read again as {alike} of {__name__}.Parcel"
+        f"Put is {alike} of elsewhere.Parcel, and would be read back as {alike} of {__name__}.Parcel"
     )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.feed.test_follow import Failing, Noting, until
-from twofold import App, Decider, LogReplaced, Projection, Recorded
+from twofold import App, Decider, LogReplaced, Projection, Recorded, operate
 from twofold.backends.memory import MemoryLog
 from twofold.feed.follow import SHORTEST_PAUSE_S, Following
 from twofold.feed.worker import Worker
@@ -134,7 +134,7 @@ def test_status_readiness_and_metrics_say_so() -> None:
             done = await running.execute(notes, "1", Noted("a"))
             following = running.followers[0]
             await until(lambda: following.state == "failing")
-            [status] = await running.status()
+            [status] = await operate.status(running)
             assert (status.state, status.error) == ("failing", "CancelledError: its task was cancelled")
             assert await Readiness(running).reasons() == [
                 "projection rows v1 failing: CancelledError: its task was cancelled"

@@ -133,7 +133,7 @@ def test_lists_can_be_searched(annotation: Any, found: bool) -> None:
         (dict[str, float], {"a": float("inf")}),
         (tuple[str, ...], ("\x00",)),
         (tuple[str, ...], ("\ud800",)),
-        (Any, object()),
+        pytest.param(Any, object(), id="object"),
     ],
     ids=repr,
 )

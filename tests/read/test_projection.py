@@ -73,7 +73,7 @@ def test_what_a_fold_raises_is_raised_in_memory() -> None:
     [
         ("a", [("a",)]),
         (["a", "b", "a"], [("a",), ("b",)]),
-        (iter(["b", "a"]), [("b",), ("a",)]),
+        pytest.param(iter(["b", "a"]), [("b",), ("a",)], id="iterator"),
         ({"a": 1}, [("a",)]),
         (None, []),
         ([], []),

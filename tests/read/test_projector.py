@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from twofold import operate
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import BatchRefused, LeaseLost, Unavailable
 from twofold.feed import follow
@@ -69,7 +70,7 @@ def test_g8_a_rebuild_that_was_stopped_before_the_end_shows_it_the_next_time() -
 
         async def rebuild() -> None:
             async with deployed.look(log, read_store=rows) as running:
-                following = await running.prepared("balance")
+                following = await operate.prepared(running, running.app.projection("balance"))
                 async with aclosing(following.catch_up()) as reached:
                     async for _ in reached:
                         pass
@@ -105,7 +106,7 @@ class Fails(MemoryReadStore):
 
 
 def lost(claim: Claim) -> Exception:
-    return LeaseLost("somebody else has it")
+    return LeaseLost(claim.follower, "is held by somebody else")
 
 
 def away(claim: Claim) -> Exception:
@@ -139,7 +140,7 @@ def test_g5_a_page_is_folded_while_the_one_before_fails(
         async with app.open(log, read_store=rows) as running:
             for projection in (balances, sums):
                 await running.find(projection, after=last, wait_s=30)
-                found = await running.verify(projection)
+                found = await operate.verify(running, projection)
                 assert found.equal, found
             rows_of = {row.id: row.total for row in (await running.find(balances)).rows}
             assert (rows_of["b"], rows_of["c"]) == (1 + 1 + 4 + 1, 2 + 1 + 5 + 1 + 8 + 1 + 11 + 1), (
@@ -166,7 +167,7 @@ def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.Mon
         async with app.open(log, read_store=rows) as running:
             for projection in (balances, sums):
                 await running.find(projection, after=last, wait_s=30)
-                assert (await running.verify(projection)).equal
+                assert (await operate.verify(running, projection)).equal
 
     virtual_time.run(main())
 

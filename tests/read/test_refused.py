@@ -7,7 +7,7 @@ import apsw
 import asyncpg
 import pytest
 
-from twofold import App, RowParked, Running
+from twofold import App, RowParked, Running, operate
 from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
 
 MOST = 100
@@ -49,7 +49,7 @@ async def on_sqlite(file: Path, on: bool) -> None:
 
 
 async def folded(running: Running) -> None:
-    async for _ in (await running.prepared("balance")).catch_up():
+    async for _ in (await operate.prepared(running, running.app.projection("balance"))).catch_up():
         pass
 
 
@@ -72,4 +72,4 @@ async def test_g7_a_row_that_the_store_refuses_is_parked_alone(store: Store) -> 
         found = await running.parking.retry("balance", "s11")
         assert (len(found.done), found.events) == (1, 2)
         assert await running.get(balances, "s11") == Balance("s11", 122, 4)
-        assert (await running.verify(balances)).equal
+        assert (await operate.verify(running, balances)).equal

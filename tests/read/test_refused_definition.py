@@ -14,7 +14,7 @@ import apsw
 import msgspec
 import pytest
 
-from twofold import App, ConfigurationError, Decider, Projection, Recorded
+from twofold import App, ConfigurationError, Decider, Projection, Recorded, operate
 from twofold.backends.connect import connect_read
 from twofold.errors import RowParked, RowUnreadable
 from twofold.read.columns import Column
@@ -94,7 +94,7 @@ async def test_a_value_that_was_written_by_hand_is_told(
             await running.get(counted, "b")
         page = await running.find(counted)
         assert ([row.id for row in page], page.parked) == (["a", "c"], 1)
-        [difference] = (await running.verify(counted)).differences
+        [difference] = (await operate.verify(running, counted)).differences
         assert (difference.key, [(cell.column, cell.live) for cell in difference.cells]) == (
             ("b",),
             [(column, "by hand")],
@@ -110,7 +110,7 @@ async def test_a_value_that_was_written_by_hand_is_told(
         kept = f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else str(value)
         change(file, f"UPDATE twofold_counted_v1 SET \"{column}\" = '{kept}' WHERE id = 'b'")
         assert len((await running.parking.retry("counted")).done) == 1
-        assert (await running.verify(counted)).equal
+        assert (await operate.verify(running, counted)).equal
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import apsw
 import asyncpg
 import pytest
 
-from twofold import App, Decider, Projection, Receipt, Recorded, Running
+from twofold import App, Decider, Projection, Receipt, Recorded, Running, operate
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def test_g9_rows_that_were_changed_with_sql(running: Running, sql: Sql) ->
     await sql("DELETE FROM {sales} WHERE product = 'p00002'")
     await sql("UPDATE {sales} SET product = 'p00099' WHERE product = 'p00003'")
     await sql("UPDATE {sales} SET last = NULL WHERE product = 'p00004'")
-    found = await running.verify(sales)
+    found = await operate.verify(running, sales)
     assert {one.key[0]: (one.kind, [c.column for c in one.cells]) for one in found.differences} == {
         "p00001": ("different", ["total"]),
         "p00002": ("missing", ["product", "total", "last"]),
@@ -124,9 +124,9 @@ async def test_g9_a_wrong_row_is_found_while_the_projection_goes_on(
 
     selling = asyncio.create_task(sell())
     try:
-        assert (await running.verify(sales)).equal
+        assert (await operate.verify(running, sales)).equal
         await sql("UPDATE {sales} SET total = total + 0.01 WHERE product = 'p00077'")
-        found = await running.verify(sales)
+        found = await operate.verify(running, sales)
     finally:
         stop.set()
         assert await selling > 0
@@ -143,7 +143,7 @@ async def test_g9_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatc
             await sold(running, count, products=20_000)
             tracemalloc.start()
             try:
-                found = await running.verify(sales)
+                found = await operate.verify(running, sales)
                 peaks.append(tracemalloc.get_traced_memory()[1])
             finally:
                 tracemalloc.stop()

@@ -19,6 +19,7 @@ import pytest
 from simulated import SCENARIOS
 from simulated.notebook import IN_THE_NOTEBOOK
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.backends.memory.inspection import RowsInspection, Snapshot
 from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Claim
@@ -381,16 +382,12 @@ def anybody_can_let_go_of_a_lease(patch: Patch) -> None:
 
 @mutation("G5", among=["crash store"])
 def a_crash_of_the_read_store_keeps_the_checkpoint_and_loses_the_rows(patch: Patch) -> None:
-    from twofold.testing.simulation import storage
+    restore = RowsInspection.restore
 
-    restore = storage._restore
+    def torn(self: RowsInspection, snapshot: Snapshot) -> None:
+        restore(self, {**snapshot, "checkpoints": {}})
 
-    def torn(rows: MemoryReadStore, state: dict[str, Any]) -> None:
-        checkpoints = vars(rows._checkpoints).copy()
-        restore(rows, state)
-        vars(rows._checkpoints).update(checkpoints)
-
-    patch.setattr(storage, "_restore", torn)
+    patch.setattr(RowsInspection, "restore", torn)
 
 
 @mutation("engine", among=["crash store"])
@@ -611,18 +608,19 @@ def two_versions_are_compared_before_either_is_published(patch: Patch) -> None:
 
     async def publish(self: SimulatedRows, table: Any, *_: Any) -> bool:
         async def compared() -> bool:
-            def looked(rows: MemoryReadStore) -> bool:
-                positions = {f.version: c.position for f, c in rows._checkpoints.rows.items() if f.name == table.name}
-                live = rows._live[table.name]
+            def looked(_: MemoryReadStore) -> bool:
+                rows = self._storage.row_checkpoints.rows
+                positions = {f.version: c.position for f, c in rows.items() if f.name == table.name}
+                live = self._storage.in_rows.live(table.name)
                 return live < table.follows.version and positions[live] <= positions[table.follows.version]
 
             return await self._look(looked)
 
         if not await compared():
-            return self._storage.rows._live[table.name] >= table.follows.version
+            return self._storage.in_rows.live(table.name) >= table.follows.version
 
         def show(rows: MemoryReadStore) -> bool:
-            before, rows._live[table.name] = rows._live[table.name], table.follows.version
+            before, rows._live[table.name] = self._storage.in_rows.live(table.name), table.follows.version
             self._storage.watch.published(table, before)
             return True
 

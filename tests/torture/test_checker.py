@@ -19,6 +19,7 @@ from torture.member import Member, Orders
 from torture.mender import retry
 from torture.models import reactions, read, shelves
 from torture.reader import got, tail
+from twofold import operate
 from twofold.app import Running
 
 set_ = msgspec.structs.replace
@@ -78,7 +79,7 @@ async def until_all_is_done(running: Running) -> None:
     """Nothing follows from anything any more, and nobody is behind."""
     head = None
     while head != await running.log.head() or any(
-        status.lag_events or (status.kind == "reactor" and status.parked) for status in await running.status()
+        status.lag_events or (status.kind == "reactor" and status.parked) for status in await operate.status(running)
     ):
         head = await running.log.head()
         await asyncio.sleep(0.1)

@@ -24,7 +24,7 @@ from twofold.web.bodies import JsonBody
 from twofold.web.commands import Asking
 from twofold.web.consistency import Fresh
 from twofold.web.forms import JsonForm
-from twofold.web.headers import sends
+from twofold.web.openapi import sends
 from twofold.web.preconditions import Known, Precondition, etag
 from twofold.web.routes import router
 from twofold.web.rows import as_json

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Response
 
-from twofold import App, Decider, Projection, Recorded, Running
+from twofold import App, Decider, Projection, Recorded, Running, operate
 from twofold.read.projector import Projector
 from twofold.web import health, nobody
 from twofold.web.answers import answer
@@ -130,7 +130,11 @@ async def test_ready_while_a_table_is_rebuilt(
             await add(running)
         client = await connect(web_app(running, title="counting", actor=nobody))
         await until_ready(client)
-        positions = [position async for position in operator.rebuild("totals") if await ready(client) == (200, [])]
+        positions = [
+            position
+            async for position in operate.rebuild(operator, operator.app.projection("totals"), from_scratch=True)
+            if await ready(client) == (200, [])
+        ]
         assert len(positions) == 5, "it was ready at each of them"
         assert await ready(client) == (200, [])
         assert await running.get(totals, "one") == Total("one", 1_000)

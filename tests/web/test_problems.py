@@ -70,7 +70,7 @@ CASES: list[tuple[Exception, int, str, dict[str, Any]]] = [
     (NewerSchema("secret"), 503, "newer-schema", {}),
     (NotRepeatable("asked a, asks b"), 500, "not-repeatable", {"detail": "asked a, asks b"}),
     (UndecodableEvent("secret"), 500, "internal-error", {}),
-    (LeaseLost("secret"), 500, "internal-error", {}),
+    (LeaseLost("secret", "is held"), 500, "internal-error", {}),
     (ZeroDivisionError("secret"), 500, "internal-error", {}),
     (Problem(418, "teapot", "Short and stout", None, handle=1), 418, "teapot", {"handle": 1}),
 ]

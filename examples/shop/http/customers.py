@@ -18,7 +18,7 @@ from twofold.web.application import Run
 from twofold.web.bodies import JsonBody
 from twofold.web.commands import Asking
 from twofold.web.consistency import Fresh
-from twofold.web.headers import sends
+from twofold.web.openapi import sends
 from twofold.web.preconditions import Precondition
 from twofold.web.problems import Problem
 from twofold.web.routes import router

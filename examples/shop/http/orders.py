@@ -29,7 +29,7 @@ from twofold import Done, VersionConflict
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonBody
 from twofold.web.commands import Asked, Asking
-from twofold.web.headers import sends
+from twofold.web.openapi import sends
 from twofold.web.preconditions import Conditions, IfNew, Precondition
 from twofold.web.problems import Problem, version_conflict
 from twofold.web.routes import router

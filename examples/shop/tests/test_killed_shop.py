@@ -21,7 +21,7 @@ from shop.read.inventory import inventory
 from shop.read.order_view import OrderView, order_view
 from shop.write.order import orders
 from shop.write.stock import InventoryUpdated, stock
-from twofold import Running
+from twofold import Running, operate
 
 ORDERS, CLIENTS, KILLS = 240, 12, 4
 PRODUCTS = {"tea": 90, "jam": 200, "pot": 25}
@@ -139,7 +139,7 @@ async def settled(running: Running) -> None:
     """Wait until nothing is left to fold or to react to."""
     quiet = 0
     while quiet < 3:  # a reaction is an event again
-        status = await running.status()
+        status = await operate.status(running)
         assert [one.error for one in status if one.error] == []
         quiet = quiet + 1 if all(one.lag_events == 0 for one in status) else 0
         await asyncio.sleep(0.05)

@@ -12,14 +12,19 @@ from typing import Annotated
 import typer
 
 from twofold.cli.copy import copy
-from twofold.cli.log_identity import log
-from twofold.cli.looking import feed, history, status
+from twofold.cli.diff import diff
+from twofold.cli.feed import feed
+from twofold.cli.history import history
+from twofold.cli.log import log
 from twofold.cli.output import out
-from twofold.cli.parking import parked
-from twofold.cli.proving import diff, verify
-from twofold.cli.read_models import rebuild, tables
-from twofold.cli.serving import serve, work
+from twofold.cli.parked import parked
+from twofold.cli.rebuild import rebuild
+from twofold.cli.serve import serve
+from twofold.cli.status import status
 from twofold.cli.stores import stores
+from twofold.cli.tables import tables
+from twofold.cli.verify import verify
+from twofold.cli.work import work
 
 commands = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
-from rich.progress import TaskID
 
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.cli.output import Row, err, print_rows, progress
+from twofold.cli.report import Bars
 from twofold.cli.target import AppName, AsJson, fail, run, targeted
 from twofold.errors import ConfigurationError
 from twofold.messages import Position
@@ -55,13 +55,7 @@ def copy(
 
 async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
     with progress(as_json) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, pace="")
-            bar.update(tasks[what], completed=done, total=total)
-
+        told = Bars(bar, "copy:")
         ended = await copy.run(told)
         contents = await copy.contents(ended, told) if verify else (None, None)
     head = await copy.target.head()

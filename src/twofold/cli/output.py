@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from twofold.messages import Entry
+from twofold.messages import BEGINNING, Entry
+from twofold.read.store import StoredTable
 
 PIPE_WIDTH = 160
 
@@ -86,6 +87,11 @@ def print_entry(entry: Entry, as_json: bool) -> None:
     when = entry.recorded_at.strftime("%Y-%m-%d %H:%M:%S")
     place = f"{entry.position!s:>10}  {when}  {entry.stream}@{entry.version}"
     out.print(f"{place}  {entry.type}  {data}")
+
+
+def positions_of(table: StoredTable) -> str:
+    """Of all its partitions; as before its first event where nobody has begun to fold it."""
+    return ", ".join(str(one.position) for one in table.checkpoints) or str(BEGINNING)
 
 
 def progress(quiet: bool) -> Progress:

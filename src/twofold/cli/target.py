@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 
-import twofold
 from twofold.app import App, Running
 from twofold.backends.connect import resolved
 from twofold.cli.output import err
-from twofold.errors import ConfigurationError, TwofoldError
-
-T = TypeVar("T")
+from twofold.errors import ConfigurationError, InvalidInput, TwofoldError
+from twofold.messages import Stream
+from twofold.operate.load import load_app
 
 AppName = Annotated[str, typer.Argument(metavar="APP", help="Where the App is: module:name, like shop.app:shop.")]
 Store = Annotated[str | None, typer.Option(envvar="TWOFOLD_STORE", help="Where the log lies, like sqlite:///shop.db.")]
@@ -32,8 +27,6 @@ ReadStore = Annotated[
     str | None, typer.Option(envvar="TWOFOLD_READ_STORE", help="Where the read models lie; beside the log by default.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
-
-_OURS = str(Path(twofold.__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,43 +66,12 @@ def check_name(name: str, hint: str, like: str) -> None:
         raise typer.BadParameter(f"{name!r} is not module:name, like {like}", param_hint=hint)
 
 
-def load_app(name: str) -> App:
-    """The App at `module:name`. Raises: ConfigurationError."""
-    return found(name, App, "App")
-
-
-def found(name: str, kind: type[T], what: str) -> T:
-    """What lies at `module:name`, if it is of this kind. Raises: ConfigurationError."""
-    module_name, _, attribute = name.partition(":")
-    module = imported(module_name)
-    there = getattr(module, attribute, None)
-    if isinstance(there, kind):
-        return there
-    those = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
-    it_has = f"it has {', '.join(those)}" if those else f"it has no {what} at all"
-    raise ConfigurationError(f"{module_name} has no {what} called {attribute!r}; {it_has}")
-
-
-def imported(name: str) -> ModuleType:
-    """The module of this name; those of the working folder are found. Raises: ConfigurationError."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+def stream_of(text: str, where: str) -> Stream:
+    """The stream that is written like this; anything else ends the program."""
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
-            f"or write another module:name (without .py)"
-        ) from error
-    except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
-        raise ConfigurationError(f"{name} cannot be imported: {told(error)}") from error
-
-
-def told(error: BaseException) -> str:
-    """What a user's own code has raised, or had raised by ours, and where."""
-    frames = traceback.extract_tb(error.__traceback__)
-    *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
-    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+        return Stream.parse(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error), param_hint=where) from None
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

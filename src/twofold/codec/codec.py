@@ -1,4 +1,4 @@
-"""Message class ⇄ stored name and JSON, and the steps that bring old JSON up to date."""
+"""Finds the stored form of an event class by its class or stored name, to encode and decode events. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 
 from twofold.codec.form import Form, Stored
-from twofold.codec.roundtrip import shown
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema, UndecodableEvent
-from twofold.failures import error_text, failure
+from twofold.failures import error_text, failure, shown
 from twofold.messages import Encoded, Entry, Meta, Recorded, StoredEvent, Stream
 
 _META_FROM = msgspec.json.Decoder(Meta).decode
@@ -18,9 +17,9 @@ _STREAM_FROM = Stream.parse
 
 
 class Codec:
-    """The stored form of every event class of an App.
+    """The stored forms of all event classes of an App.
 
-    Raises: ConfigurationError when two classes share a stored name or a class cannot be stored at all.
+    Raises: ConfigurationError if two classes share a stored name, or a class cannot be stored.
     """
 
     def __init__(self, types: Iterable[type], stored: Mapping[type, Stored]) -> None:
@@ -41,7 +40,7 @@ class Codec:
 
     @property
     def known(self) -> frozenset[str]:
-        """The stored names of all classes."""
+        """The stored names of all event classes."""
         return frozenset(self._by_name)
 
     def names(self, types: Iterable[type]) -> frozenset[str]:
@@ -49,14 +48,14 @@ class Codec:
         return frozenset(self._by_type[cls].name for cls in types)
 
     def encode(self, event: object) -> Encoded:
-        """Raises: InvalidEvent when what would be stored could not be read again, and the field at fault."""
+        """An event ready to be stored. Raises: InvalidEvent, naming the field that would not be read back as it is."""
         form = self._by_type.get(type(event))
         if form is None:
             raise InvalidEvent(f"{_full_name(type(event))} is not an event of this App: {shown(event)}")
         return form.encode(event)
 
     def recorded(self, entry: Entry) -> Recorded:
-        """Raises: UndecodableEvent."""
+        """The event of an entry with its metadata. Raises: UndecodableEvent."""
         meta = _META_FROM(entry.meta)
         return Recorded(
             self.decode(entry),
@@ -71,19 +70,19 @@ class Codec:
         )
 
     def decode(self, entry: Entry) -> Any:
-        """The event of an entry, brought up to date. Raises: UndecodableEvent."""
+        """The event of an entry, upcast to its current schema. Raises: UndecodableEvent."""
         form = self._by_name.get(entry.type)
         if form is None:
             raise _unknown(f"{entry.stream}@{entry.version}", entry.type)
         try:
             return form.decode(entry.schema, entry.data)
-        except BaseException as error:  # an upcaster or a __post_init__ is the user's: it may raise anything
+        except BaseException as error:  # upcasters and __post_init__ are user code, which may raise anything
             if entry.schema > form.schema:
                 raise
             raise _undecodable(f"{entry.stream}@{entry.version}", entry.type, entry.schema, error) from error
 
     def events(self, stream: Stream, version: int, stored: Sequence[StoredEvent]) -> Iterator[Any]:
-        """The events of a stream up to `version`, one at a time, brought up to date. Raises: UndecodableEvent."""
+        """The events of a stream up to `version`, decoded one at a time, upcast. Raises: UndecodableEvent."""
         forms = self._by_name
         for at, (name, schema, data) in enumerate(stored, start=version - len(stored) + 1):
             form = forms.get(name)
@@ -99,15 +98,15 @@ class Codec:
 
 
 def _unknown(id_: str, name: str) -> NewerSchema:
-    """Newer code may well have stored it; where the class was removed, it has to come back."""
+    """Newer code may have stored it. If the class was removed instead, it has to come back."""
     return NewerSchema(
-        f"{id_} is a {name!r}, which this App has no class for: deploy the code that has it, readers first"
+        f"{id_} is a {name!r}, and this App has no class for it: deploy the code that has the class, readers first"
     )
 
 
 def _undecodable(id_: str, name: str, schema: int, error: BaseException) -> UndecodableEvent:
-    told = error_text(failure(error))
-    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {told}")
+    why = error_text(failure(error))
+    return UndecodableEvent(f"{id_}, a {name} of schema {schema}, cannot be read: {why}")
 
 
 def _full_name(cls: type) -> str:

@@ -1,7 +1,7 @@
 """A quick check that all classes and collections inside a value are exactly those of its annotations. Pure.
 
-A value of a subclass can equal what is read again, and be the same JSON, with something lost: the names of a NamedTuple
-in a field of tuples, what a subclass of list holds beside its members, a class that has an `__eq__` of its own.
+A value of a subclass can equal what is read back, and be the same JSON, although something is lost: the names of a
+NamedTuple in a field of tuples, the attributes of a subclass of list, whatever a class with its own `__eq__` ignores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Check = Callable[[Any], bool]
 
 
 def exactly(node: inspect.Type) -> Check | None:
-    """The check for values of a type that does not hold itself; None where there are single values alone."""
+    """The check for values of a type that is not recursive; None if it holds only single values."""
     match node:
         case inspect.UnionType(types):
             return _any_of(types)
@@ -55,7 +55,7 @@ def _object(cls: Any, fields: Iterable[inspect.Field]) -> Check:
 
 
 class _OneClass:
-    """Whether a value is of exactly this class, which holds single values alone."""
+    """Whether a value is of exactly this class, which holds only single values."""
 
     def __init__(self, cls: Any) -> None:
         self.cls = cls
@@ -75,7 +75,7 @@ def _collection(classes: tuple[type, ...], check: Check | None, items: Callable[
 
 
 def _keys(node: inspect.Type) -> Check | None:
-    """A key is a text in JSON: of True in a field of ints 1 is read again, and it is equal, too."""
+    """JSON keys are text: a key True in a dict of ints is read back as 1, which is equal to it."""
     types = node.types if isinstance(node, inspect.UnionType) else (node,)
     numbers = {_NUMBERS[type(one)] for one in types if type(one) in _NUMBERS}
     if not numbers and all(isinstance(one, _NEVER_NUMBERS) for one in types):

@@ -1,4 +1,4 @@
-"""What a class is made of, all the way down, and what of that JSON cannot hold or would hold by its place. Pure."""
+"""What a class consists of, all the way down, and which of it JSON cannot hold, or only by position. Pure."""
 
 from __future__ import annotations
 
@@ -12,50 +12,54 @@ from twofold.signatures import unwrapped
 
 
 def kinds(cls: Any) -> set[type]:
-    """The kinds (msgspec.inspect) of all types that `cls` is made of, itself included; a pydantic model is one kind.
+    """The kinds (of msgspec.inspect) of all types in `cls`, itself included; a pydantic model counts as one kind.
 
-    Raises: TypeError for one that JSON cannot hold.
+    Raises: TypeError for a type that JSON cannot hold.
     """
     return {type(node) for node in _nodes(msgspec.inspect.type_info(cls))}
 
 
 def is_model(cls: Any) -> bool:
-    """Whether it is a pydantic model, told without importing pydantic."""
+    """Whether it is a pydantic model, without importing pydantic."""
     return hasattr(cls, "model_validate_json")
 
 
 def equality_tells_all(cls: Any) -> bool:
-    """Whether two values of `cls` that are equal and the same JSON are the same, all the way down.
+    """Whether two values of `cls` that are equal, and equal as JSON, are the same all the way down.
 
-    Not where a type says nothing of its values, where a class leaves fields out of `==` or defines its own, and not for
-    a time of day, which may lose its zone.
+    False if a type says nothing about its values, if a class leaves fields out of `==` or defines its own, and for a
+    time of day, which may lose its zone.
     """
     return all(_tells_all(node) for node in _nodes(msgspec.inspect.type_info(cls)))
 
 
 def holds_itself(cls: Any) -> bool:
-    """Whether a value of `cls` can be nested without end."""
+    """Whether `cls` is recursive: its values can be nested to any depth."""
     classes = [node for node in _nodes(msgspec.inspect.type_info(cls)) if hasattr(node, "fields")]
     return any(node in _nodes(node.fields) for node in classes)
 
 
 def refuse_places(cls: Any) -> None:
-    """Raises: TypeError when JSON would hold a class inside `cls` as an array, its fields told by their places."""
+    """Raises: TypeError if JSON would hold a class inside `cls` as an array, with fields identified by position."""
     for path, part in _classes(cls):
         if getattr(part, "__struct_config__", None) is not None and part.__struct_config__.array_like:
-            raise TypeError(f"{path} is stored by place, as an array ({part.__name__} has array_like=True): {_WAY_OUT}")
+            raise TypeError(
+                f"{path} would be stored by position, as an array ({part.__name__} has array_like=True): {_WAY_OUT}"
+            )
         if issubclass(part, tuple) and hasattr(part, "_fields"):
-            raise TypeError(f"{path} is stored by place, as an array ({part.__name__} is a NamedTuple): {_WAY_OUT}")
+            raise TypeError(
+                f"{path} would be stored by position, as an array ({part.__name__} is a NamedTuple): {_WAY_OUT}"
+            )
 
 
 _WAY_OUT = (
-    "a field that is added, removed or moved would be read as another. Make it a dataclass or a Struct that is stored "
-    "by name; what is already stored is read by an upcaster that takes the list and returns a dict"
+    "a field that is added, removed or moved would be read as another. Make it a dataclass or a Struct, which are "
+    "stored by name; to read what is already stored, give an upcaster that takes the list and returns a dict"
 )
 
 
 def refuse_aliases(cls: Any) -> None:
-    """Raises: TypeError when a pydantic class inside `cls` is written under other names than it is read by."""
+    """Raises: TypeError if a pydantic class inside `cls` is not read by the names that it is written under."""
     for path, part in _classes(cls):
         config = getattr(part, "model_config", None) or getattr(part, "__pydantic_config__", None) or {}
         by_name = config.get("populate_by_name") or config.get("validate_by_name")
@@ -71,7 +75,7 @@ def refuse_aliases(cls: Any) -> None:
 
 
 def _nodes(root: Any) -> list[Any]:
-    """All nodes of msgspec's description of a type. Raises: TypeError for a class that JSON cannot hold."""
+    """All nodes of msgspec's description of a type. Raises: TypeError for a type that JSON cannot hold."""
     found: list[Any] = []
     seen: set[int] = set()
     open_: list[Any] = [root]
@@ -98,8 +102,8 @@ def _refuse_unless_json(node: Any) -> None:
         if wrong or not any(isinstance(one, _KEYS) for one in keys):
             kind = type((wrong or keys)[0]).__name__.removesuffix("Type").lower()
             raise TypeError(
-                f"a dict in it has keys of a type that JSON cannot hold ({kind}): a key is a text, a number, a time, "
-                f"a date, a UUID or bytes. Make it a list of pairs, or a dict with such keys"
+                f"a dict in it has keys of a type that JSON cannot hold ({kind}): keys can be text, numbers, times, "
+                f"dates, UUIDs or bytes. Use such keys, or a list of pairs"
             )
 
 
@@ -134,7 +138,7 @@ def _tells_all(node: Any) -> bool:
 
 
 def _compares_all_fields(cls: Any) -> bool:
-    """Whether `==` is what the dataclass decorator makes where all fields count; attrs makes its own."""
+    """Whether `==` is the one that the dataclass decorator makes from all fields; attrs makes its own."""
     if not hasattr(cls, "__dataclass_fields__"):
         return False
     usual = make_dataclass(cls.__name__, list(cls.__dataclass_fields__)).__eq__
@@ -143,7 +147,7 @@ def _compares_all_fields(cls: Any) -> bool:
 
 
 def _classes(root: Any) -> Iterator[tuple[str, Any]]:
-    """Every class that `root` is made of, itself first, and the path to it: `Placed.items.price`."""
+    """Every class in `root`, itself first, with the path to it: `Placed.items.price`."""
     seen: set[Any] = set()
     open_ = [(getattr(root, "__name__", str(root)), root)]
     while open_:

@@ -1,4 +1,4 @@
-"""One event class: how it goes to JSON and comes back as it was, and the steps between its schemas. Pure."""
+"""The stored form of one event class: its JSON, the proof that it is read back unchanged, its schemas. Pure."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ import msgspec
 from twofold.codec.exact import exactly
 from twofold.codec.fields import equality_tells_all, holds_itself, kinds, refuse_places
 from twofold.codec.jsontext import json_bytes, json_in_utc, json_reader
-from twofold.codec.roundtrip import KEY, TooDeep, difference, parts, shown
+from twofold.codec.roundtrip import KEY, TooDeep, difference, parts
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema
-from twofold.failures import error_text, failure
+from twofold.failures import error_text, failure, shown
 from twofold.messages import Encoded
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-MAX_DECIMAL_PLACES = 1_000  # on either side of the point: 1E+1000 and 1E-1000 are taken, 1E+1001 and 1E-1001 are not
+MAX_DECIMAL_PLACES = 1_000  # on either side of the point: 1E+1000 and 1E-1000 are accepted, 1E+1001 and 1E-1001 are not
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MSGSPEC_PATH = re.compile(r"(?:`key` in )?`\$(.*)`")
 _NOT_UTC = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?[^Z.\d]')
 _EXPONENT = re.compile(rb"\dE[+-]\d")
+_BACKSLASH = ord("\\")  # a number in bytes is found about ten times as fast as bytes in bytes
 _LONG_NUMBER = re.compile(rb"\d{1001}")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How a class is stored, where that differs from its own name at schema 1.
+    """How a class is stored, if not under its own name at schema 1.
 
-    `upcasters[0]` turns the JSON object of schema 1 into that of schema 2, and so on: `schema - 1` of them.
+    `upcasters[0]` turns the JSON object of schema 1 into one of schema 2, and so on: there are `schema - 1` of them.
 
-    `write` is the schema that new events are written with, `schema` if it is not given. During a deployment it can be
-    the one that processes of the old code read. `downcasters` lead there: the last one turns the JSON object of
-    `schema` into that of `schema - 1`, the one before it goes a schema further down, and so on. An event that the old
-    schema cannot hold is refused (`InvalidEvent`).
+    `write` is the schema that new events are written with; the default is `schema`. During a deployment it can be a
+    schema that the old code still reads. `downcasters` lead down to it: the last one turns the JSON object of `schema`
+    into one of `schema - 1`, the one before it goes one schema further down, and so on. An event that the old schema
+    cannot hold is refused (`InvalidEvent`).
 
     Raises: ConfigurationError.
     """
@@ -54,21 +55,23 @@ class Stored:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ConfigurationError(f"{self.name!r} cannot be a stored name: letters, digits, _ and . only")
+            raise ConfigurationError(
+                f"{self.name!r} cannot be a stored name: use a letter, then letters, digits, _ and . (at most 100)"
+            )
         if self.schema != len(self.upcasters) + 1:
             raise ConfigurationError(
                 f"{self.name}: schema {self.schema} needs {self.schema - 1} upcasters, one for each step, "
-                f"and has {len(self.upcasters)}"
+                f"but has {len(self.upcasters)}"
             )
         if type(self.written) is not int or not 1 <= self.written <= self.schema:
             raise ConfigurationError(
                 f"{self.name}: write={self.write!r} is not one of its schemas, 1 to {self.schema}: leave it out, or "
-                f"name the schema that the oldest running process reads"
+                f"give the schema that the oldest running process reads"
             )
         if not self.schema - self.written <= len(self.downcasters) < self.schema:
             raise ConfigurationError(
                 f"{self.name}: writing schema {self.written} of {self.schema} needs {self.schema - self.written} "
-                f"downcasters, one for each step down, and has {len(self.downcasters)}: give functions that turn the "
+                f"downcasters, one for each step down, but has {len(self.downcasters)}: give functions that turn the "
                 f"JSON object of a schema into that of the schema before"
             )
 
@@ -79,7 +82,7 @@ class Stored:
 
 
 class Form:
-    """One class: how it goes to JSON and comes back. Raises: ConfigurationError when it cannot."""
+    """How one class is written as JSON and read back. Raises: ConfigurationError if that is impossible."""
 
     def __init__(self, cls: type, stored: Stored) -> None:
         self.cls, self.name, self.schema, self.upcasters = cls, stored.name, stored.schema, stored.upcasters
@@ -90,7 +93,9 @@ class Form:
             self.read = json_reader(cls)
             found = kinds(cls)
             walk = holds_itself(cls) or not equality_tells_all(cls)
-            self.exactly = None if walk else exactly(msgspec.inspect.type_info(cls))  # None: always walk
+            self.exactly = (
+                None if walk else exactly(msgspec.inspect.type_info(cls))
+            )  # None: always compare part by part
         except (TypeError, NameError) as error:
             raise ConfigurationError(
                 f"{cls.__module__}.{cls.__qualname__} cannot be stored as JSON: {error}"
@@ -99,39 +104,32 @@ class Form:
         self.has_decimals = not found.isdisjoint({msgspec.inspect.DecimalType, msgspec.inspect.CustomType})
 
     def encode(self, event: object) -> Encoded:
-        """Raises: InvalidEvent, naming the path of what could not be read again as it is."""
+        """An event ready to be stored. Raises: InvalidEvent with the path of what would not be read back as it is."""
         try:
             data = json_bytes(event)
             if self.has_times and _NOT_UTC.search(data):
                 data = json_in_utc(event)
             if self.steps_down:
                 data = self._stepped_down(data)
-            read = self.read(data) if self.written == self.schema else self.decode(self.written, data)
-            if not self._surely_same(event, read, data):
+            read = self.decode(self.written, data) if self.steps_down else self.read(data)
+            try:  # enough for nearly every event: if all classes are those of the annotations, equal means same
+                same = self.exactly is not None and self.exactly(event) and read == event
+                if same and self.has_decimals:  # except that a float equals the Decimal that is read back
+                    same = json_bytes(read) == data
+            except BaseException as error:  # a user's __eq__ failed; `difference` does without it
+                same = failure(error) is None
+            if not same:
                 data, read = self._compared(event, data, read)
-            self._check_limits(read, data)
+            if _BACKSLASH in data or self.has_decimals or len(data) > MAX_EVENT_BYTES:
+                self._check_limits(read, data)
             return Encoded(self.name, self.written, data, read)
-        except BaseException as error:  # an __eq__ or a __post_init__ is the user's: it may raise anything
+        except BaseException as error:  # __post_init__, properties and downcasters are user code
             raise self._refusal(event, failure(error)) from error
 
-    def _surely_same(self, event: object, read: object, data: bytes) -> bool:
-        """The quick way, for nearly every event.
-
-        Where all classes are those of the annotations, what is equal is also written again alike, but for numbers: a
-        float equals the Decimal that is read of it.
-        """
-        try:
-            if self.exactly is None or not self.exactly(event) or read != event:
-                return False
-            return not self.has_decimals or json_bytes(read) == data
-        except BaseException as error:  # an __eq__ of the user's; the walk does without
-            failure(error)
-            return False
-
     def _compared(self, event: object, data: bytes, read: Any) -> tuple[bytes, Any]:
-        """What is stored and what is read of it, if nothing would be read as something else. Raises: InvalidEvent."""
+        """The data to store and the event read back from it, compared part by part. Raises: InvalidEvent."""
         found = difference(event, read, self.name)
-        if found is not None and self.has_times:  # the seconds of an offset, which JSON leaves out
+        if found is not None and self.has_times:  # JSON leaves out the seconds of an offset
             data = self._stepped_down(json_in_utc(event))
             read = self.decode(self.written, data)
             found = difference(event, read, self.name)
@@ -145,7 +143,7 @@ class Form:
         return data
 
     def _check_limits(self, read: object, data: bytes) -> None:
-        """Raises: InvalidEvent for what every reader can read, but not every store can keep."""
+        """Raises: InvalidEvent for what can be read back, but not kept by every store."""
         if b"\\u0000" in data or (self.has_decimals and _may_be_large(data)):
             self._check_parts(read)
         if len(data) > MAX_EVENT_BYTES:
@@ -158,7 +156,7 @@ class Form:
                 raise InvalidEvent(f"{path} {fault}")
 
     def _refusal(self, event: object, error: BaseException) -> InvalidEvent:
-        """What is wrong with the event, by its path where that can be told."""
+        """What is wrong with the event, with its path if that can be found."""
         path, why = _misread(error)
         try:
             self._check_parts(event)
@@ -168,7 +166,7 @@ class Form:
             return by_path
         except TooDeep as deep:
             return InvalidEvent(str(deep))
-        except BaseException as other:  # a property of the user's
+        except BaseException as other:  # properties are user code
             path, why = "", error_text(failure(other))
         if isinstance(error, InvalidEvent):
             return error
@@ -184,12 +182,12 @@ class Form:
                 raise InvalidEvent(f"{path} is {shown(part)}, which cannot be stored: {why}") from error
 
     def decode(self, schema: int, data: str | bytes) -> Any:
-        """Raises: NewerSchema, and whatever an upcaster or the class itself raises."""
+        """The event of JSON at this schema. Raises: NewerSchema, and whatever an upcaster or the class raises."""
         if schema == self.schema:
             return self.read(data)
         if schema > self.schema:
             raise NewerSchema(
-                f"{self.name} was stored with schema {schema} by newer code, and this process knows up to "
+                f"{self.name} was stored with schema {schema} by newer code, and this process knows schemas up to "
                 f"{self.schema}: deploy the newer code here too, and next time deploy readers first"
             )
         value: dict[str, Any] = msgspec.json.decode(data)
@@ -199,7 +197,7 @@ class Form:
 
 
 def _misread(error: Any) -> tuple[str, str]:
-    """The path of what could not be read again, as msgspec or pydantic tells it, and why."""
+    """The path of what could not be read back, from the error of msgspec or pydantic, and the reason."""
     if isinstance(error, msgspec.ValidationError):
         why, _, path = str(error).rpartition(" - at ")
         at = _MSGSPEC_PATH.fullmatch(path)
@@ -218,7 +216,7 @@ def _may_be_large(data: bytes) -> bool:
 
 
 def _fault(value: object) -> str | None:
-    """Why no event can hold this single value, and the way out; None if it can."""
+    """Why no event can hold this single value, and how to fix it; None if it can."""
     match value:
         case str() if "\x00" in value:
             return f"holds a NUL character, which not every store can keep: {shown(value)}"
@@ -239,7 +237,7 @@ def _fault(value: object) -> str | None:
 
 
 def _places(value: Decimal) -> int:
-    """How many digits there are behind the point, zeros at the end not counted."""
+    """The number of digits after the point, without trailing zeros."""
     return len(format(value, "f").partition(".")[2].rstrip("0"))
 
 
@@ -247,5 +245,5 @@ def _outside_utc(value: datetime) -> str | None:
     try:
         value.astimezone(UTC)
     except OverflowError:
-        return f"is {value.isoformat()}, which in UTC is no year from 1 to 9999"
+        return f"is {value.isoformat()}, which in UTC lies outside the years 1 to 9999"
     return None

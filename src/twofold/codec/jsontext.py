@@ -1,4 +1,4 @@
-"""Values ⇄ JSON text: msgspec's encoder and decoders, and pydantic's own for its models. Pure."""
+"""Values to JSON text and back, with msgspec, or with pydantic for its own models. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twofold.codec.fields import is_model, kinds, refuse_aliases
 
 
 def json_reader(cls: Any) -> Callable[[str | bytes], Any]:
-    """A function from JSON to `cls`: msgspec's decoder, or pydantic's own for its models.
+    """A function from JSON to `cls`.
 
-    Raises: TypeError when JSON cannot hold the class, or when a pydantic model in it has aliases.
+    Raises: TypeError if JSON cannot hold the class, or if a pydantic model in it has aliases.
     """
     refuse_aliases(cls)
     if is_model(cls):
@@ -31,14 +31,14 @@ def json_text(value: object) -> str:
 
 
 def plain_values(value: object) -> Any:
-    """What JSON would be made of: dicts, lists and single values."""
+    """The same as dicts, lists and single values, as JSON would have it."""
     return msgspec.to_builtins(value, enc_hook=_plain)
 
 
 def json_in_utc(value: object) -> bytes:
-    """A value as JSON, with every time in it in UTC.
+    """A value as JSON, with all times in UTC.
 
-    Raises: ValueError for a time without a zone, OverflowError for one outside of the years 1 to 9999 in UTC.
+    Raises: ValueError for a time without a zone, OverflowError for one outside the years 1 to 9999 in UTC.
     """
     return json_bytes(_in_utc(msgspec.to_builtins(value, builtin_types=(datetime, time, Decimal), enc_hook=_plain)))
 
@@ -56,7 +56,7 @@ def _in_utc(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What msgspec writes instead of a value that it does not know: of a subclass, the plain value."""
+    """What msgspec writes for a value that it does not know: for a subclass, the plain value."""
     if is_model(type(value)):
         return value.model_dump(warnings=False)
     for base, plain in _PLAIN.items():

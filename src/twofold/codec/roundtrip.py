@@ -1,7 +1,7 @@
-"""Whether a value that was written as JSON and read again is still the same, and the path of what is not. Pure.
+"""Whether a value that was written as JSON and read back is still the same, and the path of what is not. Pure.
 
-Python's `==` cannot decide that. It is false for a time in the hour that comes twice and the same moment in UTC, true
-for 1 and True, and whatever the user's `__eq__` returns for the user's classes.
+Python's `==` cannot decide that. It is false for a time in the repeated hour of a clock change and the same moment in
+UTC, true for 1 and True, and for users' classes whatever their `__eq__` returns.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from twofold.codec.single import ALIKE_IF_EQUAL, is_single, same_single
-from twofold.failures import failure
+from twofold.failures import shown
 
-KEY = " (the key)"  # the last step of a path to a key of a dict, and not to the value under it
-MAX_DEPTH = 200  # levels of nesting; pydantic reads no deeper JSON, and the stack is the limit of all other readers
+KEY = " (the key)"  # ends a path to a key of a dict rather than to its value
+MAX_DEPTH = 200  # levels; pydantic reads no deeper JSON, and other readers are limited by the stack
 
 _LOST = object()
-_Place = tuple[Any, str]  # the place around this one, and the step from there: joined to a path only when asked for
-_Pair = tuple[str, Any, Any]  # the step to a part, the part of the value, and that of what was read
+_Place = tuple[Any, str]  # the place around it, and the step from there: joined to a path only when needed
+_Pair = tuple[str, Any, Any]  # the step to a part, that part of the value, and that part of what was read
 
 
 class TooDeep(ValueError):
@@ -28,16 +28,16 @@ class TooDeep(ValueError):
 
 
 def difference(value: object, read: object, path: str) -> str | None:
-    """A sentence that names the path of the first part of `value` that was read again as something else, or None.
+    """A sentence that names the path of the first part of `value` that was read back as something else, or None.
 
-    What is not a difference: the same moment in another zone; a subclass of int, str, datetime, Decimal or of another
-    single value, where the plain value is kept (so an IntEnum and its number); an int and the float or Decimal that
-    equals it exactly; a list for a tuple, a set for a frozenset, and the reverse; the order of a set or a dict.
+    Not a difference: the same moment in another zone; the plain value for one of a subclass of int, str, datetime,
+    Decimal or another single value (so an IntEnum and its number); an int and the float or Decimal that equals it
+    exactly; a list for a tuple, a set for a frozenset, and the reverse; the order of a set or a dict.
 
-    The sign of a float's zero counts. A bool is not a number, and a float not a Decimal, even where they are equal.
+    The sign of a float's zero counts. A bool never equals a number, nor a float a Decimal.
 
-    Raises: OverflowError for a time outside of the years 1 to 9999 in UTC, and what `__eq__`, `__hash__` or a property
-    of the user's classes raises.
+    Raises: OverflowError for a time outside the years 1 to 9999 in UTC, and whatever `__eq__`, `__hash__` or a property
+    of a user's class raises.
     """
     open_: list[tuple[Any, Any, _Place, int]] = [(value, read, (None, path), 0)]
     while open_:
@@ -56,7 +56,7 @@ def difference(value: object, read: object, path: str) -> str | None:
 def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
     """All keys and single values inside `value`, each with its path.
 
-    Raises: TooDeep, and what a property of the user's classes raises.
+    Raises: TooDeep, and whatever a property of a user's class raises.
     """
     open_: list[tuple[Any, _Place, int]] = [(value, (None, path), 0)]
     while open_:
@@ -68,15 +68,6 @@ def parts(value: object, path: str) -> Iterator[tuple[str, Any]]:
             yield _path(place), value
         else:
             open_ += [(part, (place, step), depth + 1) for step, part in reversed(inner)]
-
-
-def shown(value: object) -> str:
-    """The first 80 characters of a value's repr, and of its type where that raises."""
-    try:
-        return f"{value!r:.80}"
-    except BaseException as error:  # a __repr__ of the user's; an int of more than 4,300 digits
-        failure(error)
-        return f"a value of {type(value).__name__} (its repr raises {type(error).__name__})"
 
 
 def _path(place: _Place | None) -> str:
@@ -93,16 +84,16 @@ def _too_deep(path: str) -> str:
 
 def _changed(value: object, read: object) -> str:
     if value is _LOST:
-        return f"is not there, and would be read again as {shown(read)}"
+        return f"is not there, and would be read back as {shown(read)}"
     if read is _LOST:
         return f"is {shown(value)}, and would be lost: {_WAY_OUT}"
     before, after = shown(value), shown(read)
     if type(value) is not type(read) and (before == after or type(value).__name__ == type(read).__name__):
         before, after = f"{before} of {_full_name(value)}", f"{after} of {_full_name(read)}"
-    return f"is {before}, and would be read again as {after}: {_WAY_OUT}"
+    return f"is {before}, and would be read back as {after}: {_WAY_OUT}"
 
 
-_WAY_OUT = "give the field a value of its own type, or annotate it with the type of this one"
+_WAY_OUT = "give the field a value of its annotated type, or annotate it with the type of this value"
 
 
 def _full_name(value: object) -> str:
@@ -110,7 +101,7 @@ def _full_name(value: object) -> str:
 
 
 def _pairs(value: Any, read: Any) -> list[_Pair] | None:
-    """What is to be compared of these two, part by part; nothing for single values. None: they are not the same."""
+    """The parts of these two to compare, none if they are single values; None if the two are not the same."""
     if is_single(value):
         return [] if same_single(value, read) else None
     if isinstance(value, list | tuple):
@@ -131,7 +122,7 @@ def _pairs(value: Any, read: Any) -> list[_Pair] | None:
 
 
 def _nothing_more(value: Any, read: Any) -> bool:
-    """Whether a list, tuple, set or dict holds nothing that another type of its kind cannot hold."""
+    """Whether a list, tuple, set or dict has no names or attributes that a plain one cannot hold."""
     return type(value) is type(read) or not (hasattr(value, "_fields") or getattr(value, "__dict__", None))
 
 
@@ -147,7 +138,7 @@ def _entries(value: dict[Any, Any], read: dict[Any, Any]) -> list[_Pair]:
 
 
 def _matched(value: Collection[Any], read: Collection[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each key or member of one, with the one that is the same in the other, or that stands in its place, or _LOST."""
+    """Each key or member of one with its counterpart in the other: the same, else any that is left, else _LOST."""
     rest = {again: again for again in read}
     unmatched = []
     for key in value:
@@ -159,7 +150,7 @@ def _matched(value: Collection[Any], read: Collection[Any]) -> Iterator[tuple[An
     others = list(rest.values())
     for key in unmatched:
         at = next((at for at, again in enumerate(others) if difference(key, again, "") is None), None)
-        if at is None:  # one difference is enough: the others are not looked for
+        if at is None:  # one difference is enough
             yield key, others[0] if others else _LOST
             return
         yield key, others.pop(at)
@@ -179,7 +170,7 @@ def _unparametrised(cls: type) -> type:
 
 @lru_cache(maxsize=1_024)
 def _fields(cls: Any) -> tuple[str, ...] | None:
-    """The names of all that a dataclass, a Struct, a pydantic model or an attrs class holds; None for another class."""
+    """The names of the fields of a dataclass, a Struct, a pydantic model or an attrs class; None for other classes."""
     if is_dataclass(cls):
         return tuple(field.name for field in fields(cls))
     if hasattr(cls, "__struct_fields__"):
@@ -200,7 +191,7 @@ def _attributes(value: Any, read: Any, names: tuple[str, ...]) -> Iterator[tuple
 
 
 def _inner(value: Any) -> list[tuple[str, Any]] | None:
-    """The parts of a value, keys among them; None for a single one."""
+    """The parts of a value, including keys; None for a single value."""
     if isinstance(value, list | tuple):
         return [(f"[{index}]", part) for index, part in enumerate(value)]
     if isinstance(value, set | frozenset):

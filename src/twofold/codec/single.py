@@ -1,4 +1,4 @@
-"""Single values, which have no parts: when one that was read again is the same. Pure."""
+"""Single values, those without parts, and when two of them are the same. Pure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ALIKE_IF_EQUAL = {
     date,
     timedelta,
     UUID,
-}  # of exactly these types, equal values are the same
+}  # equal values of exactly these types are the same
 
 
 def same_single(value: Any, read: Any) -> bool:
-    """Whether two single values are the same, whatever subclasses may say of themselves."""
+    """Whether two single values are the same, whatever the `__eq__` of a subclass says."""
     if value is read:
         return True
     match value:
@@ -55,7 +55,7 @@ def same_single(value: Any, read: Any) -> bool:
             return isinstance(read, UUID) and value.int == read.int
         case bytes() | bytearray() | memoryview():
             return isinstance(read, bytes | bytearray | memoryview) and bytes(value) == bytes(read)
-        case _:  # an Enum without a plain value: a member is itself alone
+        case _:  # an Enum without a plain value: a member is only itself
             return False
 
 
@@ -70,7 +70,7 @@ def _same_number(value: Any, read: Any) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """The plain number of a subclass. A signalling NaN raises when it is compared, so it becomes a quiet one."""
+    """The plain number for one of a subclass. Comparing a signalling NaN raises, so it becomes a quiet one."""
     if isinstance(value, int):
         return int.__index__(value)
     if isinstance(value, float):
@@ -85,13 +85,13 @@ def _same_moment(value: datetime, read: datetime) -> bool:
 
 
 def _same_zone(value: time, read: time) -> bool:
-    """JSON leaves out a zone with summer time, which says nothing without a date, and the fold of a naive time."""
+    """JSON leaves out a zone with summer time, which means nothing without a date, and the fold of a naive time."""
     naive = value.tzinfo is None
     return naive == (read.tzinfo is None) and (not naive or value.fold == read.fold)
 
 
 def moment(value: datetime) -> datetime:
-    """A time in UTC if it has a zone, as a plain datetime. Raises: OverflowError outside of the years 1 to 9999."""
+    """A plain datetime, in UTC if it has a zone. Raises: OverflowError outside the years 1 to 9999."""
     if value.utcoffset() is not None:
         value = datetime.astimezone(value, UTC)
     if type(value) is datetime:

@@ -124,7 +124,9 @@ async def pages(
     while after < upto:
         page = await feed.read(after, LARGEST_PAGE, types, upto)
         if page.upto == after:
-            raise LogReplaced(f"somebody has read up to {upto}, and the log ends at {after}: it has become shorter")
+            raise LogReplaced(
+                f"somebody has read up to {upto}, and the log ends at {after}: it has become shorter", feed.log_id
+            )
         yield page
         after = page.upto
 
@@ -133,7 +135,8 @@ def another_log(place: object, log_id: str) -> LogReplaced:
     """The log at this place was replaced by another one while this process used it (G11)."""
     return LogReplaced(
         f"{place}: this is no longer log {log_id}, with which the program began: stop it, "
-        f"put the log back, or start again on the new one"
+        f"put the log back, or start again on the new one",
+        log_id,
     )
 
 

@@ -19,7 +19,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogRepla
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 
 LEASE_S = 5.0
 CLAIM_POLL_S = 0.25
@@ -113,7 +113,7 @@ class Following:
 
     async def register(self) -> None:
         """Make the checkpoint when there is none, so that "now" means this moment."""
-        start = await self.feed.head() if self.follower.start == "now" else BEGINNING
+        start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
 
     async def check_log(self) -> None:
@@ -291,7 +291,7 @@ class Following:
         """
         now = await self.checkpoints.read(claim.follower)
         if now is None or (now.epoch, now.position) != (claim.epoch, position):
-            raise LeaseLost(f"{claim.follower} is no longer at {position} in epoch {claim.epoch}")
+            raise LeaseLost(claim.follower, f"is no longer at {position} in epoch {claim.epoch}")
 
     def _goes_well(self) -> None:
         """A page was handled, or there is none: what was wrong is over."""
@@ -320,6 +320,7 @@ class Held:
 
     def __init__(self, following: Following, claim: Claim, position: Position) -> None:
         self._following, self._claim, self.position = following, claim, position
+        self.feed = following.feed
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
         """Follow as far as the head, or at least as far as a position before it: while others append, the head may
@@ -440,11 +441,13 @@ def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     if checkpoint.log_id != log_id:
         raise LogReplaced(
             f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one"
+            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one",
+            checkpoint.log_id,
         )
     if checkpoint.position > head:
         raise LogReplaced(
             f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
             f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id APP`, "
-            f"then `twofold rebuild APP --all`"
+            f"then `twofold rebuild APP --all`",
+            log_id,
         )

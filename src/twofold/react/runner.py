@@ -15,7 +15,7 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.failures import failure, is_of_user_code
-from twofold.feed.checkpoints import Checkpoints, Claim, FollowerId, Parked, parked_again
+from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
@@ -79,15 +79,11 @@ class Runner:
         self._feed, self._checkpoints, self._codec, self._ambient = feed, checkpoints, codec, ambient
         self._carry_out = carry_out
         self._at_once = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        self.follows = reactor.follows.in_partition(feed.partition)
         self._limit = ParkingLimit()
         self._due: dict[str, float] = {}
         self._knows: Claim | None = None
         self.types = codec.names(reactor.event_types)
-
-    @property
-    def follows(self) -> FollowerId:
-        """The reactor."""
-        return self.reactor.follows
 
     @property
     def start(self) -> Literal["beginning", "now"]:

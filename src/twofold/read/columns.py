@@ -22,9 +22,9 @@ import msgspec
 from twofold.codec.exact import exactly
 from twofold.codec.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.codec.jsontext import json_reader, json_text
-from twofold.codec.roundtrip import difference, shown
+from twofold.codec.roundtrip import difference
 from twofold.errors import ConfigurationError
-from twofold.failures import error_text, failure
+from twofold.failures import error_text, failure, shown
 from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of, nothing_beside
 from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, Kind
@@ -140,7 +140,7 @@ class Field:
         def write(value: Any) -> Any:
             plain = check(_plain(value))
             if type(value) is not enum and enum(plain).value != plain:  # raises where there is no such member
-                raise ValueError(f"is {shown(value)}, and would be read again as {shown(enum(plain))}")
+                raise ValueError(f"is {shown(value)}, and would be read back as {shown(enum(plain))}")
             return plain
 
         return write

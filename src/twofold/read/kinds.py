@@ -15,8 +15,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from twofold.codec.jsontext import json_text
-from twofold.codec.roundtrip import shown
 from twofold.codec.single import moment
+from twofold.failures import shown
 
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 

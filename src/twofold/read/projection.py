@@ -18,7 +18,7 @@ from twofold.failures import failure, shown
 from twofold.feed.checkpoints import FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
-from twofold.read.columns import Column, RowFormat, Values
+from twofold.read.columns import Column, Field, RowFormat, Values
 from twofold.read.definition import (
     FROM_ID,
     MAX_KEY_BYTES,
@@ -290,12 +290,12 @@ class Projection(Generic[R]):
         return may_answer_none(self.evolve)
 
     @cached_property
-    def _key_columns(self) -> list[Any]:
+    def _key_columns(self) -> list[Field]:
         by_name = {f.name: f for f in self.format.fields}
         return [by_name[name] for name in self.table.key]
 
     @cached_property
-    def _key_column(self) -> Any | None:
+    def _key_column(self) -> Field | None:
         """The key's column, where it is a single one."""
         return self._key_columns[0] if len(self._key_columns) == 1 else None
 

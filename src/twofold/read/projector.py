@@ -11,9 +11,10 @@ from typing import Any, Literal, NoReturn
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking import ParkingLimit, too_many
+from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
 from twofold.read.folding import Folding, Waiting
@@ -43,30 +44,35 @@ class Projector:
         self,
         projection: Projection[Any],
         store: ReadStore,
-        feed: Feed,
+        log: Feed,
         codec: Codec,
         ambient: Ambient,
         *,
         documents: bool,
+        partition: int = 0,
         cache: int = CACHE_BYTES,
     ) -> None:
         self.projection, self.documents = projection, documents
-        self._store, self._feed, self._codec, self._ambient = store, feed, codec, ambient
+        self._store, self._log, self._codec, self._ambient = store, log, codec, ambient
+        self.feed, self.follows = feed_of(log, partition), projection.follows.in_partition(partition)
         self.types = codec.names(projection.event_types)
-        self.publisher = Publisher(projection.table, store)
+        self.publisher = Publisher(projection.table, store, log)
         self._cache_bytes = cache
         self._held: _Held | None = None
         self._committing: asyncio.Task[None] | None = None
         self._limit = ParkingLimit()
 
-    @property
-    def follows(self) -> FollowerId:
-        """The projection and its version."""
-        return self.projection.follows
-
     def unparking(self) -> Unparking:
         """How what is parked of this projection goes on."""
-        return Unparking(self.projection, self._store, self._feed, self._codec, self._ambient, documents=self.documents)
+        return Unparking(
+            self.projection,
+            self._store,
+            self._log,
+            self._codec,
+            self._ambient,
+            documents=self.documents,
+            partition=self.feed.partition,
+        )
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """Fold a page, then begin to commit rows and checkpoint together.
@@ -97,7 +103,7 @@ class Projector:
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
         """What may be done of the page is done."""
-        before = self._feed.before(next_one.position)
+        before = self.feed.before(next_one.position)
         if before > after:
             await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
             await self.settle()
@@ -152,7 +158,7 @@ class Projector:
     async def tend(self, claim: Claim, position: Position) -> None:
         """A version that has caught up is shown, also where no page comes any more after which it would be."""
         if not self.publisher.done and not (await self._holding(claim, position)).waiting:
-            await self.publisher.publish(self._feed)
+            await self.publisher.publish(look_for_lost=True)
 
 
 @dataclass

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from twofold.errors import ConfigurationError, NameHeld
+from twofold.errors import ConfigurationError, InvalidToken, NameHeld
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
+from twofold.feed.partitions import covered_by, feed_of
 from twofold.read.projection import Table
 from twofold.read.store import ReadStore, StoredTable, has_come_as_far
 
@@ -20,18 +21,18 @@ log = logging.getLogger("twofold.publish")
 class Publisher:
     """Lets the public name show a version as soon as it may: `done`. `note` says what is in the way, if anything is."""
 
-    def __init__(self, table: Table, store: ReadStore) -> None:
-        self._table, self._store = table, store
+    def __init__(self, table: Table, store: ReadStore, log: Feed) -> None:
+        self._table, self._store, self._log = table, store, log
         self.done, self._not_before = table.follows.builds is not None, 0.0
         self.note: str | None = None
 
-    async def publish(self, feed: Feed | None = None) -> None:
-        """Try, if it is not done and not too soon. `feed`: look also whether the live version counts (`lost_live`)."""
+    async def publish(self, *, look_for_lost: bool = False) -> None:
+        """Try, if it is not done and not too soon. See `published`."""
         clock = asyncio.get_running_loop().time
         if self.done or clock() < self._not_before:
             return
         try:
-            self.done = await published(self._table, self._store, feed)
+            self.done = await published(self._table, self._store, self._log, look_for_lost=look_for_lost)
             self.note = None
         except (NameHeld, ConfigurationError) as error:  # a store that is away is met by the next page as well
             if str(error) != self.note:
@@ -39,24 +40,36 @@ class Publisher:
             self.note, self._not_before = str(error), clock() + AGAIN_S
 
 
-async def published(table: Table, store: ReadStore, feed: Feed | None) -> bool:
-    """As `ReadStore.publish`, which tells the errors."""
-    covered = [one.position for one in await store.checkpoints.of(table.follows)]
+async def published(table: Table, store: ReadStore, log: Feed, *, look_for_lost: bool = True) -> bool:
+    """Like `ReadStore.publish`. A version of several partitions is not shown while a row of any of them is parked.
+
+    `look_for_lost`: see also whether the live version counts at all (`lost_live`).
+    """
+    mine = await store.checkpoints.of(table.follows)
+    if len(mine) > 1 and any([await store.checkpoints.parked(one.follower) for one in mine]):
+        return False
+    covered = await covered_by(log, [one.position for one in mine])
     if await store.publish(table, covered):
         return True
-    lost = await lost_live(table.follows, store, feed) if feed is not None else []
+    lost = await lost_live(table.follows, store, log) if look_for_lost else []
     return bool(lost) and await store.publish(table, covered, lost)
 
 
-async def lost_live(follows: FollowerId, store: ReadStore, feed: Feed) -> Sequence[Checkpoint]:
+async def lost_live(follows: FollowerId, store: ReadStore, log: Feed) -> Sequence[Checkpoint]:
     """The live version's checkpoints that are of another log or from beyond this one's head: they do not count."""
     live = [table for table in await store.tables() if table.live and table.follows.name == follows.name]
-    return [one for table in live for one in table.checkpoints if await is_of_another(one, feed)]
+    return [one for table in live for one in table.checkpoints if await is_of_another(one, log)]
 
 
-async def is_of_another(checkpoint: Checkpoint, feed: Feed) -> bool:
+async def is_of_another(checkpoint: Checkpoint, log: Feed) -> bool:
     """Whether it belongs to no part of this log. The head is read after it, or it would seem to lie beyond."""
-    return checkpoint.log_id != feed.log_id or checkpoint.position > await feed.head()
+    if checkpoint.log_id != log.log_id:
+        return True
+    try:
+        feed = feed_of(log, checkpoint.follower.partition)
+    except InvalidToken:
+        return True
+    return checkpoint.position > await feed.head()
 
 
 def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
 
 from twofold.errors import InvalidInput, TwofoldError, Unavailable
 from twofold.feed.checkpoints import FollowerId
@@ -29,12 +29,12 @@ log = logging.getLogger("twofold.rebuild")
 
 
 class Rebuilding:
-    """Folds with `projector`, whose table lies beside that of `table`, and lets it take its place."""
+    """Folds with `projectors`, one for each partition, beside `table`, and lets the new table take its place."""
 
-    def __init__(self, table: Table, projector: Projector, store: ReadStore, feed: Feed, owner: str) -> None:
-        self._table, self._built = table, projector.projection.table
-        self._store, self._feed, self._owner = store, feed, f"{owner} rebuilding"
-        self._following = Following(projector, feed, store.checkpoints, self._owner)
+    def __init__(self, table: Table, projectors: Sequence[Projector], store: ReadStore, log: Feed, owner: str) -> None:
+        self._table, self._built = table, projectors[0].projection.table
+        self._store, self._log, self._owner = store, log, f"{owner} rebuilding"
+        self._followings = [Following(one, one.feed, store.checkpoints, self._owner) for one in projectors]
 
     async def run(self) -> AsyncGenerator[Position, None]:
         """The positions that are reached, until the new table has taken the old one's place.
@@ -45,19 +45,23 @@ class Rebuilding:
         await drop_given_up(self._table, self._store, self._owner)
         await self._store.prepare(self._built)
         try:
-            await self._following.register()
-            async with self._following.held() as held, aclosing(self._until_it_replaces(held)) as positions:
-                async for position in positions:
-                    yield position
+            async with AsyncExitStack() as stack:
+                for following in self._followings:
+                    await following.register()
+                all_held = [await stack.enter_async_context(following.held()) for following in self._followings]
+                async with aclosing(self._until_it_replaces(all_held)) as positions:
+                    async for position in positions:
+                        yield position
         finally:
             await self._tidy()
 
-    async def _until_it_replaces(self, held: Held) -> AsyncGenerator[Position, None]:
+    async def _until_it_replaces(self, all_held: Sequence[Held]) -> AsyncGenerator[Position, None]:
         indexed, deadline = False, math.inf
         while True:
-            async with aclosing(held.catch_up(await self._feed.head())) as positions:
-                async for position in positions:
-                    yield position
+            for held in all_held:
+                async with aclosing(held.catch_up(await held.feed.head())) as positions:
+                    async for position in positions:
+                        yield position
             if not indexed:
                 await self._store.index(self._built)  # late, because a table without fills faster
                 indexed = True
@@ -67,21 +71,28 @@ class Rebuilding:
                     f"{self._table.follows} was built again, but an open transaction reads from the old table: "
                     f"end it, and run the rebuild again"
                 )
-            if await self._takes_its_place(held):
+            if await self._takes_its_place(all_held):
                 return
             if deadline == math.inf:
                 deadline = now() + PATIENCE_S
                 log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
             await asyncio.sleep(LOOK_S)
 
-    async def _takes_its_place(self, held: Held) -> bool:
-        """While the old table's checkpoint stands still, so that there is nothing more to catch up with."""
-        async with taken_over(self._store.checkpoints, self._table.follows, self._owner) as (claim, old):
-            if old.position > held.position and not await is_of_another(old, self._feed):
-                async with aclosing(held.catch_up(old.position)) as positions:
-                    async for _ in positions:
-                        pass
-            return await self._store.replace(self._table, [claim], self._built.follows, [held.position])
+    async def _takes_its_place(self, all_held: Sequence[Held]) -> bool:
+        """While the old table's checkpoints stand still, so that there is nothing more to catch up with."""
+        checkpoints, held_in = self._store.checkpoints, {held.feed.partition: held for held in all_held}
+        claims = []
+        async with AsyncExitStack() as stack:
+            for one in await checkpoints.of(self._table.follows):
+                claim, old = await stack.enter_async_context(taken_over(checkpoints, one.follower, self._owner))
+                claims.append(claim)
+                held = held_in.get(old.follower.partition)
+                if held is not None and old.position > held.position and not await is_of_another(old, self._log):
+                    async with aclosing(held.catch_up(old.position)) as positions:
+                        async for _ in positions:
+                            pass
+            at = [held.position for held in all_held]
+            return await self._store.replace(self._table, claims, self._built.follows, at)
 
     async def _tidy(self) -> None:
         """Whatever has ended it: what did not take the old table's place is dropped."""

@@ -14,6 +14,7 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import check_log, taken_over
+from twofold.feed.partitions import Parts, feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -40,10 +41,10 @@ class Refold:
     """For one projection and its read store."""
 
     def __init__(
-        self, projection: Projection[Any], store: ReadStore, feed: Feed, codec: Codec, *, documents: bool
+        self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec, *, documents: bool
     ) -> None:
-        self.projection, self.documents, self.feed, self.codec = projection, documents, feed, codec
-        self._store = store
+        self.projection, self.documents, self.codec = projection, documents, codec
+        self._store, self._log = store, log
 
     async def run(self, key: Key, owner: str) -> Refolded:
         """Fold it as far as the checkpoint has come, which does not move.
@@ -51,25 +52,32 @@ class Refold:
         What was long ago is folded before the checkpoint is taken over, the rest while it stands still. Raises:
         InvalidInput, LogReplaced, Unavailable.
         """
-        follows, checkpoints = self.projection.follows, self._store.checkpoints
-        seen, parked = await checkpoints.read(follows), await checkpoints.parked(follows)
-        row = _Row(self, key, parked)
+        feed, checkpoints = self._feed_of(key), self._store.checkpoints
+        follower = self.projection.follows.in_partition(feed.partition)
+        seen, parked = await checkpoints.read(follower), await checkpoints.parked(follower)
+        row = _Row(self, feed, key, parked)
         if seen is not None:
-            check_log(seen, self.feed.log_id, await self.feed.head())
+            check_log(seen, feed.log_id, await feed.head())
             await row.go_on(seen.position)
-        async with taken_over(checkpoints, follows, owner) as (claim, now):
-            check_log(now, self.feed.log_id, await self.feed.head())
-            parked_now = await checkpoints.parked(follows)
+        async with taken_over(checkpoints, follower, owner) as (claim, now):
+            check_log(now, feed.log_id, await feed.head())
+            parked_now = await checkpoints.parked(follower)
             if parked_now != parked:
-                row = _Row(self, key, parked_now)
+                row = _Row(self, feed, key, parked_now)
             await row.go_on(now.position)
             before = (await self._store.rows(self.projection.table, [key])).get(key)
             await self._write(row, key, before, claim, now.position)
         if row.error is not None:
             return Refolded(before, before, row.events, (), row.error, row.failed)
         if row.its:
-            await Publisher(self.projection.table, self._store).publish(self.feed)
+            await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
         return Refolded(before, row.values, row.events, tuple(row.its))
+
+    def _feed_of(self, key: Key) -> Feed:
+        """That of the partition which holds the row's stream; the log's own where the row has events of several."""
+        if self.projection.key is not None or not isinstance(self._log, Parts):
+            return self._log
+        return feed_of(self._log, self._log.partition_of(str(key[0])))  # the one text of a key, see `key_of_stream`
 
     async def _write(self, row: _Row, key: Key, before: Values | None, claim: Claim, at: Position) -> None:
         if row.error is not None or (row.values == before and not row.its):
@@ -84,12 +92,12 @@ class Refold:
 class _Row:
     """The row as its events make it so far."""
 
-    def __init__(self, of: Refold, key: Key, parked: Sequence[Parked]) -> None:
-        self._projection, self._feed, self._documents, self._key = of.projection, of.feed, of.documents, key
+    def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
+        self._projection, self._feed, self._documents, self._key = of.projection, feed, of.documents, key
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
         self._waiting = Waiting(one for one in parked if one not in self.its)
-        self._at = Position(of.feed.partition, 0)
+        self._at = Position(feed.partition, 0)
         self.values: Values | None = None
         self.events = 0
         self.error: str | None = None

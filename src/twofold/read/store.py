@@ -201,11 +201,14 @@ def check_replaceable(
     old: Sequence[Checkpoint], claims: Sequence[Claim], new: Sequence[Checkpoint], at: Sequence[Position]
 ) -> None:
     """Raises: LeaseLost when a table may not be replaced by what was built beside it (see `ReadStore.replace`)."""
+    whose = next(iter([one.follower for one in claims] + [one.follower for one in old]), "the table")
     if not old or {one.follower: one.epoch for one in old} != {one.follower: one.epoch for one in claims}:
         claimed = ", ".join(f"{one.follower} in epoch {one.epoch}" for one in claims)
-        raise LeaseLost(f"no longer held, or not every partition: {claimed}")
+        raise LeaseLost(whose, f"is no longer held, or not in every partition: {claimed}")
     if not new or [one.position for one in new] != sorted(at):
-        raise LeaseLost(f"what was built beside {claims[0].follower} is no longer at {', '.join(map(str, at))}")
+        raise LeaseLost(
+            claims[0].follower, f"cannot be replaced: what was built is no longer at {', '.join(map(str, at))}"
+        )
 
 
 def held(follows: FollowerId, name: str, why: str) -> NameHeld:

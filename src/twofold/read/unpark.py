@@ -19,6 +19,7 @@ from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import taken_over
 from twofold.feed.parking import Unparked
+from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
@@ -35,26 +36,27 @@ class Unparking:
         self,
         projection: Projection[Any],
         store: ReadStore,
-        feed: Feed,
+        log: Feed,
         codec: Codec,
         ambient: Ambient,
         *,
         documents: bool,
+        partition: int = 0,
     ) -> None:
-        self.projection = projection
-        self.feed = feed
+        self.projection, self._log = projection, log
+        self.feed, self._follower = feed_of(log, partition), projection.follows.in_partition(partition)
         self._store, self._codec, self._ambient = store, codec, ambient
         self._documents = documents
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
         """Fold what waits of these. What fails again waits from there on. Raises: InvalidInput, Unavailable, …"""
-        follows, checkpoints = self.projection.follows, self._store.checkpoints
-        seen = await checkpoints.read(follows)
-        collected = _Collected(self, chosen, await checkpoints.parked(follows))
+        follower, checkpoints = self._follower, self._store.checkpoints
+        seen = await checkpoints.read(follower)
+        collected = _Collected(self, chosen, await checkpoints.parked(follower))
         if seen is not None:
             await collected.go_on(seen.position)
-        async with taken_over(checkpoints, follows, owner) as (claim, now):
-            parked = await checkpoints.parked(follows)
+        async with taken_over(checkpoints, follower, owner) as (claim, now):
+            parked = await checkpoints.parked(follower)
             if not collected.still_true_of(parked):
                 collected = _Collected(self, chosen, parked)
             await collected.go_on(now.position)
@@ -81,9 +83,9 @@ class Unparking:
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
         """Give up the events of these that wait by now; what comes later is folded again. Answers which they were."""
-        follows, checkpoints = self.projection.follows, self._store.checkpoints
-        async with taken_over(checkpoints, follows, owner) as (claim, now):
-            those = _present(chosen, await checkpoints.parked(follows))
+        follower, checkpoints = self._follower, self._store.checkpoints
+        async with taken_over(checkpoints, follower, owner) as (claim, now):
+            those = _present(chosen, await checkpoints.parked(follower))
             changes = Changes({}, (), those)
             await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
         await self._publish()
@@ -91,8 +93,8 @@ class Unparking:
 
     async def _publish(self) -> None:
         """A version that goes live when nothing of it waits."""
-        if not await self._store.checkpoints.parked(self.projection.follows):
-            await Publisher(self.projection.table, self._store).publish(self.feed)
+        if not await self._store.checkpoints.parked(self._follower):
+            await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
 
     async def _folded(self, collected: _Collected, position: Position) -> Changes:
         """The rows that change, what waits again and what no longer."""

@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 
 from twofold.app import Running
 from twofold.errors import ConfigurationError
-from twofold.web import docs, operations, problems
+from twofold.web import docs, openapi, problems
 from twofold.web.actors import nobody
 from twofold.web.commands import ActorOf, asked
 from twofold.web.health import Readiness, health_routes
@@ -61,7 +61,7 @@ def web_app(
     app.state.readiness = Readiness(running)
     app.state.actor = actor
     problems.install(app)
-    operations.install(app)
+    openapi.install(app)
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
-from twofold.read.query import DEFAULT_WAIT_S, MAX_WAIT_S
+from twofold.read.freshness import DEFAULT_WAIT_S, MAX_WAIT_S
 from twofold.web.problems import Problem
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')

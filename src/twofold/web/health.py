@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from twofold.app import FollowerStatus, Running
+from twofold import operate
+from twofold.app import Running
 from twofold.errors import TwofoldError
 from twofold.messages import Position
 from twofold.telemetry import CONTENT_TYPE, metrics
 from twofold.web.answers import answer
 from twofold.web.forms import CAMEL
-from twofold.web.problems import Problem, documented
+from twofold.web.openapi import documented
+from twofold.web.problems import Problem
 from twofold.web.serving.admission import admission_of
 
 LARGEST_LAG_S = 30.0
@@ -34,12 +36,12 @@ class Readiness:
     async def reasons(self) -> list[str]:
         """Why not; empty when ready."""
         try:
-            followers = await self._running.status()
+            followers = await operate.status(self._running)
         except TwofoldError as error:
             return [f"the store: {error}"]
         return [reason for one in followers if (reason := self._reason(one)) is not None]
 
-    def _reason(self, one: FollowerStatus) -> str | None:
+    def _reason(self, one: operate.FollowerStatus) -> str | None:
         name = f"{one.kind} {one.name} v{one.version}"
         if one.error is not None and one.state in ("failing", "stopped", "elsewhere"):
             return f"{name} {one.state}: {one.error}"
@@ -91,7 +93,7 @@ def health_routes() -> APIRouter:
     @routes.get("/status", responses=documented(503), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:
         """How every projection and reactor is doing."""
-        return answer([_line(one) for one in await request.app.state.running.status()], form=CAMEL)
+        return answer([_line(one) for one in await operate.status(request.app.state.running)], form=CAMEL)
 
     @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
@@ -103,7 +105,7 @@ def health_routes() -> APIRouter:
     return routes
 
 
-def _line(one: FollowerStatus) -> Follower:
+def _line(one: operate.FollowerStatus) -> Follower:
     return Follower(
         name=one.name,
         version=one.version,

@@ -7,10 +7,8 @@ is told to the log, not to the caller.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPMethod, HTTPStatus
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -34,12 +32,12 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
+from twofold.web.field_errors import field_errors
 from twofold.web.idempotency import IdempotencyKeyReused
 from twofold.web.steps import NotRepeatable
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
-LONGEST_VALUE = 80
 RETRY_AFTER = {"Retry-After": "1"}
 ANSWERS_HEAD = "twofold.answers-head"
 """In the scope of a request: whether HEAD is answered wherever GET is (see methods.py)."""
@@ -78,7 +76,6 @@ def install(app: FastAPI) -> None:
     for kind in (HTTPException, RequestValidationError, TwofoldError):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(Exception, _answer_unexpected)  # the server logs it, with its traceback
-    _describe(app)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -195,117 +192,3 @@ def _unavailable(error: Exception) -> Problem:
 
 def _internal() -> Problem:
     return Problem(500, "internal-error", "Something went wrong here that should not; it has been logged")
-
-
-# ---- naming fields ----------------------------------------
-
-
-def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
-    """What pydantic found: `field` is a JSON pointer in a body, else a parameter's name."""
-    for error in errors:
-        place, *path = error["loc"]
-        if place == "body":
-            real = list(_real_path(path, getattr(body, "value", None), error))
-            field, value = "".join(f"/{_escaped(part)}" for part in real), _value_at(real, getattr(body, "value", None))
-        else:
-            field, value = str(path[-1]) if path else "", error.get("input")
-        yield {"in": str(place), "field": field, "message": _message(error, value)}
-
-
-def _real_path(path: Sequence[Any], value: Any, error: Any) -> Iterator[object]:
-    """The parts of a path that lead through the JSON value: pydantic also names the member of a union it tried."""
-    for place, part in enumerate(path):
-        leads_on = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
-        if leads_on:
-            value = value[part]
-        if leads_on or (error["type"] == "missing" and place == len(path) - 1):
-            yield part
-
-
-def _escaped(part: object) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")[:200]
-
-
-def _value_at(path: Sequence[Any], value: Any) -> Any:
-    for part in path:
-        if not (part in value if isinstance(value, dict) else isinstance(value, list)):
-            return None
-        value = value[part]
-    return value
-
-
-def _message(error: Any, value: Any) -> str:
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "This field is not known here"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"{said}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else said
-
-
-def _shown(value: str | float | Decimal) -> str:
-    shown = str(value) if isinstance(value, Decimal) else msgspec.json.encode(value).decode()
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown[: LONGEST_VALUE + 1]
-    )
-    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
-
-
-# ---- for OpenAPI ----------------------------------------
-
-MEANINGS = {
-    400: "The address, a header, a token, a cursor or the JSON cannot be read",
-    404: "There is no such thing",
-    408: "The request did not arrive in time",
-    409: "It is not at the version that was expected, or exists already",
-    412: "It is not at the version that `If-Match` or `If-None-Match` demands",
-    413: "The body is too large",
-    415: "The body is not sent as JSON",
-    422: "A field is at fault, or the rules say no",
-    503: "Not now; where there is a `Retry-After`, try again then",
-}
-_TEXT = {"type": "string"}
-_SCHEMA = {
-    "type": "object",
-    "title": "Problem",
-    "description": "Problem details (RFC 9457). Which of the further members are there depends on `type`",
-    "required": ["type", "title", "status", "detail", "instance"],
-    "properties": {
-        "type": {"type": "string", "examples": ["invalid-input"]},
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "instance": _TEXT,
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["in", "field", "message"],
-                "properties": {"in": _TEXT, "field": _TEXT, "message": _TEXT},
-            },
-        },
-        "errorsLeftOut": {"type": "integer"},
-        "expected": {"anyOf": [{"type": "integer"}, _TEXT]},
-        "actual": {"type": "integer"},
-        "commandId": _TEXT,
-        "lagEvents": {"type": "integer"},
-        "reasons": {"type": "array", "items": _TEXT},
-        "since": {"type": "string", "format": "date-time"},
-    },
-}
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route that may answer with these errors."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
-
-
-def _describe(app: FastAPI) -> None:
-    """Put the schema of problems, which `documented` points to, into the OpenAPI document of this app."""
-    without = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = without()
-        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _SCHEMA
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

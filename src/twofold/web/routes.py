@@ -21,10 +21,10 @@ from twofold.web.bodies import FromJson, JsonRequest
 from twofold.web.commands import asked
 from twofold.web.consistency import freshness
 from twofold.web.forms import CURRENT, PLAIN, JsonForm
-from twofold.web.headers import sends
+from twofold.web.openapi import documented, sends
 from twofold.web.parameters import Plainly, plain, takes_several
 from twofold.web.preconditions import if_new, if_none_match, precondition
-from twofold.web.problems import Problem, documented, invalid
+from twofold.web.problems import Problem, invalid
 
 _NO_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 

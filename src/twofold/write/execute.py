@@ -198,7 +198,8 @@ class Executor:
         last = 1 if decider.stored == "state" else None
         loaded = await self._log.load(stream, command_id, last, after=known.version)
         if not loaded.events:
-            return _Loaded(known.state, known.version, known.position, loaded.receipt)
+            position = known.position if known.version else loaded.position
+            return _Loaded(known.state, known.version, position, loaded.receipt)
         events = self._codec.events(stream, loaded.version, loaded.events)
         state = Kept(decider.after(known.state.own(), events))
         self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))

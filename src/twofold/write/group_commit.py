@@ -33,6 +33,14 @@ class Counts:
     conflicts: int = 0
     largest_batch: int = 0
 
+    def include(self, other: Counts) -> None:
+        """Those of another partition."""
+        self.batches += other.batches
+        self.appends += other.appends
+        self.events += other.events
+        self.conflicts += other.conflicts
+        self.largest_batch = max(self.largest_batch, other.largest_batch)
+
     def add(self, batch: Sequence[_Waiting], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """One batch and its outcomes."""
         self.batches += 1

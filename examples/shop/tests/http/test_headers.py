@@ -13,7 +13,7 @@ from shop.tests.http.client import Client, client_of, problem
 from shop.tests.http.conftest import opened
 from shop.values import Buyer
 from shop.write.order import DraftOrder, orders
-from twofold import Stream
+from twofold import Stream, operate
 from twofold.messages import Append, Encoded, Meta
 from twofold.web.steps import request_id
 
@@ -282,7 +282,7 @@ async def test_a_log_from_when_answers_were_events(tmp_path: Path) -> None:
             again = await client.post("/orders/drafts", {"customerId": "ann"}, Idempotency_Key="k")
             assert (again.status_code, again.json()["orderId"], again.json()["version"]) == (201, order_id, 1)
             assert len((await client.get("/orders?status=draft")).json()["data"]) == 1
-        assert all(status.error is None and status.parked == 0 for status in await running.status())
+        assert all(status.error is None and status.parked == 0 for status in await operate.status(running))
 
 
 async def test_a_crash_before_the_answer_was_kept_is_healed(stocked: Client, monkeypatch: pytest.MonkeyPatch) -> None:

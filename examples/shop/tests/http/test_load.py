@@ -4,37 +4,29 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from devservers.postgres import drop_database, new_database, server
 from shop.app import shop
 from shop.tests.http.fuzz import order, stocked
 from shop.tests.http.load import Answer, Caller
 from shop.tests.http.server import Server, serving
 from shop.write.order import OrderPlaced
+from twofold import operate
 from twofold.messages import BEGINNING
 
 NewStore = Callable[[], str]
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with server(fsync=False) as running:
-        yield running.url
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'shop.db'}"
-        return
-    url = new_database(request.getfixturevalue("postgres"))
-    yield url
-    drop_database(url)
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    url: str = request.getfixturevalue("new_database")()
+    return url
 
 
 class Buyers:
@@ -89,7 +81,7 @@ async def placed_in(store: str) -> Counter[str]:
         while (page := await running.log.read(after, 1_000, frozenset({OrderPlaced.__name__}))).upto != after:
             found.update(entry.stream.removeprefix("order-") for entry in page.entries)
             after = page.upto
-        assert {status.owner for status in await running.status()} == {None}  # nobody has to wait for a lease
+        assert {status.owner for status in await operate.status(running)} == {None}  # nobody has to wait for a lease
     return found
 
 

@@ -132,16 +132,16 @@ class MemoryCheckpoints:
         """The row, if the claim still stands. Raises: LeaseLost."""
         now = self.rows.get(claim.follower)
         if now is None:
-            raise LeaseLost(f"{claim.follower} has no checkpoint any more")
+            raise LeaseLost(claim.follower, "has no checkpoint any more")
         if now.epoch != claim.epoch:
-            raise LeaseLost(f"{claim.follower} is held in epoch {now.epoch}, not {claim.epoch}")
+            raise LeaseLost(claim.follower, f"is held in epoch {now.epoch}, not {claim.epoch}")
         return now
 
     def movable(self, claim: Claim, after: Position) -> Checkpoint:
         """The row, if the claim still stands and it is at `after`. Raises: LeaseLost."""
         now = self.held(claim)
         if now.position != after:
-            raise LeaseLost(f"{claim.follower} is at {now.position}, not {after}")
+            raise LeaseLost(claim.follower, f"is at {now.position}, not {after}")
         return now
 
 

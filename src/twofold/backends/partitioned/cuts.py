@@ -130,6 +130,17 @@ class Cuts:
                 high = middle
         return high
 
+    async def last_within(self, vector: Vector) -> int:
+        """The last cut that takes nothing beyond this vector; 0 where even the first one does."""
+        low, high = 0, (await self.learn()).number + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if all(a <= b for a, b in zip(await self.vector(middle), vector, strict=True)):
+                low = middle
+            else:
+                high = middle
+        return low
+
     def _shorter(self, number: int) -> LogReplaced:
         return LogReplaced(
             f"the log of the cuts no longer holds cut {number} as it was: an older copy was put in its place. Put the "

@@ -99,6 +99,15 @@ class Merged:
         number = await self.cuts.first_reaching(position.partition - 1, position.offset)
         return None if number is None else end_of(number)
 
+    async def covered_by(self, positions: Sequence[Position]) -> Sequence[Position]:
+        """See `Parts.covered_by`."""
+        at = {one.partition: one for one in positions}
+        if self.partition in at:
+            vector, _ = await self._vector_at(at[self.partition])
+            return [at[self.partition], *(Position(number, vector[number - 1]) for number in self._feeds)]
+        vector = tuple(at[number].offset if number in at else 0 for number in self._feeds)
+        return [end_of(await self.cuts.last_within(vector)), *positions]
+
     async def _vector_at(self, position: Position) -> tuple[Vector, int]:
         """The end of a cut at or before a position, and how many events lie between."""
         cut, index = place(position)

@@ -188,4 +188,4 @@ def moving(
 def lost(claim: Claim, after: Position | None = None) -> LeaseLost:
     """Somebody else has the checkpoint, or it is elsewhere."""
     place = "" if after is None else f" at {after}"
-    return LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}{place}")
+    return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")

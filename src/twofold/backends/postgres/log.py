@@ -222,7 +222,8 @@ class PostgresLog(DenseFeed):
         if head < after.offset:
             raise LogReplaced(
                 f"{self._address}: the log ends at {head} and was read up to {after.offset}: an older copy of it was "
-                f"put in its place. Put the newer one back, or delete the read models so that they are built again"
+                f"put in its place. Put the newer one back, or delete the read models so that they are built again",
+                self.log_id,
             )
         return _page(rows, after, min(head, last), head if until is None else min(head, until.offset))
 

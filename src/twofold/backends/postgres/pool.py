@@ -61,6 +61,8 @@ class Pool:
 
     async def close(self) -> None:
         """Close what is idle at once, and what is in use when it comes back, or in a few seconds."""
+        if self._closed:  # it has taken all the room there is
+            return
         self._closed = True
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):

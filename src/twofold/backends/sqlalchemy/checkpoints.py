@@ -103,7 +103,7 @@ class SqlCheckpoints:
 async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
     beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(_BEAT))
     if not beaten.rowcount:
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
     wanted_by: str | None = await connection.scalar(sa.select(_C.wanted_by).where(*_held(claim)))
     return wanted_by
 
@@ -120,7 +120,7 @@ async def move(
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
     for one in unparks:
         await connection.execute(sa.delete(parked).where(*_this_one(claim.follower, one)))
     if parks:

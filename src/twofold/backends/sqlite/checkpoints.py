@@ -132,7 +132,7 @@ def move(
     """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch} at {after}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
     for one in unparked:
         db.execute(_SQL["unpark"], (*_of(claim.follower), one.kind, one.key))
     for one in parked:
@@ -185,7 +185,7 @@ def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     found: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
     if not found:
-        raise LeaseLost(f"{claim.follower} is no longer held in epoch {claim.epoch}")
+        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
     [(wanted_by,)] = found
     return str(wanted_by) if wanted_by is not None else None
 

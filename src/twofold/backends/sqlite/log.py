@@ -137,11 +137,11 @@ class SqliteLog(DenseFeed):
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-        self._make_durable(db)
+        self._make_durable(db, batch)
         writing.tell()
         return outcomes
 
-    def _make_durable(self, db: apsw.Connection) -> None:
+    def _make_durable(self, db: apsw.Connection, batch: Sequence[Append]) -> None:
         try:
             db.execute("COMMIT")
         except (apsw.BusyError, apsw.FullError) as error:  # nothing was written; SQLite says so
@@ -151,7 +151,7 @@ class SqliteLog(DenseFeed):
         except apsw.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise OutcomeUnknown("?", str(error)) from error
+            raise OutcomeUnknown(batch[0].command_id, str(error)) from error
 
     async def load(
         self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0

@@ -48,7 +48,8 @@ class SqliteRequests:
         if row is None:
             raise LogReplaced(
                 f"{self._file.path}: this is no longer log {self._log_id()}, with which the program began: "
-                f"start it again"
+                f"start it again",
+                self._log_id(),
             )
         return bytes(row[0])
 

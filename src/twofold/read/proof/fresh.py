@@ -28,6 +28,10 @@ Told = Callable[[str, int, int], None]
 """Hears how it goes on: what is being done, how much of it is, and of how much."""
 
 
+def silent(what: str, done: int, total: int) -> None:
+    """A `Told` that shows nothing."""
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A row or a stream that cannot be folded any further, from which event on, and why."""
 

@@ -55,7 +55,7 @@ from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E40
 from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
-from twofold.testing.conformance.queries import QueryConformance  # noqa: E402
+from twofold.testing.conformance.queries import QueryConformance, RefusalConformance  # noqa: E402
 from twofold.testing.conformance.rebuild import RebuildConformance  # noqa: E402
 from twofold.testing.conformance.requests import RequestConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
@@ -79,6 +79,7 @@ class BackendConformance(
     AppConformance,
     FollowConformance,
     QueryConformance,
+    RefusalConformance,
     FaithfulConformance,
     FormatConformance,
     ValueConformance,

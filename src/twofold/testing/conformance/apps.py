@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold import operate
 from twofold.ambient import Ambient
-from twofold.app import App, FollowerStatus, Running
+from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryCheckpoints
 from twofold.errors import InvalidInput, LeaseLost, Rejected, RowParked, Unavailable, VersionConflict
@@ -222,10 +223,10 @@ class AppConformance(OnBackend):
         await one.log.commit([Append(Stream("account", "a"), [newer], 0, Meta("newer", "newer"))])
 
         async def older_fails() -> bool:
-            return {(s.state, s.parked, s.lag_events) for s in await one.status()} == {("failing", 0, 1)}
+            return {(s.state, s.parked, s.lag_events) for s in await operate.status(one)} == {("failing", 0, 1)}
 
         await eventually(older_fails)
-        for status in await one.status():
+        for status in await operate.status(one):
             assert re.match(r"NewerSchema: Deposited .* schema 99 .* deploy readers first", status.error or "")
 
     async def test_a_new_version_is_folded_beside_the_old_one(self, one: Running, log: LogStore, store: Rows) -> None:
@@ -341,7 +342,7 @@ class AppConformance(OnBackend):
                 if n % 2 == 0:
                     assert await running.get(balances, "a", after=done.receipt) == Balance("a", n, n)
                 else:
-                    states = {status.state for status in await running.status()}
+                    states = {status.state for status in await operate.status(running)}
                     assert states == {"elsewhere"}
 
 
@@ -356,7 +357,7 @@ def balance_of(running: Running, id: str, expected: int) -> Callable[[], Awaitab
     return look
 
 
-async def status_of(running: Running, name: str) -> FollowerStatus:
+async def status_of(running: Running, name: str) -> operate.FollowerStatus:
     """How one of them is doing."""
-    [found] = [status for status in await running.status() if status.name == name]
+    [found] = [status for status in await operate.status(running) if status.name == name]
     return found

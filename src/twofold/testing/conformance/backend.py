@@ -10,6 +10,7 @@ import pytest
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.feed import follow
 
 
 class Backend(Protocol):
@@ -63,6 +64,12 @@ class InMemory:
 
 class OnBackend:
     """The stores of one test; `other_…` is the same data, opened a second time."""
+
+    @pytest.fixture
+    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that nobody has to wait for it, nor for the next sign of life."""
+        monkeypatch.setattr(follow, "LEASE_S", 0.1)
+        monkeypatch.setattr(follow, "CLAIM_POLL_S", 0.01)
 
     @pytest.fixture
     def backend(self, new_backend: Callable[[], Backend]) -> Backend:

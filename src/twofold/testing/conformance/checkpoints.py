@@ -6,15 +6,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import at
 
 ONE = FollowerId("one", 1)
+FIRST, SECOND = ONE.in_partition(1), ONE.in_partition(2)
+OURS = Belongs("ours", None, ("Deposited",))
 LOG_ID = "0123456789abcdef"
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 
@@ -162,6 +165,84 @@ class CheckpointConformance(OnBackend):
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
         assert list(await checkpoints.parked(FollowerId("one", 2))) == []
 
+    # ---- several partitions
+
+    async def test_partitions_stand_apart(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """Each has a checkpoint of its own, with a start, a holder and an epoch; `of` returns them in order."""
+        for number in (2, 0, 1):
+            await others.register(ONE.in_partition(number), LOG_ID, at(number, number))
+        for n, name in ((2, "zeta"), (1, "alpha"), (1, "beta")):
+            await claimed(checkpoints, ONE.in_partition(n), name)
+        rows = [
+            Checkpoint(ONE, LOG_ID, at(0), None, 0, 0),
+            Checkpoint(FIRST, LOG_ID, at(1, 1), "beta", 2, 2),
+            Checkpoint(SECOND, LOG_ID, at(2, 2), "zeta", 1, 1),
+        ]
+        assert list(await others.of(SECOND)) == rows
+        assert [await others.read(ONE.in_partition(n)) for n in (0, 1, 2, 3)] == [*rows, None]
+        assert list(await others.of(FollowerId("one", 2))) == []
+
+    async def test_g5_a_claim_is_of_one_partition(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
+        """With it another one is neither moved nor let go, although both stand alike."""
+        first, second = await both_claimed(checkpoints)
+        before = await others.of(ONE)
+        for after in (at(0, 1), at(0)):
+            with pytest.raises(LeaseLost):
+                await checkpoints.advance(second, after, at(5, after.partition), [parked("row", '["a"]', 1)])
+        assert list(await others.of(ONE)) == list(before)
+        await checkpoints.advance(second, at(0, 2), at(5, 2))
+        await checkpoints.release(second)
+        assert list(await others.of(ONE)) == [
+            Checkpoint(FIRST, LOG_ID, at(0, 1), "worker", 1, 1),
+            Checkpoint(SECOND, LOG_ID, at(5, 2), None, 1, 2),
+        ]
+        await checkpoints.advance(first, at(0, 1), at(7, 1))
+
+    async def test_g5_taking_over_one_partition_leaves_the_other(
+        self, checkpoints: Checkpoints, others: Checkpoints
+    ) -> None:
+        """A request, a sign of life and a takeover concern the partition they are for."""
+        first, second = await both_claimed(checkpoints)
+        seen = await others.read(SECOND)
+        assert seen is not None
+        await others.ask(seen, "joiner")
+        assert await checkpoints.beat(first) is None
+        assert await others.claim(seen, "joiner") == Claim(SECOND, 2)
+        with pytest.raises(LeaseLost):
+            await checkpoints.beat(second)
+        assert await checkpoints.beat(first) is None
+        await checkpoints.advance(first, at(0, 1), at(1, 1))
+
+    async def test_what_is_parked_belongs_to_its_partition(self, checkpoints: Checkpoints) -> None:
+        """It is listed and let go on there alone, and has its traceback there."""
+        first, second = await both_claimed(checkpoints)
+        early = parked("stream", "note-2", 2, partition=2)
+        late = msgspec.structs.replace(parked("row", '["a"]', 9, partition=2), traceback="where it failed")
+        one = parked("row", '["b"]', 3, partition=1)
+        await checkpoints.advance(first, at(0, 1), at(9, 1), [one])
+        await checkpoints.advance(second, at(0, 2), at(9, 2), [late, early])
+        assert list(await checkpoints.parked(FIRST)) == [one]
+        assert list(await checkpoints.parked(ONE)) == []
+        assert [await checkpoints.traceback(f, late) for f in (FIRST, SECOND)] == ["", "where it failed"]
+        await checkpoints.advance(first, at(9, 1), at(9, 1), [], [late, early])
+        assert [waits.key for waits in await checkpoints.parked(SECOND)] == ["note-2", '["a"]']
+        await checkpoints.advance(second, at(9, 2), at(9, 2), [], [late])
+        assert list(await checkpoints.parked(SECOND)) == [early]
+
+    async def test_whose_a_checkpoint_is_is_kept_for_each_partition(self, checkpoints: Checkpoints) -> None:
+        """One is assigned; the other still belongs to nobody."""
+        await both_claimed(checkpoints)
+        assert await checkpoints.assign(SECOND, None, OURS) is True
+        assert await checkpoints.assign(SECOND, None, OURS) is False
+        assert [await checkpoints.belongs(follower) for follower in (FIRST, SECOND)] == [None, OURS]
+
+
+async def both_claimed(checkpoints: Checkpoints) -> tuple[Claim, Claim]:
+    """Two partitions at their beginning, held by one worker."""
+    for follower in (FIRST, SECOND):
+        await checkpoints.register(follower, LOG_ID, at(0, follower.partition))
+    return await claimed(checkpoints, FIRST), await claimed(checkpoints, SECOND)
+
 
 def opened(request: pytest.FixtureRequest, store: str) -> Checkpoints:
     """The checkpoints of one of the stores."""
@@ -170,9 +251,9 @@ def opened(request: pytest.FixtureRequest, store: str) -> Checkpoints:
     return checkpoints
 
 
-def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much") -> Parked:
+def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much", partition: int = 0) -> Parked:
     """An entry, an hour later for each position."""
-    return Parked(kind, key, at(offset), error, NOON + timedelta(hours=offset))
+    return Parked(kind, key, at(offset, partition), error, NOON + timedelta(hours=offset))
 
 
 async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "worker") -> Claim:

@@ -7,13 +7,17 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import Unavailable
-from twofold.messages import Receipt, Recorded
-from twofold.read.projection import Projection
+from twofold.feed.checkpoints import Claim
+from twofold.messages import Position, Receipt, Recorded
+from twofold.read.projection import Projection, Table
+from twofold.read.store import Changes
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
     Balance,
@@ -26,6 +30,8 @@ from twofold.testing.conformance.bank import (
     eventually,
     fold_balance,
 )
+from twofold.testing.conformance.material import at
+from twofold.testing.conformance.rows import live, spread, tally
 
 NAMES = ("a", "b", "c")
 MOST = 500
@@ -97,10 +103,103 @@ class DeployConformance(OnBackend):
             assert await shown(store) == 2
             assert await running.get(doubled, "a", after=receipt) == Balance("a", 12, 3)
 
+    # ---- several partitions: the store alone
+
+    @pytest.mark.parametrize(
+        ("its", "mine", "short_of_it", "covers_it"),
+        [
+            pytest.param(
+                [at(5, 1), at(7, 2)],
+                [at(9)],
+                [
+                    [at(9), at(4, 1), at(7, 2)],
+                    [at(9), at(5, 1), at(6, 2)],
+                    [at(9), at(5, 1)],
+                    [at(5, 1), at(7, 2)],
+                    [at(10), at(5, 1), at(7, 2)],
+                    [],
+                ],
+                [at(9), at(5, 1), at(7, 2)],
+                id="merged after spread",
+            ),
+            pytest.param(
+                [at(9)],
+                [at(5, 1), at(7, 2)],
+                [
+                    [at(8), at(5, 1), at(7, 2)],
+                    [at(5, 1), at(7, 2)],
+                    [at(9), at(5, 1)],
+                    [at(9), at(6, 1), at(7, 2)],
+                    [at(9), at(5, 1), at(8, 2)],
+                ],
+                [at(9), at(5, 1), at(7, 2)],
+                id="spread after merged",
+            ),
+            pytest.param(
+                [at(5, 1), at(3, 2)],
+                [at(5, 1), at(4, 2)],
+                [[at(4, 1), at(4, 2)], [at(5, 1), at(2, 2)], [at(5, 1)], [at(5, 1), at(5, 2)]],
+                [at(5, 1), at(4, 2)],
+                id="spread after spread",
+            ),
+        ],
+    )
+    async def test_g8_every_partition_is_compared(
+        self,
+        store: Rows,
+        other_store: Rows,
+        its: list[Position],
+        mine: list[Position],
+        short_of_it: list[list[Position]],
+        covers_it: list[Position],
+    ) -> None:
+        """Shown where all of the live version's are covered, as far as its own have really come."""
+        await standing(store, tally(1), *its)
+        await standing(store, tally(2), *mine)
+        for covered in short_of_it:
+            assert await other_store.publish(tally(2), covered) is False, covered
+        assert await live(store) == [1]
+        assert await other_store.publish(tally(2), covers_it) is True
+        assert await live(store) == [2]
+        assert await other_store.publish(tally(1), []) is True
+
+    async def test_g8_a_partition_that_has_moved_on_since_is_compared_again(self, store: Rows) -> None:
+        """What was covered when the engine looked no longer is."""
+        _, second = await standing(store, tally(1), at(5, 1), at(7, 2))
+        await standing(store, tally(2), at(9))
+        await store.commit(tally(1), second, at(7, 2), at(8, 2), Changes({}))
+        assert await store.publish(tally(2), [at(9), at(5, 1), at(7, 2)]) is False
+        assert await store.publish(tally(2), [at(9), at(5, 1), at(8, 2)]) is True
+
+    async def test_g8_a_lost_partition_does_not_count(self, store: Rows) -> None:
+        """Only the one that was found to be lost, as long as it stands where it did."""
+        await standing(store, tally(1), at(5, 1), at(5, 2))
+        await standing(store, tally(2), at(9))
+        first, second = await store.checkpoints.of(tally(1).follows)
+        covered = [at(9), at(5, 2)]
+        for not_it in (
+            [],
+            [second],
+            [msgspec.structs.replace(first, position=at(4, 1))],
+            [msgspec.structs.replace(first, log_id="f" * 16)],
+        ):
+            assert await store.publish(tally(2), covered, not_it) is False
+        assert await live(store) == [1]
+        assert await store.publish(tally(2), covered, [first]) is True
+        assert await live(store) == [2]
+
+
+async def standing(store: Rows, table: Table, *places: Position) -> list[Claim]:
+    """The table is there, and its checkpoints stand at these places; they are ours."""
+    claims = await spread(store, table, *(place.partition for place in places))
+    for claim, place in zip(claims, places, strict=True):
+        await store.commit(table, claim, at(0, place.partition), place, Changes({}))
+    return claims
+
 
 async def caught_up(running: Running) -> int:
     """As `twofold rebuild` does it; how many events were folded."""
-    following = await running.prepared("balance")
+    following = await operate.prepared(running, running.app.projection("balance"))
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import InvalidCursor, InvalidQuery, RowParked, RowUnreadable
@@ -243,7 +244,7 @@ class FaithfulConformance(OnBackend):
                 waiting = {one.key: (one.position, one.error) for one in slowly.parked}
                 assert {one.key: (one.position, one.error) for one in quickly.parked} == waiting
             assert set(waiting) == {f'["{id_}"]' for id_ in ids if int(id_) >= HARMLESS}
-            assert (await running.verify(at_once)).equal
+            assert (await operate.verify(running, at_once)).equal
 
     async def test_plain_values_mean_the_same_in_rows_and_queries(self, log: LogStore, store: Rows) -> None:
         """A NewType is what it stands for, an IntEnum its number, a subclass its plain value."""
@@ -300,12 +301,12 @@ class FaithfulConformance(OnBackend):
             page = await running.find(after)
             assert ([(row.id, row.said) for row in page], page.parked) == ([("a", 2), ("c", 2)], 1)
             assert (await running.parking.retry("shelf", "b")).done == []
-            assert {one.key for one in (await running.verify(after)).parked} == {'["b"]'}
+            assert {one.key for one in (await operate.verify(running, after)).parked} == {'["b"]'}
         async with App("a", deciders=[things], projections=[before]).open(log, read_store=store, work=False) as running:
             assert len((await running.parking.retry("shelf", "b")).done) == 1
             row: Any = await running.get(before, "b")
             assert (row.state, row.said) == (Old.LOST, 2)
-            assert (await running.verify(before)).equal
+            assert (await operate.verify(running, before)).equal
 
     async def test_g9_a_row_that_cannot_be_read_is_told(self, log: LogStore, store: Rows) -> None:
         """`verify` names it, and goes on."""
@@ -316,7 +317,7 @@ class FaithfulConformance(OnBackend):
             await running.append("thing-b", [Said("kept")])
             await folded(running, projection)
             await overwritten(running, projection, {("b",): ("b", "by hand", 1)})
-            [one] = (await running.verify(projection)).differences
+            [one] = (await operate.verify(running, projection)).differences
             assert (one.key, [(c.column, c.live, c.fold) for c in one.cells]) == (
                 ("b",),
                 [("state", "by hand", "kept")],
@@ -355,7 +356,7 @@ class FaithfulConformance(OnBackend):
                     if cursor is None:
                         break
                 assert seen == sorted(long, reverse=order[0].startswith("-"))
-            assert (await running.verify(talks)).equal
+            assert (await operate.verify(running, talks)).equal
 
     async def test_a_long_key(self, log: LogStore, store: Rows) -> None:
         """2,000 bytes as JSON; a longer one is refused alike, and the stream waits."""
@@ -398,7 +399,7 @@ class FaithfulConformance(OnBackend):
                 with pytest.raises(RowParked):
                     await running.get(projection, one.id, after=token)
                 assert (await running.parking.retry(projection.name)).done == []
-                report = await running.verify(projection)
+                report = await operate.verify(running, projection)
                 assert (sum(report.counts.values()), len(report.parked)) == (0, len(waiting))
 
     async def test_a_parked_stream_is_the_row_of_its_id(self, log: LogStore, store: Rows) -> None:

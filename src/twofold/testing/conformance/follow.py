@@ -11,7 +11,6 @@ import pytest
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import LeaseLost
-from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId
 from twofold.feed.follow import Follower, Following
 from twofold.messages import BEGINNING
@@ -31,12 +30,6 @@ class FollowConformance(OnBackend):
     def projector(self, log: LogStore, store: Rows) -> Projector:
         """Folds balances."""
         return Projector(balances, store, log, bank.codec, Ambient(), documents=False)
-
-    @pytest.fixture
-    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that nobody has to wait for it."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
-        monkeypatch.setattr(follow, "CLAIM_POLL_S", 0.01)
 
     @pytest.mark.usefixtures("short_lease")
     async def test_g5_a_live_holder_keeps_its_checkpoint_and_a_dead_one_loses_it(

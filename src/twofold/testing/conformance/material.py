@@ -77,6 +77,6 @@ def offsets(entries: Sequence[Entry]) -> list[int]:
     return [entry.position.offset for entry in entries]
 
 
-def at(offset: int) -> Position:
-    """A position of the one partition that the suite looks at."""
-    return Position(BEGINNING.partition, offset)
+def at(offset: int, partition: int = BEGINNING.partition) -> Position:
+    """A position; where nothing else is said, in the only partition of most logs."""
+    return Position(partition, offset)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold import operate
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
@@ -80,7 +81,7 @@ class MeetingConformance(OnBackend):
                 assert ([one.key for one in again.again], again.done) == (['["b"]'], [])
             monkeypatch.undo()
             await running.parking.retry("balance")
-            assert (await running.verify(balances_of(running))).equal
+            assert (await operate.verify(running, balances_of(running))).equal
 
     async def test_g7_a_stream_comes_to_wait_in_the_page_in_which_a_row_is_refused(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +131,7 @@ class MeetingConformance(OnBackend):
             for row in (await one.find(balances_of(one))).rows:
                 whole = f'["{row.id}"]' not in waits
                 assert row == (Balance(row.id, 12 + CURSED, 3) if whole else Balance(row.id, 5, 1))
-            assert (await one.verify(balances_of(one))).equal
+            assert (await operate.verify(one, balances_of(one))).equal
 
     @pytest.mark.parametrize("meanwhile", ["retry all", "retry one", "discard one", "later events", "one more waits"])
     async def test_g7_what_an_operator_has_read_is_old_when_he_begins(
@@ -211,10 +212,10 @@ class MeetingConformance(OnBackend):
                 patched.setattr(one.log, "read", looked)
                 await persistently(lambda: one.parking.retry("order"))
             assert [waiting.parked.key for waiting in await one.parking.list("order")] == ["account-c"]
-            report = await one.verify(order_of(one))
+            report = await operate.verify(one, order_of(one))
             assert (report.equal, [waits.key for waits in report.parked]) == (True, ["account-c"])
             await one.parking.retry("order")
-            assert (await one.verify(order_of(one))).equal
+            assert (await operate.verify(one, order_of(one))).equal
 
     async def test_g7_one_gives_up_what_another_tries_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
@@ -272,7 +273,7 @@ class MeetingConformance(OnBackend):
 
                 with monkeypatch.context() as patched:
                     patched.setattr(running.rows, "find", between)
-                    found = await running.verify(projection)
+                    found = await operate.verify(running, projection)
                 assert pages > page
                 assert (found.equal, found.parked, found.rows) == (True, [], found.rows), found
 
@@ -299,7 +300,7 @@ class MeetingConformance(OnBackend):
                 return found
 
             monkeypatch.setattr(running.rows, "find", between)
-            found = await running.verify(projection)
+            found = await operate.verify(running, projection)
             assert (found.equal, found.parked) == (True, []), found
             assert pages > 2
 
@@ -323,7 +324,7 @@ class MeetingConformance(OnBackend):
                 (Projection("balance", Turned, both, version=2), [("total", 11, 2), ("deposits", 2, 11)]),
                 (Projection("balance", Turned, turned, version=2), []),
             ):
-                found = await running.diff(balances, changed)
+                found = await operate.diff(running, balances, changed)
                 told = [(cell.column, cell.live, cell.fold) for one in found.differences for cell in one.cells]
                 assert (told, found.equal) == (cells, not cells)
 
@@ -503,7 +504,7 @@ class MeetingConformance(OnBackend):
                 await deposited(log, f"a{number}", 1)
             await deposited(log, "a0", *[2] * (rows - 1))
             await folded(running)
-            report = await running.verify(balances)
+            report = await operate.verify(running, balances)
             assert (report.equal, report.rows) == (True, rows)
             assert len(await running.history("account-a0")) == rows
             seen, cursor = [], None

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from twofold import operate
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Belongs
 from twofold.messages import BEGINNING, Recorded
@@ -82,10 +84,10 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
         assert text in str(raised.value)
     async with one.look(log, read_store=store) as running:
         with pytest.raises(ConfigurationError):
-            await running.check()
+            await operate.check(running)
         for projection in one.projections:
             with pytest.raises(ConfigurationError):
-                await running.prepared(projection.name)
+                await operate.prepared(running, projection)
     assert await store.tables() == tables
     assert [await of.belongs(follows) for of, follows in followed(one, log, store)] == checkpoints
 
@@ -174,7 +176,7 @@ class OwnerConformance(OnBackend):
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
-            assert await published(second.table, store, None)
+            assert await published(second.table, store, MemoryLog(), look_for_lost=False)
         await store.drop(projection.follows)
         assert await store.checkpoints.belongs(projection.follows) is None
 

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryReadStore
@@ -114,7 +115,7 @@ class ParkingConformance(OnBackend):
             assert ([one.key for one in found.done], found.again, found.events) == (['["a"]'], [], 3)
             assert fold.folded == [("a", CURSED), ("a", 7), ("a", 9)]
             assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7 + 9, 4)
-            assert (await running.verify(balances_of(running))).equal
+            assert (await operate.verify(running, balances_of(running))).equal
             with pytest.raises(InvalidInput, match="nothing of balance is parked under 'a'"):
                 await running.parking.retry("balance", "a")
             assert (await running.parking.retry("balance")).done == []
@@ -163,7 +164,7 @@ class ParkingConformance(OnBackend):
             fold.mended = True
             found = await running.parking.retry("order", "account-a1")
             assert ([one.key for one in found.done], found.again) == (["account-a1"], [])
-            report = await running.verify(order_of(running))
+            report = await operate.verify(running, order_of(running))
             assert (report.equal, report.parked) == (True, [])
             everything = await running.get(order_of(running), "all")
             assert everything is not None
@@ -191,7 +192,7 @@ class ParkingConformance(OnBackend):
             fold.mended = True
             for key in ("account-a1", '["a"]', None):
                 await running.parking.retry("order", key)
-                report = await running.verify(order_of(running))
+                report = await operate.verify(running, order_of(running))
                 assert report.equal, f"after {key}: {report}"
             assert await running.parking.list() == []
 
@@ -223,7 +224,7 @@ class ParkingConformance(OnBackend):
                 last = await deposited(log, "last", 1)
                 await running.get(balances_of(running), "last", after=last, wait_s=30)
                 await other.parking.retry("balance")
-                report = await other.verify(balances_of(other))
+                report = await operate.verify(other, balances_of(other))
                 assert (report.equal, report.parked) == (True, [])
                 rows = (await running.find(balances_of(running))).rows
                 assert sum(row.deposits for row in rows) == written + 1
@@ -292,7 +293,7 @@ class ParkingConformance(OnBackend):
             monkeypatch.undo()
             found = await running.parking.retry("balance")
             assert len(found.done) == 2
-            assert (await running.verify(balances_of(running))).equal
+            assert (await operate.verify(running, balances_of(running))).equal
 
     async def test_g7_a_bad_deployment_stops(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """A hundred keys within a minute are parked, no more; with a fix it goes on where it stopped."""
@@ -304,14 +305,14 @@ class ParkingConformance(OnBackend):
             assert following.error is not None
             assert "100 keys were parked within a minute" in following.error
             assert "twofold parked APP retry balance --all" in following.error
-            status = next(one for one in await running.status() if one.name == "balance")
+            status = next(one for one in await operate.status(running) if one.name == "balance")
             assert (status.state, status.parked, status.position) == ("stopped", 100, Position(0, 200))
         fold.mended = True
         async with fold.app.open(log, read_store=store) as running:
             last = await deposited(log, "last", 1)
             await running.get(balances_of(running), "last", after=last)
             assert len((await running.parking.retry("balance")).done) == 100
-            report = await running.verify(balances_of(running))
+            report = await operate.verify(running, balances_of(running))
             assert (report.equal, report.rows, report.parked) == (True, 251, [])
 
     async def test_g6_a_row_that_may_wait_is_not_read_with_a_token(
@@ -333,6 +334,7 @@ class ParkingConformance(OnBackend):
 
     # ---- reactors
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_is_tried_again_and_others_go_on(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -358,9 +360,10 @@ class ParkingConformance(OnBackend):
             assert [one for one in sent if one.startswith("account-b")] == ["account-b@1", "account-b@2"]
             assert sent.index("account-b@2") < sent.index("account-a@2")
             await eventually(lambda: nothing_parked(running))
-            status = next(iter(await running.status()))
+            status = next(iter(await operate.status(running)))
             assert (status.state, status.lag_events) == ("following", 0)
 
+    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
     async def test_g7_a_reaction_that_keeps_failing_is_parked_until_somebody_looks(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -429,18 +432,18 @@ async def at_rest(app: App, log: LogStore, store: Rows) -> AsyncIterator[Running
 async def folded(running: Running) -> None:
     """All projections come as far as the head."""
     for projection in running.app.projections:
-        async for _ in (await running.prepared(projection.name)).catch_up():
+        async for _ in (await operate.prepared(running, projection)).catch_up():
             pass
 
 
 def balances_of(running: Running) -> Projection[Balance]:
     """The projection that the App has under this name."""
-    return running.projection("balance")
+    return running.app.projection("balance")
 
 
 def order_of(running: Running) -> Projection[Sum]:
     """Likewise."""
-    return running.projection("order")
+    return running.app.projection("order")
 
 
 def seen(sent: Sequence[str], one: str) -> bool:

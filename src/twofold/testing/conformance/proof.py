@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
@@ -175,7 +176,7 @@ class ProofConformance(OnBackend):
         await some_history(running)
         projections: list[Projection[Any]] = [balances, sums, days, shown]
         for projection in projections:
-            found = await running.verify(projection)
+            found = await operate.verify(running, projection)
             assert found.equal, projection.name
             page = await running.find(projection, limit=500)
             assert (found.rows, found.parked, found.begin == found.end) == (len(page), [], True)
@@ -192,7 +193,7 @@ class ProofConformance(OnBackend):
         assert before is not None
         wrong["a1",] = ("a1", before.total + 1, before.deposits)
         await overwritten(running, balances, wrong)
-        found = await running.verify(balances)
+        found = await operate.verify(running, balances)
         assert kinds(found) == {"!": "extra", "a1": "different", "b2": "missing", "zz": "extra"}
         assert found.counts == {"missing": 1, "extra": 2, "different": 1}
         changed = next(one for one in found.differences if one.kind == "different")
@@ -203,7 +204,7 @@ class ProofConformance(OnBackend):
         monkeypatch.setattr(verify, "PAGE_ROWS", 2)
         await some_history(running)
         await overwritten(running, days, {("a1", 1): (0, "a1", 1), ("a1", 7): (0, "a1", 7), ("b2", 2): None})
-        found = await running.verify(days)
+        found = await operate.verify(running, days)
         assert {one.key: one.kind for one in found.differences} == {
             ("a1", 1): "different",
             ("a1", 7): "extra",
@@ -224,7 +225,7 @@ class ProofConformance(OnBackend):
             ("new",): ("new", 1, 1),
         }
         await overwritten(running, balances, wrong)
-        found = {one.key[0]: one.since for one in (await running.verify(balances)).differences}
+        found = {one.key[0]: one.since for one in (await operate.verify(running, balances)).differences}
         assert {key: since and (since.event, since.agreed_before) for key, since in found.items()} == {
             "lost": ("account-lost@3", True),
             "odd": ("account-odd@1", False),
@@ -239,7 +240,7 @@ class ProofConformance(OnBackend):
         for row in [*rows, Everything("none")]:
             await running.append(f"kept-{row.id}", [Kept(row)])
         await folded(running, kept)
-        found = await running.verify(kept)
+        found = await operate.verify(running, kept)
         assert (found.equal, found.rows) == (True, len(rows) + 1)
 
         filled = {name: those[0] for name, those in (*IN_ORDER.items(), *NESTED.items())}
@@ -251,7 +252,7 @@ class ProofConformance(OnBackend):
         none = {name: Everything(name, **{**filled, name: None}) for name in filled}
         for rows_ in (wrong, none):
             await overwritten(running, kept, {(key,): kept.format.to_values(row) for key, row in rows_.items()})
-            found = await running.verify(kept)
+            found = await operate.verify(running, kept)
             assert {one.key[0]: [c.column for c in one.cells] for one in found.differences} == {
                 name: [name] for name in filled
             }
@@ -264,15 +265,15 @@ class ProofConformance(OnBackend):
             await deposited(running.log, "b", amount)
         await deposited(running.log, "c", 4)
         await folded(running, balances, sums)
-        found = await running.verify(balances)
+        found = await operate.verify(running, balances)
         assert (found.equal, [(one.kind, one.key) for one in found.parked]) == (True, [("row", '["a"]')])
-        found = await running.verify(sums)
+        found = await operate.verify(running, sums)
         assert (found.equal, [(one.kind, one.key) for one in found.parked]) == (
             True,
             [("row", '["a"]'), ("stream", "account-b")],
         )
         await overwritten(running, sums, {("c",): ("c", 5, 1), ("a",): None})
-        assert kinds(await running.verify(sums)) == {"c": "different"}
+        assert kinds(await operate.verify(running, sums)) == {"c": "different"}
 
     async def test_g9_while_it_goes_on(
         self, log: LogStore, store: Rows, other_log: LogStore, monkeypatch: pytest.MonkeyPatch
@@ -287,7 +288,7 @@ class ProofConformance(OnBackend):
                 done = asyncio.Event()
                 writing = asyncio.create_task(writer(other_log, done, most=1_000))
                 try:
-                    found = await running.verify(projection)
+                    found = await operate.verify(running, projection)
                     assert found.equal, found
                 finally:
                     done.set()
@@ -295,20 +296,20 @@ class ProofConformance(OnBackend):
             last = await deposited(log, "last", 1)
             for projection in projections[:2]:
                 await running.get(projection, "last", after=last, wait_s=30)
-                found = await running.verify(projection)
+                found = await operate.verify(running, projection)
                 assert (found.equal, found.end) == (True, last.position), f"{written} while it went on"
 
     async def test_g9_a_sample_finds_what_is_wrong_in_it(self, running: Running) -> None:
         """So many rows; as many as there are when more are asked for. What is missing has its chance too."""
         await some_history(running)
-        found = await running.verify(balances, sample=5)
+        found = await operate.verify(running, balances, sample=5)
         assert (found.equal, found.rows) == (True, 5)
         rows = len(await running.find(balances, limit=500))
-        assert (await running.verify(balances, sample=10_000)).rows == rows
+        assert (await operate.verify(running, balances, sample=10_000)).rows == rows
         await overwritten(running, balances, {("b2",): None})
-        assert kinds(await running.verify(balances, sample=10_000)) == {"b2": "missing"}
+        assert kinds(await operate.verify(running, balances, sample=10_000)) == {"b2": "missing"}
         with pytest.raises(InvalidInput, match="sample"):
-            await running.verify(balances, sample=0)
+            await operate.verify(running, balances, sample=0)
 
     async def test_g9_begun_again_meanwhile(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         """Then pages of two tables would be compared with one fold."""
@@ -325,15 +326,15 @@ class ProofConformance(OnBackend):
 
         monkeypatch.setattr(running.rows, "find", find)
         with pytest.raises(LogReplaced, match="begun again"):
-            await running.verify(balances)
+            await operate.verify(running, balances)
 
     async def test_g9_what_was_never_folded_cannot_be_compared(self, log: LogStore, store: Rows) -> None:
         """Neither a projection of another App nor one without a table."""
         async with bank.look(log, read_store=store) as running:
             with pytest.raises(InvalidInput, match="no table of balance v1"):
-                await running.verify(balances)
+                await operate.verify(running, balances)
             with pytest.raises(InvalidInput, match="not one of bank"):
-                await running.verify(days)
+                await operate.verify(running, days)
 
     async def test_a_fold_that_cannot_go_on_where_the_read_model_did(self, log: LogStore, store: Rows) -> None:
         """It is no difference of values, and no parked key: it is told apart."""
@@ -347,7 +348,7 @@ class ProofConformance(OnBackend):
             await deposited(log, "b", 5)
             await folded(running, *before.projections)
         async with bank.look(log, read_store=store) as running:
-            found = await running.verify(balances)
+            found = await operate.verify(running, balances)
             assert (found.equal, found.rows, found.differences) == (False, 1, [])
             [failure] = found.failures
             assert (failure.kind, failure.key, failure.event) == ("row", '["a"]', "account-a@2")
@@ -361,17 +362,17 @@ class ProofConformance(OnBackend):
         await folded(running, balances)
         before = await running.find(balances)
         tables = await running.rows.tables()
-        found = await running.diff(balances, changed)
+        found = await operate.diff(running, balances, changed)
         assert kinds(found) == {"b": "different", "c": "extra", "d": "missing"}
         assert [(c.column, c.live, c.fold) for c in found.differences[0].cells] == [("total", 7, 8)]
         assert ([c.name for c in found.added], [c.name for c in found.removed]) == (["largest"], ["deposits"])
         assert (found.rows, found.equal) == (4, False)
         assert await running.find(balances) == before
         assert await running.rows.tables() == tables
-        same = await running.diff(balances, Projection("balance", Balance, fold_balance, version=2))
+        same = await operate.diff(running, balances, Projection("balance", Balance, fold_balance, version=2))
         assert (same.equal, same.rows) == (True, 3)
         with pytest.raises(InvalidInput, match=r"account \(text\), number \(integer\)"):
-            await running.diff(balances, days)
+            await operate.diff(running, balances, days)
 
 
 async def some_history(running: Running, fold: bool = True) -> None:
@@ -388,7 +389,7 @@ async def some_history(running: Running, fold: bool = True) -> None:
 async def folded(running: Running, *projections: Projection[Any]) -> None:
     """They come as far as the head."""
     for projection in projections:
-        following = await running.prepared(projection.name)
+        following = await operate.prepared(running, projection)
         async for _ in following.catch_up():
             pass
 

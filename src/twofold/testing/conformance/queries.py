@@ -22,7 +22,7 @@ from twofold.errors import (
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import DenseFeed
 from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
-from twofold.read import query
+from twofold.read import freshness
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Query
@@ -115,8 +115,9 @@ class QueryConformance(OnBackend):
             f" {log.log_id}:0:1",
             "x" * 10_000,
         ):
-            with pytest.raises(InvalidToken):
+            with pytest.raises(InvalidToken) as refused:
                 await ask(Queries(store, log), read, after=after, wait_s=30)
+            assert refused.value.token == (after.token if isinstance(after, Receipt) else after)
 
     async def test_g6_find_is_of_one_snapshot(self, log: LogStore, store: Rows, other_store: Rows) -> None:
         """Rows that one event changes together, their checkpoint, and what a token asks for, never disagree.
@@ -192,8 +193,9 @@ class QueryConformance(OnBackend):
         """The read model was built from a log that is not this one: no answer, and the way out."""
         await Folding.of(halves, log, store, log_id="f" * 16)
         await appended(log, "note-1", "x")
-        with pytest.raises(LogReplaced, match="twofold rebuild"):
+        with pytest.raises(LogReplaced, match="twofold rebuild") as replaced:
             await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+        assert replaced.value.log_id == "f" * 16
 
     @pytest.mark.parametrize("read", ["get", "find"])
     @pytest.mark.parametrize("after", [None, 2])
@@ -222,7 +224,7 @@ class QueryConformance(OnBackend):
         assert feed.looks <= 2  # the first one, and perhaps one more where a second is over
 
         feed.end = at(2)
-        monkeypatch.setattr(query, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
         for read in ("get", "find"):
             for after in (None, receipts[-1], receipts[0]):
                 with pytest.raises(LogReplaced, match="older copy"):
@@ -242,8 +244,8 @@ class QueryConformance(OnBackend):
         feed = PutBack(log)
         queries = Queries(store, feed)
         assert await queries.get(halves, "a") is not None
-        monkeypatch.setattr(query, "LOOK_EVERY_S", 0.0)
-        monkeypatch.setattr(query, "LOOK_PATIENCE_S", 0.01)
+        monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(freshness, "LOOK_PATIENCE_S", 0.01)
         for problem in (Unavailable("away"), None):
             feed.problem, feed.stuck = problem, problem is None
             assert await queries.get(halves, "a") is not None
@@ -277,6 +279,10 @@ class QueryConformance(OnBackend):
         await again.commit(5)
         [row] = await asyncio.wait_for(reading, BOUND_S)
         assert row.total == 5
+
+
+class RefusalConformance(OnBackend):
+    """What no query may ask, and cursors that belong to theirs: a matter of the read store, wherever the log lies."""
 
     # ---- cursors belong to their query
 

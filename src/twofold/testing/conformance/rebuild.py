@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.connect import LogStore, Rows
+from twofold.backends.memory import MemoryLog
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
-from twofold.feed import follow
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
 from twofold.read.projection import Projection
@@ -36,10 +37,10 @@ from twofold.testing.conformance.bank import (
     deposited,
     sums,
 )
-from twofold.testing.conformance.checkpoints import claimed, parked
+from twofold.testing.conformance.checkpoints import OURS, claimed, parked
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.proof import PerDay, Rename, days, profiles, shown
-from twofold.testing.conformance.rows import everything, live, prepared, row_keys, tally
+from twofold.testing.conformance.rows import everything, live, prepared, row_keys, spread, tally
 
 NAMES = [f"a{n}" for n in range(8)]
 
@@ -88,12 +89,7 @@ upgraded = replace(only, projections=[replace(balances, version=2, indexes=["tot
 
 
 class RebuildConformance(OnBackend):
-    """See `Running.rebuild`, `Running.rebuild_row` and `ReadStore.replace`."""
-
-    @pytest.fixture
-    def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that nobody has to wait for it."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
+    """See `operate.rebuild`, `operate.rebuild_row` and `ReadStore.replace`."""
 
     @pytest.fixture
     async def folded(self, log: LogStore, store: Rows) -> AsyncIterator[Running]:
@@ -127,7 +123,7 @@ class RebuildConformance(OnBackend):
             await running.get(projection, NAMES[-1], after=receipt)
             total, steps = 6, 0
             for _ in range(2):
-                async for _position in operator.rebuild("balance"):
+                async for _position in operate.rebuild(operator, projection, from_scratch=True):
                     steps += 1
                     done = await running.execute(accounts, NAMES[0], Deposit(1))
                     total += 1
@@ -135,19 +131,19 @@ class RebuildConformance(OnBackend):
                         NAMES[0], total, total - 3
                     )
                     assert len(await running.find(projection, order_by="total")) == len(NAMES)
-                    assert [one.state for one in await running.status()] == ["following"]
+                    assert [one.state for one in await operate.status(running)] == ["following"]
                 assert [table.follows for table in await store.tables()] == [balances.follows]
             assert steps > 2 * len(NAMES), "it has come in small pages"
             done = await running.execute(accounts, "new", Deposit(1))
             assert await running.get(projection, "new", after=done.receipt) == Balance("new", 1, 1)
-            assert (await running.verify(projection)).equal
+            assert (await operate.verify(running, projection)).equal
 
     async def test_the_new_rows_replace_the_old_ones(self, folded: Running, log: LogStore, store: Rows) -> None:
         """Also those that the feed does not make; the holder of the old table is fenced off."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1)})
         zombie = await claimed(store.checkpoints, balances.follows, "zombie")
         before = await folded.find(balances, limit=500)
-        positions = folded.rebuild("balance")
+        positions = operate.rebuild(folded, balances, from_scratch=True)
         assert await anext(positions) == await log.head()
         assert list(await folded.find(balances, limit=500)) == list(before), "not before it is whole"
         assert [position async for position in positions] == []
@@ -192,7 +188,7 @@ class RebuildConformance(OnBackend):
             await rebuilt(running)
             assert await parked_of(store) == []
             assert await running.get(cured.projections[0], "a") == Balance("a", 5 + CURSED + 6, 3)
-            assert (await running.verify(cured.projections[0])).equal
+            assert (await operate.verify(running, cured.projections[0])).equal
 
     async def test_a_version_that_was_never_built(self, log: LogStore, store: Rows) -> None:
         """It is made, from the beginning, and is live where it is the first."""
@@ -209,7 +205,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await published(upgraded.projections[0].table, store, None) is True
+            assert await published(upgraded.projections[0].table, store, MemoryLog(), look_for_lost=False) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
@@ -239,7 +235,7 @@ class RebuildConformance(OnBackend):
 
     async def test_who_stops_it_leaves_nothing_behind(self, folded: Running, store: Rows) -> None:
         """As by Ctrl-C."""
-        async with aclosing(folded.rebuild("balance")) as positions:
+        async with aclosing(operate.rebuild(folded, balances, from_scratch=True)) as positions:
             await anext(positions)
             [_, built] = await store.tables()
             assert (built.follows.builds, built.live) == (balances.follows, False)
@@ -256,7 +252,7 @@ class RebuildConformance(OnBackend):
             table = await half_built(store, registered)
             assert await folded.get(balances, "half") is None
             if by_hand:
-                await folded.drop(table.follows)
+                await operate.drop(folded, table.follows)
             else:
                 await rebuilt(folded)
             assert [found.follows for found in await store.tables()] == [balances.follows]
@@ -266,13 +262,13 @@ class RebuildConformance(OnBackend):
     @pytest.mark.usefixtures("short_lease")
     async def test_two_at_once(self, folded: Running, store: Rows) -> None:
         """The second one is told, as long as the first gives signs of life; what it builds cannot be dropped."""
-        async with aclosing(folded.rebuild("balance")) as positions:
+        async with aclosing(operate.rebuild(folded, balances, from_scratch=True)) as positions:
             await anext(positions)
             [_, built] = await store.tables()
             with pytest.raises(InvalidInput, match="balance v1 is being built again by another process"):
                 await rebuilt(folded)
             with pytest.raises(InvalidInput, match="balance v1 is being built again by another process"):
-                await folded.drop(built.follows)
+                await operate.drop(folded, built.follows)
             assert [position async for position in positions] == []
         assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 6, 3)
 
@@ -280,7 +276,7 @@ class RebuildConformance(OnBackend):
     async def test_a_version_whose_worker_was_killed_can_be_dropped(self, folded: Running, store: Rows) -> None:
         """A lease that has run out keeps nothing."""
         await prepared(store, upgraded.projections[0].table)
-        await folded.drop(upgraded.projections[0].follows)
+        await operate.drop(folded, upgraded.projections[0].follows)
         assert [found.follows for found in await store.tables()] == [balances.follows]
 
     # ---- another log
@@ -356,6 +352,61 @@ class RebuildConformance(OnBackend):
         await other_store.commit(table, claim, at(4), at(5), Changes({("y",): ("y", 1), ("x",): None}))
         assert await row_keys(store, table) == [("y",)]
 
+    @pytest.mark.parametrize("fault", ["stale epoch", "not claimed", "elsewhere", "not named"])
+    async def test_a_swap_is_refused_for_any_partition(self, store: Rows, other_store: Rows, fault: str) -> None:
+        """All of the old ones are held, and all of the new ones stand where it is said; else nothing changes."""
+        table, built = tally(), beside(tally())
+        claims, at_places = await spread(store, table, 1, 2), [at(0, 1), at(0, 2)]
+        await spread(store, built, 1, 2)
+        match fault:
+            case "stale epoch":
+                await claimed(other_store.checkpoints, claims[1].follower, "taker")
+            case "not claimed":
+                claims.pop()
+            case "elsewhere":
+                at_places[1] = at(1, 2)
+            case _:
+                at_places.pop()
+        before = [await other_store.find(one, everything(one)) for one in (table, built)]
+        with pytest.raises(LeaseLost):
+            await store.replace(table, claims, built.follows, at_places)
+        assert [await other_store.find(one, everything(one)) for one in (table, built)] == before
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [([1, 2], [1, 2]), ([0], [1, 2]), ([1, 2], [0]), ([1, 2], [2, 3])], ids=str
+    )
+    async def test_a_swap_replaces_all_partitions(
+        self, store: Rows, other_store: Rows, old: list[int], new: list[int]
+    ) -> None:
+        """By those of what was built, each with what is parked there, after all epochs; whose it is stays."""
+        table, built = tally(), beside(tally())
+        await spread(store, table, *old)
+        claims = await spread(store, table, *old)  # in another epoch than what is built, and the last in one more
+        claims[-1] = await claimed(store.checkpoints, claims[-1].follower)
+        for claim in claims:
+            place = at(3, claim.follower.partition)
+            waits = parked("row", f'["old {place}"]', 2, partition=place.partition)
+            await store.commit(table, claim, at(0, place.partition), place, Changes({}, [waits]))
+            assert await store.checkpoints.assign(claim.follower, None, OURS)
+        places = [at(4 + number, number) for number in new]
+        waiting = [parked("row", f'["new {place}"]', 2, partition=place.partition) for place in places]
+        for its, place, one in zip(await spread(store, built, *new), places, waiting, strict=True):
+            changes = Changes({(str(place),): (str(place), 1)}, [one])
+            await store.commit(built, its, at(0, place.partition), place, changes)
+        assert await other_store.replace(table, claims, built.follows, places) is True
+        found = await store.find(table, everything(table))
+        assert [row[0] for row in found.rows] == [str(place) for place in places]
+        assert [(one.follower, one.position, one.owner, one.epoch) for one in found.checkpoints] == [
+            (table.follows.in_partition(place.partition), place, None, 4) for place in places
+        ]
+        assert list(found.parked) == waiting
+        assert [one.follows for one in await store.tables()] == [table.follows]
+        assert list(await store.checkpoints.of(built.follows)) == []
+        assert [await store.checkpoints.belongs(one.follower) for one in found.checkpoints] == [OURS] * len(new)
+        for claim in claims:
+            with pytest.raises(LeaseLost):
+                await store.checkpoints.beat(claim)
+
     async def test_lists_that_are_searched_by_member(self, store: Rows) -> None:
         """After a swap and after a version was dropped and deployed again, members are found, and only theirs."""
         first, second = tagged(1), tagged(2)
@@ -385,9 +436,15 @@ class RebuildConformance(OnBackend):
         """Whoever comes last: the name does not go back."""
         for version in (1, 2, 3):
             await prepared(store, tally(version))
-        done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+        done = await asyncio.gather(
+            published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+            published(tally(2), store, MemoryLog(), look_for_lost=False),
+        )
         for _ in range(2):  # one who found the name locked tries again
-            done = await asyncio.gather(published(tally(3), other_store, None), published(tally(2), store, None))
+            done = await asyncio.gather(
+                published(tally(3), other_store, MemoryLog(), look_for_lost=False),
+                published(tally(2), store, MemoryLog(), look_for_lost=False),
+            )
         assert (list(done), await live(store)) == ([True, True], [3])
 
     # ---- one row
@@ -396,7 +453,7 @@ class RebuildConformance(OnBackend):
         """A wrong one, one that is missing, one without events; all others stay, and so does the checkpoint."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1), ("a1",): None})
         before = await store.checkpoints.read(balances.follows)
-        found = [await folded.rebuild_row(balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
+        found = [await operate.rebuild_row(folded, balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
         assert [(one.before, one.after, one.events) for one in found] == [
             (("a0", 1_006, 3), ("a0", 6, 3), 3),
             (None, ("a1", 6, 3), 3),
@@ -424,7 +481,7 @@ class RebuildConformance(OnBackend):
                 done = await running.execute(accounts, "a", Deposit(1))
                 total += 1
                 await running.get(balances, "a", after=done.receipt)
-                await operator.rebuild_row(balances, "a")
+                await operate.rebuild_row(operator, balances, "a")
                 done = await running.execute(accounts, "a", Deposit(1))
                 total += 1
                 assert await running.get(balances, "a", after=done.receipt) == Balance("a", total, total)
@@ -436,11 +493,11 @@ class RebuildConformance(OnBackend):
             await deposited(log, "b", 5, CURSED, 6)
             await caught_up(running)
             before = await parked_of(store)
-            found = await running.rebuild_row(balances, "a")
+            found = await operate.rebuild_row(running, balances, "a")
             assert (found.error, found.failed) == ("account-a@2: ArithmeticError: thirteen", at(2))
             assert (found.before, found.after, await parked_of(store)) == (("a", 5, 1), ("a", 5, 1), before)
         async with cured.look(log, read_store=store) as running:
-            found = await running.rebuild_row(cured.projections[0], "a")
+            found = await operate.rebuild_row(running, cured.projections[0], "a")
             assert ([one.key for one in found.unparked], found.after) == (['["a"]'], ("a", 5 + CURSED + 6, 3))
             assert [one.key for one in await parked_of(store)] == ['["b"]']
 
@@ -453,11 +510,11 @@ class RebuildConformance(OnBackend):
         async with only.open(log, read_store=store, work=False) as running:
             await caught_up(running)
             [waits] = await parked_of(store)
-            found = await running.rebuild_row(balances, "a")
+            found = await operate.rebuild_row(running, balances, "a")
             assert (found.failed, found.after, waits.key) == (at(2), ("a", 5, 1), "account-a")
             assert await parked_of(store) == [waits]
         async with able.look(log, read_store=store) as running:
-            found = await running.rebuild_row(balances, "a")
+            found = await operate.rebuild_row(running, balances, "a")
             assert (found.after, found.events, await parked_of(store)) == (("a", 18, 3), 3, [])
 
     async def test_documents(self, log: LogStore, store: Rows) -> None:
@@ -468,9 +525,9 @@ class RebuildConformance(OnBackend):
             await caught_up(running, shown)
             before = await running.get(shown, "a")
             await overwritten(running, {("a",): None}, shown)
-            await running.rebuild_row(shown, "a")
+            await operate.rebuild_row(running, shown, "a")
             assert await running.get(shown, "a") == before
-            assert (await running.verify(shown)).equal
+            assert (await operate.verify(running, shown)).equal
 
     async def test_g9_a_rebuild_meanwhile_gives_no_false_difference(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
@@ -493,7 +550,7 @@ class RebuildConformance(OnBackend):
                 return await pages(table, query)
 
             monkeypatch.setattr(store, "find", find)
-            found = await running.verify(balances)
+            found = await operate.verify(running, balances)
             assert (found.equal, found.rows) == (True, len(NAMES))
             assert found.begin < found.end
 
@@ -506,17 +563,17 @@ class RebuildConformance(OnBackend):
             for projection in app.projections:
                 await caught_up(running, projection)
             await overwritten(running, {("all",): ("all", 0, 0)}, sums)
-            found = await running.rebuild_row(sums, "all")
+            found = await operate.rebuild_row(running, sums, "all")
             assert (found.before, found.after, found.events) == (("all", 0, 0), ("all", 6, 3), 3)
             [waits] = await store.checkpoints.parked(sums.follows)
             assert waits.key == "account-b"
             await overwritten(running, {("a", 1): (99, "a", 1)}, days)
-            await running.rebuild_row(days, ("a", 1))
+            await operate.rebuild_row(running, days, ("a", 1))
             assert await running.get(days, ("a", 1)) == PerDay(1, "a", 1)
             with pytest.raises(InvalidQuery, match="the key is account, number"):
-                await running.rebuild_row(days, "a")
+                await operate.rebuild_row(running, days, "a")
             with pytest.raises(InvalidInput, match="not one of bank"):
-                await running.rebuild_row(balances, "a")
+                await operate.rebuild_row(running, balances, "a")
 
     @pytest.mark.parametrize("fault", ["another log", "beyond the head"])
     async def test_g11_no_row_is_made_of_two_logs(
@@ -525,7 +582,7 @@ class RebuildConformance(OnBackend):
         """The whole table is of another one."""
         await lost(store, log, fault)
         with pytest.raises(LogReplaced):
-            await folded.rebuild_row(balances, "a0")
+            await operate.rebuild_row(folded, balances, "a0")
 
 
 def beside(table: Any, generation: str = "gen") -> Any:
@@ -551,13 +608,13 @@ async def holding(store: Rows, table: Any, member: str) -> list[Any]:
 
 async def rebuilt(running: Running) -> None:
     """To the end."""
-    async for _ in running.rebuild("balance"):
+    async for _ in operate.rebuild(running, running.app.projection("balance"), from_scratch=True):
         pass
 
 
 async def caught_up(running: Running, projection: Projection[Any] | None = None) -> None:
     """Folded to the end of the feed."""
-    following = await running.prepared(projection.name if projection is not None else "balance")
+    following = await operate.prepared(running, projection or running.app.projection("balance"))
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass

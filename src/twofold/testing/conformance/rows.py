@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from twofold.backends.connect import Rows
+from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
@@ -21,6 +23,8 @@ from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
 from twofold.testing.conformance.material import UNUSUAL_IDS, at
+
+BOUND_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,9 @@ class RowConformance(OnBackend):
             await claimed(other_store.checkpoints, table.follows, "taker")
         before = await other_store.find(table, everything(table))
         changes = Changes({("a",): ("a", 99), ("b",): None, ("c",): ("c", 1)}, [parked("row", '["a"]', 5)])
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLost) as lost:
             await store.commit(table, claim, after, at(5), changes)
+        assert lost.value.follower == table.follows
         assert await other_store.find(table, everything(table)) == before
         assert list(before.rows) == [("a", 1), ("b", 1)]
 
@@ -246,15 +251,17 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
         new = await prepared(other_store, tally(2))
         assert await live(store) == [1]
-        assert await published(tally(2), other_store, None) is False
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
-        assert await published(tally(2), other_store, None) is False
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         assert await live(store) == [1]
         await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
-        assert await published(tally(2), other_store, None) is True
+        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
         assert await live(store) == [2]
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
-        assert await published(tally(1), store, None) is True  # a newer one is live, and stays so
+        assert (
+            await published(tally(1), store, MemoryLog(), look_for_lost=False) is True
+        )  # a newer one is live, and stays so
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
@@ -284,6 +291,84 @@ class RowConformance(OnBackend):
             with pytest.raises(LeaseLost):
                 await store.commit(table, claim, after, at(4), Changes({("a",): ("a", 2)}))
 
+    # ---- several partitions
+
+    async def test_g6_all_partitions_are_in_one_snapshot(self, store: Rows, other_store: Rows) -> None:
+        """Rows, checkpoints and what is parked, of all of them, whichever wrote the row."""
+        table, (first, second) = tally(), await spread(store, tally(), 1, 2)
+        ours, theirs = parked("row", '["x"]', 2, partition=1), parked("stream", "note-7", 1, partition=2)
+        await store.commit(table, first, at(0, 1), at(3, 1), Changes({("a",): ("a", 1)}, [ours]))
+        await store.commit(table, second, at(0, 2), at(2, 2), Changes({("b",): ("b", 2)}, [theirs]))
+        for found in (await other_store.get(table, ("b",)), await other_store.find(table, everything(table))):
+            assert [(one.follower, one.position) for one in found.checkpoints] == [
+                (first.follower, at(3, 1)),
+                (second.follower, at(2, 2)),
+            ]
+            assert list(found.parked) == [ours, theirs]
+            assert list(found.rows)[-1] == ("b", 2)
+
+    @pytest.mark.parametrize("after", [at(0, 1), at(3, 1), at(3, 2), at(0)])
+    async def test_g5_a_claim_writes_for_its_own_partition(
+        self, store: Rows, other_store: Rows, after: Position
+    ) -> None:
+        """From a place of another one it writes nothing."""
+        table, (first, second) = tally(), await spread(store, tally(), 1, 2)
+        await store.commit(table, first, at(0, 1), at(3, 1), Changes({}))
+        before = await other_store.find(table, everything(table))
+        changes = Changes({("a",): ("a", 1)}, [parked("row", '["x"]', 5, partition=after.partition)])
+        with pytest.raises(LeaseLost):
+            await store.commit(table, second, after, at(5, after.partition), changes)
+        assert await other_store.find(table, everything(table)) == before
+
+    async def test_a_cleared_version_begins_again_in_all_partitions(self, store: Rows) -> None:
+        """Each at its own beginning, in an epoch of its own."""
+        table, (first, second) = tally(), await spread(store, tally(), 1, 2)
+        waits = parked("row", '["b"]', 1, partition=2)
+        await store.commit(table, first, at(0, 1), at(3, 1), Changes({("a",): ("a", 1)}))
+        await store.commit(table, second, at(0, 2), at(2, 2), Changes({}, [waits]))
+        await store.clear(table, "f" * 16)
+        found = await store.find(table, everything(table))
+        assert (list(found.rows), list(found.parked)) == ([], [])
+        assert [(one.position, one.log_id, one.owner, one.epoch) for one in found.checkpoints] == [
+            (at(0, 1), "f" * 16, None, 2),
+            (at(0, 2), "f" * 16, None, 2),
+        ]
+        for claim in (first, second):
+            with pytest.raises(LeaseLost):
+                await store.commit(
+                    table, claim, at(0, claim.follower.partition), at(4, claim.follower.partition), Changes({})
+                )
+
+    async def test_what_is_held_in_one_partition_cannot_be_dropped(self, store: Rows) -> None:
+        """When nobody holds any, all of them go."""
+        await prepared(store, tally(1))
+        first, second = await spread(store, tally(2), 1, 2)
+        await store.commit(tally(2), second, at(0, 2), at(1, 2), Changes({}, [parked("row", '["a"]', 1, partition=2)]))
+        await store.checkpoints.release(first)
+        [_, table] = await store.tables()
+        assert [(one.position, one.owner) for one in table.checkpoints] == [(at(0, 1), None), (at(1, 2), "worker")]
+        assert table.owner == "worker"
+        with pytest.raises(InvalidInput, match="held by worker worker"):
+            await store.drop(tally(2).follows)
+        await store.checkpoints.release(second)
+        await store.drop(tally(2).follows)
+        assert [table.follows.version for table in await store.tables()] == [1]
+        assert list(await store.checkpoints.of(tally(2).follows)) == []
+        assert list(await store.checkpoints.parked(second.follower)) == []
+
+    async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:
+        """It ends when another process has moved that one on; what has come further already is not waited for."""
+        table, (first, second) = tally(), await spread(store, tally(), 1, 2)
+        await store.commit(table, first, at(0, 1), at(9, 1), Changes({}))
+        await store.get(table, ("a",))
+        async with asyncio.timeout(BOUND_S):
+            await store.wait(first.follower, at(8, 1), 10 * BOUND_S)
+        moving = asyncio.create_task(other_store.commit(table, second, at(0, 2), at(1, 2), Changes({})))
+        async with asyncio.timeout(BOUND_S):
+            while (await store.get(table, ("a",))).checkpoints[1].position < at(1, 2):
+                await store.wait(second.follower, at(0, 2), 10 * BOUND_S)
+        await moving
+
 
 async def live(store: Rows) -> list[int]:
     """The versions that the public name shows."""
@@ -295,6 +380,15 @@ async def prepared(store: Rows, table: Table) -> Claim:
     await store.prepare(table)
     await store.checkpoints.register(table.follows, LOG_ID, BEGINNING)
     return await claimed(store.checkpoints, table.follows)
+
+
+async def spread(store: Rows, table: Table, *partitions: int) -> list[Claim]:
+    """The table is there, and so are its checkpoints in these partitions, which are ours."""
+    await store.prepare(table)
+    followers = [table.follows.in_partition(number) for number in partitions]
+    for follower in followers:
+        await store.checkpoints.register(follower, LOG_ID, at(0, follower.partition))
+    return [await claimed(store.checkpoints, follower) for follower in followers]
 
 
 def everything(table: Table) -> Query:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from twofold import operate
 from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.codec import Stored
@@ -279,7 +280,7 @@ class UserCodeConformance(OnBackend):
                 assert "meet(event.raises)" in parked.traceback
                 with pytest.raises(RowParked):
                     await running.get(counts, name)
-            assert [one.state for one in await running.status()] == ["following"]
+            assert [one.state for one in await operate.status(running)] == ["following"]
 
     @pytest.mark.parametrize("where", ["key", "upcaster"])
     async def test_g7_whatever_a_key_or_an_upcaster_raises_parks_its_stream(
@@ -334,7 +335,7 @@ class UserCodeConformance(OnBackend):
             for name in RAISED:
                 told = waiting[f"thing-{name}"].partition(":")[0]
                 assert told == ("RuntimeError" if awaited and name == "StopIteration" else name)  # as Python has it
-            assert [one.state for one in await running.status()] == ["following"]
+            assert [one.state for one in await operate.status(running)] == ["following"]
 
     @pytest.mark.parametrize("raising", ["decide", "evolve"])
     async def test_g7_whatever_the_deciding_of_a_reaction_raises_parks_its_stream(
@@ -368,7 +369,7 @@ class UserCodeConformance(OnBackend):
             await running.execute(things, "good", Make())
             await until_parked(running, len(RAISED))
             assert (await running.load(others, "x"))[1] == (await running.load(others, "y"))[1] == 1
-            assert [one.state for one in await running.status()] == ["following"]
+            assert [one.state for one in await operate.status(running)] == ["following"]
 
     async def test_what_deciding_raises_reaches_the_caller_and_nobody_else(self, log: LogStore, store: Rows) -> None:
         """Also from a state that is remembered. The stream takes the next command, and the others theirs."""

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
@@ -71,7 +72,11 @@ class WaitingConformance(OnBackend):
         await worker.settled(timeout_s=60)
         await worker.execute(accounts, "a", Deposit(1))
         await worker.settled(timeout_s=60)
-        assert {one.name: one.parked for one in await worker.status()} == {"balance": 1, "sum": 1, "forwarding": 0}
+        assert {one.name: one.parked for one in await operate.status(worker)} == {
+            "balance": 1,
+            "sum": 1,
+            "forwarding": 0,
+        }
 
     async def test_who_does_not_settle_is_named(self, away: Running) -> None:
         """Nobody does the work: how far everyone is behind."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from twofold import operate
 from twofold.ambient import Ambient
 from twofold.app import App
-from twofold.errors import InvalidInput, LeaseLost, Unavailable
+from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
 from twofold.testing.simulation.remote import Kind, Mishap, Remote
 from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
 
@@ -262,13 +263,13 @@ class Rebuild:
         log, rows = SimulatedLog(world.storage, ambient), SimulatedRows(world.storage)
         try:
             async with app.look(log, read_store=rows, ambient=ambient) as running:
-                following = await running.prepared(self.projection)
-                again = running.rebuild(self.projection) if self.from_scratch else following.catch_up()
-                async with aclosing(again) as reached:
+                projection = app.projection(self.projection)
+                rebuilding = operate.rebuild(running, projection, from_scratch=self.from_scratch, note=world.tell)
+                async with aclosing(rebuilding) as reached:
                     async for _ in reached:
                         pass
             world.counts["rebuilds"] += 1
-        except (InvalidInput, LeaseLost, Unavailable) as error:
+        except (InvalidInput, LeaseLost, NameHeld, Unavailable) as error:
             world.tell(f"{name}: {error!r}")
         finally:
             world.rebuilding[version] -= 1

@@ -272,7 +272,7 @@ class _Checking:
             if fresh.tables[-1] != told.tables[-1] and not self.world.plan.cures:
                 text = difference(fresh.tables[-1], told.tables[-1])
                 self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
-            for follows in storage.rows._tables:
+            for follows in storage.in_rows.tables:
                 checkpoint = storage.row_checkpoints.rows.get(follows)
                 if follows.name == projection.name and checkpoint is not None:
                     self.world.watcher.check_table(follows, checkpoint.position)

@@ -60,5 +60,5 @@ class Knowledge:
 
     def some_stream(self, pick: float) -> str | None:
         """A stream that there is."""
-        streams = sorted(self._world.storage.log._streams)
+        streams = sorted(self._world.storage.in_log.streams)
         return streams[int(pick * len(streams))] if streams else None

@@ -12,6 +12,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
+from twofold.backends.memory.inspection import LogInspection, RowsInspection, Snapshot, log_of
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.doorbell import Doorbell
@@ -96,14 +97,16 @@ class Storage:
         self.log_link = Remote(loop, random, "the log", counts)
         self.rows_link = Remote(loop, random, "the read store", counts)
         self.log_bell, self.rows_bell = Doorbell(), Doorbell()
-        self.log = MemoryLog(Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}"))
+        self._ambient = Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}")
+        self.log = MemoryLog(self._ambient)
         self.rows = RowsOnDisk()
+        self.in_log, self.in_rows = LogInspection(self.log), RowsInspection(self.rows)
         self.watch: Watch
         self.not_released: set[Claim] = set()  # those who let go meanwhile were told so, and left it to the lease
         self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
-        self._unsynced: list[tuple[float, dict[str, Any]]] = []
+        self._unsynced: list[tuple[float, Snapshot]] = []
 
     def _now(self) -> datetime:
         """The wall clock of the process that appends."""
@@ -112,21 +115,21 @@ class Storage:
     @property
     def head(self) -> Position:
         """The end of the log, as it is."""
-        return Position(0, len(self.log._entries))
+        return Position(0, len(self.entries))
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """Everything that is in the log."""
-        return self.log._entries
+        return self.in_log.entries
 
     @property
     def row_checkpoints(self) -> MemoryCheckpoints:
         """Those of the projections, as they are."""
-        return self.rows._checkpoints
+        return self.in_rows.checkpoints
 
     def table(self, follows: FollowerId) -> dict[Key, Any]:
         """The rows as they are."""
-        return self.rows._tables[follows]
+        return self.in_rows.tables[follows]
 
     def refuse(self, refuses: Refuses) -> None:
         """There are rows that the read store does not keep."""
@@ -138,21 +141,12 @@ class Storage:
 
     def replace_log(self, by: LogBecomes) -> None:
         """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""
-        old, new = self.log, MemoryLog(self.log._ambient)
-        if by == "another log":
-            new._entries = [
-                msgspec.structs.replace(entry, position=Position(0, offset), stream=f"{entry.stream}-there")
-                for offset, entry in enumerate(old._entries * 2, start=1)
-            ]
+        if by == "an older copy":
+            self.log = self.in_log.older_copy(self._ambient)
         else:
-            new.log_id, new._entries = old.log_id, old._entries[:-1]
-            end = Position(0, len(new._entries))
-            new._receipts = {name: receipt for name, receipt in old._receipts.items() if receipt.position <= end}
-            for follower, row in old.checkpoints.rows.items():
-                new.checkpoints.rows[follower] = msgspec.structs.replace(row, position=min(row.position, end))
-        for entry in new._entries:
-            new._streams[entry.stream].append(entry)
-        self.log = new
+            twice = enumerate([*self.entries, *self.entries], start=1)
+            self.log = log_of([_elsewhere(entry, offset) for offset, entry in twice], self._ambient)
+        self.in_log = LogInspection(self.log)
 
     # ---- the disk of the read store
 
@@ -167,35 +161,18 @@ class Storage:
             oldest = self._loop.time() - UNSYNCED_S
             while len(self._unsynced) > 1 and self._unsynced[1][0] < oldest:
                 del self._unsynced[0]
-            self._unsynced.append((self._loop.time(), _copied(_state(self.rows))))
+            self._unsynced.append((self._loop.time(), self.in_rows.snapshot()))
 
     def crash_rows(self) -> None:
         """The read store crashes: it is again as it was at some moment after the last sync."""
         choice = int(self._draw() * (len(self._unsynced) + 1))
         if choice < len(self._unsynced):
             self._counts["read store went back"] += 1
-            _restore(self.rows, self._unsynced[choice][1])
+            self.in_rows.restore(self._unsynced[choice][1])
         self._unsynced.clear()
         self.rows_link.crash(away=True)
         self.watch.went_back()
 
 
-def _state(rows: MemoryReadStore) -> dict[str, Any]:
-    state = {name: value for name, value in vars(rows).items() if isinstance(value, dict)}
-    return {"": state, "checkpoints": vars(rows._checkpoints)}
-
-
-def _copied(value: Any) -> Any:
-    """Dictionaries anew, down to what never changes."""
-    if not isinstance(value, dict):
-        return value
-    copy = value.copy()
-    for key, inner in copy.items():
-        if isinstance(inner, dict):
-            copy[key] = _copied(inner)
-    return copy
-
-
-def _restore(rows: MemoryReadStore, state: dict[str, Any]) -> None:
-    vars(rows).update(state[""])
-    vars(rows._checkpoints).update(state["checkpoints"])
+def _elsewhere(entry: Entry, offset: int) -> Entry:
+    return msgspec.structs.replace(entry, position=Position(0, offset), stream=f"{entry.stream}-there")

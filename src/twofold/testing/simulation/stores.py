@@ -53,7 +53,7 @@ class SimulatedLog(DenseFeed):
         """Raises: LogReplaced when another one was put in its place."""
         memory = self._storage.log
         if memory.log_id != self.log_id:
-            raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}")
+            raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}", self.log_id)
         return memory
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
@@ -262,7 +262,7 @@ class SimulatedRows:
         """See `ReadStore.publish`."""
 
         def publish(rows: MemoryReadStore) -> bool:
-            before = rows._live[table.name]
+            before = self._storage.in_rows.live(table.name)
             answer = at_once(rows.publish(table, covered, lost))
             self._storage.watch.published(table, before)
             return answer

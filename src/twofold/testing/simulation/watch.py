@@ -225,14 +225,14 @@ class Watcher:
             self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
             return
         for command_id, command in commands:
-            if (name_of(command), command_id) not in self._storage.log._receipts:
+            if (name_of(command), command_id) not in self._storage.in_log.receipts:
                 asked = f"{command.command!r} for {name_of(command)}, which it answers now, was never asked for"
                 self.broken("G5", f"{passed}; {asked}")
 
     def _has_happened(self, reactor: str, recorded: Recorded) -> None:
         """An effect comes after those of the earlier events of its stream."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
-        for entry in self._storage.log._streams[str(recorded.stream)][: recorded.version - 1]:
+        for entry in self._storage.in_log.streams[str(recorded.stream)][: recorded.version - 1]:
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
             if entry.type in types and not (begun or self._is_given_up(self._reactors[reactor].follows, entry)):
                 text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
@@ -244,7 +244,7 @@ class Watcher:
 
     def published(self, table: Table, live_before: int) -> None:
         """Forward only, and not before it has come as far (G8)."""
-        live = self._storage.rows._live[table.name]
+        live = self._storage.in_rows.live(table.name)
         if live == live_before:
             return
         self._counts["versions published"] += 1

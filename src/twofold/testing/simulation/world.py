@@ -64,7 +64,7 @@ class World:
         self.servers: list[Server] = []
         self.attempts: list[Attempt] = []
         self.seen: list[Entry] = []
-        self._entries: list[Entry] | None = None
+        self._entries: Sequence[Entry] | None = None
         self.history: list[str] | None = [] if is_told else None
         self.known = Knowledge(self)
         self.rebuilding: Counter[int] = Counter()
@@ -192,7 +192,7 @@ class World:
         """A newest version that runs has come as far as any, so the public name should show it (G8)."""
         rows = self.storage.row_checkpoints
         for follows in [p.follows for server in self.servers for p in server.app.projections]:
-            live = self.storage.rows._live[follows.name]
+            live = self.storage.in_rows.live(follows.name)
             if self.head and live < follows.version and not rows.waiting.get(follows):
                 return f"{follows} is at {rows.rows[follows].position}, and version {live} is still shown"
         return ""
@@ -236,7 +236,7 @@ class World:
         self.tell(f"the log is replaced by {by}")
         self._entries = self.entries
         self.counts["logs replaced"] += 1
-        before = {follows: dict(self.storage.table(follows)) for follows in self.storage.rows._tables}
+        before = {follows: dict(rows) for follows, rows in self.storage.in_rows.tables.items()}
         self.storage.replace_log(by)
         self.watcher.went_back()
         await asyncio.sleep(NOTICED_WITHIN_S)
@@ -302,7 +302,7 @@ class World:
     # ---- what clients need
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """What is in the log; after it was replaced, what was in it."""
         return self.storage.entries if self._entries is None else self._entries
 
@@ -313,7 +313,7 @@ class World:
 
     def version(self, stream: str) -> int:
         """As it is in the store."""
-        return len(self.storage.log._streams.get(stream, ()))
+        return len(self.storage.in_log.streams.get(stream, ()))
 
     def versions(self, projection: str) -> set[int]:
         """Those that some process runs on, is about to, or builds."""

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import typer
 
-from twofold.cli.keys import key_of
+from twofold.errors import InvalidInput
+from twofold.operate.keys import key_of
 from twofold.read.projection import Projection
 from twofold.testing.conformance.bank import Deposited
 
@@ -69,5 +69,5 @@ def test_a_key_is_read(names: list[str], typed: list[str], key: tuple[Any, ...])
     ],
 )
 def test_what_is_no_key_is_said(names: list[str], typed: list[str], why: str) -> None:
-    with pytest.raises(typer.BadParameter, match=why):
+    with pytest.raises(InvalidInput, match=why):
         key_of(by(*names), typed)

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from twofold.app import App, Running
-from twofold.cli.target import load_app
 from twofold.codec.jsontext import json_text
 from twofold.feed.feed import pages
 from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
+from twofold.operate.load import load_app
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
 from twofold.read.proof.fresh import Sorter, Waiting
@@ -29,7 +29,7 @@ SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5
 MOST_EVENTS = 20_000
 
-_PROGRAM = "from twofold.cli.elsewhere import main; main()"
+_PROGRAM = "from twofold.operate.impurity import main; main()"
 
 
 class _Fact(msgspec.Struct):

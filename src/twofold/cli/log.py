@@ -1,4 +1,4 @@
-"""The command for the log's identity."""
+"""`twofold log`: the log's identity."""
 
 from __future__ import annotations
 

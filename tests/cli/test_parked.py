@@ -11,6 +11,7 @@ import pytest
 BANK = """
 import os
 from dataclasses import dataclass, replace
+from twofold import operate
 from twofold import App, Decider, Projection, Reactor, Recorded, Rejected, To
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ async def fill():
         for amount in map(int, sys.argv[1:]):
             done = await running.execute(accounts, f"a{amount % 10}", Put(amount))
         await running.get(balances, "nobody", after=done.receipt)
-        while any(one.lag_events for one in await running.status()):
+        while any(one.lag_events for one in await operate.status(running)):
             await asyncio.sleep(0.01)
         print(await running.find(balances))
 

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import typer
 
+from twofold.errors import InvalidInput
 from twofold.read.kinds import Kind
 from twofold.read.projection import Key, Projection
 
@@ -27,7 +27,7 @@ _TYPES: dict[Kind, type] = {
 def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
     """The key: one text for each of its fields, or all of them as one JSON list, as `parked list` prints it.
 
-    Raises: typer.BadParameter.
+    Raises: InvalidInput.
     """
     kinds = {column.name: column.kind for column in projection.table.columns}
     names = projection.table.key
@@ -35,16 +35,15 @@ def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
     if values is None or len(values) != len(names):
         values = list(texts)
     if len(values) != len(names):
-        raise typer.BadParameter(
+        raise InvalidInput(
             f"the key of {projection.name} is {', '.join(names)}: give --key for each of them in this order, "
-            f"or a JSON list, not {' '.join(texts)!r:.80}",
-            param_hint="--key",
+            f"or a JSON list, not {' '.join(texts)!r:.80}"
         )
     try:
         typed = [_typed(name, kinds[name], value) for name, value in zip(names, values, strict=True)]
         return projection.key_values(tuple(typed))
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--key") from None
+        raise InvalidInput(str(error)) from None
 
 
 def _listed(text: str) -> list[Any] | None:

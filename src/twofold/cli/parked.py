@@ -1,4 +1,4 @@
-"""The command for what is parked: `parked`."""
+"""`twofold parked`: what waits behind an event that could not be handled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from twofold import operate
 from twofold.app import Running
 from twofold.cli.output import Row, err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
@@ -41,8 +42,6 @@ def parked(
 
     async def act() -> None:
         async with target.look() as running:
-            if action in ("retry", "discard"):
-                await running.check()  # nothing of another App's is folded on
             match action:
                 case "list":
                     await _list(running, name, key, as_json)
@@ -57,12 +56,12 @@ def parked(
 
 
 async def _list(running: Running, name: str | None, key: str | None, as_json: bool) -> None:
-    found = await running.parking.list(name, key)
+    found = await operate.parked(running, name, key)
     print_rows([_line(one) for one in found], as_json, "nothing is parked")
 
 
 async def _show(running: Running, name: str | None, key: str | None, as_json: bool) -> None:
-    for one in await running.parking.list(name, key):
+    for one in await operate.parked(running, name, key):
         event = None if one.event is None else json.loads(one.event.data)
         if as_json:
             print_json({**_line(one), "data": event, "traceback": one.parked.traceback})
@@ -75,7 +74,7 @@ async def _show(running: Running, name: str | None, key: str | None, as_json: bo
 
 
 async def _retry(running: Running, name: str, key: str | None, as_json: bool) -> None:
-    found = await running.parking.retry(name, key)
+    found = await operate.retry(running, name, key)
     if as_json:
         still = [one.key for one in found.again]
         print_json({"done": [one.key for one in found.done], "parked": still, "events": found.events})
@@ -90,7 +89,7 @@ async def _retry(running: Running, name: str, key: str | None, as_json: bool) ->
 
 
 async def _discard(running: Running, name: str, key: str | None, as_json: bool) -> None:
-    found = await running.parking.discard(name, key)
+    found = await operate.discard(running, name, key)
     if as_json:
         print_json({"discarded": [one.key for one in found]})
         return

@@ -1,11 +1,7 @@
-"""The commands that run an App: `serve` and `work`."""
+"""`twofold serve`: an App's HTTP, and what `twofold work` does."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
@@ -14,8 +10,9 @@ import typer
 
 from twofold.app import App, Running
 from twofold.cli.output import err
-from twofold.cli.target import AppName, ReadStore, Store, fail, imported, run, targeted, told
+from twofold.cli.target import AppName, ReadStore, Store, fail, targeted
 from twofold.errors import ConfigurationError
+from twofold.operate.load import imported, told
 from twofold.web.serving.limits import Limits
 
 LIMITS = Limits()
@@ -58,24 +55,6 @@ def serve(
     )
 
 
-def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> None:
-    """Fold projections and run reactors, as far as no other process does. Stops cleanly on SIGTERM and Ctrl-C."""
-    target = targeted(app, store, read_store)
-
-    async def forever() -> None:
-        stopped = asyncio.Event()
-        async with target.open() as running:
-            for number in (signal.SIGTERM, signal.SIGINT):  # now, when there is something to let go of
-                asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-            names = ", ".join(str(following.follower.follows) for following in running.followers)
-            err.print(f"{target.app.name}: working on {names or 'nothing: the App has no followers'}")
-            await stopped.wait()
-        err.print("stopped; what was held is free for others")
-
-    _log_to_stderr()
-    run(forever)
-
-
 def _http_of(app: App) -> Callable[[Running], Any]:
     """What makes the App's HTTP. Raises: ConfigurationError."""
     from twofold.web import nobody
@@ -88,15 +67,3 @@ def _http_of(app: App) -> Callable[[Running], Any]:
     if not callable(make):
         raise ConfigurationError(f"{module_name} has no function {attribute!r}, which {app.name} names as its http=")
     return cast("Callable[[Running], Any]", make)
-
-
-def _log_to_stderr() -> None:
-    """As `serve` logs, where the extra `web` is there; else plain lines."""
-    try:
-        from twofold.web.logs import configure_logs
-    except ModuleNotFoundError:
-        pass
-    else:
-        configure_logs()
-        return
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s")

@@ -1,0 +1,75 @@
+"""Checkpoints of reactors, each kept with the events that it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twofold.backends.partitioned.waiting import all_of
+from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.messages import Position
+
+
+class RoutedCheckpoints:
+    """See `Checkpoints`. Those of partition p lie with part p, those of the merged feed with the cuts (number 0)."""
+
+    def __init__(self, stores: Mapping[int, Checkpoints]) -> None:
+        self._stores = stores
+
+    def _of(self, follower: FollowerId) -> Checkpoints:
+        return self._stores[follower.partition]
+
+    async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
+        """See `Checkpoints.register`."""
+        await self._of(follower).register(follower, log_id, start)
+
+    async def read(self, follower: FollowerId) -> Checkpoint | None:
+        """See `Checkpoints.read`."""
+        return await self._of(follower).read(follower)
+
+    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.of`."""
+        found = await all_of(store.of(follower) for store in self._stores.values())
+        return sorted((one for some in found for one in some), key=lambda one: one.follower.partition)
+
+    async def belongs(self, follower: FollowerId) -> Belongs | None:
+        """See `Checkpoints.belongs`."""
+        return await self._of(follower).belongs(follower)
+
+    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+        """See `Checkpoints.assign`."""
+        return await self._of(follower).assign(follower, seen, now)
+
+    async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
+        """See `Checkpoints.claim`."""
+        return await self._of(seen.follower).claim(seen, owner)
+
+    async def ask(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.ask`."""
+        await self._of(seen.follower).ask(seen, asker)
+
+    async def beat(self, claim: Claim) -> str | None:
+        """See `Checkpoints.beat`."""
+        return await self._of(claim.follower).beat(claim)
+
+    async def advance(
+        self,
+        claim: Claim,
+        after: Position,
+        to: Position,
+        parked: Sequence[Parked] = (),
+        unparked: Sequence[Parked] = (),
+    ) -> None:
+        """See `Checkpoints.advance`."""
+        await self._of(claim.follower).advance(claim, after, to, parked, unparked)
+
+    async def release(self, claim: Claim) -> None:
+        """See `Checkpoints.release`."""
+        await self._of(claim.follower).release(claim)
+
+    async def parked(self, follower: FollowerId) -> Sequence[Parked]:
+        """See `Checkpoints.parked`."""
+        return await self._of(follower).parked(follower)
+
+    async def traceback(self, follower: FollowerId, one: Parked) -> str:
+        """See `Checkpoints.traceback`."""
+        return await self._of(follower).traceback(follower, one)

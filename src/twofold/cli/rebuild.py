@@ -1,0 +1,183 @@
+"""`twofold rebuild`: the table of a projection's version, or one row of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from twofold import operate
+from twofold.app import Running
+from twofold.cli.output import err, out, positions_of, print_json, progress
+from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
+from twofold.errors import InvalidInput, NameHeld, TwofoldError
+from twofold.feed.checkpoints import FollowerId, Parked
+from twofold.messages import BEGINNING
+from twofold.operate.keys import key_of
+from twofold.read.projection import Projection, key_text
+from twofold.read.refold import Refolded
+from twofold.read.store import StoredTable
+
+
+def rebuild(
+    app: AppName,
+    projection: Annotated[
+        str | None, typer.Argument(metavar="PROJECTION", help="The name of a projection of the App.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every projection; from scratch where its table is of another log.")
+    ] = False,
+    from_scratch: Annotated[
+        bool, typer.Option(help="Build the table again from nothing, beside the one that is read, and then swap them.")
+    ] = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Fold this one row again; a key of several fields: each, or a JSON list."),
+    ] = None,
+    store: Store = None,
+    read_store: ReadStore = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the table of a projection's version before its App is deployed, then let the public name show it.
+
+    The table of the version that is live stays untouched until then. It can be stopped and started again; one that is
+    built from scratch then begins anew. With --key a single row is mended, while everything else goes on.
+    """
+    _check_asked(projection, everything, from_scratch, key)
+    target = targeted(app, store, read_store)
+
+    async def build() -> None:
+        async with target.look() as running:
+            if key:
+                await _build_row(running, target.app.projection(projection or ""), key, as_json)
+                return
+            chosen = target.app.projections if everything else [target.app.projection(projection or "")]
+            results = [await _build(running, one, everything, from_scratch, as_json) for one in chosen]
+        if any(results):
+            raise typer.Exit(max(results, key=lambda code: (code == 1, code)))
+
+    run(build)
+
+
+async def _build_row(running: Running, projection: Projection[Any], key: Sequence[str], as_json: bool) -> None:
+    try:
+        values = key_of(projection, key)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error), param_hint="--key") from None
+    _print_row(projection, values, await operate.rebuild_row(running, projection, values), as_json)
+
+
+async def _build(
+    running: Running, projection: Projection[Any], everything: bool, from_scratch: bool, as_json: bool
+) -> int:
+    """Its exit code. With --all the others are built although one cannot be."""
+    began, held = time.monotonic(), None
+    try:
+        scratch = from_scratch or (everything and await operate.of_another_log(running, projection))
+        await _with_bar(running, projection, scratch, as_json)
+    except NameHeld as error:
+        held = str(error)
+    except TwofoldError as error:
+        if not everything:
+            raise
+        err.print(f"twofold: {projection.name}: {error}", style="red")
+        return 1
+    follows = projection.follows
+    found = _Built(
+        follows,
+        [table for table in await running.rows.tables() if table.follows.name == follows.name],
+        await running.rows.checkpoints.parked(follows),
+        held,
+        time.monotonic() - began,
+    )
+    _print_built(found, as_json)
+    return 0 if found.is_shown else 3
+
+
+async def _with_bar(running: Running, projection: Projection[Any], from_scratch: bool, quiet: bool) -> None:
+    checkpoint, head = await running.rows.checkpoints.read(projection.follows), await running.log.head()
+    start = BEGINNING if from_scratch or checkpoint is None else checkpoint.position
+    began, pace = time.monotonic(), ""
+    rebuilding = operate.rebuild(running, projection, from_scratch=from_scratch, note=err.print)
+    with progress(quiet) as bar:
+        task = bar.add_task(str(projection.follows), total=head.offset, completed=start.offset, pace=pace)
+        async with aclosing(rebuilding) as positions:
+            async for position in positions:
+                total = max(head, position).offset
+                pace = _pace(position.offset - start.offset, time.monotonic() - began)
+                bar.update(task, completed=position.offset, total=total, pace=pace)
+        bar.update(task, completed=1, total=1, pace=pace)
+
+
+def _pace(events: int, seconds: float) -> str:
+    return f"{events / max(seconds, 1e-3):,.0f} events/s"
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """What there is of a projection after a rebuild. `held`: why the public name cannot show it."""
+
+    follows: FollowerId
+    versions: Sequence[StoredTable]
+    parked: Sequence[Parked]
+    held: str | None
+    seconds: float
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the public name shows this version, or a newer one, and nothing waits."""
+        version = self.follows.version
+        return not self.parked and any(one.live and one.follows.version >= version for one in self.versions)
+
+
+def _check_asked(projection: str | None, everything: bool, from_scratch: bool, key: list[str] | None) -> None:
+    if projection is None and not everything:
+        raise typer.BadParameter("Missing argument 'PROJECTION': name a projection, or --all for all of them")
+    if projection is not None and everything:
+        raise typer.BadParameter(f"it is for all of them: leave {projection} out", param_hint="--all")
+    if key and (everything or from_scratch):
+        raise typer.BadParameter(
+            "it is for one row of one projection: leave --from-scratch and --all out", param_hint="--key"
+        )
+
+
+def _print_built(built: _Built, as_json: bool) -> None:
+    follows = built.follows
+    [table] = [one for one in built.versions if one.follows == follows]
+    newer = [one.follows for one in built.versions if one.live and one.follows.version > follows.version]
+    if as_json:
+        seconds = round(built.seconds, 3)
+        print_json({"name": follows.name, "version": follows.version, "seconds": seconds, "live": table.live})
+    else:
+        hindrance = (
+            "rows are parked" if built.parked else f"an open transaction reads from {follows.name}: run this again"
+        )
+        if built.held is not None:
+            hindrance = "see below"
+        not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
+        state = "live" if table.live else not_live
+        out.print(f"{follows} is {state}, at {positions_of(table)}, after {built.seconds:.1f} s")
+    if built.held is not None:
+        err.print(built.held)
+    for one in built.parked:
+        err.print(f"parked: {one.kind} {one.key} at {one.position}: {one.error}")
+
+
+def _print_row(projection: Projection[Any], key: tuple[Any, ...], found: Refolded, as_json: bool) -> None:
+    before, after = found.before is not None, found.after is not None
+    became = {(True, True): "changed", (True, False): "deleted", (False, True): "made"}
+    outcome = "unchanged" if found.before == found.after else became[before, after]
+    if as_json:
+        row = {"name": projection.name, "key": key_text(key), "row": outcome, "events": found.events}
+        print_json({**row, "unparked": len(found.unparked), "error": found.error})
+    else:
+        events = "1 event" if found.events == 1 else f"{found.events:,} events"
+        goes_on = ", and goes on" if found.unparked else ""
+        out.print(f"{projection.follows}: row {key_text(key)} is {outcome}, after {events}{goes_on}")
+    if found.error is not None:
+        err.print(f"it cannot be folded, and was left as it is: {found.error}, at {found.failed}")
+        raise typer.Exit(3)

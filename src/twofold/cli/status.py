@@ -1,0 +1,40 @@
+"""`twofold status`: how far the followers have come."""
+
+from __future__ import annotations
+
+import typer
+
+from twofold import operate
+from twofold.cli.output import Row, print_rows
+from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
+from twofold.messages import BEGINNING
+
+
+def status(app: AppName, store: Store = None, read_store: ReadStore = None, as_json: AsJson = False) -> None:
+    """How far every projection and reactor has come. Exit code 3 when one is parked or held by nobody and behind."""
+    target = targeted(app, store, read_store)
+
+    async def show() -> None:
+        async with target.look() as running:
+            await operate.check(running)
+            found = await operate.status(running)
+        print_rows([_line(one) for one in found], as_json, f"{target.app.name} has no projections and no reactors")
+        if any(one.parked or (one.lag_events and one.owner is None) for one in found):
+            raise typer.Exit(3)
+
+    run(show)
+
+
+def _line(one: operate.FollowerStatus) -> Row:
+    return {
+        "name": one.name,
+        "version": one.version,
+        "kind": one.kind,
+        "position": str(one.position or BEGINNING),
+        "head": str(one.head),
+        "lagEvents": one.lag_events,
+        "lagSeconds": round(one.lag_s, 3),
+        "owner": one.owner,
+        "parked": one.parked,
+        "note": one.note,
+    }

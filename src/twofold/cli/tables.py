@@ -1,0 +1,56 @@
+"""`twofold tables`: the tables of projections, old versions too."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from twofold import operate
+from twofold.cli.output import positions_of, print_rows
+from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
+from twofold.feed.checkpoints import FollowerId
+
+
+def tables(
+    app: AppName,
+    drop: Annotated[str | None, typer.Option(metavar="NAME:VERSION", help="Drop a table that is not live.")] = None,
+    store: Store = None,
+    read_store: ReadStore = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tables of all projections, old versions too, or drop one that is no longer needed.
+
+    NAME~GENERATION is a table that `rebuild --from-scratch` builds beside the one that is read.
+    """
+    dropped = _follows(drop) if drop is not None else None
+    target = targeted(app, store, read_store)
+
+    async def show() -> None:
+        async with target.look() as running:
+            if dropped is not None:
+                await operate.drop(running, dropped)
+            found = await operate.tables(running)
+        rows = [
+            {
+                "name": one.stored.follows.name,
+                "version": one.stored.follows.version,
+                "live": one.stored.live,
+                "inThisApp": one.in_app,
+                "position": positions_of(one.stored),
+                "owner": one.stored.owner,
+                "note": one.note,
+            }
+            for one in found
+        ]
+        print_rows(rows, as_json, "no table of a projection lies in this store")
+
+    run(show)
+
+
+def _follows(text: str) -> FollowerId:
+    name, _, version = text.rpartition(":")
+    if not name or not re.fullmatch("[0-9]{1,4}", version):
+        raise typer.BadParameter(f"write NAME:VERSION, like order_view:1, not {text!r}", param_hint="--drop")
+    return FollowerId(name, int(version))

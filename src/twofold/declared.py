@@ -1,0 +1,59 @@
+"""Checks on what an App is made of: kinds, names, and that every event somebody waits for is recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from twofold.errors import ConfigurationError
+from twofold.react.reactor import Reactor
+from twofold.read.projection import Projection
+from twofold.write.decider import Decider
+
+
+def check_parts(
+    deciders: Sequence[Decider[Any, Any, Any]], projections: Sequence[Projection[Any]], reactors: Sequence[Reactor]
+) -> None:
+    """Raises: ConfigurationError for what is of another kind, or has a name that is taken."""
+    _all_of("deciders", deciders, Decider)
+    _all_of("projections", projections, Projection)
+    _all_of("reactors", reactors, Reactor)
+    _unique("category", (decider.category for decider in deciders))
+    _unique("name", [projection.name for projection in projections] + [reactor.name for reactor in reactors])
+
+
+def check_names(name: str, formerly: str | None, http: str | None) -> None:
+    """Raises: ConfigurationError for a place of a function, or a former name, that cannot be one."""
+    if http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", http):
+        raise ConfigurationError(f"http= is the place of a function, module:name, not {http!r:.80}")
+    if formerly == name:
+        raise ConfigurationError(f"formerly={formerly!r} is the name that the App has: leave it out")
+
+
+def check_recorded(name: str, followers: Sequence[Projection[Any] | Reactor], known: Collection[type]) -> None:
+    """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
+    for follower in followers:
+        for cls in follower.event_types:
+            if cls not in known:
+                raise ConfigurationError(
+                    f"{follower.owner} takes {cls.__name__}, which no decider of {name} records: "
+                    f"add its decider to deciders=, or, where another program records it, name the class in "
+                    f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
+                )
+
+
+def _all_of(what: str, values: Sequence[object], kind: type) -> None:
+    if not isinstance(values, list | tuple):
+        raise ConfigurationError(f"{what} is a list of {kind.__name__}, not {values!r:.80}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{what} is a list of {kind.__name__}, and holds {value!r:.80}")
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"{what} {name!r} is used twice in this App: rename one")
+        seen.add(name)

@@ -1,0 +1,64 @@
+"""Logs of several partitions: which feeds a log has. A capability of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from twofold.errors import InvalidToken
+from twofold.feed.feed import Feed
+from twofold.messages import Position
+
+F = TypeVar("F", bound=Feed)
+
+
+@runtime_checkable
+class Parts(Protocol):
+    """A log of several partitions. Read as a `Feed` it is the merged feed: one order over all of them."""
+
+    @property
+    def parts(self) -> Mapping[int, Any]:
+        """The partitions by number, from 1: each a log with a feed, of the same kind as the whole."""
+        ...
+
+    @property
+    def gated(self) -> Mapping[int, Feed]:
+        """Their feeds for reactors, which end at the newest cut once there is one."""
+        ...
+
+    async def covered_by(self, positions: Sequence[Position]) -> Sequence[Position]:
+        """How far a follower has certainly come in every partition, and in the merged feed (see `covered_by`)."""
+        ...
+
+    def partition_of(self, id: str) -> int:
+        """The number of the partition that holds the streams with this id, whatever their category."""
+        ...
+
+
+def feeds(log: F) -> Mapping[int, F]:
+    """Each partition's feed by number: `{0: log}` for an ordinary log."""
+    return log.parts if isinstance(log, Parts) else {log.partition: log}
+
+
+def reacting(log: Feed) -> Mapping[int, Feed]:
+    """Each partition's feed as reactors read it: `{0: log}` for an ordinary log."""
+    return log.gated if isinstance(log, Parts) else {log.partition: log}
+
+
+def feed_of(log: Feed, partition: int) -> Feed:
+    """The feed of one partition. Raises: InvalidToken when the log has no such partition."""
+    if partition == log.partition:
+        return log
+    if isinstance(log, Parts) and partition in log.parts:
+        found: Feed = log.parts[partition]
+        return found
+    raise InvalidToken(f"this log has no partition {partition}")
+
+
+async def covered_by(log: Feed, positions: Sequence[Position]) -> Sequence[Position]:
+    """How far a follower that stands at these positions has certainly come: a position for each partition number.
+
+    It stands in every partition, or at one place of the merged feed; a version of a read model may follow the one where
+    its predecessor followed the other. Raises: Unavailable.
+    """
+    return await log.covered_by(positions) if isinstance(log, Parts) else positions

@@ -1,0 +1,46 @@
+"""Before anything is done to a store: whether it is one of this App."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.app import Running
+from twofold.errors import InvalidInput
+from twofold.feed.follow import Following, check_log
+from twofold.read.projection import Projection
+from twofold.read.store import check_columns
+
+
+async def check(running: Running) -> None:
+    """Check that `App.open` would accept this store, without creating anything in it.
+
+    Raises: ConfigurationError, LogReplaced, Unavailable.
+    """
+    stored = {table.follows: table.fingerprint for table in await running.rows.tables()}
+    for projection in running.app.projections:
+        if projection.follows in stored:
+            check_columns(projection.table, stored[projection.follows])
+    await running.belonging.check()
+    for following in running.followers:
+        checkpoint = await following.checkpoints.read(following.follower.follows)
+        if checkpoint is not None:
+            check_log(checkpoint, running.log.log_id, await running.log.head())
+
+
+async def prepared(running: Running, projection: Projection[Any]) -> Following:
+    """The follower of one projection, its table created, ready to catch up outside of `Running.work`.
+
+    Raises: InvalidInput when the App has no such projection. ConfigurationError, Unavailable.
+    """
+    check_is_of(running, projection)
+    [following] = [one for one in running.followers if one.follower.follows == projection.follows]
+    await running.belonging.check()
+    await running.rows.prepare(projection.table)
+    await running.belonging.register(following)
+    return following
+
+
+def check_is_of(running: Running, projection: Projection[Any]) -> None:
+    """Raises: InvalidInput when the App does not have this projection."""
+    if projection not in running.app.projections:
+        raise InvalidInput(f"{projection.owner} is not one of {running.app.name}")

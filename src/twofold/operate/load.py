@@ -1,0 +1,58 @@
+"""Finds an App, or what else lies at `module:name`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import twofold
+from twofold.app import App
+from twofold.errors import ConfigurationError
+
+T = TypeVar("T")
+
+_OURS = str(Path(twofold.__file__).parent)
+
+
+def load_app(name: str) -> App:
+    """The App at `module:name`. Raises: ConfigurationError."""
+    return load(name, App, "App")
+
+
+def load(name: str, kind: type[T], what: str) -> T:
+    """What lies at `module:name`, if it is of this kind. Raises: ConfigurationError."""
+    module_name, _, attribute = name.partition(":")
+    module = imported(module_name)
+    there = getattr(module, attribute, None)
+    if isinstance(there, kind):
+        return there
+    those = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
+    it_has = f"it has {', '.join(those)}" if those else f"it has no {what} at all"
+    raise ConfigurationError(f"{module_name} has no {what} called {attribute!r}; {it_has}")
+
+
+def imported(name: str) -> ModuleType:
+    """The module of this name; those of the working folder are found. Raises: ConfigurationError."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
+            f"or write another module:name (without .py)"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
+        raise ConfigurationError(f"{name} cannot be imported: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """What a user's own code has raised, or had raised by ours, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
+    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

@@ -1,0 +1,142 @@
+"""Builds the table of a projection up to the end of the feed, and lets the public name show it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from twofold.app import Running
+from twofold.feed.checkpoints import Checkpoint
+from twofold.feed.follow import Following
+from twofold.messages import Position
+from twofold.operate.check import check_is_of, prepared
+from twofold.read.projection import Projection, Table
+from twofold.read.projector import Projector
+from twofold.read.publish import is_of_another, published
+from twofold.read.query import key_values
+from twofold.read.rebuild import Rebuilding
+from twofold.read.refold import Refold, Refolded
+
+LOOK_S = 0.5
+PUBLISH_S = 60.0
+
+log = logging.getLogger("twofold.rebuild")
+
+Note = Callable[[str], None]
+"""Receives a sentence about what a rebuild is waiting for."""
+
+
+async def rebuild(
+    running: Running, projection: Projection[Any], *, from_scratch: bool = False, note: Note = log.warning
+) -> AsyncGenerator[Position, None]:
+    """Fold a projection to the end of the feed, until the public name for SQL shows its version.
+
+    Yields the positions that are reached. The fold goes on from the checkpoint. With `from_scratch` the table is built
+    again from nothing, beside the one that is read, which it then replaces: until then everybody reads the old rows,
+    workers fold into them, and ending early leaves them as they are. That also replaces a table built from another
+    log (see `of_another_log`).
+
+    The name does not move where a newer version is live, where rows are parked, or where an open transaction has read
+    from the old table for a minute.
+
+    Raises: InvalidInput when the App has no such projection, another process is rebuilding it, or something of the
+    user's depends on the old table. NameHeld when the table is built, but something keeps the name. ConfigurationError,
+    LogReplaced, Unavailable.
+    """
+    following = await prepared(running, projection)
+    if from_scratch:
+        async with aclosing(_anew(running, projection)) as positions:
+            async for position in positions:
+                yield position
+    else:
+        await following.check_log()
+    async with aclosing(_until_shown(running, following, projection.table, from_scratch, note)) as positions:
+        async for position in positions:
+            yield position
+
+
+async def of_another_log(running: Running, projection: Projection[Any]) -> bool:
+    """Whether the table was built from another log, or beyond the end of this one. Raises: Unavailable."""
+    checkpoint = await running.rows.checkpoints.read(projection.follows)
+    return checkpoint is not None and await is_of_another(checkpoint, running.log)
+
+
+async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -> Refolded:
+    """Fold one row again from its first event up to the checkpoint, while everything else goes on.
+
+    `key` as for `Running.get`. A row without events is deleted; one that was parked goes on. If it cannot be folded,
+    nothing is changed, and the result says why.
+
+    Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
+    """
+    check_is_of(running, projection)
+    documents = running.app.folds_documents(projection)
+    refold = Refold(projection, running.rows, running.log, running.app.codec, documents=documents)
+    return await refold.run(key_values(projection, key), f"{running.owner} unparking")
+
+
+def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Position, None]:
+    beside = projection.beside(running.ambient.new_id()[:5])
+    documents = running.app.folds_documents(projection)
+    projector = Projector(beside, running.rows, running.log, running.app.codec, running.ambient, documents=documents)
+    return Rebuilding(projection.table, [projector], running.rows, running.log, running.owner).run()
+
+
+async def _until_shown(
+    running: Running, following: Following, table: Table, caught_up: bool, note: Note
+) -> AsyncGenerator[Position, None]:
+    tries, deadline = 0, 0.0
+    clock = asyncio.get_running_loop().time
+    while True:
+        if not caught_up:
+            async with aclosing(_caught_up(running, following, note)) as positions:
+                async for position in positions:
+                    yield position
+        caught_up = False
+        parked = await running.rows.checkpoints.parked(table.follows)
+        if parked or await published(table, running.rows, running.log):
+            return
+        tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
+        if clock() > deadline:
+            return
+        if tries == 2:  # once, the old table may just have been a little ahead
+            note(f"{table.follows} is built; an open transaction still reads from {table.name}: waiting for it")
+        await asyncio.sleep(LOOK_S)
+
+
+async def _caught_up(running: Running, following: Following, note: Note) -> AsyncGenerator[Position, None]:
+    """Where another worker holds the checkpoint, the positions that it reaches, until it has come to the end of the
+    feed, or gives no more sign of life and this process goes on."""
+    pages = following.catch_up()
+    page = asyncio.ensure_future(anext(pages, None))
+    try:
+        if not await _done(page):
+            head = await running.log.head()
+            checkpoint = await _checkpoint(following)
+            if checkpoint is not None and checkpoint.owner not in (None, following.owner):
+                note(f"{following.follower.follows} is held by worker {checkpoint.owner}: waiting for it")
+            while not await _done(page):
+                checkpoint = await _checkpoint(following)
+                if checkpoint is not None:
+                    yield checkpoint.position
+                    if checkpoint.position >= head and checkpoint.owner not in (None, following.owner):
+                        return
+        while (position := await page) is not None:
+            yield position
+            page = asyncio.ensure_future(anext(pages, None))
+    finally:
+        page.cancel()
+        await asyncio.gather(page, return_exceptions=True)
+        await pages.aclose()
+
+
+async def _done(page: asyncio.Future[Position | None]) -> bool:
+    done, _ = await asyncio.wait([page], timeout=LOOK_S)
+    return bool(done)
+
+
+async def _checkpoint(following: Following) -> Checkpoint | None:
+    return await following.checkpoints.read(following.follower.follows)

@@ -1,0 +1,76 @@
+"""Compare a read model with a fresh fold of the feed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from twofold.app import App, Running
+from twofold.backends.connect import scratch_rows
+from twofold.errors import InvalidInput
+from twofold.operate.check import check_is_of
+from twofold.operate.impurity import faults_elsewhere
+from twofold.read.projection import Projection
+from twofold.read.proof.fresh import Told, silent
+from twofold.read.proof.verify import MOST_SHOWN, Report, Verification
+
+
+async def verify(
+    running: Running,
+    projection: Projection[Any],
+    *,
+    sample: int | None = None,
+    shown: int = MOST_SHOWN,
+    told: Told = silent,
+    app_at: str | None = None,
+) -> Report:
+    """Compare the rows of a read model with a fresh fold of the feed (G9), while the projection goes on.
+
+    All rows, or a random `sample` of them. The report holds the first `shown` differences. `told` receives the
+    progress. `app_at` is where the App can be imported, `module:name`: if given, rows that differ are also folded in
+    other processes, which finds a fold that depends on the process, such as on the order of a set.
+
+    Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
+    """
+    report = await _compared(running, running.app, projection, projection, sample, shown, told)
+    if app_at is None or report.faults:
+        return report
+    return msgspec.structs.replace(report, faults=await faults_elsewhere(app_at, running, projection, report))
+
+
+async def diff(
+    running: Running,
+    projection: Projection[Any],
+    against: Projection[Any],
+    *,
+    sample: int | None = None,
+    shown: int = MOST_SHOWN,
+    told: Told = silent,
+) -> Report:
+    """Compare the rows of a read model with those that a changed projection would make. Nothing is written.
+
+    Raises: as `verify`; InvalidInput also when the keys are not the same.
+    """
+    others = [one for one in running.app.projections if one.name not in (projection.name, against.name)]
+    changed = replace(running.app, projections=[*others, against])
+    return await _compared(running, changed, projection, against, sample, shown, told)
+
+
+async def _compared(
+    running: Running,
+    app: App,
+    live: Projection[Any],
+    fold: Projection[Any],
+    sample: int | None,
+    shown: int,
+    told: Told,
+) -> Report:
+    check_is_of(running, live)
+    if sample is not None and sample < 1:
+        raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
+    verification = Verification(live, fold, running.rows, running.log, app.codec, told)
+    async with scratch_rows() as shadow:
+        documents, salt = app.folds_documents(fold), running.ambient.new_id()
+        return await verification.run(shadow, documents=documents, sample=sample, salt=salt, shown=shown)

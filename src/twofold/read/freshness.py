@@ -1,0 +1,155 @@
+"""How new the rows are that a read returns: at least as new as its token, and always rows of this very log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from twofold.errors import InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
+from twofold.feed.checkpoints import Checkpoint
+from twofold.feed.feed import Feed
+from twofold.feed.follow import check_log
+from twofold.feed.partitions import feed_of, feeds
+from twofold.messages import Position, Receipt, Token
+from twofold.read.store import Found, ReadStore
+
+DEFAULT_WAIT_S = 5.0
+MAX_WAIT_S = 30.0
+LOOK_EVERY_S = 1.0  # how often reads look whether the log is still the one that their rows were folded from
+LOOK_PATIENCE_S = 0.25
+
+After = Receipt | Token | str
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """What a read found, and where in the projection's own feed its token lies; None without a token."""
+
+    found: Found
+    position: Position | None
+
+
+class Freshness:
+    """For the reads of one read store, from one event loop."""
+
+    def __init__(self, store: ReadStore, log: Feed) -> None:
+        self._store, self._log = store, log
+        self._heads: dict[int, Position] = {}
+        self._looked_at = -LOOK_EVERY_S
+        self._looking = asyncio.Lock()
+
+    def token(self, after: After | None) -> Token | None:
+        """Raises: InvalidToken when this is no token of this log."""
+        if after is None:
+            return None
+        if isinstance(after, Receipt):
+            token = Token(after.log_id, after.position)
+        elif not isinstance(after, Token | str):
+            raise InvalidToken(f"after is a receipt (done.receipt) or its token, not {after!r:.80}", after)
+        else:
+            token = after if isinstance(after, Token) else Token.parse(after)
+        if token.log_id != self._log.log_id:
+            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._log.log_id}", str(token))
+        return token
+
+    async def check(self, token: Token) -> None:
+        """Raises: InvalidToken when its position lies beyond the end of its partition, or the log has no such one."""
+        head = await feed_of(self._log, token.position.partition).head()
+        if token.position > head:
+            raise InvalidToken(
+                f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
+            )
+
+    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Fresh:
+        """Look until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:
+            raise InvalidQuery(f"wait_s is a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
+        clock = asyncio.get_running_loop().time
+        deadline, position, checked = clock() + wait_s, None, False
+        while True:
+            found = await look()
+            if clock() - self._looked_at >= LOOK_EVERY_S:
+                await self._look_at_log()
+            for checkpoint in found.checkpoints:
+                await self._check_log(checkpoint)
+            if token is None:
+                return Fresh(found, None)
+            checkpoint = _concerned(found, token)
+            if position is None:
+                position = await self._position(checkpoint, token)
+            if position is not None and checkpoint.position >= position:
+                return Fresh(found, position)
+            if not checked:
+                await self.check(token)
+                checked = True
+            left_s = deadline - clock()
+            if left_s <= 0:
+                raise ReadModelBehind(checkpoint.follower.name, await self._behind(checkpoint, position), wait_s)
+            await self._wait(checkpoint, position, left_s)
+
+    async def _position(self, checkpoint: Checkpoint, token: Token) -> Position | None:
+        """Where the follower of this checkpoint has handled the token's event; None where that is not fixed yet."""
+        follower, asked = checkpoint.follower, token.position
+        if follower.partition == asked.partition:
+            return asked
+        if asked.is_beginning:
+            return Position(follower.partition, 0)
+        return await feed_of(self._log, follower.partition).covering(asked)
+
+    async def _wait(self, checkpoint: Checkpoint, position: Position | None, timeout_s: float) -> None:
+        follower = checkpoint.follower
+        if position is None:  # any step of the follower may be the one
+            await self._store.wait(follower, checkpoint.position, timeout_s)
+        else:
+            feed = feed_of(self._log, follower.partition)
+            await self._store.wait(follower, feed.before(position), timeout_s)
+
+    async def _behind(self, checkpoint: Checkpoint, position: Position | None) -> int:
+        feed = feed_of(self._log, checkpoint.follower.partition)
+        if position is None:
+            return await feed.behind(checkpoint.position)
+        return await feed.distance(checkpoint.position, position)
+
+    async def _check_log(self, checkpoint: Checkpoint) -> None:
+        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on."""
+        partition = checkpoint.follower.partition
+        known = self._heads.get(partition, Position(partition, 0))
+        if checkpoint.log_id != self._log.log_id or checkpoint.position > known:
+            head = self._heads[partition] = await feed_of(self._log, partition).head()
+            check_log(checkpoint, self._log.log_id, head)
+
+    async def _look_at_log(self) -> None:
+        """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
+
+        One read of each partition pays for a second of reads. Where the log cannot be reached, rows are returned all
+        the same.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._looking:
+            if clock() - self._looked_at < LOOK_EVERY_S:  # another reader has, meanwhile
+                return
+            try:
+                async with asyncio.timeout(LOOK_PATIENCE_S):
+                    for partition in {*feeds(self._log), *self._heads}:
+                        self._heads[partition] = await feed_of(self._log, partition).head()
+            except (Unavailable, TimeoutError):
+                pass
+            self._looked_at = clock()
+
+
+def _concerned(found: Found, token: Token) -> Checkpoint:
+    """The checkpoint that must cover the token: its partition's; of a projection that follows the merged feed, the one.
+
+    Raises: InvalidToken for a place in the merged feed, where the projection follows each partition by itself.
+    """
+    partition = token.position.partition
+    for checkpoint in found.checkpoints:
+        if checkpoint.follower.partition in (partition, 0):
+            return checkpoint
+    raise InvalidToken(
+        f"this read model has no partition {partition}, in which the token's position {token.position} is"
+    )
