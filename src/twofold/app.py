@@ -33,6 +33,7 @@ from twofold.read.proof.fresh import Told, silent
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
+from twofold.write.copies import check_complete
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
 
@@ -117,6 +118,7 @@ class App:
         Raises: ConfigurationError, LogReplaced, Unavailable.
         """
         async with self.look(store, read_store=read_store, ambient=ambient, create=True) as running:
+            await check_complete(running.log)
             await running.prepare()
             if work:
                 running.work()

@@ -42,6 +42,18 @@ class LogStore(Log, Feed, Protocol):
         ...
 
 
+class Opens(Protocol):
+    """A store outside of this process: it is there before it is opened, and after it is closed."""
+
+    async def open(self) -> None:
+        """Make what is missing. Raises: ConfigurationError, Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 class Rows(ReadStore, Protocol):
     """A read store that can be let go of."""
 
@@ -91,8 +103,9 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
             "SQLAlchemy keeps read models alone: name it as read_store, and another store as the log"
         )
     if is_postgres(url):
-        log: LogStore = _postgres().PostgresLog(url, ambient, create=create)
-        await _opened(log)
+        found: Any = postgres_backend().PostgresLog(url, ambient, create=create)
+        await _opened(found)
+        log: LogStore = found
         return log
     path = sqlite_path(url)
     if not create and not _is_there(path):
@@ -111,9 +124,9 @@ async def connect_read(url: str) -> Rows:
         return MemoryReadStore()
     store: Any
     if is_sqlalchemy(url):
-        store = _sqlalchemy().SqlReadStore(url)
+        store = sqlalchemy_backend().SqlReadStore(url)
     else:
-        store = _postgres().PostgresReadStore(url) if is_postgres(url) else SqliteReadStore(sqlite_path(url))
+        store = postgres_backend().PostgresReadStore(url) if is_postgres(url) else SqliteReadStore(sqlite_path(url))
     await _opened(store)
     rows: Rows = store
     return rows
@@ -162,7 +175,8 @@ def is_sqlalchemy(url: str) -> bool:
     return url.startswith("sqlalchemy+")
 
 
-def _sqlalchemy() -> Any:
+def sqlalchemy_backend() -> Any:
+    """The module. Raises: ConfigurationError where what it needs is not installed."""
     try:
         from twofold.backends import sqlalchemy
     except ModuleNotFoundError as error:
@@ -172,7 +186,8 @@ def _sqlalchemy() -> Any:
     return sqlalchemy
 
 
-def _postgres() -> Any:
+def postgres_backend() -> Any:
+    """The module. Raises: ConfigurationError where what it needs is not installed."""
     try:
         from twofold.backends import postgres
     except ModuleNotFoundError as error:
@@ -223,7 +238,7 @@ def _is_there(path: Path) -> bool:
     return os.path.exists(path)  # unlike Path.exists also False where nobody is allowed to look
 
 
-async def _opened(store: Any) -> None:
+async def _opened(store: Opens) -> None:
     try:
         await store.open()
     except BaseException:

@@ -1,4 +1,4 @@
-"""What `verify` and `diff` have in common: their options, their progress, and how they print a report."""
+"""What `verify` and `diff` have in common: their options, their progress (and that of `copy`), how they print."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ Sample = Annotated[
 Show = Annotated[int, typer.Option(min=1, metavar="N", help="Print the first N rows that differ; all are counted.")]
 
 
+_COUNTED = {"comparing": "rows", "command ids": "command ids"}
+
+
 class Bars:
     """One bar for each thing that is done: how far it is, how fast, and how long it still takes."""
 
@@ -36,7 +39,7 @@ class Bars:
         task, began = self._tasks[what]
         self._told_last = time.monotonic()
         per_s = done / max(self._told_last - began, 1e-3)
-        pace = f"{per_s:,.0f} {'rows' if what == 'comparing' else 'events'}/s"
+        pace = f"{per_s:,.0f} {_COUNTED.get(what, 'events')}/s"
         self._bar.update(task, completed=done, total=total, pace=pace)
 
 

@@ -82,7 +82,7 @@ class Projector:
         folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.waiting)
         for entries in _slices(page.entries):
             if missing := folding.take(entries):
-                folding.supply(missing, (await self._store.rows(self.projection.table, sorted(missing))).rows)
+                folding.supply(missing, await self._store.rows(self.projection.table, sorted(missing)))
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = folding.changes(page.entries)
         await self.settle()

@@ -63,7 +63,7 @@ class Refold:
             if parked_now != parked:
                 row = _Row(self, feed, key, parked_now)
             await row.go_on(now.position)
-            before = (await self._store.rows(self.projection.table, [key])).rows.get(key)
+            before = (await self._store.rows(self.projection.table, [key])).get(key)
             await self._write(row, key, before, claim, now.position)
         if row.error is not None:
             return Refolded(before, before, row.events, (), row.error, row.failed)

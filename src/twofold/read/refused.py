@@ -31,7 +31,7 @@ async def without_refused(
     if not guilty:
         raise error
     rows, parked = dict(changes.rows), list(changes.parked)
-    before = (await store.rows(projection.table, sorted(guilty))).rows
+    before = await store.rows(projection.table, sorted(guilty))
     waited = {one.key: one for one in changes.unparked if one.kind == "row"}
     for key, why in guilty.items():
         values, event = await _last_kept(store, projection, key, before.get(key), events_of(key))

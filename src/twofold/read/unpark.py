@@ -95,7 +95,7 @@ class Unparking:
 
     async def _folded(self, collected: _Collected, position: Position) -> Changes:
         """The rows that change, what waits again and what no longer."""
-        before = (await self._store.rows(self.projection.table, sorted(collected.events))).rows
+        before = await self._store.rows(self.projection.table, sorted(collected.events))
         rows: dict[Key, Values | None] = {}
         parked = list(collected.parked_again(self._ambient.now()))
         unparked = list(collected.chosen)

@@ -205,7 +205,7 @@ class FreshFold:
         events, failures = await self._sorter.sort(entries, self._waiting)
         for failed in failures:
             self._fail(failed)
-        before = (await self._store.rows(self._table, sorted(events))).rows if events else {}
+        before = await self._store.rows(self._table, sorted(events)) if events else {}
         rows: dict[Key, Values | None] = {}
         since_pause = 0
         for key, its in sorted(events.items()):
