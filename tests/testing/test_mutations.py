@@ -25,6 +25,7 @@ from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.feed.feed import FeedPage
+from twofold.feed.lease import Lease
 from twofold.messages import Append, Position, Receipt
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
@@ -415,7 +416,7 @@ def rows_are_remembered_after_the_lease_was_lost(patch: Patch) -> None:
 
 @mutation("engine", among=["restart", "upgrade", "away"])
 def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
-    async def _taken(self: follow.Following, seen: Checkpoint) -> Claim | None:
+    async def _taken(self: Lease, seen: Checkpoint) -> Claim | None:
         taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
         try:
             return await asyncio.shield(taking)
@@ -425,7 +426,7 @@ def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
                 await self.checkpoints.release(claim)
             raise
 
-    patch.setattr(follow.Following, "_taken", _taken)
+    patch.setattr(Lease, "_taken", _taken)
 
 
 @mutation("G5")
