@@ -306,8 +306,10 @@ def the_cursor_skips_an_event(patch: Patch) -> None:
     _cursor(patch, +1)
 
 
-@mutation("engine or G11")
+@mutation("engine or G4 or G11")
 def who_waits_for_news_has_no_time_out(patch: Patch) -> None:
+    """It depends on the history whether a follower never comes to rest, or the reader of the feed (G4)."""
+
     async def wait(self: SimulatedLog, after: Position, timeout_s: float) -> None:
         if self._storage.head <= after:
             await self._storage.log_bell.wait(1e9)
