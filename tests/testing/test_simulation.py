@@ -49,6 +49,8 @@ from twofold.testing.simulation.histories import run, run_histories
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
 from twofold.testing.simulation.plan import draw
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = 2_000
 
 

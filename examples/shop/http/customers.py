@@ -100,7 +100,7 @@ async def customer_orders(
     page = await running.find(
         order_view,
         customer_id=customer_id,
-        order_by=("-created_at", "-position"),
+        order_by="-created_at",
         limit=limit,
         cursor=cursor,
         after=fresh.after,

@@ -83,7 +83,7 @@ async def find_orders(
     page = await running.find(
         order_view,
         **{name: value for name, value in conditions.items() if value is not None},
-        order_by=("-created_at", "-position"),
+        order_by="-created_at",
         limit=limit,
         cursor=cursor,
         after=fresh.after,

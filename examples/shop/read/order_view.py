@@ -47,13 +47,10 @@ class OrderView:
     cancelled_at: datetime | None = None
     version: int = 0
     """Of the stream: every event of an order raises it, so it can be demanded in If-Match."""
-    position: int = 0
-    """Of the order's first event: it decides between orders of the same `created_at`."""
 
 
 def evolve(row: OrderView, event: Event, recorded: Recorded) -> OrderView:
-    position = recorded.position.offset if row.version == 0 else row.position
-    row = replace(row, version=recorded.version, updated_at=recorded.recorded_at, position=position)
+    row = replace(row, version=recorded.version, updated_at=recorded.recorded_at)
     match event:
         case OrderDrafted():
             return opened(row, event, "draft")
@@ -130,11 +127,11 @@ order_view = Projection(
     "order_view",
     OrderView,
     evolve,
-    version=1,
+    version=2,
     indexes=[
-        ("customer_id", "-created_at", "-position"),
-        ("status", "-created_at", "-position"),
-        ("-created_at", "-position"),
+        ("customer_id", "-created_at"),
+        ("status", "-created_at"),
+        "-created_at",
         "product_ids",
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -42,12 +42,51 @@ class LogStore(Log, Feed, Protocol):
         ...
 
 
+class Opens(Protocol):
+    """A store outside of this process: it is there before it is opened, and after it is closed."""
+
+    async def open(self) -> None:
+        """Make what is missing. Raises: ConfigurationError, Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 class Rows(ReadStore, Protocol):
     """A read store that can be let go of."""
 
     async def close(self) -> None:
         """Let go of files and connections."""
         ...
+
+
+@asynccontextmanager
+async def stores(
+    store: str | LogStore, read_store: str | Rows | None, ambient: Ambient, *, create: bool
+) -> AsyncIterator[tuple[LogStore, Rows]]:
+    """The log and the read store at these URLs, closed at the end. What is given open stays open.
+
+    Raises: ConfigurationError, also when there is no such store and `create` is not set. Unavailable.
+    """
+    if store is None:
+        raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
+    if isinstance(store, str):
+        store = resolved(store)
+        read_store = read_store or beside(store)
+    if read_store is None:
+        raise ConfigurationError("read_store must be given where the store is not a URL")
+    if isinstance(read_store, str):
+        read_store = resolved(read_store)
+    async with AsyncExitStack() as stack:
+        log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
+        if isinstance(store, str):
+            stack.push_async_callback(log.close)
+        rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
+        if isinstance(read_store, str):
+            stack.push_async_callback(rows.close)
+        yield log, rows
 
 
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
@@ -64,8 +103,9 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
             "SQLAlchemy keeps read models alone: name it as read_store, and another store as the log"
         )
     if is_postgres(url):
-        log: LogStore = _postgres().PostgresLog(url, ambient, create=create)
-        await _opened(log)
+        found: Any = postgres_backend().PostgresLog(url, ambient, create=create)
+        await _opened(found)
+        log: LogStore = found
         return log
     path = sqlite_path(url)
     if not create and not _is_there(path):
@@ -84,9 +124,9 @@ async def connect_read(url: str) -> Rows:
         return MemoryReadStore()
     store: Any
     if is_sqlalchemy(url):
-        store = _sqlalchemy().SqlReadStore(url)
+        store = sqlalchemy_backend().SqlReadStore(url)
     else:
-        store = _postgres().PostgresReadStore(url) if is_postgres(url) else SqliteReadStore(sqlite_path(url))
+        store = postgres_backend().PostgresReadStore(url) if is_postgres(url) else SqliteReadStore(sqlite_path(url))
     await _opened(store)
     rows: Rows = store
     return rows
@@ -135,7 +175,8 @@ def is_sqlalchemy(url: str) -> bool:
     return url.startswith("sqlalchemy+")
 
 
-def _sqlalchemy() -> Any:
+def sqlalchemy_backend() -> Any:
+    """The module. Raises: ConfigurationError where what it needs is not installed."""
     try:
         from twofold.backends import sqlalchemy
     except ModuleNotFoundError as error:
@@ -145,7 +186,8 @@ def _sqlalchemy() -> Any:
     return sqlalchemy
 
 
-def _postgres() -> Any:
+def postgres_backend() -> Any:
+    """The module. Raises: ConfigurationError where what it needs is not installed."""
     try:
         from twofold.backends import postgres
     except ModuleNotFoundError as error:
@@ -196,7 +238,7 @@ def _is_there(path: Path) -> bool:
     return os.path.exists(path)  # unlike Path.exists also False where nobody is allowed to look
 
 
-async def _opened(store: Any) -> None:
+async def _opened(store: Opens) -> None:
     try:
         await store.open()
     except BaseException:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from twofold.cli.copy import copy
 from twofold.cli.diff import diff
 from twofold.cli.feed import feed
 from twofold.cli.history import history
@@ -20,6 +21,7 @@ from twofold.cli.parked import parked
 from twofold.cli.rebuild import rebuild
 from twofold.cli.serve import serve
 from twofold.cli.status import status
+from twofold.cli.stores import stores
 from twofold.cli.tables import tables
 from twofold.cli.verify import verify
 from twofold.cli.work import work
@@ -43,7 +45,7 @@ def options(
 ) -> None: ...
 
 
-for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log):
+for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log, copy, stores):
     commands.command()(command)
 
 

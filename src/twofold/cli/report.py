@@ -1,4 +1,4 @@
-"""What `verify` and `diff` have in common: their options, their progress, and how they print a report."""
+"""What `verify` and `diff` have in common: their options, their progress (and that of `copy`), how they print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, TaskID
 
-from twofold.cli.output import Row, out, print_json
+from twofold.cli.output import Row, out, print_json, shown_positions
 from twofold.read.projection import Key
 from twofold.read.proof.verify import Cell, Difference, Report
 
@@ -20,6 +20,9 @@ Sample = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Compare N rows by lot; the feed is still read as a whole.")
 ]
 Show = Annotated[int, typer.Option(min=1, metavar="N", help="Print the first N rows that differ; all are counted.")]
+
+
+_COUNTED = {"comparing": "rows", "command ids": "command ids"}
 
 
 class Bars:
@@ -36,7 +39,7 @@ class Bars:
         task, began = self._tasks[what]
         self._told_last = time.monotonic()
         per_s = done / max(self._told_last - began, 1e-3)
-        pace = f"{per_s:,.0f} {'rows' if what == 'comparing' else 'events'}/s"
+        pace = f"{per_s:,.0f} {_COUNTED.get(what, 'events')}/s"
         self._bar.update(task, completed=done, total=total, pace=pace)
 
 
@@ -79,7 +82,8 @@ def print_common(found: Report) -> None:
 
 
 def where(found: Report) -> str:
-    place = f"at {found.end}" if found.begin == found.end else f"between {found.begin} and {found.end}"
+    begin, end = shown_positions(found.begin), shown_positions(found.end)
+    place = f"at {end}" if begin == end else f"between {begin} and {end}"
     return f"{place}, after {found.events:,} events"
 
 
@@ -89,7 +93,7 @@ def print_objects(found: Report, kinds: dict[str, str], about: Row) -> None:
             {
                 "kind": kinds.get(one.kind, one.kind),
                 "key": [_plain(value) for value in one.key],
-                "position": str(one.position),
+                "position": shown_positions(one.at),
                 "columns": {c.column: {"live": _plain(c.live), "fold": _plain(c.fold)} for c in one.cells},
                 "since": one.since
                 and {
@@ -123,8 +127,8 @@ def print_objects(found: Report, kinds: dict[str, str], about: Row) -> None:
             "parked": len(found.parked),
             **(columns if kinds else {}),
             "events": found.events,
-            "from": str(found.begin),
-            "to": str(found.end),
+            "from": shown_positions(found.begin),
+            "to": shown_positions(found.end),
         }
     )
 

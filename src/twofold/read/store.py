@@ -16,19 +16,20 @@ from twofold.read.projection import Key, Table
 Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
 
 
+class RowLimits(msgspec.Struct, frozen=True):
+    """What a read store takes; `key_bytes`: of a key as JSON. `reads_at_once` as in `LogLimits`."""
+
+    key_bytes: int
+    columns: int
+    reads_at_once: int
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What one page of the feed comes to: rows to write (None: to delete), what is to be parked, what no longer."""
 
     rows: Mapping[Key, Values | None]
     parked: Sequence[Parked] = ()
     unparked: Sequence[Parked] = ()
-
-
-class Rows(msgspec.Struct, frozen=True):
-    """Rows that a fold begins with, and what of the projection is parked."""
-
-    rows: Mapping[Key, Values]
-    parked: Sequence[Parked]
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -142,7 +143,7 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """Those of these rows that exist. Raises: Unavailable."""
         ...
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from twofold.errors import BatchRefused, Closed, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Position, Receipt
-from twofold.write.log import Log
+from twofold.write.log import Log, check_size
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -61,7 +61,7 @@ class GroupCommit:
     """
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
-        self._log, self._mark = log, mark
+        self._log, self._mark, self._limits = log, mark, log.limits
         self._waiting: deque[_Waiting] = deque()
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -75,6 +75,7 @@ class GroupCommit:
 
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
+        check_size(append, self._limits)
         while len(self._waiting) >= MAX_WAITING:
             self._room.clear()
             await self._room.wait()

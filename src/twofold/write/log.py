@@ -7,8 +7,20 @@ from typing import Protocol
 
 import msgspec
 
-from twofold.errors import TwofoldError
+from twofold.errors import InvalidEvent, TwofoldError
 from twofold.messages import Append, Entry, Position, Receipt, StoredEvent, Stream
+
+MAX_APPEND_BYTES = 64 * 1024 * 1024  # a gigabyte is more than one message to PostgreSQL can be: it hangs up
+MAX_APPEND_EVENTS = 100_000
+
+
+class LogLimits(msgspec.Struct, frozen=True):
+    """What a log takes. `reads_at_once`: how many reads of one process it works on side by side; others wait."""
+
+    event_bytes: int
+    append_bytes: int
+    append_events: int
+    reads_at_once: int
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -29,6 +41,11 @@ class Log(Protocol):
     An empty stream is at version 0. A commit is durable before it is answered (G1); a position is given under the
     lock that is held until the commit, so the order of positions is the order of commits, without gaps (G4).
     """
+
+    @property
+    def limits(self) -> LogLimits:
+        """Larger appends are refused before they reach the store."""
+        ...
 
     @property
     def log_id(self) -> str:
@@ -62,3 +79,25 @@ class Log(Protocol):
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """At most `limit` events of a stream in order, beginning with `from_version`. Raises: Unavailable."""
         ...
+
+
+def check_size(append: Append, limits: LogLimits) -> None:
+    """Raises: InvalidEvent for an append that is larger than the log takes."""
+    size = 0
+    for event in append.events:
+        size += len(event.data)
+        if len(event.data) > limits.event_bytes:
+            raise InvalidEvent(
+                f"{append.stream}: an event {event.type} takes {len(event.data):,} bytes of JSON, and this store "
+                f"takes {limits.event_bytes:,}: split it"
+            )
+    if size > limits.append_bytes:
+        raise InvalidEvent(
+            f"{append.stream}: the events of one append take {size:,} bytes of JSON, and this store takes "
+            f"{limits.append_bytes:,} at once: append them with several commands"
+        )
+    if len(append.events) > limits.append_events:
+        raise InvalidEvent(
+            f"{append.stream}: one append has {len(append.events):,} events, and this store takes "
+            f"{limits.append_events:,} at once: append them with several commands"
+        )

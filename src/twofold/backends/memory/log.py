@@ -10,19 +10,27 @@ from msgspec.structs import replace
 
 from twofold.ambient import Ambient
 from twofold.backends.memory.checkpoints import MemoryCheckpoints
+from twofold.backends.memory.copies import MemoryCopies
 from twofold.backends.memory.requests import MemoryRequests
+from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import DenseFeed, FeedPage, check_not_beyond
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
-from twofold.write.log import Loaded
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
 
 
 class MemoryLog(DenseFeed):
     """A log and its feed. A part of a partitioned log has the number of its partition, and the id of that log."""
+
+    limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, reads_at_once=1)
+    checkpoints: MemoryCheckpoints
+    requests: MemoryRequests
+    importing: MemoryCopies
+    exporting: MemoryCopies
 
     def __init__(self, ambient: Ambient | None = None, *, partition: int = 0, log_id: str | None = None) -> None:
         self._ambient, self.partition = ambient or Ambient(), partition
@@ -34,6 +42,9 @@ class MemoryLog(DenseFeed):
         self._streams: dict[str, list[Entry]] = defaultdict(list)
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._bell = Doorbell()
+        self.importing = self.exporting = MemoryCopies(
+            self._entries, self._streams, self._receipts, lambda: self.log_id, partition
+        )
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""

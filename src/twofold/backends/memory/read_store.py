@@ -12,13 +12,14 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Condition,
     Found,
     Query,
-    Rows,
+    RowLimits,
     StoredTable,
     check_columns,
     check_droppable,
@@ -35,6 +36,8 @@ class MemoryReadStore:
     Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
     cannot be kept, or None. Tests and the simulator set it.
     """
+
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, reads_at_once=1)
 
     def __init__(self) -> None:
         self.refuses: Refuses = _nothing_refused
@@ -103,11 +106,11 @@ class MemoryReadStore:
             self._checkpoints.rows[one.follower] = msgspec.structs.replace(one, **again)
             self._checkpoints.waiting.pop(one.follower, None)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         await asyncio.sleep(0)
         rows = self._rows_of(table)
-        return Rows({key: rows[key] for key in keys if key in rows}, self._checkpoints.all_parked(table.follows))
+        return {key: rows[key] for key in keys if key in rows}
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""

@@ -36,7 +36,7 @@ class Partitioned(Merged):
         if not 1 <= len(parts) <= MOST_PARTS:
             raise ConfigurationError(f"a partitioned log has 1 to {MOST_PARTS} partitions, not {len(parts)}")
         self._ambient = ambient or Ambient()
-        self._cut_log = cuts
+        self._cut_log, self.limits = cuts, parts[0].limits
         self.parts: Mapping[int, LogStore] = dict(enumerate(parts, 1))
         super().__init__(self.parts, Cuts(cuts, len(parts), self._ambient.new_id))
         self.gated: Mapping[int, Feed] = {number: Gated(part, self) for number, part in self.parts.items()}

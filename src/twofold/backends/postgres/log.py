@@ -22,11 +22,13 @@ from twofold.backends.postgres.connection import (
     brief_transaction,
     now,
 )
+from twofold.backends.postgres.copies import PostgresCopies
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import PostgresRequests
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.statements import statements
+from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import (
     BatchRefused,
     Closed,
@@ -39,7 +41,7 @@ from twofold.errors import (
 )
 from twofold.feed.feed import DenseFeed, FeedPage, another_log
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
-from twofold.write.log import Loaded
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
 RESOLVE_S = 10.0  # for so long it is asked what became of a commit whose connection was lost
@@ -53,15 +55,22 @@ _WRONG_ISOLATION, _ANOTHER_LOG = "TF001", "TF002"
 class PostgresLog(DenseFeed):
     """A log and its feed; reactors' checkpoints beside them. `open` it first; without `create` it must be there."""
 
+    limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
+    checkpoints: PostgresCheckpoints
+    requests: PostgresRequests
+    importing: PostgresCopies
+    exporting: PostgresCopies
+
     def __init__(self, url: str, ambient: Ambient | None = None, *, create: bool = True) -> None:
         self._ambient, self._create = ambient or Ambient(), create
         self._address = Address.parse(url)
         self._writer = Database(self._address, WRITERS, LogReplaced, BY_INDEX)
-        self._reader = Database(self._address, READERS, LogReplaced, BY_INDEX)
+        self._reader = Database(self._address, self.limits.reads_at_once, LogReplaced, BY_INDEX)
         self._listener: Listener | None = None
         self.log_id = ""
         self.checkpoints = PostgresCheckpoints(self._reader, "reactor", lambda: self.log_id)
         self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
+        self.importing = self.exporting = PostgresCopies(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Literal
@@ -32,12 +32,13 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
-    Rows,
+    RowLimits,
     StoredTable,
     check_columns,
     check_droppable,
@@ -66,10 +67,12 @@ class PostgresReadStore:
     Folding and queries have connections of their own: neither waits for the other's.
     """
 
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, QUERIES)
+
     def __init__(self, url: str) -> None:
         self._address = Address.parse(url)
         self._work = Database(self._address, WORKERS, ConfigurationError, BY_INDEX)
-        self._query = Database(self._address, QUERIES, ConfigurationError, {"jit": "off"})
+        self._query = Database(self._address, self.limits.reads_at_once, ConfigurationError, {"jit": "off"})
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
         self._whole: set[FollowerId] = set()
@@ -149,11 +152,12 @@ class PostgresReadStore:
 
     # ---- rows
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         sql = self._sql(table)
-        _, rows, parked = await self._look(self._work, sql, sql.rows, sql.keys_by_column(keys))
-        return Rows({sql.key_of(values): values for values in rows}, parked)
+        found = await self._work.run(lambda c: c.fetch(sql.rows, *sql.keys_by_column(keys)))
+        rows = [sql.from_postgres(row) for row in found]
+        return {sql.key_of(values): values for values in rows}
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
@@ -197,7 +201,7 @@ class PostgresReadStore:
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
         reached = self._news.reached
         before = reached.places
-        checkpoints, rows, parked = await self._look(self._query, sql, statement, values)
+        checkpoints, rows, parked = await self._look(sql, statement, values)
         if not checkpoints:
             raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
         for one in checkpoints:
@@ -205,11 +209,11 @@ class PostgresReadStore:
         return Found(checkpoints, rows, parked)
 
     async def _look(
-        self, database: Database, sql: TableSql, statement: str, values: Sequence[Any]
+        self, sql: TableSql, statement: str, values: Sequence[Any]
     ) -> tuple[list[Checkpoint], list[Values], list[Parked]]:
         """Checkpoints, rows and parked keys of one snapshot."""
         follows = sql.table.follows
-        found = await database.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
+        found = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
         about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
         rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
         return checkpoints_in(follows, about.checkpoints), rows, _parked(about)

@@ -14,16 +14,21 @@ from twofold.errors import ConfigurationError
 MIGRATION_TIMEOUT_S = 3_600.0
 
 _SQL = statements("twofold.backends.postgres", "schema.sql")
+_TODAY = re.compile(r"^-- append\.sql$", re.MULTILINE)
 _NUMBERED = re.compile(r"(\d{3})_(\w+)\.sql")
 
 
 @cache
 def migrations() -> dict[int, tuple[str, str]]:
-    """Name and SQL of each migration, by its number, in order."""
-    folder = files("twofold.backends.postgres").joinpath("migrations")
+    """Name and SQL of each migration, by its number, in order.
+
+    Where one says `-- append.sql` it creates the functions of that file as they are today, not as they were then.
+    """
+    package = files("twofold.backends.postgres")
+    functions = package.joinpath("append.sql").read_text(encoding="utf-8")
     found = {
-        int(match[1]): (match[2], file.read_text(encoding="utf-8"))
-        for file in folder.iterdir()
+        int(match[1]): (match[2], _TODAY.sub(lambda _: functions, file.read_text(encoding="utf-8")))
+        for file in package.joinpath("migrations").iterdir()
         if (match := _NUMBERED.fullmatch(file.name))
     }
     return dict(sorted(found.items()))

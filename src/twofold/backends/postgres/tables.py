@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from twofold.backends.keyset import Term, behind
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
@@ -45,6 +46,17 @@ _ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
 _OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
+_PLACED = {
+    "eq": "{column} = {bound}",
+    "lt": "{column} < {bound}",
+    "le": "{column} <= {bound}",
+    "gt": "{column} > {bound}",
+    "ge": "{column} >= {bound}",
+    "lt_or_null": "({column} < {bound} OR {column} IS NULL)",
+    "null": "{column} IS NULL",
+    "not_null": "{column} IS NOT NULL",
+}
+
 
 class TableSql:
     """Everything that is said to PostgreSQL about one projection's table."""
@@ -64,8 +76,8 @@ class TableSql:
             f"{self.select} WHERE " + " AND ".join(f"{quoted(c.name)} = ${n}" for n, c in enumerate(self._key, start=3))
         )
         keys = ", ".join(quoted(name) for name in table.key)
-        self.rows = self._with_about(
-            f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 3)} "
+        self.rows = (
+            f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "
             f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
         )
         first = MOVE_PARAMETERS + 1
@@ -107,7 +119,8 @@ class TableSql:
         values = _Parameters(start=3)
         where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
-            where.append(self._behind(query.order, query.after, values))
+            nullable = {name: column.nullable for name, column in self._columns.items()}
+            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         found = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
@@ -187,25 +200,11 @@ class TableSql:
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
 
-    def _behind(self, order: Sequence[tuple[str, bool]], after: Values, values: _Parameters) -> str:
-        """Rows that come after these values: further in one column, equal in all before it.
-
-        The first column's own bound stands alone once more, so that an index can begin there.
-        """
-        alternatives: list[str] = []
-        equal: list[str] = []
-        for (name, descending), value in zip(order, after, strict=True):
-            column, bound = self._indexable(name), None if value is None else values.add(self._cut_off(name, value))
-            further = _further(column, self._columns[name].nullable, descending, bound)
-            if further is not None:
-                alternatives.append(f"({' AND '.join([*equal, further])})")
-            equal.append(f"{column} IS NULL" if bound is None else f"{column} = {bound}")
-        behind = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
-        (first, descending), value = order[0], after[0]
-        if self._columns[first].nullable:
-            return behind
-        bound = values.add(self._cut_off(first, value))
-        return f"{self._indexable(first)} {'<=' if descending else '>='} {bound} AND {behind}"
+    def _placed(self, term: Term, values: _Parameters) -> str:
+        """A term, by what rows are ordered by."""
+        column = self._indexable(term.column)
+        bound = "" if term.value is None else values.add(self._cut_off(term.column, term.value))
+        return _PLACED[term.how].format(column=column, bound=bound)
 
 
 class _Parameters:
@@ -235,14 +234,6 @@ _FROM_POSTGRES: dict[Kind, Callable[[Any], Any]] = {
 def _declared(column: Column) -> str:
     collation = ' COLLATE "C"' if column.kind == "text" else ""
     return f"{quoted(column.name)} {_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
-
-
-def _further(column: str, nullable: bool, descending: bool, bound: str | None) -> str | None:
-    if bound is None:
-        return None if descending else f"{column} IS NOT NULL"
-    if not descending:
-        return f"{column} > {bound}"
-    return f"({column} < {bound} OR {column} IS NULL)" if nullable else f"{column} < {bound}"
 
 
 def _json_list(member: Any) -> str | None:

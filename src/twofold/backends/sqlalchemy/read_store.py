@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_all_parked, read_checkpoints
-from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
 from twofold.backends.sqlalchemy.swap import drop_table, live_version, publish, refuse_others, replace
@@ -22,12 +22,13 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
-    Rows,
+    RowLimits,
     StoredTable,
     check_columns,
     check_droppable,
@@ -42,6 +43,8 @@ POLL_S = 0.05
 
 class SqlReadStore:
     """See `ReadStore`. `open` it first."""
+
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, CONNECTIONS)
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
@@ -104,7 +107,7 @@ class SqlReadStore:
 
     # ---- rows
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         return await self._database.snapshot(lambda c: _rows(c, self._sql(table), keys))
 
@@ -218,14 +221,13 @@ async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> Non
     await connection.execute(sa.delete(parked).where(*of(parked, follows)))
 
 
-async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Rows:
-    waits = await read_all_parked(connection, sql.table.follows)
+async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Mapping[Key, Values]:
     found: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
             values = sql.values(row)
             found[sql.key_of(values)] = values
-    return Rows(found, waits)
+    return found
 
 
 async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:

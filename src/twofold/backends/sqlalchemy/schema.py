@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from twofold.backends.sqlite.log import written_time
+from twofold.backends.sqlite.connection import written_time
 from twofold.read.columns import Unreadable
 from twofold.read.kinds import Kind, canonical_decimal
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from twofold.backends.keyset import Term, behind
 from twofold.backends.sqlalchemy.dialects import by_value, contains, index, index_of_members, insert, ordered
 from twofold.backends.sqlalchemy.schema import KEY_LENGTH, kept
 from twofold.feed.checkpoints import FollowerId
@@ -67,7 +68,7 @@ class TableSql:
         """The rows of a query."""
         found = self.select.where(*(self._condition(condition) for condition in query.conditions))
         if query.after is not None:
-            found = found.where(*self._behind(query.order, query.after))
+            found = found.where(self._behind(query.order, query.after))
         order = [self._ordered(self.sql.c[name], name, descending) for name, descending in query.order]
         return found.order_by(*order).limit(query.limit)
 
@@ -123,31 +124,21 @@ class TableSql:
         beginning = sa.bindparam(None, value[: self._cut[name]], column.type)
         return getattr(operator, how)(self._indexable(column), beginning)
 
-    def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> list[Any]:
-        """Rows that come after these values: further in one column, equal in all before it.
+    def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> Any:
+        found = behind(order, after, {name: column.nullable for name, column in self._columns.items()})
+        alternatives = [sa.and_(*map(self._term, terms)) for terms in found.alternatives]
+        bound = [] if found.bound is None else [self._term(found.bound)]
+        return sa.and_(*bound, sa.or_(sa.false(), *alternatives))
 
-        The first column's own bound stands alone once more, so that an index can begin there.
-        """
-        alternatives: list[Any] = []
-        equal: list[Any] = []
-        for (name, descending), value in zip(order, after, strict=True):
-            further = self._further(name, descending, value)
-            if further is not None:
-                alternatives.append(sa.and_(*equal, further))
-            equal.append(self._placed(name, "eq", value))
-        (first, descending), value = order[0], after[0]
-        behind = sa.or_(sa.false(), *alternatives)
-        if self._columns[first].nullable:
-            return [behind]
-        return [self._placed(first, "le" if descending else "ge", value), behind]
-
-    def _further(self, name: str, descending: bool, value: Any) -> Any:
-        if value is None:
-            return None if descending else self.sql.c[name].is_not(None)
-        if not descending:
-            return self._placed(name, "gt", value)
-        smaller = self._placed(name, "lt", value)
-        return sa.or_(smaller, self.sql.c[name].is_(None)) if self._columns[name].nullable else smaller
+    def _term(self, term: Term) -> Any:
+        match term.how:
+            case "null" | "not_null":
+                column = self.sql.c[term.column]
+                return column.is_(None) if term.how == "null" else column.is_not(None)
+            case "lt_or_null":
+                return sa.or_(self._placed(term.column, "lt", term.value), self.sql.c[term.column].is_(None))
+            case how:
+                return self._placed(term.column, how, term.value)
 
 
 def table_name(follows: FollowerId) -> str:

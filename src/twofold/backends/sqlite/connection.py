@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 WRITER_CACHE_KIB = 32 * 1024
+READERS = 2  # connections of one file
 READER_CACHE_KIB = 8 * 1024  # there are several, and the pages are in the system's cache as well
 
 Sync = Literal["FULL", "NORMAL"]
@@ -116,7 +118,7 @@ class File:
     a second while somebody waits.
     """
 
-    def __init__(self, path: Path, sync: Sync, readers: int = 2) -> None:
+    def __init__(self, path: Path, sync: Sync, readers: int) -> None:
         self.path = path = Path(os.path.abspath(path))  # the working folder may be another one later
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
@@ -176,3 +178,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def written_time(time: datetime) -> str:
+    """UTC with six decimals and a Z: text whose order is the order of time."""
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

@@ -14,14 +14,16 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.checkpoints import SqliteCheckpoints, create_checkpoints
-from twofold.backends.sqlite.connection import File, seen, transaction
+from twofold.backends.sqlite.connection import READERS, File, seen, transaction, written_time
+from twofold.backends.sqlite.copies import SqliteCopies
 from twofold.backends.sqlite.requests import SqliteRequests, add_secret
 from twofold.backends.statements import statements
+from twofold.codec import MAX_EVENT_BYTES
 from twofold.errors import BatchRefused, ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
-from twofold.write.log import Loaded
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 SCHEMA = 1
 PAGE_BYTES = 8 * 1024 * 1024
@@ -34,6 +36,12 @@ class SqliteLog(DenseFeed):
     """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
     there. A part of a partitioned log has the number of its partition, and the id of that log; the file keeps both."""
 
+    limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
+    checkpoints: SqliteCheckpoints
+    requests: SqliteRequests
+    importing: SqliteCopies
+    exporting: SqliteCopies
+
     def __init__(
         self,
         path: Path,
@@ -45,11 +53,12 @@ class SqliteLog(DenseFeed):
     ) -> None:
         self._ambient, self._create = ambient or Ambient(), create
         self.partition, self._wanted_id = partition, log_id
-        self._file = File(path, "FULL")
+        self._file = File(path, "FULL", self.limits.reads_at_once)
         self._head = Position(partition, 0)
         self.log_id = ""
         self.checkpoints = SqliteCheckpoints(self._file, self._check_is_this_log)
         self.requests = SqliteRequests(self._file, self._ambient, lambda: self.log_id)
+        self.importing = self.exporting = SqliteCopies(self._file, self._newest)
 
     async def open(self) -> None:
         """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
@@ -334,8 +343,3 @@ def _entry(partition: int, row: tuple[Any, ...]) -> Entry:
     return Entry(
         Position(partition, offset), stream, version, type_, schema, data, meta, datetime.fromisoformat(recorded_at)
     )
-
-
-def written_time(time: datetime) -> str:
-    """UTC with six decimals and a Z: text whose order is the order of time."""
-    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

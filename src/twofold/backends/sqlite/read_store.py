@@ -19,7 +19,7 @@ from twofold.backends.sqlite.checkpoints import (
     read_all_parked,
     read_checkpoints,
 )
-from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.sqlite.connection import READERS, File, transaction
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.swap import drop, named_alike, replace, show
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql
@@ -30,12 +30,13 @@ from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 from twofold.read.columns import Values
+from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Found,
     Query,
-    Rows,
+    RowLimits,
     StoredTable,
     check_columns,
     check_droppable,
@@ -53,8 +54,10 @@ _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueErr
 class SqliteReadStore:
     """See `ReadStore`. `open` it first."""
 
+    limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, READERS)
+
     def __init__(self, path: Path) -> None:
-        self._file = File(path, "NORMAL")
+        self._file = File(path, "NORMAL", self.limits.reads_at_once)
         self._reached = Reached()
         self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
 
@@ -105,7 +108,7 @@ class SqliteReadStore:
         await self._file.writer.run(_clear, table, log_id)
         self._reached.forget(table.follows)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         return await self._file.reader.run(_rows, table, keys)
 
@@ -237,19 +240,18 @@ def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
         db.execute(_SQL["begin_again"], (log_id, name, version))
 
 
-def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Rows:
+def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
     found: dict[Key, Values] = {}
     places = [[column.name for column in table.columns].index(name) for name in table.key]
     with transaction(db, "DEFERRED"):
-        parked = read_all_parked(db, table.follows)
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]
             bound = [value for key in some for value in sql.key_to_sqlite(key)]
             for row in db.execute(sql.rows_of(len(some)), bound):
                 values = sql.from_sqlite(row)
                 found[tuple([values[place] for place in places])] = values
-    return Rows(found, parked)
+    return found
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:

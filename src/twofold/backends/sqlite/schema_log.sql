@@ -44,3 +44,14 @@ CREATE TABLE IF NOT EXISTS twofold_requests (
 
 -- name: requests_expiring
 CREATE INDEX IF NOT EXISTS twofold_requests_expiring ON twofold_requests (expires_at) WHERE expires_at IS NOT NULL
+
+-- name: copied
+-- Of a log that was made by copying another one: how far that was read, one row for each of its partitions, and the
+-- position here of the last event that was taken.
+CREATE TABLE IF NOT EXISTS twofold_copied (
+    partition INTEGER PRIMARY KEY,
+    source    TEXT    NOT NULL,
+    position  INTEGER NOT NULL,
+    head      INTEGER NOT NULL,
+    ended     INTEGER NOT NULL
+) STRICT

@@ -18,7 +18,8 @@ from uuid import UUID
 
 import apsw
 
-from twofold.backends.sqlite.log import written_time
+from twofold.backends.keyset import Term, behind
+from twofold.backends.sqlite.connection import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Column, Values, read_values
@@ -80,6 +81,17 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
 _COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
 _WHOLE = "type NOT IN ('array', 'object')"  # members that are values, and not JSON again
 _OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+_PLACED = {
+    "eq": "{column} = ?",
+    "lt": "{column} < ?",
+    "le": "{column} <= ?",
+    "gt": "{column} > ?",
+    "ge": "{column} >= ?",
+    "lt_or_null": "({column} < ? OR {column} IS NULL)",
+    "null": "{column} IS NULL",
+    "not_null": "{column} IS NOT NULL",
+}
 
 
 class TableSql:
@@ -145,9 +157,8 @@ class TableSql:
             where.append(self._condition(condition))
             values.append(self._bound(condition))
         if query.after is not None:
-            sql, bound = self._behind(query.order, query.after)
-            where.append(sql)
-            values += bound
+            nullable = {name: column.nullable for name, column in self._columns.items()}
+            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
@@ -223,35 +234,12 @@ class TableSql:
     def _ordered(self, name: str, descending: bool) -> str:
         return f"{_compared(self._columns[name])}{' DESC' if descending else ''}"
 
-    def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> tuple[str, list[Any]]:
-        """Rows that come after these values: further in one column, equal in all before it.
-
-        SQLite takes NULL for the smallest value, which is our rule too. The first column's own bound stands alone
-        once more, so that an index can begin there.
-        """
-        columns = [self._columns[name] for name, _ in order]
-        bound = [_bound(column, value) for column, value in zip(columns, after, strict=True)]
-        alternatives: list[str] = []
-        values: list[Any] = []
-        for place, (_, descending) in enumerate(order):
-            further = self._further(columns[place], descending, bound[place] is None)
-            if further is None:
-                continue
-            equal = [f"{_compared(column)} IS ?" for column in columns[:place]]
-            alternatives.append(f"({' AND '.join([*equal, further])})")
-            values += bound[:place] if "?" not in further else bound[: place + 1]
-        sql = f"({' OR '.join(alternatives)})" if alternatives else "FALSE"
-        if not columns[0].nullable:
-            sql = f"{_compared(columns[0])} {'<=' if order[0][1] else '>='} ? AND {sql}"
-            values = [bound[0], *values]
-        return sql, values
-
-    def _further(self, column: Column, descending: bool, from_null: bool) -> str | None:
-        name = _compared(column)
-        if descending:
-            smaller = f"({name} < ? OR {name} IS NULL)" if column.nullable else f"{name} < ?"
-            return None if from_null else smaller
-        return f"{name} IS NOT NULL" if from_null else f"{name} > ?"
+    def _placed(self, term: Term, values: list[Any]) -> str:
+        """A term, by what rows are ordered by; its value is added to those of the statement."""
+        column = self._columns[term.column]
+        if term.value is not None:
+            values.append(_bound(column, term.value))
+        return _PLACED[term.how].format(column=_compared(column))
 
 
 def _order_of(column: Column) -> str:

@@ -15,11 +15,13 @@ _PARTS = (
     "apps",
     "checkpoints",
     "commits",
+    "copies",
     "deploy",
     "faithful",
     "feed",
     "follow",
     "formats",
+    "limits",
     "log",
     "machine",
     "meetings",
@@ -40,11 +42,13 @@ from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asser
 from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
+from twofold.testing.conformance.copies import CopyConformance  # noqa: E402
 from twofold.testing.conformance.deploy import DeployConformance  # noqa: E402
 from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E402
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
 from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
+from twofold.testing.conformance.limits import LimitConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E402
@@ -84,6 +88,8 @@ class BackendConformance(
     FeedConformance,
     CommitConformance,
     RequestConformance,
+    CopyConformance,
+    LimitConformance,
     LogConformance,
 ):
     """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""

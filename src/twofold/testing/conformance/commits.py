@@ -94,7 +94,7 @@ class Counting:
 
     def __init__(self, log: LogStore) -> None:
         self._log = log
-        self.log_id, self.load, self.read_stream = log.log_id, log.load, log.read_stream
+        self.limits, self.log_id, self.load, self.read_stream = log.limits, log.log_id, log.load, log.read_stream
         self.sizes: list[int] = []
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:

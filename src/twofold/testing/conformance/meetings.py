@@ -474,7 +474,7 @@ class MeetingConformance(OnBackend):
         table, claim = tally(), await prepared(store, tally())
         rows: dict[Any, Any] = {(f"k{n:04}",): (f"k{n:04}", n) for n in range(count)}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
-        assert (await store.rows(table, list(rows))).rows == rows
+        assert await store.rows(table, list(rows)) == rows
 
     @pytest.mark.parametrize("events", [SMALLEST_PAGE, 3 * SMALLEST_PAGE, EVENTS_PER_SLICE, 2 * EVENTS_PER_SLICE])
     async def test_g5_pages_and_slices_that_end_exactly(self, log: LogStore, store: Rows, events: int) -> None:

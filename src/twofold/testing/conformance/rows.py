@@ -148,16 +148,13 @@ class RowConformance(OnBackend):
         assert (await row_keys(store, table), await position(store, table)) == ([], at(500))
 
     async def test_a_fold_begins_with_the_rows_that_are_there(self, store: Rows) -> None:
-        """`rows` answers those of the keys that exist, and what is parked."""
+        """`rows` returns those of the keys that exist."""
         table, claim = tally(), await prepared(store, tally())
-        waits = parked("stream", "note-7", 1)
         keys = [(f"k{n}",) for n in range(3_000)]
-        await store.commit(table, claim, BEGINNING, at(1), Changes({key: (*key, 1) for key in keys[::2]}, [waits]))
-        found = await store.rows(table, keys)
-        assert found.rows == {key: (*key, 1) for key in keys[::2]}
-        assert list(found.parked) == [waits]
-        assert (await store.rows(table, [])).rows == {}
-        assert (await store.rows(table, [("none",)])).rows == {}
+        await store.commit(table, claim, BEGINNING, at(1), Changes({key: (*key, 1) for key in keys[::2]}))
+        assert await store.rows(table, keys) == {key: (*key, 1) for key in keys[::2]}
+        assert await store.rows(table, []) == {}
+        assert await store.rows(table, [("none",)]) == {}
 
     async def test_many_rows_in_one_page(self, store: Rows) -> None:
         """Thousands are written, changed and deleted together."""
@@ -174,7 +171,7 @@ class RowConformance(OnBackend):
         table, claim = tally(), await prepared(store, tally())
         rows = {(id_,): (id_, number) for number, id_ in enumerate((*UNUSUAL_IDS, "", "A", "a", "a "))}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
-        assert (await store.rows(table, list(rows))).rows == rows
+        assert await store.rows(table, list(rows)) == rows
         for key, row in rows.items():
             assert list((await store.get(table, key)).rows) == [row]
 
@@ -200,7 +197,7 @@ class RowConformance(OnBackend):
         claim = await prepared(store, table)
         rows: dict[Any, Any] = {(key,): (key, number) for number, key in enumerate(keys)}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
-        assert (await store.rows(table, list(rows))).rows == rows
+        assert await store.rows(table, list(rows)) == rows
         assert await row_keys(store, table) == sorted(rows)
         await store.commit(table, claim, at(1), at(2), Changes(dict.fromkeys(list(rows)[1:])))
         assert await row_keys(store, table) == list(rows)[:1]
@@ -213,7 +210,7 @@ class RowConformance(OnBackend):
         keys = [(shop, date(2026, 1, day), product) for shop in (1, 2) for day in (1, 2) for product in ("a", "b")]
         rows: dict[Any, Any] = {key: (key[2], number, key[0], key[1]) for number, key in enumerate(keys)}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
-        assert (await store.rows(table, keys[::3])).rows == {key: rows[key] for key in keys[::3]}
+        assert await store.rows(table, keys[::3]) == {key: rows[key] for key in keys[::3]}
         assert list((await store.get(table, keys[5])).rows) == [rows[keys[5]]]
         await store.commit(
             table, claim, at(1), at(2), Changes({keys[5]: None, keys[0]: ("a", 99, 1, date(2026, 1, 1))})
@@ -309,7 +306,6 @@ class RowConformance(OnBackend):
             ]
             assert list(found.parked) == [ours, theirs]
             assert list(found.rows)[-1] == ("b", 2)
-        assert list((await store.rows(table, [])).parked) == [ours, theirs]
 
     @pytest.mark.parametrize("after", [at(0, 1), at(3, 1), at(3, 2), at(0)])
     async def test_g5_a_claim_writes_for_its_own_partition(

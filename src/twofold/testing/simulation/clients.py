@@ -199,8 +199,9 @@ class Verify:
         async def verify(running: Running) -> Any:
             app = running.app
             [projection] = [one for one in app.projections if one.name == self.projection]
-            comparing = Verification(projection, projection, running.rows, running.log, app.codec, _nobody_listens)
-            return await comparing.run(MemoryReadStore(), documents=app.folds_documents(projection))
+            folding = app.folding(projection)
+            comparing = Verification(folding, folding, running.rows, running.log, app.codec, _nobody_listens)
+            return await comparing.run(MemoryReadStore())
 
         await world.ask(attempt, self.at, verify)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
@@ -14,7 +14,7 @@ from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, Rows, StoredTable
+from twofold.read.store import Changes, Found, Query, StoredTable
 from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.storage import Storage
 from twofold.write.log import Loaded
@@ -35,6 +35,8 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
 
 class SimulatedLog(DenseFeed):
     """The log as one process reaches it (a `LogStore`)."""
+
+    limits = MemoryLog.limits
 
     def __init__(self, storage: Storage, ambient: Ambient) -> None:
         self._storage, self._ambient = storage, ambient
@@ -301,7 +303,7 @@ class SimulatedRows:
         """See `ReadStore.clear`."""
         await self._change_tables(lambda rows: at_once(rows.clear(table, log_id)))
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Rows:
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         return await self._look(lambda rows: at_once(rows.rows(table, keys)))
 

@@ -1,0 +1,226 @@
+"""Copying: a copy holds what the original does, wherever it was stopped, and nothing is copied over what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import LogStore
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.errors import ConfigurationError, InvalidInput
+from twofold.feed.checkpoints import FollowerId, Parked
+from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream
+from twofold.operate import copy as operated
+from twofold.operate.copy import copying
+from twofold.testing.conformance.backend import Backend, OnBackend
+from twofold.testing.conformance.bank import Deposit, accounts, bank
+from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import UNUSUAL_IDS, append, appended, at, event
+from twofold.write.copies import Exports, Imports
+
+SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # reading and writing it again would change it
+
+
+Store = TypeVar("Store", bound=LogStore)
+
+
+class Stopped(Exception):
+    """Where a process might be killed."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Nobody looks."""
+
+
+def years_apart() -> Ambient:
+    """A clock of which no two times are near each other, from the first year on."""
+    ticks = count()
+    return Ambient(now=lambda: datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC) + timedelta(days=36_500.1 * next(ticks)))
+
+
+async def filled(log: Store) -> Store:
+    """Unusual names, times and JSON; several events at once; command ids that decided nothing."""
+    for number, id_ in enumerate(UNUSUAL_IDS):
+        await appended(log, f"note-{id_}", number, "again", command_id=id_)
+    meta = Meta("command-1", "correlation-1", "order-7@3", "Zoë 🦊")
+    await log.commit([Append(Stream("note", "1"), [Encoded("Noted.v2", 7, SPACED, None)], 0, meta)])
+    await appended(log, "note-1", command_id="decided nothing")
+    await appended(log, "note-1", "later")
+    await appended(log, "note-none", command_id="on nothing")
+    return log
+
+
+async def same(one: LogStore, other: LogStore) -> None:
+    """Everything that a log says is the same of both, but for positions and the name of the log."""
+    assert isinstance(one, Exports)
+    assert isinstance(other, Exports)
+    ours, theirs = [(await log.read(BEGINNING, 10_000)).entries for log in (one, other)]
+    assert [_as_bytes(entry) for entry in ours] == [_as_bytes(entry) for entry in theirs]
+    ids = [await log.exporting.commands(await log.head(), None, 10_000) for log in (one, other)]
+    assert sorted(ids[0], key=str) == sorted(ids[1], key=str)
+    assert one.log_id != other.log_id
+
+
+def _as_bytes(entry: object) -> object:
+    raw = {name: _encoded(getattr(entry, name)) for name in ("data", "meta")}
+    return msgspec.structs.replace(entry, position=BEGINNING, **raw)  # type: ignore[type-var]
+
+
+def _encoded(json: str | bytes) -> bytes:
+    return json.encode() if isinstance(json, str) else json
+
+
+class CopyConformance(OnBackend):
+    """See `Import` and `Export`: from memory to this store, and back."""
+
+    @pytest.fixture(autouse=True)
+    def able(self, log: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Skipped where the store can neither be copied nor hold a copy. Pages are small."""
+        if not isinstance(log, Imports) or not isinstance(log, Exports):
+            pytest.skip("this store neither is copied nor holds a copy")
+        monkeypatch.setattr(operated, "EVENTS_AT_ONCE", 5)
+        monkeypatch.setattr(operated, "COMMANDS_AT_ONCE", 3)
+
+    async def test_a_copy_of_a_copy_is_the_original(self, log: LogStore) -> None:
+        """There and back: the same events byte for byte, times and command ids; each has a log id of its own."""
+        original, back = await filled(MemoryLog(years_apart())), MemoryLog()
+        there, again = await copying(original, log), await copying(log, back)
+        ended = await there.run(silent)
+        await again.run(silent)
+        await same(original, log)
+        await same(original, back)
+        assert ended.upto == await original.head()
+        first, second = await there.contents(ended, silent)
+        assert (first, first.checksum) == (second, second.checksum)
+        assert first.commands == len(UNUSUAL_IDS) + 4
+
+    async def test_g3_command_ids_are_known_in_the_copy(self, log: LogStore) -> None:
+        """A command that comes again gets its first answer there, also one that decided nothing; new ones are taken."""
+        original = await filled(MemoryLog())
+        await (await copying(original, log)).run(silent)
+        for stream, id_ in (("note-1", "decided nothing"), ("note-none", "on nothing"), ("note-日本語", "日本語")):
+            was = await appended(original, stream, "x", command_id=id_)
+            now = await appended(log, stream, "x", command_id=id_)
+            assert now == msgspec.structs.replace(was, log_id=log.log_id)
+            assert now.repeated
+        assert (await appended(log, "note-1", "new")).version == 3
+
+    async def test_what_is_stopped_anywhere_goes_on(self, log: LogStore) -> None:
+        """After each page in turn: nothing twice, nothing missing."""
+        original = await filled(MemoryLog())
+        for last in (1, 1, 2, 4, 4):
+            pages = count(1)
+
+            def stop(what: str, done: int, total: int, last: int = last, pages: count[int] = pages) -> None:
+                if next(pages) == last:
+                    raise Stopped
+
+            with pytest.raises(Stopped):
+                await (await copying(original, log)).run(stop)
+            assert isinstance(log, Imports)
+            copied = await log.importing.copied()
+            assert copied is not None
+            assert not copied.ended
+        await (await copying(original, log)).run(silent)
+        await same(original, log)
+
+    async def test_what_is_appended_meanwhile_is_copied_too(self, log: LogStore) -> None:
+        """Up to the head that is seen at the end; a later run goes on from there."""
+        original = await filled(MemoryLog())
+        others: list[asyncio.Task[Receipt]] = []
+
+        def meanwhile(what: str, done: int, total: int) -> None:
+            if what == "events" and len(others) < 3:
+                others.append(asyncio.create_task(appended(original, "note-1", "meanwhile")))
+
+        ended = await (await copying(original, log)).run(meanwhile)
+        assert all(other.done() for other in others)
+        assert ended.upto == await original.head()
+        await same(original, log)
+        await appended(original, "note-1", "later", command_id="later")
+        await appended(original, "note-1", command_id="later nothing")
+        await (await copying(original, log)).run(silent)
+        await same(original, log)
+
+    async def test_two_copies_at_once_are_one(self, log: LogStore, other_log: LogStore) -> None:
+        """Each page is taken once; whichever process comes too late says so, or has nothing left to do."""
+        original = await filled(MemoryLog())
+        copies = [await copying(original, log), await copying(original, other_log)]
+        outcomes = await asyncio.gather(*(copy.run(silent) for copy in copies), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {operated.Ended, InvalidInput}
+        await (await copying(original, log)).run(silent)
+        await same(original, log)
+
+    async def test_nothing_is_copied_over_what_is_there(self, log: LogStore) -> None:
+        """A log of its own, with events or with command ids alone, is refused and stays as it is."""
+        original = await filled(MemoryLog())
+        await appended(log, "note-1", command_id="nothing")
+        with pytest.raises(InvalidInput, match="already holds events or commands of its own: copy to an empty store"):
+            await (await copying(original, log)).run(silent)
+        assert await log.head() == BEGINNING
+        with pytest.raises(InvalidInput, match="both URLs lead to log"):
+            await copying(log, log)
+
+    async def test_a_copy_goes_on_from_its_own_original_alone(self, log: LogStore) -> None:
+        """Another source is refused, and so is a copy that somebody has appended to."""
+        original = await filled(MemoryLog())
+        await (await copying(original, log)).run(silent)
+        with pytest.raises(InvalidInput, match=f"it is a copy of log {original.log_id}, not of "):
+            await (await copying(MemoryLog(), log)).run(silent)
+        await appended(log, "note-1", "its own")
+        with pytest.raises(InvalidInput, match="something was appended to it since it was copied"):
+            await (await copying(original, log)).run(silent)
+
+    async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:
+        """Nor copied: commands would be decided on half of the log. Once it is finished it is."""
+        original = MemoryLog()
+        async with bank.open(original, read_store=MemoryReadStore()) as running:
+            done = await running.execute(accounts, "a", Deposit(5), command_id="once")
+        copy = await copying(original, log)
+        await copy.imported.begin(original.log_id, [BEGINNING])
+        with pytest.raises(ConfigurationError, match=r"holds an unfinished copy of log .*: run the same"):
+            async with bank.open(log, read_store=MemoryReadStore()):
+                pytest.fail("it was opened")
+        with pytest.raises(ConfigurationError, match="an unfinished copy"):
+            await copying(log, MemoryLog())
+        await copy.run(silent)
+        async with bank.open(log, read_store=MemoryReadStore()) as running:
+            again = await running.execute(accounts, "a", Deposit(5), command_id="once")
+        assert isinstance(again.receipt, Receipt)
+        assert (again.receipt.repeated, again.receipt.version) == (True, done.receipt.version)
+
+    async def test_an_event_that_the_store_refuses_is_named(self, log: LogStore, backend: Backend) -> None:
+        """The others of its page are copied; the error says which one stays behind, and why."""
+        if backend.refuses is None:
+            pytest.skip("this backend takes whatever the engine lets pass")
+        original = await filled(MemoryLog())
+        bad = Encoded("Noted", 1, backend.refuses, None)
+        await original.commit([append("note-1", event("good"), bad, event("good"))])
+        with pytest.raises(InvalidInput, match="the target cannot keep event note-1@4 at 0:"):
+            await (await copying(original, log)).run(silent)
+        assert (await log.load(Stream("note", "1"))).version == 3
+
+    async def test_a_reactor_stands_in_the_copy_where_it_stood(self, log: LogStore) -> None:
+        """Before what waits for it. A later run takes it further; one that has no place in the source gets none."""
+        original, mails = MemoryLog(), FollowerId("mails")
+        for n in range(6):
+            await appended(original, f"note-{n}", n)
+        await original.checkpoints.register(mails, original.log_id, BEGINNING)
+        claim = await claimed(original.checkpoints, mails)
+        waiting = Parked("stream", "note-3", at(4), "it failed", datetime(2024, 1, 1, tzinfo=UTC))
+        await original.checkpoints.advance(claim, BEGINNING, at(5), [waiting])
+        reactors = [mails, FollowerId("never_run")]
+        await (await copying(original, log, reactors)).run(silent)
+        placed = [await log.checkpoints.read(reactor) for reactor in reactors]
+        assert [one and (one.log_id, one.position, one.owner) for one in placed] == [(log.log_id, at(3), None), None]
+        await original.checkpoints.advance(claim, at(5), at(6), unparked=[waiting])
+        await (await copying(original, log, reactors)).run(silent)
+        again = await log.checkpoints.read(mails)
+        assert again is not None
+        assert (again.position, again.owner) == (at(6), None)

@@ -1,0 +1,68 @@
+"""The functions that append stand in one file, and every database has them as they stand there."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from importlib.resources import files
+
+import asyncpg
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect
+from twofold.backends.postgres.schema import migrations
+
+APPEND = files("twofold.backends.postgres").joinpath("append.sql").read_text(encoding="utf-8")
+TAKEN_OVER = (5, "5cdb38d345abf75c250e57418d5a13b89ec36c80a7d6c8d5a89bf9f95a7fe9e7")
+"""The newest migration that takes append.sql over, and what the file was then."""
+
+STATE = """
+SELECT coalesce(json_agg(line ORDER BY line), '[]')::text FROM (
+    SELECT pg_get_functiondef(p.oid) AS line FROM pg_proc p WHERE p.pronamespace = 'twofold'::regnamespace
+    UNION ALL
+    SELECT format('%s.%s %s %s %s', a.attrelid::regclass, a.attname, a.atttypid::regtype, a.attnotnull,
+        pg_get_expr(d.adbin, d.adrelid))
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relnamespace = 'twofold'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT indexdef FROM pg_indexes WHERE schemaname = 'twofold'
+) lines
+"""
+
+
+async def test_migrations_end_with_the_functions_of_today(new_database: Callable[[], str]) -> None:
+    """Created once more from append.sql, nothing is another."""
+    url = new_database()
+    await (await connect(url, Ambient())).close()
+    connection = await asyncpg.connect(url)
+    try:
+        migrated = await connection.fetchval(STATE)
+        assert migrated.count("CREATE OR REPLACE FUNCTION twofold.append") == 2
+        await connection.execute(APPEND)
+        assert await connection.fetchval(STATE) == migrated
+    finally:
+        await connection.close()
+
+
+async def test_a_database_of_any_age_becomes_the_one_of_today(new_database: Callable[[], str]) -> None:
+    """One that is brought up to date by one process at a time, migration by migration, is the one made at once."""
+    at_once, step_by_step = new_database(), new_database()
+    await (await connect(at_once, Ambient())).close()
+    older = await asyncpg.connect(step_by_step)
+    newer = await asyncpg.connect(at_once)
+    try:
+        for number in [number for number in migrations() if number < 5]:
+            name, sql = migrations()[number]
+            await older.execute(sql)
+            await older.execute("INSERT INTO twofold.migrations (number, name) VALUES ($1, $2)", number, name)
+        assert "TF003" not in await older.fetchval("SELECT pg_get_functiondef('twofold.append_one'::regproc)")
+        await (await connect(step_by_step, Ambient())).close()
+        assert await older.fetchval(STATE) == await newer.fetchval(STATE)
+    finally:
+        await older.close()
+        await newer.close()
+
+
+def test_a_change_of_the_functions_reaches_databases_that_exist() -> None:
+    """Whoever changes append.sql adds a migration that takes it over, and says so here."""
+    newest = max(number for number, (_, sql) in migrations().items() if APPEND in sql)
+    assert (newest, sha256(APPEND.encode()).hexdigest()) == TAKEN_OVER
