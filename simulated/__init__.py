@@ -1,4 +1,4 @@
-"""The Apps that the engine itself is simulated with: small ones, so that a history is short, that have it in them."""
+"""The Apps that the engine itself is simulated with: small, so that histories are short, and full of trouble."""
 
 from simulated.directory import IN_THE_DIRECTORY
 from simulated.letters import IN_THE_OFFICE

@@ -1,4 +1,4 @@
-"""Simulate the engine itself: `./dev simulate --histories 2000`. What it prints last is what happened, by count."""
+"""Simulate the engine itself: `./dev simulate --histories 2000`. It ends with how often what happened."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="How many run side by side, in processes of their own.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object of numbers.")] = False,
 ) -> None:
-    """Run the engine through histories with crashes, takeovers and lost answers, and check G1 to G11 after each.
+    """Run the engine through histories with crashes, takeovers and lost responses, and check G1 to G11 after each.
 
-    Stops at the first one that breaks a promise, tells the smallest such history, and exits with 1. Its seed gives
-    it again: --histories 1 --seed SEED. Stopped with Ctrl-C it tells what it has seen, and exits with 130.
+    Stops at the first one that breaks a promise, prints the smallest such history, and exits with 1. To repeat it:
+    --histories 1 --seed SEED. On Ctrl-C it prints what has happened so far, and exits with 130.
     """
     first = secrets.randbits(40) if seed is None else seed
     began = time.monotonic()
@@ -70,7 +70,7 @@ def main(
 
 
 def _slices(first: int, histories: int, jobs: int) -> Iterator[Simulated | SimulationFailed]:
-    """What became of each slice, as it comes."""
+    """The outcome of each slice, in order."""
     slices = [range(start, min(start + SLICE, first + histories)) for start in range(first, first + histories, SLICE)]
     if jobs == 1:
         yield from map(_slice, slices)

@@ -10,7 +10,7 @@ from twofold.errors import Rejected
 from twofold.messages import Recorded
 from twofold.react.reactor import To
 from twofold.read.projection import Projection
-from twofold.testing.simulation.plan import Scenario
+from twofold.testing.simulation.scenario import Scenario
 from twofold.write.decider import Decider
 
 

@@ -9,7 +9,7 @@ from random import Random
 from twofold.app import App
 from twofold.messages import Recorded
 from twofold.react.reactor import Reactor, To
-from twofold.testing.simulation.plan import Scenario
+from twofold.testing.simulation.scenario import Scenario
 from twofold.write.decider import Decider
 
 UNDELIVERABLE = "nobody lives there"

@@ -12,8 +12,7 @@ from twofold.messages import Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.columns import Values
 from twofold.read.projection import Projection, Table
-from twofold.testing.simulation.faults import Cure
-from twofold.testing.simulation.plan import Scenario
+from twofold.testing.simulation.scenario import Cure, Scenario
 from twofold.write.decider import Decider
 
 
@@ -68,7 +67,7 @@ class Tag:
 
 
 def tags_of(event: Written, recorded: Recorded) -> list[str]:
-    """Several rows, or none; or nobody can tell."""
+    """Several rows, or none; some events have no key at all."""
     if event.text == KEYLESS and not cure.deployed:
         raise LookupError("whose is it?")
     return ["all", *event.tags]

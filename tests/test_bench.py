@@ -305,6 +305,7 @@ def test_whoever_was_first_is_last_in_the_next_round(run: Run) -> None:
     assert asked == ["twofold", "raw", "raw", "twofold", "twofold", "raw"]
 
 
+@pytest.mark.slow
 def test_http_is_asked_without_wrk_too(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr("bench.http_load.shutil.which", lambda _: None)
     with run.places.fresh("sqlite") as place, open_shop(place) as shop:

@@ -15,6 +15,7 @@ import pytest
 from tests.cli.test_interrupt import interrupted_at
 
 ROOT = Path(__file__).resolve().parents[1]
+VERSION = "{}.{}".format(*sys.version_info)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("arguments", [["no-such-command"], ["--"], ["check", "something"]])
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["--"], ["--python", "3.13"], ["check", "something"]])
 def test_a_command_it_does_not_know_is_refused_in_one_sentence(arguments: list[str]) -> None:
     refused = call(*arguments)
     assert refused.returncode == 2
@@ -56,11 +57,11 @@ def test_a_command_it_does_not_know_is_refused_in_one_sentence(arguments: list[s
 
 
 @pytest.mark.usefixtures("ready")
-def test_a_command_runs_in_the_callers_directory_with_its_own_status(tmp_path: Path) -> None:
+def test_a_command_runs_in_the_callers_directory_with_its_own_status(dev: ModuleType, tmp_path: Path) -> None:
     script = "import os, sys, twofold, shop; print(os.getcwd(), sys.prefix); sys.exit(7)"
     done = call("--", "python", "-c", script, cwd=tmp_path)
     assert done.returncode == 7, done.stderr
-    assert done.stdout.strip() == f"{tmp_path} {ROOT / '.venv'}"
+    assert done.stdout.strip() == f"{tmp_path} {dev.VENV}"
 
 
 @pytest.mark.usefixtures("ready")
@@ -80,6 +81,47 @@ def test_a_command_that_is_not_there_is_named() -> None:
     missing = call("--", "no-such-program")
     assert missing.returncode == 127
     assert "no-such-program" in missing.stderr
+
+
+def test_the_whole_suite_runs_in_several_processes_and_what_is_named_in_one(dev: ModuleType) -> None:
+    here = str(Path(__file__))
+    assert dev.tests(["-k", "x", here]) == ["-k", "x", here]
+    assert dev.tests(["--quick", here]) == ["-m", "not slow", here]
+    assert dev.tests(["-q"])[0] == "-n"
+    assert dev.tests(["-q"])[-3:] == ["-q", str(ROOT / "tests"), str(ROOT / "examples")]
+
+
+def test_another_python_has_an_environment_of_its_own(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that is on the PATH and starts nothing, as pyenv has them, is passed over."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: became.append(arguments))
+    monkeypatch.setenv(dev.OTHER_PYTHON, "")
+    (tmp_path / "bin").mkdir()
+    mine = tmp_path / "versions" / f"{VERSION}.99" / "bin" / "python3"
+    mine.parent.mkdir(parents=True)
+    mine.symlink_to(sys.executable)
+    (tmp_path / "bin" / f"python{VERSION}").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "bin" / f"python{VERSION}").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    dev.main(["--python", VERSION, "test", "--quick"])
+    assert became == [[str(mine), str(dev.DEV), "test", "--quick"]]
+    done = subprocess.run(
+        [sys.executable, "-c", "import runpy; print(runpy.run_path('dev', run_name='dev')['VENV'].name)"],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == f".venv-{VERSION}"
+
+
+def test_a_python_that_is_not_there_is_told_from_a_failure() -> None:
+    missing = call("--python", "2.0", "test")
+    assert (missing.returncode, missing.stdout) == (127, "")
+    assert missing.stderr == "dev: no Python 2.0 was found, neither on the PATH nor in pyenv.\n"
 
 
 def test_an_entry_of_the_lock_comes_with_its_hashes_and_nothing_else(dev: ModuleType) -> None:

@@ -74,7 +74,7 @@ class Twofold:
         async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
             head, memory = await running.log.head(), PeakMemory()
             began = time.perf_counter()
-            following = await operate.prepared(running, running.app.projection(projection))
+            [following] = await operate.prepared(running, running.app.projection(projection))
             async with aclosing(following.catch_up()) as positions:
                 async for _ in positions:
                     pass

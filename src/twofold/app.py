@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read, resolved
+from twofold.backends.connect import LogStore, Rows, stores
 from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
-from twofold.declared import check_names, check_parts, check_recorded
+from twofold.declared import check_appended, check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Parked
+from twofold.feed.feed import Feed
 from twofold.feed.follow import Follower, Following
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
+from twofold.feed.partitions import feeds, partitions_of, reacting
 from twofold.feed.standing import Followed, Pace, settled
 from twofold.feed.worker import Worker
 from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
@@ -31,10 +32,10 @@ from twofold.read.projector import Projector
 from twofold.read.proof.fresh import Told, silent
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
+from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
-from twofold.write.group_commit import GroupCommit
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -76,10 +77,13 @@ class App:
         consumed = [cls for follower in followers for cls in follower.event_types]
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
-            self.folds_documents(projection)
+            self.folding(projection)
 
-    def folds_documents(self, projection: Projection[Any]) -> bool:
-        """Whether a projection is over state-stored streams. Raises: ConfigurationError when it mixes."""
+    def folding(self, projection: Projection[Any]) -> Projection[Any]:
+        """A projection as it folds in this App: over documents, if its streams are state-stored.
+
+        Raises: ConfigurationError if it mixes documents with events.
+        """
         documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
         own = documents.intersection(projection.event_types)
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
@@ -87,7 +91,7 @@ class App:
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
                 f"it can take no other events, and its key is the document's id"
             )
-        return bool(own)
+        return projection.over_documents() if own else projection
 
     def projection(self, name: str) -> Projection[Any]:
         """The projection of this name. Raises: InvalidInput, with the names that exist."""
@@ -135,25 +139,12 @@ class App:
         Unavailable.
         """
         ambient = ambient or Ambient()
-        async with AsyncExitStack() as stack:
-            if store is None:
-                raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
-            if isinstance(store, str):
-                store = resolved(store)
-                read_store = read_store or beside(store)
-            if read_store is None:
-                raise ConfigurationError("read_store must be given where the store is not a URL")
-            if isinstance(read_store, str):
-                read_store = resolved(read_store)
-            log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
-            if isinstance(store, str):
-                stack.push_async_callback(log.close)
-            rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
-            if isinstance(read_store, str):
-                stack.push_async_callback(rows.close)
+        async with stores(store, read_store, ambient, create=create) as (log, rows):
             running = Running(self, log, rows, ambient)
-            stack.push_async_callback(running.stop)
-            yield running
+            try:
+                yield running
+            finally:
+                await running.stop()
 
 
 class Running:
@@ -164,16 +155,18 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self.ambient = app, log, rows, ambient
-        self.lag = Lag(log, ambient.now)
-        self.commits = GroupCommit(log, self.lag.mark)
+        self.lags = {
+            partition: Lag(feed, ambient.now) for partition, feed in {**feeds(log), log.partition: log}.items()
+        }
+        self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self._queries = Queries(rows, log)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
-        unparks: dict[str, tuple[Following, Unparks]] = {}
-        for follower, checkpoints, its in self._followers(ambient):
-            self.followers.append(Following(follower, log, checkpoints, self.owner))
-            unparks[follower.follows.name] = self.followers[-1], its
+        unparks: dict[str, list[tuple[Following, Unparks]]] = {}
+        for follower, feed, checkpoints, unparking in self._followers(ambient):
+            self.followers.append(Following(follower, feed, checkpoints, self.owner))
+            unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
         self.parking = Parking(unparks, f"{self.owner} unparking")
         for following in self.followers:
             following.fellows = self.followers
@@ -181,15 +174,21 @@ class Running:
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
 
-    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Checkpoints, Unparks]]:
-        codec, cache = self.app.codec, cache_bytes(len(self.app.projections))
-        for projection in self.app.projections:
-            documents = self.app.folds_documents(projection)
-            projector = Projector(projection, self.rows, self.log, codec, ambient, documents=documents, cache=cache)
-            yield projector, self.rows.checkpoints, projector.unparking()
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparks]]:
+        """Projections with `key=` follow the log as one feed: a row of theirs has events of several partitions."""
+        codec, rows, log = self.app.codec, self.rows, self.log
+        spread = [
+            (p, partition) for p in self.app.projections for partition in partitions_of(log, spread=p.key is None)
+        ]
+        cache = cache_bytes(len(spread))
+        for projection, partition in spread:
+            folding = self.app.folding(projection)
+            projector = Projector(folding, rows, log, codec, ambient, partition=partition, cache=cache)
+            yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
-            runner = Runner(reactor, self.log, self.log.checkpoints, self._carry_out, codec, ambient)
-            yield runner, self.log.checkpoints, runner
+            for feed in reacting(log).values():
+                runner = Runner(reactor, feed, log.checkpoints, self._carry_out, codec, ambient)
+                yield runner, feed, log.checkpoints, runner
 
     async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:
         """For reactors. Raises: also ConfigurationError, for a decider that the App does not have."""
@@ -314,22 +313,10 @@ class Running:
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
         stream = _stream(stream)
-        self._check_category(stream, events)
+        check_appended(self._by_category.get(stream.category), events)
         await self.executor.check_name(stream)
         encoded = [self.app.codec.encode(event) for event in events]
         return await self.commits.append(Append(stream, encoded, expected_version, meta))
-
-    def _check_category(self, stream: Stream, events: Sequence[object]) -> None:
-        """A decider must be able to read its streams. Raises: InvalidInput."""
-        if not isinstance(events, list | tuple):
-            raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
-        decider = self._by_category.get(stream.category)
-        if decider is None:
-            return
-        for event in events:
-            if not isinstance(event, decider.recorded_types):
-                names = ", ".join(cls.__name__ for cls in decider.recorded_types)
-                raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
 
     async def bulk(
         self,
@@ -362,7 +349,7 @@ class Running:
 
         Raises: NotSettled when the time is over, LogReplaced, Unavailable.
         """
-        await settled(self._followed(), [self.log], timeout_s)
+        await settled(self._followed(), list(feeds(self.log).values()), timeout_s)
 
     def _followed(self) -> list[Followed]:
         return [

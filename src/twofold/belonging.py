@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twofold.errors import ConfigurationError
 from twofold.feed.belongs import agreed, assign, check_app
 from twofold.feed.checkpoints import Belongs
 from twofold.feed.follow import Following
@@ -28,10 +29,28 @@ class Belonging:
             what, mine, same_events = self._of(following)
             agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
-                if other.name == follows.name and other != follows:
-                    kept = await checkpoints.belongs(other)
-                    if kept is not None:
-                        check_app(f"projection {follows.name!r}", kept, mine)
+                if other.name == follows.name and other != follows.whole:
+                    for one in await checkpoints.of(other):
+                        kept = await checkpoints.belongs(one.follower)
+                        if kept is not None:
+                            check_app(f"projection {follows.name!r}", kept, mine)
+        await self._check_partitions()
+
+    async def _check_partitions(self) -> None:
+        """A version that follows each partition cannot go on where it followed the log as one, nor the other way round.
+
+        Raises: ConfigurationError.
+        """
+        mine = {following.follower.follows for following in self._followers}
+        for following in self._followers:
+            follows = following.follower.follows
+            for one in await following.checkpoints.of(follows):
+                if one.follower not in mine:
+                    raise ConfigurationError(
+                        f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which it does not "
+                        f"follow with this code: with key= a projection follows the log as one feed, without key= each "
+                        f"partition by itself. Raise its version, so that it gets a table of its own"
+                    )
 
     async def register(self, following: Following) -> None:
         """Make its checkpoint where there is none, and record whose it is. Raises: ConfigurationError, Unavailable."""

@@ -1,4 +1,4 @@
-"""Checks on what an App is made of: kinds, names, and that every event somebody waits for is recorded."""
+"""Checks against what an App declares: its parts, their names, and the events that they record and take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from twofold.errors import ConfigurationError
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Projection
 from twofold.write.decider import Decider
@@ -41,6 +41,18 @@ def check_recorded(name: str, followers: Sequence[Projection[Any] | Reactor], kn
                     f"add its decider to deciders=, or, where another program records it, name the class in "
                     f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
                 )
+
+
+def check_appended(decider: Decider[Any, Any, Any] | None, events: Sequence[object]) -> None:
+    """What is appended without a decider must be readable by the one of that category. Raises: InvalidInput."""
+    if not isinstance(events, list | tuple):
+        raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
+    if decider is None:
+        return
+    for event in events:
+        if not isinstance(event, decider.recorded_types):
+            names = ", ".join(cls.__name__ for cls in decider.recorded_types)
+            raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
 
 
 def _all_of(what: str, values: Sequence[object], kind: type) -> None:

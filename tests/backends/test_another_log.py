@@ -22,6 +22,8 @@ from twofold.testing.conformance.bank import Balance, Deposit, accounts, balance
 from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
 
+pytestmark = pytest.mark.slow
+
 NOTE, REACTOR, NEW = Stream("note", "1"), FollowerId("reactor"), FollowerId("new")
 WAITS = parked("stream", "note-1", 1)
 

@@ -49,6 +49,7 @@ class TestPostgres(BackendConformance):
         return lambda: StoreAt(new_store(), REFUSED)
 
 
+@pytest.mark.slow
 class TestPooler(
     LogConformance,
     CommitConformance,
@@ -68,6 +69,7 @@ class TestPooler(
         return lambda: StoreAt(pooled(new_store()), REFUSED)
 
 
+@pytest.mark.slow
 class TestTwoDatabases(TogetherConformance):
     """The log in one database, the read models in another."""
 
@@ -76,6 +78,7 @@ class TestTwoDatabases(TogetherConformance):
         return lambda: Apart(new_store(), new_store())
 
 
+@pytest.mark.slow
 class TestRowsOnSqlite(TogetherConformance):
     """The log on PostgreSQL, the read models on SQLite."""
 
@@ -85,6 +88,7 @@ class TestRowsOnSqlite(TogetherConformance):
         return lambda: Apart(new_store(), f"sqlite:///{tmp_path}/{next(number)}.db")
 
 
+@pytest.mark.slow
 class TestLogOnSqlite(TogetherConformance):
     """The log on SQLite, the read models on PostgreSQL."""
 

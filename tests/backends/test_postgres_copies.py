@@ -19,6 +19,8 @@ from twofold.errors import InvalidToken, LogReplaced
 from twofold.messages import BEGINNING, Receipt
 from twofold.testing.conformance.bank import Deposit, accounts, balances, bank, deposited, eventually
 
+pytestmark = pytest.mark.slow
+
 BANK = "twofold.testing.conformance.bank:bank"
 
 

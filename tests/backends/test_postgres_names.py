@@ -18,6 +18,8 @@ from twofold.testing.conformance.bank import Balance, balances, deposited, event
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
 from twofold.testing.conformance.rows import live, prepared, tally
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:

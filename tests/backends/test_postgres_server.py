@@ -44,6 +44,8 @@ from twofold.testing.conformance.rows import spread, tally
 from twofold.write.group_commit import GroupCommit
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests
 
+pytestmark = pytest.mark.slow
+
 APPENDER = Path(__file__).with_name("appender.py")
 ROLES = Path(__file__).parents[2] / "docs" / "postgres-roles.md"
 

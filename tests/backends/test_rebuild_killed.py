@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REBUILDER = Path(__file__).with_name("rebuilder.py")
 OLD, NEW = "6 1006 parked 1", "5 6 parked 1"
 

@@ -81,6 +81,7 @@ class Apart:
         return await connect_read(self._rows_url)
 
 
+@pytest.mark.slow
 class TestOnSqlite(ReadStoreConformance):
     @pytest.fixture
     def new_backend(self, tmp_path: Path) -> Callable[[], Backend]:
@@ -90,6 +91,7 @@ class TestOnSqlite(ReadStoreConformance):
         )
 
 
+@pytest.mark.slow
 class TestOnPostgres(ReadStoreConformance):
     @pytest.fixture
     def new_backend(self, new_database: Callable[[], str], tmp_path: Path) -> Callable[[], Backend]:

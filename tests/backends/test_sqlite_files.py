@@ -45,6 +45,8 @@ from twofold.testing.conformance.bank import (
 from twofold.testing.conformance.material import appended, at, offsets
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, KeepsRequests, Requests
 
+pytestmark = pytest.mark.slow
+
 PROCESS = Path(__file__).with_name("process.py")
 PATIENCE_S = 60  # for what hangs; nothing here is measured
 

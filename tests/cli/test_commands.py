@@ -20,6 +20,8 @@ from twofold.feed import follow
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.checkpoints import claimed
 
+pytestmark = pytest.mark.slow
+
 STORE = "sqlite:///counting.db"
 APP = "counting:today"
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TWOFOLD = [sys.executable, "-c", "from twofold_start import main; main()", "status", "none:app", "--store", "memory:"]
 
 

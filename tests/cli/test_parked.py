@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BANK = """
 import os
 from dataclasses import dataclass, replace

@@ -9,6 +9,8 @@ from typing import Any
 import apsw
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BANK = """
 from dataclasses import dataclass, replace
 from twofold import App, Decider, Projection, Recorded

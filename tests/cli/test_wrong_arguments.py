@@ -12,6 +12,8 @@ from typer.testing import Result
 
 from twofold import cli
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = [command.callback.__name__ for command in cli.commands.registered_commands if command.callback]
 COMMANDS.remove("stores")  # which takes nothing
 ON_A_STORE = [command for command in COMMANDS if command != "copy"]  # which has two

@@ -15,6 +15,8 @@ from twofold.codec import Codec, Stored
 from twofold.errors import InvalidEvent, UndecodableEvent
 from twofold.messages import Entry, Position
 
+pytestmark = pytest.mark.slow
+
 
 class Colour(Enum):
     RED = "red"

@@ -18,6 +18,8 @@ import pytest
 from devservers import postgres
 from devservers.postgres import execute, new_database, server
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "devservers.postgres"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from twofold import App, Decider, Page, Projection, Recorded, Running
 from twofold.errors import InvalidCursor, InvalidToken
 
+pytestmark = pytest.mark.slow
+
 WIDE = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 ORDERS = ("text", "number", "real", "money", "at", "day", "uuid", "raw", "flag", "id")
 

@@ -33,7 +33,7 @@ class Row:
 def examine(evolve: Any, *names: str) -> Examined:
     projection = Projection("row", Row, evolve)
     events = [recorded(Added([name]), version=n) for n, name in enumerate(names, start=1)]
-    return examined(projection, ("1",), None, events, from_initial=False)
+    return examined(projection, ("1",), None, events)
 
 
 def pure(row: Row, event: Added, recorded: Recorded) -> Row:

@@ -135,7 +135,7 @@ def test_a_fold_that_answers_no_row_of_this_key_fails_on_its_event(answer: Any) 
 
     projection = Projection("wrong", Sales, wrong, key=by_product)
     facts = [recorded(Sold("a", units), version=version) for version, units in enumerate((1, 1, 2, 1), start=1)]
-    folded = projection.fold(("a",), None, facts, from_initial=False)
+    folded = projection.fold(("a",), None, facts)
     assert folded.failed is facts[2]
     assert folded.values is not None
     assert folded.values[1] == 2, "the row holds what came before the event that failed"

@@ -70,7 +70,7 @@ def test_g8_a_rebuild_that_was_stopped_before_the_end_shows_it_the_next_time() -
 
         async def rebuild() -> None:
             async with deployed.look(log, read_store=rows) as running:
-                following = await operate.prepared(running, running.app.projection("balance"))
+                [following] = await operate.prepared(running, running.app.projection("balance"))
                 async with aclosing(following.catch_up()) as reached:
                     async for _ in reached:
                         pass

@@ -49,7 +49,7 @@ async def on_sqlite(file: Path, on: bool) -> None:
 
 
 async def folded(running: Running) -> None:
-    async for _ in (await operate.prepared(running, running.app.projection("balance"))).catch_up():
+    async for _ in (await operate.prepared(running, running.app.projection("balance")))[0].catch_up():
         pass
 
 

@@ -129,7 +129,7 @@ def in_pages(
     values: Values | None = None
     failed = None
     for events in pages:
-        outcome = projection.fold(KEY, values, events, from_initial=False)
+        outcome = projection.fold(KEY, values, events)
         values, failed = outcome.values, outcome.failed and outcome.failed.version
         if failed is not None:
             break
@@ -142,7 +142,7 @@ def as_the_projector_does(
 ) -> tuple[Values | None, int | None]:
     rows = RowCache(complete=True)
     for events in pages:
-        folding = Folding(projection, CODEC, Ambient(), rows, Waiting(()), documents=False)
+        folding = Folding(projection, CODEC, Ambient(), rows, Waiting(()))
         entries = [entry(one) for one in events]
         assert not folding.take(entries)
         changes = folding.changes(entries)

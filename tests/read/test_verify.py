@@ -133,6 +133,7 @@ async def test_g9_a_wrong_row_is_found_while_the_projection_goes_on(
     assert [one.key for one in found.differences] == [("p00077",)]
 
 
+@pytest.mark.slow
 async def test_g9_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times the rows and events, about the same memory."""
     monkeypatch.setattr("twofold.read.proof.verify.PAGE_ROWS", 200)

@@ -11,6 +11,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,17 +30,20 @@ from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read import folding, query, unpark
 from twofold.read.folding import Folding, Waiting
+from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
 from twofold.testing.simulation import SimulationFailed, histories
 from twofold.testing.simulation.histories import run_histories
-from twofold.testing.simulation.plan import Scenario
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
+
+pytestmark = pytest.mark.slow
 
 HISTORIES = 1_000  # without a defect
 MOST = 4_000  # so many at most until a defect must have shown; most show within the first ten
@@ -439,8 +443,10 @@ def rows_that_were_deleted_stay(patch: Patch) -> None:
 def a_document_is_folded_onto_the_row_before(patch: Patch) -> None:
     made = Projector.__init__
 
-    def init(self: Projector, *values: Any, **named: Any) -> None:
-        made(self, *values, **{**named, "documents": False})
+    def init(self: Projector, projection: Projection[Any], *values: Any, **named: Any) -> None:
+        onto = copy(projection)
+        object.__setattr__(onto, "documents", False)
+        made(self, onto, *values, **named)
 
     patch.setattr(Projector, "__init__", init)
 

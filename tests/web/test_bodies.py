@@ -11,13 +11,15 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from twofold.web import problems
 from twofold.web.answers import answer
 from twofold.web.bodies import MAX_BODY_BYTES, JsonBody, read_json
 from twofold.web.routes import router
+
+Connect = Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]
 
 JSON = {"content-type": "application/json"}
 
@@ -46,7 +48,7 @@ class Everything:
 
 
 @pytest.fixture
-async def client(connect: Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]) -> httpx2.AsyncClient:
+async def client(connect: Connect) -> httpx2.AsyncClient:
     app, routes = FastAPI(), router()
 
     @routes.post("/echo")
@@ -127,7 +129,7 @@ async def test_parameters_are_checked_with_the_body(client: httpx2.AsyncClient) 
         ("body", "/x"),
     ]
     assert (await send(client, "{}", "/model?limt=3")).json()["errors"] == [
-        {"in": "query", "field": "limt", "message": "Not known here; there is limit"}
+        {"in": "query", "field": "limt", "message": "Unknown parameter; known here: limit"}
     ]
 
 
@@ -228,7 +230,7 @@ async def test_the_limit_is_one_mebibyte(client: httpx2.AsyncClient, framing: st
         assert answered.status_code == 200
         return
     assert (answered.status_code, answered.json()["type"]) == (413, "content-too-large")
-    assert answered.json()["detail"] == "The body may have 1048576 bytes at most"
+    assert answered.json()["detail"] == "The body is limited to 1048576 bytes"
 
 
 async def test_the_rest_of_a_chunked_body_is_not_read(client: httpx2.AsyncClient) -> None:
@@ -259,3 +261,18 @@ def test_an_exact_number_is_no_decimal() -> None:
         1.5,
         Decimal("1.00000000000000001"),
     ]
+
+
+async def test_a_body_that_the_route_does_not_declare_is_limited_too(connect: Connect) -> None:
+    some = router()
+
+    @some.post("/count")
+    async def count(request: Request) -> Response:
+        return answer(len(await request.body()))
+
+    app = FastAPI()
+    problems.install(app)
+    app.router.routes.extend(some.routes)
+    client = await connect(app)
+    assert (await client.post("/count", content=b"x" * MAX_BODY_BYTES)).json() == MAX_BODY_BYTES
+    assert (await client.post("/count", content=b"x" * (MAX_BODY_BYTES + 1))).status_code == 413

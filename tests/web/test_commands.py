@@ -241,6 +241,13 @@ async def test_nobody_beside_credentials_is_refused(running: Running, credential
     web_app(running, theirs, title="bank", actor=user)
 
 
+async def test_commands_of_an_included_router_are_checked_too(running: Running) -> None:
+    outer = router()
+    outer.include_router(routes, prefix="/v1", dependencies=[Depends(HTTPBearer())])
+    with pytest.raises(ConfigurationError, match=r"POST /v1/mine reads credentials \(HTTPBearer\).*actor=nobody"):
+        web_app(running, outer, title="bank", actor=nobody)
+
+
 @pytest.mark.parametrize("actor", [7, UUID(int=7), b"ada"])
 async def test_an_actor_is_a_text(running: Running, connect: Connect, actor: Any) -> None:
     client = await connect(web_app(running, routes, title="bank", actor=lambda request: actor))
@@ -346,7 +353,7 @@ async def test_made_up_names_are_noticed(running: Running, client: httpx2.AsyncC
         assert (stopped.status_code, stopped.json()["type"]) == (500, "not-repeatable")
         asked, asks = stopped.json()["detail"].split("; repeated with its Idempotency-Key")
         assert before[1] in asked
-        assert "asks account-made-" in asks
+        assert "it sends one to account-made-" in asks
     assert await streams(running) == before
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -60,6 +60,33 @@ class Rows(ReadStore, Protocol):
     async def close(self) -> None:
         """Let go of files and connections."""
         ...
+
+
+@asynccontextmanager
+async def stores(
+    store: str | LogStore, read_store: str | Rows | None, ambient: Ambient, *, create: bool
+) -> AsyncIterator[tuple[LogStore, Rows]]:
+    """The log and the read store at these URLs, closed at the end. What is given open stays open.
+
+    Raises: ConfigurationError, also when there is no such store and `create` is not set. Unavailable.
+    """
+    if store is None:
+        raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
+    if isinstance(store, str):
+        store = resolved(store)
+        read_store = read_store or beside(store)
+    if read_store is None:
+        raise ConfigurationError("read_store must be given where the store is not a URL")
+    if isinstance(read_store, str):
+        read_store = resolved(read_store)
+    async with AsyncExitStack() as stack:
+        log = store if not isinstance(store, str) else await connect(store, ambient, create=create)
+        if isinstance(store, str):
+            stack.push_async_callback(log.close)
+        rows = read_store if not isinstance(read_store, str) else await connect_read(read_store)
+        if isinstance(read_store, str):
+            stack.push_async_callback(rows.close)
+        yield log, rows
 
 
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from twofold.messages import BEGINNING, Entry
-from twofold.read.store import StoredTable
+from twofold.messages import BEGINNING, Entry, Position
 
 PIPE_WIDTH = 160
 
@@ -89,9 +88,9 @@ def print_entry(entry: Entry, as_json: bool) -> None:
     out.print(f"{place}  {entry.type}  {data}")
 
 
-def positions_of(table: StoredTable) -> str:
-    """Of all its partitions; as before its first event where nobody has begun to fold it."""
-    return ", ".join(str(one.position) for one in table.checkpoints) or str(BEGINNING)
+def shown_positions(places: Sequence[Position]) -> str:
+    """Those of all partitions; the beginning where nobody has begun to fold."""
+    return ", ".join(map(str, places)) or str(BEGINNING)
 
 
 def progress(quiet: bool) -> Progress:

@@ -12,11 +12,12 @@ import typer
 
 from twofold import operate
 from twofold.app import Running
-from twofold.cli.output import err, out, positions_of, print_json, progress
+from twofold.cli.output import err, out, print_json, progress, shown_positions
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput, NameHeld, TwofoldError
 from twofold.feed.checkpoints import FollowerId, Parked
-from twofold.messages import BEGINNING
+from twofold.feed.partitions import feed_of, partitions_of
+from twofold.messages import Position
 from twofold.operate.keys import key_of
 from twofold.read.projection import Projection, key_text
 from twofold.read.refold import Refolded
@@ -90,7 +91,7 @@ async def _build(
     found = _Built(
         follows,
         [table for table in await running.rows.tables() if table.follows.name == follows.name],
-        await running.rows.checkpoints.parked(follows),
+        [waits.parked for waits in await operate.parked(running, follows.name)],
         held,
         time.monotonic() - began,
     )
@@ -99,18 +100,27 @@ async def _build(
 
 
 async def _with_bar(running: Running, projection: Projection[Any], from_scratch: bool, quiet: bool) -> None:
-    checkpoint, head = await running.rows.checkpoints.read(projection.follows), await running.log.head()
-    start = BEGINNING if from_scratch or checkpoint is None else checkpoint.position
-    began, pace = time.monotonic(), ""
+    at = {} if from_scratch else await _positions(running, projection)
+    spread = partitions_of(running.log, spread=projection.key is None)
+    at = {number: at.get(number, Position(number, 0)) for number in spread}
+    began, done, pace = time.monotonic(), 0, ""
+    total = sum([await feed_of(running.log, number).behind(place) for number, place in at.items()])
     rebuilding = operate.rebuild(running, projection, from_scratch=from_scratch, note=err.print)
     with progress(quiet) as bar:
-        task = bar.add_task(str(projection.follows), total=head.offset, completed=start.offset, pace=pace)
+        task = bar.add_task(str(projection.follows), total=total, completed=0, pace=pace)
         async with aclosing(rebuilding) as positions:
             async for position in positions:
-                total = max(head, position).offset
-                pace = _pace(position.offset - start.offset, time.monotonic() - began)
-                bar.update(task, completed=position.offset, total=total, pace=pace)
+                number = position.partition
+                done += await feed_of(running.log, number).distance(at[number], position)
+                at[number] = max(at[number], position)
+                pace = _pace(done, time.monotonic() - began)
+                bar.update(task, completed=done, total=max(done, total), pace=pace)
         bar.update(task, completed=1, total=1, pace=pace)
+
+
+async def _positions(running: Running, projection: Projection[Any]) -> dict[int, Position]:
+    checkpoints = await running.rows.checkpoints.of(projection.follows)
+    return {one.follower.partition: one.position for one in checkpoints}
 
 
 def _pace(events: int, seconds: float) -> str:
@@ -160,7 +170,8 @@ def _print_built(built: _Built, as_json: bool) -> None:
             hindrance = "see below"
         not_live = f"built; {newer[0]} is live" if newer else f"built, and not live: {hindrance}"
         state = "live" if table.live else not_live
-        out.print(f"{follows} is {state}, at {positions_of(table)}, after {built.seconds:.1f} s")
+        place = shown_positions([one.position for one in table.checkpoints])
+        out.print(f"{follows} is {state}, at {place}, after {built.seconds:.1f} s")
     if built.held is not None:
         err.print(built.held)
     for one in built.parked:

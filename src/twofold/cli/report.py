@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, TaskID
 
-from twofold.cli.output import Row, out, print_json
+from twofold.cli.output import Row, out, print_json, shown_positions
 from twofold.read.projection import Key
 from twofold.read.proof.verify import Cell, Difference, Report
 
@@ -82,7 +82,8 @@ def print_common(found: Report) -> None:
 
 
 def where(found: Report) -> str:
-    place = f"at {found.end}" if found.begin == found.end else f"between {found.begin} and {found.end}"
+    begin, end = shown_positions(found.begin), shown_positions(found.end)
+    place = f"at {end}" if begin == end else f"between {begin} and {end}"
     return f"{place}, after {found.events:,} events"
 
 
@@ -92,7 +93,7 @@ def print_objects(found: Report, kinds: dict[str, str], about: Row) -> None:
             {
                 "kind": kinds.get(one.kind, one.kind),
                 "key": [_plain(value) for value in one.key],
-                "position": str(one.position),
+                "position": shown_positions(one.at),
                 "columns": {c.column: {"live": _plain(c.live), "fold": _plain(c.fold)} for c in one.cells},
                 "since": one.since
                 and {
@@ -126,8 +127,8 @@ def print_objects(found: Report, kinds: dict[str, str], about: Row) -> None:
             "parked": len(found.parked),
             **(columns if kinds else {}),
             "events": found.events,
-            "from": str(found.begin),
-            "to": str(found.end),
+            "from": shown_positions(found.begin),
+            "to": shown_positions(found.end),
         }
     )
 

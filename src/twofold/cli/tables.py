@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from twofold import operate
-from twofold.cli.output import positions_of, print_rows
+from twofold.cli.output import print_rows, shown_positions
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.feed.checkpoints import FollowerId
 
@@ -38,7 +38,7 @@ def tables(
                 "version": one.stored.follows.version,
                 "live": one.stored.live,
                 "inThisApp": one.in_app,
-                "position": positions_of(one.stored),
+                "position": shown_positions([place.position for place in one.stored.checkpoints]),
                 "owner": one.stored.owner,
                 "note": one.note,
             }

@@ -56,6 +56,10 @@ class Unparked(msgspec.Struct, frozen=True):
     again: Sequence[Parked]
     events: int
 
+    def and_also(self, other: Unparked) -> Unparked:
+        """Together with that of another partition."""
+        return Unparked([*self.done, *other.done], [*self.again, *other.again], self.events + other.events)
+
 
 class Unparks(Protocol):
     """How a follower lets go on what is parked of it. `owner` is who takes its checkpoint over meanwhile."""
@@ -84,52 +88,62 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Parking:
-    """What is parked of all projections and reactors of an App."""
+    """What is parked of all projections and reactors of an App: by name, in each partition that it follows."""
 
-    def __init__(self, followers: Mapping[str, tuple[Following, Unparks]], owner: str) -> None:
+    def __init__(self, followers: Mapping[str, Sequence[tuple[Following, Unparks]]], owner: str) -> None:
         self.followers, self._owner = followers, owner
 
     async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
         """What waits, of all or of one, in order of position, with tracebacks. Raises: InvalidInput, Unavailable."""
         found: list[Waits] = []
         for known in self.followers if name is None else [name]:
-            following, _ = self._of(known)
-            follows, chosen = following.follower.follows, await self._chosen(known, key)
-            for one in chosen:
-                whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follows, one))
-                found.append(Waits(follows, whole, await _event(following, one.position)))
+            for following, _, chosen in await self._chosen(known, key):
+                follower = following.follower.follows
+                for one in chosen:
+                    whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follower, one))
+                    found.append(Waits(follower, whole, await _event(following, one.position)))
         return found
 
     async def traceback(self, name: str, one: Parked) -> str:
         """Where its error came from."""
-        following, _ = self._of(name)
-        return await following.checkpoints.traceback(following.follower.follows, one)
+        for following, _ in self._of(name):
+            if following.feed.partition == one.position.partition:
+                return await following.checkpoints.traceback(following.follower.follows, one)
+        return ""
 
     async def retry(self, name: str, key: str | None = None) -> Unparked:
         """Handle what waits once more, of one key or of all. Raises: InvalidInput, Unavailable."""
-        _, unparks = self._of(name)
-        chosen = await self._chosen(name, key)
-        return await unparks.retry(chosen, self._owner) if chosen else Unparked([], [], 0)
+        total = Unparked([], [], 0)
+        for _, unparks, chosen in await self._chosen(name, key):
+            if chosen:
+                total = total.and_also(await unparks.retry(chosen, self._owner))
+        return total
 
     async def discard(self, name: str, key: str | None = None) -> Sequence[Parked]:
         """Give up what waits, of one key or of all. Raises: InvalidInput, Unavailable."""
-        _, unparks = self._of(name)
-        chosen = await self._chosen(name, key)
-        return await unparks.discard(chosen, self._owner) if chosen else []
+        return [
+            one
+            for _, unparks, chosen in await self._chosen(name, key)
+            if chosen
+            for one in await unparks.discard(chosen, self._owner)
+        ]
 
-    def _of(self, name: str) -> tuple[Following, Unparks]:
+    def _of(self, name: str) -> Sequence[tuple[Following, Unparks]]:
         found = self.followers.get(name)
         if found is None:
             raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self.followers)}")
         return found
 
-    async def _chosen(self, name: str, key: str | None) -> Sequence[Parked]:
-        following, _ = self._of(name)
-        parked = await following.checkpoints.parked(following.follower.follows)
-        chosen = [one for one in parked if key is None or key in _names(one)]
-        if key is not None and not chosen:
+    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparks, Sequence[Parked]]]:
+        """What waits under a key, or all of it, in each partition."""
+        found = []
+        for following, unparks in self._of(name):
+            parked = await following.checkpoints.parked(following.follower.follows)
+            chosen = [one for one in parked if key is None or key in _names(one)]
+            found.append((following, unparks, chosen))
+        if key is not None and not any(chosen for _, _, chosen in found):
             raise InvalidInput(f"nothing of {name} is parked under {key!r}: look with `twofold parked APP list {name}`")
-        return chosen
+        return found
 
 
 def _names(one: Parked) -> set[str]:

@@ -40,6 +40,16 @@ def feeds(log: F) -> Mapping[int, F]:
     return log.parts if isinstance(log, Parts) else {log.partition: log}
 
 
+def partitions_of(log: Feed, *, spread: bool) -> Sequence[int]:
+    """The partitions that a follower has a checkpoint in: each one if it is spread, else that of the log as a whole."""
+    return list(feeds(log)) if spread else [log.partition]
+
+
+def partition_of(log: Feed, id: str) -> int:
+    """The partition that holds the streams with this id."""
+    return log.partition_of(id) if isinstance(log, Parts) else log.partition
+
+
 def reacting(log: Feed) -> Mapping[int, Feed]:
     """Each partition's feed as reactors read it: `{0: log}` for an ordinary log."""
     return log.gated if isinstance(log, Parts) else {log.partition: log}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twofold.app import Running
@@ -24,20 +25,23 @@ async def check(running: Running) -> None:
     for following in running.followers:
         checkpoint = await following.checkpoints.read(following.follower.follows)
         if checkpoint is not None:
-            check_log(checkpoint, running.log.log_id, await running.log.head())
+            check_log(checkpoint, running.log.log_id, await following.feed.head())
 
 
-async def prepared(running: Running, projection: Projection[Any]) -> Following:
-    """The follower of one projection, its table created, ready to catch up outside of `Running.work`.
+async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Following]:
+    """The followers of one projection, one for each partition, ready to catch up outside of `Running.work`.
+
+    Its table is created.
 
     Raises: InvalidInput when the App has no such projection. ConfigurationError, Unavailable.
     """
     check_is_of(running, projection)
-    [following] = [one for one in running.followers if one.follower.follows == projection.follows]
+    followings = [one for one in running.followers if one.follower.follows.whole == projection.follows]
     await running.belonging.check()
     await running.rows.prepare(projection.table)
-    await running.belonging.register(following)
-    return following
+    for following in followings:
+        await running.belonging.register(following)
+    return followings
 
 
 def check_is_of(running: Running, projection: Projection[Any]) -> None:

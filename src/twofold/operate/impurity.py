@@ -18,7 +18,8 @@ import msgspec
 from twofold.app import App, Running
 from twofold.codec.jsontext import json_text
 from twofold.feed.feed import pages
-from twofold.messages import BEGINNING, Entry, Meta, Position, Recorded
+from twofold.feed.partitions import feed_of
+from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
@@ -60,7 +61,7 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
     for seed in SEEDS if asked else ():
         there = await _ask(name, projection.name, seed, asked)
         for key, its in events.items():
-            here = _folded(running.app, projection, key, its)
+            here = _folded(running.app.folding(projection), key, its)
             differing = _differing(projection, here, there.get(key_text(key)))
             if differing is not None:
                 what = (
@@ -74,13 +75,15 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
 async def _events(
     running: Running, projection: Projection[Any], keys: Sequence[Key], found: Report
 ) -> dict[Key, list[Recorded]]:
-    sorter, beginning = Sorter(projection, running.app.codec, set(keys).__contains__), BEGINNING
+    sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
     waiting = Waiting([*found.parked, *found.failures])
-    async with aclosing(pages(running.log, beginning, found.end, sorter.types)) as history:
-        async for page in history:
-            for key, its in (await sorter.sort(page.entries, waiting))[0].items():
-                collected[key] += its
+    for end in found.end:
+        feed = feed_of(running.log, end.partition)
+        async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:
+            async for page in history:
+                for key, of_key in (await sorter.sort(page.entries, waiting))[0].items():
+                    collected[key] += of_key
     return {key: its for key, its in collected.items() if 0 < len(its) <= MOST_EVENTS}
 
 
@@ -113,9 +116,9 @@ def _differing(projection: Projection[Any], here: list[str] | None, there: list[
     return None
 
 
-def _folded(app: App, projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
+def _folded(projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
     """The columns of a row, each as JSON; None where there is no row."""
-    values = projection.fold(key, None, events, app.folds_documents(projection)).values
+    values = projection.fold(key, None, events).values
     return None if values is None else [json_text(value) for value in values]
 
 
@@ -129,10 +132,10 @@ def _fact(app: App, recorded: Recorded) -> _Fact:
 def main() -> None:
     """The other process."""
     app = load_app(sys.argv[1])
-    [projection] = [one for one in app.projections if one.name == sys.argv[2]]
+    [projection] = [app.folding(one) for one in app.projections if one.name == sys.argv[2]]
     answer: dict[str, list[str] | None] = {}
     for row in msgspec.json.decode(sys.stdin.buffer.read(), type=list[_Row]):
         events = [app.codec.recorded(Entry(*msgspec.structs.astuple(fact))) for fact in row.facts]
         [key] = [key for key in projection.keys(events[0]) if key_text(key) == row.key]
-        answer[row.key] = _folded(app, projection, key, events)
+        answer[row.key] = _folded(projection, key, events)
     sys.stdout.write("\n" + msgspec.json.encode(answer).decode() + "\n")

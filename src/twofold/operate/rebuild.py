@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from twofold.app import Running
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.follow import Following
+from twofold.feed.partitions import partitions_of
 from twofold.messages import Position
 from twofold.operate.check import check_is_of, prepared
 from twofold.read.projection import Projection, Table
@@ -46,22 +47,23 @@ async def rebuild(
     user's depends on the old table. NameHeld when the table is built, but something keeps the name. ConfigurationError,
     LogReplaced, Unavailable.
     """
-    following = await prepared(running, projection)
+    followings = await prepared(running, projection)
     if from_scratch:
         async with aclosing(_anew(running, projection)) as positions:
             async for position in positions:
                 yield position
     else:
-        await following.check_log()
-    async with aclosing(_until_shown(running, following, projection.table, from_scratch, note)) as positions:
+        for following in followings:
+            await following.check_log()
+    async with aclosing(_until_shown(running, followings, projection.table, from_scratch, note)) as positions:
         async for position in positions:
             yield position
 
 
 async def of_another_log(running: Running, projection: Projection[Any]) -> bool:
     """Whether the table was built from another log, or beyond the end of this one. Raises: Unavailable."""
-    checkpoint = await running.rows.checkpoints.read(projection.follows)
-    return checkpoint is not None and await is_of_another(checkpoint, running.log)
+    checkpoints = await running.rows.checkpoints.of(projection.follows)
+    return any([await is_of_another(one, running.log) for one in checkpoints])
 
 
 async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -> Refolded:
@@ -73,30 +75,32 @@ async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -
     Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
     """
     check_is_of(running, projection)
-    documents = running.app.folds_documents(projection)
-    refold = Refold(projection, running.rows, running.log, running.app.codec, documents=documents)
+    refold = Refold(running.app.folding(projection), running.rows, running.log, running.app.codec)
     return await refold.run(key_values(projection, key), f"{running.owner} unparking")
 
 
 def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Position, None]:
-    beside = projection.beside(running.ambient.new_id()[:5])
-    documents = running.app.folds_documents(projection)
-    projector = Projector(beside, running.rows, running.log, running.app.codec, running.ambient, documents=documents)
-    return Rebuilding(projection.table, [projector], running.rows, running.log, running.owner).run()
+    beside = running.app.folding(projection).beside(running.ambient.new_id()[:5])
+    store, log, codec = running.rows, running.log, running.app.codec
+    projectors = [
+        Projector(beside, store, log, codec, running.ambient, partition=partition)
+        for partition in partitions_of(log, spread=projection.key is None)
+    ]
+    return Rebuilding(projection.table, projectors, store, log, running.owner).run()
 
 
 async def _until_shown(
-    running: Running, following: Following, table: Table, caught_up: bool, note: Note
+    running: Running, followings: Sequence[Following], table: Table, caught_up: bool, note: Note
 ) -> AsyncGenerator[Position, None]:
     tries, deadline = 0, 0.0
     clock = asyncio.get_running_loop().time
     while True:
-        if not caught_up:
-            async with aclosing(_caught_up(running, following, note)) as positions:
+        for following in followings if not caught_up else ():
+            async with aclosing(_caught_up(following, note)) as positions:
                 async for position in positions:
                     yield position
         caught_up = False
-        parked = await running.rows.checkpoints.parked(table.follows)
+        parked = any([await one.checkpoints.parked(one.follower.follows) for one in followings])
         if parked or await published(table, running.rows, running.log):
             return
         tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
@@ -107,14 +111,14 @@ async def _until_shown(
         await asyncio.sleep(LOOK_S)
 
 
-async def _caught_up(running: Running, following: Following, note: Note) -> AsyncGenerator[Position, None]:
+async def _caught_up(following: Following, note: Note) -> AsyncGenerator[Position, None]:
     """Where another worker holds the checkpoint, the positions that it reaches, until it has come to the end of the
     feed, or gives no more sign of life and this process goes on."""
     pages = following.catch_up()
     page = asyncio.ensure_future(anext(pages, None))
     try:
         if not await _done(page):
-            head = await running.log.head()
+            head = await following.feed.head()
             checkpoint = await _checkpoint(following)
             if checkpoint is not None and checkpoint.owner not in (None, following.owner):
                 note(f"{following.follower.follows} is held by worker {checkpoint.owner}: waiting for it")

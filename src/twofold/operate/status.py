@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from twofold.app import Running
 from twofold.errors import LogReplaced
-from twofold.feed.checkpoints import Checkpoint
+from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.follow import Following, State, check_log
-from twofold.messages import BEGINNING, Position
+from twofold.messages import Position
 from twofold.read.projector import Projector
 from twofold.read.publish import note_on
 
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """How one projection or reactor is doing. `lag_events` counts positions of the feed, wanted or not.
+    """How one projection or reactor is doing in one partition; `lag_events` counts its events, wanted or not.
+
+    Partition 0 is the only one of a log that has one, and the merged feed of a log that has several.
 
     `state` is that of this process's worker (see `Following`), or "elsewhere" where this process does no work;
     `owner` names the worker that holds the checkpoint. `note` is what somebody should see to that stops nothing: the
@@ -25,6 +28,7 @@ class FollowerStatus:
 
     name: str
     version: int
+    partition: int
     kind: Literal["projection", "reactor"]
     position: Position | None
     head: Position
@@ -38,42 +42,60 @@ class FollowerStatus:
 
 
 async def status(running: Running) -> list[FollowerStatus]:
-    """The status of every projection and reactor. A log that was replaced is reported as an error of each.
+    """The status of every projection and reactor, in each partition that it follows.
 
-    Raises: Unavailable.
+    A log that was replaced is reported as an error of each. Raises: Unavailable.
     """
     checkpoints = [await one.checkpoints.read(one.follower.follows) for one in running.followers]
-    head = await running.log.head()  # after them, or they would seem to lie beyond it
-    running.lag.mark(head)
-    running.lag.forget(min((one.position if one is not None else BEGINNING for one in checkpoints), default=head))
+    heads = {}  # read after the checkpoints, or these would seem to lie beyond them
+    for feed in {following.feed.partition: following.feed for following in running.followers}.values():
+        heads[feed.partition] = await feed.head()
+    _forget_marks(running, checkpoints, heads)
     tables = () if running.works else await running.rows.tables()  # a worker knows its own note
     notes = {table.follows: note_on(table, tables) for table in tables}
     return [
-        await _status(running, following, checkpoint, head, notes.get(following.follower.follows))
+        await _status(running, following, checkpoint, heads[following.feed.partition], notes)
         for following, checkpoint in zip(running.followers, checkpoints, strict=True)
     ]
 
 
+def _forget_marks(running: Running, checkpoints: Sequence[Checkpoint | None], heads: Mapping[int, Position]) -> None:
+    for partition, head in heads.items():
+        places = [
+            checkpoint.position if checkpoint is not None else Position(partition, 0)
+            for following, checkpoint in zip(running.followers, checkpoints, strict=True)
+            if following.feed.partition == partition
+        ]
+        running.lags[partition].mark(head)
+        running.lags[partition].forget(min(places))
+
+
 async def _status(
-    running: Running, following: Following, checkpoint: Checkpoint | None, head: Position, note: str | None
+    running: Running,
+    following: Following,
+    checkpoint: Checkpoint | None,
+    head: Position,
+    notes: Mapping[FollowerId, str | None],
 ) -> FollowerStatus:
-    follows = following.follower.follows
-    parked = await following.checkpoints.parked(follows)
-    position = checkpoint.position if checkpoint is not None else None
-    lag_events = await following.feed.distance(position or BEGINNING, head)
+    follower, feed = following.follower, following.feed
+    parked = await following.checkpoints.parked(follower.follows)
+    position = checkpoint.position if checkpoint is not None else Position(feed.partition, 0)
+    lag_events = await feed.behind(position)
+    note = notes.get(follower.follows.whole)
     return FollowerStatus(
-        name=follows.name,
-        version=follows.version,
-        kind="projection" if isinstance(following.follower, Projector) else "reactor",
-        position=position,
+        name=follower.follows.name,
+        version=follower.follows.version,
+        partition=feed.partition,
+        kind="projection" if isinstance(follower, Projector) else "reactor",
+        position=None if checkpoint is None else position,
         head=head,
         lag_events=lag_events,
-        lag_s=await running.lag.seconds(position) if lag_events > 0 else 0.0,
+        lag_s=await running.lags[feed.partition].seconds(position) if lag_events > 0 else 0.0,
         owner=checkpoint.owner if checkpoint is not None else None,
         state=following.state if running.works else "elsewhere",
         error=following.error or _replaced(checkpoint, running.log.log_id, head),
         parked=len(parked),
-        note=note or (following.follower.publisher.note if isinstance(following.follower, Projector) else None),
+        note=note or (follower.publisher.note if isinstance(follower, Projector) else None),
     )
 
 

@@ -70,7 +70,8 @@ async def _compared(
     check_is_of(running, live)
     if sample is not None and sample < 1:
         raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
-    verification = Verification(live, fold, running.rows, running.log, app.codec, told)
+    folding = app.folding(fold)
+    live = folding if live is fold else live
+    verification = Verification(live, folding, running.rows, running.log, app.codec, told)
     async with scratch_rows() as shadow:
-        documents, salt = app.folds_documents(fold), running.ambient.new_id()
-        return await verification.run(shadow, documents=documents, sample=sample, salt=salt, shown=shown)
+        return await verification.run(shadow, sample=sample, salt=running.ambient.new_id(), shown=shown)

@@ -51,11 +51,9 @@ class Folding:
         ambient: Ambient,
         known: RowCache,
         waiting: Waiting,
-        *,
-        documents: bool,
     ) -> None:
         self._projection, self._codec, self._ambient = projection, codec, ambient
-        self._known, self._waiting, self._documents = known, waiting, documents
+        self._known, self._waiting = known, waiting
         self._parked: dict[tuple[ParkedKind, str], Parked] = {}
         self._failed: set[Key] = set()
         self._fetched: dict[Key, Values | None] = {}
@@ -67,8 +65,8 @@ class Folding:
         Answers those that must wait for their rows, which are to be fetched.
         """
         missing: dict[Key, list[Recorded]] = {}
-        rows, documents, projection = self._rows, self._documents, self._projection
-        evolve, settled = projection.evolve, projection.settled
+        rows, projection = self._rows, self._projection
+        evolve, settled, documents = projection.evolve, projection.settled, projection.documents
         for recorded, keys in self._read(entries):
             for key in keys:
                 row = rows.get(key)
@@ -153,7 +151,7 @@ class Folding:
             return
         try:
             row = self._given(key)
-            before = self._projection.initial(key) if row is None or self._documents else row
+            before = self._projection.initial(key) if row is None or self._projection.documents else row
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
         except BaseException as error:  # what a fold raises is the user's, and so is what reading a row raises
             self._fail(key, error)
@@ -164,7 +162,7 @@ class Folding:
         if row is _UNTOUCHED:
             values = self._before(key)
             return None if values is None else self._projection.format.from_values(values)
-        return self._projection.settled(key, row) if row is None or not self._documents else row
+        return self._projection.settled(key, row) if row is None or not self._projection.documents else row
 
     def _fail(self, key: Key, error: BaseException) -> None:
         """This row is folded once more in the end; until then its events are left out."""
@@ -181,7 +179,7 @@ class Folding:
         """
         folded: dict[Key, Values | None] = {}
         for key, events in sorted(self._events_of(self._failed, entries).items()):
-            outcome = self._projection.fold(key, self._before(key), events, self._documents)
+            outcome = self._projection.fold(key, self._before(key), events)
             if outcome.failed is not None and outcome.error is not None:
                 self._park("row", key_text(key), outcome.failed.position, outcome.error)
             folded[key] = outcome.values

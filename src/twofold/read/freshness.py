@@ -55,7 +55,11 @@ class Freshness:
 
     async def check(self, token: Token) -> None:
         """Raises: InvalidToken when its position lies beyond the end of its partition, or the log has no such one."""
-        head = await feed_of(self._log, token.position.partition).head()
+        try:
+            feed = feed_of(self._log, token.position.partition)
+        except InvalidToken as error:
+            raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
+        head = await feed.head()
         if token.position > head:
             raise InvalidToken(
                 f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
@@ -98,6 +102,7 @@ class Freshness:
             return asked
         if asked.is_beginning:
             return Position(follower.partition, 0)
+        await self.check(token)
         return await feed_of(self._log, follower.partition).covering(asked)
 
     async def _wait(self, checkpoint: Checkpoint, position: Position | None, timeout_s: float) -> None:
@@ -151,5 +156,6 @@ def _concerned(found: Found, token: Token) -> Checkpoint:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
     raise InvalidToken(
-        f"this read model has no partition {partition}, in which the token's position {token.position} is"
+        f"this read model has no partition {partition}, in which the token's position {token.position} is",
+        str(token),
     )

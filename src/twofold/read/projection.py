@@ -91,6 +91,7 @@ class Projection(Generic[R]):
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     format: RowFormat = field(init=False, repr=False, compare=False)
     table: Table = field(init=False, repr=False, compare=False)
+    documents: bool = field(init=False, repr=False, compare=False, default=False)
     _defaults_are_shared: bool = field(init=False, repr=False, compare=False, default=True)
 
     def __post_init__(self) -> None:
@@ -117,6 +118,18 @@ class Projection(Generic[R]):
         """The same, folded into a table of its own that is built beside this one's (see `FollowerId.beside`)."""
         other = copy(self)
         object.__setattr__(other, "table", msgspec.structs.replace(self.table, follows=self.follows.beside(generation)))
+        return other
+
+    def over_documents(self) -> Projection[R]:
+        """The same over documents: an event holds all there is to know, so `evolve` is always given the initial row."""
+        other = copy(self)
+        object.__setattr__(other, "documents", True)
+        return other
+
+    def read_as(self, format: RowFormat) -> Projection[Any]:
+        """The same read model for queries, whose rows have another format. Not for folding."""
+        other: Projection[Any] = copy(self)
+        object.__setattr__(other, "format", format)
         return other
 
     @property
@@ -215,18 +228,15 @@ class Projection(Generic[R]):
         """Whether nothing can be changed in the events that it consumes."""
         return all(is_fixed_class(cls) for cls in self.event_types)
 
-    def fold(self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool) -> FoldedRow:
-        """A row after several events in order. What comes after an event that fails is not folded.
-
-        With `from_initial` each event is given the initial row: it holds all there is to know (a document).
-        """
+    def fold(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
+        """A row after several events in order. What comes after an event that fails is not folded."""
         evolve = self.evolve
         try:
             row = None if values is None else self.format.from_values(values)
             for number, recorded in enumerate(events):
-                if number and not from_initial:
+                if number and not self.documents:
                     row = self.settled(key, row)
-                before = self.initial(key) if row is None or from_initial else row
+                before = self.initial(key) if row is None or self.documents else row
                 given = self.given(recorded)
                 row = evolve(before, given.event, given)
                 if row is None:
@@ -236,7 +246,7 @@ class Projection(Generic[R]):
             if len(events) == 1:
                 return FoldedRow(values, events[0], failure(error))
             failure(error)
-        return self._fold_one_by_one(key, values, events, from_initial)  # out here: its error stands for itself
+        return self._fold_one_by_one(key, values, events)  # out here: its error stands for itself
 
     @cached_property
     def settled(self) -> Callable[[Key, Any], Any]:
@@ -258,12 +268,10 @@ class Projection(Generic[R]):
 
         return settled
 
-    def _fold_one_by_one(
-        self, key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
-    ) -> FoldedRow:
+    def _fold_one_by_one(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
         """Find the event that fails: the row holds what came before it."""
         for recorded in events:
-            folded = self.fold(key, values, [recorded], from_initial)
+            folded = self.fold(key, values, [recorded])
             if folded.failed is not None:
                 return folded
             values = folded.values

@@ -48,11 +48,10 @@ class Projector:
         codec: Codec,
         ambient: Ambient,
         *,
-        documents: bool,
         partition: int = 0,
         cache: int = CACHE_BYTES,
     ) -> None:
-        self.projection, self.documents = projection, documents
+        self.projection = projection
         self._store, self._log, self._codec, self._ambient = store, log, codec, ambient
         self.feed, self.follows = feed_of(log, partition), projection.follows.in_partition(partition)
         self.types = codec.names(projection.event_types)
@@ -70,7 +69,6 @@ class Projector:
             self._log,
             self._codec,
             self._ambient,
-            documents=self.documents,
             partition=self.feed.partition,
         )
 
@@ -81,9 +79,7 @@ class Projector:
         Raises: LeaseLost, Unavailable; ConfigurationError when more would be parked than may be (`ParkingLimit`).
         """
         held = await self._holding(claim, after)
-        folding = Folding(
-            self.projection, self._codec, self._ambient, held.rows, held.waiting, documents=self.documents
-        )
+        folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.waiting)
         for entries in _slices(page.entries):
             if missing := folding.take(entries):
                 folding.supply(missing, await self._store.rows(self.projection.table, sorted(missing)))
@@ -139,7 +135,6 @@ class Projector:
                 self.projection,
                 self._store,
                 lambda key: folding.events_of(key, page.entries),
-                documents=self.documents,
                 now=self._ambient.now(),
             )
             next_one = self._limit.first_too_many(changes.parked)

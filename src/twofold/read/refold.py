@@ -14,7 +14,7 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.follow import check_log, taken_over
-from twofold.feed.partitions import Parts, feed_of
+from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -40,10 +40,8 @@ class Refolded(msgspec.Struct, frozen=True):
 class Refold:
     """For one projection and its read store."""
 
-    def __init__(
-        self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec, *, documents: bool
-    ) -> None:
-        self.projection, self.documents, self.codec = projection, documents, codec
+    def __init__(self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec) -> None:
+        self.projection, self.codec = projection, codec
         self._store, self._log = store, log
 
     async def run(self, key: Key, owner: str) -> Refolded:
@@ -75,9 +73,9 @@ class Refold:
 
     def _feed_of(self, key: Key) -> Feed:
         """That of the partition which holds the row's stream; the log's own where the row has events of several."""
-        if self.projection.key is not None or not isinstance(self._log, Parts):
+        if self.projection.key is not None:
             return self._log
-        return feed_of(self._log, self._log.partition_of(str(key[0])))  # the one text of a key, see `key_of_stream`
+        return feed_of(self._log, partition_of(self._log, str(key[0])))  # the one text of a key, see `key_of_stream`
 
     async def _write(self, row: _Row, key: Key, before: Values | None, claim: Claim, at: Position) -> None:
         if row.error is not None or (row.values == before and not row.its):
@@ -93,7 +91,7 @@ class _Row:
     """The row as its events make it so far."""
 
     def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
-        self._projection, self._feed, self._documents, self._key = of.projection, feed, of.documents, key
+        self._projection, self._feed, self._key = of.projection, feed, key
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
         self._waiting = Waiting(one for one in parked if one not in self.its)
@@ -121,7 +119,7 @@ class _Row:
     def _take(self, events: Sequence[Recorded]) -> None:
         if not events:
             return
-        folded = self._projection.fold(self._key, self.values, events, self._documents)
+        folded = self._projection.fold(self._key, self.values, events)
         self.values, self.events = folded.values, self.events + len(events)
         if folded.failed is not None and folded.error is not None:
             self.error, self.failed = f"{folded.failed.id}: {error_text(folded.error)}", folded.failed.position

@@ -21,7 +21,6 @@ async def without_refused(
     store: ReadStore,
     events_of: Callable[[Key], Sequence[Recorded]],
     *,
-    documents: bool,
     now: datetime,
 ) -> Changes:
     """The changes as the store can keep them: a row that it refuses stays as it was before the event that waits now.
@@ -35,7 +34,7 @@ async def without_refused(
     before = await store.rows(projection.table, sorted(guilty))
     waited = {one.key: one for one in changes.unparked if one.kind == "row"}
     for key, why in guilty.items():
-        values, event = await _last_kept(store, projection, key, before.get(key), events_of(key), documents)
+        values, event = await _last_kept(store, projection, key, before.get(key), events_of(key))
         del rows[key]
         if values != before.get(key):
             rows[key] = values
@@ -62,12 +61,11 @@ async def _last_kept(
     key: Key,
     before: Values | None,
     events: Sequence[Recorded],
-    documents: bool,
 ) -> tuple[Values | None, Recorded]:
     """A state of the row that can be kept, and the event after which it no longer can."""
     states = [before]
     for recorded in events:
-        folded = projection.fold(key, states[-1], [recorded], documents)
+        folded = projection.fold(key, states[-1], [recorded])
         if folded.failed is not None:
             break
         states.append(folded.values)

@@ -40,13 +40,11 @@ class Unparking:
         codec: Codec,
         ambient: Ambient,
         *,
-        documents: bool,
         partition: int = 0,
     ) -> None:
         self.projection, self._log = projection, log
         self.feed, self._follower = feed_of(log, partition), projection.follows.in_partition(partition)
         self._store, self._codec, self._ambient = store, codec, ambient
-        self._documents = documents
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
         """Fold what waits of these. What fails again waits from there on. Raises: InvalidInput, Unavailable, …"""
@@ -70,7 +68,6 @@ class Unparking:
                     self.projection,
                     self._store,
                     collected.events.__getitem__,
-                    documents=self._documents,
                     now=self._ambient.now(),
                 )
                 if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:
@@ -106,7 +103,7 @@ class Unparking:
         for key, events in sorted(collected.events.items()):
             folded = afresh.get(key)
             if folded is None:
-                folded = self.projection.fold(key, before.get(key), events, self._documents)
+                folded = self.projection.fold(key, before.get(key), events)
             if folded.values != before.get(key):
                 rows[key] = folded.values
             if folded.failed is not None and folded.error is not None:
@@ -130,7 +127,7 @@ class Unparking:
                 events, _ = await sorter.sort(page.entries, collected.then)
                 for key, of_key in events.items():
                     if folded[key].failed is None:
-                        folded[key] = self.projection.fold(key, folded[key].values, of_key, self._documents)
+                        folded[key] = self.projection.fold(key, folded[key].values, of_key)
         return folded
 
     def sorter(self, chosen: Sequence[Parked]) -> Sorter:

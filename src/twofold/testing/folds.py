@@ -46,11 +46,12 @@ def rows(projection: Projection[R], *facts: object, documents: bool = False) -> 
     if facts and not any(isinstance(_event(fact), taken) for fact in facts):
         names, given = " | ".join(cls.__name__ for cls in taken), ", ".join(type(_event(one)).__name__ for one in facts)
         raise InvalidInput(f"{projection.owner} takes {names}, and none of these is one: {given}")
+    folding = projection.over_documents() if documents else projection
     table: dict[Key, Values | None] = {}
     for number, fact in enumerate(facts, start=1):
         one = fact if isinstance(fact, Recorded) else recorded(fact, version=number)
         for key in projection.keys(one) if isinstance(one.event, projection.event_types) else ():
-            folded = projection.fold(key, table.get(key), [one], documents)
+            folded = folding.fold(key, table.get(key), [one])
             if folded.error is not None:
                 raise folded.error
             table[key] = folded.values

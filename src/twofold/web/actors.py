@@ -1,5 +1,5 @@
-"""Who sends a request. Needs no FastAPI."""
+"""Actors: who sends a request. Does not import FastAPI."""
 
 
 def nobody(request: object) -> None:
-    """The `actor=` of an App without users: whoever sends a key shares it with everybody."""
+    """The `actor=` of an App without users: all clients share their idempotency keys."""

@@ -1,4 +1,4 @@
-"""JSON answers: names and decimals in the form of their route, times in UTC with a Z."""
+"""JSON responses: names and decimals in the form of their route, times in UTC with a Z."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Ready(msgspec.Struct):
 def answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
 ) -> Response:
-    """A JSON answer, in the form of the route's router unless `form` is given."""
+    """A JSON response, in the form of the route's router unless `form` is given."""
     return Response(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers, "application/json")
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
-    """What an answer to a command tells of it: what a later read can wait for, and what a later change can demand."""
+    """Headers of a response to a command: a token that later reads can wait for, and the version as an entity tag."""
     return {"Consistency-Token": receipt.token, "ETag": etag(receipt.version)}
 
 
 def jsonable(value: Any, form: JsonForm) -> Any:
-    """What msgspec can encode as it shall be read. Keys of mappings are data and stay as they are."""
+    """The value in a form that msgspec encodes as intended. Keys of mappings are data and stay unchanged."""
     match value:
         case str() | int() | float() | None:
             return value
@@ -72,10 +72,10 @@ def _as_dict(cls: Any, form: JsonForm) -> Callable[[Any], dict[str, Any]] | None
 
     def as_dict(value: Any) -> dict[str, Any]:
         taken = values(value)
-        found = dict(zip(names, taken if len(names) > 1 else (taken,), strict=True))
+        members = dict(zip(names, taken if len(names) > 1 else (taken,), strict=True))
         for name in nested:
-            found[name] = jsonable(found[name], form)
-        return found
+            members[name] = jsonable(members[name], form)
+        return members
 
     return as_dict
 
@@ -88,7 +88,7 @@ def _is_written_by_msgspec(cls: Any) -> bool:
 
 
 def _is_single(hint: Any) -> bool:
-    """Whether a value of this type goes to msgspec as it is."""
+    """Whether msgspec can encode values of this type unchanged."""
     if isinstance(hint, type) and get_origin(hint) is None:
         return issubclass(hint, _SINGLE)
     one_of = get_origin(hint) in (Union, UnionType) and all(map(_is_single, get_args(hint)))

@@ -1,4 +1,4 @@
-"""A FastAPI app around a running App: errors, health, logs and documentation in their places; routers are yours."""
+"""A FastAPI app around a running App: errors, health, logs and documentation; you add the routers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 
 from twofold.app import Running
@@ -15,10 +15,12 @@ from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
 from twofold.web.actors import nobody
 from twofold.web.commands import ActorOf, asked
+from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
+from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
 
 
@@ -33,14 +35,14 @@ def web_app(
 ) -> FastAPI:
     """The app, with these routers (see `routes.router`).
 
-    `actor` returns the id of the user who sends a request, or None where nobody is logged in; it may be a coroutine
+    `actor` returns the id of the user who sends a request, or None if nobody is logged in; it may be a coroutine
     function. It is recorded with every event, and an Idempotency-Key belongs to it: with the same key, another user's
-    request is another request. An App without users says `actor=nobody`.
+    request is another request. Without users, pass `actor=nobody`.
 
-    Answers to requests with a key are kept for `keep_answers_s` seconds.
+    Responses to requests with a key are kept for `keep_answers_s` seconds.
 
-    Raises: ConfigurationError where `actor=nobody` stands beside commands that read credentials, or the store cannot
-    keep answers to commands.
+    Raises: ConfigurationError if `actor=nobody` is combined with commands that read credentials, or the store cannot
+    keep responses to commands.
     """
     if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
         raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
@@ -53,7 +55,7 @@ def web_app(
         description=description,
         docs_url=None if own_docs else "/docs",
         redoc_url=None,
-        redirect_slashes=False,  # the address would be made of whatever Host the request names
+        redirect_slashes=False,  # the target would contain whatever Host the client sent
     )
     app.state.running = running
     if isinstance(running.log, KeepsRequests):
@@ -67,55 +69,59 @@ def web_app(
     if own_docs:
         docs.install(app)
     for router in (*routers, health_routes()):
-        app.router.routes.extend(router.routes)  # included as they are, each request would be matched through layers
+        _add(app, router)
     return app
 
 
-def _command_routes(routers: Iterable[APIRouter]) -> Iterator[APIRoute]:
-    routes = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
-    return (route for route in routes if any(one.call is asked for one in _all(route.dependant)))
+def _add(app: FastAPI, router: APIRouter) -> None:
+    """Include the router; strict routes are added directly, because FastAPI matches those of an included one twice."""
+    if all(isinstance(route, StrictRoute) for route in router.routes):
+        app.router.routes.extend(router.routes)
+    else:
+        app.include_router(router)
 
 
-def _check_command(route: APIRoute, running: Running, actor: ActorOf) -> None:
-    """Raises: ConfigurationError when users would share their keys, or there is no place for answers."""
+def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
+    for route in (route for router in routers for route in iter_route_contexts(router.routes)):
+        is_api = isinstance(route.original_route, APIRoute)
+        if is_api and any(each.call is asked for each in with_dependencies(route.dependant)):
+            yield route
+
+
+def _check_command(route: RouteContext, running: Running, actor: ActorOf) -> None:
+    """Raises: ConfigurationError if users would share their keys, or the store cannot keep responses."""
     name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
     if not isinstance(running.log, KeepsRequests):
         raise ConfigurationError(
-            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep answers: "
+            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep responses: "
             f"implement KeepsRequests of twofold.write.requests"
         )
-    read = next(_credentials(_all(route.dependant)), None)
+    read = next(_credentials(with_dependencies(route.dependant)), None)
     if actor is nobody and read is not None:
         raise ConfigurationError(
             f"{name} reads {read}, and actor=nobody says that this App has no users: two of them with one "
-            f"Idempotency-Key would get one answer. Hand in actor=, a function that returns the user's id; if these "
+            f"Idempotency-Key would get one response. Pass actor=, a function that returns the user's id; if these "
             f"credentials do not tell users apart, one that returns None"
         )
 
 
 def _credentials(dependencies: Iterable[Dependant]) -> Iterator[str]:
-    """What FastAPI is told to read that says who sends a request."""
-    for one in dependencies:
-        call: object = one.call
+    """Declared credentials: what tells who sends a request."""
+    for dependant in dependencies:
+        call: object = dependant.call
         if isinstance(call, SecurityBase):
             yield f"credentials ({call.scheme_name})"
-        for header in one.header_params:
+        for header in dependant.header_params:
             if header.alias.lower() == "authorization":
                 yield "the header Authorization"
-        for cookie in one.cookie_params:
+        for cookie in dependant.cookie_params:
             yield f"the cookie {cookie.alias!r}"
-
-
-def _all(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for dependency in dependant.dependencies:
-        yield from _all(dependency)
 
 
 async def running_app(request: Request) -> Running:
     """A dependency: the App that this request is for."""
-    found: Running = request.app.state.running
-    return found
+    running: Running = request.app.state.running
+    return running
 
 
 Run = Annotated[Running, Depends(running_app)]

@@ -1,8 +1,8 @@
-"""JSON bodies of strangers: bounded, unambiguous, strictly typed, and exact.
+"""JSON bodies from untrusted clients: bounded, unambiguous, strictly typed, and exact.
 
-Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model says what may come.
-Types are those of JSON (`"2"` is no integer), unknown fields and times without a zone are refused. Fields are named in
-the form of the router (see forms.py).
+Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model declares what is
+accepted. Types are those of JSON (`"2"` is not an integer); unknown fields and times without a zone are refused. Fields
+are named in the form of the router (see forms.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """JSON that has been looked through: its text and its value, in which inexact numbers are Decimals."""
+    """Checked JSON: its text and its value, in which inexact numbers are Decimals."""
 
     text: bytes
     value: Any
@@ -48,7 +48,7 @@ class JsonRequest(Request):
     max_body_bytes = MAX_BODY_BYTES
 
     async def body(self) -> bytes:
-        """Raises: Problem 413; what is beyond the limit is not read. Problem 400 when the client goes away."""
+        """Raises: Problem 413, without reading beyond the limit; Problem 400 when the client disconnects."""
         if not hasattr(self, "_body"):
             length = self.headers.get("content-length", "")
             if length.isdecimal() and int(length) > self.max_body_bytes:
@@ -67,10 +67,10 @@ class JsonRequest(Request):
         return self._body
 
     def _refuse_size(self) -> NoReturn:
-        raise Problem(413, "content-too-large", f"The body may have {self.max_body_bytes} bytes at most")
+        raise Problem(413, "content-too-large", f"The body is limited to {self.max_body_bytes} bytes")
 
     async def json(self) -> JsonText:
-        """Raises: Problem 400 when the body is not JSON that everybody reads alike, 415 when it is said to be other."""
+        """Raises: Problem 400 when the body is not unambiguous JSON, 415 when its headers declare anything else."""
         types, encoding = self.headers.getlist("content-type"), self.headers.get("content-encoding", "identity")
         if len(types) > 1:
             raise unsupported(f"Content-Type must be given once, not {len(types)} times")
@@ -83,12 +83,12 @@ class JsonRequest(Request):
 
 
 def unsupported(detail: str) -> Problem:
-    """The problem for a body in a form that is not read."""
+    """The problem for a body in an unsupported format."""
     return Problem(415, "unsupported-media-type", detail)
 
 
 def read_json(text: bytes) -> JsonText:
-    """Raises: Problem 400 for what is not JSON, for NaN and Infinity, lone surrogates, keys given twice."""
+    """Raises: Problem 400 for invalid JSON, NaN and Infinity, lone surrogates, duplicate keys."""
     for mark, encoding in _MARKS.items():
         if text.startswith(mark):
             detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
@@ -101,16 +101,16 @@ def read_json(text: bytes) -> JsonText:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r:.80} is given twice")
-    return found
+    return members
 
 
 def _exact(digits: str) -> float | Decimal:
-    """The number, or the Decimal it should have been where a float says something else."""
+    """The number as a float, or as a Decimal if a float is not exact."""
     meant = Decimal(digits)
     return float(digits) if is_exact(meant) else meant
 
@@ -123,7 +123,7 @@ class FromJson:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         formed = self.form.core_schema(source)  # for OpenAPI; what validates is stricter
-        validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # models' own ones are not
+        validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # those of models are not strict
 
         def read(body: Any) -> Any:
             if not isinstance(body, JsonText):
@@ -137,7 +137,7 @@ JsonBody = Annotated[T, fastapi.Body(), FromJson()]
 
 
 def _validated(validator: SchemaValidator, body: JsonText) -> Any:
-    """Raises: ValidationError for all that is wrong with it, numbers that would lose digits among it."""
+    """Raises: ValidationError with all errors, including numbers that would lose digits."""
     value = None
     errors = [_error("inexact", _INEXACT, path) for path in _inexact(body.value, ())]
     try:

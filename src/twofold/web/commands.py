@@ -1,4 +1,4 @@
-"""Commands by HTTP: who sends one, which conversation it belongs to, and that it is done once."""
+"""Commands by HTTP: who sends one, which conversation it belongs to, and that it is executed once."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ CREDENTIALS = ("authorization", "cookie")
 class Asked:
     """A request for a change. `id` derives from its Idempotency-Key; without a key it has none.
 
-    With a key, what `handle` does must follow from the request alone: it may run again, after a crash or a 503, and
-    then finds done what was done before. New ids come from `new_id`. Commands to one stream are told apart by the
-    order in which they are sent.
+    With a key, `handle` must depend on the request alone: it may run again, after a crash or a 503, and its commands
+    then return their original results. New ids come from `new_id`. Commands to one stream are identified by the order
+    in which they are sent.
     """
 
     request: Request
@@ -55,9 +55,9 @@ class Asked:
     async def execute(
         self, decider: Decider[C, S, E], id: str, command: C, *, expected_version: int | None = None
     ) -> Done[S, E]:
-        """`Running.execute` for whoever asked; each command of a request is done once.
+        """`Running.execute` as the request's actor; each command of a request is executed once.
 
-        Raises: as there; NotRepeatable when the request runs again and asks other streams than before.
+        Raises: as `Running.execute`; NotRepeatable when the request runs again and sends commands to other streams.
         """
         if self.steps is None:
             return await self._executed(decider, id, command, None, expected_version)
@@ -80,22 +80,24 @@ class Asked:
         return done
 
     def new_id(self) -> str:
-        """A name for what the request makes, another with each call. 32 hex digits.
+        """A new id for something the request creates, 32 hex digits.
 
-        With a key, the first call returns the same id whenever the request runs, and so does the second, and so on.
-        An id made in any other way is another one when `handle` runs again, and names something that was never made.
+        Each call returns another id.
+
+        With a key, the first call returns the same id each time the request runs, and so does the second, and so on. An
+        id made in any other way changes when `handle` runs again, and then names something that was never created.
         """
         return self.steps.new_id() if self.steps is not None else secrets.token_hex(16)
 
     async def once(self, handle: Handle) -> Response:
-        """What `handle` answers, or what it answered to this key before; its refusals (4xx) are answers too.
+        """What `handle` returns, or what it returned for this key before; its refusals (4xx) are kept, too.
 
         Raises: as `Idempotency.once`.
         """
         if self.steps is None:
             return _checked(await handle())
         body, query = await self.request.body(), self.request.scope["query_string"]
-        # Where no actor is known, at least nobody with other credentials gets this one's answer.
+        # Without an actor, at least clients with other credentials do not get this response.
         credentials = [self.request.headers.get(name, "") for name in CREDENTIALS] if self.actor is None else []
         beside = (text.encode("latin-1") for text in credentials)
         return await self.idempotency.once(self.steps, lambda: self._answer(handle), body, query, *beside)
@@ -111,9 +113,9 @@ class Asked:
 
 
 def _checked(response: Any) -> Response:
-    """What cannot be kept is refused without a key too, so that the first test of a route finds it."""
+    """Refuse what cannot be kept, also without a key, so that the first test of a route finds it."""
     if not isinstance(response, Response):
-        raise TypeError(f"handle must return a Response, as `answer` makes one, not {response!r:.80}")
+        raise TypeError(f"handle must return a Response, such as answer(...), not {response!r:.80}")
     return response
 
 
@@ -121,13 +123,16 @@ async def asked(
     request: Request,
     idempotency_key: Annotated[
         str | None,
-        Header(description="1 to 200 printable characters: the same key, the same answer", json_schema_extra=PRINTABLE),
+        Header(
+            description="1 to 200 printable characters: the same key returns the same response",
+            json_schema_extra=PRINTABLE,
+        ),
     ] = None,
     x_correlation_id: Annotated[
-        str | None, Header(description="Recorded with every event that follows", json_schema_extra=PRINTABLE)
+        str | None, Header(description="Recorded with the resulting events", json_schema_extra=PRINTABLE)
     ] = None,
 ) -> Asked:
-    """A dependency; its parameters are there for OpenAPI. Raises: Problem 400 for a header that cannot be one."""
+    """A dependency; its parameters are declared for OpenAPI. Raises: Problem 400 for an invalid header."""
     state: Any = request.app.state
     actor = await _actor(state.actor, request)
     key = printable_header(request.headers, "Idempotency-Key")
@@ -142,7 +147,7 @@ async def asked(
 
 
 async def _actor(actor_of: ActorOf, request: Request) -> str | None:
-    """Raises: ConfigurationError unless it is a text or None; InvalidInput when it cannot be an actor."""
+    """Raises: ConfigurationError unless it is a str or None; InvalidInput when it is not a valid actor."""
     actor = actor_of(request)
     if isawaitable(actor):
         actor = await actor

@@ -1,4 +1,4 @@
-"""Reading one's own writes: a token from an answer, and how long a read may wait for it (RFC 7240)."""
+"""Reading your own writes: the token of an earlier response, and how long a read may wait for it (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ _WAIT = re.compile(r'\s*wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*', re.ASCII | re.
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What a read must have seen, and what it may take. Hand `after` and `wait_s` on to `get` or `find`."""
+    """How recent a read must be, and how long it may wait. Pass `after` and `wait_s` to `get` or `find`."""
 
     after: str | None
     wait_s: float
     headers: dict[str, str]
-    """For the answer."""
+    """For the response."""
 
 
 async def freshness(
     request: Request,
-    after: Annotated[str | None, Query(description="A Consistency-Token: the answer is at least as new")] = None,
-    consistency_token: Annotated[str | None, Header(description="As in the answer to a command; else ?after=")] = None,
+    after: Annotated[str | None, Query(description="A Consistency-Token: the result is at least as recent")] = None,
+    consistency_token: Annotated[
+        str | None, Header(description="From the response to a command; takes precedence over ?after=")
+    ] = None,
     prefer: Annotated[str | None, Header(description="`wait=SECONDS`, 30 at most, 5 by default")] = None,
 ) -> Freshness:
-    """A dependency; its headers are there for OpenAPI. The header counts before the parameter.
+    """A dependency; its headers are declared for OpenAPI. The header takes precedence over the parameter.
 
-    Raises: Problem 400 when the header was sent twice.
+    Raises: Problem 400 if the header was sent twice.
     """
     tokens = request.headers.getlist("Consistency-Token")
     if len(tokens) > 1:
@@ -48,12 +50,12 @@ async def freshness(
 
 
 def preferred_wait_s(headers: Iterable[str]) -> int | None:
-    """Of several, the first `wait` counts; one that is malformed is ignored, as the RFC has it."""
+    """The first `wait` counts; a malformed one is ignored, as the RFC requires."""
     for preference in (part for header in headers for part in _PREFERENCE.findall(header)):
         first = preference.partition(";")[0]
         if first.partition("=")[0].strip().lower() == "wait":
-            found = _WAIT.fullmatch(first)
-            return int(found[1] or found[2]) if found else None
+            match = _WAIT.fullmatch(first)
+            return int(match[1] or match[2]) if match else None
     return None
 
 

@@ -1,4 +1,4 @@
-"""/docs: the API, to be read and tried out. Its scripts come from this server where `fastapi-swagger` is installed."""
+"""/docs: the API, to read and try out. Its scripts come from this server if `fastapi-swagger` is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/cs
 
 
 def own_docs_available() -> bool:
-    """Whether the page can do without another host."""
+    """Whether the page works without another host."""
     return find_spec("fastapi_swagger") is not None
 
 

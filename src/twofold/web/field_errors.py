@@ -1,4 +1,4 @@
-"""Errors of fields: which one, and what is wrong with it."""
+"""Validation errors, by field: which field, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_VALUE = 80
 
 
 def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
-    """What pydantic found: `field` is a JSON pointer in a body, else a parameter's name."""
+    """Errors of pydantic: `field` is a JSON pointer in a body, otherwise a parameter's name."""
     for error in errors:
         place, *path = error["loc"]
         if place == "body":
@@ -47,9 +47,9 @@ def _value_at(path: Sequence[Any], value: Any) -> Any:
 
 def _message(error: Any, value: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "This field is not known here"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"{said}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else said
+        return "Unknown field"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{message}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else message
 
 
 def _shown(value: str | float | Decimal) -> str:

@@ -1,4 +1,4 @@
-"""One rule for names and decimals in JSON, from which schemas, the parsing of bodies and answers all derive."""
+"""One rule for names and decimals in JSON, which schemas, parsing and responses all derive from."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from twofold.read.kinds import canonical_decimal
 
-LONGEST_NUMBER = 100  # digits; beyond it a decimal is written with an exponent, for it may have a billion zeros
+LONGEST_NUMBER = 100  # digits; longer decimals are written with an exponent: one may have a billion zeros
 SURELY_EXACT = 15  # digits that a JSON number keeps everywhere
 DECIMAL = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-"""A decimal as text: what JSON takes for a number."""
+"""A decimal as text, in JSON's notation for numbers."""
 
 _DATA = frozenset({"default", "metadata", "cls", "expected", "config", "members"})
 
@@ -48,7 +48,7 @@ class JsonForm:
         return {field: self.name(field) if alias is None else alias for field, alias in own.items()}
 
     def decimal(self, value: Decimal) -> str | msgspec.Raw:
-        """A decimal as it is written: plain digits, no trailing zeros."""
+        """A decimal in JSON: plain digits, no trailing zeros."""
         text = str(value)
         if "E" in text or text == "-0" or (text[-1] == "0" and "." in text):
             text = canonical_decimal(value) if abs(value.adjusted()) < LONGEST_NUMBER else text
@@ -124,7 +124,7 @@ class JsonForm:
         text = {"type": "string", "pattern": f"^{DECIMAL}$"}
         if handler.mode == "serialization" and self.decimals == "string":
             return {**rest, **text}
-        numbers = [one for one in found.get("anyOf", ()) if one["type"] == "number"] or [{"type": "number"}]
+        numbers = [option for option in found.get("anyOf", ()) if option["type"] == "number"] or [{"type": "number"}]
         return {**rest, "anyOf": [*numbers, text]}
 
 
@@ -181,13 +181,13 @@ def _own_names(cls: type) -> dict[str, str | None]:
 
 
 def _aliases(cls: type) -> dict[str, str]:
-    """The names that a dataclass sets by pydantic's means: its config, or `Field`."""
+    """The names that a dataclass sets through pydantic: in its config or with `Field`."""
     try:
         schema = TypeAdapter(cls).core_schema
     except (
         PydanticUserError,
         PydanticUndefinedAnnotation,
-    ):  # not a type for pydantic: then it cannot have aliases either
+    ):  # pydantic cannot read this type, so it has no aliases
         return {}
     return {
         field["name"]: field["serialization_alias"]

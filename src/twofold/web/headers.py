@@ -1,4 +1,4 @@
-"""Headers: those of requests that become a part of the log, and those of answers that OpenAPI tells of."""
+"""Headers of requests whose values are recorded in the log."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from twofold.web.problems import Problem
 CORRELATION = "X-Correlation-ID"
 
 PRINTABLE = {"minLength": 1, "maxLength": 200, "pattern": r"^[\x20-\x7e]*$"}
-"""For OpenAPI: what `printable_header` takes."""
+"""For OpenAPI: what `printable_header` accepts."""
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def printable_header(headers: Headers, name: str) -> str | None:
-    """The header, if it was sent. Raises: Problem 400 unless it is 1 to 200 printable ASCII characters, sent once."""
+    """The header, or None. Raises: Problem 400 unless it is sent once, with 1 to 200 printable ASCII characters."""
     values = headers.getlist(name)
     if not values:
         return None
     if len(values) > 1 or not _PRINTABLE.fullmatch(values[0]):
         sent = f"{values[0]!r:.80}" if len(values) == 1 else f"{len(values)} times"
-        said = f"{name} must be given once, with 1 to 200 printable ASCII characters, not {sent}"
-        raise Problem(400, "invalid-header", said)
+        detail = f"{name} must be given once, with 1 to 200 printable ASCII characters, not {sent}"
+        raise Problem(400, "invalid-header", detail)
     return values[0]

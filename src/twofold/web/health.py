@@ -1,4 +1,4 @@
-"""How the program is doing: for whoever restarts it, for whoever sends it requests, for whoever looks after it."""
+"""Liveness, readiness, status and metrics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LARGEST_LAG_S = 30.0
 
 
 class Readiness:
-    """Whether requests should be sent here.
+    """Whether requests should be sent to this process.
 
-    Not before every table has reached what was the end of the log when this was first asked; not while a worker of
-    this process fails or has stopped, nor while one that runs elsewhere is more than `LARGEST_LAG_S` behind.
+    Ready once every table has reached the end that the log had at the first check. Not ready while a worker of this
+    process fails or has stopped, or while one that runs elsewhere is more than `LARGEST_LAG_S` behind.
     """
 
     def __init__(self, running: Running) -> None:
@@ -34,30 +34,30 @@ class Readiness:
         self._reached: set[tuple[str, int]] = set()
 
     async def reasons(self) -> list[str]:
-        """Why not; empty when ready."""
+        """Why the process is not ready; empty when it is."""
         try:
             followers = await operate.status(self._running)
         except TwofoldError as error:
             return [f"the store: {error}"]
-        return [reason for one in followers if (reason := self._reason(one)) is not None]
+        return [reason for follower in followers if (reason := self._reason(follower)) is not None]
 
-    def _reason(self, one: operate.FollowerStatus) -> str | None:
-        name = f"{one.kind} {one.name} v{one.version}"
-        if one.error is not None and one.state in ("failing", "stopped", "elsewhere"):
-            return f"{name} {one.state}: {one.error}"
-        self._first_head = self._first_head or one.head
-        if one.position is not None and one.position >= self._first_head:
-            self._reached.add((one.name, one.version))
-        if (one.name, one.version) not in self._reached:
-            return f"{name} has not caught up: {one.lag_events} events to go"
-        if one.state != "following" and one.lag_s > LARGEST_LAG_S:
-            return f"{name} is {one.lag_s:.0f} s behind, and this process is not the one that follows"
+    def _reason(self, follower: operate.FollowerStatus) -> str | None:
+        name = f"{follower.kind} {follower.name} v{follower.version}"
+        if follower.error is not None and follower.state in ("failing", "stopped", "elsewhere"):
+            return f"{name} {follower.state}: {follower.error}"
+        self._first_head = self._first_head or follower.head
+        if follower.position is not None and follower.position >= self._first_head:
+            self._reached.add((follower.name, follower.version))
+        if (follower.name, follower.version) not in self._reached:
+            return f"{name} has not caught up: {follower.lag_events} events to go"
+        if follower.state != "following" and follower.lag_s > LARGEST_LAG_S:
+            return f"{name} is {follower.lag_s:.0f} s behind, and this process does not follow it"
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A line of /status."""
+    """One projection or reactor in /status."""
 
     name: str
     version: int
@@ -79,25 +79,27 @@ def health_routes() -> APIRouter:
 
     @routes.get("/health/live")
     async def live() -> dict[str, str]:
-        """The process runs."""
+        """The process is running."""
         return {"status": "live"}
 
     @routes.get("/health/ready", responses=documented(503))
     async def ready(request: Request) -> dict[str, str]:
-        """Requests can be sent here: the workers run, and the read models have caught up. Else 503, with reasons."""
+        """The workers run, and the read models have caught up. Otherwise 503, with the reasons."""
         reasons = await request.app.state.readiness.reasons()
         if reasons:
-            raise Problem(503, "not-ready", "Not now: see the reasons", {"Retry-After": "1"}, reasons=reasons)
+            raise Problem(
+                503, "not-ready", "This process is not ready: see the reasons", {"Retry-After": "1"}, reasons=reasons
+            )
         return {"status": "ready"}
 
     @routes.get("/status", responses=documented(503), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:
-        """How every projection and reactor is doing."""
-        return answer([_line(one) for one in await operate.status(request.app.state.running)], form=CAMEL)
+        """The progress of every projection and reactor."""
+        return answer([_line(follower) for follower in await operate.status(request.app.state.running)], form=CAMEL)
 
     @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
-        """Appends, folds, lag, parking, leases and requests, as Prometheus reads them."""
+        """Appends, folds, lag, parking, leases and requests, in Prometheus format."""
         admission = admission_of(request.scope)
         more = admission.metrics() if admission is not None else ()
         return Response(await metrics(request.app.state.running, more), media_type=CONTENT_TYPE)
@@ -105,18 +107,18 @@ def health_routes() -> APIRouter:
     return routes
 
 
-def _line(one: operate.FollowerStatus) -> Follower:
+def _line(follower: operate.FollowerStatus) -> Follower:
     return Follower(
-        name=one.name,
-        version=one.version,
-        kind=one.kind,
-        position=str(one.position) if one.position is not None else None,
-        head=str(one.head),
-        lag_events=one.lag_events,
-        lag_seconds=round(one.lag_s, 3),
-        state=one.state,
-        owner=one.owner,
-        parked=one.parked,
-        error=one.error,
-        note=one.note,
+        name=follower.name,
+        version=follower.version,
+        kind=follower.kind,
+        position=str(follower.position) if follower.position is not None else None,
+        head=str(follower.head),
+        lag_events=follower.lag_events,
+        lag_seconds=round(follower.lag_s, 3),
+        state=follower.state,
+        owner=follower.owner,
+        parked=follower.parked,
+        error=follower.error,
+        note=follower.note,
     )

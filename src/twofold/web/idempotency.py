@@ -1,8 +1,8 @@
-"""The same key, the same answer: what a request with an `Idempotency-Key` was answered, kept beside the log.
+"""The same key, the same response: responses to requests with an `Idempotency-Key`, kept beside the log.
 
-A request is claimed before it runs, and its answer is kept when it has run. When the process dies between the two, the
-request that comes again runs again, with the command ids it had; the log then returns what it returned the first time.
-The same happens when the answer has expired: command ids are known for ever.
+A request is claimed before it runs, and its response is kept afterwards. If the process dies in between, a repeated
+request runs again with the same command ids, for which the log returns its original results. The same happens once
+the response has expired: command ids are kept for ever.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ KEEP_S, LONGEST_KEEP_S = DAY_S, 3_660 * DAY_S
 MAX_KEPT_BYTES = 1024 * 1024
 EXPIRES = "Idempotency-Expires"
 
-_NOT_KEPT = ("content-length", EXPIRES.lower(), "set-cookie")  # two are made anew, the third is a secret
+_NOT_KEPT = ("content-length", EXPIRES.lower(), "set-cookie")  # two are generated anew, the third is secret
 
 log = logging.getLogger("twofold.web")
 
 
 class IdempotencyKeyReused(InvalidInput):
-    """The key was used before, by the same actor on the same route, for another request."""
+    """The same actor used the key on the same route for another request."""
 
 
 def fingerprint(secret: bytes, body: bytes, *beside: bytes) -> bytes:
-    """Equal for bodies that say the same: neither spaces nor the order of keys count. 16 bytes.
+    """Equal for equivalent JSON: spaces and the order of keys are ignored. 16 bytes.
 
-    `beside` is what must be the same as it is. Without the secret nobody can find a short body by trying all of them.
+    `beside` must be the same byte by byte. The secret prevents finding a short body by trying all of them.
     """
     try:
         value = json.loads(body, parse_float=_number, object_pairs_hook=_unique)
@@ -56,22 +56,22 @@ def fingerprint(secret: bytes, body: bytes, *beside: bytes) -> bytes:
 
 
 def _number(digits: str) -> float | str:
-    """The number, or its digits where a float would say something else."""
+    """The number, or its digits if a float is not exact."""
     number = float(digits)
     return number if Decimal(repr(number)) == Decimal(digits) else digits
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise ValueError("a key is given twice")
-    return found
+    return members
 
 
 class Idempotency:
-    """Answers each request once, for one App. Requests of one key wait for each other.
+    """Handles each request once, for one App. Requests with the same key wait for each other.
 
-    Answers are kept for `keep_s` seconds.
+    Responses are kept for `keep_s` seconds.
     """
 
     def __init__(self, requests: Requests, keep_s: float = KEEP_S) -> None:
@@ -80,12 +80,12 @@ class Idempotency:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def once(self, steps: Steps, run: Callable[[], Awaitable[Response]], body: bytes, *beside: bytes) -> Response:
-        """The answer that the request of `steps` got, else what `run` returns now.
+        """The response that the request of `steps` got before; otherwise what `run` returns now.
 
-        The same key stands for the same request: `body`, and what is said `beside` it.
+        The same key must come with the same `body`, and the same values `beside` it.
 
-        What `run` raises is not kept, and neither is an answer of 500 or above, a streamed one, or one of more than
-        `MAX_KEPT_BYTES`. An answer that is kept says until when, in the header `Idempotency-Expires`.
+        Errors that `run` raises are not kept, nor responses with status 500 or above, streamed ones, or those of more
+        than `MAX_KEPT_BYTES`. A kept response names its expiry in the header `Idempotency-Expires`.
 
         Raises: IdempotencyKeyReused, LogReplaced, Unavailable, and what `run` raises.
         """
@@ -96,21 +96,21 @@ class Idempotency:
             claimed = await self._requests.claim(steps.id, mine)
             if claimed.fingerprint != mine:
                 raise IdempotencyKeyReused(
-                    "This Idempotency-Key was sent before, with another body or query or by somebody else: make a new "
-                    "one for each request"
+                    "This Idempotency-Key was already used for a request with another body, query or client: send a "
+                    "new key with each new request"
                 )
             if claimed.answer is not None:
                 return _again(claimed.answer)
             steps.before = frozenset(claimed.asked)
             try:
                 response = await run()
-            except BaseException:  # also where the request is cut off, because the process stops
+            except BaseException:  # also when the request is cut off because the process stops
                 await self._note(steps)
                 raise
             return await self._kept(steps, response)
 
     async def _kept(self, steps: Steps, response: Response) -> Response:
-        """The answer, or that of another process which was quicker."""
+        """The response, or that of another process which was faster."""
         answer = _to_keep(response)
         if answer is None:
             await self._note(steps)
@@ -118,8 +118,8 @@ class Idempotency:
         try:
             first = await self._requests.keep(steps.id, answer, steps.asked, self._keep_s)
         except TwofoldError as error:
-            # It has been done all the same, and saying otherwise would be a lie: a repetition will find it done.
-            log.warning("the answer to request %s is not kept: %s", steps.id, error)
+            # The commands were executed, so an error would be wrong; a repeated request will find their results.
+            log.warning("the response to request %s is not kept: %s", steps.id, error)
             return response
         if replace(first, expires_at=None) != answer:
             return _again(first)
@@ -128,24 +128,24 @@ class Idempotency:
         return response
 
     async def _note(self, steps: Steps) -> None:
-        """Record what a run without an answer has asked, so that the next run is seen to ask the same."""
+        """Record the streams of a run without a response, so that the next run can be compared with it."""
         asked = steps.asked
         if not set(asked) - steps.before:
             return
         try:
             await self._requests.note(steps.id, asked)
         except TwofoldError as error:
-            log.warning("what request %s asked is not recorded: %s", steps.id, error)
+            log.warning("the streams of request %s are not recorded: %s", steps.id, error)
 
 
 def _to_keep(response: Response) -> Answer | None:
-    """The answer as it is kept; None for one that is not."""
+    """The response to keep; None if it is not kept."""
     body = getattr(response, "body", None)
     if response.status_code >= 500 or body is None:
         return None
     headers = [(name, value) for name, value in response.headers.items() if name not in _NOT_KEPT]
     if len(body) + sum(len(name) + len(value) for name, value in headers) > MAX_KEPT_BYTES:
-        log.info("an answer of %d bytes is too large to be kept for its Idempotency-Key", len(body))
+        log.info("a response of %d bytes is too large to be kept for its Idempotency-Key", len(body))
         return None
     return Answer(response.status_code, headers, bytes(body))
 

@@ -1,4 +1,4 @@
-"""Logs: one line for each request, with the ids of its command and conversation; JSON, unless somebody watches."""
+"""Logs: one line per request, with the ids of its command and conversation; JSON, unless stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("twofold.access")
 
 
 def configure_logs() -> None:
-    """Send all logs of the process to stderr: coloured lines on a terminal, else one JSON object a line."""
+    """Send all logs of the process to stderr: coloured lines on a terminal, otherwise one JSON object per line."""
     watched = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -30,7 +30,7 @@ def configure_logs() -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Neither renderer shows the values of variables: they may be anybody's.
+    # Neither renderer shows values of variables, which may be private.
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if watched
@@ -44,11 +44,13 @@ def configure_logs() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about strangers: see connections
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.ERROR
+    )  # its warnings are about malformed requests: see connections
 
 
 class AccessLog:
-    """ASGI middleware: a line for each request; its X-Correlation-ID is logged and sent back."""
+    """ASGI middleware: one log line per request; its X-Correlation-ID is logged and returned."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -87,5 +89,5 @@ class AccessLog:
 def _correlation_id(scope: Scope) -> str | None:
     try:
         return printable_header(Headers(scope=scope), CORRELATION)
-    except Problem:  # it is refused where it would be used
+    except Problem:  # refused later, if the route uses it
         return None

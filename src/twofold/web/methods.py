@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from twofold.web.dependencies import with_dependencies
 from twofold.web.problems import ANSWERS_HEAD, Problem
-from twofold.web.routes import StrictRoute, with_dependencies
+from twofold.web.routes import StrictRoute
 
 PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -24,12 +25,12 @@ CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Methods:
     """ASGI middleware inside a FastAPI app.
 
-    HEAD gets what GET would, without the body, unless a route handles HEAD itself; a stream ends after its headers.
+    HEAD returns what GET would, without the body, unless a route handles HEAD itself; a stream ends after its headers.
 
     A change (POST, PUT, PATCH, DELETE) with a precondition that its route does not evaluate is refused with 400
-    `unknown-precondition`: to ignore it could do what the client has ruled out. A route evaluates the preconditions
+    `unknown-precondition`: ignoring it could do what the client ruled out. A route evaluates the preconditions
     that it, or one of its dependencies, declares as header parameters. A plain FastAPI route that takes the `Request`
-    may read the headers itself, so it is left alone.
+    may read the headers itself, so it is not checked.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,7 +60,7 @@ class Methods:
                 if message.get("more_body"):
                     ended.reschedule(0)
             else:
-                await asyncio.sleep(0)  # where it can be ended, if the stream itself never waits
+                await asyncio.sleep(0)  # lets the timeout end a stream that never waits
 
         try:
             async with ended:
@@ -73,7 +74,7 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     """The response to a precondition that the route does not evaluate; None if there is none."""
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
     route = _route(scope) if sent else None
-    known = set(PRECONDITIONS) if route is None else _known(route)
+    known = set(PRECONDITIONS) if route is None else _known(route, scope["app"].dependency_overrides)
     for name in sent:
         if name not in known:
             others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"
@@ -94,18 +95,18 @@ def _route(scope: Scope) -> RouteContext | None:
     return None
 
 
-def _known(route: RouteContext) -> set[str]:
-    asking = list(with_dependencies(route.dependant))
-    declared = {name.lower() for one in asking for field in one.header_params for name in _names(field)}
-    looks_itself = not isinstance(route.original_route, StrictRoute) and any(map(_has_request, asking))
-    return {name for name in PRECONDITIONS if looks_itself or name.lower() in declared}
+def _known(route: RouteContext, overrides: Mapping[Any, Any]) -> set[str]:
+    dependants = list(with_dependencies(route.dependant, overrides))
+    declared = {name.lower() for each in dependants for field in each.header_params for name in _names(field)}
+    reads_request = not isinstance(route.original_route, StrictRoute) and any(map(_has_request, dependants))
+    return {name for name in PRECONDITIONS if reads_request or name.lower() in declared}
 
 
 def _names(field: Any) -> Iterator[str]:
     """The header of a parameter, or all headers of a parameter that is a model."""
     model = field.field_info.annotation
     if isinstance(model, type) and issubclass(model, BaseModel):
-        yield from ((one.alias or name).replace("_", "-") for name, one in model.model_fields.items())
+        yield from ((info.alias or name).replace("_", "-") for name, info in model.model_fields.items())
     else:
         yield field.alias
 

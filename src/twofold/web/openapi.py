@@ -17,20 +17,20 @@ _METHODS = ("get", "put", "post", "delete", "options", "patch", "trace")
 
 _ERRORS = {
     400: "The address, a header, a token, a cursor or the JSON cannot be read",
-    404: "There is no such thing",
+    404: "Not found",
     408: "The request did not arrive in time",
-    409: "It is not at the version that was expected, or exists already",
-    412: "It is not at the version that `If-Match` or `If-None-Match` demands",
+    409: "The version is not the expected one, or the resource already exists",
+    412: "The version does not meet `If-Match` or `If-None-Match`",
     413: "The body is too large",
-    415: "The body is not sent as JSON",
-    422: "A field is at fault, or the rules say no",
-    503: "Not now; where there is a `Retry-After`, try again then",
+    415: "The body is not JSON",
+    422: "A field is invalid, or the domain rejected the command",
+    503: "Temporarily unavailable; try again after `Retry-After`, if it is sent",
 }
 _TEXT = {"type": "string"}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
-    "description": "Problem details (RFC 9457). Which of the further members are there depends on `type`",
+    "description": "Problem details (RFC 9457). Further members depend on `type`",
     "required": ["type", "title", "status", "detail", "instance"],
     "properties": {
         "type": {"type": "string", "examples": ["invalid-input"]},
@@ -57,13 +57,13 @@ _PROBLEM = {
 }
 
 _HEADERS = {
-    "Consistency-Token": "Send it with a later read, which is then at least as new",
-    "ETag": "The version, which `If-Match` and `If-None-Match` can name",
-    "Idempotency-Expires": "Until when this answer is kept for its `Idempotency-Key`",
-    "Link": "The address of the next page, where there is one",
-    "Location": "The address of what was made",
-    "Retry-After": "Seconds until it is worth trying again",
-    "Preference-Applied": "How long the read was allowed to wait, where `Prefer` asked for it",
+    "Consistency-Token": "Send it with a later read, which is then at least as recent",
+    "ETag": "The version, for `If-Match` and `If-None-Match`",
+    "Idempotency-Expires": "When the response kept for this `Idempotency-Key` expires",
+    "Link": "The address of the next page, if there is one",
+    "Location": "The address of the created resource",
+    "Retry-After": "Seconds to wait before trying again",
+    "Preference-Applied": "The wait that `Prefer` asked for, as applied",
 }
 
 
@@ -81,13 +81,13 @@ def install(app: FastAPI) -> None:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route that may answer with these errors."""
+    """`responses=` of a route that may return these errors."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _ERRORS[status], "content": content} for status in statuses}
 
 
 def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route, for OpenAPI: headers that answers with this status may have."""
+    """`responses=` of a route: headers that responses with this status may have."""
     text = {"type": "string"}
     return {status: {"headers": {name: {"description": _HEADERS[name], "schema": text} for name in names}}}
 

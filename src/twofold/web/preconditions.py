@@ -1,6 +1,6 @@
-"""Versions as entity tags (RFC 9110): a thing at version 3 has `ETag: "3"`, and `If-Match: "3"` demands it.
+"""Versions as entity tags (RFC 9110): version 3 has `ETag: "3"`, and `If-Match: "3"` requires it.
 
-`If-None-Match: *` demands that there is nothing yet.
+`If-None-Match: *` requires that nothing exists yet.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class Conditions:
         """The version to pass to `execute`; `actual` is the one that was just loaded.
 
         A precondition that fails now, but may have held earlier, is passed on as a version that cannot match: only the
-        log knows whether this command was done already, and then returns its first answer. Otherwise `execute` raises
-        VersionConflict, which becomes 412. Raises: Problem 412 if the precondition can never have held.
+        log knows whether this command was executed before, and then returns its original result. Otherwise
+        `execute` raises VersionConflict, which becomes 412.
+
+        Raises: Problem 412 if the precondition can never have held.
         """
         expected = None if self.if_match is None else self._matched(self.if_match, actual)
         if self.if_none_match is None or (expected is not None and expected != actual):
@@ -86,10 +88,10 @@ async def precondition(
         str | None, Header(description='The version to change, as in ETag: `"3"`; else 412', json_schema_extra=TAGS)
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(description="`*`: only if there is nothing yet; else 412", json_schema_extra=TAGS)
+        str | None, Header(description="`*`: only if nothing exists yet; otherwise 412", json_schema_extra=TAGS)
     ] = None,
 ) -> Conditions:
-    """A dependency; its parameters are there for OpenAPI. Raises: Problem 400 when a header is malformed."""
+    """A dependency; its parameters are declared for OpenAPI. Raises: Problem 400 when a header is malformed."""
     conditions = Conditions(_tags(request, "If-Match"), _tags(request, "If-None-Match"))
     if conditions != Conditions(None, None):
         mark_conditional(request, conditions.failed)
@@ -99,12 +101,12 @@ async def precondition(
 async def if_new(
     request: Request,
     if_none_match: Annotated[
-        str | None, Header(description="`*`: 412, not 409, if it exists already", json_schema_extra=STAR)
+        str | None, Header(description="`*`: 412 instead of 409 if it already exists", json_schema_extra=STAR)
     ] = None,
 ) -> bool:
     """A dependency of routes that create something: whether `If-None-Match: *` was sent, so that a conflict is 412.
 
-    Raises: Problem 400 for tags: what does not exist yet has none.
+    Raises: Problem 400 for tags: a new resource has none.
     """
     tags = _tags(request, "If-None-Match")
     if tags not in (None, ("*",)):
@@ -116,7 +118,7 @@ async def if_new(
 
 @dataclass(frozen=True, slots=True)
 class IfNoneMatch:
-    """Versions that whoever reads has already. `tags` is None where nothing was said."""
+    """Versions that the client already has. `tags` is None if the header was not sent."""
 
     tags: tuple[str, ...] | None
 
@@ -131,10 +133,11 @@ class IfNoneMatch:
 async def if_none_match(
     request: Request,
     if_none_match: Annotated[
-        str | None, Header(description="The version that is known, as in ETag; then 304", json_schema_extra=TAGS)
+        str | None,
+        Header(description="The version already known, as in ETag: 304 if it is current", json_schema_extra=TAGS),
     ] = None,
 ) -> IfNoneMatch:
-    """A dependency; its parameter is there for OpenAPI. Raises: Problem 400 when the header is malformed."""
+    """A dependency; its parameter is declared for OpenAPI. Raises: Problem 400 when the header is malformed."""
     return IfNoneMatch(_tags(request, "If-None-Match"))
 
 
@@ -153,7 +156,7 @@ def _tags(request: Request, name: str) -> tuple[str, ...] | None:
 
 
 def _versions(tags: Sequence[str]) -> list[int]:
-    return [int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag))]
+    return [int(match[1]) for tag in tags if (match := _VERSION.fullmatch(tag))]
 
 
 Precondition = Annotated[Conditions, Depends(precondition)]

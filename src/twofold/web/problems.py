@@ -1,7 +1,7 @@
-"""Errors as answers: problem details (RFC 9457) for everything that can go wrong with a request.
+"""Errors as responses: problem details (RFC 9457) for everything that can go wrong with a request.
 
-`type` is one word that programs can switch on, `detail` a sentence for whoever reads it. What the caller cannot mend
-is told to the log, not to the caller.
+`type` is one word for programs, `detail` a sentence for people. Errors that the caller cannot fix are logged, and their
+cause is not sent.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 1_000
 RETRY_AFTER = {"Retry-After": "1"}
 ANSWERS_HEAD = "twofold.answers-head"
-"""In the scope of a request: whether HEAD is answered wherever GET is (see methods.py)."""
+"""In the scope of a request: whether HEAD works wherever GET does (see methods.py)."""
 
 log = logging.getLogger("twofold.web")
 
 
 class Problem(HTTPException):
-    """An answer that is an error. Raise it wherever a request is handled."""
+    """An error response. Raise it anywhere while handling a request."""
 
     def __init__(
         self, status: int, type: str, detail: str, headers: Mapping[str, str] | None = None, **members: object
@@ -55,7 +55,7 @@ class Problem(HTTPException):
         self.type, self.members = type, members
 
     def content(self, instance: str) -> dict[str, object]:
-        """What is sent; `instance` is the address that was asked for."""
+        """The JSON members; `instance` is the requested path."""
         return {
             "type": self.type,
             "title": self.type.replace("-", " ").capitalize(),
@@ -66,13 +66,13 @@ class Problem(HTTPException):
         }
 
     def response(self, request: Request) -> Response:
-        """As it is sent."""
+        """The response to this request."""
         body = msgspec.json.encode(self.content(quote(request.scope["path"])))
         return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this app with problem details."""
+    """Return problem details for every error of this app."""
     for kind in (HTTPException, RequestValidationError, TwofoldError):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(Exception, _answer_unexpected)  # the server logs it, with its traceback
@@ -90,7 +90,7 @@ async def _answer_unexpected(request: Request, error: Exception) -> Response:
 
 
 def problem_of(error: Exception, request: Request) -> Problem:
-    """What an error is answered with."""
+    """The problem for an error."""
     match error:
         case Problem():
             return error
@@ -110,12 +110,17 @@ def problem_of(error: Exception, request: Request) -> Problem:
 
 
 def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """The problem for fields at fault; each error has `in`, `field` and `message`."""
+    """The problem for invalid fields; each error has `in`, `field` and `message`."""
     count = len(errors)
     detail = "; ".join(f"{error['field'] or error['in']}: {error['message']}" for error in errors[:3])
     detail += f"; and {count - 3} more" if count > 3 else ""
     more = {"errorsLeftOut": count - MAX_ERRORS} if count > MAX_ERRORS else {}
     return Problem(422, "invalid-input", detail, None, errors=list(errors[:MAX_ERRORS]), **more)
+
+
+def overloaded(count: int, what: str) -> Problem:
+    """The problem for a limit that is reached: `128 reads are already in progress`."""
+    return Problem(503, "overloaded", f"{count} {what}: try again later", RETRY_AFTER)
 
 
 def version_conflict(status: int, detail: str, expected: object, actual: int) -> Problem:
@@ -127,12 +132,12 @@ Failed = Callable[[int], "Problem"]
 
 
 def mark_conditional(request: Request, failed: Failed) -> None:
-    """From here on a version conflict means that a precondition of the request has failed: 412, not 409."""
+    """From now on, a version conflict means that a precondition of the request failed: 412, not 409."""
     request.state.conditional = failed
 
 
 def condition_of(request: Request) -> Failed | None:
-    """What `mark_conditional` was called with, if it was: it makes the problem for a version."""
+    """The function passed to `mark_conditional`, if any; it makes the problem for a version."""
     return getattr(request.state, "conditional", None)
 
 
@@ -144,7 +149,7 @@ def _http(error: HTTPException, request: Request) -> Problem:
 
 
 def _allowed(request: Request) -> str:
-    """All methods of this address: the router itself names those of the first route it meets."""
+    """All methods of this path: the router itself names only those of the first matching route."""
     asked = [{**request.scope, "method": method} for method in HTTPMethod]
     found = {scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)}
     if HTTPMethod.GET in found and request.scope.get(ANSWERS_HEAD):
@@ -169,20 +174,20 @@ def _unavailable(error: Exception) -> Problem:
         case ReadModelBehind():
             return Problem(503, "read-model-behind", str(error), RETRY_AFTER, lagEvents=error.lag_events)
         case RowParked():
-            detail = f"A row of {error.projection} waits for somebody to mend it; what it holds may be out of date"
+            detail = f"A row of {error.projection} is parked and may be out of date: an operator has to mend it"
             return Problem(503, "row-parked", detail, None, since=error.since)
         case RowUnreadable():
-            detail = f"A row of {error.projection} cannot be read; it waits for somebody to mend it"
+            detail = f"A row of {error.projection} cannot be read; an operator has to fix it"
             return Problem(503, "row-parked", detail, None)
         case OutcomeUnknown():
-            detail = "The store went away during the commit: send it again with the same Idempotency-Key"
+            detail = "The store failed during the commit: send the request again with the same Idempotency-Key"
             return Problem(503, "outcome-unknown", detail, RETRY_AFTER, commandId=error.command_id)
         case Unavailable():
-            return Problem(503, "unavailable", "The store cannot be reached just now; nothing was changed", RETRY_AFTER)
+            return Problem(503, "unavailable", "The store cannot be reached; nothing was changed", RETRY_AFTER)
         case LogReplaced():
-            return Problem(503, "log-replaced", "The store was replaced; its operator has to act before this goes on")
+            return Problem(503, "log-replaced", "The store was replaced; its operator has to act first")
         case NewerSchema():
-            detail = "Newer code stored what this process cannot read yet; sent again, it may reach a newer process"
+            detail = "This process cannot read data stored by a newer version; try again to reach a newer process"
             return Problem(503, "newer-schema", detail, RETRY_AFTER)
         case NotRepeatable():
             return Problem(500, "not-repeatable", str(error))
@@ -191,4 +196,4 @@ def _unavailable(error: Exception) -> Problem:
 
 
 def _internal() -> Problem:
-    return Problem(500, "internal-error", "Something went wrong here that should not; it has been logged")
+    return Problem(500, "internal-error", "An unexpected error occurred; it was logged")

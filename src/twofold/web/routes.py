@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from functools import wraps
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_typed_signature
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.datastructures import QueryParams
+from fastapi.routing import APIRoute, _effective_route_context_var
 
 from twofold.web.bodies import FromJson, JsonRequest
 from twofold.web.commands import asked
 from twofold.web.consistency import freshness
+from twofold.web.dependencies import returns_response, solver, with_dependencies
 from twofold.web.forms import CURRENT, PLAIN, JsonForm
 from twofold.web.openapi import documented, sends
-from twofold.web.parameters import Plainly, plain, takes_several
+from twofold.web.parameters import Parameters
 from twofold.web.preconditions import if_new, if_none_match, precondition
-from twofold.web.problems import Problem, invalid
+from twofold.web.problems import Problem
 
 _NO_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 
 F = TypeVar("F", bound=Callable[..., Any])
+Handle = Callable[[Request], Awaitable[Response]]
 Responses = Mapping[int | str, dict[str, Any]]
 
 
 class StrictRoute(APIRoute):
-    """A route whose functions may take a `JsonBody`. A parameter it does not know is a mistake, and is named.
+    """A route whose functions may take a `JsonBody`. Unknown parameters are refused by name.
 
-    OpenAPI gets its errors and the headers it sends from its parameters. If the function is annotated to return a
+    Its errors and response headers in OpenAPI follow from its parameters. If the function is annotated to return a
     `Response`, its `response_model` is described the way `answer` writes it.
     """
 
@@ -43,50 +45,48 @@ class StrictRoute(APIRoute):
     form: ClassVar[JsonForm] = PLAIN
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
-        if _returns_response(endpoint) and _is_model(settings.get("response_model")):
+        if returns_response(endpoint) and _is_model(settings.get("response_model")):
             settings["response_model"] = self.form.described(settings["response_model"])
         super().__init__(path, in_form(self.form, endpoint), **settings)
         self.responses = _merged(_responses(self.dependant, self.status_code or 200), self.responses)
 
     def get_route_handler(self) -> Callable[[Request], Any]:
-        """See FastAPI: the function that answers a request."""
-        handle: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
-        fields = [field for one in with_dependencies(self.dependant) for field in one.query_params]
-        known = {field.alias: takes_several(field.field_info.annotation) for field in fields}
-        parameters = plain(self.dependant)
-        plainly = Plainly(with_dependencies(self.dependant))
+        """See FastAPI, which calls this for the route itself, and again whenever its router is included in another."""
+        handle: Handle = super().get_route_handler()
+        inclusion = _effective_route_context_var.get()  # private; nothing public tells the dependencies of an inclusion
+        included = inclusion is not None and inclusion.original_route is self
+        dependant: Dependant = inclusion.dependant if inclusion is not None and included else self.dependant
+        parameters = Parameters(with_dependencies(dependant))
+        quick = solver(dependant)
 
         async def answer(request: Request) -> Response:
+            request = self.request_class(request.scope, request.receive)
             _check_address(request)
-            errors: list[Any] = list(_query_errors(request.query_params, known))
-            if errors:
-                raise invalid(errors)
-            if plainly.fields and (odd := list(plainly.errors(request))):
-                raise RequestValidationError(odd)
-            if parameters is None:
-                return await handle(self.request_class(request.scope, request.receive))
-            values = await parameters.values(request, errors)
+            overrides = request.app.dependency_overrides
+            if overrides:
+                Parameters(with_dependencies(dependant, overrides)).check(request)
+                return await (handle if included else self._handler_in(request.app))(request)
+            parameters.check(request)
+            if quick is None:
+                return await handle(request)
+            errors: list[Any] = []
+            arguments = await quick.arguments(request, errors)
             if errors:
                 raise RequestValidationError(errors)
-            response: Response = await parameters.call(**values)
+            response: Response = await quick.call(**arguments)
             return response
 
         return answer
 
-
-def _query_errors(sent: QueryParams, known: Mapping[str, bool]) -> Iterator[dict[str, str]]:
-    for name in sent:
-        if name not in known:
-            message = f"Not known here; there is {', '.join(sorted(known)) or 'none'}"
-        elif not known[name] and len(sent.getlist(name)) > 1:
-            message = f"Given {len(sent.getlist(name))} times, and wanted once"
-        else:
-            continue
-        yield {"in": "query", "field": name[:200], "message": message}
+    def _handler_in(self, app: FastAPI) -> Handle:
+        """FastAPI's handler with the overrides of an app that took this route from a router as it is."""
+        route = copy(self)
+        route.dependency_overrides_provider = app
+        return APIRoute.get_route_handler(route)
 
 
 def _check_address(request: Request) -> None:
-    """Raises: Problem 400 where the address is no text: what cannot be read would be taken for something else."""
+    """Raises: Problem 400 if the address is not valid UTF-8: it would be mistaken for another address."""
     parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
     for what, raw in parts.items():
         try:
@@ -100,14 +100,14 @@ def _check_address(request: Request) -> None:
 
 def _responses(dependant: Dependant, success: int) -> Responses:
     """The errors that a route may return, and the headers that it sends."""
-    calls = {one.call for one in with_dependencies(dependant)}
+    calls = {each.call for each in with_dependencies(dependant)}
     statuses = {400, 422, 503}
     if dependant.body_params:
         statuses |= {408, 413, 415}
     if dependant.path_params:
         statuses |= {404}
     if asked in calls:
-        statuses |= {409, 413}  # an unexpected body is read all the same, to know whether the key was reused
+        statuses |= {409, 413}  # an undeclared body is still read, to detect a reused key
     if calls & {precondition, if_new}:
         statuses |= {412}
     found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
@@ -136,15 +136,8 @@ def _merged(ours: Responses, theirs: Responses) -> dict[int | str, dict[str, Any
     return found
 
 
-def with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    """The parameters of a function, and those of its dependencies, recursively."""
-    yield dependant
-    for dependency in dependant.dependencies:
-        yield from with_dependencies(dependency)
-
-
 def in_form(form: JsonForm, endpoint: F) -> F:
-    """The function, made to parse its bodies and to write its answers in this form."""
+    """The function, which then parses bodies and writes responses in this form."""
     if form == PLAIN or inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         return endpoint
 
@@ -166,7 +159,7 @@ def in_form(form: JsonForm, endpoint: F) -> F:
 
     formed: Any = waiting if inspect.iscoroutinefunction(endpoint) else in_a_thread
     parameters = get_typed_signature(endpoint).parameters.values()
-    own = [one.replace(annotation=_in_form(form, one.annotation)) for one in parameters]
+    own = [parameter.replace(annotation=_in_form(form, parameter.annotation)) for parameter in parameters]
     formed.__signature__ = inspect.signature(endpoint).replace(parameters=own)
     found: F = formed
     return found
@@ -175,17 +168,12 @@ def in_form(form: JsonForm, endpoint: F) -> F:
 def _in_form(form: JsonForm, annotation: Any) -> Any:
     if get_origin(annotation) is not Annotated:
         return annotation
-    metadata = [FromJson(form) if one == FromJson() else one for one in annotation.__metadata__]
+    metadata = [FromJson(form) if item == FromJson() else item for item in annotation.__metadata__]
     return Annotated[(get_args(annotation)[0], *metadata)]
 
 
 def _is_model(response_model: Any) -> bool:
     return response_model is not None and not isinstance(response_model, DefaultPlaceholder)
-
-
-def _returns_response(endpoint: Callable[..., Any]) -> bool:
-    returns = get_type_hints(endpoint).get("return")
-    return isinstance(returns, type) and issubclass(returns, Response)
 
 
 def router(*, form: JsonForm = PLAIN, **settings: Any) -> APIRouter:

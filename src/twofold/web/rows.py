@@ -1,10 +1,9 @@
-"""Rows as JSON straight from their columns: for answers that need no computation."""
+"""Rows as JSON straight from their columns, for responses that need no computation."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from copy import copy
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -19,24 +18,22 @@ _WRITTEN_AS_KEPT = (str, int, float, bool, types.NoneType)
 
 
 def as_json(projection: Projection[Any], *, form: JsonForm | None = None) -> Projection[Any]:
-    """The same read model for a query whose rows are answered as they are: `running.find(as_json(visitors), …)`.
+    """The same read model, for queries whose rows are returned unchanged: `running.find(as_json(visitors), …)`.
 
-    Rows are made of what the columns hold, without the row class (nor its `__post_init__`), and JSON columns are not
-    read where they already hold what is answered. `answer` writes them as it writes the rows themselves, in the form
-    of the route. Their fields can be looked at, for an `ETag` say; to compute with them, ask for the projection itself.
+    Rows are made from their columns without the row class (or its `__post_init__`), and JSON columns are not parsed if
+    they already hold the JSON to return. `answer` writes them like the rows themselves, in the form of the route. Their
+    fields can be read, for an `ETag` for example; to compute with them, query the projection itself.
     """
     return _as_json(projection, form or CURRENT.get())
 
 
 @cache
 def _as_json(projection: Projection[Any], form: JsonForm) -> Projection[Any]:
-    view = copy(projection)
-    object.__setattr__(view, "format", _AsJson(projection.row, form))
-    return view
+    return projection.read_as(_AsJson(projection.row, form))
 
 
 class _AsJson(RowFormat):
-    """Makes of a row's values what can be encoded at once."""
+    """Turns a row's values into an object that msgspec encodes directly."""
 
     def __init__(self, row: type, form: JsonForm) -> None:
         super().__init__(row)
@@ -51,7 +48,7 @@ class _AsJson(RowFormat):
 
 
 def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | None:
-    """How a column's value is made one that can be encoded; None where it is."""
+    """Converts a column's value for encoding; None if it needs no conversion."""
     if field.column.kind == "decimal":
         return form.decimal
     read = field.read_json
@@ -61,7 +58,7 @@ def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | N
 
 
 def _is_plain(hint: Any) -> bool:
-    """Whether JSON of this type is kept just as it is answered: no field in it is renamed, no number a text."""
+    """Whether stored JSON of this type can be returned unchanged: it has no fields to rename and no decimals."""
     origin = get_origin(hint)
     if origin is Literal:
         return all(isinstance(value, _WRITTEN_AS_KEPT) for value in get_args(hint))

@@ -1,4 +1,4 @@
-"""What one request does, step by step: each command and each new id has a place, which is the same in a repetition."""
+"""Steps of a request: each command and new id has a place, which stays the same when the request is repeated."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _SHOWN = 3  # streams in an error
 
 
 class NotRepeatable(TwofoldError):
-    """A request that runs again sends commands to other streams than it did the first time."""
+    """A repeated request sends commands to other streams than before."""
 
 
 def request_id(*scope: str | None) -> str:
-    """The id of a request: 64 hex digits from whatever the key belongs to, and the key."""
+    """The id of a request: 64 hex digits derived from the key and its scope."""
     return sha256(json.dumps(scope).encode()).hexdigest()
 
 
 @dataclass(slots=True)
 class Steps:
-    """The steps of a request with this id. `before` names the streams that an earlier run of it asked.
+    """The steps of a request with this id. `before` names the streams of commands that an earlier run sent.
 
     A command's place counts the commands before it on the same stream, in the order in which they were sent; command
-    ids belong to a stream, so commands to different streams cannot get in each other's way. The first place has the
-    id of the request itself.
+    ids belong to a stream, so commands to different streams cannot get in each other's way. The first command has
+    the id of the request itself.
     """
 
     id: str
@@ -42,21 +42,21 @@ class Steps:
 
     @property
     def asked(self) -> list[str]:
-        """The streams of this run and of those before; none if nothing can have been changed."""
+        """The streams of this run and of earlier ones; empty if nothing can have changed."""
         return sorted(self.before | self._places.keys()) if self._changes or self.before else []
 
     @contextmanager
     def command(self, stream: str) -> Iterator[str]:
         """The id of the next command to a stream.
 
-        A command that fails in a way that is worth another try gives its place back: what is sent to the stream next
-        is taken for that other try. Raises: NotRepeatable.
+        A command that fails with a retryable error frees its place: the next command to the stream counts as the
+        retry. Raises: NotRepeatable.
         """
         self._check(stream)
         places = self._places.setdefault(stream, set())
         place = next(number for number in count() if number not in places)
         places.add(place)
-        self._changes += 1  # while it is under way, it may have changed something
+        self._changes += 1  # until it ends, it may have changed something
         try:
             yield self.id if place == 0 else _derived(self.id, "command", place)
         except _NOTHING_CHANGED as error:
@@ -69,7 +69,7 @@ class Steps:
             raise
 
     def new_id(self) -> str:
-        """32 hex digits, others with each call, and the same ones again when the request runs again."""
+        """32 hex digits, different with each call, and the same when the request runs again."""
         place, self._ids = self._ids, self._ids + 1
         return self.id[:32] if place == 0 else _derived(self.id, "new id", place)[:32]
 
@@ -77,9 +77,9 @@ class Steps:
         missing = self.before - self._places.keys()
         if missing and stream not in self.before:
             raise NotRepeatable(
-                f"When this request ran before, it asked {_listed(missing)}; repeated with its Idempotency-Key it "
-                f"asks {stream} instead, and nothing more was done. Each run must ask the same streams: its code "
-                f"makes new ids with asked.new_id()"
+                f"When this request first ran, it sent commands to {_listed(missing)}; repeated with its "
+                f"Idempotency-Key, it sends one to {stream} instead, which was not executed. Each run must use the "
+                f"same streams: make new ids with asked.new_id()"
             )
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Protocol
 
+from twofold.feed.feed import Feed
+from twofold.feed.partitions import Parts, feeds
 from twofold.messages import Append, Position, Receipt
 from twofold.write.group_commit import Counts, GroupCommit
 from twofold.write.log import Log
 
-Mark = Callable[[Position], None]
+
+class LogAndFeed(Log, Feed, Protocol):
+    """A log, or a part of one, that can be followed."""
 
 
 class Commits:
-    """See `GroupCommit`. `parts` are the partitions by number, and `partition_of` names that of a stream's id."""
+    """See `GroupCommit`. `mark` hears how far a partition has come."""
 
-    def __init__(self, parts: Mapping[int, Log], partition_of: Callable[[str], int], mark: Mark | None = None) -> None:
-        self._of = {number: GroupCommit(part, mark) for number, part in parts.items()}
-        self._partition_of = partition_of
+    def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
+        self._log, self._parts = log, log if isinstance(log, Parts) else None
+        self._of = {number: GroupCommit(part, mark) for number, part in feeds(log).items()}
 
     @property
     def waiting(self) -> int:
@@ -34,7 +39,8 @@ class Commits:
 
     async def append(self, append: Append) -> Receipt:
         """Raises: as `GroupCommit.append`."""
-        return await self._of[self._partition_of(append.stream.id)].append(append)
+        partition = self._log.partition if self._parts is None else self._parts.partition_of(append.stream.id)
+        return await self._of[partition].append(append)
 
     async def close(self) -> None:
         """Writes what still waits, then takes nothing more."""

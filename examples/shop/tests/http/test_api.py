@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from shop.tests.http.fuzz import fuzz
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_answer_is_a_documented_one(tmp_path: Path) -> None:

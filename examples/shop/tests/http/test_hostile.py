@@ -10,6 +10,8 @@ import pytest
 
 from shop.tests.http.server import Server, serving
 
+pytestmark = pytest.mark.slow
+
 TEA = {"productId": "tea", "quantity": 1}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
 SQL = "'; DROP TABLE twofold_events; --"

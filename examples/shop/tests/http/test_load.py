@@ -18,6 +18,8 @@ from shop.write.order import OrderPlaced
 from twofold import operate
 from twofold.messages import BEGINNING
 
+pytestmark = pytest.mark.slow
+
 NewStore = Callable[[], str]
 
 

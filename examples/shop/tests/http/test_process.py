@@ -13,6 +13,8 @@ import pytest
 from shop import serve
 from shop.tests.http.server import serving
 
+pytestmark = pytest.mark.slow
+
 
 def paste(line: str) -> list[dict[str, object]]:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=30)

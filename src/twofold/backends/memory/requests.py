@@ -12,7 +12,7 @@ from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 
 class MemoryRequests:
-    """Requests with a key, and their answers. `log_id` returns the log's id as it is now."""
+    """Requests with a key, and the responses kept for them. `log_id` returns the log's current id."""
 
     def __init__(self, ambient: Ambient, log_id: Callable[[], str]) -> None:
         self._ambient, self._log_id = ambient, log_id

@@ -113,6 +113,8 @@ class Cuts:
         Vectors never decrease, so it is found by halving; first in growing steps back from the newest, where most
         are looked for. Raises: Unavailable, LogReplaced.
         """
+        if offset == 0:
+            return 0
         newest = self.newest if self.newest.vector[part] >= offset else await self.learn()
         if newest.vector[part] < offset:
             return None

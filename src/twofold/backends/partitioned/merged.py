@@ -77,7 +77,7 @@ class Merged:
             return 0
         (begin, beyond_begin), (end, beyond_end) = await self._vector_at(after), await self._vector_at(to)
         distances = await all_of(
-            of_part(number, feed.distance(Position(number, begin[number - 1]), Position(number, end[number - 1])))
+            of_part(number, feed.distance, Position(number, begin[number - 1]), Position(number, end[number - 1]))
             for number, feed in self._feeds.items()
         )
         return max(0, sum(distances) + beyond_end - beyond_begin)
@@ -86,7 +86,7 @@ class Merged:
         """See `Feed.behind`. Events that are in no cut yet count."""
         vector, beyond = await self._vector_at(after)
         counts = await all_of(
-            of_part(number, feed.behind(Position(number, vector[number - 1]))) for number, feed in self._feeds.items()
+            of_part(number, feed.behind, Position(number, vector[number - 1])) for number, feed in self._feeds.items()
         )
         return max(0, sum(counts) - beyond)
 
@@ -136,12 +136,8 @@ class Merged:
     async def _fetched(self, first: int) -> Run:
         """This cut, and as many of those that follow as one page of each part holds."""
         vectors = await self.cuts.around(first)
-        pages = await all_of(
-            of_part(
-                number, self._events(number, vectors[0][number - 1], vectors[1][number - 1], vectors[-1][number - 1])
-            )
-            for number in self._feeds
-        )
+        ends = zip(self._feeds, vectors[0], vectors[1], vectors[-1], strict=True)
+        pages = await all_of(of_part(number, self._events, number, *its_ends) for number, *its_ends in ends)
         count = 1
         while count + 1 < len(vectors) and _reach(pages, vectors[count + 1]):
             count += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twofold.backends.partitioned.cuts import Cut, Cuts
 from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
@@ -17,14 +17,15 @@ from twofold.messages import Position
 PAUSE_S = 0.025  # between learning of a cut and proposing the next one
 PATIENCE_S = 1.0  # with a part that does not respond, where the others must not wait for it
 
+P = ParamSpec("P")
 T = TypeVar("T")
 PageOf = Callable[[int, Position], Coroutine[Any, Any, FeedPage]]
 
 
-async def of_part(number: int, work: Awaitable[T]) -> T:
+async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Errors that a store raises name the partition."""
     try:
-        return await work
+        return await work(*args, **kwargs)
     except Unavailable as error:
         raise Unavailable(f"partition {number}: {error}") from error
     except LogReplaced as error:
@@ -70,7 +71,7 @@ class Proposer:
 
     async def has_news(self, last: Cut) -> bool:
         """Whether a part has events beyond a cut. Raises: Unavailable, LogReplaced."""
-        heads = await all_of(of_part(number, feed.head()) for number, feed in self._feeds.items())
+        heads = await all_of(of_part(number, feed.head) for number, feed in self._feeds.items())
         for head, offset in zip(heads, last.vector, strict=True):
             if head.offset < offset:
                 raise shorter(head.partition, offset, head)
@@ -100,7 +101,7 @@ class Proposer:
             self._not_all = cut.number
 
     def _page(self, number: int, after: Position) -> Coroutine[Any, Any, FeedPage]:
-        return of_part(number, self._feeds[number].read(after, MOST_IN_CUT))
+        return of_part(number, self._feeds[number].read, after, MOST_IN_CUT)
 
     async def _page_in_time(self, number: int, after: Position) -> FeedPage:
         try:

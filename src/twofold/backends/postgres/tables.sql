@@ -89,14 +89,14 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 -- name: about
 -- Checkpoints and parked keys as one JSON object, so that they can be the first row of a query's answer.
 SELECT json_build_object(
-    'checkpoints', coalesce((
-        SELECT json_agg(json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat) ORDER BY c.partition)
-        FROM twofold.checkpoints c WHERE c.kind = 'projection' AND c.name = $1 AND c.version = $2
-    ), '[]'),
-    'parked', coalesce((
-        SELECT json_agg(json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries) ORDER BY p.partition, p.position)
-        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
-    ), '[]')
+    'checkpoints', ARRAY(
+        SELECT json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat)
+        FROM twofold.checkpoints c WHERE c.kind = 'projection' AND c.name = $1 AND c.version = $2 ORDER BY c.partition
+    ),
+    'parked', ARRAY(
+        SELECT json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries)
+        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2 ORDER BY p.partition, p.position
+    )
 )::text
 
 -- name: commit

@@ -144,7 +144,8 @@ def move(
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:
     """The rows of all partitions, in whatever transaction there is."""
-    return [_checkpoint(follower, row) for row in db.execute(_SQL["of"], (follower.name, follower.version))]
+    found = [_checkpoint(follower, row) for row in db.execute(_SQL["of"], (follower.name, follower.version))]
+    return sorted(found, key=lambda one: one.follower.partition)
 
 
 def read_all_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
@@ -167,10 +168,11 @@ def _read_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
 
 
 def _parked(db: apsw.Connection, statement: str, whose: tuple[Any, ...]) -> Sequence[Parked]:
-    return [
+    found = [
         Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since), tries)
         for kind, key, partition, position, error, since, tries in db.execute(_SQL[statement], whose)
     ]
+    return sorted(found, key=lambda one: (one.position, one.kind, one.key))
 
 
 def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Position) -> None:

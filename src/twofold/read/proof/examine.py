@@ -29,17 +29,15 @@ class Examined(msgspec.Struct, frozen=True):
     fault: Fault | None
 
 
-def examined(
-    projection: Projection[Any], key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
-) -> Examined:
+def examined(projection: Projection[Any], key: Key, values: Values | None, events: Sequence[Recorded]) -> Examined:
     """The row after these events, folded as the projector does it and, to compare, once more event by event.
 
     Each event is given twice to a row that was read anew, so a fold that asks a clock or chance answers two things;
     row and event are compared with what they were before; and what becomes of a row may not depend on where a batch
     ended.
     """
-    slowly = _one_by_one(projection, key, values, events, from_initial)
-    folded = projection.fold(key, values, events, from_initial)
+    slowly = _one_by_one(projection, key, values, events)
+    folded = projection.fold(key, values, events)
     fault = slowly.fault
     if fault is None and not _alike(projection, slowly.folded, folded):
         what = "it comes out otherwise when several events are folded at once: it knows more than row and event"
@@ -60,12 +58,10 @@ def same_value(field: Field, one: Any, other: Any) -> bool:
     return bool(one == other) or (field.read_json is not None and _same_json(field.read_json, one, other))
 
 
-def _one_by_one(
-    projection: Projection[Any], key: Key, values: Values | None, events: Sequence[Recorded], from_initial: bool
-) -> Examined:
+def _one_by_one(projection: Projection[Any], key: Key, values: Values | None, events: Sequence[Recorded]) -> Examined:
     for recorded in events:
-        folded, changed = _step(projection, key, values, recorded, from_initial)
-        again, _ = _step(projection, key, values, recorded, from_initial)
+        folded, changed = _step(projection, key, values, recorded)
+        again, _ = _step(projection, key, values, recorded)
         what = changed
         if what is None and not _alike(projection, folded, again):
             what = (
@@ -78,19 +74,19 @@ def _one_by_one(
 
 
 def _step(
-    projection: Projection[Any], key: Key, values: Values | None, recorded: Recorded, from_initial: bool
+    projection: Projection[Any], key: Key, values: Values | None, recorded: Recorded
 ) -> tuple[FoldedRow, str | None]:
     """One event, and what `evolve` changed that it was only given."""
     recorded = projection.given(recorded)
     try:
-        fresh = values is None or from_initial
+        fresh = values is None or projection.documents
         row = projection.initial(key) if fresh else projection.format.from_values(values or ())
         row_before, event_before = projection.format.to_values(row), json_text(recorded.event)
     except (
         BaseException
     ) as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
         failure(error)
-        return projection.fold(key, values, [recorded], from_initial), None
+        return projection.fold(key, values, [recorded]), None
     try:
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))
     except BaseException as error:  # what a fold raises is the user's

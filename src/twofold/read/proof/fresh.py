@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -12,9 +12,10 @@ import msgspec
 from twofold.codec import Codec
 from twofold.errors import ConfigurationError, NewerSchema
 from twofold.failures import error_text, failure
-from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import Feed, pages
-from twofold.messages import BEGINNING, Entry, Position, Recorded, Stream
+from twofold.feed.partitions import feed_of
+from twofold.messages import Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
@@ -71,12 +72,16 @@ class Waiting:
         since = self._since.get(("row", key_text(key))) if self._rows else None
         return since is not None and position >= since
 
-    def same_until(self, position: Position, other: Waiting) -> bool:
-        """Whether both leave out the same events as far as this position."""
-        return self._until(position) == other._until(position)
+    def same_until(self, places: Mapping[int, Position], other: Waiting) -> bool:
+        """Whether both leave out the same events as far as these places, by partition."""
+        return self._until(places) == other._until(places)
 
-    def _until(self, position: Position) -> dict[tuple[str, str], Position]:
-        return {name: since for name, since in self._since.items() if since <= position}
+    def _until(self, places: Mapping[int, Position]) -> dict[tuple[str, str], Position]:
+        return {
+            name: since
+            for name, since in self._since.items()
+            if since.partition in places and since <= places[since.partition]
+        }
 
 
 class Sorter:
@@ -130,41 +135,44 @@ class Sorter:
 
 
 class FreshFold:
-    """The rows as the feed alone makes them, up to any position, and on from there.
+    """The rows as the feed alone makes them, up to any position of each partition, and on from there.
 
     What waits in the live read model is left out here too. What fails here and does not wait there is in `failures`;
     how a projection shows that it is none, in `faults`.
     """
 
-    def __init__(self, sorter: Sorter, feed: Feed, store: ReadStore, *, documents: bool, told: Told) -> None:
+    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, told: Told) -> None:
         self.projection = sorter.projection
-        self.position = BEGINNING
         self.events = self.rows = 0
         self.failures: list[Failure] = []
         self.faults: list[Fault] = sorter.faults
-        self._sorter, self._feed, self._store, self._documents, self._told = sorter, feed, store, documents, told
+        self._sorter, self._log, self._store, self._told = sorter, log, store, told
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
-        self._claim: Claim | None = None
+        self._claims: dict[int, Claim] = {}
+        self._at: dict[int, Position] = {}
         self._live = Waiting()
         self._waiting = Waiting()
 
-    async def advance(self, to: Position, parked: Sequence[Parked]) -> None:
-        """Come to exactly this position, without what waits in the live read model there.
+    async def advance(self, to: Sequence[Position], parked: Sequence[Parked]) -> None:
+        """Come to exactly these positions, one for each partition, without what waits in the live read model there.
 
         When something no longer waits that was left out before, all is folded again from the beginning.
         Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
         """
         live = Waiting(parked)
-        claim = self._claim
-        if claim is None or not self._live.same_until(self.position, live):
-            claim = self._claim = await self._begin()
+        if not self._claims or not self._live.same_until(self._at, live):
+            await self._begin([place.partition for place in to])
         self._live, self._waiting = live, Waiting([*parked, *self.failures])
-        beginning = Position(to.partition, 0)
-        total = await self._feed.distance(beginning, to)
-        async with aclosing(pages(self._feed, self.position, to, self._sorter.types)) as history:
-            async for page in history:
-                await self._fold(claim, page.entries, page.upto)
-                self._told("folding", await self._feed.distance(beginning, page.upto), total)
+        feeds = [feed_of(self._log, place.partition) for place in to]
+        lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, to, strict=True)]
+        before = 0
+        for feed, end, length in zip(feeds, to, lengths, strict=True):
+            beginning, at = Position(feed.partition, 0), self._at[feed.partition]
+            async with aclosing(pages(feed, at, end, self._sorter.types)) as history:
+                async for page in history:
+                    await self._fold(self._claims[feed.partition], page.entries, page.upto)
+                    self._told("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
+            before += length
 
     async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:
         """The rows behind a key, in the order of the key."""
@@ -176,16 +184,21 @@ class FreshFold:
                 return
             after = self.projection.key_in(rows[-1])
 
-    async def _begin(self) -> Claim:
-        follows = self._table.follows
+    async def _begin(self, partitions: Sequence[int]) -> None:
         await self._store.prepare(self._table)
-        await self._store.checkpoints.register(follows, self._feed.log_id, BEGINNING)
-        await self._store.clear(self._table, self._feed.log_id)
-        self.position, self.events, self.rows, self.failures = BEGINNING, 0, 0, []
-        seen = await self._store.checkpoints.read(follows)
+        self._at = {partition: Position(partition, 0) for partition in partitions}
+        self.events, self.rows, self.failures = 0, 0, []
+        followers = [self._table.follows.in_partition(partition) for partition in partitions]
+        for follower in followers:
+            await self._store.checkpoints.register(follower, self._log.log_id, self._at[follower.partition])
+        await self._store.clear(self._table, self._log.log_id)
+        self._claims = {follower.partition: await self._claim(follower) for follower in followers}
+
+    async def _claim(self, follower: FollowerId) -> Claim:
+        seen = await self._store.checkpoints.read(follower)
         claim = await self._store.checkpoints.claim(seen, "fresh fold") if seen is not None else None
         if claim is None:
-            raise ConfigurationError(f"the store for the fresh fold of {follows} is in use: give each one its own")
+            raise ConfigurationError(f"the store for the fresh fold of {follower} is in use: give each one its own")
         return claim
 
     async def _fold(self, claim: Claim, entries: Sequence[Entry], upto: Position) -> None:
@@ -203,11 +216,11 @@ class FreshFold:
             if since_pause >= EVENTS_PER_SLICE:
                 since_pause = 0
                 await asyncio.sleep(0)
-        await self._store.commit(self._table, claim, self.position, upto, Changes(rows))
-        self.position = upto
+        await self._store.commit(self._table, claim, self._at[upto.partition], upto, Changes(rows))
+        self._at[upto.partition] = upto
 
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
-        found = examined(self.projection, key, values, events, self._documents)
+        found = examined(self.projection, key, values, events)
         self.events += len(events)
         if found.fault is not None and len(self.faults) < MOST_FAULTS:
             self.faults.append(found.fault)

@@ -11,6 +11,7 @@ import msgspec
 from twofold.codec import Codec
 from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed, pages
+from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection
@@ -27,21 +28,23 @@ class Since(msgspec.Struct, frozen=True):
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """A row that differs, compared at a position. `agrees` tells whether a state of the fold is what it holds now."""
+    """A row that differs, and where it was compared: a position for each partition.
+
+    `agrees` tells whether a state of the fold is what the row holds now.
+    """
 
     key: Key
-    position: Position
+    at: Sequence[Position]
     agrees: Callable[[Values | None], bool]
 
 
 async def trace(
     suspects: Sequence[Suspect],
     projection: Projection[Any],
-    feed: Feed,
+    log: Feed,
     codec: Codec,
     left_out: Sequence[Parked | Failure],
     *,
-    documents: bool,
     told: Told,
 ) -> dict[Key, Since]:
     """For each row the event right after the last moment at which it still could have been right.
@@ -50,35 +53,40 @@ async def trace(
     now, in all columns that differ in the end; the event that follows the last of these is the answer. Where the fold
     was never that, it is the row's first event. A row without any event has no answer.
     """
-    courses = {suspect.key: _Course(projection, suspect, documents) for suspect in suspects}
-    end = max(suspect.position for suspect in suspects)
+    courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
     sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
-    beginning = Position(end.partition, 0)
-    total = await feed.distance(beginning, end)
-    async with aclosing(pages(feed, beginning, end, sorter.types)) as history:
-        async for page in history:
-            events, _ = await sorter.sort(page.entries, waiting)
-            for key, of_key in events.items():
-                for recorded in of_key:
-                    courses[key].take(recorded)
-            told("tracing", await feed.distance(beginning, page.upto), total)
+    ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
+    feeds = [feed_of(log, end.partition) for end in ends]
+    lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]
+    before = 0
+    for feed, end, length in zip(feeds, ends, lengths, strict=True):
+        beginning = Position(feed.partition, 0)
+        async with aclosing(pages(feed, beginning, end, sorter.types)) as history:
+            async for page in history:
+                events, _ = await sorter.sort(page.entries, waiting)
+                for key, of_key in events.items():
+                    for recorded in of_key:
+                        courses[key].take(recorded)
+                told("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))
+        before += length
     return {key: course.since for key, course in courses.items() if course.since is not None}
 
 
 class _Course:
     """One row on its way through the feed."""
 
-    def __init__(self, projection: Projection[Any], suspect: Suspect, documents: bool) -> None:
-        self._projection, self._suspect, self._documents = projection, suspect, documents
+    def __init__(self, projection: Projection[Any], suspect: Suspect) -> None:
+        self._projection, self._suspect = projection, suspect
+        self._upto = {place.partition: place for place in suspect.at}
         self._values: Values | None = None
         self._ever = suspect.agrees(None)
         self.since: Since | None = None
 
     def take(self, recorded: Recorded) -> None:
         """One more event."""
-        if recorded.position > self._suspect.position:
+        if recorded.position > self._upto[recorded.position.partition]:
             return
-        folded = self._projection.fold(self._suspect.key, self._values, [recorded], self._documents)
+        folded = self._projection.fold(self._suspect.key, self._values, [recorded])
         self._values = folded.values
         if self._suspect.agrees(folded.values):
             self.since, self._ever = None, True

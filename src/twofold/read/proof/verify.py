@@ -16,10 +16,11 @@ import msgspec
 
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, LogReplaced
-from twofold.feed.checkpoints import Parked
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.messages import BEGINNING, Position
+from twofold.feed.partitions import feed_of
+from twofold.messages import Position
 from twofold.read.columns import Column, Field, Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
@@ -42,17 +43,20 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A row that the read model lacks (missing), has for no reason (extra), or has with other values (different)."""
+    """A row that the read model lacks (missing), has for no reason (extra), or has with other values (different).
+
+    `at` is where both were compared: a position for each partition that the projection follows.
+    """
 
     kind: Kind
     key: Key
     cells: Sequence[Cell]
-    position: Position
+    at: Sequence[Position]
     since: Since | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was compared, from which position to which, and what was found.
+    """What was compared, from where to where, and what was found. `begin` and `end` hold a position for each partition.
 
     `differences` holds the first of those that `counts` counts. `failures` are rows and streams that the fold cannot
     fold although they do not wait in the read model; they, and what is `parked` there, are not compared. `faults` say
@@ -61,8 +65,8 @@ class Report(msgspec.Struct, frozen=True):
 
     rows: int
     events: int
-    begin: Position
-    end: Position
+    begin: Sequence[Position]
+    end: Sequence[Position]
     counts: dict[Kind, int]
     differences: Sequence[Difference]
     failures: Sequence[Failure]
@@ -84,38 +88,38 @@ class Verification:
     """
 
     def __init__(
-        self, live: Projection[Any], fold: Projection[Any], store: ReadStore, feed: Feed, codec: Codec, told: Told
+        self, live: Projection[Any], fold: Projection[Any], store: ReadStore, log: Feed, codec: Codec, told: Told
     ) -> None:
         if _key_shown(live) != _key_shown(fold):
             raise InvalidInput(
                 f"the key of {live.owner} is {_key_shown(live)}, and that of the changed one {_key_shown(fold)}: "
                 f"with another key no row is the one that it was, so there is nothing to compare"
             )
-        self._live, self._fold, self._store, self._feed, self._codec = live, fold, store, feed, codec
+        self._live, self._fold, self._store, self._log, self._codec = live, fold, store, log, codec
         self._told, self._columns = told, _Columns(live, fold)
         self._compared = 0
         self._counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
         self._found: dict[Key, tuple[Difference, Values | None]] = {}
 
     async def run(
-        self, shadow: ReadStore, *, documents: bool, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
+        self, shadow: ReadStore, *, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
     ) -> Report:
         """Fold into `shadow`, an empty store that nobody else uses, and compare: all rows, or a `sample` by lot.
 
         Raises: InvalidInput when there is nothing to compare with, LogReplaced, NewerSchema, ConfigurationError,
         Unavailable.
         """
-        begin = await self._checkpoint()
+        begin = await self._begin()
         wanted = await self._drawn(sample, salt) if sample is not None else None
         sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._feed, shadow, documents=documents, told=self._told)
+        fold = FreshFold(sorter, self._log, shadow, told=self._told)
         last = await self._compare(fold, wanted, shown)
-        since = await self._traced([*last.parked, *fold.failures], documents) if self._live is self._fold else {}
+        since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
             rows=self._compared,
             events=fold.events,
             begin=begin,
-            end=last.checkpoints[0].position,
+            end=[one.position for one in last.checkpoints],
             counts=self._counts,
             differences=[
                 msgspec.structs.replace(one, since=since.get(key)) for key, (one, _) in sorted(self._found.items())
@@ -127,15 +131,20 @@ class Verification:
             removed=self._columns.removed,
         )
 
-    async def _checkpoint(self) -> Position:
+    async def _begin(self) -> Sequence[Position]:
         follows = self._live.follows
-        found = await self._store.checkpoints.read(follows)
-        if found is None or all(table.follows != follows for table in await self._store.tables()):
+        found = await self._store.checkpoints.of(follows)
+        if not found or all(table.follows != follows for table in await self._store.tables()):
             raise InvalidInput(
                 f"the read store has no table of {follows}: open the App on it, or run `twofold rebuild`"
             )
-        check_log(found, self._feed.log_id, await self._feed.head())
-        return found.position
+        return await self._places(found)
+
+    async def _places(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Position]:
+        """Where they stand. Raises: LogReplaced when one of them cannot belong to this log."""
+        for one in checkpoints:
+            check_log(one, self._log.log_id, await feed_of(self._log, one.follower.partition).head())
+        return [one.position for one in checkpoints]
 
     async def _drawn(self, count: int, salt: str) -> Callable[[Key], bool]:
         """So many rows by lot. The lot of a key is a hash, and those below a threshold win.
@@ -161,14 +170,13 @@ class Verification:
 
     async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> Found:
         after: Key | None = None
-        reached = BEGINNING
+        reached: Sequence[Position] = ()
         while True:
             page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
-            position = page.checkpoints[0].position
-            check_log(page.checkpoints[0], self._feed.log_id, await self._feed.head())
-            if position < reached:
+            at = await self._places(page.checkpoints)
+            if reached and any(now < before for now, before in zip(at, reached, strict=True)):
                 raise LogReplaced(f"{self._live.follows} was begun again meanwhile: verify it when that is done")
-            await fold.advance(position, page.parked)
+            await fold.advance(at, page.parked)
             rows = {self._live.key_in(values): values for values in page.rows}
             more = len(page.rows) == PAGE_ROWS
             upto = self._live.key_in(page.rows[-1]) if more else None
@@ -177,13 +185,13 @@ class Verification:
             apart = _Apart(self._fold, [*page.parked, *fold.failures])
             async for key, live, values in _side_by_side(rows, fold, after, upto):
                 if not apart.holds(key):
-                    self._judge(key, live, values, position, shown)
+                    self._judge(key, live, values, at, shown)
             self._told("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
                 return page
-            after, reached = upto, position
+            after, reached = upto, at
 
-    def _judge(self, key: Key, live: Values | None, values: Values | None, position: Position, shown: int) -> None:
+    def _judge(self, key: Key, live: Values | None, values: Values | None, at: Sequence[Position], shown: int) -> None:
         self._compared += 1
         cells = self._columns.differing(live, values)
         if not cells:
@@ -191,18 +199,16 @@ class Verification:
         kind: Kind = "missing" if live is None else "extra" if values is None else "different"
         self._counts[kind] += 1
         if len(self._found) < shown:
-            self._found[key] = Difference(kind, key, cells, position), live
+            self._found[key] = Difference(kind, key, cells, at), live
 
-    async def _traced(self, left_out: Sequence[Parked | Failure], documents: bool) -> dict[Key, Since]:
+    async def _traced(self, left_out: Sequence[Parked | Failure]) -> dict[Key, Since]:
         suspects = [
-            Suspect(key, difference.position, self._columns.agreeing(difference, live))
+            Suspect(key, difference.at, self._columns.agreeing(difference, live))
             for key, (difference, live) in self._found.items()
         ]
         if not suspects:
             return {}
-        return await trace(
-            suspects, self._fold, self._feed, self._codec, left_out, documents=documents, told=self._told
-        )
+        return await trace(suspects, self._fold, self._log, self._codec, left_out, told=self._told)
 
 
 class _Columns:

@@ -29,7 +29,7 @@ class FollowConformance(OnBackend):
     @pytest.fixture
     def projector(self, log: LogStore, store: Rows) -> Projector:
         """Folds balances."""
-        return Projector(balances, store, log, bank.codec, Ambient(), documents=False)
+        return Projector(balances, store, log, bank.codec, Ambient())
 
     @pytest.mark.usefixtures("short_lease")
     async def test_g5_a_live_holder_keeps_its_checkpoint_and_a_dead_one_loses_it(
@@ -84,7 +84,7 @@ class FollowConformance(OnBackend):
         await deposited(log, "a", 5, 5)
         page = await log.read(BEGINNING, 10)
 
-        other = Projector(balances, other_store, log, bank.codec, Ambient(), documents=False)
+        other = Projector(balances, other_store, log, bank.codec, Ambient())
         claim = await claimed(other_store.checkpoints, balances.follows, "other")
         await other.handle(claim, BEGINNING, page)
         await other.settle()

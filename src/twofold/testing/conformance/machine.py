@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -33,6 +34,7 @@ LIMITS = st.integers(1, 12)
 class MachineConformance(OnBackend):
     """See `AgainstMemory`."""
 
+    @pytest.mark.slow
     def test_any_calls_get_the_answers_that_memory_gives(self, new_backend: Callable[[], Backend]) -> None:
         """Appends, loads, pages, checkpoints, claims, rows: compared call by call, in sequences made up by chance."""
         machine = type("AgainstThisBackend", (AgainstMemory,), {"new_backend": staticmethod(new_backend)})

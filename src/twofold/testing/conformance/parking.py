@@ -432,7 +432,7 @@ async def at_rest(app: App, log: LogStore, store: Rows) -> AsyncIterator[Running
 async def folded(running: Running) -> None:
     """All projections come as far as the head."""
     for projection in running.app.projections:
-        async for _ in (await operate.prepared(running, projection)).catch_up():
+        async for _ in (await operate.prepared(running, projection))[0].catch_up():
             pass
 
 

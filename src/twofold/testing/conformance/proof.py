@@ -297,7 +297,7 @@ class ProofConformance(OnBackend):
             for projection in projections[:2]:
                 await running.get(projection, "last", after=last, wait_s=30)
                 found = await operate.verify(running, projection)
-                assert (found.equal, found.end) == (True, last.position), f"{written} while it went on"
+                assert (found.equal, found.end) == (True, [last.position]), f"{written} while it went on"
 
     async def test_g9_a_sample_finds_what_is_wrong_in_it(self, running: Running) -> None:
         """So many rows; as many as there are when more are asked for. What is missing has its chance too."""
@@ -389,7 +389,7 @@ async def some_history(running: Running, fold: bool = True) -> None:
 async def folded(running: Running, *projections: Projection[Any]) -> None:
     """They come as far as the head."""
     for projection in projections:
-        following = await operate.prepared(running, projection)
+        [following] = await operate.prepared(running, projection)
         async for _ in following.catch_up():
             pass
 

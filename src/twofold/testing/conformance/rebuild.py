@@ -199,13 +199,12 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
 
     async def test_the_versions_of_a_projection_stand_apart(self, folded: Running, log: LogStore, store: Rows) -> None:
-        """What is rebuilt of one leaves the other as it is, and the public name too."""
+        """What is rebuilt of one leaves the other as it is; the public name moves forward, and not back."""
         async with upgraded.look(log, read_store=store) as newer:
             await rebuilt(newer)
-            assert await live(store) == [1]
+            assert await live(store) == [2]
             assert await newer.get(upgraded.projections[0], NAMES[0]) == Balance(NAMES[0], 6, 3)
             assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
-            assert await published(upgraded.projections[0].table, store, MemoryLog(), look_for_lost=False) is True
         await rebuilt(folded)
         assert await live(store) == [2]
 
@@ -552,7 +551,7 @@ class RebuildConformance(OnBackend):
             monkeypatch.setattr(store, "find", find)
             found = await operate.verify(running, balances)
             assert (found.equal, found.rows) == (True, len(NAMES))
-            assert found.begin < found.end
+            assert list(found.begin) < list(found.end)
 
     async def test_rows_of_many_streams(self, log: LogStore, store: Rows) -> None:
         """With `key=`, and with keys of several fields. What waits with a stream is left out, as it was."""
@@ -614,7 +613,7 @@ async def rebuilt(running: Running) -> None:
 
 async def caught_up(running: Running, projection: Projection[Any] | None = None) -> None:
     """Folded to the end of the feed."""
-    following = await operate.prepared(running, projection or running.app.projection("balance"))
+    [following] = await operate.prepared(running, projection or running.app.projection("balance"))
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass

@@ -1,4 +1,4 @@
-"""What clients do, and what they were told: the record that the checks afterwards are made on."""
+"""What clients do: commands, appends, reads, loads and comparisons."""
 
 from __future__ import annotations
 
@@ -6,65 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from inspect import CORO_CREATED, getcoroutinestate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from twofold.app import Running
 from twofold.backends.memory import MemoryReadStore
-from twofold.errors import OutcomeUnknown, Unavailable
-from twofold.feed.parking import Unparked
-from twofold.messages import Position, Receipt, Stream, Token
+from twofold.errors import Unavailable
+from twofold.messages import Receipt, Stream
 from twofold.react.reactor import To
-from twofold.read.proof.verify import Report, Verification
-from twofold.read.query import Page
+from twofold.read.proof.verify import Verification
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.oracle import name_of
-from twofold.testing.simulation.server import Unanswered
-from twofold.write.decider import Done
-
-if TYPE_CHECKING:
-    from twofold.testing.simulation.world import World
-
-Expects = Literal["any version", "the version last heard of", "an older version", "a later version"]
-After = Literal["no token", "the newest token", "a token of another log", "a token beyond the end"]
+from twofold.testing.simulation.world import World
 
 AGAIN_AFTER_S = 0.4
-
-STILL_WAITING = Unanswered("the history ended before the answer")
-
-
-@dataclass
-class Attempt:
-    """One request to one process. Head and version of its stream are those in the store when it began and ended."""
-
-    asked: Any
-    label: str
-    stream: str
-    process: str
-    began_s: float
-    head_before: int
-    version_before: int
-    command_id: str | None = None
-    expected: int | None = None
-    token: Token | str | None = None
-    key: Any = None
-    outcome: Any = STILL_WAITING
-    ended_s: float = 0.0
-    head_after: int = 0
-    version_after: int = 0
-
-    @property
-    def unknown(self) -> bool:
-        """Whether the client cannot know what became of it."""
-        return isinstance(self.outcome, Unanswered | OutcomeUnknown)
-
-    @property
-    def answered(self) -> bool:
-        """Whether it was done, and the client knows."""
-        return isinstance(self.outcome, Done | Receipt)
 
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """A command. While its outcome is not known, the client sends it again with the same id."""
+    """A command. While its outcome is unknown, the client sends it again with the same id."""
 
     to: To
     at: int
@@ -113,7 +73,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class AppendTwo:
-    """Two appends to one stream, the second put into the queue behind the first; no decider is asked."""
+    """Two appends to one stream, the second queued behind the first, without a decider."""
 
     stream: str
     events: tuple[Sequence[Any], Sequence[Any]]
@@ -129,7 +89,7 @@ class AppendTwo:
         )
 
     async def happen(self, world: World) -> None:
-        """The second is begun when the first waits for its batch."""
+        """The second begins when the first waits for its batch."""
         expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
@@ -211,7 +171,7 @@ class Load:
         return f"load a stream, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
-        """Ask once, for a stream that there is."""
+        """Ask once, for an existing stream."""
         stream = world.known.some_stream(self.pick)
         if stream is None:
             return
@@ -239,36 +199,12 @@ class Verify:
         async def verify(running: Running) -> Any:
             app = running.app
             [projection] = [one for one in app.projections if one.name == self.projection]
-            comparing = Verification(projection, projection, running.rows, running.log, app.codec, _nobody_listens)
-            return await comparing.run(MemoryReadStore(), documents=app.folds_documents(projection))
+            folding = app.folding(projection)
+            comparing = Verification(folding, folding, running.rows, running.log, app.codec, _nobody_listens)
+            return await comparing.run(MemoryReadStore())
 
         await world.ask(attempt, self.at, verify)
 
 
-def told(outcome: Any) -> str:
-    """An answer in words."""
-    match outcome:
-        case Done(receipt, state):
-            return f"{told(receipt)}; now it is {state!r}"
-        case Receipt(_, version, events, position, _, _, repeated):
-            again = ", as the first time" if repeated else ""
-            return f"version {version}, {events} event{'s' * (events != 1)} up to {position}{again}"
-        case Page(rows, _, parked):
-            return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
-        case Unparked(done, again, events):
-            return f"{events} events handled, {len(done)} wait no longer, {len(again)} again"
-        case Report():
-            return f"{outcome.rows} rows are {'' if outcome.equal else 'not '}those of a fresh fold"
-        case Exception():
-            return f"{type(outcome).__name__}: {outcome}"
-        case _:
-            return repr(outcome)
-
-
 def _nobody_listens(what: str, done: int, of: int) -> None:
     pass
-
-
-def beyond(log_id: str, head: int) -> Token:
-    """A token that nobody was given."""
-    return Token(log_id, Position(0, head + 1_000_000))

@@ -1,54 +1,58 @@
-"""What can go wrong, each fault a value: when it happens is the plan's business, what it does stands here."""
+"""What can go wrong, each fault a value that says how it is drawn and what it does; the plan says when.
+
+A new fault is a class here, with an entry in `FAULTS`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import NamedTuple, Self
 
 import msgspec
 
-from twofold import operate
-from twofold.ambient import Ambient
-from twofold.app import App
-from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
-from twofold.testing.simulation.remote import Kind, Mishap, Remote
-from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
+from twofold.testing.simulation.actions import Action, Dice, Disturbing
+from twofold.testing.simulation.operators import Rebuild, upgraded
+from twofold.testing.simulation.remote import Kind, Mishap
+from twofold.testing.simulation.storage import Store
+from twofold.testing.simulation.world import World
 
-if TYPE_CHECKING:
-    from twofold.testing.simulation.server import Server
-    from twofold.testing.simulation.world import World
-
-GIVE_UP_AFTER_S = 4.0
-
-Store = Literal["the log", "the read store"]
-
-
-def _link(world: World, store: Store) -> Remote:
-    return world.storage.log_link if store == "the log" else world.storage.rows_link
-
-
-def _server(world: World, place: int) -> Server:
-    return world.servers[place % len(world.servers)]
+TIMES = (1, 1, 2, 6)
+MISHAPS: Sequence[Mishap] = ("request lost", "answer lost", "answer lost", "late", "twice")
+REQUESTS: Sequence[tuple[Store, Kind]] = (
+    ("the log", "append"),
+    ("the log", "append"),
+    ("the read store", "page"),
+    ("the read store", "page"),
+    ("the log", "page"),
+    ("the log", "claim"),
+    ("the read store", "claim"),
+    ("the log", "look"),
+    ("the read store", "look"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Disturbing):
     """A process ends between two of its steps, as by kill -9."""
 
     at: int
     steps: int
     back_after_s: float
 
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """After up to 60 steps."""
+        return cls(dice.place(), dice.random.randrange(60), dice.random.choice((0.0, 0.3, 2.0, 7.0)))
+
     def __str__(self) -> str:
         return f"process {self.at + 1} crashes {self.steps} steps later, back after {self.back_after_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """At one of its next awaits."""
-        server = _server(world, self.at)
+        server = world.server(self.at)
 
         def crash() -> None:
             if not server.process.crashed and not server.task.done():
@@ -61,19 +65,24 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """A process stands still, as by SIGSTOP, and goes on as if nothing had been."""
+class Pause(Disturbing):
+    """A process stands still, as by SIGSTOP, and goes on as if nothing had happened."""
 
     at: int
     steps: int
     for_s: float
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """For less than a lease, or for more."""
+        return cls(dice.place(), dice.random.randrange(60), dice.random.choice((0.5, 4.0, 5.5, 7.0, 12.0)))
 
     def __str__(self) -> str:
         return f"process {self.at + 1} stands still {self.steps} steps later, for {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """At one of its next awaits."""
-        process = _server(world, self.at).process
+        process = world.server(self.at).process
 
         def pause() -> None:
             if process.runs:
@@ -91,18 +100,28 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
-    """A process ends in order and is started again; with `upgrade` on the next version of the App."""
+class Restart(Disturbing):
+    """A process ends in order and starts again; with `upgrade`, on the next version of the App."""
 
     at: int
     upgrade: bool
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """On the same version."""
+        return cls(dice.place(), upgrade=False)
+
+    @classmethod
+    def upgrading(cls, dice: Dice) -> Self:
+        """On the next version."""
+        return cls(dice.place(), upgrade=True)
 
     def __str__(self) -> str:
         return f"process {self.at + 1} ends in order and starts again" + (" on the next version" * self.upgrade)
 
     async def happen(self, world: World) -> None:
-        """It is asked to."""
-        server = _server(world, self.at)
+        """Ask it to end."""
+        server = world.server(self.at)
         if self.upgrade:
             server.next_app = upgraded(server.app)
             world.counts["upgrades"] += 1
@@ -111,10 +130,15 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class StealLease:
-    """The epoch of a checkpoint rises, as if somebody else had taken it over and died at once."""
+class StealLease(Disturbing):
+    """The epoch of a checkpoint rises, as if another worker had taken it over and died at once."""
 
     pick: float
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """From any follower."""
+        return cls(dice.random.random())
 
     def __str__(self) -> str:
         return "a lease is stolen"
@@ -134,19 +158,24 @@ class StealLease:
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
-    """A store takes its time."""
+class Slow(Disturbing):
+    """A store is slow."""
 
     store: Store
     times: float
     for_s: float
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """By one to three orders of magnitude."""
+        return cls(dice.store(), dice.random.choice((10.0, 100.0, 1_000.0)), dice.random.random() * 4)
 
     def __str__(self) -> str:
         return f"{self.store} is {self.times:.0f} times slower for {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = _link(world, self.store)
+        link = world.link(self.store)
         world.counts["slow"] += 1
         link.slowness = self.times
         await asyncio.sleep(self.for_s)
@@ -154,18 +183,23 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
-class Deaf:
-    """Nobody hears that there is news in a store."""
+class Deaf(Disturbing):
+    """The doorbell of a store is not heard."""
 
     store: Store
     for_s: float
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """For up to 6 s."""
+        return cls(dice.store(), dice.random.random() * 6)
 
     def __str__(self) -> str:
         return f"the doorbell of {self.store} is not heard for {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = _link(world, self.store)
+        link = world.link(self.store)
         world.counts["deaf"] += 1
         link.deaf = True
         await asyncio.sleep(self.for_s)
@@ -173,19 +207,29 @@ class Deaf:
 
 
 @dataclass(frozen=True, slots=True)
-class GoAway:
+class GoAway(Disturbing):
     """A store cannot be reached; with `crash` it loses what was not synced."""
 
     store: Store
     crash: bool
     for_s: float
 
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """For up to 3 s."""
+        return cls(dice.store(), crash=False, for_s=dice.random.random() * 3)
+
+    @classmethod
+    def crashing(cls, dice: Dice) -> Self:
+        """For up to 2 s."""
+        return cls(dice.store(), crash=True, for_s=dice.random.random() * 2)
+
     def __str__(self) -> str:
         return f"{self.store} {'crashes' if self.crash else 'is away'}, back after {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = _link(world, self.store)
+        link = world.link(self.store)
         world.counts[f"{self.store} {'crashed' if self.crash else 'went away'}"] += 1
         if self.crash and self.store == "the read store":
             world.storage.crash_rows()
@@ -197,7 +241,7 @@ class GoAway:
 
 
 @dataclass(frozen=True, slots=True)
-class Lose:
+class Lose(Disturbing):
     """Something happens to the next requests of a kind."""
 
     store: Store
@@ -205,13 +249,24 @@ class Lose:
     mishap: Mishap
     times: int
 
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """One mishap, to one or several requests of a kind."""
+        store, kind = dice.random.choice(REQUESTS)
+        return cls(store, kind, dice.random.choice(MISHAPS), dice.random.choice(TIMES))
+
+    @classmethod
+    def answer_to_page(cls, dice: Dice) -> Self:
+        """Pages of a projection are stored, and their workers do not learn of it."""
+        return cls("the read store", "page", "answer lost", dice.random.choice(TIMES))
+
     def __str__(self) -> str:
         what = {"request lost": "is lost", "answer lost": "is done and its answer lost", "late": "arrives late"}
         return f"{self.times} of the next {self.kind} requests to {self.store}: {what.get(self.mishap, self.mishap)}"
 
     async def happen(self, world: World) -> None:
         """When they come."""
-        _link(world, self.store).mishaps[self.mishap, self.kind] += self.times
+        world.link(self.store).mishaps[self.mishap, self.kind] += self.times
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,88 +276,43 @@ class Jump:
     at: int
     seconds: float
 
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """By seconds, a minute or a month."""
+        return cls(dice.place(), dice.random.choice((-1, 1)) * dice.random.choice((2.0, 60.0, 86_400.0 * 30)))
+
     def __str__(self) -> str:
         return f"the wall clock of process {self.at + 1} jumps by {self.seconds:.0f} s"
 
     async def happen(self, world: World) -> None:
         """At once."""
         world.counts["clock jumps"] += 1
-        _server(world, self.at).skew += timedelta(seconds=self.seconds)
+        world.server(self.at).skew += timedelta(seconds=self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuild:
-    """Somebody folds a projection outside of the processes, as `twofold rebuild` does."""
+class Fault(NamedTuple):
+    """How a fault is drawn, and how often in relation to the others."""
 
-    projection: str
-    ahead: int
-    from_scratch: bool
-    crash_after_steps: int | None
-
-    def __str__(self) -> str:
-        crash = f", and crashes after {self.crash_after_steps} steps" if self.crash_after_steps is not None else ""
-        of = "the next version of " if self.ahead == 1 else f"the version {self.ahead} ahead of " * bool(self.ahead)
-        return f"rebuild {of}{self.projection}{' from scratch' * self.from_scratch}{crash}"
-
-    async def happen(self, world: World) -> None:
-        """In a process of its own, which ends when it has caught up."""
-        process = world.loop.process("rebuild")
-        if self.crash_after_steps is not None:
-            process.after_steps(self.crash_after_steps, process.crash)
-        task = world.loop.create_task(self._build(world, process.name), context=process.context)
-        await asyncio.wait([task], timeout=GIVE_UP_AFTER_S)
-        task.cancel()
-
-    async def _build(self, world: World, name: str) -> None:
-        app = world.app
-        for _ in range(self.ahead):
-            app = upgraded(app)
-        version = app.projections[0].version
-        world.rebuilding[version] += 1
-        ambient = Ambient(world.now, world.new_id, world.random.random)
-        log, rows = SimulatedLog(world.storage, ambient), SimulatedRows(world.storage)
-        try:
-            async with app.look(log, read_store=rows, ambient=ambient) as running:
-                projection = app.projection(self.projection)
-                rebuilding = operate.rebuild(running, projection, from_scratch=self.from_scratch, note=world.tell)
-                async with aclosing(rebuilding) as reached:
-                    async for _ in reached:
-                        pass
-            world.counts["rebuilds"] += 1
-        except (InvalidInput, LeaseLost, NameHeld, Unavailable) as error:
-            world.tell(f"{name}: {error!r}")
-        finally:
-            world.rebuilding[version] -= 1
+    weight: int
+    drawn: Callable[[Dice], Action]
 
 
-@dataclass
-class Cure:
-    """Whether the code is deployed that can handle everything."""
-
-    deployed: bool = False
+def _rebuild_or_crash(dice: Dice) -> Action:
+    return Rebuild.drawn(dice) if dice.app.projections else Crash.drawn(dice)
 
 
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """From now on every process runs better code."""
-
-    def __str__(self) -> str:
-        return "code is deployed that can fold and react to everything"
-
-    async def happen(self, world: World) -> None:
-        """At once, in all of them."""
-        cure = world.plan.scenario.cure
-        if cure is not None:
-            world.counts["cures"] += 1
-            cure.deployed = True
-
-
-@lru_cache(maxsize=16)
-def upgraded(app: App) -> App:
-    """The same App with the next version of each projection."""
-    projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
-    return replace(app, projections=projections)
-
-
-FAULTS = (Crash, Pause, Restart, StealLease, Slow, Deaf, GoAway, Lose, Rebuild)
-"""Whatever may keep a client waiting, or leave him without an answer."""
+FAULTS: Mapping[str, Fault] = {
+    "crash": Fault(3, Crash.drawn),
+    "pause": Fault(2, Pause.drawn),
+    "restart": Fault(1, Restart.drawn),
+    "upgrade": Fault(1, Restart.upgrading),
+    "steal": Fault(1, StealLease.drawn),
+    "slow": Fault(1, Slow.drawn),
+    "deaf": Fault(1, Deaf.drawn),
+    "away": Fault(1, GoAway.drawn),
+    "crash store": Fault(2, GoAway.crashing),
+    "lose": Fault(2, Lose.drawn),
+    "lose page": Fault(1, Lose.answer_to_page),
+    "jump": Fault(1, Jump.drawn),
+    "rebuild": Fault(1, _rebuild_or_crash),
+}

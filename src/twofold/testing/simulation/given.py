@@ -1,4 +1,4 @@
-"""The history that a simulation begins from: checked against the App, and made into appends."""
+"""The events that a simulation begins with: checked against the App, and made into appends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Given = Mapping[str, Sequence[Any]] | Sequence[tuple[str, Any]]
 
 
 def appends_of(given: Given, app: App) -> list[Append]:
-    """One append for each stream, or for each pair. Raises: ConfigurationError, with the stream and the event."""
+    """One append per stream or per pair. Raises: ConfigurationError, with the stream and the event."""
     found: list[Append] = []
     events: dict[str, list[Any]] = {}
     for number, (named, new) in enumerate(_pairs(given), start=1):

@@ -1,4 +1,4 @@
-"""Histories by the number: run them, make the one that fails small, and say what happened in it."""
+"""Many histories: run them, shrink the one that fails, and say what happened in it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from twofold.app import App
 from twofold.errors import ConfigurationError
 from twofold.react.reactor import To
 from twofold.testing.simulation.given import Given, appends_of
+from twofold.testing.simulation.history import History
 from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
-from twofold.testing.simulation.plan import Plan, Scenario, draw
+from twofold.testing.simulation.plan import Plan, draw
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.watch import ENGINE, Violation
-from twofold.testing.simulation.world import World
 
 MOST_TRIES = 400
 OTHER_SCHEDULES = 3
 
 
 class SimulationFailed(AssertionError):
-    """A history in which a promise was broken; the message tells it, made as small as could be.
+    """A history in which a promise was broken; the message shows it, shrunk as far as possible.
 
-    `seed` gives this history again: `simulate(…, seed=SEED, runs=1)`. `violation` names the promise, `history` is
-    what happened, line by line, `steps` how many operations and faults are left of those that were drawn.
+    `seed` repeats it: `simulate(…, seed=SEED, runs=1)`. `violation` names the promise, `history` is what happened, line
+    by line, and `steps` how many operations and faults are left of how many drawn.
     """
 
     def __init__(self, seed: int, violation: Violation, history: Sequence[str], steps: tuple[int, int]) -> None:
@@ -45,7 +46,7 @@ class SimulationFailed(AssertionError):
 
 @dataclass
 class Simulated:
-    """How many histories there were, from which seed on, and what happened in them: `counts["crashes"]`, …"""
+    """How many histories ran, from which seed on, and how often what happened in them: `counts["crashes"]`, …"""
 
     first_seed: int
     runs: int = 0
@@ -66,19 +67,19 @@ def simulate(
     may_park: bool = False,
     given: Given = (),
 ) -> Simulated:
-    """Run an App through histories with crashes, lost answers, pauses and all the rest, in virtual time.
+    """Run an App through histories with crashes, lost responses, pauses and the like, in virtual time.
 
-    `commands` answers, with the random numbers it is given, the next command that some client sends; or it is a list
-    to draw from. After each history G1 to G11 are checked, and `always`: for a decider or a projection, what must be
-    true of each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
+    `commands` gets a random number generator and returns the next command that some client sends, or it is a list to
+    draw from. After each history G1 to G11 are checked, and `always`: for a decider or a projection, what must be true
+    of each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
 
-    `given` is what has happened before each history begins: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
+    `given` is the log that each history begins with: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
     or a list of pairs, `[("show-hamlet", Booked("ada", 9)), …]`, where the order between streams matters.
 
-    Seeds are counted up from `seed`; without one they are new each time. Takes some 10 ms a history.
+    Seeds count up from `seed`; without one they are new each time. A history takes about 10 ms.
 
     Raises: SimulationFailed, with the seed and the smallest history. ConfigurationError for commands, conditions or
-    given events that are not of this App. RuntimeError inside of a running event loop.
+    given events that do not belong to this App. RuntimeError inside a running event loop.
     """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("simulate() runs an event loop of its own: call it from a function that is not async")
@@ -92,14 +93,14 @@ def simulate(
 
 
 def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Callable[[Random], To]:
-    """Draws a command, and looks whether it is one."""
+    """Draws a command, and checks that it is one."""
 
     def draw_one(random: Random) -> To:
         to = commands(random) if callable(commands) else random.choice(commands)
         if not isinstance(to, To):
             raise ConfigurationError(f"commands: a command is sent as To(decider, id, command), not as {to!r:.80}")
         if to.decider not in app.deciders:
-            raise ConfigurationError(f"commands: {to.decider!r:.80} is no decider of {app.name}")
+            raise ConfigurationError(f"commands: {to.decider!r:.80} is not a decider of {app.name}")
         to.decider.stream(to.id)
         return to
 
@@ -107,49 +108,49 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
 
 
 def run_histories(scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = ()) -> Simulated:
-    """One history for each seed, of one of the scenarios, with faults `among` these kinds. Raises: SimulationFailed."""
+    """One history per seed, of one of the scenarios, with faults `among` these kinds. Raises: SimulationFailed."""
     simulated = Simulated(seeds.start)
     with _in_silence():
         for seed in seeds:
             plan = draw(scenarios[seed % len(scenarios)], seed, among)
-            world = run(plan)
+            history = run(plan)
             simulated.runs += 1
-            simulated.counts.update(world.counts)
-            if world.violations:
-                raise failure(seed, plan, _worst(world.violations))
+            simulated.counts.update(history.counts)
+            if history.violations:
+                raise failure(seed, plan, _worst(history.violations))
     return simulated
 
 
-def run(plan: Plan, *, is_told: bool = False) -> World:
-    """One history, to its end; what was broken is in `violations`."""
-    world = World(plan, is_told=is_told)
+def run(plan: Plan, *, is_told: bool = False) -> History:
+    """Run one history to its end; broken promises are in its `violations`."""
+    history = History(plan, is_told=is_told)
     try:
-        world.run()
-        if all(violation.promise == ENGINE for violation in world.violations):
-            check(world)
+        history.run()
+        if all(violation.promise == ENGINE for violation in history.violations):
+            check(history)
     finally:
         try:
-            world.close()
+            history.close()
         except Stuck:
-            world.broken(ENGINE, "a task was cancelled, and goes on")
-    return world
+            history.broken(ENGINE, "a task was cancelled, and goes on")
+    return history
 
 
 def failure(seed: int, plan: Plan, violation: Violation) -> SimulationFailed:
-    """The error for a plan that broke a promise, made small."""
+    """The error for a plan that broke a promise, with the plan shrunk."""
     small = _smallest(plan, violation.promise)
-    world = run(small, is_told=True)
-    shown = _worst(world.violations) if world.violations else violation
-    return SimulationFailed(seed, shown, world.history or [], (len(small.steps), len(plan.steps)))
+    history = run(small, is_told=True)
+    shown = _worst(history.violations) if history.violations else violation
+    return SimulationFailed(seed, shown, history.world.lines or [], (len(small.steps), len(plan.steps)))
 
 
 def _worst(violations: Sequence[Violation]) -> Violation:
-    """The first that is a promise to users; that the engine does not come to rest may follow from it."""
+    """The first that is a promise to users; an engine that does not come to rest may be its consequence."""
     return min(violations, key=lambda violation: violation.promise == ENGINE)
 
 
 def _smallest(plan: Plan, promise: str) -> Plan:
-    """A plan that breaks the same promise, and of which nothing more can be left out."""
+    """A plan that breaks the same promise, from which nothing more can be left out."""
     tries = MOST_TRIES
     shrunk = True
     while shrunk and tries > 0:
@@ -165,7 +166,7 @@ def _smallest(plan: Plan, promise: str) -> Plan:
 
 
 def _candidates(plan: Plan) -> Iterator[Plan]:
-    """Less of it happens otherwise: a few other schedules are given the chance to show the same."""
+    """Smaller plans. A smaller plan runs differently, so short ones are tried under a few other schedules too."""
     for smaller in plan.smaller():
         yield smaller
         if len(smaller.steps) <= 8:
@@ -175,7 +176,7 @@ def _candidates(plan: Plan) -> Iterator[Plan]:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """The engine logs every crash and takeover: here they are the rule."""
+    """Without the engine's logs of crashes and takeovers, which are the rule here."""
     logger = logging.getLogger("twofold")
     before = logger.disabled, logger.level
     logger.setLevel(logging.CRITICAL + 1)

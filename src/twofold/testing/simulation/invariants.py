@@ -1,4 +1,4 @@
-"""What must hold when a history has come to rest: the promises G1 to G11, told from what clients were answered."""
+"""What must hold when a history has come to rest: the promises G1 to G11, judged by what clients got."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ from twofold.messages import BEGINNING, Entry, Receipt, Token
 from twofold.read.projection import Projection
 from twofold.read.proof.verify import Report
 from twofold.read.query import Page
-from twofold.testing.simulation.clients import AppendTwo, Attempt, Execute, Read, Verify
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.clients import AppendTwo, Execute, Read, Verify
+from twofold.testing.simulation.history import History
 from twofold.testing.simulation.operators import Retry
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.watch import ENGINE, difference
-from twofold.testing.simulation.world import World
 from twofold.write.decider import Done
 
 IN_TIME_S = 1.0
 
 
-def check(world: World) -> None:
-    """Notes what is broken in `world.violations`."""
-    _Checking(world).all()
+def check(history: History) -> None:
+    """Note what is broken in `history.violations`."""
+    _Checking(history).all()
 
 
 class _Checking:
     """One history, at rest."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.app, self.broken = world, world.app, world.broken
-        self.entries: Sequence[Entry] = world.entries
-        self.streams = Streams(world.app, self.entries)
+    def __init__(self, history: History) -> None:
+        self.history, self.plan, self.broken = history, history.plan, history.broken
+        self.app, self.attempts, self.watcher = history.world.app, history.world.attempts, history.watcher
+        self.entries: Sequence[Entry] = history.entries
+        self.streams = Streams(self.app, self.entries)
         self.metas = {entry.position.offset: self.app.codec.recorded(entry) for entry in self.entries}
 
     def all(self) -> None:
         """Each promise in turn."""
         self.what_is_stored_is_there_once()
-        for attempt in self.world.attempts:
+        for attempt in self.attempts:
             self.an_attempt(attempt)
         self.the_same_id_gets_the_same_answer()
         self.two_appends()
@@ -57,13 +59,13 @@ class _Checking:
         self.what_the_app_says()
 
     def an_attempt(self, attempt: Attempt) -> None:
-        """What a client asked for, and was told."""
-        if self.world.plan.is_calm:
+        """What a client asked for, and what it got."""
+        if self.plan.is_calm:
             self._in_calm(attempt)
         if isinstance(attempt.asked, Execute | AppendTwo):
             self.a_write(attempt)
         elif isinstance(attempt.asked, Read):
-            if not (self.world.plan.cures or self.world.plan.gives_up):  # else a position is seen in several ways
+            if not (self.plan.cures or self.plan.gives_up):  # else a position is seen in several ways
                 self.a_read(attempt)
         elif isinstance(attempt.outcome, Report):
             self.a_verification(attempt.asked, attempt.outcome)
@@ -71,19 +73,19 @@ class _Checking:
             self.a_load(attempt)
 
     def _in_calm(self, attempt: Attempt) -> None:
-        """Where nothing goes wrong, everybody is answered, and in time."""
+        """When nothing goes wrong, every client gets a response, and in time."""
         outcome, took_s = attempt.outcome, attempt.ended_s - attempt.began_s
         left = isinstance(attempt.asked, Execute) and attempt.asked.cancelled_after_s is not None
         overtaken = isinstance(attempt.asked, Retry) and isinstance(getattr(outcome, "__cause__", None), LeaseLost)
         if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not (left or overtaken):
-            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} was told {outcome!r}")
+            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} got {outcome!r}")
         if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
             self.broken("G6", f"nothing was wrong, and {attempt.label} had to wait for {took_s:.3f} s")
 
     # ---- the log
 
     def the_feed(self) -> None:
-        """Positions and versions without gaps; who read along saw everything, in order (G4)."""
+        """Positions and versions have no gaps; the reader that followed the feed saw everything, in order (G4)."""
         for offset, entry in enumerate(self.entries, start=1):
             if entry.position.offset != offset:
                 self.broken("G4", f"the feed has {entry.position} where 0:{offset} should be")
@@ -91,7 +93,7 @@ class _Checking:
             versions = [entry.version for entry in entries]
             if versions != list(range(1, len(versions) + 1)):
                 self.broken("G4", f"{stream} has versions {versions}")
-        seen, there = [e.position.offset for e in self.world.seen], [e.position.offset for e in self.entries]
+        seen, there = [e.position.offset for e in self.history.seen], [e.position.offset for e in self.entries]
         if seen != there:
             self.broken("G4", f"a reader of the feed saw {seen}, and in the log are {there}")
 
@@ -107,7 +109,7 @@ class _Checking:
                 )
             last[name] = (offset, recorded.actor)
 
-    # ---- what clients were told
+    # ---- what clients got
 
     def a_write(self, attempt: Attempt) -> None:
         """What was acknowledged is there, as it was said; what was refused is not (G1, G2, G10)."""
@@ -135,21 +137,21 @@ class _Checking:
         first = receipt.version - receipt.events
         own = entries[first : receipt.version]
         if len(own) < receipt.events or (own and own[-1].position != receipt.position):
-            self.broken("G1", f"{attempt.label} was told {receipt!r}, and {attempt.stream} has {len(entries)} events")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, and {attempt.stream} has {len(entries)} events")
             return
         if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
-            self.broken("G1", f"{attempt.label} was told {receipt!r}, and its events are {stored!r}")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, and its events are {stored!r}")
         if attempt.expected is not None and first != attempt.expected and not receipt.repeated:
             self.broken("G2", f"{attempt.label} expected version {attempt.expected}, and was stored after {first}")
         if isinstance(done, Done):
             self._decided(attempt, done, first)
 
     def _decided(self, attempt: Attempt, done: Done[Any, Any], before: int) -> None:
-        """It is what `decide` says of the state that it was appended to, and answers the state after it."""
+        """The events are what `decide` makes of the state before them, and the state is the one after them."""
         states, events = self.streams.states(attempt.stream), self.streams.events(attempt.stream)
         after = done.receipt.version
         if done.state != states[after] or list(done.events) != events[before:after]:
-            self.broken("G3", f"{attempt.label} was told {done!r}; at version {after} it is {states[after]!r}")
+            self.broken("G3", f"{attempt.label} got {done!r}; at version {after} it is {states[after]!r}")
         to = attempt.asked.to
         if not done.receipt.repeated and self._decide(to, states[before]) != list(done.events):
             decided = self._decide(to, states[before])
@@ -163,21 +165,21 @@ class _Checking:
 
     def _conflict(self, attempt: Attempt, conflict: VersionConflict) -> None:
         there = attempt.version_before <= conflict.actual <= attempt.version_after
-        told = attempt.expected is None or conflict.expected == attempt.expected
-        if not there or not told or conflict.expected == conflict.actual:
+        as_asked = attempt.expected is None or conflict.expected == attempt.expected
+        if not there or not as_asked or conflict.expected == conflict.actual:
             span = f"{attempt.version_before} to {attempt.version_after}"
-            self.broken("G2", f"{attempt.label} was told {conflict}; the stream was at version {span} then")
+            self.broken("G2", f"{attempt.label} got {conflict}; the stream was at version {span} then")
 
     def _rejected(self, attempt: Attempt) -> None:
         """At some moment of the request it was right."""
         states = self.streams.states(attempt.stream)[attempt.version_before : attempt.version_after + 1]
         if not any(isinstance(self._decide(attempt.asked.to, state), Rejected) for state in states):
-            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), which no state of that time gives")
+            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), and no state at that time does so")
 
     def the_same_id_gets_the_same_answer(self) -> None:
         """Whatever the state is by now, and whatever version is expected (G3)."""
         by_id: dict[tuple[str, str], list[Attempt]] = {}
-        for attempt in self.world.attempts:
+        for attempt in self.attempts:
             if attempt.command_id is not None:
                 by_id.setdefault((attempt.stream, attempt.command_id), []).append(attempt)
         for (stream, command_id), attempts in by_id.items():
@@ -185,7 +187,7 @@ class _Checking:
             for attempt in answered:
                 if _answer(attempt) != _answer(answered[0]):
                     text = f"{_answer(answered[0])!r} and {_answer(attempt)!r}"
-                    self.broken("G3", f"{command_id} on {stream} was answered in two ways: {text}")
+                    self.broken("G3", f"{command_id} on {stream} had two outcomes: {text}")
             if sum(not _receipt(a).repeated for a in answered) > 1:
                 self.broken("G3", f"{command_id} on {stream} was done twice")
             for attempt in attempts:
@@ -194,13 +196,13 @@ class _Checking:
                     self.broken("G3", f"{command_id} on {stream} was done, and later refused: {attempt.outcome!r}")
 
     def two_appends(self) -> None:
-        """Of two on one another's heels the first is stored first (G2)."""
-        told: dict[int, list[Receipt]] = {}
-        for attempt in self.world.attempts:
+        """Of two appends sent right after each other, the first is stored first (G2)."""
+        stored: dict[int, list[Receipt]] = {}
+        for attempt in self.attempts:
             done = isinstance(attempt.asked, AppendTwo) and isinstance(attempt.outcome, Receipt)
             if done and not attempt.outcome.repeated:
-                told.setdefault(attempt.asked.number, []).append(attempt.outcome)
-        for number, receipts in told.items():
+                stored.setdefault(attempt.asked.number, []).append(attempt.outcome)
+        for number, receipts in stored.items():
             if receipts != sorted(receipts, key=lambda receipt: receipt.position):
                 self.broken("G2", f"client {number} sent two appends, and the second was stored first: {receipts!r}")
 
@@ -214,15 +216,15 @@ class _Checking:
             self.broken("G2", f"{attempt.label} loaded {state!r} at version {version} of {attempt.stream}")
 
     def a_read(self, attempt: Attempt) -> None:
-        """What is answered was so at some position, not before the token, or it is said why not (G6)."""
+        """The rows are those of some position at or after the token, or the error says why not (G6)."""
         outcome, token = attempt.outcome, self._token(attempt)
-        if token is not None and (token.log_id != self.world.log_id or token.position.offset > 500_000):
+        if token is not None and (token.log_id != self.history.log_id or token.position.offset > 500_000):
             if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
-                self.broken("G6", f"{attempt.label}: {attempt.asked} was answered {outcome!r}")
+                self.broken("G6", f"{attempt.label}: {attempt.asked} returned {outcome!r}")
             return
         if isinstance(outcome, Unavailable | Unanswered):
             return
-        fold = self.world.watcher.folds[attempt.asked.projection]
+        fold = self.watcher.folds[attempt.asked.projection]
         since = token.position.offset if token else 0
         moments = range(since, max(since, attempt.head_after) + 1)
         if len(fold.tables) <= moments[-1]:
@@ -257,7 +259,7 @@ class _Checking:
 
     def a_verification(self, asked: Verify, report: Report) -> None:
         """Nothing was wrong, so nothing may be found (G9)."""
-        if not (report.equal or self.world.plan.cures or self.world.plan.gives_up):
+        if not (report.equal or self.plan.cures or self.plan.gives_up):
             found = (*report.differences, *report.failures, *report.faults)
             self.broken("G9", f"{asked.projection} was verified, and found was {found!r:.500}")
 
@@ -265,37 +267,37 @@ class _Checking:
 
     def read_models(self) -> None:
         """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
-        storage = self.world.storage
+        storage = self.history.storage
         for projection in self.app.projections:
-            fresh = Fold(projection, self.app, self.world.watcher.refuses).take(self.entries)
-            told = self.world.watcher.folds[projection.name]
-            if fresh.tables[-1] != told.tables[-1] and not self.world.plan.cures:
-                text = difference(fresh.tables[-1], told.tables[-1])
-                self.broken("G9", f"{projection.name}, folded a second time, comes to other rows: {text}")
+            fresh = Fold(projection, self.app, self.watcher.refuses).take(self.entries)
+            along = self.watcher.folds[projection.name]
+            if fresh.tables[-1] != along.tables[-1] and not self.plan.cures:
+                text = difference(fresh.tables[-1], along.tables[-1])
+                self.broken("G9", f"{projection.name}, folded a second time, has other rows: {text}")
             for follows in storage.in_rows.tables:
                 checkpoint = storage.row_checkpoints.rows.get(follows)
                 if follows.name == projection.name and checkpoint is not None:
-                    self.world.watcher.check_table(follows, checkpoint.position)
-            self.world.counts["keys parked"] += len(fresh.parked[-1])
-            if fresh.parked[-1] and not self.world.plan.scenario.may_park:
+                    self.watcher.check_table(follows, checkpoint.position)
+            self.history.counts["keys parked"] += len(fresh.parked[-1])
+            if fresh.parked[-1] and not self.plan.scenario.may_park:
                 self._parked(projection)
         for reactor in self.app.reactors:
             checkpoint = storage.log.checkpoints.rows.get(reactor.follows)
-            if checkpoint is not None and reactor.start == "beginning" and self.world.plan.log_becomes is None:
-                self.world.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
+            if checkpoint is not None and reactor.start == "beginning" and self.plan.log_becomes is None:
+                self.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
         for follows, waiting in storage.log.checkpoints.waiting.items():
-            self.world.counts["streams parked"] += len(waiting)
+            self.history.counts["streams parked"] += len(waiting)
             for one in waiting.values():
-                if not self.world.plan.scenario.may_park:
+                if not self.plan.scenario.may_park:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
 
     def _parked(self, projection: Projection[Any]) -> None:
-        for one in self.world.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
+        for one in self.history.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
             self.broken("the App", f"{projection.name} parked {one.kind} {one.key} at {one.position}: {one.error}")
 
     def what_the_app_says(self) -> None:
         """Its own conditions, on every state of every stream and every row that ever was."""
-        for of, holds in self.world.plan.scenario.always.items():
+        for of, holds in self.plan.scenario.always.items():
             for where, value in self._values(of):
                 if not _true(holds, value):
                     self.broken("always", f"{where} is {value!r}")
@@ -303,7 +305,7 @@ class _Checking:
 
     def _values(self, of: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(of, Projection):
-            for at, table in enumerate(self.world.watcher.folds[of.name].tables):
+            for at, table in enumerate(self.watcher.folds[of.name].tables):
                 for key, values in table.items():
                     yield f"row {key!r} of {of.name} at 0:{at}", of.format.from_values(values)
             return

@@ -1,22 +1,23 @@
-"""What clients know, and send along: versions and receipts that they were told of, keys and streams that there are."""
+"""What clients know and send along: the versions and receipts they have heard of, existing keys and streams."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from twofold.messages import Receipt, Token
+from twofold.messages import Position, Receipt, Token
 from twofold.read.projection import Key
-from twofold.testing.simulation.clients import After, Expects, beyond
+from twofold.testing.simulation.storage import Storage
+from twofold.testing.simulation.watch import Watcher
 
-if TYPE_CHECKING:
-    from twofold.testing.simulation.world import World
+Expects = Literal["any version", "the version last heard of", "an older version", "a later version"]
+After = Literal["no token", "the newest token", "a token of another log", "a token beyond the end"]
 
 
 class Knowledge:
-    """Of all clients together."""
+    """What all clients know together."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, storage: Storage, watcher: Watcher) -> None:
+        self._storage, self._watcher, self._log_id = storage, watcher, storage.log.log_id
         self._versions: dict[str, int] = {}
         self._newest: Receipt | None = None
 
@@ -50,15 +51,15 @@ class Knowledge:
             case "a token of another log":
                 return Token("0123456789abcdef", self._newest.position) if self._newest else None
             case "a token beyond the end":
-                return beyond(self._world.log_id, self._world.head)
+                return Token(self._log_id, Position(0, len(self._storage.entries) + 1_000_000))
 
     def some_key(self, projection: str, pick: float) -> Key | None:
         """The key of a row that there was at some time."""
-        tables = self._world.watcher.folds[projection].tables
+        tables = self._watcher.folds[projection].tables
         keys = sorted({key for table in tables[-3:] for key in table}, key=repr)
         return keys[int(pick * len(keys))] if keys else None
 
     def some_stream(self, pick: float) -> str | None:
         """A stream that there is."""
-        streams = sorted(self._world.storage.in_log.streams)
+        streams = sorted(self._storage.in_log.streams)
         return streams[int(pick * len(streams))] if streams else None

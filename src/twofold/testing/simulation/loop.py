@@ -1,14 +1,15 @@
-"""One scheduler for everything: virtual time, and which of the steps that could be next is drawn by lot.
+"""One scheduler for everything: time is virtual, and the next step is drawn at random from those that are ready.
 
 A step is what an event loop calls a callback: a coroutine from one `await` to the next. Every step belongs to the
-process in whose context it was asked for. A process that stands still is not scheduled; one that has crashed is
-never scheduled again, so that no `finally` of it runs and nothing of it can write any more.
+process in whose context it was requested. A process that stands still is not scheduled; one that has crashed is
+never scheduled again, so none of its `finally` blocks runs and it can write nothing more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 from asyncio import events
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
@@ -21,7 +22,8 @@ Ts = TypeVarTuple("Ts")
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
-_never_ended: list[asyncio.Task[Any]] = []  # kept: collected, they would run their `finally` in another history
+# Kept: if collected, tasks and async generators would run their `finally` whenever that is, also in another history.
+_never_ended: list[Any] = []
 
 
 class Stuck(Exception):
@@ -45,11 +47,11 @@ class Process:
         self.runs = False
 
     def crash(self) -> None:
-        """It is not scheduled any more."""
+        """It is never scheduled again."""
         self.runs, self.crashed = False, True
 
     def after_steps(self, steps: int, happens: Callable[[], None]) -> None:
-        """Let something happen to it between two of its steps, so many from now."""
+        """Let something happen to it between two of its steps, this many steps from now."""
         self.fuse = (steps, happens)
 
     def burn(self) -> None:
@@ -62,7 +64,7 @@ class Process:
 
 
 class _Step(asyncio.TimerHandle):
-    """One callback, and whose it is. It does without what the handles of asyncio do for other loops."""
+    """One callback and its process, without what asyncio's handles do for other loops."""
 
     __slots__ = ("process",)
 
@@ -81,7 +83,7 @@ class _Step(asyncio.TimerHandle):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """See the module. `errors` are those that nobody caught."""
+    """See the module. `errors` are the uncaught ones."""
 
     def __init__(self, random: Random, most_steps: int = 200_000) -> None:
         self.errors: list[str] = []
@@ -133,7 +135,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_later(
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """It will be ready so many seconds from now."""
+        """It will be ready this many seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -143,7 +145,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
     ) -> asyncio.Task[Any]:
-        """A task of this loop, kept until the end, so that a crashed process is not tidied up before."""
+        """A task of this loop, kept until the end so that a crashed process is not cleaned up before."""
         task = asyncio.Task(coro, loop=self, name=name or "", context=context)
         self._tasks.append(task)
         return task
@@ -161,7 +163,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self._closed
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """An error that nobody caught: it is kept for the report."""
+        """Keep an uncaught error for the report."""
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     async def shutdown_asyncgens(self) -> None:
@@ -171,14 +173,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """The future's result. Raises: what it raises, Stuck."""
-        before = events._get_running_loop()
+        before, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
         events._set_running_loop(self)
+        sys.set_asyncgen_hooks(finalizer=_never_ended.append)
         try:
             awaited = self.create_task(future) if asyncio.iscoroutine(future) else future
             while not awaited.done():
                 self._one_step()
             return awaited.result()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             events._set_running_loop(before)
 
     def _one_step(self) -> None:
@@ -207,7 +211,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.call_exception_handler({"message": "a callback raised", "exception": error})
 
     def _wait(self) -> None:
-        """Everybody waits: it is now the next moment that somebody waits for."""
+        """Nothing is ready: move the time on to the next timer."""
         timers = self._timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
@@ -218,7 +222,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._ready.append(heapq.heappop(timers)[2])
 
     def close(self) -> None:
-        """End what is left of every task, in any process: nothing that it writes now is seen by anybody."""
+        """End what is left of every task in every process; nothing that they write now has any effect."""
         if self._closed:
             return
         self._most_steps = self.steps + 100_000

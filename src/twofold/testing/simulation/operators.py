@@ -1,27 +1,29 @@
-"""What operators do, several at once: try again, give up, drop, rebuild."""
+"""What operators do, several at once: retry, discard, drop, rebuild, deploy better code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from random import Random
-from typing import TYPE_CHECKING, Any
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
 
+from twofold import operate
 from twofold.app import App
-from twofold.errors import InvalidInput, Unavailable
+from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
 from twofold.feed.parking import Parking
-from twofold.testing.simulation.faults import Deploy, Rebuild
-from twofold.testing.simulation.stores import SimulatedRows
+from twofold.testing.simulation.actions import Dice, Disturbing
+from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
 from twofold.testing.simulation.watch import DISCARDING
-
-if TYPE_CHECKING:
-    from twofold.testing.simulation.world import World
+from twofold.testing.simulation.world import World
 
 AT_ONCE_S = 0.03
+GIVE_UP_AFTER_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again everything that is parked of a projection or a reactor."""
+    """Retry everything that a projection or a reactor has parked."""
 
     name: str
     at: int
@@ -37,8 +39,8 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Discard:
-    """Give up everything that is parked of a projection or a reactor."""
+class Discard(Disturbing):
+    """Discard everything that a projection or a reactor has parked."""
 
     name: str
     at: int
@@ -48,15 +50,15 @@ class Discard:
         return f"give up what is parked of {self.name}, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
-        """Ask once, under a name by which the store can tell it from a retry."""
+        """Ask once, as an owner whose name tells it from a retry."""
         attempt = world.attempt(self, f"client {self.number}.0", "")
         owner = f"client {self.number} {DISCARDING}"
         await world.ask(attempt, self.at, lambda running: Parking(running.parking.followers, owner).discard(self.name))
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """Remove a table that no process runs on any more, or not yet."""
+class Drop(Disturbing):
+    """Remove a table that no process runs on, any more or yet."""
 
     projection: str
     pick: float
@@ -65,7 +67,7 @@ class Drop:
         return f"drop a table of {self.projection} that nobody uses"
 
     async def happen(self, world: World) -> None:
-        """Look, choose one, drop it; what was begun to be used meanwhile, the store refuses."""
+        """Look, choose one, drop it; the store refuses if it has come into use meanwhile."""
         rows = SimulatedRows(world.storage)
         try:
             stored = [table.follows for table in await rows.tables() if table.follows.name == self.projection]
@@ -78,32 +80,103 @@ class Drop:
             world.tell(f"not dropped: {error}")
 
 
+@dataclass(frozen=True, slots=True)
+class Rebuild(Disturbing):
+    """A projection is folded outside the processes, as `twofold rebuild` does."""
+
+    projection: str
+    ahead: int
+    from_scratch: bool
+    crash_after_steps: int | None
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """Of this version or the next; some of them crash."""
+        crash = dice.random.randrange(60) if dice.random.random() < 0.3 else None
+        upgrade, from_scratch = dice.random.random() < 0.5, dice.random.random() < 0.5
+        return cls(dice.random.choice(dice.app.projections).name, int(upgrade), from_scratch, crash)
+
+    def __str__(self) -> str:
+        crash = f", and crashes after {self.crash_after_steps} steps" if self.crash_after_steps is not None else ""
+        of = "the next version of " if self.ahead == 1 else f"the version {self.ahead} ahead of " * bool(self.ahead)
+        return f"rebuild {of}{self.projection}{' from scratch' * self.from_scratch}{crash}"
+
+    async def happen(self, world: World) -> None:
+        """In a process of its own, which ends when it has caught up."""
+        process = world.loop.process("rebuild")
+        if self.crash_after_steps is not None:
+            process.after_steps(self.crash_after_steps, process.crash)
+        task = world.loop.create_task(self._build(world, process.name), context=process.context)
+        await asyncio.wait([task], timeout=GIVE_UP_AFTER_S)
+        task.cancel()
+
+    async def _build(self, world: World, name: str) -> None:
+        app = world.app
+        for _ in range(self.ahead):
+            app = upgraded(app)
+        version = app.projections[0].version
+        world.rebuilding[version] += 1
+        log, rows = SimulatedLog(world.storage, world.ambient), SimulatedRows(world.storage)
+        try:
+            async with app.look(log, read_store=rows, ambient=world.ambient) as running:
+                projection = app.projection(self.projection)
+                rebuilding = operate.rebuild(running, projection, from_scratch=self.from_scratch, note=world.tell)
+                async with aclosing(rebuilding) as reached:
+                    async for _ in reached:
+                        pass
+            world.counts["rebuilds"] += 1
+        except (InvalidInput, LeaseLost, NameHeld, Unavailable) as error:
+            world.tell(f"{name}: {error!r}")
+        finally:
+            world.rebuilding[version] -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """From now on every process runs code that can handle everything."""
+
+    def __str__(self) -> str:
+        return "code is deployed that can fold and react to everything"
+
+    async def happen(self, world: World) -> None:
+        """At once, in all of them."""
+        cure = world.scenario.cure
+        if cure is not None:
+            world.counts["cures"] += 1
+            cure.deployed = True
+
+
+@lru_cache(maxsize=16)
+def upgraded(app: App) -> App:
+    """The same App with the next version of each projection."""
+    projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
+    return replace(app, projections=projections)
+
+
 @dataclass(frozen=True)
 class Operators:
-    """Draws what several of them do, within the time of some requests."""
+    """Draws what several operators do within the time of a few requests."""
 
-    random: Random
-    app: App
-    processes: int
+    dice: Dice
     may_park: bool
     can_be_cured: bool
 
     def at_once(self, span_s: float, first: int) -> list[tuple[float, Any]]:
-        """Two to four things, and when. Clients are numbered from `first`."""
-        projections = [one.name for one in self.app.projections]
-        names = [*projections, *(one.name for one in self.app.reactors)] if self.may_park else []
+        """Two to four actions with their times. Clients are numbered from `first`."""
+        projections = [one.name for one in self.dice.app.projections]
+        names = [*projections, *(one.name for one in self.dice.app.reactors)] if self.may_park else []
         kinds = ["retry", "retry", "discard"] if names else []
         kinds += ["rebuild", "rebuild", "drop"] if projections else []
         if not kinds:
             return []
-        moment, name = self.random.random() * span_s, self.random.choice(names or projections)
-        done: list[Any] = [Deploy()] if self.can_be_cured and self.random.random() < 0.3 else []
-        for number in range(self.random.randint(2, 4)):
-            kind, at = self.random.choice(kinds), self.random.randrange(self.processes)
+        moment, name = self.dice.random.random() * span_s, self.dice.random.choice(names or projections)
+        done: list[Any] = [Deploy()] if self.can_be_cured and self.dice.random.random() < 0.3 else []
+        for number in range(self.dice.random.randint(2, 4)):
+            kind, at = self.dice.random.choice(kinds), self.dice.place()
             done.append(
-                self._one(kind, name if names else "", self.random.choice(projections or [""]), at, first + number)
+                self._one(kind, name if names else "", self.dice.random.choice(projections or [""]), at, first + number)
             )
-        return [(moment + self.random.random() * AT_ONCE_S, does) for does in done]
+        return [(moment + self.dice.random.random() * AT_ONCE_S, does) for does in done]
 
     def _one(self, kind: str, name: str, projection: str, at: int, number: int) -> Any:
         match kind:
@@ -112,6 +185,6 @@ class Operators:
             case "discard":
                 return Discard(name, at, number)
             case "drop":
-                return Drop(projection, self.random.random())
+                return Drop(projection, self.dice.random.random())
             case _:
-                return Rebuild(projection, self.random.randrange(3), self.random.random() < 0.3, None)
+                return Rebuild(projection, self.dice.random.randrange(3), self.dice.random.random() < 0.3, None)

@@ -1,4 +1,4 @@
-"""What the feed comes to, told event by event without any engine: the read models at every position."""
+"""What the feed should fold to, event by event and without the engine: the read models at every position."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → th
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Events that nobody folds any more: those of a row or a stream, from one offset to another."""
+    """Discarded events, which are not folded any more: those of a row or a stream, from one offset to another."""
 
     kind: str
     key: str
@@ -43,8 +43,7 @@ class Fold:
     def __init__(
         self, projection: Projection[Any], app: App, refuses: Refuses, given_up: Sequence[GivenUp] = ()
     ) -> None:
-        self.projection, self._refuses, self._given_up = projection, refuses, given_up
-        self._documents = app.folds_documents(projection)
+        self.projection, self._refuses, self._given_up = app.folding(projection), refuses, given_up
         self._types, self._codec = app.codec.names(projection.event_types), app.codec
         self.tables: list[dict[Key, Values]] = [{}]
         self.parked: list[Waiting] = [{}]
@@ -69,7 +68,7 @@ class Fold:
             for key in self.projection.keys(recorded):
                 text = key_text(key)
                 if offset < parked.get(("row", text), MAX_OFFSET) and not self._is_given_up("row", text, offset):
-                    folded = self.projection.fold(key, table.pop(key, None), [recorded], self._documents)
+                    folded = self.projection.fold(key, table.pop(key, None), [recorded])
                     if folded.values is not None:
                         table[key] = folded.values
         return table
@@ -101,7 +100,7 @@ class Fold:
 
     def _fold_row(self, key: Key, recorded: Recorded, entry: Entry) -> None:
         table = self.tables[-1]
-        folded = self.projection.fold(key, table.get(key), [recorded], self._documents)
+        folded = self.projection.fold(key, table.get(key), [recorded])
         refused = folded.values is not None and self._refuses(self.projection.table, folded.values) is not None
         if folded.failed is not None or refused:
             self._park("row", key_text(key), entry)

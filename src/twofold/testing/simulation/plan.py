@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from twofold.app import App
-from twofold.backends.memory import Refuses
-from twofold.messages import Append
-from twofold.react.reactor import To
-from twofold.testing.simulation import faults
-from twofold.testing.simulation.clients import After, AppendTwo, Execute, Expects, Load, Read, Verify
-from twofold.testing.simulation.effects import Observed
-from twofold.testing.simulation.faults import Cure
-from twofold.testing.simulation.operators import Discard, Drop, Operators, Retry
-from twofold.testing.simulation.remote import Kind, Mishap
+from twofold.testing.simulation.actions import Action, Dice, Disturbing
+from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
+from twofold.testing.simulation.faults import FAULTS, GoAway
+from twofold.testing.simulation.knowledge import After, Expects
+from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.storage import LogBecomes
-from twofold.testing.simulation.world import World
-
-Commands = Callable[[Random], To]
-Appends = Callable[[Random], tuple[str, tuple[Sequence[Any], Sequence[Any]]]]
-
-
-class Action(Protocol):
-    """Something that happens; `str` says it in words."""
-
-    async def happen(self, world: World) -> None:
-        """Let it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +26,9 @@ class Step:
 
     @property
     def words(self) -> str:
-        """For who reads the history."""
+        """The line in the history."""
         number = getattr(self.does, "number", None)
         return f"client {number}: {self.does}" if number is not None else str(self.does)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11.
-
-    `begin` is told the seed of each history, for what the App has outside of itself. `cure` is set from some moment
-    on: code that can fold and react to what it could not before. `given` is in the log before the first step.
-    `refuses` is what the read store does not keep, in some of the histories; a row that is refused once must stay so
-    with each later event, for whether it is stored in between depends on where pages end.
-    """
-
-    app: App
-    commands: Commands
-    appends: Appends | None = None
-    always: Mapping[Any, Callable[[Any], bool]] = field(default_factory=dict)
-    may_park: bool = False
-    begin: Callable[[str], None] = lambda seed: None
-    cure: Cure | None = None
-    given: Sequence[Append] = ()
-    refuses: Refuses | None = None
-    observed: Observed = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "observed", Observed(self.app))
 
 
 @dataclass(frozen=True)
@@ -90,7 +51,7 @@ class Plan:
     @property
     def cures(self) -> bool:
         """Whether better code is deployed in this history."""
-        return any(isinstance(step.does, faults.Deploy) for step in self.steps)
+        return any(isinstance(step.does, Deploy) for step in self.steps)
 
     @property
     def gives_up(self) -> bool:
@@ -100,12 +61,12 @@ class Plan:
     @property
     def is_calm(self) -> bool:
         """Whether nothing goes wrong, and no process ends or is held up."""
-        return not any(isinstance(step.does, (*faults.FAULTS, Discard, Drop)) for step in self.steps)
+        return not any(isinstance(step.does, Disturbing) for step in self.steps)
 
     @property
     def read_store_crashes(self) -> bool:
         """Whether the read store has to remember what a crash would bring back."""
-        return any(isinstance(step.does, faults.GoAway) and step.does.crash for step in self.steps)
+        return any(isinstance(step.does, GoAway) and step.does.crash for step in self.steps)
 
     def smaller(self) -> Iterator[Plan]:
         """Plans with less in them: halves left out, then quarters, … then single steps, then processes."""
@@ -128,33 +89,33 @@ def draw(scenario: Scenario, seed: int, among: Sequence[str] = ()) -> Plan:
 
 
 class _Drawing:
-    """One plan on its way from the seed."""
+    """Draws one plan."""
 
     def __init__(self, scenario: Scenario, seed: int, among: Sequence[str]) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
-        self.more = Random(f"operators {seed}")  # its own, so that what is drawn besides stays what it was
-        self.processes = self.random.choices((1, 2, 3), (4, 4, 2))[0]
+        self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays what it was
+        self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0])
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
         self.sent: list[Any] = []
         self.ids = 0
         self.number = 0
 
     def plan(self) -> Plan:
-        """Operations and faults, in the order of their times."""
+        """Operations and faults, ordered by time."""
         random = self.random
         happens: list[Any] = [self.operation() for _ in range(random.randint(5, 25))]
         happens += self.faults()
         if self.scenario.may_park and random.random() < 0.3:
             happens += [self.retry() for _ in range(random.randint(1, 3))]
-            happens += [faults.Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
+            happens += [Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
         times = [random.random() * self.span_s for _ in happens]
         happening = [*zip(times, happens, strict=True), *self.operators()]
         steps = sorted((Step(at_s, does) for at_s, does in happening), key=lambda s: s.at_s)
         return Plan(
             self.scenario,
             f"schedule {self.seed}",
-            self.processes,
+            self.dice.processes,
             steps,
             syncs_tables_only=random.random() < 0.3,
             log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
@@ -162,45 +123,47 @@ class _Drawing:
         )
 
     def operators(self) -> list[tuple[float, Any]]:
-        """In some histories several of them are at work at once, in a few at two moments."""
+        """In some histories several operators act at once, in a few of them at two moments."""
         times = self.more.choices((0, 1, 2), (6, 3, 1))[0]
-        of = self.scenario
-        operators = Operators(self.more, of.app, self.processes, of.may_park, of.cure is not None)
+        dice = replace(self.dice, random=self.more)
+        operators = Operators(dice, self.scenario.may_park, self.scenario.cure is not None)
         moments = [operators.at_once(self.span_s, self.number + 10 * (n + 1)) for n in range(times)]
         return [step for steps in moments for step in steps]
 
     def faults(self) -> list[Any]:
-        """Some, of a few kinds: histories differ more in what they have in common than in how much there is of all."""
-        names = self.among or list(_FAULTS)
-        kinds = self.random.choices(names, [_FAULTS[name][0] for name in names], k=self.random.randint(1, 4))
-        return [_FAULTS[self.random.choice(kinds)][1](self) for _ in range(self.random.choice((0, 1, 2, 3, 4, 6)))]
+        """A few, of a few kinds: histories differ more that way than with a little of everything."""
+        names = self.among or list(FAULTS)
+        kinds = self.random.choices(names, [FAULTS[name].weight for name in names], k=self.random.randint(1, 4))
+        return [
+            FAULTS[self.random.choice(kinds)].drawn(self.dice) for _ in range(self.random.choice((0, 1, 2, 3, 4, 6)))
+        ]
 
     # ---- what clients do
 
     def operation(self) -> Any:
         """One of the things that clients do."""
         self.number += 1
-        lot = self.random.random()
-        if lot < 0.6 or not self.sent:
+        draw = self.random.random()
+        if draw < 0.6 or not self.sent:
             return self.execute()
-        if lot < 0.7:
-            return replace(self.random.choice(self.sent), number=self.number, at=self.place())
-        if lot < 0.78 and self.scenario.appends is not None:
+        if draw < 0.7:
+            return replace(self.random.choice(self.sent), number=self.number, at=self.dice.place())
+        if draw < 0.78 and self.scenario.appends is not None:
             return self.append_two()
-        if lot < 0.93 and self.scenario.app.projections:
+        if draw < 0.93 and self.scenario.app.projections:
             return self.read()
-        if lot < 0.96 and self.scenario.app.projections:
-            return Verify(self.random.choice(self.scenario.app.projections).name, self.place(), self.number)
-        return Load(self.random.random(), self.place(), self.number)
+        if draw < 0.96 and self.scenario.app.projections:
+            return Verify(self.random.choice(self.scenario.app.projections).name, self.dice.place(), self.number)
+        return Load(self.random.random(), self.dice.place(), self.number)
 
     def execute(self) -> Execute:
-        """A command; most have an id and are sent again while it is not known what became of them."""
+        """A command; most have an id, and are sent again while their outcome is unknown."""
         random = self.random
         command_id = self.command_id() if random.random() < 0.8 else None
         expects = random.choices(_EXPECTS, (12, 3, 1, 1))[0]
         made = Execute(
             self.scenario.commands(random),
-            self.place(),
+            self.dice.place(),
             self.number,
             command_id,
             expects,
@@ -211,12 +174,12 @@ class _Drawing:
         return made
 
     def append_two(self) -> AppendTwo:
-        """Two appends on one another's heels."""
+        """Two appends, one right after the other."""
         assert self.scenario.appends is not None
         stream, events = self.scenario.appends(self.random)
         ids = (self.command_id(), self.command_id() if self.random.random() < 0.8 else f"id-{self.ids}")
         expects = self.random.choices(_EXPECTS, (6, 3, 1, 1))[0]
-        made = AppendTwo(stream, events, self.place(), self.number, ids, expects)
+        made = AppendTwo(stream, events, self.dice.place(), self.number, ids, expects)
         self.sent.append(made)
         return made
 
@@ -227,113 +190,21 @@ class _Drawing:
         after = random.choices(_AFTER, (4, 10, 1, 1))[0]
         wait_s = random.choice((0.0, 0.05, 5.0, 5.0, 30.0))
         pick = random.random() if random.random() < 0.6 else None
-        return Read(projection, pick, after, wait_s, self.place(), self.number)
+        return Read(projection, pick, after, wait_s, self.dice.place(), self.number)
 
     def retry(self) -> Retry:
-        """Somebody tries again what is parked."""
+        """Retry what is parked."""
         self.number += 1
         app = self.scenario.app
         names = [*(one.name for one in app.projections), *(one.name for one in app.reactors)]
         name = self.random.choice(names)
-        return Retry(name, self.place(), self.number)
+        return Retry(name, self.dice.place(), self.number)
 
     def command_id(self) -> str:
         """A new one."""
         self.ids += 1
         return f"id-{self.ids}"
 
-    def place(self) -> int:
-        """Of a process."""
-        return self.random.randrange(self.processes)
-
 
 _EXPECTS: Sequence[Expects] = ("any version", "the version last heard of", "an older version", "a later version")
 _AFTER: Sequence[After] = ("no token", "the newest token", "a token of another log", "a token beyond the end")
-_MISHAPS: Sequence[Mishap] = ("request lost", "answer lost", "answer lost", "late", "twice")
-_REQUESTS: Sequence[tuple[faults.Store, Kind]] = (
-    ("the log", "append"),
-    ("the log", "append"),
-    ("the read store", "page"),
-    ("the read store", "page"),
-    ("the log", "page"),
-    ("the log", "claim"),
-    ("the read store", "claim"),
-    ("the log", "look"),
-    ("the read store", "look"),
-)
-_STORES: tuple[faults.Store, faults.Store] = ("the log", "the read store")
-
-
-def _crash(d: _Drawing) -> Any:
-    return faults.Crash(d.place(), d.random.randrange(60), d.random.choice((0.0, 0.3, 2.0, 7.0)))
-
-
-def _pause(d: _Drawing) -> Any:
-    return faults.Pause(d.place(), d.random.randrange(60), d.random.choice((0.5, 4.0, 5.5, 7.0, 12.0)))
-
-
-def _restart(d: _Drawing) -> Any:
-    return faults.Restart(d.place(), upgrade=False)
-
-
-def _upgrade(d: _Drawing) -> Any:
-    return faults.Restart(d.place(), upgrade=True)
-
-
-def _steal(d: _Drawing) -> Any:
-    return faults.StealLease(d.random.random())
-
-
-def _slow(d: _Drawing) -> Any:
-    return faults.Slow(d.random.choice(_STORES), d.random.choice((10.0, 100.0, 1_000.0)), d.random.random() * 4)
-
-
-def _deaf(d: _Drawing) -> Any:
-    return faults.Deaf(d.random.choice(_STORES), d.random.random() * 6)
-
-
-def _away(d: _Drawing) -> Any:
-    return faults.GoAway(d.random.choice(_STORES), crash=False, for_s=d.random.random() * 3)
-
-
-def _crash_store(d: _Drawing) -> Any:
-    return faults.GoAway(d.random.choice(_STORES), crash=True, for_s=d.random.random() * 2)
-
-
-def _lose(d: _Drawing) -> Any:
-    store, kind = d.random.choice(_REQUESTS)
-    return faults.Lose(store, kind, d.random.choice(_MISHAPS), d.random.choice((1, 1, 2, 6)))
-
-
-def _lose_page(d: _Drawing) -> Any:
-    return faults.Lose("the read store", "page", "answer lost", d.random.choice((1, 1, 2, 6)))
-
-
-def _jump(d: _Drawing) -> Any:
-    return faults.Jump(d.place(), d.random.choice((-1, 1)) * d.random.choice((2.0, 60.0, 86_400.0 * 30)))
-
-
-def _rebuild(d: _Drawing) -> Any:
-    projections = d.scenario.app.projections
-    if not projections:
-        return _crash(d)
-    crash = d.random.randrange(60) if d.random.random() < 0.3 else None
-    upgrade, from_scratch = d.random.random() < 0.5, d.random.random() < 0.5
-    return faults.Rebuild(d.random.choice(projections).name, int(upgrade), from_scratch, crash)
-
-
-_FAULTS: Mapping[str, tuple[int, Callable[[_Drawing], Any]]] = {
-    "crash": (3, _crash),
-    "pause": (2, _pause),
-    "restart": (1, _restart),
-    "upgrade": (1, _upgrade),
-    "steal": (1, _steal),
-    "slow": (1, _slow),
-    "deaf": (1, _deaf),
-    "away": (1, _away),
-    "crash store": (2, _crash_store),
-    "lose": (2, _lose),
-    "lose page": (1, _lose_page),
-    "jump": (1, _jump),
-    "rebuild": (1, _rebuild),
-}

@@ -1,4 +1,4 @@
-"""A store on another machine, as its callers know it: requests travel, wait, get lost, arrive late or twice."""
+"""A store on another machine as its callers see it: requests travel, wait, get lost, arrive late or twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoAnswer(Exception):
 
 
 class _Request:
-    """What is asked, and who waits for the answer. `life` is that of the store which it was sent to."""
+    """A request and the future of its response. `life` counts the crashes of the store before it was sent."""
 
     __slots__ = ("answer", "kind", "life", "work")
 
@@ -40,13 +40,13 @@ class _Request:
 class Remote:
     """Where the requests of all processes to one store arrive.
 
-    What a request asks for is done in one step of the scheduler. With `syncs` it waits before that until the disk has
-    it, one after the other: what waits so when the store crashes is partly there afterwards, in order, unanswered.
+    A request is carried out in one step of the scheduler. With `syncs` it first waits in line for the disk: when the
+    store crashes, the first few in line are on the disk afterwards, and none of their callers gets a response.
     """
 
     def __init__(self, loop: SimulatedLoop, random: Random, name: str, counts: Counter[str]) -> None:
         self._loop, self._draw, self.name, self._counts = loop, random.random, name, counts
-        self._context = copy_context()  # of no process: what was sent does not crash with its sender
+        self._context = copy_context()  # of no process: a request that was sent does not crash with its sender
         self._life = 0
         self._syncing: deque[_Request] = deque()
         self._disk_is_free_at = 0.0
@@ -56,7 +56,7 @@ class Remote:
         self.deaf = False
 
     async def ask(self, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
-        """The answer. Raises: what `work` raises, NotSent, NoAnswer."""
+        """What `work` returns. Raises: what `work` raises, NotSent, NoAnswer."""
         request = _Request(work, kind, self._loop.create_future(), self._life)
         if self.mishaps and self._happens("late", kind):
             self.later(self._lose, request)
@@ -67,13 +67,13 @@ class Remote:
         return answer
 
     def later(self, happens: Callable[..., None], *values: Any, within_s: float | None = None) -> None:
-        """After the time that a message travels."""
+        """Let something happen once a message has travelled."""
         if within_s is None:
             within_s = LATENCY_S * self.slowness
         self._loop.call_at(self._loop.time() + self._draw() * within_s, happens, *values, context=self._context)
 
     def crash(self, away: bool) -> None:
-        """Whatever is on its way is lost; of what waits for the disk a part is there, the first of it."""
+        """Lose whatever is on its way; of the requests waiting for the disk, the first few are carried out."""
         kept = int(self._draw() * (len(self._syncing) + 1))
         for request in list(self._syncing)[:kept]:
             self._done(request)
@@ -108,7 +108,7 @@ class Remote:
             self.later(self._again, request, within_s=LATE_S)
         try:
             return request.work()
-        except Exception as error:  # it is the caller who gets it
+        except Exception as error:  # the caller gets it
             return _Raised(error)
 
     def _again(self, request: _Request) -> None:
@@ -139,7 +139,7 @@ class Remote:
 
 
 class _Raised:
-    """An error as an answer."""
+    """An error as the outcome of a request."""
 
     __slots__ = ("error",)
 
@@ -157,7 +157,7 @@ def _settle(answer: Any, value: Any) -> None:
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine answers that waits for nothing but its turn."""
+    """The result of a coroutine that never waits for anything but its turn."""
     try:
         while True:
             work.send(None)

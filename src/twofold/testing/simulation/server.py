@@ -1,51 +1,61 @@
-"""One process of the App: opened on the simulated store, asked by clients, crashed, paused and started again."""
+"""One process of the App: opened on the simulated store, serving clients, crashed, paused and started again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twofold.ambient import Ambient
 from twofold.app import App, Running
 from twofold.errors import Closed, LogReplaced, Unavailable
+from twofold.testing.simulation.loop import SimulatedLoop
+from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
-
-if TYPE_CHECKING:
-    from twofold.testing.simulation.world import World
 
 PATIENCE_S = 15.0
 RESTART_AFTER_S = 0.3
 
 
 class Unanswered(Exception):
-    """The client never learned what became of its request."""
+    """The client never learned the outcome of its request."""
 
 
 class Server:
-    """A process at its place (0, 1, …) in the deployment; a new one takes the place of one that has ended."""
+    """A process at its place (0, 1, …) in the deployment; a new one takes the place of one that has ended.
 
-    def __init__(self, world: World, place: int, app: App) -> None:
-        self.world, self.place, self.app = world, place, app
-        self.process = world.loop.process(f"process {place + 1}")
+    `ambient` has the true time, which the clock of this process may be off by its `skew`. `ended` is called once it
+    has ended or crashed.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        app: App,
+        loop: SimulatedLoop,
+        storage: Storage,
+        ambient: Ambient,
+        ended: Callable[[Server], None],
+    ) -> None:
+        self.place, self.app, self._loop, self._storage, self._ended = place, app, loop, storage, ended
+        self.process = loop.process(f"process {place + 1}")
         self.skew = timedelta()
         self.running: Running | None = None
         self.error: str | None = None
         self.leaves = False
         self.back_after_s = RESTART_AFTER_S
         self.next_app = app
-        self.ambient = Ambient(lambda: world.now() + self.skew, world.new_id, world.random.random)
+        self.ambient = Ambient(lambda: ambient.now() + self.skew, ambient.new_id, ambient.random)
         self._stop = asyncio.Event()
-        self._open: dict[asyncio.Future[Any], None] = {}  # in order: a set's would differ from run to run
+        self._open: dict[asyncio.Future[Any], None] = {}  # a set would have another order in each run
         self.task = self._start(self._main())
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
-        return self.world.loop.create_task(work, context=self.process.context)
+        return self._loop.create_task(work, context=self.process.context)
 
     async def _main(self) -> None:
-        storage = self.world.storage
-        log, rows = SimulatedLog(storage, self.ambient), SimulatedRows(storage)
+        log, rows = SimulatedLog(self._storage, self.ambient), SimulatedRows(self._storage)
         try:
             async with self.app.open(log, read_store=rows, ambient=self.ambient) as running:
                 self.running = running
@@ -53,18 +63,18 @@ class Server:
                 self.running = None
         except (Unavailable, LogReplaced) as error:
             self.error = str(error)
-        self.world.ended(self)
+        self._ended(self)
 
     # ---- what clients see of it
 
     async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
-        """The answer, which may be an exception that `work` raised. Raises: Unanswered."""
-        answer = self.world.loop.create_future()
+        """What `work` returns, or the exception it raised. Raises: Unanswered."""
+        answer = self._loop.create_future()
         self._open[answer] = None
         task = self._start(self._serve(work, answer))
         if cancelled_after_s is not None:
-            self.world.loop.call_later(cancelled_after_s, task.cancel)
-        timer = self.world.loop.call_later(PATIENCE_S, _give_up, answer, "the client has given up")
+            self._loop.call_later(cancelled_after_s, task.cancel)
+        timer = self._loop.call_later(PATIENCE_S, _give_up, answer, "the client has given up")
         try:
             return await answer
         finally:
@@ -79,7 +89,7 @@ class Server:
         except asyncio.CancelledError:
             _give_up(answer, "the client went away")
             raise
-        except Exception as error:  # the client is told, whatever it is
+        except Exception as error:  # the client gets it, whatever it is
             outcome = Unavailable("the process has ended meanwhile") if isinstance(error, Closed) else error
         if not answer.done():
             answer.set_result(outcome)
@@ -87,15 +97,15 @@ class Server:
     # ---- what happens to it
 
     def crash(self) -> None:
-        """From now on nothing of it is scheduled, and whoever waits for it hears of a lost connection."""
+        """From now on none of its steps is scheduled, and waiting clients lose their connection."""
         self.process.crash()
         self.running = None
         for answer in list(self._open):
             _give_up(answer, "the process crashed")
-        self.world.ended(self)
+        self._ended(self)
 
     def stop(self) -> None:
-        """Ask it to end: what was accepted is finished, leases are let go of."""
+        """Ask it to end: it finishes accepted requests and releases its leases."""
         self._stop.set()
 
 

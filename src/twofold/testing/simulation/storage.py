@@ -23,13 +23,14 @@ from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.oracle import GivenUp
 from twofold.testing.simulation.remote import Remote
 
+Store = Literal["the log", "the read store"]
 LogBecomes = Literal["an older copy", "another log"]
 
 UNSYNCED_S = 0.6
 
 
 class Watch(Protocol):
-    """Looks on in the store itself, where nothing is lost or late."""
+    """Observes the store itself, where nothing is lost or late."""
 
     def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """A batch is in the log."""
@@ -38,18 +39,18 @@ class Watch(Protocol):
         """A checkpoint was taken over."""
 
     def beaten(self, claim: Claim) -> None:
-        """A sign of life was accepted."""
+        """A heartbeat was accepted."""
 
     def released(self, before: Checkpoint, claim: Claim) -> None:
-        """A checkpoint was let go of, unless it was held by somebody else."""
+        """A checkpoint was released, unless another worker held it."""
 
     def advanced(
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
-        """A checkpoint has moved on, with what belongs to it; what is `unparked` did wait until now."""
+        """A checkpoint has moved on, with what belongs to it; what is `unparked` was parked until now."""
 
     def refused(self) -> None:
-        """A page with a row that the store does not keep."""
+        """A page was refused: it has a row that the store does not keep."""
 
     def dropped(self, before: StoredTable) -> None:
         """A table is gone, as it was before."""
@@ -102,7 +103,7 @@ class Storage:
         self.rows = RowsOnDisk()
         self.in_log, self.in_rows = LogInspection(self.log), RowsInspection(self.rows)
         self.watch: Watch
-        self.not_released: set[Claim] = set()  # those who let go meanwhile were told so, and left it to the lease
+        self.not_released: set[Claim] = set()  # their holders got an error on release, and leave it to the lease
         self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
@@ -122,6 +123,10 @@ class Storage:
         """Everything that is in the log."""
         return self.in_log.entries
 
+    def version(self, stream: str) -> int:
+        """The version of a stream, as it is."""
+        return len(self.in_log.streams.get(stream, ()))
+
     @property
     def row_checkpoints(self) -> MemoryCheckpoints:
         """Those of the projections, as they are."""
@@ -132,7 +137,7 @@ class Storage:
         return self.in_rows.tables[follows]
 
     def refuse(self, refuses: Refuses) -> None:
-        """There are rows that the read store does not keep."""
+        """From now on there are rows that the read store does not keep."""
         self.refuses, self.rows.refuses = True, refuses
 
     def take_all(self) -> None:
@@ -151,7 +156,7 @@ class Storage:
     # ---- the disk of the read store
 
     def synced(self, durable: bool) -> None:
-        """Everything so far is on the disk; some stores wait for that only where they must: when tables change."""
+        """Everything so far is on the disk; some stores wait for that only when tables change."""
         if durable or not self.syncs_tables_only:
             self._unsynced.clear()
 
@@ -164,7 +169,7 @@ class Storage:
             self._unsynced.append((self._loop.time(), self.in_rows.snapshot()))
 
     def crash_rows(self) -> None:
-        """The read store crashes: it is again as it was at some moment after the last sync."""
+        """Crash the read store: it goes back to some moment after the last sync."""
         choice = int(self._draw() * (len(self._unsynced) + 1))
         if choice < len(self._unsynced):
             self._counts["read store went back"] += 1

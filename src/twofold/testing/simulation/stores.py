@@ -1,4 +1,4 @@
-"""One process's ways to the simulated store. They keep the ports as a backend does that is reached over a network."""
+"""How one process reaches the simulated store: the ports, kept like a backend that is reached over a network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
 
 
 class SimulatedLog(DenseFeed):
-    """One process's way to the log (a `LogStore`)."""
+    """The log as one process reaches it (a `LogStore`)."""
 
     limits = MemoryLog.limits
 
@@ -50,14 +50,14 @@ class SimulatedLog(DenseFeed):
         return await _available(self._link, lambda: work(self._same()))
 
     def _same(self) -> MemoryLog:
-        """Raises: LogReplaced when another one was put in its place."""
+        """The log itself. Raises: LogReplaced when another log has replaced it."""
         memory = self._storage.log
         if memory.log_id != self.log_id:
             raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}", self.log_id)
         return memory
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
-        """See `Log.commit`. Where the answer was lost, the same is sent again: the command ids make that safe."""
+        """See `Log.commit`. When the response is lost, the batch is sent again; its command ids make that safe."""
         doubt: NoAnswer | None = None
         for attempt in range(RESENDS + 1):
             if attempt:
@@ -116,11 +116,11 @@ class SimulatedLog(DenseFeed):
         self.log_id = self._storage.log.log_id
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 class SimulatedCheckpoints:
-    """One process's way to checkpoints."""
+    """Checkpoints as one process reaches them."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class SimulatedCheckpoints:
 
 
 class SimulatedRows:
-    """One process's way to the read store (a `ReadStore`)."""
+    """The read store as one process reaches it (a `ReadStore`)."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage, self._link = storage, storage.rows_link
@@ -347,7 +347,7 @@ class SimulatedRows:
             await self._storage.rows_bell.wait(timeout_s)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def _present(waited: Sequence[Parked], unparked: Sequence[Parked]) -> Sequence[Parked]:

@@ -17,13 +17,13 @@ from twofold.react.reactor import Reactor
 from twofold.read.projection import Table
 from twofold.read.store import StoredTable
 from twofold.testing.simulation.effects import Effects
-from twofold.testing.simulation.faults import Cure
 from twofold.testing.simulation.oracle import Fold, GivenUp, name_of
+from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 
 _NEVER = Position(0, MAX_OFFSET)
-DISCARDING = "discarding"  # how owners are named who give up what is parked
-ENGINE = "engine"  # what breaks no promise by itself: it does not come to rest, or an error is lost
+DISCARDING = "discarding"  # the end of the owner's name of whoever discards what is parked
+ENGINE = "engine"  # breaks no promise by itself: no rest is reached, or an error is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,24 @@ class Violation:
 
 
 class Watcher:
-    """Looks on in the store (a `Watch`)."""
+    """Observes the store (a `Watch`)."""
 
-    def __init__(self, app: App, storage: Storage, clock: Callable[[], float], counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        app: App,
+        storage: Storage,
+        clock: Callable[[], float],
+        counts: Counter[str],
+        tell: Callable[[str], None],
+    ) -> None:
         self.violations: list[Violation] = []
         self.folds = {one.name: Fold(one, app, storage.rows.refuses) for one in app.projections}
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self._tell = tell
         self.refuses = storage.rows.refuses
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
         self.effects = Effects(done=self._has_happened)
         self.cure: Cure | None = None
-        self.tell: Callable[[str], None] = _nobody_listens
         self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
         self._epochs: dict[FollowerId, int] = {}
         self._lives: dict[FollowerId, float] = {}
@@ -56,11 +63,11 @@ class Watcher:
         self._given_up: dict[FollowerId, list[GivenUp]] = {}  # of reactors; those of projections lie with their rows
 
     def broken(self, promise: str, text: str) -> None:
-        """Note it."""
+        """Record it."""
         self.violations.append(Violation(promise, text))
 
     def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """The new entries stand where they should; the read models come to what they come to."""
+        """The new entries stand where they should; fold them into the expected read models."""
         new = self._storage.entries[len(self._entries) :]
         for offset, entry in enumerate(new, start=len(self._entries) + 1):
             if entry.position.offset != offset:
@@ -82,9 +89,9 @@ class Watcher:
     # ---- leases
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
-        """Only what was let go of, or whose holder was silent for a lease, is taken over, with a new epoch.
+        """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
 
-        Somebody who has it tried again what is parked does not wait for that.
+        Retrying and discarding what is parked, and rebuilding, do not wait for that.
         """
         follower = claim.follower
         silent_s = self._clock() - self._lives.get(follower, -LEASE_S)
@@ -98,19 +105,19 @@ class Watcher:
         self._lives[follower] = self._clock()
         if owner.endswith(DISCARDING):
             self._discarding.add((follower, claim.epoch))
-        self.tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
+        self._tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def stolen(self, follower: FollowerId, epoch: int) -> None:
-        """Somebody has raised the epoch by hand."""
+        """The epoch was raised by hand."""
         self._epochs[follower] = epoch
 
     def beaten(self, claim: Claim) -> None:
-        """Only the holder gives signs of life."""
+        """Only the holder sends heartbeats."""
         self._held(claim, "gave a sign of life")
         self._lives[claim.follower] = self._clock()
 
     def released(self, before: Checkpoint, claim: Claim) -> None:
-        """Only by its holder."""
+        """Only its holder releases it."""
         self._held(claim, "has let go of what another worker holds")
 
     def _held(self, claim: Claim, did: str) -> None:
@@ -119,7 +126,7 @@ class Watcher:
             self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, and it is epoch {epoch}")
 
     def went_back(self) -> None:
-        """What was lost has not been."""
+        """Forget what was lost."""
         rows = {**self._storage.row_checkpoints.rows, **self._storage.log.checkpoints.rows}
         for follower in self._epochs:
             self._epochs[follower] = rows[follower].epoch if follower in rows else 0
@@ -130,11 +137,11 @@ class Watcher:
     def advanced(
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
-        """From where it was, by its holder, with exactly what belongs to it."""
+        """It moves from where it was, by its holder, with exactly what belongs to it."""
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
         self._counts["pages"] += 1
-        self.tell(f"{claim.follower} has moved from {after} to {to}")
+        self._tell(f"{claim.follower} has moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         if to > self._storage.head:
@@ -157,7 +164,7 @@ class Watcher:
             self._given_up.setdefault(follower, []).extend(given_up)
 
     def refused(self) -> None:
-        """Nothing of it may be stored; who checks the tables sees it."""
+        """Nothing of it may be stored; `check_table` would notice."""
         self._counts["pages refused"] += 1
 
     def dropped(self, before: StoredTable) -> None:
@@ -177,7 +184,7 @@ class Watcher:
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
         expected, allowed = fold.tables[at.offset], fold.parked[at.offset]
-        if self.cure is not None and self.cure.deployed:  # what waits was parked by the code before it
+        if self.cure is not None and self.cure.deployed:  # what is parked was parked by the old code
             expected = fold.without(self._entries[: at.offset], parked)
             unclear = given_up or self._storage.refuses
             allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
@@ -200,7 +207,7 @@ class Watcher:
             self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
-        """Whatever follows from the events before the checkpoint has happened, or waits."""
+        """Every reaction to the events before the checkpoint has happened, or is parked."""
         waiting = self._storage.log.checkpoints.waiting.get(reactor.follows, {}).values()
         parked = {one.key: one.position for one in waiting}
         types = self._app.codec.names(reactor.event_types)
@@ -226,11 +233,11 @@ class Watcher:
             return
         for command_id, command in commands:
             if (name_of(command), command_id) not in self._storage.in_log.receipts:
-                asked = f"{command.command!r} for {name_of(command)}, which it answers now, was never asked for"
+                asked = f"{command.command!r} for {name_of(command)}, which it returns now, was never carried out"
                 self.broken("G5", f"{passed}; {asked}")
 
     def _has_happened(self, reactor: str, recorded: Recorded) -> None:
-        """An effect comes after those of the earlier events of its stream."""
+        """The effects of a stream's earlier events come first."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
         for entry in self._storage.in_log.streams[str(recorded.stream)][: recorded.version - 1]:
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
@@ -259,10 +266,6 @@ class Watcher:
 def _version(follows: FollowerId) -> FollowerId:
     """The version itself, also of what is built beside it."""
     return follows.builds or follows
-
-
-def _nobody_listens(_: str) -> None:
-    pass
 
 
 def difference(expected: Any, found: Any) -> str:

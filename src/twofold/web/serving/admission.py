@@ -1,4 +1,4 @@
-"""Admission: more than can be done soon is refused at once, so that what is taken on is answered in good time."""
+"""Admission: requests beyond the limits are refused at once, so that admitted ones are answered in good time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
-from twofold.web.problems import RETRY_AFTER, Problem
+from twofold.web.problems import RETRY_AFTER, Problem, overloaded
 from twofold.web.serving.limits import Limits
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,7 +25,7 @@ log = logging.getLogger("twofold.web")
 
 
 class Lane:
-    """Requests of one kind: those being worked on, and how many were refused."""
+    """Requests of one kind: those in progress, and how many were refused."""
 
     def __init__(self, kind: str, limit: int) -> None:
         self.kind, self.limit = kind, limit
@@ -34,34 +34,33 @@ class Lane:
         self._noted, self._noted_at = 0, float("-inf")
 
     def check(self) -> None:
-        """Raises: Problem 503 when there are too many already."""
+        """Raises: Problem 503 when the limit is reached."""
         if len(self.running) >= self.limit:
             self.refused += 1
             self._note()
-            detail = f"{self.limit} {self.kind} are being worked on: send it again later"
-            raise Problem(503, "overloaded", detail, RETRY_AFTER)
+            raise overloaded(self.limit, f"{self.kind} are already in progress")
 
     def _note(self) -> None:
-        """A line in the log now and then: one for each would be more work than refusing it."""
+        """Log at most once a second: a line for each refusal would cost more than the refusal."""
         now = asyncio.get_running_loop().time()
         if now - self._noted_at >= NOTE_EVERY_S:
-            log.warning("%d %s refused: %d are being worked on", self.refused - self._noted, self.kind, self.limit)
+            log.warning("%d %s refused: %d are in progress", self.refused - self._noted, self.kind, self.limit)
             self._noted, self._noted_at = self.refused, now
 
 
 class Admission:
-    """ASGI middleware around everything else. Health and metrics are always answered."""
+    """ASGI middleware around everything else. Health and metrics requests are always admitted."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
         self.connections: Sized = ()
-        """Those that are open, where the server tells."""
+        """Open connections, set by the server."""
         self._stopping = False
         self._present: set[asyncio.Timeout] = set()
 
     def stop(self) -> None:
-        """Take nothing more. What has begun may end: commands, and reads that do not wait for something."""
+        """Refuse new requests. Running commands and reads get time to finish; a read that waits for a token may not."""
         self._stopping = True
         loop = asyncio.get_running_loop()
         loop.call_later(READS_MAY_GO_ON_S, _end, self.reads.running)
@@ -72,13 +71,13 @@ class Admission:
         _end(self._present)
 
     def metrics(self) -> Iterator[Metric]:
-        """Open connections, requests being worked on, requests refused."""
+        """Open connections, requests in progress, requests refused."""
         lanes = (self.reads, self.commands)
         running = [({"kind": lane.kind}, float(len(lane.running))) for lane in lanes]
         refused = [({"kind": lane.kind}, float(lane.refused)) for lane in lanes]
         yield Metric("twofold_http_connections", "gauge", "Open connections.", [({}, float(len(self.connections)))])
-        yield Metric("twofold_http_running", "gauge", "Requests being worked on.", running)
-        yield Metric("twofold_http_refused_total", "counter", "Requests refused as too many.", refused)
+        yield Metric("twofold_http_running", "gauge", "Requests in progress.", running)
+        yield Metric("twofold_http_refused_total", "counter", "Requests refused because of a limit.", refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -101,7 +100,7 @@ class Admission:
             await problem.response(Request(scope))(scope, receive, send)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises: Problem 503 when it is refused, or cut off."""
+        """Raises: Problem 503 when the request is refused or cut off."""
         if self._stopping:
             raise _stopping()
         lane = self.reads if scope["method"] in READS else self.commands
@@ -109,7 +108,7 @@ class Admission:
         lane.check()
 
         async def whole() -> Message:
-            """Who is slow to send his body takes nobody's place: he counts when all of it has come."""
+            """A slow upload takes no slot: a request counts once its body is complete."""
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body") and turn not in lane.running:
                 lane.check()
@@ -133,7 +132,7 @@ class Admission:
 
 
 def admission_of(scope: Scope) -> Admission | None:
-    """The one that this request has come through, if any."""
+    """The admission that this request passed through, if any."""
     return scope.get(_IN_SCOPE)
 
 
@@ -150,9 +149,9 @@ def _has_body(scope: Scope) -> bool:
 
 def _stopping() -> Problem:
     headers = {**RETRY_AFTER, "Connection": "close"}
-    return Problem(503, "stopping", "This process is being stopped; nothing was done: send it again", headers)
+    return Problem(503, "stopping", "This process is stopping; nothing was changed: send the request again", headers)
 
 
 def _unknown() -> Problem:
-    detail = "This process was stopped before it was done: send it again with the same Idempotency-Key"
+    detail = "This process stopped before the command was complete: send it again with the same Idempotency-Key"
     return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})

@@ -1,7 +1,7 @@
-"""Connections of uvicorn, bounded: in number, in the size of a head, and in the time that a client may take.
+"""Connections of uvicorn, with limits on their number, the size of a head, and the time a client may take.
 
-uvicorn itself waits for a head, a body, or somebody to read the answer as long as it takes. Here a watch looks at
-every connection twice a second, which costs less than a timer for each request.
+uvicorn itself waits without limit for a head, a body, or for the client to read the response. Here a watch checks
+every connection twice a second, which costs less than a timer per request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from twofold.web.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from twofold.web.problems import MEDIA_TYPE, Problem, overloaded
 from twofold.web.serving.limits import Limits
 
 log = logging.getLogger("twofold.access")
@@ -27,7 +27,7 @@ LINGER_BYTES = 16 * 1024 * 1024
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. What it refuses by itself is answered with problem details too."""
+    """One connection. Its own refusals are problem details, too."""
 
     limits = Limits()
 
@@ -37,14 +37,13 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self._in_head, self._head_bytes, self._dropped_bytes = True, 0, 0
         self._refusal: Problem | None = None
-        self._ended = False  # what still comes is dropped
+        self._ended = False  # whatever else arrives is dropped
         self._expected_since: float | None = self.loop.time()  # a request, or the rest of one
         self._untaken_since: float | None = None  # an answer
         self._ends_at: float | None = None
         self._linger_s = LINGER_S
         if len(self.connections) > self.limits.connections:
-            detail = f"{self.limits.connections} connections are open: come again later"
-            self._end(Problem(503, "overloaded", detail, RETRY_AFTER))
+            self._end(overloaded(self.limits.connections, "connections are already open"))
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -64,7 +63,7 @@ class Connection(HttpToolsProtocol):
         """From now on the client owes a request."""
         self._in_head, self._head_bytes, self._expected_since = True, 0, self.loop.time()
 
-    # ---- what uvicorn's parser has found ----------------------------------------
+    # ---- callbacks of uvicorn's parser ----------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -72,25 +71,25 @@ class Connection(HttpToolsProtocol):
         self._expect()
 
     def on_headers_complete(self) -> None:
-        """Its head has come."""
+        """Its head is complete."""
         self._in_head = False
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.head_bytes:
             self._refuse(self._too_large())
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            self._refuse(Problem(400, "invalid-request", f"A request names its Host once, not {hosts} times"))
+            self._refuse(Problem(400, "invalid-request", f"A request must have one Host header, not {hosts}"))
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """All of it has come."""
+        """Its body is complete."""
         super().on_message_complete()
         self._ends_at = self._expected_since = None
         if self.cycle is not None and self.cycle.response_complete:
-            self._expect()  # it was answered early, and uvicorn no longer waits for the next one
+            self._expect()  # it was answered early, and uvicorn does not wait for the next one
 
     def on_response_complete(self) -> None:
-        """It is answered. What still comes of its body is dropped, but not for long."""
+        """The response is complete. The rest of the request's body is dropped, for a short time."""
         super().on_response_complete()
         if self._expected_since is not None and not self._in_head and self.cycle.response_complete:
             self._ends_at = self.loop.time() + self._linger_s
@@ -101,19 +100,19 @@ class Connection(HttpToolsProtocol):
         raise ValueError(problem.detail)
 
     def send_400_response(self, msg: str) -> None:
-        """What has come is no request, or none that is taken."""
-        self._end(self._refusal or Problem(400, "invalid-request", "This is no HTTP request that can be read"))
+        """The data is not a valid request, or one that was refused."""
+        self._end(self._refusal or Problem(400, "invalid-request", "This is not a valid HTTP request"))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Another protocol is asked for, and not offered. The parser reads no further: a body would be lost."""
+        """The client asks for a protocol that is not offered. The parser stops here, so a body would be lost."""
         self.cycle.keep_alive = False
         if any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in self.headers):
-            self._end(Problem(400, "invalid-request", "No upgrade is offered: send the request without Upgrade"))
+            self._end(Problem(400, "invalid-request", "Upgrades are not supported: send the request without Upgrade"))
 
     # ---- the end ----------------------------------------
 
     def shutdown(self) -> None:
-        """See uvicorn: the server stops. Whoever owes something has little time left."""
+        """See uvicorn: the server stops. Clients get little time to complete a request."""
         super().shutdown()
         if self._expected_since is not None:
             self._expected_since = self.loop.time()
@@ -126,7 +125,7 @@ class Connection(HttpToolsProtocol):
         elif self._expected_since is None or self._ends_at is not None or self.transport.is_closing():
             return
         elif self.flow.read_paused:
-            self._expected_since = now  # it is not the client who is slow
+            self._expected_since = now  # we are slow, not the client
         else:
             allowed_s = self.limits.head_s if self._in_head else self.limits.request_s
             if now - self._expected_since > allowed_s:
@@ -140,13 +139,13 @@ class Connection(HttpToolsProtocol):
         return now - self._untaken_since > self.limits.answer_s
 
     def _too_slow(self, allowed_s: float) -> None:
-        if self._in_head and self._head_bytes == 0:  # nothing was asked
+        if self._in_head and self._head_bytes == 0:  # no request has begun
             self.transport.close()
         else:
-            self._end(Problem(408, "request-timeout", f"The request had not come whole after {allowed_s:g} s"))
+            self._end(Problem(408, "request-timeout", f"The request was not complete after {allowed_s:g} s"))
 
     def _end(self, problem: Problem) -> None:
-        """Answer, unless an answer is on its way already, and close when the client has had time to read it."""
+        """Respond, unless a response has begun, and close once the client has had time to read it."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(self._as_sent(problem))
             log.info("refused: %d %s", problem.status_code, problem.type, extra={"status": problem.status_code})
@@ -157,7 +156,7 @@ class Connection(HttpToolsProtocol):
         self._ended, self._ends_at = True, self.loop.time() + self._linger_s
 
     def _too_large(self) -> Problem:
-        detail = f"The address and the headers may have {self.limits.head_bytes} bytes at most"
+        detail = f"The address and the headers are limited to {self.limits.head_bytes} bytes"
         return Problem(431, "head-too-large", detail)
 
     def _as_sent(self, problem: Problem) -> bytes:
@@ -174,7 +173,7 @@ class Connection(HttpToolsProtocol):
 
 
 def connections_with(bounds: Limits) -> type[Connection]:
-    """The class that uvicorn makes connections of."""
+    """The connection class for uvicorn, with these limits."""
 
     class Bounded(Connection):
         limits = bounds
@@ -183,9 +182,9 @@ def connections_with(bounds: Limits) -> type[Connection]:
 
 
 async def watch(connections: Iterable[Any]) -> None:
-    """Look at all of them, again and again, until cancelled."""
+    """Check all connections, twice a second, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        for connection in [one for one in connections if isinstance(one, Connection)]:
+        for connection in [each for each in connections if isinstance(each, Connection)]:
             connection.look(loop.time())

@@ -1,4 +1,4 @@
-"""Serve until told to stop; then finish what was begun, let go of the checkpoints, and close the files."""
+"""Serve until a signal arrives; then finish running requests, release the checkpoints, and close the files."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def serve(
     announce: Callable[[str], None] = print,
     limits: Limits = Limits(),  # noqa: B008 (it is frozen)
 ) -> int:
-    """Open the app, serve it until SIGTERM or SIGINT, close it; answers the exit status.
+    """Open the app, serve it until SIGTERM or SIGINT, close it; returns the exit status.
 
-    `announce` is called with the address once it serves. What keeps it from starting is said in one sentence. A second
-    signal ends what the first one let go on.
+    `announce` is called with the address once it serves. A failure to start is printed as one sentence. A second signal
+    ends the requests that the first one let finish.
     """
     configure_logs()
     try:
@@ -109,7 +109,7 @@ class _Service:
             watching.cancel()
 
     def _told_to_stop(self) -> None:
-        """At the first signal: take nothing more, finish what was begun. At the second: no longer finish it."""
+        """The first signal refuses new requests and lets running ones finish; the second cuts them off."""
         loop = asyncio.get_running_loop()
         if self._server is None or self._admission is None:
             self._stopping.reschedule(loop.time())
@@ -122,8 +122,10 @@ class _Service:
             loop.call_later(LAST_WORDS_S, setattr, self._server, "force_exit", True)
 
     def _give_up(self) -> None:
-        """The store does not answer, or a user's code does not end. What was acknowledged is stored all the same."""
-        log.error("stopped after %g s without having let go of everything: leases run out", self._limits.stop_s)
+        """The store does not respond, or user code does not end. Whatever was acknowledged is stored."""
+        log.error(
+            "stopped after %g s before all checkpoints were released: their leases will expire", self._limits.stop_s
+        )
         logging.shutdown()
         os._exit(1)
 
@@ -131,7 +133,7 @@ class _Service:
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn would raise them again when it has stopped, before anything else is closed."""
+        """Leave signals alone: uvicorn raises them again once stopped, before anything else is closed."""
         yield
 
 
@@ -151,5 +153,5 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 
 def _sorry(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 (for whoever started it, logs or not)
+    print(sentence, file=sys.stderr)  # noqa: T201 (for the user who started it, whatever the logs)
     return 1

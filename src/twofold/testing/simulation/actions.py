@@ -1,0 +1,42 @@
+"""What the steps of a plan have in common, and what they are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from twofold.app import App
+from twofold.testing.simulation.storage import Store
+from twofold.testing.simulation.world import World
+
+
+class Action(Protocol):
+    """Something that happens; `str` says it in words."""
+
+    async def happen(self, world: World) -> None:
+        """Let it happen."""
+
+
+class Disturbing:
+    """Marks an action that may keep a client waiting, or leave it without a response."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Dice:
+    """Chance, and what it chooses among: the processes and stores of one plan."""
+
+    random: Random
+    app: App
+    processes: int
+
+    def place(self) -> int:
+        """The place of a process."""
+        return self.random.randrange(self.processes)
+
+    def store(self) -> Store:
+        """One of the two stores."""
+        stores: tuple[Store, Store] = ("the log", "the read store")
+        return self.random.choice(stores)

@@ -1,0 +1,67 @@
+"""What clients asked, and what came of it: the record that the checks are made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twofold.errors import OutcomeUnknown
+from twofold.feed.parking import Unparked
+from twofold.messages import Receipt, Token
+from twofold.read.proof.verify import Report
+from twofold.read.query import Page
+from twofold.testing.simulation.server import Unanswered
+from twofold.write.decider import Done
+
+STILL_WAITING = Unanswered("the history ended before the answer")
+
+
+@dataclass
+class Attempt:
+    """One request to one process, with the head and the version of its stream in the store as it began and ended."""
+
+    asked: Any
+    label: str
+    stream: str
+    process: str
+    began_s: float
+    head_before: int
+    version_before: int
+    command_id: str | None = None
+    expected: int | None = None
+    token: Token | str | None = None
+    key: Any = None
+    outcome: Any = STILL_WAITING
+    ended_s: float = 0.0
+    head_after: int = 0
+    version_after: int = 0
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the client cannot know what became of it."""
+        return isinstance(self.outcome, Unanswered | OutcomeUnknown)
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was done, and the client knows."""
+        return isinstance(self.outcome, Done | Receipt)
+
+
+def told(outcome: Any) -> str:
+    """An outcome in words."""
+    match outcome:
+        case Done(receipt, state):
+            return f"{told(receipt)}; now it is {state!r}"
+        case Receipt(_, version, events, position, _, _, repeated):
+            again = ", as the first time" if repeated else ""
+            return f"version {version}, {events} event{'s' * (events != 1)} up to {position}{again}"
+        case Page(rows, _, parked):
+            return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
+        case Unparked(done, again, events):
+            return f"{events} events handled, {len(done)} wait no longer, {len(again)} again"
+        case Report():
+            return f"{outcome.rows} rows are {'' if outcome.equal else 'not '}those of a fresh fold"
+        case Exception():
+            return f"{type(outcome).__name__}: {outcome}"
+        case _:
+            return repr(outcome)

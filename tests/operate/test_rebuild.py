@@ -1,0 +1,63 @@
+"""A rebuild, as a program asks for it."""
+
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from twofold import operate
+from twofold.ambient import Ambient
+from twofold.app import Running
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.errors import InvalidInput
+from twofold.messages import Position
+from twofold.read.projection import Projection
+from twofold.testing.conformance.bank import Balance, balances, deposited
+from twofold.testing.conformance.rebuild import only, upgraded
+
+
+async def positions_of(running: Running, projection: Projection[Balance], notes: list[str]) -> list[Position]:
+    async with aclosing(operate.rebuild(running, projection, note=notes.append)) as positions:
+        return [position async for position in positions]
+
+
+async def test_a_new_version_is_folded_to_the_end_and_shown() -> None:
+    log, rows = MemoryLog(Ambient()), MemoryReadStore()
+    notes: list[str] = []
+    async with only.open(log, read_store=rows) as running, upgraded.look(log, read_store=rows) as operator:
+        await running.get(balances, "a", after=await deposited(log, "a", 1, 2))
+        [newer] = upgraded.projections
+        assert (await positions_of(operator, newer, notes))[-1] == await log.head()
+        assert [
+            (one.stored.follows.version, one.stored.live, one.in_app) for one in await operate.tables(operator)
+        ] == [
+            (1, False, False),
+            (2, True, True),
+        ]
+        assert await positions_of(operator, newer, notes) == [], "there is nothing to do"
+    assert notes == []
+
+
+async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen() -> None:
+    log, rows = MemoryLog(Ambient()), MemoryReadStore()
+    notes: list[str] = []
+    async with only.open(log, read_store=rows) as running, only.look(log, read_store=rows) as operator:
+        await running.get(balances, "a", after=await deposited(log, "a", 1, 2))
+        assert set(await positions_of(operator, balances, notes)) == {await log.head()}
+        assert notes == [f"balance v1 is held by worker {running.owner}: waiting for it"]
+
+
+async def test_only_a_projection_of_the_app_is_rebuilt() -> None:
+    stranger = replace(balances, name="stranger")
+    async with only.look(MemoryLog(Ambient()), read_store=MemoryReadStore()) as running:
+        for call in (
+            anext(operate.rebuild(running, stranger)),
+            operate.rebuild_row(running, stranger, "a"),
+            operate.verify(running, stranger),
+            operate.prepared(running, stranger),
+        ):
+            with pytest.raises(InvalidInput, match="projection 'stranger' is not one of"):
+                await call
+        assert await running.rows.tables() == []
+    with pytest.raises(InvalidInput, match="has no projection 'stranger'; it has balance"):
+        only.projection("stranger")
