@@ -35,7 +35,8 @@ def main(
     """Run the engine through histories with crashes, takeovers and lost responses, and check G1 to G11 after each.
 
     Stops at the first one that breaks a promise, prints the smallest such history, and exits with 1. To repeat it:
-    --histories 1 --seed SEED, and --partitions where it was given. On Ctrl-C it prints what has happened so far, and exits with 130.
+    --histories 1 --seed SEED, and --partitions where it was given. On Ctrl-C it prints what has happened so far, and
+    exits with 130.
     """
     first = secrets.randbits(40) if seed is None else seed
     began = time.monotonic()

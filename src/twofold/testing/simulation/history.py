@@ -95,7 +95,7 @@ class History:
             task.cancel()
 
     def _readers(self) -> Sequence[Reader]:
-        """One for each partition; and three of the merged feed, begun at different times, where something follows it."""
+        """One of each partition; of the merged feed, where something follows it, three that begin at different times."""
         seed, ambient = self.plan.schedule, self.world.ambient
         readers = [Reader(self.storage, ambient, number, seed) for number in self.courses.partitions]
         if self.is_merged:

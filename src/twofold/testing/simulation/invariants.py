@@ -22,6 +22,8 @@ from twofold.read.proof.verify import Report
 from twofold.read.query import Page
 from twofold.testing.simulation.attempts import Attempt
 from twofold.testing.simulation.clients import AppendTwo, Execute, Read, Verify
+from twofold.testing.simulation.courses import BITS
+from twofold.testing.simulation.faults import Lose, Pause, Slow
 from twofold.testing.simulation.history import History
 from twofold.testing.simulation.moments import Moments
 from twofold.testing.simulation.operators import Retry
@@ -31,6 +33,8 @@ from twofold.testing.simulation.watch import ENGINE, difference
 from twofold.write.decider import Done
 
 IN_TIME_S = 1.0
+NOTICED_IN_CALM_S = 0.05  # the first cut, by a reactor that has just looked for one
+NOTICED_WITHIN_S = 20.0  # and by one whose process stands still, after a request that is late
 
 
 def check(history: History) -> None:
@@ -47,6 +51,7 @@ class _Checking:
         self.courses = history.courses
         self.entries: Sequence[Entry] = [entry for entries in history.entries.values() for entry in entries]
         self.streams = Streams(self.app, self.entries)
+        self.positions = {(entry.stream, entry.version): entry.position for entry in self.entries}
         self.metas = {entry.position: self.app.codec.recorded(entry) for entry in self.entries}
 
     def all(self) -> None:
@@ -57,6 +62,8 @@ class _Checking:
         self.the_same_id_gets_the_same_answer()
         self.two_appends()
         self.the_feed()
+        if self.plan.partitions > 1:
+            self.the_merged_feed()
         self.read_models()
         self.what_the_app_says()
 
@@ -101,6 +108,26 @@ class _Checking:
             there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries]
             if seen != there:
                 self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then the two differ")
+
+    def the_merged_feed(self) -> None:
+        """Its cuts take every event once (G4). What follows from an event lies in a later cut, once there was one that
+        the reactor had to know of."""
+        merged = {(entry.stream, entry.version): entry for entry in self.courses[0].entries}
+        slow = any(isinstance(step.does, Slow | Lose | Pause) for step in self.plan.steps)
+        since_s = self.watcher.first_cut_at + (NOTICED_WITHIN_S if slow else NOTICED_IN_CALM_S)
+        for entry in self.entries:
+            cause = self._cause(self.metas[entry.position].causation_id)
+            if cause is None or self.watcher.appended_at[self.positions[cause]] < since_s:
+                continue
+            before, after = merged.get(cause), merged.get((entry.stream, entry.version))
+            if after is not None and (before is None or _cut(before) >= _cut(after)):
+                text = f"{entry.stream}@{entry.version} followed from {cause[0]}@{cause[1]}"
+                self.broken("G4", f"{text}, and lies in cut {_cut(after)}: it is not in a later one")
+
+    def _cause(self, id: str | None) -> tuple[str, int] | None:
+        stream, _, version = (id or "").rpartition("@")
+        cause = (stream, int(version)) if version.isdecimal() else None
+        return cause if cause in self.positions else None
 
     def what_is_stored_is_there_once(self) -> None:
         """The events of one command id on one stream lie side by side, and come from one request (G1, G3)."""
@@ -333,6 +360,9 @@ def _answer(attempt: Attempt) -> Any:
     place = (receipt.version, receipt.events, receipt.position, receipt.log_id)
     return (*place, attempt.outcome.state, attempt.outcome.events) if isinstance(attempt.outcome, Done) else place
 
+
+def _cut(entry: Entry) -> int:
+    return entry.position.offset >> BITS
 
 
 def _first_other(seen: Sequence[Any], there: Sequence[Any]) -> Any:

@@ -26,7 +26,7 @@ class Knowledge:
         """Clients know this much now."""
         stream = str(receipt.stream)
         self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
-        newest = self._newest and self._newest.position
+        newest = None if self._newest is None else self._newest.position
         if newest is None or receipt.position.partition != newest.partition or receipt.position > newest:
             self._newest = receipt
 

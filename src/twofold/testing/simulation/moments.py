@@ -18,7 +18,8 @@ class Moments:
     """For one read. Of a projection that each version follows in another way, either way will do."""
 
     def __init__(self, courses: Courses, watcher: Watcher, attempt: Attempt, token: Token | None) -> None:
-        self._courses, self._attempt, self._token = courses, attempt, token and token.position
+        self._courses, self._attempt = courses, attempt
+        self._token = None if token is None else token.position
         name = attempt.asked.projection
         several = [number for number in courses.partitions if (name, number) in watcher.folds]
         ways = [[0], several] if (name, 0) in watcher.folds and 0 not in several else [several or [0]]
@@ -73,8 +74,7 @@ class Moments:
                 fold, (moments, since) = way[number], self._since(number)
                 values = None if row is None else fold.projection.format.to_values(row)
                 if any(
-                    fold.tables[at].get(self._key) == values and not fold.waits(self._key, at, since)
-                    for at in moments
+                    fold.tables[at].get(self._key) == values and not fold.waits(self._key, at, since) for at in moments
                 ):
                     return True
         return False

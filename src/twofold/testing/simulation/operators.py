@@ -12,6 +12,8 @@ from twofold import operate
 from twofold.app import App
 from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
 from twofold.feed.parking import Parking
+from twofold.messages import Recorded
+from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
 from twofold.testing.simulation.stores import SimulatedRows, connected
 from twofold.testing.simulation.watch import DISCARDING

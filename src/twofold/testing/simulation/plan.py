@@ -13,9 +13,8 @@ from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, V
 from twofold.testing.simulation.faults import FAULTS, GoAway
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
-from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.parts import LogBecomes
-
+from twofold.testing.simulation.scenario import Scenario
 
 PARTITIONS = (1, 1, 1, 4)
 

@@ -17,8 +17,8 @@ from twofold.feed.doorbell import Doorbell
 from twofold.messages import Append, Position, Receipt
 from twofold.read.projection import Key, Table
 from twofold.read.store import StoredTable
-from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.courses import Courses
+from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.oracle import GivenUp
 from twofold.testing.simulation.parts import Part, name_of_part
 from twofold.testing.simulation.remote import Remote
@@ -198,4 +198,3 @@ class Storage:
         self._unsynced.clear()
         self.rows_link.crash(away=True)
         self.watch.went_back()
-

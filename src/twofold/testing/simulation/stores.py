@@ -123,7 +123,7 @@ class SimulatedLog(DenseFeed):
 
 
 async def connected(storage: Storage, ambient: Ambient) -> LogStore:
-    """The log as a new process reaches it. Raises: LogReplaced where its parts are no longer of one log; Unavailable."""
+    """The log as a new process reaches it. Raises: LogReplaced where its parts are not of one log; Unavailable."""
     if len(storage.logs) == 1:
         return SimulatedLog(storage, ambient)
     cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]

@@ -272,7 +272,11 @@ class Watcher:
         types = self._app.codec.names(reactor.event_types)
         for entry in part.entries[after.offset : to.offset]:
             given_up = self._is_given_up(follower, entry)
-            if entry.type in types and not given_up and entry.position < parked.get(entry.stream, Position(to.partition, MAX_OFFSET)):
+            if (
+                entry.type in types
+                and not given_up
+                and entry.position < parked.get(entry.stream, Position(to.partition, MAX_OFFSET))
+            ):
                 self._check_reaction(reactor, entry)
 
     def _check_reaction(self, reactor: Reactor, entry: Entry) -> None:
