@@ -24,7 +24,7 @@ from twofold.backends.connect import LogStore, connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
-from twofold.feed import follow
+from twofold.feed import lease
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
 from twofold.read.publish import published
@@ -243,7 +243,7 @@ async def test_g11_a_file_that_goes_while_it_is_open(
     path: Path, url: str, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody writes into a file that nobody will find again: commands, reads and followers all refuse."""
-    monkeypatch.setattr(follow, "LEASE_S", 0.2)
+    monkeypatch.setattr(lease, "LEASE_S", 0.2)
     async with opened(f"sqlite:///{tmp_path}/other.db") as other:
         await appended(other, "note-1", "a")
     async with bank.open(url) as running:

@@ -17,7 +17,7 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed, pages
-from twofold.feed.follow import taken_over
+from twofold.feed.lease import taken_over
 from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded

@@ -15,6 +15,7 @@ import msgspec
 from twofold.backends.postgres.pool import Connection, Pool
 from twofold.backends.unreachable import REFUSED, unreachable
 from twofold.errors import Closed, ConfigurationError, TwofoldError, Unavailable
+from twofold.feed.lease import LEASE_S
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ COMMAND_TIMEOUT_S = 75.0  # longer than the minute for which somebody else may w
 RETRY_S = 0.02
 LONGEST_PAUSE_S = 0.5
 LOCK_TIMEOUT_S = 2
-IDLE_TIMEOUT_S = 4  # shorter than a lease
+IDLE_TIMEOUT_S = LEASE_S - 1  # a worker that is paused in a transaction blocks nobody for longer than its lease
 
 # Plans are kept while tables grow: one that was made when a table was nearly empty would read it whole ever after.
 # And a page of the feed comes twice as fast straight from the index, in whose order it is wanted.
@@ -223,7 +224,7 @@ async def brief_transaction(connection: Connection, lock_timeout_s: float = 0) -
     async with connection.transaction():
         await connection.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('lock_timeout', $2, true)",
-            f"{IDLE_TIMEOUT_S}s",
+            f"{IDLE_TIMEOUT_S:g}s",
             f"{round(lock_timeout_s * 1000)}ms",
         )
         yield

@@ -10,7 +10,7 @@ import pytest
 from twofold.ambient import Ambient
 from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
 from twofold.backends.memory import MemoryLog, MemoryReadStore
-from twofold.feed import follow
+from twofold.feed import lease
 
 
 class Backend(Protocol):
@@ -68,8 +68,8 @@ class OnBackend:
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """So that nobody has to wait for it, nor for the next sign of life."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
-        monkeypatch.setattr(follow, "CLAIM_POLL_S", 0.01)
+        monkeypatch.setattr(lease, "LEASE_S", 0.1)
+        monkeypatch.setattr(lease, "CLAIM_POLL_S", 0.01)
 
     @pytest.fixture
     def backend(self, new_backend: Callable[[], Backend]) -> Backend:
