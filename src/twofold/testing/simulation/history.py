@@ -42,6 +42,7 @@ class History:
         self.storage.syncs_tables_only = plan.syncs_tables_only
         self.log_id, self.courses = self.storage.log_id, self.storage.courses
         self.readers = self._readers()
+        self.ends: Mapping[int, int] | None = None  # of the feeds, when the log was replaced
         self._before_replaced: Mapping[int, Sequence[Entry]] | None = None
 
     @property
@@ -200,6 +201,7 @@ class History:
         what = part.link.name
         self.world.tell(f"{what} is replaced by {by}")
         self._before_replaced = {one.number: one.entries for one in self.storage.parts()}
+        self.ends = self.courses.lengths()
         self.counts["logs replaced"] += 1
         before = {follows: dict(rows) for follows, rows in self.storage.in_rows.tables.items()}
         part.replace(by, self.storage.ambient)

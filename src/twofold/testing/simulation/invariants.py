@@ -104,8 +104,9 @@ class _Checking:
             if versions != list(range(1, len(versions) + 1)):
                 self.broken("G4", f"{stream} has versions {versions}")
         for reader in self.history.readers:
-            seen = [(e.position.offset, e.stream, e.version) for e in reader.seen]
-            there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries]
+            end = None if self.history.ends is None else self.history.ends[reader.partition]
+            seen = [(e.position.offset, e.stream, e.version) for e in reader.seen[:end]]
+            there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries[:end]]
             if seen != there:
                 self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then the two differ")
 
