@@ -253,7 +253,7 @@ async def test_g11_a_new_id_that_was_interrupted_is_completed(tmp_path: Path) ->
             await store.open()
             stack.push_async_callback(store.close)
         log = Partitioned(stores[1:], stores[0])
-        with pytest.raises(ConfigurationError, match="part 1 belongs to log .* call it again on this log"):
+        with pytest.raises(ConfigurationError, match=r"part 1 belongs to log .* call it again on this log"):
             await log.open()
         await log.new_id()
         await log.open()
