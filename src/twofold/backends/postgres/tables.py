@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.backends.keyset import Term, behind
+from twofold.backends.keyset import behind
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
@@ -46,17 +46,6 @@ _ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
 _OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
-_PLACED = {
-    "eq": "{column} = {bound}",
-    "lt": "{column} < {bound}",
-    "le": "{column} <= {bound}",
-    "gt": "{column} > {bound}",
-    "ge": "{column} >= {bound}",
-    "lt_or_null": "({column} < {bound} OR {column} IS NULL)",
-    "null": "{column} IS NULL",
-    "not_null": "{column} IS NOT NULL",
-}
-
 
 class TableSql:
     """Everything that is said to PostgreSQL about one projection's table."""
@@ -68,7 +57,7 @@ class TableSql:
         self.public_name = f"public.{quoted(table.name)}"
         self._columns = {column.name: column for column in table.columns}
         self._key = [self._columns[name] for name in table.key]
-        self._key_places = [[c.name for c in table.columns].index(name) for name in table.key]
+        self._key_places = table.key_places
         self._read = [(i, _FROM_POSTGRES[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_POSTGRES]
         self._names = ", ".join(quoted(column.name) for column in table.columns)
         self.select = f"SELECT {self._names} FROM {self.name}"
@@ -120,7 +109,8 @@ class TableSql:
         where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
-            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
+            after = behind(query.order, query.after, nullable)
+            where.append(after.sql(self._indexable, lambda name, value: values.add(self._cut_off(name, value))))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         found = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
@@ -199,12 +189,6 @@ class TableSql:
             return compared
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
-
-    def _placed(self, term: Term, values: _Parameters) -> str:
-        """A term, by what rows are ordered by."""
-        column = self._indexable(term.column)
-        bound = "" if term.value is None else values.add(self._cut_off(term.column, term.value))
-        return _PLACED[term.how].format(column=column, bound=bound)
 
 
 class _Parameters:

@@ -243,7 +243,7 @@ def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
     found: dict[Key, Values] = {}
-    places = [[column.name for column in table.columns].index(name) for name in table.key]
+    places = table.key_places
     with transaction(db, "DEFERRED"):
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]

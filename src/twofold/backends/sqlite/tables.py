@@ -18,7 +18,7 @@ from uuid import UUID
 
 import apsw
 
-from twofold.backends.keyset import Term, behind
+from twofold.backends.keyset import behind
 from twofold.backends.sqlite.connection import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
@@ -81,17 +81,6 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
 _COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
 _WHOLE = "type NOT IN ('array', 'object')"  # members that are values, and not JSON again
 _OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-
-_PLACED = {
-    "eq": "{column} = ?",
-    "lt": "{column} < ?",
-    "le": "{column} <= ?",
-    "gt": "{column} > ?",
-    "ge": "{column} >= ?",
-    "lt_or_null": "({column} < ? OR {column} IS NULL)",
-    "null": "{column} IS NULL",
-    "not_null": "{column} IS NOT NULL",
-}
 
 
 class TableSql:
@@ -158,7 +147,13 @@ class TableSql:
             values.append(self._bound(condition))
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
-            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
+            after = behind(query.order, query.after, nullable)
+
+            def bind(name: str, value: Any) -> str:
+                values.append(_bound(self._columns[name], value))
+                return "?"
+
+            where.append(after.sql(lambda name: _compared(self._columns[name]), bind))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
@@ -233,13 +228,6 @@ class TableSql:
 
     def _ordered(self, name: str, descending: bool) -> str:
         return f"{_compared(self._columns[name])}{' DESC' if descending else ''}"
-
-    def _placed(self, term: Term, values: list[Any]) -> str:
-        """A term, by what rows are ordered by; its value is added to those of the statement."""
-        column = self._columns[term.column]
-        if term.value is not None:
-            values.append(_bound(column, term.value))
-        return _PLACED[term.how].format(column=_compared(column))
 
 
 def _order_of(column: Column) -> str:
