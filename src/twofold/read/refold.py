@@ -19,9 +19,10 @@ from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.proof.fresh import Sorter, Waiting
+from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
+from twofold.read.waiting import Waiting
 
 
 class Refolded(msgspec.Struct, frozen=True):
