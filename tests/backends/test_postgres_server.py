@@ -686,7 +686,7 @@ async def test_a_store_that_is_not_there_is_not_made_where_that_is_not_wanted(da
         await connect(database, Ambient(), create=False)
     async with opened_rows(database):
         pass
-    with pytest.raises(ConfigurationError, match="it holds no log"):
+    with pytest.raises(ConfigurationError, match="this database holds no log"):
         await connect(database, Ambient(), create=False)
     async with opened(database):
         pass
