@@ -101,7 +101,7 @@ def test_a_store_that_is_not_named(
         ("memory:", "memory: lives in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy keeps read models alone"),
         ("postgresql://[::1/x", "the URL of the PostgreSQL cannot be read"),
-        ("postgresql://here/there?pooler=yes", "takes pooler=transaction, or no pooler at all"),
+        ("postgresql://here/there?pooler=yes", "pooler=yes: write pooler=transaction in the PostgreSQL URL"),
     ],
 )
 def test_a_store_that_is_none(
