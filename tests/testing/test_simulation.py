@@ -44,6 +44,7 @@ from simulated.warehouse import (
     warehouse,
 )
 from twofold import App, ConfigurationError, Decider, Projection, Reactor, Recorded, To
+from twofold.backends.partitioned import cuts, merged, proposing, runs
 from twofold.testing.simulation import SimulationFailed, simulate
 from twofold.testing.simulation.histories import run, run_histories
 from twofold.testing.simulation.loop import SimulatedLoop, Stuck
@@ -65,6 +66,17 @@ def test_a_sample_of_histories_that_nobody_has_seen_keeps_every_promise(capsys: 
     assert never == []
 
 
+def test_cuts_that_take_few_events_keep_every_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that most of them end where one partition has more, and readers remember little."""
+    for module in (proposing, merged):
+        monkeypatch.setattr(module, "MOST_IN_CUT", 2)
+    monkeypatch.setattr(cuts, "BLOCK", 2)
+    monkeypatch.setattr(cuts, "MOST_KEPT", 4)
+    monkeypatch.setattr(runs, "MOST_RUNS", 2)
+    simulated = run_histories(SCENARIOS, range(1_000, 1_040), partitions=4)
+    assert simulated.counts["cuts"] > 200
+
+
 WHAT_HAPPENS = [
     *("commands done", "answered again", "batches of several", "reads answered", "pages", "events", "restarts"),
     *("crashes", "pauses", "takeovers", "leases stolen", "clean stops", "upgrades", "versions published", "rebuilds"),
@@ -75,6 +87,8 @@ WHAT_HAPPENS = [
     *("tables replaced", "verified", "tried again", "unparked", "cures", "given up", "pages refused", "tables dropped"),
     *("told Rejected", "told VersionConflict", "told OutcomeUnknown", "told Unavailable", "told Unanswered"),
     *("told ReadModelBehind", "told RowParked", "told InvalidToken"),
+    *("histories of several partitions", "cuts", "versions published across", "a partition crashed or went away"),
+    "asked of others than are held up",
 ]
 
 

@@ -11,7 +11,7 @@ from twofold.feed.checkpoints import Claim
 from twofold.messages import Entry, Position
 from twofold.react.runner import MOST_TRIES, PAUSES_S
 from twofold.testing.simulation.loop import Stuck
-from twofold.testing.simulation.parts import LogBecomes
+from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.remote import LATE_S
@@ -197,7 +197,7 @@ class History:
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as
         if it were the same (G11)."""
-        part = self.world.random.choice([part for part in self.storage.parts() if part.entries])
+        part = self.world.random.choice(self._replaceable())
         what = part.link.name
         self.world.tell(f"{what} is replaced by {by}")
         self._before_replaced = {one.number: one.entries for one in self.storage.parts()}
@@ -210,9 +210,12 @@ class History:
         for server in self.world.servers:
             for following in server.running.followers if server.running else ():
                 follows = following.follower.follows
-                if follows.whole in before and follows.partition in (0, part.number) and following.state != "stopped":
-                    text = f"{follows} is {following.state} at {server.process.name}"
-                    self.broken("G11", f"{what} was replaced by {by}, and {text}")
+                text = f"{what} was replaced by {by}, and {follows} is {following.state} at {server.process.name}"
+                if follows.whole not in before:  # what a reactor may read depends on the cuts as well
+                    continue
+                concerned = follows.partition in (0, part.number)
+                if concerned != (following.state == "stopped"):
+                    self.broken("G11" if concerned else ENGINE, f"{text}: {following.error}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
             self.broken("G11", f"{what} was replaced by {by}, and folded into the rows of the one before")
         newcomer = self.world.start(len(self.world.servers), self.world.servers[0].app)
@@ -222,6 +225,12 @@ class History:
             self.broken("G11", f"{what} was replaced by {by}, and a process was started on it")
         newcomer.stop()
         await newcomer.task
+
+    def _replaceable(self) -> Sequence[Part]:
+        """The parts with events, and the log of the cuts, where a projection would notice that it is another one."""
+        parts = [part for part in self.storage.parts() if part.entries]
+        merged = any(projection.key is not None for projection in self.world.servers[0].app.projections)
+        return [*parts, self.storage.logs[0]] if self.plan.partitions > 1 and merged else parts
 
     def _at_rest(self) -> bool:
         lengths = self.courses.lengths()

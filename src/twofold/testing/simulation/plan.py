@@ -16,7 +16,7 @@ from twofold.testing.simulation.operators import Deploy, Discard, Operators, Ret
 from twofold.testing.simulation.parts import LogBecomes
 from twofold.testing.simulation.scenario import Scenario
 
-PARTITIONS = (1, 1, 1, 4)
+PARTITIONS = (1, 1, 1, 1, 4)
 STARTED_S = 0.5
 
 
