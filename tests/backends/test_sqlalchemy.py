@@ -115,7 +115,7 @@ def through_asyncpg(url: str) -> str:
         ("sqlite:///x.db", "a driver for asyncio"),
         ("sqlite+aiosqlite:///:memory:", "is a file"),
         ("sqlite+aiosqlite://", "is a file"),
-        ("sqlite+aiosqlite:////none/such.db", "make its folder"),
+        ("sqlite+aiosqlite:////none/such.db", "create its folder"),
         (f"sqlite+aiosqlite:///{__file__}", "correct the URL"),
         ("postgresql+asyncpg://u:secret@h:port/x", "a URL of SQLAlchemy"),
         ("", "a URL of SQLAlchemy"),
