@@ -517,8 +517,8 @@ async def test_a_url_that_is_no_store_is_refused_with_those_that_are(url: str) -
             "sqlite:///~/shop.db",
             r"~ is not expanded to a home folder: write sqlite:////.*/shop\.db, or sqlite:///\./~/",
         ),
-        ("sqlite:///shop.db\n", "holds a control character"),
-        ("sqlite:///a\0b.db", "holds a control character"),
+        ("sqlite:///shop.db\n", "contains a control character"),
+        ("sqlite:///a\0b.db", "contains a control character"),
     ],
 )
 async def test_a_path_that_would_be_another_file_is_refused(

@@ -98,9 +98,9 @@ def test_a_store_that_is_not_named(
         ("counting.db", "'counting.db' is not a store"),
         ("", "'' is not a store"),
         ("mysql://me:secret@here/there", "'mysql://…@here/there' is not a store"),
-        ("memory:", "memory: lives in the process that opened it"),
+        ("memory:", "memory: exists only in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy stores read models only"),
-        ("postgresql://[::1/x", "the URL of the PostgreSQL cannot be read"),
+        ("postgresql://[::1/x", "the URL of the PostgreSQL server cannot be parsed"),
         ("postgresql://here/there?pooler=yes", "pooler=yes: write pooler=transaction in the PostgreSQL URL"),
     ],
 )

@@ -166,8 +166,8 @@ def set_up_sqlite(connection: Any, _: object) -> None:
         cursor.execute(f"PRAGMA journal_mode{' = WAL' if safe else ''}")
         if cursor.fetchone() == ("wal",) and not safe:
             raise sqlite3.OperationalError(
-                f"the file uses a write-ahead log, which this Python's SQLite {sqlite3.sqlite_version} can corrupt; name "
-                f"another file, or use SQLite {'.'.join(map(str, _SAFE_WAL))} or newer"
+                f"the file uses a write-ahead log, which this Python's SQLite {sqlite3.sqlite_version} can corrupt; "
+                f"name another file, or use SQLite {'.'.join(map(str, _SAFE_WAL))} or newer"
             )
         for pragma in ("synchronous = NORMAL", f"cache_size = -{READER_CACHE_KIB}", "temp_store = MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
