@@ -17,7 +17,7 @@ import msgspec
 from torture.app import app
 from torture.journal import Fact, Journals
 from torture.parts import OFFSET_BITS, files_of, looked, number_of, position_of, rows_of
-from twofold.backends.connect import beside, is_postgres, sqlite_path
+from twofold.backends.urls import beside, is_postgres, sqlite_path
 from twofold.messages import Meta, Position
 
 Table = Sequence[Sequence[Any]]  # its rows

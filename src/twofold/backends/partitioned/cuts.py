@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from twofold.backends.connect import LogStore
 from twofold.backends.partitioned.order import Vector
+from twofold.backends.ports import LogStore
 from twofold.errors import LogReplaced, OutcomeUnknown, Unavailable
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream
 

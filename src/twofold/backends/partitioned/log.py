@@ -10,12 +10,12 @@ from zlib import crc32
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore
 from twofold.backends.partitioned.checkpoints import RoutedCheckpoints
 from twofold.backends.partitioned.cuts import Cuts
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.backends.partitioned.order import MOST_PARTS
+from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.feed import Feed
 from twofold.messages import Append, Encoded, Entry, Meta, Receipt, Stream

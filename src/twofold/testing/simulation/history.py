@@ -96,7 +96,7 @@ class History:
             task.cancel()
 
     def _readers(self) -> Sequence[Reader]:
-        """One of each partition; where something follows the merged feed, three of that, begun at different times."""
+        """One of each partition; of a merged feed that is followed, three that begin at different times."""
         seed, ambient = self.plan.schedule, self.world.ambient
         readers = [Reader(self.storage, ambient, number, seed) for number in self.courses.partitions]
         if self.is_merged:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
+from twofold.backends.ports import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.feed.feed import DenseFeed, FeedPage
