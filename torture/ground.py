@@ -60,7 +60,7 @@ class SqliteGround:
 
         self._disk = disk
         self.url = f"sqlite:///{folder}/torture.db" if partitions == 1 else url_of(folder, partitions)
-        self.version = f"SQLite {apsw.sqlite_lib_version()}"
+        self.version = f"SQLite {apsw.sqlite_lib_version()}" + f", {partitions} partitions" * (partitions > 1)
         self.faults: tuple[Fault, ...] = ("fill the disk",) if disk is not None else ()
 
     async def strike(self, fault: Fault, chance: Random) -> int:

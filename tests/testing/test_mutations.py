@@ -613,7 +613,7 @@ def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
     patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
-@mutation("G11 or G4")
+@mutation("G11 or G4 or G5")
 def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
     check = follow.check_log
     patch.setattr(follow, "check_log", lambda of, log_id, head: check(replaced(of, log_id=log_id), log_id, head))

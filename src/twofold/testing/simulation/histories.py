@@ -79,7 +79,7 @@ def simulate(
 
     A log has as many `partitions`; without the number, most histories have a log of one, and some a log of several.
 
-    Seeds count up from `seed`; without one they are new each time. A history takes 10 to 20 ms, on several partitions 50.
+    Seeds count up from `seed`; without one they are new each time. A history takes 10 to 50 ms.
 
     Raises: SimulationFailed, with the seed and the smallest history. ConfigurationError for commands, conditions or
     given events that do not belong to this App. RuntimeError inside a running event loop.
