@@ -14,7 +14,7 @@ import msgspec
 
 from torture.app import app
 from torture.journal import Fact, Journals
-from twofold.backends.connect import beside, is_postgres, sqlite_path
+from twofold.backends.urls import beside, is_postgres, sqlite_path
 from twofold.messages import Meta
 
 Table = Sequence[Sequence[Any]]  # its rows

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import twofold.backends
 from devservers.postgres import server
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, get_type_hints
 
 from twofold.backends import memory
-from twofold.backends.connect import LogStore, Opens, Rows, postgres_backend, sqlalchemy_backend
+from twofold.backends.connect import postgres_backend, sqlalchemy_backend
+from twofold.backends.ports import LogStore, Opens, Rows
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
 from twofold.errors import ConfigurationError

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from twofold.backends.connect import resolved
 from twofold.backends.sqlalchemy.dialects import (
     DIALECTS,
     SqliteConnection,
@@ -23,6 +22,7 @@ from twofold.backends.sqlalchemy.dialects import (
 )
 from twofold.backends.sqlalchemy.schema import create_tables
 from twofold.backends.unreachable import REFUSED, unreachable
+from twofold.backends.urls import resolved
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
