@@ -46,25 +46,25 @@ class Cuts:
         return Stream("cut", self.log.log_id)  # with the id, so that cuts from before a new id do not count
 
     async def learn(self) -> Cut:
-        """The newest cut there is. Raises: Unavailable, LogReplaced."""
-        await self._look_beyond_the_rest()
+        """The newest cut. Raises: Unavailable, LogReplaced."""
+        await self._skip_other_events()
         known = self.newest
-        found = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
-        if not found.events:
+        loaded = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
+        if not loaded.events:
             if known.number:
                 raise self._shorter(known.number)
             return known
-        vector = _VECTOR.decode(found.events[0][2])
-        if found.version == known.number and vector != known.vector:
+        vector = _VECTOR.decode(loaded.events[0][2])
+        if loaded.version == known.number and vector != known.vector:
             raise self._shorter(known.number)
-        self._heard(Cut(found.version, vector, found.position))
+        self._heard(Cut(loaded.version, vector, loaded.position))
         return self.newest
 
-    async def _look_beyond_the_rest(self) -> None:
-        """What else is in this log is not news to a reader that waits for the first cut: it would never wait."""
+    async def _skip_other_events(self) -> None:
+        """Before the first cut: other events in this log are not news, or a reader would never wait."""
         if self.newest.number == 0:
             head = await self.log.head()
-            if self.newest.number == 0:  # nobody else has learned of a cut meanwhile
+            if self.newest.number == 0:  # no other task has learned of a cut since
                 self.newest = Cut(0, self.newest.vector, head)
 
     async def add(self, last: Cut, vector: Vector) -> bool:

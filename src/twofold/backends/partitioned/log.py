@@ -53,7 +53,7 @@ class Partitioned(Merged):
         if self._cut_log.partition != 0:
             raise ConfigurationError(
                 f"the log of the cuts was opened as partition {self._cut_log.partition}: open it without `partition`, "
-                f"as a log that is none of the parts"
+                f"and do not pass a part"
             )
         for number, part in self.parts.items():
             if part.partition != number:
@@ -71,20 +71,20 @@ class Partitioned(Merged):
 
     async def _check_count(self) -> None:
         """Check the number of partitions, which never changes: a stream's partition depends on it."""
-        found = await self._cut_log.load(_COUNT)
-        if not found.events:
+        loaded = await self._cut_log.load(_COUNT)
+        if not loaded.events:
             command_id = self._ambient.new_id()
             event = Encoded("Partitions", 1, msgspec.json.encode(len(self.parts)), None)
             try:
                 await self._cut_log.commit([Append(_COUNT, [event], 0, Meta(command_id, command_id))])
             except OutcomeUnknown as error:
                 raise Unavailable(f"the log of the cuts: {error}") from error
-            found = await self._cut_log.load(_COUNT)  # somebody else may have been quicker
-        count = msgspec.json.decode(found.events[0][2], type=int)
+            loaded = await self._cut_log.load(_COUNT)  # another process may have been faster
+        count = msgspec.json.decode(loaded.events[0][2], type=int)
         if count != len(self.parts):
             raise ConfigurationError(
-                f"log {self.log_id} has {count} partitions, but {len(self.parts)} parts were given: pass all of them, and "
-                f"no others"
+                f"log {self.log_id} has {count} partitions, but {len(self.parts)} parts were given: pass all of "
+                f"them, and no others"
             )
 
     def partition_of(self, id: str) -> int:

@@ -40,9 +40,9 @@ class Merged:
         return self.cuts.log.log_id
 
     async def head(self) -> Position:
-        """The end of the newest cut. What is in no cut yet has no position here; `behind` counts it.
+        """The end of the newest cut. Events in no cut yet have no position here; `behind` counts them.
 
-        Raises: LogReplaced also where a part that responds ends before that cut (G11).
+        Raises: LogReplaced also when a part that responds ends before that cut (G11).
         """
         newest = await self.cuts.learn()
         await self.proposer.check_complete(newest)

@@ -15,8 +15,8 @@ from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import Position
 
 PAUSE_S = 0.025  # between learning of a cut and proposing the next one
-LOOK_PATIENCE_S = 0.25  # with a part that does not respond, where only its completeness is checked
-PATIENCE_S = 1.0  # with a part that does not respond, where the others must not wait for it
+LOOK_PATIENCE_S = 0.25  # for a part that does not respond, when it is only checked
+PATIENCE_S = 1.0  # for a part that does not respond, when readers of other parts must not wait for it
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Proposer:
         return any(head.offset > offset for head, offset in zip(heads, last.vector, strict=True))
 
     async def check_complete(self, last: Cut) -> None:
-        """Raises: LogReplaced where a part that responds at once does not hold what the cut took of it."""
+        """Raises: LogReplaced when a part that responds in time ends before the cut."""
         _check_reach(await all_of(self._head_in_time(number, last) for number in self._feeds), last)
 
     async def _head_in_time(self, number: int, last: Cut) -> Position:

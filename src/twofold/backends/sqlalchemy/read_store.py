@@ -225,12 +225,12 @@ async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> Non
 
 
 async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Mapping[Key, Values]:
-    found: dict[Key, Values] = {}
+    rows_by_key: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
             values = sql.values(row)
-            found[sql.key_of(values)] = values
-    return found
+            rows_by_key[sql.key_of(values)] = values
+    return rows_by_key
 
 
 async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:

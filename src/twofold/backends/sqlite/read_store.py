@@ -242,7 +242,7 @@ def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
 
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
-    found: dict[Key, Values] = {}
+    rows_by_key: dict[Key, Values] = {}
     places = table.key_places
     with transaction(db, "DEFERRED"):
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
@@ -250,8 +250,8 @@ def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key
             bound = [value for key in some for value in sql.key_to_sqlite(key)]
             for row in db.execute(sql.rows_of(len(some)), bound):
                 values = sql.from_sqlite(row)
-                found[tuple([values[place] for place in places])] = values
-    return found
+                rows_by_key[tuple([values[place] for place in places])] = values
+    return rows_by_key
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
