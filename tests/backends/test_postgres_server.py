@@ -21,6 +21,7 @@ from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
+from twofold.backends.postgres.batch import of_batch
 from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
@@ -501,7 +502,7 @@ async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(datab
         for setting, kept in (("off", "on"), ("on", "on"), ("remote_apply", "remote_apply"), ("local", "local")):
             async with session(database, synchronous_commit=setting) as other, other.transaction():
                 if several:
-                    await other.fetchrow(log._SQL["append"], store.log_id, *log._of_batch([append("note-1", event())]))
+                    await other.fetchrow(log._SQL["append"], store.log_id, *of_batch([append("note-1", event())]))
                 else:
                     await other.fetchrow(log._SQL["append_one"], store.log_id, *log._of_one(append("note-1", event())))
                 assert await other.fetchval("SHOW synchronous_commit") == kept
