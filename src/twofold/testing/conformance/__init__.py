@@ -39,7 +39,7 @@ _PARTS = (
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asserts are rewritten as they are imported)
-from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
+from twofold.testing.conformance.backend import Backend, InMemory, InParts, InPartsAt, StoreAt  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
 from twofold.testing.conformance.copies import CopyConformance  # noqa: E402
@@ -63,7 +63,7 @@ from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E4
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
-__all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
+__all__ = ["Backend", "BackendConformance", "InMemory", "InParts", "InPartsAt", "StoreAt"]
 
 
 class BackendConformance(
