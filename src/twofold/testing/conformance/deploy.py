@@ -199,11 +199,12 @@ async def standing(store: Rows, table: Table, *places: Position) -> list[Claim]:
 
 async def caught_up(running: Running) -> int:
     """As `twofold rebuild` does it; how many events were folded."""
-    [following] = await operate.prepared(running, running.app.projection("balance"))
-    async with aclosing(following.catch_up()) as positions:
-        async for _ in positions:
-            pass
-    return following.counts.events
+    followings = await operate.prepared(running, running.app.projection("balance"))
+    for following in followings:
+        async with aclosing(following.catch_up()) as positions:
+            async for _ in positions:
+                pass
+    return sum(following.counts.events for following in followings)
 
 
 async def shown(store: Rows) -> int:

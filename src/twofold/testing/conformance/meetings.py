@@ -32,7 +32,7 @@ from twofold.testing.conformance.bank import (
     deposited,
 )
 from twofold.testing.conformance.checkpoints import claimed, parked
-from twofold.testing.conformance.material import at
+from twofold.testing.conformance.material import at, own_feed, place_in, place_of
 from twofold.testing.conformance.parking import TOO_MUCH, Fold, at_rest, balances_of, folded, order_of, refusing
 from twofold.testing.conformance.rows import everything, live, nothing, prepared, tally
 
@@ -99,8 +99,9 @@ class MeetingConformance(OnBackend):
             for name, *amounts in (("a", 1, 2), ("b", 3), ("a", 4, KEYLESS, 5), ("b", 6, TOO_MUCH, 7)):
                 await deposited(log, str(name), *map(int, amounts))
             await folded(running)
-            waits = {one.parked.key: one.parked.position.offset for one in await running.parking.list()}
-            assert waits == {"account-a": 5, '["all"]': 8, '["b"]': 8}
+            waits = {one.parked.key: one.parked.position for one in await running.parking.list()}
+            stopped, too_much = await place_in(log, "account-a@4"), await place_in(log, "account-b@3")
+            assert waits == {"account-a": stopped, '["all"]': too_much, '["b"]': too_much}
             rows = {row.id: row for row in (await running.find(projection)).rows}
             assert rows == {"all": Balance("all", 16, 5), "a": Balance("a", 7, 3), "b": Balance("b", 9, 2)}
 
@@ -175,7 +176,7 @@ class MeetingConformance(OnBackend):
                 patched.setattr(one.log, "read", looked)
                 await persistently(lambda: one.parking.retry("balance"))
             left = {waiting.parked.key: waiting.parked.position for waiting in await one.parking.list("balance")}
-            assert left == ({'["c"]': at(11)} if meanwhile == "one more waits" else {})
+            assert left == ({'["c"]': await place_of(log, "account-c@2")} if meanwhile == "one more waits" else {})
             rows = {row.id: row for row in (await one.find(balances_of(one))).rows}
             more = meanwhile in ("later events", "one more waits")
             a = Balance("a", 12 + CURSED + (3 + CURSED) * more, 3 + 3 * more)
@@ -435,7 +436,7 @@ class MeetingConformance(OnBackend):
         await store.drop(balances.follows)
         async with at_rest(old, other_log, other_store) as running:
             [waits] = await running.parking.list()
-            assert (waits.parked.key, waits.parked.position) == ('["a"]', at(2))
+            assert (waits.parked.key, waits.parked.position) == ('["a"]', await place_of(log, "account-a@2"))
             assert list((await store.get(balances.table, ("a",))).rows) == [("a", 5, 1)]
         shown = {table.follows.version: table.live for table in await store.tables() if table.follows.name == "balance"}
         assert shown == {1: False, 2: True}

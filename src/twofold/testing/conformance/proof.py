@@ -34,7 +34,7 @@ from twofold.testing.conformance.bank import (
     fold_balance,
     sums,
 )
-from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.checkpoints import claimed, first_place
 from twofold.testing.conformance.everything import IN_ORDER, NESTED, Everything
 from twofold.write.decider import Decider
 
@@ -389,16 +389,15 @@ async def some_history(running: Running, fold: bool = True) -> None:
 async def folded(running: Running, *projections: Projection[Any]) -> None:
     """They come as far as the head."""
     for projection in projections:
-        [following] = await operate.prepared(running, projection)
-        async for _ in following.catch_up():
-            pass
+        for following in await operate.prepared(running, projection):
+            async for _ in following.catch_up():
+                pass
 
 
 async def overwritten(running: Running, projection: Projection[Any], rows: Mapping[Key, Any]) -> None:
     """As if somebody had written to the table by hand."""
-    claim = await claimed(running.rows.checkpoints, projection.follows)
-    seen = await running.rows.checkpoints.read(projection.follows)
-    assert seen is not None
+    seen = await first_place(running.rows.checkpoints, projection.follows)
+    claim = await claimed(running.rows.checkpoints, seen.follower)
     await running.rows.commit(
         projection.table, claim, seen.position, seen.position, Changes(dict(sorted(rows.items())))
     )

@@ -446,7 +446,8 @@ class UserCodeConformance(OnBackend):
             for name in first:
                 await running.parking.retry(name)
             again = {one.follower.name: one.parked for one in await running.parking.list()}
-            assert {one.position.offset for one in again.values()} == {3}
+            third = {await place_of(log, "thing-a@3"), await place_in(log, "thing-a@3")}
+            assert {one.position for one in again.values()} == third
             assert {name: one.tries for name, one in again.items()} == first
             assert {name: one.since for name, one in again.items()} == since
 
