@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from twofold.testing.conformance import Backend, BackendConformance, InParts, InPartsAt
+from twofold.testing.conformance import Backend, InParts, InPartsAt, PartitionedConformance
 
 
-class TestOfMemory(BackendConformance):
+class TestOfMemory(PartitionedConformance):
     @pytest.fixture
     def new_backend(self) -> Callable[[], Backend]:
         return lambda: InParts(4)
 
 
-class TestOfSqlite(BackendConformance):
+class TestOfSqlite(PartitionedConformance):
     @pytest.fixture
     def new_backend(self, tmp_path: Path) -> Callable[[], Backend]:
         number = count()

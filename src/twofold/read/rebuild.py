@@ -119,13 +119,20 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
             await drop_unheld(found.follows, store, owner)
 
 
+async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:
+    """In one partition."""
+    async with taken_over_if_silent(store.checkpoints, follower, owner) as free:
+        pass  # let go again, or it would seem to be held by us
+    return free
+
+
 async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None:
     """Drop a version, or what is built beside one. A holder that gives no sign of life for a lease is none.
 
     Raises: InvalidInput when it is not there, is live, or is held.
     """
-    async with taken_over_if_silent(store.checkpoints, follows, owner) as free:
-        pass  # let go again, or it would seem to be held by us
-    if not free and follows.builds is not None:
+    followers = [one.follower for one in await store.checkpoints.of(follows)] or [follows]
+    free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))
+    if not all(free) and follows.builds is not None:
         raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")
     await store.drop(follows)

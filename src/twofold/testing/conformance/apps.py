@@ -338,6 +338,7 @@ class AppConformance(OnBackend):
         await one.execute(accounts, "s", Deposit(8, to="t"))
         await one.execute(accounts, "u", Deposit(16, to="t"))
         await eventually(balance_of(one, "t", 20))
+        await eventually(lambda: has_parked(one))
         [parked] = await all_parked(one.log.checkpoints, forwarding.follows)
         assert (parked.kind, parked.key) == ("stream", "account-s")
         assert parked.position == await place_of(one.log, "account-s@1")
@@ -362,6 +363,11 @@ class AppConformance(OnBackend):
                     assert states == {"elsewhere"}
 
 
+async def has_parked(running: Running) -> bool:
+    """Whether a reaction waits."""
+    return bool(await all_parked(running.log.checkpoints, forwarding.follows))
+
+
 def balance_of(running: Running, id: str, expected: int) -> Callable[[], Awaitable[bool]]:
     """Whether the account has it."""
 
@@ -371,5 +377,3 @@ def balance_of(running: Running, id: str, expected: int) -> Callable[[], Awaitab
         return state.balance == expected
 
     return look
-
-

@@ -84,10 +84,7 @@ class Places:
     @staticmethod
     async def of(feed: Feed) -> Places:
         """Of all events that there are by now."""
-        at, entries = Position(feed.partition, 0), list[Entry]()
-        while (page := await feed.read(at, 1_000)).upto != at:
-            at, entries = page.upto, [*entries, *page.entries]
-        return Places(Position(feed.partition, 0), entries)
+        return Places(Position(feed.partition, 0), await all_of(feed))
 
     def __getitem__(self, number: int) -> Position:
         """The position of event `number`, from 1; the beginning for 0; beyond the end for what comes later."""
@@ -105,6 +102,15 @@ class Places:
         return [self.number(entry.position) for entry in entries]
 
 
+async def all_of(feed: Feed) -> list[Entry]:
+    """All events that there are by now, in the order of this feed."""
+    at, entries = Position(feed.partition, 0), list[Entry]()
+    while (page := await feed.read(at, 1_000)).upto != at:
+        at = page.upto
+        entries += page.entries
+    return entries
+
+
 def own_feed(log: Any, id: str) -> Feed:
     """The feed of the partition in which the streams with this id lie."""
     return feed_of(log, partition_of(log, id))
@@ -120,13 +126,8 @@ async def place_of(log: Any, event_id: str) -> Position:
 
 async def place_in(feed: Feed, event_id: str) -> Position:
     """The position of an event in a feed, such as the merged one."""
-    at = Position(feed.partition, 0)
-    while (page := await feed.read(at, 1_000)).upto != at:
-        at = page.upto
-        for entry in page.entries:
-            if f"{entry.stream}@{entry.version}" == event_id:
-                return entry.position
-    raise AssertionError(f"no {event_id} in this feed")
+    [found] = [entry.position for entry in await all_of(feed) if f"{entry.stream}@{entry.version}" == event_id]
+    return found
 
 
 def offsets(entries: Sequence[Entry]) -> list[int]:

@@ -15,7 +15,8 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Belongs
-from twofold.messages import BEGINNING, Recorded
+from twofold.feed.partitions import partitions_of
+from twofold.messages import Position, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
 from twofold.read.publish import published
@@ -95,8 +96,9 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
 def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
     """Each of its followers, and where its checkpoint lies."""
     partitions = partitions_of(log, spread=True)
-    read = [(store.checkpoints, projection.follows.in_partition(p)) for projection in one.projections for p in partitions]
-    return [*read, *((log.checkpoints, reactor.follows.in_partition(p)) for reactor in one.reactors for p in partitions)]
+    whole = [(store, projection.follows) for projection in one.projections]
+    whole += [(log, reactor.follows) for reactor in one.reactors]  # type: ignore[list-item]
+    return [(kept.checkpoints, follows.in_partition(p)) for kept, follows in whole for p in partitions]
 
 
 class OwnerConformance(OnBackend):

@@ -35,7 +35,7 @@ from twofold.testing.conformance.bank import (
     eventually,
 )
 from twofold.testing.conformance.checkpoints import claimed
-from twofold.testing.conformance.material import place_of
+from twofold.testing.conformance.material import Places, own_feed, place_of
 
 TOO_MUCH = 1_000
 
@@ -299,23 +299,30 @@ class ParkingConformance(OnBackend):
 
     async def test_g7_a_bad_deployment_stops(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """A hundred keys within a minute are parked, no more; with a fix it goes on where it stopped."""
-        for n in range(250):
-            await deposited(log, f"s{n}", 5 if n % 2 else CURSED)
+        feed = own_feed(log, "s0")
+        names = [name for n in range(9_000) if own_feed(log, name := f"s{n}").partition == feed.partition][:250]
+        for n, name in enumerate(names):
+            await deposited(log, name, 5 if n % 2 else CURSED)
         async with fold.app.open(log, read_store=store) as running:
-            following = running.followers[0]
+            [following] = [
+                one
+                for one in running.followers
+                if one.follower.follows.name == "balance" and one.feed.partition == feed.partition
+            ]
             await eventually(lambda: following.state == "stopped")
             assert following.error is not None
             assert "100 keys were parked within a minute" in following.error
             assert "twofold parked APP retry balance --all" in following.error
-            status = next(one for one in await operate.status(running) if one.name == "balance")
-            assert (status.state, status.parked, status.position) == ("stopped", 100, Position(0, 200))
+            [status] = [one for one in await operate.status(running) if one.state == "stopped"]
+            stopped_at = (await Places.of(feed))[200]
+            assert (status.name, status.parked, status.position) == ("balance", 100, stopped_at)
         fold.mended = True
         async with fold.app.open(log, read_store=store) as running:
-            last = await deposited(log, "last", 1)
-            await running.get(balances_of(running), "last", after=last)
+            last = await deposited(log, names[-1], 1)
+            await running.find(balances_of(running), after=last)
             assert len((await running.parking.retry("balance")).done) == 100
             report = await operate.verify(running, balances_of(running))
-            assert (report.equal, report.rows, report.parked) == (True, 251, [])
+            assert (report.equal, report.rows, report.parked) == (True, 250, [])
 
     async def test_g6_a_row_that_may_wait_is_not_read_with_a_token(
         self, log: LogStore, store: Rows, fold: Fold
@@ -323,6 +330,7 @@ class ParkingConformance(OnBackend):
         """Nobody can know which rows a parked stream would touch; without a token, or before it, they are answered."""
         async with fold.app.open(log, read_store=store) as running:
             before = await deposited(log, "b", 1)
+            await running.find(order_of(running), after=before)
             await deposited(log, "a", KEYLESS)
             after = await deposited(log, "b", 2)
             await running.find(order_of(running), after=after)

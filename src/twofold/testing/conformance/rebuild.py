@@ -18,7 +18,7 @@ from twofold.backends.memory import MemoryLog
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import FollowerId
-from twofold.feed.partitions import feed_of
+from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorded, Stream
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
@@ -582,7 +582,7 @@ class RebuildConformance(OnBackend):
         self, folded: Running, log: LogStore, store: Rows, fault: str
     ) -> None:
         """The whole table is of another one."""
-        await lost(store, log, fault)
+        await lost(store, log, fault, partition_of(log, "a0"))
         with pytest.raises(LogReplaced):
             await operate.rebuild_row(folded, balances, "a0")
 
@@ -642,12 +642,16 @@ async def half_built(store: Rows, registered: bool) -> Any:
     return table
 
 
-async def lost(store: Rows, log: LogStore, fault: str) -> None:
-    """The live table is no longer one of this log."""
+async def lost(store: Rows, log: LogStore, fault: str, partition: int | None = None) -> None:
+    """The live table is no longer one of this log, in one of its partitions at least."""
     if fault == "another log":
         await log.new_id()
         return
     seen = await first_place(store.checkpoints, balances.follows)
+    if partition is not None:
+        found = await store.checkpoints.read(balances.follows.in_partition(partition))
+        assert found is not None
+        seen = found
     claim = await claimed(store.checkpoints, seen.follower)
     beyond = at(seen.position.offset + 5, seen.position.partition)
     await store.checkpoints.advance(claim, seen.position, beyond)
