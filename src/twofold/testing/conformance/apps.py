@@ -342,10 +342,10 @@ class AppConformance(OnBackend):
         [parked] = await all_parked(one.log.checkpoints, forwarding.follows)
         assert (parked.kind, parked.key) == ("stream", "account-s")
         assert parked.position == await place_of(one.log, "account-s@1")
-        for status in await operate.status(one):
-            if status.name == "forwarding":
-                waits = int(status.partition == parked.position.partition)
-                assert (status.kind, status.parked, status.state, status.error) == ("reactor", waits, "following", None)
+        statuses = [status for status in await operate.status(one) if status.name == "forwarding"]
+        [status] = [status for status in statuses if status.partition == parked.position.partition]
+        assert (status.kind, status.parked, status.state, status.error) == ("reactor", 1, "following", None)
+        assert sum(status.parked for status in statuses) == 1
         assert parked.error == "Rejected: a deposit of 1 is refused"
         assert [recorded.event for recorded in await one.history("account-closed")] == [Closed()]
 

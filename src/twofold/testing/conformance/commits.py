@@ -14,6 +14,7 @@ from twofold.errors import InvalidEvent, TwofoldError, VersionConflict
 from twofold.messages import Append, Encoded, Receipt
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.material import all_of, append, event, value, values
+from twofold.write.commits import Commits
 from twofold.write.group_commit import GroupCommit
 
 
@@ -49,7 +50,7 @@ class CommitConformance(OnBackend):
         if backend.refuses is None:
             pytest.skip("this backend takes whatever the engine lets pass")
         bad = Encoded("Noted", 1, backend.refuses, None)
-        group = GroupCommit(log)
+        group = Commits(log)
         outcomes = await asyncio.gather(
             *(group.append(append(f"note-{n}", event(n), *([bad] if n in (3, 11) else []))) for n in range(16)),
             return_exceptions=True,

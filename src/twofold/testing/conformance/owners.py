@@ -96,9 +96,11 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
 def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
     """Each of its followers, and where its checkpoint lies."""
     partitions = partitions_of(log, spread=True)
-    whole = [(store, projection.follows) for projection in one.projections]
-    whole += [(log, reactor.follows) for reactor in one.reactors]  # type: ignore[list-item]
-    return [(kept.checkpoints, follows.in_partition(p)) for kept, follows in whole for p in partitions]
+    whole = [
+        *((store.checkpoints, projection.follows) for projection in one.projections),
+        *((log.checkpoints, reactor.follows) for reactor in one.reactors),
+    ]
+    return [(checkpoints, follows.in_partition(p)) for checkpoints, follows in whole for p in partitions]
 
 
 class OwnerConformance(OnBackend):

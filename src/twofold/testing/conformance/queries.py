@@ -21,7 +21,7 @@ from twofold.errors import (
 )
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import DenseFeed, Feed
-from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
+from twofold.messages import Position, Receipt, Recorded, Stream, Token
 from twofold.read import freshness
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
