@@ -23,7 +23,7 @@ from torture.crew import Crew
 from torture.ground import Fault, Ground
 from torture.member import Role
 from torture.mutations import MUTATIONS
-from twofold.feed.follow import LEASE_S
+from twofold.feed.lease import LEASE_S
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
 KILL, GROUND = 0.55, 0.2  # the rest are pauses

@@ -15,7 +15,7 @@ from torture.aim import BEFORE_ADVANCE, BEFORE_ROWS, Aim, Method, Strike, around
 from twofold.app import Running
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim
-from twofold.feed.follow import LEASE_S
+from twofold.feed.lease import LEASE_S
 from twofold.messages import Append, Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes

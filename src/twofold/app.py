@@ -15,7 +15,7 @@ from twofold.declared import check_appended, check_names, check_parts, check_rec
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints, Parked
 from twofold.feed.feed import Feed
-from twofold.feed.follow import Follower, Following
+from twofold.feed.follow import Follower, Following, share
 from twofold.feed.lag import Lag
 from twofold.feed.parking import Parking, Unparks
 from twofold.feed.partitions import feeds, partitions_of, reacting
@@ -168,8 +168,7 @@ class Running:
             self.followers.append(Following(follower, feed, checkpoints, self.owner))
             unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
         self.parking = Parking(unparks, f"{self.owner} unparking")
-        for following in self.followers:
-            following.fellows = self.followers
+        share(self.followers)
         self._by_category = {decider.category: decider for decider in app.deciders}
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []

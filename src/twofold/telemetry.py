@@ -93,7 +93,8 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
 
 
 def _labels(one: FollowerStatus) -> Labels:
-    return {"follower": one.name, "version": str(one.version), "kind": one.kind}
+    labels = {"follower": one.name, "version": str(one.version), "kind": one.kind}
+    return {**labels, "partition": str(one.partition)} if one.partition else labels  # only of a log that has several
 
 
 def _escaped(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from twofold import operate
 from twofold.backends.postgres import read_store as postgres
 from twofold.backends.sqlite import read_store as sqlite
-from twofold.feed import follow
+from twofold.feed import lease
 from twofold.testing.conformance.bank import CURSED, balances, bank, deposited
 from twofold.testing.conformance.rebuild import overwritten
 
@@ -71,7 +71,7 @@ async def prepare(url: str) -> None:
 
 
 async def rebuild(url: str, at: int) -> None:
-    follow.LEASE_S = 0.05  # nobody beats any more: what was killed is found so at once
+    lease.LEASE_S = 0.05  # nobody beats any more: what was killed is found so at once
     killed = Killed(at)
     sqlite.replace = killed_on_sqlite(killed, sqlite.replace)
     postgres.replace = killed_on_postgres(killed, postgres.replace)

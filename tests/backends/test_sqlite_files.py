@@ -24,7 +24,7 @@ from twofold.backends.connect import LogStore, connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
-from twofold.feed import follow
+from twofold.feed import lease
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
 from twofold.read.publish import published
@@ -83,7 +83,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         connect(f"sqlite:///{tmp_path}/no/shop.db", Ambient()),
         connect_read(f"sqlite:///{tmp_path}/no/x.db"),
     ):
-        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: make it"):
+        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: create it"):
             await opening
 
 
@@ -243,7 +243,7 @@ async def test_g11_a_file_that_goes_while_it_is_open(
     path: Path, url: str, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody writes into a file that nobody will find again: commands, reads and followers all refuse."""
-    monkeypatch.setattr(follow, "LEASE_S", 0.2)
+    monkeypatch.setattr(lease, "LEASE_S", 0.2)
     async with opened(f"sqlite:///{tmp_path}/other.db") as other:
         await appended(other, "note-1", "a")
     async with bank.open(url) as running:

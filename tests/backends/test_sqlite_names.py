@@ -13,6 +13,7 @@ from twofold.app import Running
 from twofold.backends.connect import connect_read
 from twofold.backends.sqlite import read_store
 from twofold.errors import ConfigurationError, InvalidInput
+from twofold.messages import BEGINNING
 from twofold.read import publish
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
@@ -100,7 +101,7 @@ async def test_somebody_else_has_taken_the_name(url: str, user: apsw.Connection,
     async with changed.look(url) as running:
         await caught_up(running)
         note = running.followers[0].follower.publisher.note  # type: ignore[attr-defined]
-        assert "called 'balance' that is not ours: rename it, or the projection" in note
+        assert "called 'balance' that twofold did not create: rename it, or the projection" in note
     async with only.look(url) as running:
         await rebuilt(running)
         assert await live(running.rows) == [1]
@@ -111,7 +112,7 @@ async def test_a_view_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "bank.read.db"
     with apsw.Connection(str(path)) as db:
         db.execute("CREATE VIEW balance AS SELECT 1 AS mine")
-    with pytest.raises(ConfigurationError, match="a view called 'balance' that is not ours: rename it"):
+    with pytest.raises(ConfigurationError, match="a view called 'balance' that twofold did not create: rename it"):
         async with only.open(f"sqlite:///{tmp_path}/bank.db"):
             pass
 
@@ -120,7 +121,7 @@ async def test_what_reads_from_a_table_of_ours_keeps_it(url: str, user: apsw.Con
     user.execute("CREATE VIEW deep AS SELECT id FROM twofold_balance_v1")
     async with changed.look(url) as running:
         await caught_up(running)
-        with pytest.raises(InvalidInput, match="balance v1 cannot go, because view deep would no longer work"):
+        with pytest.raises(InvalidInput, match="balance v1 cannot be dropped, because view deep would no longer work"):
             await operate.drop(running, balances.follows)
         assert user.execute("SELECT * FROM deep").fetchall() == [("a",)]
         user.execute("DROP VIEW deep")
@@ -167,10 +168,10 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(
 
         def meanwhile(db: apsw.Connection, sql: Any) -> None:
             monkeypatch.setattr(read_store, "_index", index)
-            assert read_store._publish(user, tally(3), None)
+            assert read_store._publish(user, tally(3), [BEGINNING], ())
 
         monkeypatch.setattr(read_store, "_index", meanwhile)
-        assert await store.publish(tally(2)) is True
+        assert await store.publish(tally(2), [BEGINNING]) is True
         assert await live(other) == [1, 3], "balance v1, tally v3"
         [(shown,)] = user.execute("SELECT sql FROM sqlite_schema WHERE name = 'tally'")
         assert "tally_v3" in str(shown)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from twofold.feed import follow
+from twofold.feed import lease
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.checkpoints import claimed
 
@@ -197,7 +197,7 @@ def test_a_name_that_is_held_is_said(twofold: Callable[..., Result], counting: A
 def test_what_a_killed_rebuild_has_left_is_shown_and_dropped(
     twofold: Callable[..., Result], counting: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "LEASE_S", 0.05)
+    monkeypatch.setattr(lease, "LEASE_S", 0.05)
     asyncio.run(half_built(counting))
     [mine, left] = lines(twofold("tables", APP, "--json"))
     assert (mine["name"], mine["note"]) == ("totals", None)

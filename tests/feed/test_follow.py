@@ -12,7 +12,8 @@ from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import FeedPage
-from twofold.feed.follow import CLAIM_POLL_S, LEASE_S, LONGEST_PAUSE_S, Following
+from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
+from twofold.feed.lease import CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
@@ -512,8 +513,7 @@ class Process:
     def __init__(self, log: MemoryLog, owner: str, names: list[str]) -> None:
         self.owner = owner
         self.followings = [Following(named(log, name), log, log.checkpoints, owner) for name in names]
-        for following in self.followings:
-            following.fellows = self.followings
+        share(self.followings)
         self.tasks = [asyncio.create_task(following.run()) for following in self.followings]
 
     @property

@@ -25,15 +25,17 @@ from twofold.errors import Unavailable, VersionConflict
 from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.feed.feed import FeedPage
-from twofold.messages import Append, Position, Receipt
+from twofold.feed.lease import Lease
+from twofold.messages import BEGINNING, Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import folding, query, unpark
-from twofold.read.folding import Folding, Waiting
+from twofold.read import freshness, query, unpark
+from twofold.read.folding import Folding
+from twofold.read.freshness import Fresh, Freshness
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.query import Queries
 from twofold.read.store import Changes, Found
+from twofold.read.waiting import Waiting
 from twofold.testing.simulation import SimulationFailed, histories
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
@@ -310,8 +312,10 @@ def the_cursor_skips_an_event(patch: Patch) -> None:
     _cursor(patch, +1)
 
 
-@mutation("engine or G11")
+@mutation("engine or G4 or G11")
 def who_waits_for_news_has_no_time_out(patch: Patch) -> None:
+    """It depends on the history whether a follower never comes to rest, or the reader of the feed (G4)."""
+
     async def wait(self: SimulatedLog, after: Position, timeout_s: float) -> None:
         if self._storage.head <= after:
             await self._storage.log_bell.wait(1e9)
@@ -415,7 +419,7 @@ def rows_are_remembered_after_the_lease_was_lost(patch: Patch) -> None:
 
 @mutation("engine", among=["restart", "upgrade", "away"])
 def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
-    async def _taken(self: follow.Following, seen: Checkpoint) -> Claim | None:
+    async def _taken(self: Lease, seen: Checkpoint) -> Claim | None:
         taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
         try:
             return await asyncio.shield(taking)
@@ -425,7 +429,7 @@ def who_is_stopped_goes_on_where_the_store_goes_away(patch: Patch) -> None:
                 await self.checkpoints.release(claim)
             raise
 
-    patch.setattr(follow.Following, "_taken", _taken)
+    patch.setattr(Lease, "_taken", _taken)
 
 
 @mutation("G5")
@@ -477,14 +481,12 @@ def the_ids_of_a_reactors_commands_are_made_up(patch: Patch) -> None:
 
 @mutation("G6")
 def a_read_does_not_wait_for_its_token(patch: Patch) -> None:
-    async def at_least(self: Queries, after: Any, wait_s: float, look: Any) -> Found:
-        token = self._token(after)
+    async def at_least(self: Freshness, token: Any, wait_s: float, look: Any) -> Fresh:
         if token is not None:
-            await self._refuse_beyond_head(token)
-        found: Found = await look()
-        return found
+            await self.check(token)
+        return Fresh(await look(), None)
 
-    patch.setattr(Queries, "_at_least", at_least)
+    patch.setattr(Freshness, "at_least", at_least)
 
 
 @mutation("G6 or G9")
@@ -501,21 +503,21 @@ def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
 
 @mutation("G6")
 def a_token_of_another_log_is_accepted(patch: Patch) -> None:
-    token = Queries._token
+    token = Freshness.token
 
-    def any_log(self: Queries, after: Any) -> Any:
-        if isinstance(after, query.Token):
-            after = replaced(after, log_id=self._feed.log_id)
+    def any_log(self: Freshness, after: Any) -> Any:
+        if isinstance(after, Token):
+            after = replaced(after, log_id=self._log.log_id)
         return token(self, after)
 
-    patch.setattr(Queries, "_token", any_log)
+    patch.setattr(Freshness, "token", any_log)
 
 
 @mutation("G6")
 def a_token_beyond_the_end_is_accepted(patch: Patch) -> None:
-    async def never(self: Queries, token: Any) -> None: ...
+    async def never(self: Freshness, token: Any) -> None: ...
 
-    patch.setattr(Queries, "_refuse_beyond_head", never)
+    patch.setattr(Freshness, "check", never)
 
 
 # ---- G7: parked keys
@@ -597,7 +599,7 @@ def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
     from twofold.backends.memory import log
 
     patch.setattr(follow, "check_log", lambda *_: None)
-    patch.setattr(query, "check_log", lambda *_: None)
+    patch.setattr(freshness, "check_log", lambda *_: None)
     patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
@@ -657,12 +659,12 @@ def what_was_folded_beside_a_row_that_is_refused_stays_parked(patch: Patch) -> N
 
 @mutation("G7 or G5", scenarios=[IN_THE_NOTEBOOK])
 def what_comes_to_wait_in_a_page_waits_from_its_beginning(patch: Patch) -> None:
-    def add(self: folding.Waiting, parked: Any) -> Any:
-        for one in parked:
-            (self.streams if one.kind == "stream" else self.rows).add(one.key)
+    def add(self: Waiting, parked: Any) -> Any:
+        for entry in parked:
+            self.add(replaced(entry, position=BEGINNING))
         return self
 
-    patch.setattr(folding.Waiting, "and_also", add)
+    patch.setattr(Waiting, "and_also", add)
 
 
 @mutation("G7 or G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])

@@ -9,7 +9,7 @@ from torture.chaos import TO_DIE, Blow, plan
 from torture.crew import AIM_S
 from torture.ground import Fault
 from torture.mutations import MUTATIONS
-from twofold.feed.follow import LEASE_S
+from twofold.feed.lease import LEASE_S
 
 FAULTS: tuple[Fault, ...] = ("kill the server", "restart the server", "kill a session", "cut connections")
 

@@ -41,7 +41,7 @@ def test_half_a_minute_of_torture_breaks_no_promise(store: str, tmp_path: Path) 
     assert f"| appends | {figures['appends']:,} |" in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("store", "megabytes"), [("sqlite", 96), ("postgres", 160)])
+@pytest.mark.parametrize(("store", "megabytes"), [("sqlite", 24), ("postgres", 160)])
 def test_a_disk_that_is_full_at_times_breaks_no_promise(store: str, megabytes: int, tmp_path: Path) -> None:
     try:
         with small_disk(tmp_path / "try", 1):

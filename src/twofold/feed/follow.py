@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Literal, Protocol, runtime_checkable
 
-from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, LogReplaced, NewerSchema, Unavailable
+from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.lease import LEASE_S, Lease, to_the_end
 from twofold.messages import Position
 
-LEASE_S = 5.0
-CLAIM_POLL_S = 0.25
-STEP_BACK_S = 0.05
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
-TAKE_OVER_TRIES = 200
 
 log = logging.getLogger("twofold.follow")
 
@@ -93,11 +89,7 @@ class Following:
     """One follower on its way: `state` and `error` tell how it is doing.
 
     waiting: another worker holds the checkpoint. following: this one does. failing: trying again after `error`.
-    stopped: `error` needs somebody to act.
-
-    `fellows` are the followers of this process. The more of them follow, the longer this one steps back before it
-    takes what is free, and of a process that follows two more than its own it asks for one: so several processes
-    share what there is, also with one that joins them later.
+    stopped: `error` needs somebody to act. `share` lets the followers of a process know of one another.
     """
 
     def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
@@ -105,10 +97,7 @@ class Following:
         self.state: State = "waiting"
         self.error: str | None = None
         self.counts = Counts()
-        self.fellows: Sequence[Following] = ()
-        self.holder: str | None = None
-        self._asked: Checkpoint | None = None
-        self._wanted = False
+        self.lease = Lease(checkpoints, follower.follows, owner)
         self._pause_s = SHORTEST_PAUSE_S
 
     async def register(self) -> None:
@@ -118,14 +107,14 @@ class Following:
 
     async def check_log(self) -> None:
         """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
-        check_log(await self._checkpoint(), self.feed.log_id, await self.feed.head())
+        await self._check(await self._checkpoint())
 
     async def run(self) -> None:
         """Follow until cancelled, or until something is wrong that going on cannot mend."""
         while True:
             try:
                 claim, position = await self._claim()
-                async with self._alive(claim):
+                async with self._settled(claim):
                     if self.state == "waiting":  # one that fails has yet to show that it is over
                         self.state = "following"
                     await self._follow(claim, position)
@@ -165,72 +154,19 @@ class Following:
     async def held(self) -> AsyncIterator[Held]:
         """Hold the checkpoint, and follow in stretches. Raises: as `catch_up`."""
         claim, position = await self._claim(sharing=False)
-        async with self._alive(claim):
+        async with self._settled(claim):
             self.state = "following"
             yield Held(self, claim, position)
 
     async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
-        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease.
+        asking = self.state == "waiting"
+        claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
+        self.counts.claims += 1
+        log.info("%s: claimed at %s, epoch %d", self.follower.follows, seen.position, claim.epoch)
+        return claim, seen.position
 
-        Who is not `sharing` followers with other processes takes at once what is free.
-        """
-        clock = asyncio.get_running_loop().time
-        seen: Checkpoint | None = None
-        seen_at = 0.0
-        while True:
-            now = await self._checkpoint()
-            self.holder = now.owner
-            if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
-                seen, seen_at = now, clock()
-            if now.owner is None or clock() - seen_at >= LEASE_S:
-                check_log(now, self.feed.log_id, await self.feed.head())
-                await asyncio.sleep(self._step_back_s(now) if sharing else 0)
-                claim = await self._taken(now)
-                if claim is not None:
-                    self.holder, self._asked, self._wanted = self.owner, None, False
-                    self.counts.claims += 1
-                    log.info("%s: claimed at %s, epoch %d", self.follower.follows, now.position, claim.epoch)
-                    return claim, now.position
-            elif self._would_even_out(now):
-                self._asked = now
-                await self.checkpoints.ask(now, self.owner)
-            await asyncio.sleep(CLAIM_POLL_S)
-
-    def _would_even_out(self, now: Checkpoint) -> bool:
-        """Whether to ask for it: its holder follows two more than this process, which asks for one at a time."""
-        if self._asked is not None and self._asked.epoch != now.epoch:
-            self._asked = None  # somebody else got it
-        if self.state != "waiting" or any(fellow._asked is not None for fellow in self.fellows):
-            return False
-        holders = [fellow.holder for fellow in self.fellows]
-        return holders.count(now.owner) >= holders.count(self.owner) + 2
-
-    def _step_back_s(self, free: Checkpoint) -> float:
-        """How long to leave a free checkpoint to others: longer the more this process follows, and by a lot that is
-        drawn from both names, so that processes which see many become free at once do not all want the same. What
-        was asked for is left to who asked."""
-        if free.wanted_by is not None:
-            return 0.0 if free.wanted_by == self.owner else 4 * CLAIM_POLL_S
-        following = sum(fellow.state == "following" for fellow in self.fellows)
-        lot = int(sha256(f"{self.owner}|{self.follower.follows}".encode()).hexdigest()[:8], 16) / 2**32
-        return STEP_BACK_S * (following + lot * max(0, len(self.fellows) - 1))
-
-    def _could_spare_one(self) -> bool:
-        return sum(fellow.holder == self.owner for fellow in self.fellows) > 1
-
-    async def _taken(self, seen: Checkpoint) -> Claim | None:
-        """Take the checkpoint over. Whoever is stopped meanwhile lets go of it again, or it would look held."""
-        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            try:
-                claim = await taking
-            except Unavailable:
-                claim = None
-            if claim is not None:
-                await _let_go(self.checkpoints, claim)
-            raise
+    async def _check(self, checkpoint: Checkpoint) -> None:
+        check_log(checkpoint, self.feed.log_id, await self.feed.head())
 
     async def _checkpoint(self) -> Checkpoint:
         found = await self.checkpoints.read(self.follower.follows)
@@ -240,7 +176,7 @@ class Following:
         return found
 
     async def _follow(self, claim: Claim, position: Position) -> None:
-        """Until somebody else is to have it."""
+        """Follow until another worker asks for the checkpoint."""
         idle = False
         async with aclosing(self._pages(position, SMALLEST_PAGE)) as pages:
             async for after, page in pages:
@@ -257,7 +193,7 @@ class Following:
                     await self._tend(claim, after)
                     self._goes_well()
                     await self.feed.wait(after, timeout_s=LEASE_S / 4)
-                if self._wanted:
+                if self.lease.is_wanted:
                     return
 
     async def _tend(self, claim: Claim, position: Position) -> None:
@@ -303,16 +239,13 @@ class Following:
         self.counts.events += len(page.entries)
 
     @asynccontextmanager
-    async def _alive(self, claim: Claim) -> AsyncIterator[None]:
-        """Holding it; what was begun is settled before it is let go."""
-        async with alive(self.checkpoints, claim, self._hear):
+    async def _settled(self, claim: Claim) -> AsyncIterator[None]:
+        """Hold the checkpoint; what was begun is settled before it is released."""
+        async with self.lease.alive(claim):
             try:
                 yield
             finally:
-                await _to_the_end(self.follower.settle())  # where it fails, who waits for it has heard of it
-
-    def _hear(self, wanted_by: str | None) -> None:
-        self._wanted = wanted_by is not None and self._could_spare_one()
+                await to_the_end(self.follower.settle())  # an error was already raised where it was waited for
 
 
 class Held:
@@ -340,99 +273,11 @@ class Held:
                     return
 
 
-@asynccontextmanager
-async def alive(
-    checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
-) -> AsyncIterator[None]:
-    """Signs of life while inside; on the way out, however that comes, the checkpoint is let go.
-
-    `hear` is told who would take it over.
-    """
-    beating = asyncio.create_task(_beat(checkpoints, claim, hear), name=f"twofold heartbeat {claim.follower}")
-    try:
-        yield
-    finally:
-        beating.cancel()
-        try:
-            await _to_the_end(beating)
-        finally:
-            await _to_the_end(_let_go(checkpoints, claim))
-
-
-async def _to_the_end(work: Awaitable[object]) -> None:
-    """Whether it fails or not, and also where this task is stopped meanwhile: then that comes after it."""
-    doing = asyncio.gather(work, return_exceptions=True)
-    try:
-        await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await doing
-        raise
-
-
-async def _let_go(checkpoints: Checkpoints, claim: Claim) -> None:
-    try:
-        await checkpoints.release(claim)
-    except Unavailable as error:
-        log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
-
-
-async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:
-    while True:
-        await asyncio.sleep(LEASE_S / 4)
-        try:
-            wanted_by = await checkpoints.beat(claim)
-            if hear is not None:
-                hear(wanted_by)
-        except LeaseLost:
-            return  # the next write of this holder is refused, and it hears of it there
-        except Exception as error:  # whatever it is, the next sign of life may come through
-            seen = None if isinstance(error, Unavailable) else error
-            log.warning("%s: no heartbeat: %s", claim.follower, error_text(error), exc_info=seen)
-
-
-@asynccontextmanager
-async def taken_over(
-    checkpoints: Checkpoints, follower: FollowerId, owner: str
-) -> AsyncIterator[tuple[Claim, Checkpoint]]:
-    """Hold a checkpoint at once, whoever has it: he is fenced off, and takes it again when it is let go.
-
-    Raises: InvalidInput when there is none; Unavailable when others are always quicker, or take it over meanwhile.
-    """
-    for _ in range(TAKE_OVER_TRIES):
-        seen = await checkpoints.read(follower)
-        if seen is None:
-            raise InvalidInput(f"{follower} has no checkpoint in this store: open the App on it first")
-        claim = await checkpoints.claim(seen, owner)
-        if claim is not None:
-            try:
-                async with alive(checkpoints, claim):
-                    yield claim, seen
-            except LeaseLost as error:
-                raise Unavailable(
-                    f"{follower}: another worker took its checkpoint over meanwhile; try again"
-                ) from error
-            return
-    raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
-
-
-@asynccontextmanager
-async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, owner: str) -> AsyncIterator[bool]:
-    """Hold what is free, or whose holder gives no sign of life for a lease: True. False where somebody does hold it.
-
-    What is built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.
-    """
-    seen = await checkpoints.read(follower)
-    if follower.builds is not None or (seen is not None and seen.owner is not None):
-        await asyncio.sleep(LEASE_S)
-    if seen is None:
-        yield await checkpoints.read(follower) is None
-        return
-    claim = await checkpoints.claim(seen, owner)  # only as it was seen: a sign of life, or a release, and it fails
-    if claim is None:
-        yield False
-        return
-    async with alive(checkpoints, claim):
-        yield True
+def share(followings: Sequence[Following]) -> None:
+    """These are of one process: together they leave a fair share to others (see `Lease`)."""
+    leases = [following.lease for following in followings]
+    for lease in leases:
+        lease.fellows = leases
 
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from twofold.errors import NotSettled
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId, Parked
 from twofold.feed.feed import Feed
-from twofold.feed.follow import LEASE_S
+from twofold.feed.lease import LEASE_S
 from twofold.messages import Position
 
 LOOK_AGAIN_S = 0.25

@@ -23,8 +23,9 @@ from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Sorter, Waiting
+from twofold.read.proof.fresh import Sorter
 from twofold.read.proof.verify import Report
+from twofold.read.waiting import Waiting
 
 SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5

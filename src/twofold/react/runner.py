@@ -17,7 +17,7 @@ from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, U
 from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
-from twofold.feed.follow import taken_over
+from twofold.feed.lease import taken_over
 from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
 from twofold.feed.stopping import apart, awaited_failure, caught
 from twofold.messages import Entry, Meta, Position, Recorded

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack, aclosing
 from twofold.errors import InvalidInput, TwofoldError, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
-from twofold.feed.follow import Following, Held, taken_over, taken_over_if_silent
+from twofold.feed.follow import Following, Held
+from twofold.feed.lease import taken_over, taken_over_if_silent
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector

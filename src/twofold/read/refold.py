@@ -13,14 +13,16 @@ from twofold.errors import BatchRefused
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import Feed, pages
-from twofold.feed.follow import check_log, taken_over
+from twofold.feed.follow import check_log
+from twofold.feed.lease import taken_over
 from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.proof.fresh import Sorter, Waiting
+from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
+from twofold.read.waiting import Waiting
 
 
 class Refolded(msgspec.Struct, frozen=True):

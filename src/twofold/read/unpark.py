@@ -17,16 +17,17 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed, pages
-from twofold.feed.follow import taken_over
+from twofold.feed.lease import taken_over
 from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
-from twofold.read.proof.fresh import Failure, Sorter, Waiting
+from twofold.read.proof.fresh import Failure, Sorter
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
+from twofold.read.waiting import Waiting
 
 
 class Unparking:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB
+from twofold.feed.lease import LEASE_S
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 
@@ -24,7 +25,7 @@ _DEFINITION_OF_MYSQL = (1059, 1060, 1061, 1069, 1070, 1071, 1117, 1118, 1170)  #
 _SAFE_WAL = (3, 51, 3)
 _LOCK = (1953984358, 4)
 _POSTGRES_SESSION = {
-    "idle_in_transaction_session_timeout": "4s",  # below the lease: a worker that is paused blocks nobody
+    "idle_in_transaction_session_timeout": f"{LEASE_S - 1:g}s",  # a worker that is paused blocks nobody for long
     "lock_timeout": "10s",
     "synchronous_commit": "off",  # what a crash takes is given again by the feed
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -17,11 +17,12 @@ from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position, Recorded, Stream
 from twofold.read.columns import Values
+from twofold.read.folding import EVENTS_PER_SLICE
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
 from twofold.read.store import Changes, Query, ReadStore
+from twofold.read.waiting import Waiting
 
-EVENTS_PER_SLICE = 250
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
 
@@ -46,42 +47,6 @@ class Failure(msgspec.Struct, frozen=True):
     def error(self) -> str:
         """In one line."""
         return error_text(self.raised)
-
-
-class Waiting:
-    """Events that are left out: those of a row, or of a stream, from a position on."""
-
-    def __init__(self, those: Iterable[Parked | Failure] = ()) -> None:
-        self._since: dict[tuple[str, str], Position] = {}
-        self._rows = False
-        for one in those:
-            self.add(one)
-
-    def add(self, one: Parked | Failure) -> None:
-        """From now on this one waits too."""
-        self._since[one.kind, one.key] = one.position
-        self._rows = self._rows or one.kind == "row"
-
-    def stream(self, stream: str, position: Position) -> bool:
-        """Whether an event of this stream waits."""
-        since = self._since.get(("stream", stream)) if self._since else None
-        return since is not None and position >= since
-
-    def row(self, key: Key, position: Position) -> bool:
-        """Whether an event of this row waits."""
-        since = self._since.get(("row", key_text(key))) if self._rows else None
-        return since is not None and position >= since
-
-    def same_until(self, places: Mapping[int, Position], other: Waiting) -> bool:
-        """Whether both leave out the same events as far as these places, by partition."""
-        return self._until(places) == other._until(places)
-
-    def _until(self, places: Mapping[int, Position]) -> dict[tuple[str, str], Position]:
-        return {
-            name: since
-            for name, since in self._since.items()
-            if since.partition in places and since <= places[since.partition]
-        }
 
 
 class Sorter:

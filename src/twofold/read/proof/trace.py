@@ -15,7 +15,8 @@ from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection
-from twofold.read.proof.fresh import Failure, Sorter, Told, Waiting
+from twofold.read.proof.fresh import Failure, Sorter, Told
+from twofold.read.waiting import Waiting
 
 
 class Since(msgspec.Struct, frozen=True):

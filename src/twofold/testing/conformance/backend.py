@@ -13,7 +13,7 @@ from twofold.backends.connect import LogStore, Rows, beside, connect, connect_re
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.sqlite.log import SqliteLog
-from twofold.feed import follow
+from twofold.feed import lease
 
 
 class Backend(Protocol):
@@ -121,8 +121,8 @@ class OnBackend:
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """So that nobody has to wait for it, nor for the next sign of life."""
-        monkeypatch.setattr(follow, "LEASE_S", 0.1)
-        monkeypatch.setattr(follow, "CLAIM_POLL_S", 0.01)
+        monkeypatch.setattr(lease, "LEASE_S", 0.1)
+        monkeypatch.setattr(lease, "CLAIM_POLL_S", 0.01)
 
     @pytest.fixture
     def backend(self, new_backend: Callable[[], Backend]) -> Backend:

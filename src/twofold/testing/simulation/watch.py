@@ -11,7 +11,7 @@ from typing import Any
 from twofold.app import App
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
-from twofold.feed.follow import LEASE_S
+from twofold.feed.lease import LEASE_S
 from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Table

@@ -1,0 +1,219 @@
+"""Who may move a checkpoint on: taking it, keeping it, and sharing what there is between processes.
+
+A holder gives signs of life. Its lease ends when a taker has seen none for `LEASE_S` on the taker's own clock, so no
+clocks are compared between machines. What a holder writes is fenced by its epoch, whatever it believes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+from twofold.errors import InvalidInput, LeaseLost, Unavailable
+from twofold.failures import error_text
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
+
+LEASE_S = 5.0
+BEATS_PER_LEASE = 4
+CLAIM_POLL_S = 0.25
+STEP_BACK_S = 0.05
+TAKE_OVER_TRIES = 200
+
+log = logging.getLogger("twofold.follow")
+
+
+class Lease:
+    """One follower's hold on its checkpoint, or its wait for it.
+
+    `fellows` are those of all followers of this process. The more of them it holds, the longer it steps back before it
+    takes what is free; and from a process that holds two more than this one, it asks for one. So several processes
+    share what there is, also with one that joins them later.
+
+    `holder` is who held it when it was last seen. `is_wanted`: a worker with less to do asked for it, and this process
+    can spare it.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, follower: FollowerId, owner: str) -> None:
+        self.checkpoints, self.follower, self.owner = checkpoints, follower, owner
+        self.fellows: Sequence[Lease] = ()
+        self.holder: str | None = None
+        self.asked: Checkpoint | None = None
+        self.is_wanted = False
+
+    async def claim(
+        self,
+        look: Callable[[], Awaitable[Checkpoint]],
+        check: Callable[[Checkpoint], Awaitable[None]],
+        *,
+        sharing: bool = True,
+        asking: bool = True,
+    ) -> tuple[Claim, Checkpoint]:
+        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease.
+
+        `look` reads it, `check` raises when it must not be taken. Without `sharing` it is taken as soon as it is free;
+        without `asking` its holder is not asked for it.
+        """
+        clock = asyncio.get_running_loop().time
+        seen: Checkpoint | None = None
+        seen_at = 0.0
+        while True:
+            now = await look()
+            self.holder = now.owner
+            if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
+                seen, seen_at = now, clock()
+            if now.owner is None or clock() - seen_at >= LEASE_S:
+                await check(now)
+                await asyncio.sleep(self._step_back_s(now) if sharing else 0)
+                claim = await self._taken(now)
+                if claim is not None:
+                    self.holder, self.asked, self.is_wanted = self.owner, None, False
+                    return claim, now
+            elif asking and self._would_even_out(now):
+                self.asked = now
+                await self.checkpoints.ask(now, self.owner)
+            await asyncio.sleep(CLAIM_POLL_S)
+
+    def _would_even_out(self, now: Checkpoint) -> bool:
+        """Whether its holder holds two more than this process, which asks for one at a time."""
+        if self.asked is not None and self.asked.epoch != now.epoch:
+            self.asked = None  # another worker got it
+        if any(fellow.asked is not None for fellow in self.fellows):
+            return False
+        holders = [fellow.holder for fellow in self.fellows]
+        return holders.count(now.owner) >= holders.count(self.owner) + 2
+
+    def _step_back_s(self, free: Checkpoint) -> float:
+        """How long to leave a free checkpoint to others.
+
+        Longer the more this process holds, plus jitter hashed from owner and follower: processes that see many become
+        free at once must not all want the same. A requested checkpoint is left to the requester.
+        """
+        if free.wanted_by is not None:
+            return 0.0 if free.wanted_by == self.owner else 4 * CLAIM_POLL_S
+        jitter = int(sha256(f"{self.owner}|{self.follower}".encode()).hexdigest()[:8], 16) / 2**32
+        return STEP_BACK_S * (self._held_here + jitter * max(0, len(self.fellows) - 1))
+
+    @property
+    def _held_here(self) -> int:
+        return sum(fellow.holder == self.owner for fellow in self.fellows)
+
+    async def _taken(self, seen: Checkpoint) -> Claim | None:
+        """Take the checkpoint over. If this task is cancelled meanwhile it is released again, or it would look held."""
+        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            try:
+                claim = await taking
+            except Unavailable:
+                claim = None
+            if claim is not None:
+                await _release(self.checkpoints, claim)
+            raise
+
+    @asynccontextmanager
+    async def alive(self, claim: Claim) -> AsyncIterator[None]:
+        """See `alive`; also notes whether another worker wants it."""
+        async with alive(self.checkpoints, claim, self._hear):
+            yield
+
+    def _hear(self, wanted_by: str | None) -> None:
+        self.is_wanted = wanted_by is not None and self._held_here > 1
+
+
+@asynccontextmanager
+async def alive(
+    checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
+) -> AsyncIterator[None]:
+    """Signs of life while inside; on every way out the checkpoint is released.
+
+    `hear` gets the name of the worker that asked for it, if any.
+    """
+    beating = asyncio.create_task(_beat(checkpoints, claim, hear), name=f"twofold heartbeat {claim.follower}")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        try:
+            await to_the_end(beating)
+        finally:
+            await to_the_end(_release(checkpoints, claim))
+
+
+async def to_the_end(work: Awaitable[object]) -> None:
+    """Run to completion, ignoring errors; re-raise a cancellation afterwards."""
+    doing = asyncio.gather(work, return_exceptions=True)
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await doing
+        raise
+
+
+async def _release(checkpoints: Checkpoints, claim: Claim) -> None:
+    try:
+        await checkpoints.release(claim)
+    except Unavailable as error:
+        log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+
+
+async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:
+    while True:
+        await asyncio.sleep(LEASE_S / BEATS_PER_LEASE)
+        try:
+            wanted_by = await checkpoints.beat(claim)
+            if hear is not None:
+                hear(wanted_by)
+        except LeaseLost:
+            return  # the next write of this holder is refused, and raises it there
+        except Exception as error:  # whatever it is, the next sign of life may come through
+            seen = None if isinstance(error, Unavailable) else error
+            log.warning("%s: no heartbeat: %s", claim.follower, error_text(error), exc_info=seen)
+
+
+@asynccontextmanager
+async def taken_over(
+    checkpoints: Checkpoints, follower: FollowerId, owner: str
+) -> AsyncIterator[tuple[Claim, Checkpoint]]:
+    """Hold a checkpoint at once, whoever has it: that holder is fenced off, and claims it again after the release.
+
+    Raises: InvalidInput when there is none; Unavailable when others are always quicker, or take it over meanwhile.
+    """
+    for _ in range(TAKE_OVER_TRIES):
+        seen = await checkpoints.read(follower)
+        if seen is None:
+            raise InvalidInput(f"{follower} has no checkpoint in this store: open the App on it first")
+        claim = await checkpoints.claim(seen, owner)
+        if claim is not None:
+            try:
+                async with alive(checkpoints, claim):
+                    yield claim, seen
+            except LeaseLost as error:
+                raise Unavailable(
+                    f"{follower}: another worker took its checkpoint over meanwhile; try again"
+                ) from error
+            return
+    raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
+
+
+@asynccontextmanager
+async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, owner: str) -> AsyncIterator[bool]:
+    """Hold what is free, or whose holder gives no sign of life for a lease: True. False if a worker holds it.
+
+    What is built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.
+    """
+    seen = await checkpoints.read(follower)
+    if follower.builds is not None or (seen is not None and seen.owner is not None):
+        await asyncio.sleep(LEASE_S)
+    if seen is None:
+        yield await checkpoints.read(follower) is None
+        return
+    claim = await checkpoints.claim(seen, owner)  # only as it was seen: a sign of life, or a release, and it fails
+    if claim is None:
+        yield False
+        return
+    async with alive(checkpoints, claim):
+        yield True
