@@ -36,6 +36,7 @@ class Freshness:
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._log = store, log
         self._heads: dict[int, Position] = {}
+        self._away: set[int] = set()
         self._looked_at = -LOOK_EVERY_S
         self._looking = asyncio.Lock()
 
@@ -120,30 +121,44 @@ class Freshness:
         return await feed.distance(checkpoint.position, position)
 
     async def _check_log(self, checkpoint: Checkpoint) -> None:
-        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on."""
+        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on.
+
+        A part of the log that cannot be reached keeps nobody from reading the rows of the others: it is compared again
+        as soon as it is back. Raises: LogReplaced; Unavailable, where the log has no other part.
+        """
         partition = checkpoint.follower.partition
         known = self._heads.get(partition, Position(partition, 0))
-        if checkpoint.log_id != self._log.log_id or checkpoint.position > known:
+        if checkpoint.log_id == self._log.log_id and checkpoint.position <= known:
+            return
+        if len(feeds(self._log)) > 1:
+            if partition not in self._away:
+                await self._look_at(partition)
+            head = checkpoint.position if partition in self._away else self._heads[partition]
+        else:
             head = self._heads[partition] = await feed_of(self._log, partition).head()
-            check_log(checkpoint, self._log.log_id, head)
+        check_log(checkpoint, self._log.log_id, head)
 
     async def _look_at_log(self) -> None:
         """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
 
-        One read of each partition pays for a second of reads. Where the log cannot be reached, rows are returned all
-        the same.
+        One read of each partition, side by side, pays for a second of reads. Where one cannot be reached, rows are
+        returned all the same.
         """
         clock = asyncio.get_running_loop().time
         async with self._looking:
             if clock() - self._looked_at < LOOK_EVERY_S:  # another reader has, meanwhile
                 return
-            try:
-                async with asyncio.timeout(LOOK_PATIENCE_S):
-                    for partition in {*feeds(self._log), *self._heads}:
-                        self._heads[partition] = await feed_of(self._log, partition).head()
-            except (Unavailable, TimeoutError):
-                pass
+            await asyncio.gather(*(self._look_at(partition) for partition in {*feeds(self._log), *self._heads}))
             self._looked_at = clock()
+
+    async def _look_at(self, partition: int) -> None:
+        try:
+            async with asyncio.timeout(LOOK_PATIENCE_S):
+                self._heads[partition] = await feed_of(self._log, partition).head()
+        except (Unavailable, TimeoutError):
+            self._away.add(partition)
+        else:
+            self._away.discard(partition)
 
 
 def _concerned(found: Found, token: Token) -> Checkpoint:

@@ -17,6 +17,7 @@ from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, Held
 from twofold.feed.lease import taken_over, taken_over_if_silent
+from twofold.feed.partitions import ends, has_passed
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector
@@ -60,7 +61,7 @@ class Rebuilding:
         indexed, deadline = False, math.inf
         while True:
             for held in all_held:
-                async with aclosing(held.catch_up(await held.feed.head())) as positions:
+                async with aclosing(self._to_the_end(held)) as positions:
                     async for position in positions:
                         yield position
             if not indexed:
@@ -78,6 +79,14 @@ class Rebuilding:
                 deadline = now() + PATIENCE_S
                 log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
             await asyncio.sleep(LOOK_S)
+
+    async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
+        """Up to the events that were the newest when it began. A merged feed has a place for them once it is read."""
+        newest = await ends(self._log, held.feed)
+        while not await has_passed(held.feed, held.position, newest):
+            async with aclosing(held.catch_up(await held.feed.head())) as positions:
+                async for position in positions:
+                    yield position
 
     async def _takes_its_place(self, all_held: Sequence[Held]) -> bool:
         """While the old table's checkpoints stand still, so that there is nothing more to catch up with."""
