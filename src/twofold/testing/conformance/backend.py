@@ -9,10 +9,12 @@ from typing import Protocol
 import pytest
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
+from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlite.log import SqliteLog
+from twofold.backends.urls import beside
 from twofold.feed import lease
 
 

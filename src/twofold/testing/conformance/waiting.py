@@ -11,7 +11,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
 from twofold.feed.partitions import partition_of
 from twofold.messages import BEGINNING, Receipt, Recorded
