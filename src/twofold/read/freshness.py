@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from twofold.errors import InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
+from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
@@ -155,7 +155,7 @@ class Freshness:
         try:
             async with asyncio.timeout(LOOK_PATIENCE_S):
                 self._heads[partition] = await feed_of(self._log, partition).head()
-        except (Unavailable, TimeoutError):
+        except (Unavailable, Closed, TimeoutError):
             self._away.add(partition)
         else:
             self._away.discard(partition)

@@ -10,7 +10,7 @@ from twofold.backends.partitioned.cuts import Cut, Cuts
 from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
 from twofold.backends.partitioned.runs import Run, Runs
 from twofold.backends.partitioned.waiting import all_of
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import Position
 
@@ -24,10 +24,10 @@ PageOf = Callable[[int, Position], Coroutine[Any, Any, FeedPage]]
 
 
 async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Errors that a store raises name the partition."""
+    """Errors that a store raises name the partition. One that was closed alone is out of reach for the others."""
     try:
         return await work(*args, **kwargs)
-    except Unavailable as error:
+    except (Unavailable, Closed) as error:
         raise Unavailable(f"partition {number}: {error}") from error
     except LogReplaced as error:
         raise LogReplaced(f"partition {number}: {error}") from error
