@@ -8,7 +8,7 @@ from itertools import compress
 
 import msgspec
 
-from twofold.errors import InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
+from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
@@ -162,7 +162,7 @@ class Freshness:
             try:
                 async with asyncio.timeout(LOOK_PATIENCE_S):
                     self._heads[partition] = await feed_of(self._log, partition).head()
-            except (Unavailable, TimeoutError):
+            except (Unavailable, Closed, TimeoutError):
                 return False
             return True
 
