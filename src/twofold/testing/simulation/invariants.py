@@ -64,7 +64,7 @@ class _Checking:
         self.two_appends()
         self.the_feed()
         if self.plan.partitions > 1:
-            self.the_merged_feed()
+            _the_merged_feed(self)
         self.read_models()
         self.what_the_app_says()
 
@@ -125,26 +125,6 @@ class _Checking:
             there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries[:end]]
             if seen != there:
                 self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then the two differ")
-
-    def the_merged_feed(self) -> None:
-        """Its cuts take every event once (G4). What follows from an event lies in a later cut, once there was one that
-        the reactor had to know of."""
-        merged = {(entry.stream, entry.version): entry for entry in self.courses[0].entries}
-        slow = any(isinstance(step.does, Slow | Lose | Pause) for step in self.plan.steps)
-        since_s = self.watcher.first_cut_at + (NOTICED_WITHIN_S if slow else NOTICED_IN_CALM_S)
-        for entry in self.entries:
-            cause = self._cause(self.metas[entry.position].causation_id)
-            if cause is None or self.watcher.appended_at[self.positions[cause]] < since_s:
-                continue
-            before, after = merged.get(cause), merged.get((entry.stream, entry.version))
-            if after is not None and (before is None or _cut(before) >= _cut(after)):
-                text = f"{entry.stream}@{entry.version} followed from {cause[0]}@{cause[1]}"
-                self.broken("G4", f"{text}, and lies in cut {_cut(after)}: it is not in a later one")
-
-    def _cause(self, id: str | None) -> tuple[str, int] | None:
-        stream, _, version = (id or "").rpartition("@")
-        cause = (stream, int(version)) if version.isdecimal() else None
-        return cause if cause in self.positions else None
 
     def what_is_stored_is_there_once(self) -> None:
         """The events of one command id on one stream lie side by side, and come from one request (G1, G3)."""
@@ -376,6 +356,28 @@ def _answer(attempt: Attempt) -> Any:
     receipt = _receipt(attempt)
     place = (receipt.version, receipt.events, receipt.position, receipt.log_id)
     return (*place, attempt.outcome.state, attempt.outcome.events) if isinstance(attempt.outcome, Done) else place
+
+
+def _the_merged_feed(checking: _Checking) -> None:
+    """Its cuts take every event once (G4). What follows from an event lies in a later cut, once there was one that
+    the reactor had to know of."""
+    merged = {(entry.stream, entry.version): entry for entry in checking.courses[0].entries}
+    slow = any(isinstance(step.does, Slow | Lose | Pause) for step in checking.plan.steps)
+    since_s = checking.watcher.first_cut_at + (NOTICED_WITHIN_S if slow else NOTICED_IN_CALM_S)
+    for entry in checking.entries:
+        cause = _cause(checking, checking.metas[entry.position].causation_id)
+        if cause is None or checking.watcher.appended_at[checking.positions[cause]] < since_s:
+            continue
+        before, after = merged.get(cause), merged.get((entry.stream, entry.version))
+        if after is not None and (before is None or _cut(before) >= _cut(after)):
+            text = f"{entry.stream}@{entry.version} followed from {cause[0]}@{cause[1]}"
+            checking.broken("G4", f"{text}, and lies in cut {_cut(after)}: it is not in a later one")
+
+
+def _cause(checking: _Checking, id: str | None) -> tuple[str, int] | None:
+    stream, _, version = (id or "").rpartition("@")
+    cause = (stream, int(version)) if version.isdecimal() else None
+    return cause if cause in checking.positions else None
 
 
 def _cut(entry: Entry) -> int:
