@@ -10,7 +10,7 @@ from twofold.backends.partitioned.cuts import Cut, Cuts
 from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
 from twofold.backends.partitioned.runs import Run, Runs
 from twofold.backends.partitioned.waiting import all_of
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import Position
 
@@ -27,7 +27,7 @@ async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, *
     """Run `work`; its errors name the partition."""
     try:
         return await work(*args, **kwargs)
-    except Unavailable as error:
+    except (Unavailable, Closed) as error:
         raise Unavailable(f"partition {number}: {error}") from error
     except LogReplaced as error:
         raise LogReplaced(f"partition {number}: {error}") from error
