@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import compress
 
 import msgspec
 
@@ -36,7 +37,6 @@ class Freshness:
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._log = store, log
         self._heads: dict[int, Position] = {}
-        self._away: set[int] = set()
         self._looked_at = -LOOK_EVERY_S
         self._looking = asyncio.Lock()
 
@@ -79,8 +79,7 @@ class Freshness:
             found = await look()
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
-            for checkpoint in found.checkpoints:
-                await self._check_log(checkpoint)
+            await self._check_log(found.checkpoints)
             if token is None:
                 return Fresh(found, None)
             checkpoint = _concerned(found, token)
@@ -120,45 +119,55 @@ class Freshness:
             return await feed.behind(checkpoint.position)
         return await feed.distance(checkpoint.position, position)
 
-    async def _check_log(self, checkpoint: Checkpoint) -> None:
+    async def _check_log(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on.
 
-        A part of the log that cannot be reached keeps nobody from reading the rows of the others: it is compared again
-        as soon as it is back. Raises: LogReplaced; Unavailable, where the log has no other part.
+        Of several partitions, one that does not respond holds up no read of the others.
         """
+        unclear = [one for one in checkpoints if self._is_unclear(one)]
+        if not unclear:
+            return
+        partitions = [one.follower.partition for one in unclear]
+        if len(checkpoints) == 1:
+            self._heads[partitions[0]] = await feed_of(self._log, partitions[0]).head()
+            reached: Collection[int] = partitions
+        else:
+            reached = await self._look_at(partitions)
+        for one in unclear:
+            partition = one.follower.partition
+            check_log(one, self._log.log_id, self._heads[partition] if partition in reached else one.position)
+
+    def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition
         known = self._heads.get(partition, Position(partition, 0))
-        if checkpoint.log_id == self._log.log_id and checkpoint.position <= known:
-            return
-        if len(feeds(self._log)) > 1:
-            if partition not in self._away:
-                await self._look_at(partition)
-            head = checkpoint.position if partition in self._away else self._heads[partition]
-        else:
-            head = self._heads[partition] = await feed_of(self._log, partition).head()
-        check_log(checkpoint, self._log.log_id, head)
+        return checkpoint.log_id != self._log.log_id or checkpoint.position > known
 
     async def _look_at_log(self) -> None:
         """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
 
-        One read of each partition, side by side, pays for a second of reads. Where one cannot be reached, rows are
-        returned all the same.
+        One read of each partition pays for a second of reads. Where the log cannot be reached, rows are returned all
+        the same.
         """
         clock = asyncio.get_running_loop().time
         async with self._looking:
             if clock() - self._looked_at < LOOK_EVERY_S:  # another reader has, meanwhile
                 return
-            await asyncio.gather(*(self._look_at(partition) for partition in {*feeds(self._log), *self._heads}))
+            await self._look_at(sorted({*feeds(self._log), *self._heads}))
             self._looked_at = clock()
 
-    async def _look_at(self, partition: int) -> None:
-        try:
-            async with asyncio.timeout(LOOK_PATIENCE_S):
-                self._heads[partition] = await feed_of(self._log, partition).head()
-        except (Unavailable, Closed, TimeoutError):
-            self._away.add(partition)
-        else:
-            self._away.discard(partition)
+    async def _look_at(self, partitions: Sequence[int]) -> Collection[int]:
+        """Which of them could be reached in time. What is known of the others stays. Raises: LogReplaced."""
+
+        async def look_at(partition: int) -> bool:
+            try:
+                async with asyncio.timeout(LOOK_PATIENCE_S):
+                    self._heads[partition] = await feed_of(self._log, partition).head()
+            except (Unavailable, Closed, TimeoutError):
+                return False
+            return True
+
+        reached = await asyncio.gather(*(look_at(partition) for partition in partitions))
+        return set(compress(partitions, reached))
 
 
 def _concerned(found: Found, token: Token) -> Checkpoint:

@@ -66,7 +66,7 @@ async def test_parts_of_another_log_are_refused_by_name() -> None:
 async def test_parts_in_another_order_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="part 1 was opened as partition 2"):
         await Partitioned(memory((2, 1)), MemoryLog(log_id=LOG_ID)).open()
-    with pytest.raises(ConfigurationError, match="the log of the cuts is partition 4"):
+    with pytest.raises(ConfigurationError, match="the log of the cuts was opened as partition 4"):
         await Partitioned(memory(), MemoryLog(partition=4, log_id=LOG_ID)).open()
     with pytest.raises(ConfigurationError, match="1 to 1000 partitions, not 0"):
         Partitioned([], MemoryLog())
