@@ -397,6 +397,28 @@ async def test_a_reaction_in_another_partition_is_done_once(cluster: Cluster) ->
         assert len(causes) == 60
 
 
+async def test_what_enters_a_partition_that_was_looked_at_is_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a reaction does that was under way while the partitions were looked at one after the other."""
+    name, late = cluster.ids(2, 1)[0], cluster.parts[4]
+    behind, looks = late.behind, 0
+
+    async def looked_at_last(after: Position) -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await deposited(cluster.log(), name, 7)
+        return await behind(after)
+
+    async with only(balances).open(cluster.log(), read_store=cluster.rows) as running:
+        await running.settled(timeout_s=30)
+        monkeypatch.setattr(late, "behind", looked_at_last)
+        await running.settled(timeout_s=30)
+        assert looks > 1
+        assert await running.get(balances, name) == Balance(name, 7, 1)
+
+
 async def test_from_now_on_is_said_in_each_partition(cluster: Cluster) -> None:
     """A reactor begins behind the newest event of each."""
     app = only(reactors=[Reactor("from_now", forward, start="now")])
