@@ -13,6 +13,7 @@ from twofold.testing.conformance import Backend, BackendConformance, StoreAt
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.dense import DenseConformance
 from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
@@ -56,6 +57,7 @@ class TestPooler(
     LogConformance,
     CommitConformance,
     FeedConformance,
+    DenseConformance,
     CheckpointConformance,
     RowConformance,
     RefusalConformance,

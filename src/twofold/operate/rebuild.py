@@ -10,9 +10,10 @@ from typing import Any
 
 from twofold.app import Running
 from twofold.feed.checkpoints import Checkpoint
+from twofold.feed.feed import Feed
 from twofold.feed.follow import Following
 from twofold.feed.lease import to_the_end
-from twofold.feed.partitions import partitions_of
+from twofold.feed.partitions import ends, has_passed, partitions_of
 from twofold.messages import Position
 from twofold.operate.check import check_is_of, prepared
 from twofold.read.projection import Projection, Table
@@ -97,7 +98,7 @@ async def _until_shown(
     clock = asyncio.get_running_loop().time
     while True:
         for following in followings if not caught_up else ():
-            async with aclosing(_caught_up(following, note)) as positions:
+            async with aclosing(_caught_up(following, running.log, note)) as positions:
                 async for position in positions:
                     yield position
         caught_up = False
@@ -112,14 +113,14 @@ async def _until_shown(
         await asyncio.sleep(LOOK_S)
 
 
-async def _caught_up(following: Following, note: Note) -> AsyncGenerator[Position, None]:
+async def _caught_up(following: Following, log_feed: Feed, note: Note) -> AsyncGenerator[Position, None]:
     """Where another worker holds the checkpoint, the positions that it reaches, until it has come to the end of the
     feed, or gives no more sign of life and this process goes on."""
     pages = following.catch_up()
     page = asyncio.ensure_future(anext(pages, None))
     try:
         if not await _done(page):
-            head = await following.feed.head()
+            newest = await ends(log_feed, following.feed)
             checkpoint = await _checkpoint(following)
             if checkpoint is not None and checkpoint.owner not in (None, following.owner):
                 note(f"{following.follower.follows} is held by worker {checkpoint.owner}: waiting for it")
@@ -127,7 +128,8 @@ async def _caught_up(following: Following, note: Note) -> AsyncGenerator[Positio
                 checkpoint = await _checkpoint(following)
                 if checkpoint is not None:
                     yield checkpoint.position
-                    if checkpoint.position >= head and checkpoint.owner not in (None, following.owner):
+                    elsewhere = checkpoint.owner not in (None, following.owner)
+                    if elsewhere and await has_passed(following.feed, checkpoint.position, newest):
                         return
         while (position := await page) is not None:
             yield position
