@@ -17,19 +17,19 @@ from twofold.feed.checkpoints import Checkpoints, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Follower, Following, share
 from twofold.feed.lag import Lag
-from twofold.feed.parking import Parking, Unparks
+from twofold.feed.parking import Parking, Unparker
 from twofold.feed.partitions import feeds, partitions_of, reacting
-from twofold.feed.standing import Followed, Pace, settled
+from twofold.feed.standing import Pace, WatchedFollower, settled
 from twofold.feed.worker import Worker
 from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
 from twofold.opening import opens
+from twofold.progress import Progress, no_progress
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.proof.fresh import Told, silent
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
@@ -163,7 +163,7 @@ class Running:
         self._queries = Queries(rows, log)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
-        unparks: dict[str, list[tuple[Following, Unparks]]] = {}
+        unparks: dict[str, list[tuple[Following, Unparker]]] = {}
         for follower, feed, checkpoints, unparking in self._followers(ambient):
             self.followers.append(Following(follower, feed, checkpoints, self.owner))
             unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
@@ -173,7 +173,7 @@ class Running:
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
 
-    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparks]]:
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
         """Projections with `key=` follow the log as one feed: a row of theirs has events of several partitions."""
         codec, rows, log = self.app.codec, self.rows, self.log
         spread = [
@@ -323,14 +323,14 @@ class Running:
         *,
         at_once: int = 128,
         most_behind: int = 1_000,
-        told: Told = silent,
+        progress: Progress = no_progress,
     ) -> Bulk:
         """Make many calls of `execute` and `append`, such as an import: in order, `at_once` of them side by side.
 
         `calls` are functions without parameters, like `partial(running.append, …)`, and are taken one at a time, so a
         generator may make millions. No more than about `most_behind` events lie before any follower that is at work,
         here or in another process: so readers hardly notice. Give each call a command id, and the import can be stopped
-        anywhere and started again. `told` hears how many calls are done, and of how many where that is known.
+        anywhere and started again. `progress` hears how many calls are done, and of how many where that is known.
 
         Raises: the first error of a call; no further calls are begun, and those under way are ended first.
         InvalidInput, LogReplaced, Unavailable.
@@ -338,7 +338,7 @@ class Running:
         if at_once < 1 or most_behind <= at_once:
             raise InvalidInput(f"at_once is a number from 1 and below most_behind, not {at_once} of {most_behind}")
         look_every = max(1, (most_behind - at_once) // 4)
-        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, told)
+        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, progress)
 
     async def settled(self, *, timeout_s: float) -> None:
         """Return when every projection and reactor has handled everything up to the head, and what that caused.
@@ -350,9 +350,9 @@ class Running:
         """
         await settled(self._followed(), list(feeds(self.log).values()), timeout_s)
 
-    def _followed(self) -> list[Followed]:
+    def _followed(self) -> list[WatchedFollower]:
         return [
-            Followed(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
+            WatchedFollower(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
             for one in self.followers
         ]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold.errors import ConfigurationError
-from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs
+from twofold.feed.checkpoints import Ownership
 from twofold.feed.follow import Following
+from twofold.feed.ownership import agreed, assign, check_app
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
 
@@ -58,10 +58,10 @@ class Belonging:
         what, mine, same_events = self._of(following)
         await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
 
-    def _of(self, following: Following) -> tuple[str, Belongs, bool]:
+    def _of(self, following: Following) -> tuple[str, Ownership, bool]:
         """Its name in errors, whose it is, and whether its events are fixed: a reactor has no version to raise."""
         follower = following.follower
-        mine = Belongs(self._app, self._formerly, tuple(sorted(follower.types)))
+        mine = Ownership(self._app, self._formerly, tuple(sorted(follower.types)))
         if isinstance(follower, Projector):
             return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
         return f"reactor {follower.follows.name!r}", mine, False

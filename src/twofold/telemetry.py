@@ -53,7 +53,7 @@ def _of_commits(running: Running) -> Iterator[Metric]:
     yield Metric("twofold_appended_events_total", "counter", "Events of these appends.", one(counts.events))
     yield Metric("twofold_append_batches_total", "counter", "Group commits.", one(counts.batches))
     yield Metric("twofold_append_batch_largest", "gauge", "Appends in the largest of them.", one(counts.largest_batch))
-    yield Metric("twofold_appends_waiting", "gauge", "Appends that wait for their batch.", one(running.commits.waiting))
+    yield Metric("twofold_appends_waiting", "gauge", "Appends that wait for their batch.", one(running.commits.queued))
     yield Metric(
         "twofold_append_repeated_total",
         "counter",

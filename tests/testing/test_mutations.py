@@ -30,11 +30,11 @@ from twofold.messages import Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read import folding, freshness, query, unpark
-from twofold.read.folding import Folding, Waiting
+from twofold.read.folding import Folding, ParkedKeys
 from twofold.read.freshness import Fresh, Freshness
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.store import Changes, Found
+from twofold.read.store import Changes, QueryResult
 from twofold.testing.simulation import SimulationFailed, histories
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
@@ -225,7 +225,7 @@ def who_comes_last_is_served_first(patch: Patch) -> None:
     next_batch = GroupCommit._next_batch
 
     def backwards(self: GroupCommit) -> Any:
-        self._waiting = deque(reversed(self._waiting))
+        self._queue = deque(reversed(self._queue))
         return next_batch(self)
 
     patch.setattr(GroupCommit, "_next_batch", backwards)
@@ -492,7 +492,7 @@ def a_read_does_not_wait_for_its_token(patch: Patch) -> None:
 def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
     for name in ("get", "find"):
 
-        async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> Found:
+        async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> QueryResult:
             rows = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             newer = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             return replaced(rows, checkpoints=newer.checkpoints)
@@ -539,7 +539,7 @@ def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
     made = Folding.__init__
 
     def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
-        made(self, projection, codec, ambient, known, Waiting(()), **named)
+        made(self, projection, codec, ambient, known, ParkedKeys(()), **named)
 
     patch.setattr(Folding, "__init__", init)
 
@@ -658,12 +658,12 @@ def what_was_folded_beside_a_row_that_is_refused_stays_parked(patch: Patch) -> N
 
 @mutation("G7 or G5", scenarios=[IN_THE_NOTEBOOK])
 def what_comes_to_wait_in_a_page_waits_from_its_beginning(patch: Patch) -> None:
-    def add(self: folding.Waiting, parked: Any) -> Any:
+    def add(self: folding.ParkedKeys, parked: Any) -> Any:
         for one in parked:
             (self.streams if one.kind == "stream" else self.rows).add(one.key)
         return self
 
-    patch.setattr(folding.Waiting, "and_also", add)
+    patch.setattr(folding.ParkedKeys, "and_also", add)
 
 
 @mutation("G7 or G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])

@@ -55,9 +55,9 @@ def copy(
 
 async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
     with progress(as_json) as bar:
-        told = Bars(bar, "copy:")
-        ended = await copy.run(told)
-        contents = await copy.contents(ended, told) if verify else (None, None)
+        bars = Bars(bar, "copy:")
+        ended = await copy.run(bars)
+        contents = await copy.contents(ended, bars) if verify else (None, None)
     head = await copy.target.head()
     sides = (("from", copy.source.log_id, ended.upto), ("to", copy.target.log_id, head))
     print_rows([_row(*side, found) for side, found in zip(sides, contents, strict=True)], as_json)

@@ -50,8 +50,8 @@ def diff(
         async with target.look() as running:
             live = target.app.projection(projection)
             with progress(as_json) as bar:
-                told = Bars(bar, str(changed.follows))
-                found = await operate.diff(running, live, changed, sample=sample, shown=show, told=told)
+                bars = Bars(bar, str(changed.follows))
+                found = await operate.diff(running, live, changed, sample=sample, shown=show, progress=bars)
         if as_json:
             print_objects(found, _ALTERED, {"name": projection, "against": against})
         else:

@@ -12,7 +12,7 @@ from twofold.app import Running
 from twofold.cli.output import Row, err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput
-from twofold.feed.parking import Waits
+from twofold.feed.parking import ParkedEvent
 
 ACTIONS = ("list", "show", "retry", "discard")
 
@@ -99,7 +99,7 @@ async def _discard(running: Running, name: str, key: str | None, as_json: bool) 
         raise InvalidInput(f"nothing of {name} is parked")
 
 
-def _line(one: Waits) -> Row:
+def _line(one: ParkedEvent) -> Row:
     event = one.event
     return {
         "name": one.follower.name,

@@ -12,7 +12,7 @@ from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, targeted
 from twofold.errors import ConfigurationError
-from twofold.operate.load import imported, told
+from twofold.operate.load import error_with_place, imported
 from twofold.web.serving.limits import Limits
 
 LIMITS = Limits()
@@ -42,7 +42,9 @@ def serve(
             try:
                 made = make(running)
             except Exception as error:  # it is the user's
-                raise ConfigurationError(f"{target.app.http} cannot make the HTTP app: {told(error)}") from error
+                raise ConfigurationError(
+                    f"{target.app.http} cannot make the HTTP app: {error_with_place(error)}"
+                ) from error
             if not callable(made):
                 raise ConfigurationError(f"{target.app.http} must answer an ASGI app, not {made!r:.80}")
             yield made

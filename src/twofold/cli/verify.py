@@ -42,8 +42,8 @@ def verify(
             live = target.app.projection(projection)
             follows = live.follows
             with progress(as_json) as bar:
-                told = Bars(bar, str(follows))
-                found = await operate.verify(running, live, sample=sample, shown=show, told=told, app_at=app)
+                bars = Bars(bar, str(follows))
+                found = await operate.verify(running, live, sample=sample, shown=show, progress=bars, app_at=app)
         if as_json:
             print_objects(found, {}, {"name": follows.name, "version": follows.version})
         else:

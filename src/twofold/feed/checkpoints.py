@@ -53,7 +53,7 @@ class FollowerId(msgspec.Struct, frozen=True):
         return f"{self.name} v{self.version}" + (f", partition {self.partition}" if self.partition else "")
 
 
-class Belongs(msgspec.Struct, frozen=True):
+class Ownership(msgspec.Struct, frozen=True):
     """Whose a checkpoint is: the App, the name it had before, and the stored names of the events it follows, sorted."""
 
     app: str
@@ -61,15 +61,15 @@ class Belongs(msgspec.Struct, frozen=True):
     events: tuple[str, ...]
 
 
-_BELONGS = msgspec.json.Decoder(Belongs)
+_OWNERSHIP = msgspec.json.Decoder(Ownership)
 
 
-def belongs_from(text: str | None) -> Belongs | None:
-    """As `belongs_text` wrote it."""
-    return None if text is None else _BELONGS.decode(text)
+def ownership_from(text: str | None) -> Ownership | None:
+    """As `ownership_text` wrote it."""
+    return None if text is None else _OWNERSHIP.decode(text)
 
 
-def belongs_text(belongs: Belongs | None) -> str | None:
+def ownership_text(belongs: Ownership | None) -> str | None:
     """As one text, the same for the same."""
     return None if belongs is None else msgspec.json.encode(belongs).decode()
 
@@ -150,11 +150,11 @@ class Checkpoints(Protocol):
         """Those of all partitions of this name and version, in order of partition. Raises: Unavailable."""
         ...
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """Whose it is; None where that was never said, or there is no checkpoint. Raises: Unavailable."""
         ...
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """Say whose the checkpoint is. False when it no longer is as it was `seen`, or there is none."""
         ...
 

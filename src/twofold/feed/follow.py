@@ -31,7 +31,7 @@ State = Literal["waiting", "following", "failing", "stopped"]
 
 
 @runtime_checkable
-class Tends(Protocol):
+class Housekeeping(Protocol):
     """A follower with things to do that no page brings."""
 
     async def tend(self, claim: Claim, position: Position) -> None:
@@ -197,7 +197,7 @@ class Following:
                     return
 
     async def _tend(self, claim: Claim, position: Position) -> None:
-        if isinstance(self.follower, Tends):
+        if isinstance(self.follower, Housekeeping):
             await self.follower.tend(claim, position)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:

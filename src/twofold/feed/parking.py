@@ -61,7 +61,7 @@ class Unparked(msgspec.Struct, frozen=True):
         return Unparked([*self.done, *other.done], [*self.again, *other.again], self.events + other.events)
 
 
-class Unparks(Protocol):
+class Unparker(Protocol):
     """How a follower lets go on what is parked of it. `owner` is who takes its checkpoint over meanwhile."""
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
@@ -79,7 +79,7 @@ class Unparks(Protocol):
         ...
 
 
-class Waits(msgspec.Struct, frozen=True):
+class ParkedEvent(msgspec.Struct, frozen=True):
     """One parked key as it is shown: whose it is, and the event at which it stopped."""
 
     follower: FollowerId
@@ -90,18 +90,18 @@ class Waits(msgspec.Struct, frozen=True):
 class Parking:
     """What is parked of all projections and reactors of an App: by name, in each partition that it follows."""
 
-    def __init__(self, followers: Mapping[str, Sequence[tuple[Following, Unparks]]], owner: str) -> None:
+    def __init__(self, followers: Mapping[str, Sequence[tuple[Following, Unparker]]], owner: str) -> None:
         self.followers, self._owner = followers, owner
 
-    async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
+    async def list(self, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
         """What waits, of all or of one, in order of position, with tracebacks. Raises: InvalidInput, Unavailable."""
-        found: list[Waits] = []
+        found: list[ParkedEvent] = []
         for known in self.followers if name is None else [name]:
             for following, _, chosen in await self._chosen(known, key):
                 follower = following.follower.follows
                 for one in chosen:
                     whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follower, one))
-                    found.append(Waits(follower, whole, await _event(following, one.position)))
+                    found.append(ParkedEvent(follower, whole, await _event(following, one.position)))
         return found
 
     async def traceback(self, name: str, one: Parked) -> str:
@@ -128,13 +128,13 @@ class Parking:
             for one in await unparks.discard(chosen, self._owner)
         ]
 
-    def _of(self, name: str) -> Sequence[tuple[Following, Unparks]]:
+    def _of(self, name: str) -> Sequence[tuple[Following, Unparker]]:
         found = self.followers.get(name)
         if found is None:
             raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self.followers)}")
         return found
 
-    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparks, Sequence[Parked]]]:
+    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
         """What waits under a key, or all of it, in each partition."""
         found = []
         for following, unparks in self._of(name):

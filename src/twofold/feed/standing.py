@@ -16,7 +16,7 @@ from twofold.messages import Position
 LOOK_AGAIN_S = 0.25
 
 
-class Followed(msgspec.Struct, frozen=True):
+class WatchedFollower(msgspec.Struct, frozen=True):
     """A follower as it is watched from outside.
 
     `passed` returns when its checkpoint may have moved beyond a position, or when the time is over. `comes_again`
@@ -33,7 +33,7 @@ class Followed(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True):
     """One follower against the head: how many events it is behind, and how many streams it still tries again."""
 
-    followed: Followed
+    followed: WatchedFollower
     position: Position
     checkpoint: Checkpoint | None
     behind: int
@@ -45,7 +45,7 @@ class Standing(msgspec.Struct, frozen=True):
         return self.behind == 0 and self.trying == 0
 
 
-async def settled(followed: Sequence[Followed], feeds: Sequence[Feed], timeout_s: float) -> None:
+async def settled(followed: Sequence[WatchedFollower], feeds: Sequence[Feed], timeout_s: float) -> None:
     """Return when every follower has handled everything up to the head, and whatever followed from that.
 
     `feeds` are those of the log's partitions. A reaction appends its commands before its checkpoint moves. So when all
@@ -68,7 +68,7 @@ async def settled(followed: Sequence[Followed], feeds: Sequence[Feed], timeout_s
             await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
 
 
-async def _standing(followed: Followed) -> Standing:
+async def _standing(followed: WatchedFollower) -> Standing:
     checkpoint = await followed.checkpoints.read(followed.follows)
     position = checkpoint.position if checkpoint is not None else Position(followed.feed.partition, 0)
     trying = sum(map(followed.comes_again, await followed.checkpoints.parked(followed.follows)))
@@ -82,7 +82,7 @@ class Pace:
     catches up when one is started.
     """
 
-    def __init__(self, followed: Sequence[Followed], most_behind: int, look_every: int) -> None:
+    def __init__(self, followed: Sequence[WatchedFollower], most_behind: int, look_every: int) -> None:
         self._followed = followed
         self._most_behind, self._look_every = most_behind, look_every
         self._appended = look_every  # look before the first event, too

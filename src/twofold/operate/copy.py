@@ -6,7 +6,7 @@ one of each stream, it can be summed in any order of the streams, and it needs n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from hashlib import blake2b
@@ -16,14 +16,13 @@ from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed, pages
 from twofold.messages import Entry, Position, Stream
+from twofold.progress import Progress
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
 
 EVENTS_AT_ONCE = 2_000
 COMMANDS_AT_ONCE = 5_000
 BYTES = 16
 COPYING = "twofold copy"
-
-Told = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -79,10 +78,10 @@ class Copy:
     target_export: Export
     reactors: Sequence[FollowerId]
 
-    async def run(self, told: Told) -> Ended:
+    async def run(self, progress: Progress) -> Ended:
         """Copy up to the head of the source: what is appended there meanwhile is copied too.
 
-        Killed at any moment, it goes on from there when it is run again. `told` hears what is done, and how far. Each
+        Killed at any moment, it resumes when it is run again. Each
         reactor stands in the copy where it stands in the source, or before the first event that waits there.
 
         Raises: InvalidInput when the target holds anything but a copy of the source, or cannot keep one of its events.
@@ -95,12 +94,12 @@ class Copy:
             await self._take(after, page.upto, page.entries)
             after = page.upto
             done += len(page.entries)
-            told("events", done, done + await self.source.behind(after))
+            progress("events", done, done + await self.source.behind(after))
         sent = Contents()
         async for commands in _commands(self.export, after):
             await self.imported.keep(source, commands)
             sent.add_commands(commands)
-            told("command ids", sent.commands, sent.commands)
+            progress("command ids", sent.commands, sent.commands)
         for reactor in self.reactors:
             await self._place(reactor, after)
         await self.imported.end(source)
@@ -145,7 +144,7 @@ class Copy:
         [copied] = await self.target.read_stream(Stream.parse(entry.stream), entry.version, 1)
         return copied.position
 
-    async def contents(self, ended: Ended, told: Told) -> tuple[Contents, Contents]:
+    async def contents(self, ended: Ended, progress: Progress) -> tuple[Contents, Contents]:
         """What the source holds of what was copied, and what the target holds: both are read from their beginning.
 
         The command ids of the source are those that were sent: it may know more of them by now.
@@ -153,9 +152,9 @@ class Copy:
         Raises: LogReplaced, Unavailable.
         """
         sent, copied = replace(ended.sent), Contents()
-        await _add_events(sent, self.source, ended.upto, "reading the source", told)
+        await _add_events(sent, self.source, ended.upto, "reading the source", progress)
         head = await self.target.head()
-        await _add_events(copied, self.target, head, "reading the copy", told)
+        await _add_events(copied, self.target, head, "reading the copy", progress)
         async for commands in _commands(self.target_export, head):
             copied.add_commands(commands)
         return sent, copied
@@ -177,13 +176,13 @@ async def copying(source: LogStore, target: LogStore, reactors: Sequence[Followe
     return Copy(source, target, source.exporting, target.importing, target.exporting, reactors)
 
 
-async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, told: Told) -> None:
+async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, progress: Progress) -> None:
     beginning = _beginning(log)
     total = await log.distance(beginning, upto)
     async for page in pages(log, beginning, upto, None):
         for entry in page.entries:
             found.add_event(entry)
-        told(what, found.events, total)
+        progress(what, found.events, total)
 
 
 def _beginning(feed: Feed) -> Position:

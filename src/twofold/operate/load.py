@@ -48,10 +48,10 @@ def imported(name: str) -> ModuleType:
             f"or write another module:name (without .py)"
         ) from error
     except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
-        raise ConfigurationError(f"{name} cannot be imported: {told(error)}") from error
+        raise ConfigurationError(f"{name} cannot be imported: {error_with_place(error)}") from error
 
 
-def told(error: BaseException) -> str:
+def error_with_place(error: BaseException) -> str:
     """What a user's own code has raised, or had raised by ours, and where."""
     frames = traceback.extract_tb(error.__traceback__)
     *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames

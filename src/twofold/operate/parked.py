@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from twofold.app import Running
 from twofold.feed.checkpoints import Parked
-from twofold.feed.parking import Unparked, Waits
+from twofold.feed.parking import ParkedEvent, Unparked
 from twofold.operate.check import check
 
 
-async def parked(running: Running, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
+async def parked(running: Running, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
     """What waits, of all followers or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
     return await running.parking.list(name, key)
 

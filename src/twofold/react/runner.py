@@ -144,7 +144,7 @@ class Runner:
         return waiting
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
-        """See `Unparks.retry`. What has an effect outside has it at least once."""
+        """See `Unparker.retry`. What has an effect outside has it at least once."""
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
@@ -155,7 +155,7 @@ class Runner:
         return Unparked(done, again, sum(one.events for one in outcomes))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
-        """See `Unparks.discard`."""
+        """See `Unparker.discard`."""
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]

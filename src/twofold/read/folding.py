@@ -20,10 +20,10 @@ ParkedKind = Literal["row", "stream"]
 _UNTOUCHED: Any = object()
 
 
-class Waiting:
+class ParkedKeys:
     """What is parked: none of its events is folded."""
 
-    def __init__(self, parked: Iterable[Parked], before: Waiting | None = None) -> None:
+    def __init__(self, parked: Iterable[Parked], before: ParkedKeys | None = None) -> None:
         self.streams: set[str] = set(before.streams) if before is not None else set()
         self.rows: set[str] = set(before.rows) if before is not None else set()
         for one in parked:
@@ -32,9 +32,9 @@ class Waiting:
     def __bool__(self) -> bool:
         return bool(self.streams or self.rows)
 
-    def and_also(self, parked: Sequence[Parked]) -> Waiting:
+    def and_also(self, parked: Sequence[Parked]) -> ParkedKeys:
         """What waits from now on. This one stays as it is: the page in which they came to wait is still looked at."""
-        return Waiting(parked, self) if parked else self
+        return ParkedKeys(parked, self) if parked else self
 
 
 class Folding:
@@ -50,7 +50,7 @@ class Folding:
         codec: Codec,
         ambient: Ambient,
         known: RowCache,
-        waiting: Waiting,
+        waiting: ParkedKeys,
     ) -> None:
         self._projection, self._codec, self._ambient = projection, codec, ambient
         self._known, self._waiting = known, waiting

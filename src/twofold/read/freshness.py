@@ -13,7 +13,7 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
-from twofold.read.store import Found, ReadStore
+from twofold.read.store import QueryResult, ReadStore
 
 DEFAULT_WAIT_S = 5.0
 MAX_WAIT_S = 30.0
@@ -26,7 +26,7 @@ After = Receipt | Token | str
 class Fresh(msgspec.Struct, frozen=True):
     """What a read found, and where in the projection's own feed its token lies; None without a token."""
 
-    found: Found
+    found: QueryResult
     position: Position | None
 
 
@@ -65,7 +65,7 @@ class Freshness:
                 f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
             )
 
-    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Fresh:
+    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[QueryResult]]) -> Fresh:
         """Look until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
@@ -146,7 +146,7 @@ class Freshness:
             self._looked_at = clock()
 
 
-def _concerned(found: Found, token: Token) -> Checkpoint:
+def _concerned(found: QueryResult, token: Token) -> Checkpoint:
     """The checkpoint that must cover the token: its partition's; of a projection that follows the merged feed, the one.
 
     Raises: InvalidToken for a place in the merged feed, where the projection follows each partition by itself.

@@ -17,7 +17,7 @@ from twofold.feed.parking import ParkingLimit, too_many
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
-from twofold.read.folding import Folding, Waiting
+from twofold.read.folding import Folding, ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
@@ -120,7 +120,9 @@ class Projector:
         if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), Waiting(parked))
+            self._held = _Held(
+                claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), ParkedKeys(parked)
+            )
         return self._held
 
     async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:
@@ -162,7 +164,7 @@ class _Held:
 
     claim: Claim
     rows: RowCache
-    waiting: Waiting
+    waiting: ParkedKeys
 
 
 def _slices(entries: Sequence[Entry]) -> Iterable[Sequence[Entry]]:

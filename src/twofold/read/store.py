@@ -52,7 +52,7 @@ class Query(msgspec.Struct, frozen=True):
     after: Values | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
+class QueryResult(msgspec.Struct, frozen=True):
     """Rows of one snapshot, with the checkpoints of all partitions and what is parked in any of them at that moment.
 
     There is at least one checkpoint; they are in order of partition.
@@ -161,11 +161,11 @@ class ReadStore(Protocol):
         """Why the store cannot keep one of these rows; None when it can keep them all. Nothing is written."""
         ...
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """Raises: Unavailable."""
         ...
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """The one row, or none. Raises: Unavailable."""
         ...
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from twofold.messages import Receipt
+from twofold.progress import Progress
 from twofold.write.decider import Done
 
 Call = Callable[[], Awaitable[Done[Any, Any] | Receipt]]
-Told = Callable[[str, int, int], None]
 
 
 class Pace(Protocol):
@@ -42,7 +42,7 @@ class Bulk(msgspec.Struct):
         self.events += 0 if receipt.repeated else receipt.events
 
 
-async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, told: Told) -> Bulk:
+async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, progress: Progress) -> Bulk:
     """Make the calls in order, `at_once` of them side by side. See `Running.bulk`."""
     todo, total, made = iter(calls), length_hint(calls, 0), Bulk()
     errors: list[Exception] = []
@@ -56,7 +56,7 @@ async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, told: Told) -> B
             receipt = answer.receipt if isinstance(answer, Done) else answer
             pace.count(0 if receipt.repeated else receipt.events)
             made.add(receipt)
-            told("imported", made.calls, max(total, made.calls))
+            progress("imported", made.calls, max(total, made.calls))
 
     async def make_calls_until_one_fails() -> None:
         try:

@@ -25,9 +25,9 @@ class Commits:
         self._of = {number: GroupCommit(part, mark) for number, part in feeds(log).items()}
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """How many appends wait for their batch."""
-        return sum(one.waiting for one in self._of.values())
+        return sum(one.queued for one in self._of.values())
 
     @property
     def counts(self) -> Counts:

@@ -18,7 +18,7 @@ from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
-from twofold.write.states import Known, States
+from twofold.write.states import KnownState, States
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -141,7 +141,7 @@ class Executor:
         if receipt.repeated:
             return self._known(receipt)
         self._states.keep(
-            envelope.decider, envelope.stream, Known(Kept(found.after), receipt.version, receipt.position)
+            envelope.decider, envelope.stream, KnownState(Kept(found.after), receipt.version, receipt.position)
         )
         return Done(receipt, found.after, tuple(encoded.event for encoded in found.new))
 
@@ -202,7 +202,7 @@ class Executor:
             return _Loaded(known.state, known.version, position, loaded.receipt)
         events = self._codec.events(stream, loaded.version, loaded.events)
         state = Kept(decider.after(known.state.own(), events))
-        self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))
+        self._states.keep(decider, stream, KnownState(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
     async def check_name(self, stream: Stream) -> None:

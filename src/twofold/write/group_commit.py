@@ -16,11 +16,11 @@ from twofold.write.log import Log, check_size
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 10_000
+MAX_QUEUED = 10_000
 FEW = 8  # of so many, each additional one costs less than a commit of its own by far
 TURNS_TO_JOIN = 2
 
-_Waiting = tuple[Append, "asyncio.Future[Receipt]"]
+_Queued = tuple[Append, "asyncio.Future[Receipt]"]
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Counts:
         self.conflicts += other.conflicts
         self.largest_batch = max(self.largest_batch, other.largest_batch)
 
-    def add(self, batch: Sequence[_Waiting], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def add(self, batch: Sequence[_Queued], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """One batch and its outcomes."""
         self.batches += 1
         self.largest_batch = max(self.largest_batch, len(batch))
@@ -56,33 +56,33 @@ class Counts:
 class GroupCommit:
     """Appends to one log, from one event loop.
 
-    At most `MAX_WAITING` appends wait; a further one waits for room. A caller that is cancelled takes its append
+    At most `MAX_QUEUED` appends wait; a further one waits for room. A caller that is cancelled takes its append
     back while that still waits; once its batch is being written, it is written. `mark` hears how far the log has come.
     """
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._mark, self._limits = log, mark, log.limits
-        self._waiting: deque[_Waiting] = deque()
+        self._queue: deque[_Queued] = deque()
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
         self.counts = Counts()
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """How many appends wait for their batch."""
-        return len(self._waiting)
+        return len(self._queue)
 
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
         check_size(append, self._limits)
-        while len(self._waiting) >= MAX_WAITING:
+        while len(self._queue) >= MAX_QUEUED:
             self._room.clear()
             await self._room.wait()
         if self._closed:
             raise Closed("the log")
         outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((append, outcome))
+        self._queue.append((append, outcome))
         if self._writer is None:
             self._begin()
         return await outcome
@@ -94,7 +94,7 @@ class GroupCommit:
     def _ended(self, writer: asyncio.Task[None]) -> None:
         """Somebody may have cancelled it: whoever came meanwhile must not wait for the next caller."""
         self._writer = None
-        if self._waiting:
+        if self._queue:
             self._begin()
 
     async def close(self) -> None:
@@ -114,22 +114,22 @@ class GroupCommit:
         Without them a few callers come to stand in two groups, of which one is always too late for the other's batch.
         """
         for _ in range(TURNS_TO_JOIN):
-            if not 0 < len(self._waiting) < FEW:
+            if not 0 < len(self._queue) < FEW:
                 return
             await asyncio.sleep(0)
 
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _next_batch(self) -> list[_Queued]:
+        batch: list[_Queued] = []
         size = 0
-        while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
-            append, outcome = self._waiting.popleft()
+        while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            append, outcome = self._queue.popleft()
             if not outcome.cancelled():
                 batch.append((append, outcome))
                 size += sum(len(event.data) for event in append.events)
         self._room.set()
         return batch
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, batch: Sequence[_Queued]) -> None:
         try:
             outcomes = await self._log.commit([append for append, _ in batch])
         except BatchRefused as refused:
@@ -151,7 +151,7 @@ class GroupCommit:
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
                 _settle(outcome, answer)
 
-    async def _bisect(self, batch: Sequence[_Waiting], refused: BatchRefused) -> None:
+    async def _bisect(self, batch: Sequence[_Queued], refused: BatchRefused) -> None:
         """One append's data was refused: strangers in its batch do not fail with it."""
         if len(batch) == 1:
             append, outcome = batch[0]

@@ -23,7 +23,7 @@ _Key = tuple[Decider[Any, Any, Any], Stream]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownState:
     """A state, and the version and position it stands for."""
 
     state: Kept[Any]
@@ -40,10 +40,10 @@ class States:
 
     def __init__(self, log: Log) -> None:
         self._log, self._log_id = log, log.log_id
-        self._short: OrderedDict[_Key, Known] = OrderedDict()
-        self._long: OrderedDict[_Key, Known] = OrderedDict()
+        self._short: OrderedDict[_Key, KnownState] = OrderedDict()
+        self._long: OrderedDict[_Key, KnownState] = OrderedDict()
 
-    def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> Known:
+    def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> KnownState:
         """What is known of a stream: its initial state, if nothing else."""
         if self._log.log_id != self._log_id:
             self._short.clear()
@@ -55,9 +55,9 @@ class States:
             if known is not None:
                 states.move_to_end(key)
                 return known
-        return Known(decider.first, 0, BEGINNING)
+        return KnownState(decider.first, 0, BEGINNING)
 
-    def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: Known) -> None:
+    def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: KnownState) -> None:
         """Remember it, unless something newer is remembered, or it cannot be kept apart from what callers hold."""
         if known.state.shared or self.get(decider, stream).version > known.version:
             return

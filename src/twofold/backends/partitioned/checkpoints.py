@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twofold.backends.partitioned.waiting import all_of
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.messages import Position
 
 
@@ -31,11 +31,11 @@ class RoutedCheckpoints:
         found = await all_of(store.of(follower) for store in self._stores.values())
         return sorted((one for some in found for one in some), key=lambda one: one.follower.partition)
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         return await self._of(follower).belongs(follower)
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
         return await self._of(follower).assign(follower, seen, now)
 

@@ -16,6 +16,7 @@ from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position, Recorded, Stream
+from twofold.progress import Progress
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
@@ -24,13 +25,6 @@ from twofold.read.store import Changes, Query, ReadStore
 EVENTS_PER_SLICE = 250
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
-
-Told = Callable[[str, int, int], None]
-"""Hears how it goes on: what is being done, how much of it is, and of how much."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A `Told` that shows nothing."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -48,7 +42,7 @@ class Failure(msgspec.Struct, frozen=True):
         return error_text(self.raised)
 
 
-class Waiting:
+class Exclusions:
     """Events that are left out: those of a row, or of a stream, from a position on."""
 
     def __init__(self, those: Iterable[Parked | Failure] = ()) -> None:
@@ -72,7 +66,7 @@ class Waiting:
         since = self._since.get(("row", key_text(key))) if self._rows else None
         return since is not None and position >= since
 
-    def same_until(self, places: Mapping[int, Position], other: Waiting) -> bool:
+    def same_until(self, places: Mapping[int, Position], other: Exclusions) -> bool:
         """Whether both leave out the same events as far as these places, by partition."""
         return self._until(places) == other._until(places)
 
@@ -92,7 +86,9 @@ class Sorter:
         self.types = codec.names(projection.event_types)
         self.faults: list[Fault] = []
 
-    async def sort(self, entries: Sequence[Entry], waiting: Waiting) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
+    async def sort(
+        self, entries: Sequence[Entry], waiting: Exclusions
+    ) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
         """The events of each row in order, but for what waits. A stream that fails waits from then on, too."""
         events: dict[Key, list[Recorded]] = {}
         failures: list[Failure] = []
@@ -141,17 +137,17 @@ class FreshFold:
     how a projection shows that it is none, in `faults`.
     """
 
-    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, told: Told) -> None:
+    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, progress: Progress) -> None:
         self.projection = sorter.projection
         self.events = self.rows = 0
         self.failures: list[Failure] = []
         self.faults: list[Fault] = sorter.faults
-        self._sorter, self._log, self._store, self._told = sorter, log, store, told
+        self._sorter, self._log, self._store, self._progress = sorter, log, store, progress
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
         self._claims: dict[int, Claim] = {}
         self._at: dict[int, Position] = {}
-        self._live = Waiting()
-        self._waiting = Waiting()
+        self._live = Exclusions()
+        self._waiting = Exclusions()
 
     async def advance(self, to: Sequence[Position], parked: Sequence[Parked]) -> None:
         """Come to exactly these positions, one for each partition, without what waits in the live read model there.
@@ -159,10 +155,10 @@ class FreshFold:
         When something no longer waits that was left out before, all is folded again from the beginning.
         Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
         """
-        live = Waiting(parked)
+        live = Exclusions(parked)
         if not self._claims or not self._live.same_until(self._at, live):
             await self._begin([place.partition for place in to])
-        self._live, self._waiting = live, Waiting([*parked, *self.failures])
+        self._live, self._waiting = live, Exclusions([*parked, *self.failures])
         feeds = [feed_of(self._log, place.partition) for place in to]
         lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, to, strict=True)]
         before = 0
@@ -171,7 +167,7 @@ class FreshFold:
             async with aclosing(pages(feed, at, end, self._sorter.types)) as history:
                 async for page in history:
                     await self._fold(self._claims[feed.partition], page.entries, page.upto)
-                    self._told("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
+                    self._progress("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
             before += length
 
     async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:

@@ -13,9 +13,10 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
+from twofold.progress import Progress
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection
-from twofold.read.proof.fresh import Failure, Sorter, Told, Waiting
+from twofold.read.proof.fresh import Exclusions, Failure, Sorter
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ async def trace(
     codec: Codec,
     left_out: Sequence[Parked | Failure],
     *,
-    told: Told,
+    progress: Progress,
 ) -> dict[Key, Since]:
     """For each row the event right after the last moment at which it still could have been right.
 
@@ -54,7 +55,7 @@ async def trace(
     was never that, it is the row's first event. A row without any event has no answer.
     """
     courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
-    sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
+    sorter, waiting = Sorter(projection, codec, courses.__contains__), Exclusions(left_out)
     ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
     feeds = [feed_of(log, end.partition) for end in ends]
     lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]
@@ -67,7 +68,7 @@ async def trace(
                 for key, of_key in events.items():
                     for recorded in of_key:
                         courses[key].take(recorded)
-                told("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))
+                progress("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))
         before += length
     return {key: course.since for key, course in courses.items() if course.since is not None}
 

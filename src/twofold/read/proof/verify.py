@@ -21,12 +21,13 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position
+from twofold.progress import Progress
 from twofold.read.columns import Column, Field, Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Failure, FreshFold, Sorter, Told, in_key_order
+from twofold.read.proof.fresh import Failure, FreshFold, Sorter, in_key_order
 from twofold.read.proof.trace import Since, Suspect, trace
-from twofold.read.store import Found, ReadStore
+from twofold.read.store import QueryResult, ReadStore
 
 PAGE_ROWS = 1_000
 MOST_SHOWN = 100
@@ -88,7 +89,13 @@ class Verification:
     """
 
     def __init__(
-        self, live: Projection[Any], fold: Projection[Any], store: ReadStore, log: Feed, codec: Codec, told: Told
+        self,
+        live: Projection[Any],
+        fold: Projection[Any],
+        store: ReadStore,
+        log: Feed,
+        codec: Codec,
+        progress: Progress,
     ) -> None:
         if _key_shown(live) != _key_shown(fold):
             raise InvalidInput(
@@ -96,7 +103,7 @@ class Verification:
                 f"with another key no row is the one that it was, so there is nothing to compare"
             )
         self._live, self._fold, self._store, self._log, self._codec = live, fold, store, log, codec
-        self._told, self._columns = told, _Columns(live, fold)
+        self._progress, self._columns = progress, _Columns(live, fold)
         self._compared = 0
         self._counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
         self._found: dict[Key, tuple[Difference, Values | None]] = {}
@@ -112,7 +119,7 @@ class Verification:
         begin = await self._begin()
         wanted = await self._drawn(sample, salt) if sample is not None else None
         sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._log, shadow, told=self._told)
+        fold = FreshFold(sorter, self._log, shadow, progress=self._progress)
         last = await self._compare(fold, wanted, shown)
         since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
@@ -168,7 +175,7 @@ class Verification:
                 return
             after = self._live.key_in(page.rows[-1])
 
-    async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> Found:
+    async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> QueryResult:
         after: Key | None = None
         reached: Sequence[Position] = ()
         while True:
@@ -186,7 +193,7 @@ class Verification:
             async for key, live, values in _side_by_side(rows, fold, after, upto):
                 if not apart.holds(key):
                     self._judge(key, live, values, at, shown)
-            self._told("comparing", self._compared, max(fold.rows, self._compared))
+            self._progress("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
                 return page
             after, reached = upto, at
@@ -208,7 +215,7 @@ class Verification:
         ]
         if not suspects:
             return {}
-        return await trace(suspects, self._fold, self._log, self._codec, left_out, told=self._told)
+        return await trace(suspects, self._fold, self._log, self._codec, left_out, progress=self._progress)
 
 
 class _Columns:

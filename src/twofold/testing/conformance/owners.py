@@ -14,7 +14,7 @@ from twofold.app import App
 from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError
-from twofold.feed.checkpoints import Belongs
+from twofold.feed.checkpoints import Ownership
 from twofold.messages import BEGINNING, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
@@ -22,7 +22,7 @@ from twofold.read.publish import published
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import Closed, Deposit, Deposited, accounts
 
-OURS = Belongs("ours", None, ("Deposited",))
+OURS = Ownership("ours", None, ("Deposited",))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
 
 
 class OwnerConformance(OnBackend):
-    """See `twofold.feed.belongs`."""
+    """See `twofold.feed.ownership`."""
 
     @pytest.mark.parametrize("fold", [deposits, closings])
     async def test_two_apps_do_not_share_a_read_model(self, log: LogStore, store: Rows, fold: Any) -> None:
@@ -151,7 +151,7 @@ class OwnerConformance(OnBackend):
                 assert await checkpoints.belongs(follows) is None
             await opened(one, log, store)
             [(checkpoints, follows)] = followed(one, log, store)
-            assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
+            assert await checkpoints.belongs(follows) == Ownership("bank", None, ("Deposited",))
             await refused(replace(one, name="other"), log, store, "'bank'", "'other'")
 
     @pytest.mark.parametrize("made", [app, reacting])
@@ -172,7 +172,7 @@ class OwnerConformance(OnBackend):
         await opened(one, log, store)
         [projection] = one.projections
         await store.clear(projection.table, log.log_id)
-        assert await store.checkpoints.belongs(projection.follows) == Belongs("bank", None, ("Deposited",))
+        assert await store.checkpoints.belongs(projection.follows) == Ownership("bank", None, ("Deposited",))
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
@@ -194,6 +194,6 @@ class OwnerConformance(OnBackend):
         assert await checkpoints.belongs(follows) == theirs
 
 
-def replace_app(belongs: Belongs, name: str) -> Belongs:
+def replace_app(belongs: Ownership, name: str) -> Ownership:
     """The same of another App."""
-    return Belongs(name, belongs.formerly, belongs.events)
+    return Ownership(name, belongs.formerly, belongs.events)

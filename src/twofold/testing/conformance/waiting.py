@@ -102,9 +102,9 @@ class WaitingConformance(OnBackend):
             *(partial(away.execute, accounts, f"{n % 7}", Deposit(n + 20), command_id=f"d{n}") for n in range(1, 100)),
             *(partial(away.append, f"account-e{n}", [Deposited(1)] * 3, command_id=f"e{n}") for n in range(50)),
         ]
-        told: list[tuple[str, int, int]] = []
-        half = await away.bulk(calls[:60], told=lambda *progress: told.append(progress))
-        assert (half, told[-1]) == (Bulk(60, 0, 60), ("imported", 60, 60))
+        steps: list[tuple[str, int, int]] = []
+        half = await away.bulk(calls[:60], progress=lambda *step: steps.append(step))
+        assert (half, steps[-1]) == (Bulk(60, 0, 60), ("imported", 60, 60))
         whole = await away.bulk(calls, at_once=16)
         assert whole == Bulk(149, 60, 39 + 150)
         await away.settled(timeout_s=60)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold.errors import ConfigurationError, Unavailable
-from twofold.feed.checkpoints import Belongs, Checkpoints, FollowerId
+from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 
 TRIES = 20
 
 
-def agreed(what: str, kept: Belongs | None, mine: Belongs, *, same_events: bool) -> Belongs:
+def agreed(what: str, kept: Ownership | None, mine: Ownership, *, same_events: bool) -> Ownership:
     """What is to be kept from now on, where this was `kept` and `mine` is the App that is opened.
 
     While an App is renamed both names work: as long as the new one is opened with `formerly=`. Where nothing is kept,
@@ -29,7 +29,7 @@ def agreed(what: str, kept: Belongs | None, mine: Belongs, *, same_events: bool)
     return kept if _is_old_name(kept, mine) else mine
 
 
-def check_app(what: str, kept: Belongs, mine: Belongs) -> None:
+def check_app(what: str, kept: Ownership, mine: Ownership) -> None:
     """Raises: ConfigurationError when it belongs to another App."""
     if kept.app in (mine.app, mine.formerly) or _is_old_name(kept, mine):
         return
@@ -41,7 +41,7 @@ def check_app(what: str, kept: Belongs, mine: Belongs) -> None:
 
 
 async def assign(
-    checkpoints: Checkpoints, what: str, follower: FollowerId, mine: Belongs, *, same_events: bool
+    checkpoints: Checkpoints, what: str, follower: FollowerId, mine: Ownership, *, same_events: bool
 ) -> None:
     """Keep whose it is. The checkpoint is there. Raises: as `agreed`, Unavailable."""
     for _ in range(TRIES):
@@ -52,7 +52,7 @@ async def assign(
     raise Unavailable(f"{what}: others changed its checkpoint each time it was to be noted whose it is; try again")
 
 
-def _is_old_name(kept: Belongs, mine: Belongs) -> bool:
+def _is_old_name(kept: Ownership, mine: Ownership) -> bool:
     return kept.formerly == mine.app
 
 
