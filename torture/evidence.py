@@ -122,9 +122,9 @@ def _in_sqlite(url: str) -> tuple[list[Table], list[str]]:
 async def _parked(url: str) -> dict[str, dict[str, int]]:
     async with app.look(url) as running:
         return {
-            following.follower.follows.name: {
+            following.follower_id.name: {
                 json.loads(one.key)[0] if one.kind == "row" else one.key: one.position.offset
-                for one in await following.checkpoints.parked(following.follower.follows)
+                for one in await following.checkpoints.parked(following.follower_id)
             }
             for following in running.followers
         }

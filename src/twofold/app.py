@@ -352,12 +352,12 @@ class Running:
 
     def _followed(self) -> list[WatchedFollower]:
         return [
-            WatchedFollower(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
+            WatchedFollower(one.follower_id, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
             for one in self.followers
         ]
 
     def _passed(self, following: Following) -> Callable[[Position, float], Awaitable[None]]:
-        follows = following.follower.follows
+        follows = following.follower_id
         if isinstance(following.follower, Projector):
             return lambda after, timeout_s: self.rows.wait(follows, after, timeout_s)
         # Nothing rings for the checkpoint of a reactor in another process.

@@ -25,7 +25,7 @@ class Belonging:
         """
         versions = [table.follows for table in await self._rows.tables()]
         for following in self._followers:
-            follows, checkpoints = following.follower.follows, following.checkpoints
+            follows, checkpoints = following.follower_id, following.checkpoints
             what, mine, same_events = self._of(following)
             agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
@@ -41,9 +41,9 @@ class Belonging:
 
         Raises: ConfigurationError.
         """
-        mine = {following.follower.follows for following in self._followers}
+        mine = {following.follower_id for following in self._followers}
         for following in self._followers:
-            follows = following.follower.follows
+            follows = following.follower_id
             for one in await following.checkpoints.of(follows):
                 if one.follower not in mine:
                     raise ConfigurationError(
@@ -56,7 +56,7 @@ class Belonging:
         """Make its checkpoint where there is none, and record whose it is. Raises: ConfigurationError, Unavailable."""
         await following.register()
         what, mine, same_events = self._of(following)
-        await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
+        await assign(following.checkpoints, what, following.follower_id, mine, same_events=same_events)
 
     def _of(self, following: Following) -> tuple[str, Ownership, bool]:
         """Its name in errors, whose it is, and whether its events are fixed: a reactor has no version to raise."""

@@ -20,7 +20,7 @@ def work(app: AppName, store: Store = None, read_store: ReadStore = None) -> Non
         async with target.open() as running:
             for number in (signal.SIGTERM, signal.SIGINT):  # now, when there is something to let go of
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-            names = ", ".join(str(following.follower.follows) for following in running.followers)
+            names = ", ".join(str(following.follower_id) for following in running.followers)
             err.print(f"{target.app.name}: working on {names or 'nothing: the App has no followers'}")
             await stopped.wait()
         err.print("stopped; what was held is free for others")

@@ -97,13 +97,18 @@ class Following:
         self.state: State = "waiting"
         self.error: str | None = None
         self.counts = Counts()
-        self.lease = Lease(checkpoints, follower.follows, owner)
+        self.lease = Lease(checkpoints, self.follower_id, owner)
         self._pause_s = SHORTEST_PAUSE_S
+
+    @property
+    def follower_id(self) -> FollowerId:
+        """The name, version and partition of its follower."""
+        return self.follower.follows
 
     async def register(self) -> None:
         """Make the checkpoint when there is none, so that "now" means this moment."""
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
-        await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
+        await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
 
     async def check_log(self) -> None:
         """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
@@ -120,14 +125,14 @@ class Following:
                     await self._follow(claim, position)
                 if self.state == "following":
                     self.state = "waiting"
-                log.info("%s: handed over to a worker that follows less", self.follower.follows)
+                log.info("%s: handed over to a worker that follows less", self.follower_id)
             except LeaseLost:
                 self.state = "waiting"
                 self.counts.losses += 1
-                log.warning("%s: another worker has taken over", self.follower.follows)
+                log.warning("%s: another worker has taken over", self.follower_id)
             except (LogReplaced, ConfigurationError) as error:
                 self.state, self.error = "stopped", str(error)
-                log.error("%s stopped: %s", self.follower.follows, error)
+                log.error("%s stopped: %s", self.follower_id, error)
                 return
             except Exception as error:  # a worker goes on by itself when what it needs is back
                 await asyncio.sleep(self.failed(error))
@@ -138,7 +143,7 @@ class Following:
         self.state, self.error = "failing", error_text(error)
         self.counts.failures += 1
         seen = None if isinstance(error, Unavailable | NewerSchema) else error
-        log.error("%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=seen)
+        log.error("%s: %s; next try in %.2g s", self.follower_id, self.error, pause_s, exc_info=seen)
         return pause_s
 
     async def catch_up(self) -> AsyncGenerator[Position, None]:
@@ -162,14 +167,14 @@ class Following:
         asking = self.state == "waiting"
         claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
         self.counts.claims += 1
-        log.info("%s: claimed at %s, epoch %d", self.follower.follows, seen.position, claim.epoch)
+        log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
 
     async def _check(self, checkpoint: Checkpoint) -> None:
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
 
     async def _checkpoint(self) -> Checkpoint:
-        found = await self.checkpoints.read(self.follower.follows)
+        found = await self.checkpoints.read(self.follower_id)
         if found is None:
             await self.register()
             return await self._checkpoint()

@@ -98,7 +98,7 @@ class Parking:
         found: list[ParkedEvent] = []
         for known in self.followers if name is None else [name]:
             for following, _, chosen in await self._chosen(known, key):
-                follower = following.follower.follows
+                follower = following.follower_id
                 for one in chosen:
                     whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follower, one))
                     found.append(ParkedEvent(follower, whole, await _event(following, one.position)))
@@ -108,7 +108,7 @@ class Parking:
         """Where its error came from."""
         for following, _ in self._of(name):
             if following.feed.partition == one.position.partition:
-                return await following.checkpoints.traceback(following.follower.follows, one)
+                return await following.checkpoints.traceback(following.follower_id, one)
         return ""
 
     async def retry(self, name: str, key: str | None = None) -> Unparked:
@@ -138,7 +138,7 @@ class Parking:
         """What waits under a key, or all of it, in each partition."""
         found = []
         for following, unparks in self._of(name):
-            parked = await following.checkpoints.parked(following.follower.follows)
+            parked = await following.checkpoints.parked(following.follower_id)
             chosen = [one for one in parked if key is None or key in _names(one)]
             found.append((following, unparks, chosen))
         if key is not None and not any(chosen for _, _, chosen in found):

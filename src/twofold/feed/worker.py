@@ -22,7 +22,7 @@ class Worker:
         self._begin()
 
     def _begin(self) -> None:
-        name = f"twofold {self.following.follower.follows}"
+        name = f"twofold {self.following.follower_id}"
         self._task = asyncio.create_task(self.following.run(), name=name)
         self._task.add_done_callback(self._ended)
 

@@ -23,7 +23,7 @@ async def check(running: Running) -> None:
             check_columns(projection.table, stored[projection.follows])
     await running.belonging.check()
     for following in running.followers:
-        checkpoint = await following.checkpoints.read(following.follower.follows)
+        checkpoint = await following.checkpoints.read(following.follower_id)
         if checkpoint is not None:
             check_log(checkpoint, running.log.log_id, await following.feed.head())
 
@@ -36,7 +36,7 @@ async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Fo
     Raises: InvalidInput when the App has no such projection. ConfigurationError, Unavailable.
     """
     check_is_of(running, projection)
-    followings = [one for one in running.followers if one.follower.follows.whole == projection.follows]
+    followings = [one for one in running.followers if one.follower_id.whole == projection.follows]
     await running.belonging.check()
     await running.rows.prepare(projection.table)
     for following in followings:

@@ -100,7 +100,7 @@ async def _until_shown(
                 async for position in positions:
                     yield position
         caught_up = False
-        parked = any([await one.checkpoints.parked(one.follower.follows) for one in followings])
+        parked = any([await one.checkpoints.parked(one.follower_id) for one in followings])
         if parked or await published(table, running.rows, running.log):
             return
         tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
@@ -121,7 +121,7 @@ async def _caught_up(following: Following, note: Note) -> AsyncGenerator[Positio
             head = await following.feed.head()
             checkpoint = await _checkpoint(following)
             if checkpoint is not None and checkpoint.owner not in (None, following.owner):
-                note(f"{following.follower.follows} is held by worker {checkpoint.owner}: waiting for it")
+                note(f"{following.follower_id} is held by worker {checkpoint.owner}: waiting for it")
             while not await _done(page):
                 checkpoint = await _checkpoint(following)
                 if checkpoint is not None:
@@ -143,4 +143,4 @@ async def _done(page: asyncio.Future[Position | None]) -> bool:
 
 
 async def _checkpoint(following: Following) -> Checkpoint | None:
-    return await following.checkpoints.read(following.follower.follows)
+    return await following.checkpoints.read(following.follower_id)

@@ -46,7 +46,7 @@ async def status(running: Running) -> list[FollowerStatus]:
 
     A log that was replaced is reported as an error of each. Raises: Unavailable.
     """
-    checkpoints = [await one.checkpoints.read(one.follower.follows) for one in running.followers]
+    checkpoints = [await one.checkpoints.read(one.follower_id) for one in running.followers]
     heads = {}  # read after the checkpoints, or these would seem to lie beyond them
     for feed in {following.feed.partition: following.feed for following in running.followers}.values():
         heads[feed.partition] = await feed.head()

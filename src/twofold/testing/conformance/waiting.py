@@ -121,7 +121,7 @@ class WaitingConformance(OnBackend):
             if number % 20 == 0:
                 head = (await away.log.head()).offset
                 for one in worker.followers:
-                    checkpoint = await one.checkpoints.read(one.follower.follows)
+                    checkpoint = await one.checkpoints.read(one.follower_id)
                     furthest = max(furthest, head - checkpoint.position.offset) if checkpoint else head
             return await away.append(f"account-{number}", [Deposited(1)])
 

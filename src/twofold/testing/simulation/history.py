@@ -134,11 +134,11 @@ class History:
         running = self.world.servers[0].running
         assert running is not None, "it rests"
         for following in running.followers:
-            await self._tried_again(following.follower.follows.name)
+            await self._tried_again(following.follower_id.name)
         rested = await self._rests()
         for following in running.followers:
-            for one in await following.checkpoints.parked(following.follower.follows):
-                text = f"{one.kind} {one.key} of {following.follower.follows} still waits: {one.error}"
+            for one in await following.checkpoints.parked(following.follower_id):
+                text = f"{one.kind} {one.key} of {following.follower_id} still waits: {one.error}"
                 self.broken("G7", f"with code that can handle it, {text}")
         return rested
 
@@ -168,7 +168,7 @@ class History:
             await asyncio.sleep(LATE_S)
             await self._replace_log(self.plan.log_becomes)
         held = {
-            (following.follower.follows, following.owner)
+            (following.follower_id, following.owner)
             for server in self.world.servers
             if server.running
             for following in server.running.followers
@@ -196,8 +196,8 @@ class History:
         await asyncio.sleep(NOTICED_WITHIN_S)
         for server in self.world.servers:
             for following in server.running.followers if server.running else ():
-                if following.follower.follows in before and following.state != "stopped":
-                    text = f"{following.follower.follows} is {following.state} at {server.process.name}"
+                if following.follower_id in before and following.state != "stopped":
+                    text = f"{following.follower_id} is {following.state} at {server.process.name}"
                     self.broken("G11", f"the log was replaced by {by}, and {text}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
             self.broken("G11", f"the log was replaced by {by}, and folded into the rows of the one before")
@@ -224,7 +224,7 @@ class History:
         followings = [following for s in self.world.servers if s.running for following in s.running.followers]
         behind = []
         for following in followings:
-            checkpoint = checkpoints.get(following.follower.follows)
+            checkpoint = checkpoints.get(following.follower_id)
             if checkpoint is None or checkpoint.position.offset < len(self.storage.entries):
-                behind.append(f"{following.follower.follows}: {checkpoint}, {following.state}: {following.error}")
+                behind.append(f"{following.follower_id}: {checkpoint}, {following.state}: {following.error}")
         return "; ".join(behind)
