@@ -84,6 +84,7 @@ async def test_a_process_that_works_becomes_ready(tmp_path: Path, connect: Conne
         assert line == {
             "name": "totals",
             "version": 1,
+            "partition": 0,
             "kind": "projection",
             "position": "0:1",
             "head": "0:1",

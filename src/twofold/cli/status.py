@@ -29,6 +29,7 @@ def _line(one: operate.FollowerStatus) -> Row:
     return {
         "name": one.name,
         "version": one.version,
+        "partition": one.partition,
         "kind": one.kind,
         "position": str(one.position or BEGINNING),
         "head": str(one.head),

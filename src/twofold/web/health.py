@@ -30,8 +30,8 @@ class Readiness:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._first_head: Position | None = None
-        self._reached: set[tuple[str, int]] = set()
+        self._first_heads: dict[int, Position] = {}
+        self._reached: set[tuple[str, int, int]] = set()
 
     async def reasons(self) -> list[str]:
         """Why the process is not ready; empty when it is."""
@@ -45,14 +45,21 @@ class Readiness:
         name = f"{follower.kind} {follower.name} v{follower.version}"
         if follower.error is not None and follower.state in ("failing", "stopped", "elsewhere"):
             return f"{name} {follower.state}: {follower.error}"
-        self._first_head = self._first_head or follower.head
-        if follower.position is not None and follower.position >= self._first_head:
-            self._reached.add((follower.name, follower.version))
-        if (follower.name, follower.version) not in self._reached:
+        follower_id = follower.name, follower.version, follower.partition
+        if self._has_reached_first_head(follower):
+            self._reached.add(follower_id)
+        if follower_id not in self._reached:
             return f"{name} has not caught up: {follower.lag_events} events to go"
         if follower.state != "following" and follower.lag_s > LARGEST_LAG_S:
             return f"{name} is {follower.lag_s:.0f} s behind, and this process does not follow it"
         return None
+
+    def _has_reached_first_head(self, follower: operate.FollowerStatus) -> bool:
+        """Its feed's head at the first look. At the end of a merged feed, events may still be in no cut."""
+        first_head = self._first_heads.setdefault(follower.partition, follower.head)
+        if follower.position is None or follower.position < first_head:
+            return False
+        return follower.position < follower.head or follower.lag_events == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Follower:
 
     name: str
     version: int
+    partition: int
     kind: str
     position: str | None
     head: str
@@ -111,6 +119,7 @@ def _line(follower: operate.FollowerStatus) -> Follower:
     return Follower(
         name=follower.name,
         version=follower.version,
+        partition=follower.partition,
         kind=follower.kind,
         position=str(follower.position) if follower.position is not None else None,
         head=str(follower.head),

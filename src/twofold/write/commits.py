@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twofold.feed.feed import Feed
@@ -37,10 +37,10 @@ class Commits:
             total.include(one.counts)
         return total
 
-    async def append(self, append: Append) -> Receipt:
+    def append(self, append: Append) -> Awaitable[Receipt]:
         """Raises: as `GroupCommit.append`."""
         partition = self._log.partition if self._parts is None else self._parts.partition_of(append.stream.id)
-        return await self._of[partition].append(append)
+        return self._of[partition].append(append)
 
     async def close(self) -> None:
         """Writes what still waits, then takes nothing more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from twofold.errors import BatchRefused, Closed, InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Position, Receipt
-from twofold.write.log import Log, check_size
+from twofold.write.log import Log, checked_size
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -62,7 +62,7 @@ class GroupCommit:
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._mark, self._limits = log, mark, log.limits
-        self._queue: deque[_Queued] = deque()
+        self._queue: deque[tuple[_Queued, int]] = deque()  # with the bytes of its events
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
@@ -75,14 +75,14 @@ class GroupCommit:
 
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
-        check_size(append, self._limits)
+        size = checked_size(append, self._limits)
         while len(self._queue) >= MAX_QUEUED:
             self._room.clear()
             await self._room.wait()
         if self._closed:
             raise Closed("the log")
         outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append((append, outcome))
+        self._queue.append(((append, outcome), size))
         if self._writer is None:
             self._begin()
         return await outcome
@@ -122,10 +122,10 @@ class GroupCommit:
         batch: list[_Queued] = []
         size = 0
         while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
-            append, outcome = self._queue.popleft()
-            if not outcome.cancelled():
-                batch.append((append, outcome))
-                size += sum(len(event.data) for event in append.events)
+            queued, event_bytes = self._queue.popleft()
+            if not queued[1].cancelled():
+                batch.append(queued)
+                size += event_bytes
         self._room.set()
         return batch
 

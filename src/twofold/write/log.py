@@ -81,11 +81,16 @@ class Log(Protocol):
         ...
 
 
-def check_size(append: Append, limits: LogLimits) -> None:
-    """Raises: InvalidEvent for an append that is larger than the log takes."""
-    size = 0
+def checked_size(append: Append, limits: LogLimits) -> int:
+    """The bytes of its events' JSON. Raises: InvalidEvent for an append that is larger than the log takes."""
+    size = sum([len(event.data) for event in append.events])
+    if size > limits.event_bytes or len(append.events) > limits.append_events:  # else no limit is exceeded
+        _check_size(append, size, limits)
+    return size
+
+
+def _check_size(append: Append, size: int, limits: LogLimits) -> None:
     for event in append.events:
-        size += len(event.data)
         if len(event.data) > limits.event_bytes:
             raise InvalidEvent(
                 f"{append.stream}: an event {event.type} takes {len(event.data):,} bytes of JSON, and this store "
