@@ -12,7 +12,7 @@ TwofoldError
 ├── VersionConflict        the stream is not at the version the append expected
 ├── OutcomeUnknown         the connection to the store was lost during a commit
 ├── Unavailable            the store cannot do this now; nothing was changed
-│   └── Contended          the store works, but other workers were faster on every attempt
+│   └── Contended          the store works, but another worker or transaction is in the way
 ├── LogReplaced            stored positions belong to another log
 ├── ReadModelBehind        the read model did not reach a token in time
 ├── NotSettled             followers still had work when the time was up
@@ -112,7 +112,7 @@ class Unavailable(TwofoldError):
 
 
 class Contended(Unavailable):
-    """The store works, but other workers were faster on every attempt. Nothing was changed; try again later."""
+    """The store works, but another worker or transaction is in the way. Nothing was changed; try again later."""
 
 
 class LogReplaced(TwofoldError):

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 
-from twofold.errors import InvalidInput, LeaseLost, Unavailable
+from twofold.errors import Contended, InvalidInput, LeaseLost, Unavailable
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 
@@ -192,11 +192,9 @@ async def taken_over(
                 async with alive(checkpoints, claim):
                     yield claim, seen
             except LeaseLost as error:
-                raise Unavailable(
-                    f"{follower}: another worker took its checkpoint over meanwhile; try again"
-                ) from error
+                raise Contended(f"{follower}: another worker took its checkpoint over meanwhile; try again") from error
             return
-    raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
+    raise Contended(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
 
 
 @asynccontextmanager

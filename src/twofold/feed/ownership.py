@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold.errors import ConfigurationError, Unavailable
+from twofold.errors import ConfigurationError, Contended
 from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 
 TRIES = 20
@@ -49,7 +49,7 @@ async def assign(
         now = agreed(what, kept, mine, same_events=same_events)
         if now == kept or await checkpoints.assign(follower, kept, now):
             return
-    raise Unavailable(f"{what}: others changed its checkpoint each time it was to be noted whose it is; try again")
+    raise Contended(f"{what}: others changed its checkpoint each time it was to be noted whose it is; try again")
 
 
 def _is_old_name(kept: Ownership, mine: Ownership) -> bool:

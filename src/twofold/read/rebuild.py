@@ -12,7 +12,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
-from twofold.errors import InvalidInput, TwofoldError, Unavailable
+from twofold.errors import Contended, InvalidInput, TwofoldError
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, Held
@@ -68,7 +68,7 @@ class Rebuilding:
                 indexed = True
                 continue
             if now() > deadline:
-                raise Unavailable(
+                raise Contended(
                     f"{self._table.follows} was built again, but an open transaction reads from the old table: "
                     f"end it, and run the rebuild again"
                 )
