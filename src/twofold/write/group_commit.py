@@ -1,6 +1,6 @@
-"""Group commit: the batch is whatever queued up while the last one was being written.
+"""Group commit: a batch is whatever was queued while the last batch was being written.
 
-No timer: a lone caller never waits for company. What ordering the feed costs is then paid once for each batch.
+There is no timer, so a single caller never waits for others. The cost of ordering the feed is paid once per batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twofold.write.log import Log, checked_size
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_QUEUED = 10_000
-FEW = 8  # of so many, each additional one costs less than a commit of its own by far
+FEW = 8  # with fewer than this, adding one to a batch costs far less than another commit
 TURNS_TO_JOIN = 2
 
 _Queued = tuple[Append, "asyncio.Future[Receipt]"]
@@ -25,7 +25,7 @@ _Queued = tuple[Append, "asyncio.Future[Receipt]"]
 
 @dataclass
 class Counts:
-    """What has been committed since the start, for metrics. `events` are those of new appends."""
+    """What has been committed since the start, for metrics. `events` counts those of new appends."""
 
     batches: int = 0
     appends: int = 0
@@ -34,7 +34,7 @@ class Counts:
     largest_batch: int = 0
 
     def include(self, other: Counts) -> None:
-        """Those of another partition."""
+        """Add the counts of another partition."""
         self.batches += other.batches
         self.appends += other.appends
         self.events += other.events
@@ -42,7 +42,7 @@ class Counts:
         self.largest_batch = max(self.largest_batch, other.largest_batch)
 
     def add(self, batch: Sequence[_Queued], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """One batch and its outcomes."""
+        """Count one batch and its outcomes."""
         self.batches += 1
         self.largest_batch = max(self.largest_batch, len(batch))
         for outcome in outcomes:
@@ -54,7 +54,7 @@ class Counts:
 
 
 class GroupCommit:
-    """Appends to one log, from one event loop.
+    """Appends to one log from one event loop.
 
     At most `MAX_QUEUED` appends wait; a further one waits for room. A caller that is cancelled takes its append
     back while that still waits; once its batch is being written, it is written. `mark` hears how far the log has come.
@@ -70,7 +70,7 @@ class GroupCommit:
 
     @property
     def queued(self) -> int:
-        """How many appends wait for their batch."""
+        """How many appends are queued for the next batch."""
         return len(self._queue)
 
     async def append(self, append: Append) -> Receipt:
@@ -92,13 +92,13 @@ class GroupCommit:
         self._writer.add_done_callback(self._ended)
 
     def _ended(self, writer: asyncio.Task[None]) -> None:
-        """Somebody may have cancelled it: whoever came meanwhile must not wait for the next caller."""
+        """If the writer was cancelled, appends queued meanwhile must not wait for the next caller."""
         self._writer = None
         if self._queue:
             self._begin()
 
     async def close(self) -> None:
-        """Writes what still waits, then takes nothing more."""
+        """Write what is queued, and refuse further appends."""
         self._closed = True
         while self._writer is not None:
             await asyncio.wait((self._writer,))
@@ -109,9 +109,10 @@ class GroupCommit:
             await self._let_others_join()
 
     async def _let_others_join(self) -> None:
-        """Who has just been answered may well come again at once. Some turns of the event loop cost less than a commit.
+        """Give callers that just got their receipts the chance to append again at once.
 
-        Without them a few callers come to stand in two groups, of which one is always too late for the other's batch.
+        Some turns of the event loop cost less than a commit. Without them a few callers end up in two groups, each
+        always too late for the other's batch.
         """
         for _ in range(TURNS_TO_JOIN):
             if not 0 < len(self._queue) < FEW:
@@ -141,7 +142,7 @@ class GroupCommit:
         except OutcomeUnknown as error:
             for append, outcome in batch:
                 _settle(outcome, OutcomeUnknown(append.command_id, str(error.__cause__ or error)))
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # whatever it is, the callers must get it
             for _, outcome in batch:
                 _settle(outcome, error)
         else:
@@ -152,7 +153,7 @@ class GroupCommit:
                 _settle(outcome, answer)
 
     async def _bisect(self, batch: Sequence[_Queued], refused: BatchRefused) -> None:
-        """One append's data was refused: strangers in its batch do not fail with it."""
+        """The store refused one append's data: write the others in the batch without it."""
         if len(batch) == 1:
             append, outcome = batch[0]
             error = InvalidEvent(f"{append.stream}: the store refuses the data: {refused.__cause__ or refused}")
