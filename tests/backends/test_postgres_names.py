@@ -11,10 +11,14 @@ import pytest
 from devservers.postgres import execute, server
 from twofold import operate
 from twofold.app import Running
+from twofold.backends.connect import connect_read
 from twofold.backends.postgres import PostgresReadStore
 from twofold.errors import InvalidInput, Unavailable
+from twofold.messages import BEGINNING
 from twofold.read import publish, rebuild
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
+from twofold.testing.conformance.deploy import standing
+from twofold.testing.conformance.material import at
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
 from twofold.testing.conformance.rows import live, prepared, tally
 
@@ -198,12 +202,43 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
             return bool(await user.fetchval(found) == len(publishing))
 
         for store, version in zip(stores, (3, 2), strict=True):
-            publishing.append(asyncio.create_task(store.publish(tally(version))))
+            publishing.append(asyncio.create_task(store.publish(tally(version), [BEGINNING])))
             await eventually(waiting)
         await holding.rollback()
         assert await asyncio.gather(*publishing) == [True, True]
         assert await live(stores[0]) == [1, 3], "balance v1, tally v3"
         assert "tally_v3" in await user.fetchval("SELECT pg_get_viewdef('public.tally'::regclass)")
+
+
+@pytest.mark.parametrize("through_sqlalchemy", [False, True])
+async def test_g8_a_commit_under_way_is_waited_for(new_database: Callable[[], str], through_sqlalchemy: bool) -> None:
+    """Until it ends the live version stands where it did, as far as anybody else can see."""
+    url = new_database()
+    through = url.replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
+    checkpoints = "twofold_checkpoints" if through_sqlalchemy else "twofold.checkpoints"
+    store = await connect_read(through if through_sqlalchemy else url)
+    for version in (1, 2):
+        await standing(store, tally(version), at(5))
+    worker = await asyncpg.connect(url)
+    commit = worker.transaction()
+    await commit.start()
+    await worker.execute(f"UPDATE {checkpoints} SET position = 6 WHERE name = 'tally' AND version = 1")
+    publishing = asyncio.create_task(store.publish(tally(2), [at(5)]))
+
+    async def waits() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+        return publishing.done() or bool(await worker.fetchval(waiting))
+
+    await eventually(waits)
+    await commit.commit()
+    assert await publishing is False
+    assert await live(store) == [1]
+    assert "tally_v1" in await worker.fetchval("SELECT pg_get_viewdef('public.tally'::regclass)")
+    assert await store.publish(tally(2), [at(6)]) is False, "its own checkpoint is at 5"
+    await worker.execute(f"UPDATE {checkpoints} SET position = 6 WHERE name = 'tally' AND version = 2")
+    assert await store.publish(tally(2), [at(6)]) is True
+    await worker.close()
+    await store.close()
 
 
 # ---- the table of a version

@@ -322,7 +322,7 @@ async def test_a_new_table_gets_its_indexes_when_it_has_caught_up(database: str,
         await store.prepare(second.table)
         assert await indexes(second.version) == 0
         await store.checkpoints.register(second.follows, "0" * 16, BEGINNING)
-        assert await store.publish(second.table)
+        assert await store.publish(second.table, [BEGINNING])
         assert await indexes(second.version) == 1
         await store.close()
 
@@ -339,10 +339,10 @@ async def test_g8_a_view_that_somebody_holds_is_moved_later(database: str) -> No
             transaction = reader.transaction()
             await transaction.start()
             await reader.fetch("SELECT * FROM balance")
-            assert not await store.publish(other_version.table)
+            assert not await store.publish(other_version.table, [BEGINNING])
             assert await late.fetch("SELECT * FROM balance", timeout=5) == []
             await transaction.rollback()
-        assert await store.publish(other_version.table)
+        assert await store.publish(other_version.table, [BEGINNING])
 
 
 def bank_projection(version: int) -> Any:
@@ -360,7 +360,7 @@ async def test_g8_rights_and_views_on_a_read_model_stay(database: str) -> None:
         await store.prepare(newer.table)
         for table in (balances.table, newer.table):
             await store.checkpoints.register(table.follows, "0" * 16, BEGINNING)
-        assert await store.publish(newer.table)
+        assert await store.publish(newer.table, [BEGINNING])
         async with session(database) as user:
             await user.fetch("SELECT * FROM rich")
             assert "balance_v2" in await user.fetchval("SELECT pg_get_viewdef('balance'::regclass)")

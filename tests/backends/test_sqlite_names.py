@@ -13,6 +13,7 @@ from twofold.app import Running
 from twofold.backends.connect import connect_read
 from twofold.backends.sqlite import read_store
 from twofold.errors import ConfigurationError, InvalidInput
+from twofold.messages import BEGINNING
 from twofold.read import publish
 from twofold.testing.conformance.bank import Balance, balances, deposited, eventually
 from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only, rebuilt, worth
@@ -167,10 +168,10 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(
 
         def meanwhile(db: apsw.Connection, sql: Any) -> None:
             monkeypatch.setattr(read_store, "_index", index)
-            assert read_store._publish(user, tally(3), None)
+            assert read_store._publish(user, tally(3), [BEGINNING], ())
 
         monkeypatch.setattr(read_store, "_index", meanwhile)
-        assert await store.publish(tally(2)) is True
+        assert await store.publish(tally(2), [BEGINNING]) is True
         assert await live(other) == [1, 3], "balance v1, tally v3"
         [(shown,)] = user.execute("SELECT sql FROM sqlite_schema WHERE name = 'tally'")
         assert "tally_v3" in str(shown)

@@ -22,7 +22,8 @@ from twofold.codec import Codec
 from twofold.messages import Entry
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
-from twofold.read.folding import Folding, ParkedKeys
+from twofold.read.folding import Folding
+from twofold.read.parked import ParkedKeys
 from twofold.testing import recorded
 
 EAST = timezone(timedelta(hours=5, minutes=30))

@@ -26,12 +26,13 @@ from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.feed.feed import FeedPage
 from twofold.feed.lease import Lease
-from twofold.messages import Append, Position, Receipt, Token
+from twofold.messages import BEGINNING, Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import folding, freshness, query, unpark
-from twofold.read.folding import Folding, ParkedKeys
+from twofold.read import freshness, query, unpark
+from twofold.read.folding import Folding
 from twofold.read.freshness import Fresh, Freshness
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.store import Changes, QueryResult
@@ -658,12 +659,12 @@ def what_was_folded_beside_a_row_that_is_refused_stays_parked(patch: Patch) -> N
 
 @mutation("G7 or G5", scenarios=[IN_THE_NOTEBOOK])
 def what_comes_to_wait_in_a_page_waits_from_its_beginning(patch: Patch) -> None:
-    def add(self: folding.ParkedKeys, parked: Any) -> Any:
-        for one in parked:
-            (self.streams if one.kind == "stream" else self.rows).add(one.key)
+    def add(self: ParkedKeys, parked: Any) -> Any:
+        for entry in parked:
+            self.add(replaced(entry, position=BEGINNING))
         return self
 
-    patch.setattr(folding.ParkedKeys, "and_also", add)
+    patch.setattr(ParkedKeys, "and_also", add)
 
 
 @mutation("G7 or G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])

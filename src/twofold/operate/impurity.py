@@ -21,9 +21,10 @@ from twofold.feed.feed import pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Exclusions, Sorter
+from twofold.read.proof.fresh import Sorter
 from twofold.read.proof.verify import Report
 
 SEEDS = ("1", "2", "3", "4")
@@ -77,7 +78,7 @@ async def _events(
 ) -> dict[Key, list[Recorded]]:
     sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
-    waiting = Exclusions([*found.parked, *found.failures])
+    waiting = ParkedKeys([*found.parked, *found.failures])
     for end in found.end:
         feed = feed_of(running.log, end.partition)
         async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:

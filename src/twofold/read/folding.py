@@ -13,28 +13,13 @@ from twofold.feed.checkpoints import Parked, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes
 
 ParkedKind = Literal["row", "stream"]
 _UNTOUCHED: Any = object()
-
-
-class ParkedKeys:
-    """What is parked: none of its events is folded."""
-
-    def __init__(self, parked: Iterable[Parked], before: ParkedKeys | None = None) -> None:
-        self.streams: set[str] = set(before.streams) if before is not None else set()
-        self.rows: set[str] = set(before.rows) if before is not None else set()
-        for one in parked:
-            (self.streams if one.kind == "stream" else self.rows).add(one.key)
-
-    def __bool__(self) -> bool:
-        return bool(self.streams or self.rows)
-
-    def and_also(self, parked: Sequence[Parked]) -> ParkedKeys:
-        """What waits from now on. This one stays as it is: the page in which they came to wait is still looked at."""
-        return ParkedKeys(parked, self) if parked else self
+EVENTS_PER_SLICE = 250  # between two turns of the event loop
 
 
 class Folding:
@@ -118,9 +103,9 @@ class Folding:
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""
         recorded_from, keys_of, fixed = self._codec.recorded, self._projection.keys, self._projection.events_are_fixed
-        waiting = self._waiting.streams
+        waiting = self._waiting
         for entry in entries:
-            if (waiting and entry.stream in waiting) or (self._parked and self._is_parked(entry)):
+            if (waiting and waiting.stream(entry.stream, entry.position)) or (self._parked and self._is_parked(entry)):
                 continue
             recorded = None
             try:
@@ -147,7 +132,7 @@ class Folding:
             self._fold(key, recorded)
 
     def _fold(self, key: Key, recorded: Recorded) -> None:
-        if (self._waiting.rows and key_text(key) in self._waiting.rows) or key in self._failed:
+        if self._waiting.row(key, recorded.position) or key in self._failed:
             return
         try:
             row = self._given(key)

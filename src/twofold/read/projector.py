@@ -17,14 +17,13 @@ from twofold.feed.parking import ParkingLimit, too_many
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
-from twofold.read.folding import Folding, ParkedKeys
+from twofold.read.folding import EVENTS_PER_SLICE, Folding
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
-
-EVENTS_PER_SLICE = 250
 
 log = logging.getLogger("twofold.projector")
 

@@ -18,8 +18,9 @@ from twofold.feed.lease import taken_over
 from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.proof.fresh import Exclusions, Sorter
+from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
 
@@ -95,7 +96,7 @@ class _Row:
         self._projection, self._feed, self._key = of.projection, feed, key
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
-        self._waiting = Exclusions(one for one in parked if one not in self.its)
+        self._waiting = ParkedKeys(one for one in parked if one not in self.its)
         self._at = Position(feed.partition, 0)
         self.values: Values | None = None
         self.events = 0

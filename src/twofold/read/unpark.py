@@ -22,8 +22,9 @@ from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
-from twofold.read.proof.fresh import Exclusions, Failure, Sorter
+from twofold.read.proof.fresh import Failure, Sorter
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
@@ -149,8 +150,8 @@ class _Collected:
         self._parked = {(one.kind, one.key): one for one in parked}
         self.chosen = _present(chosen, parked)
         names = {(one.kind, one.key) for one in self.chosen}
-        self.until_now = Exclusions(parked)
-        self.then = Exclusions(one for one in parked if (one.kind, one.key) not in names)
+        self.until_now = ParkedKeys(parked)
+        self.then = ParkedKeys(one for one in parked if (one.kind, one.key) not in names)
         self.events: dict[Key, list[Recorded]] = {}
         self.overtaken: set[Key] = set()
         self._failures: dict[str, Failure] = {}

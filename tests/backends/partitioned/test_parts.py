@@ -13,7 +13,7 @@ import pytest
 from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.sqlite.log import SqliteLog
-from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError
+from twofold.errors import BatchRefused, Closed, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
 from twofold.testing.conformance.material import append, event
@@ -232,3 +232,32 @@ async def test_g11_an_older_copy_of_one_file(tmp_path: Path) -> None:
     async with files(tmp_path) as log:
         assert await everything(log) == missing
         assert datetime.now(UTC) > missing[0].recorded_at
+
+
+async def test_g11_a_new_id_that_was_interrupted_is_completed(tmp_path: Path) -> None:
+    """Some parts have it already, the others and the cuts do not: the log is refused until it is called again."""
+    async with files(tmp_path) as log:
+        old_id = log.log_id
+        await log.commit(some(9))
+        assert len(await everything(log)) == 9
+        await log.parts[2].close()
+        with pytest.raises(Closed):
+            await log.new_id()
+    with pytest.raises(ConfigurationError, match=r"1\.db is a part of log .* call `new_id` of the `Partitioned` log"):
+        async with files(tmp_path):
+            pass
+    async with AsyncExitStack() as stack:
+        stores = [SqliteLog(tmp_path / "cuts.db")]
+        stores += [SqliteLog(tmp_path / f"{number}.db", partition=number) for number in (1, 2, 3)]
+        for store in stores:
+            await store.open()
+            stack.push_async_callback(store.close)
+        log = Partitioned(stores[1:], stores[0])
+        with pytest.raises(ConfigurationError, match=r"part 1 belongs to log .* call it again on this log"):
+            await log.open()
+        await log.new_id()
+        await log.open()
+    async with files(tmp_path) as log:
+        assert log.log_id != old_id
+        assert len({part.log_id for part in log.parts.values()} | {log.log_id}) == 1
+        assert len(await everything(log)) == 9

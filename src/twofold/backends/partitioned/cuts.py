@@ -146,5 +146,5 @@ class Cuts:
     def _shorter(self, number: int) -> LogReplaced:
         return LogReplaced(
             f"the log of the cuts no longer holds cut {number} as it was: an older copy was put in its place. Put the "
-            f"newer one back, or give the log a new id (`twofold log-id new-id`) and rebuild the read models"
+            f"newer one back; if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`"
         )

@@ -63,7 +63,8 @@ class Partitioned(Merged):
             if part.log_id != self.log_id:
                 raise ConfigurationError(
                     f"part {number} belongs to log {part.log_id}, the cuts to log {self.log_id}: name the parts of one "
-                    f"log (a new part is created with log_id={self.log_id!r})"
+                    f"log (a new part is created with log_id={self.log_id!r}). If `new_id` was interrupted, call it "
+                    f"again on this log, before `open`"
                 )
         await self._check_count()
 
@@ -118,9 +119,9 @@ class Partitioned(Merged):
         return await self.parts[self.partition_of(stream.id)].read_stream(stream, from_version, limit)
 
     async def new_id(self, log_id: str | None = None) -> None:
-        """See `LogStore.new_id`. The parts are first: one that was not reached is named when the log is opened.
+        """See `LogStore.new_id`. If it is interrupted, `open` refuses: call `new_id` again first, which completes it.
 
-        The merged feed begins again, so that cuts which a restored part does not reach are not missed.
+        The merged feed starts over, so that a restored part may end before the newest cut.
         """
         log_id = log_id or self._ambient.new_id()[:16]
         for store in (*self.parts.values(), self._cut_log):

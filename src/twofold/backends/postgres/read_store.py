@@ -252,10 +252,11 @@ async def _tried(connection: Connection, statement: str, values: Sequence[Any]) 
 
 
 def _parked(about: _About) -> list[Parked]:
-    return [
+    parked = [
         Parked(kind, key, Position(partition, position), error, since.astimezone(UTC), tries)
         for kind, key, partition, position, error, since, tries in about.parked
     ]
+    return sorted(parked, key=lambda entry: (entry.position, entry.kind, entry.key))
 
 
 async def _is_there(connection: Connection, table: Table) -> bool:

@@ -6,6 +6,7 @@ Whoever waits for a table or view that others read stops its later readers too, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 
@@ -43,21 +44,36 @@ async def make_indexes(connection: Connection, sql: TableSql) -> None:
 async def come_as_far(
     connection: Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]
 ) -> tuple[int, bool]:
-    """Which version is live, 0 for none, and whether this one may be."""
+    """The live version, 0 for none, and whether this one may take its place."""
     name, version = table.name, table.follows.version
-    found = [tuple(row) for row in await connection.fetch(_SQL["compared"], name, version)]
-    live = found[0][0] if found else 0
-    mine, its = (
-        checkpoints_in(FollowerId(name, number), [row[2:] for row in found if row[1] == number])
-        for number in (version, live)
+    rows = [tuple(row) for row in await connection.fetch(_SQL["compared"], name, version)]
+    live = rows[0][0] if rows else 0
+    return live, live < version and _covers(table, live, [row[1:] for row in rows], covered, lost)
+
+
+def _covers(
+    table: Table, live: int, rows: Sequence[Any], covered: Sequence[Position], lost: Sequence[Checkpoint]
+) -> bool:
+    """See `has_come_as_far`. `rows` are checkpoints of both versions, each after its version."""
+    mine, those_of_live = (
+        checkpoints_in(FollowerId(table.name, version), [row[1:] for row in rows if row[0] == version])
+        for version in (table.follows.version, live)
     )
-    return live, live < version and has_come_as_far(mine, its, covered, lost)
+    return has_come_as_far(mine, those_of_live, covered, lost)
+
+
+class _MovedOn(Exception):
+    """The live version has moved on since it was compared."""
 
 
 async def publish(
     connection: Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]
 ) -> bool:
-    """Compare once more, alone now, and move the name. False while somebody's open transaction holds the old view."""
+    """Compare again, one process at a time, and move the name.
+
+    False also while another session's open transaction uses the old view. The checkpoints are locked last, so that
+    commits wait only for the end of this transaction and not for readers of the view.
+    """
     name, version = table.name, table.follows.version
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
@@ -66,8 +82,11 @@ async def publish(
             if may:
                 await connection.execute(_SQL["make_live"], name, version)
                 await _show(connection, table_sql(table))
+                held_rows = await connection.fetch(_SQL["held"], name, live, version)
+                if not _covers(table, live, [tuple(row) for row in held_rows], covered, lost):
+                    raise _MovedOn
             return may or live >= version
-    except _BUSY:
+    except (_MovedOn, *_BUSY):
         return False
 
 

@@ -23,6 +23,11 @@ LEFT JOIN twofold.checkpoints c
 ON c.kind = 'projection' AND c.name = this.name AND c.version IN (live.version, this.version)
 WHERE this.name = $1 AND this.version = $2
 
+-- name: held
+-- Locked against commits, so that they stay as they are.
+SELECT version, partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold.checkpoints
+WHERE kind = 'projection' AND name = $1 AND version IN ($2, $3) ORDER BY version, partition FOR SHARE
+
 -- name: make_live
 UPDATE twofold.tables SET live = (version = $2) WHERE name = $1
 
@@ -87,7 +92,8 @@ SELECT c.relkind::text, coalesce(obj_description(c.oid, 'pg_class'), '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = $1
 
 -- name: about
--- Checkpoints and parked keys as one JSON object, so that they can be the first row of a query's answer.
+-- Checkpoints and parked keys as one JSON object, so that a query can return them as its first row. Parked keys are sorted
+-- where they are read: no index has this order, and there are few.
 SELECT json_build_object(
     'checkpoints', ARRAY(
         SELECT json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat)
@@ -95,7 +101,7 @@ SELECT json_build_object(
     ),
     'parked', ARRAY(
         SELECT json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries)
-        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2 ORDER BY p.partition, p.position
+        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
     )
 )::text
 

@@ -15,7 +15,7 @@ from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, re
 from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
-from twofold.backends.sqlalchemy.swap import drop_table, live_version, publish, refuse_others, replace
+from twofold.backends.sqlalchemy.swap import MovedOn, drop_table, live_version, publish, refuse_others, replace
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
@@ -79,9 +79,12 @@ class SqlReadStore:
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        return await self._database.alone(
-            lambda c: self._defining(lambda c, sql: publish(c, sql, covered, lost), c, table)
-        )
+        try:
+            return await self._database.alone(
+                lambda c: self._defining(lambda c, sql: publish(c, sql, covered, lost), c, table)
+            )
+        except MovedOn:
+            return False
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`. They are made with the table."""

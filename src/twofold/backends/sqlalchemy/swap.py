@@ -34,26 +34,48 @@ async def refuse_others(connection: AsyncConnection, name: str) -> None:
         )
 
 
+class MovedOn(Exception):
+    """The live version has moved on since it was compared: roll back."""
+
+
 async def publish(
     connection: AsyncConnection, sql: TableSql, covered: Sequence[Position], lost: Sequence[Checkpoint]
 ) -> bool:
-    """See `ReadStore.publish`."""
+    """See `ReadStore.publish`. Raises: MovedOn, and then nothing may be committed.
+
+    The checkpoints are locked last, so that commits wait only for the end of this transaction and not for readers of
+    the view.
+    """
     follows = sql.table.follows
     live = await live_version(connection, follows.name)
     if live is None or live >= follows.version:
         return live is not None
-    mine = await read_checkpoints(connection, follows)
-    its = await read_checkpoints(connection, FollowerId(follows.name, live))
-    if not has_come_as_far(mine, its, covered, lost):
+    if not await _come_as_far(connection, follows, live, covered, lost):
         return False
     versions = sa.update(tables).where(tables.c.name == follows.name)
     await connection.execute(versions.values(live=tables.c.version == follows.version))
     try:
         await _show(connection, sql)
     except SQLAlchemyError as error:
-        why = f"its view cannot be made anew: {_said(error)}. Drop what is in the way; this is tried again by itself"
+        why = f"its view cannot be replaced: {_said(error)}. Drop what depends on it; this is retried automatically"
         raise held(follows, follows.name, why) from error
+    if not await _come_as_far(connection, follows, live, covered, lost, lock=True):
+        raise MovedOn
     return True
+
+
+async def _come_as_far(
+    connection: AsyncConnection,
+    follows: FollowerId,
+    live: int,
+    covered: Sequence[Position],
+    lost: Sequence[Checkpoint],
+    *,
+    lock: bool = False,
+) -> bool:
+    mine = await read_checkpoints(connection, follows, lock=lock)
+    those_of_live = await read_checkpoints(connection, FollowerId(follows.name, live), lock=lock)
+    return has_come_as_far(mine, those_of_live, covered, lost)
 
 
 async def _show(connection: AsyncConnection, sql: TableSql) -> None:

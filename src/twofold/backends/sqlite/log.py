@@ -98,7 +98,9 @@ class SqliteLog(DenseFeed):
             )
         if self._wanted_id not in (None, log_id):
             raise ConfigurationError(
-                f"{self._file.path} is a part of log {log_id}, not of log {self._wanted_id}: name a file of this log"
+                f"{self._file.path} is a part of log {log_id}, not of log {self._wanted_id}: name a file of this log. "
+                f"If giving the log a new id was interrupted, open its parts without log_id=, and call `new_id` of the "
+                f"`Partitioned` log again before its `open`"
             )
 
     async def new_id(self, log_id: str | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -18,11 +18,12 @@ from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position, Recorded, Stream
 from twofold.progress import Progress
 from twofold.read.columns import Values
+from twofold.read.folding import EVENTS_PER_SLICE
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
 from twofold.read.store import Changes, Query, ReadStore
 
-EVENTS_PER_SLICE = 250
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
 
@@ -42,42 +43,6 @@ class Failure(msgspec.Struct, frozen=True):
         return error_text(self.raised)
 
 
-class Exclusions:
-    """Events that are left out: those of a row, or of a stream, from a position on."""
-
-    def __init__(self, those: Iterable[Parked | Failure] = ()) -> None:
-        self._since: dict[tuple[str, str], Position] = {}
-        self._rows = False
-        for one in those:
-            self.add(one)
-
-    def add(self, one: Parked | Failure) -> None:
-        """From now on this one waits too."""
-        self._since[one.kind, one.key] = one.position
-        self._rows = self._rows or one.kind == "row"
-
-    def stream(self, stream: str, position: Position) -> bool:
-        """Whether an event of this stream waits."""
-        since = self._since.get(("stream", stream)) if self._since else None
-        return since is not None and position >= since
-
-    def row(self, key: Key, position: Position) -> bool:
-        """Whether an event of this row waits."""
-        since = self._since.get(("row", key_text(key))) if self._rows else None
-        return since is not None and position >= since
-
-    def same_until(self, places: Mapping[int, Position], other: Exclusions) -> bool:
-        """Whether both leave out the same events as far as these places, by partition."""
-        return self._until(places) == other._until(places)
-
-    def _until(self, places: Mapping[int, Position]) -> dict[tuple[str, str], Position]:
-        return {
-            name: since
-            for name, since in self._since.items()
-            if since.partition in places and since <= places[since.partition]
-        }
-
-
 class Sorter:
     """Sorts events by the rows that they touch; `wanted` limits it to some keys."""
 
@@ -87,7 +52,7 @@ class Sorter:
         self.faults: list[Fault] = []
 
     async def sort(
-        self, entries: Sequence[Entry], waiting: Exclusions
+        self, entries: Sequence[Entry], waiting: ParkedKeys
     ) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
         """The events of each row in order, but for what waits. A stream that fails waits from then on, too."""
         events: dict[Key, list[Recorded]] = {}
@@ -146,8 +111,8 @@ class FreshFold:
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
         self._claims: dict[int, Claim] = {}
         self._at: dict[int, Position] = {}
-        self._live = Exclusions()
-        self._waiting = Exclusions()
+        self._live = ParkedKeys()
+        self._waiting = ParkedKeys()
 
     async def advance(self, to: Sequence[Position], parked: Sequence[Parked]) -> None:
         """Come to exactly these positions, one for each partition, without what waits in the live read model there.
@@ -155,10 +120,10 @@ class FreshFold:
         When something no longer waits that was left out before, all is folded again from the beginning.
         Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
         """
-        live = Exclusions(parked)
+        live = ParkedKeys(parked)
         if not self._claims or not self._live.same_until(self._at, live):
             await self._begin([place.partition for place in to])
-        self._live, self._waiting = live, Exclusions([*parked, *self.failures])
+        self._live, self._waiting = live, ParkedKeys([*parked, *self.failures])
         feeds = [feed_of(self._log, place.partition) for place in to]
         lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, to, strict=True)]
         before = 0

@@ -15,8 +15,9 @@ from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.progress import Progress
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection
-from twofold.read.proof.fresh import Exclusions, Failure, Sorter
+from twofold.read.proof.fresh import Failure, Sorter
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ async def trace(
     was never that, it is the row's first event. A row without any event has no answer.
     """
     courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
-    sorter, waiting = Sorter(projection, codec, courses.__contains__), Exclusions(left_out)
+    sorter, waiting = Sorter(projection, codec, courses.__contains__), ParkedKeys(left_out)
     ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
     feeds = [feed_of(log, end.partition) for end in ends]
     lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]

@@ -16,8 +16,8 @@ from twofold.backends.connect import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
 from twofold.messages import BEGINNING, Recorded
+from twofold.read.folding import EVENTS_PER_SLICE
 from twofold.read.projection import Projection
-from twofold.read.projector import EVENTS_PER_SLICE
 from twofold.read.proof import verify
 from twofold.read.store import Changes
 from twofold.testing.conformance.backend import OnBackend
