@@ -51,7 +51,7 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("counting:", 2, "'counting:' is not module:name"),
         (".counting:today", 2, "'.counting:today' is not module:name"),
         ("nowhere:app", 1, "nowhere cannot be imported, there is no module 'nowhere'"),
-        ("counting.py:today", 1, "write another module:name (without .py)"),
+        ("counting.py:today", 1, "correct module:name (without .py)"),
         ("counting:yesterday", 1, "counting has no App called 'yesterday'; it has counting:today, counting:forgotten,"),
         ("counting:counters", 1, "counting has no App called 'counters'"),
         ("failing:app", 1, "failing cannot be imported: ValueError: [red]no[/red] ("),

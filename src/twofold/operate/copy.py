@@ -1,7 +1,7 @@
 """Copy a log into another store, and compare the two.
 
-A checksum is the sum, modulo 2^128, of a hash of every event (by stream and version) and of every command id. So it is
-one of each stream, it can be summed in any order of the streams, and it needs no memory for them.
+The checksum is the sum, modulo 2^128, of the hashes of all events (with stream and version) and all command ids. So it
+does not depend on the order between streams, and needs no memory for them.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ COPYING = "twofold copy"
 
 @dataclass
 class Contents:
-    """What a log holds up to a position. `recorded` sums up the events, `commands` the command ids."""
+    """What a log contains up to a position: the numbers of events and command ids, and the sum of their hashes."""
 
     events: int = 0
     commands: int = 0
     total: int = 0
 
     def add_event(self, entry: Entry) -> None:
-        """One event, as the log holds it."""
+        """Add one event, as stored."""
         at = entry.recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
         self.events += 1
         self._add("event", entry.stream, entry.version, entry.type, entry.schema, entry.data, entry.meta, at)
 
     def add_commands(self, commands: Sequence[KeptCommand]) -> None:
-        """Command ids with their receipts."""
+        """Add command ids with their receipts."""
         self.commands += len(commands)
         for command in commands:
             self._add("command", command.stream, command.command_id, command.version, command.events)
@@ -49,7 +49,7 @@ class Contents:
         digest = blake2b(digest_size=BYTES)
         for part in parts:
             data = part if isinstance(part, bytes) else str(part).encode()
-            digest.update(b"%d:" % len(data))  # no two lists of parts are the same bytes
+            digest.update(b"%d:" % len(data))  # so that different lists of parts never give the same bytes
             digest.update(data)
         self.total = (self.total + int.from_bytes(digest.digest(), "big")) % 2 ** (8 * BYTES)
 
@@ -61,7 +61,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Ended:
-    """Up to where the source was copied, and the command ids that were sent."""
+    """The position up to which the source was copied, and the command ids that were sent."""
 
     upto: Position
     sent: Contents
@@ -69,7 +69,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Copy:
-    """A log and the one that becomes its copy. Made by `copying`."""
+    """A log and the log that becomes its copy. Made by `copying`."""
 
     source: LogStore
     target: LogStore
@@ -79,13 +79,13 @@ class Copy:
     reactors: Sequence[FollowerId]
 
     async def run(self, progress: Progress) -> Ended:
-        """Copy up to the head of the source: what is appended there meanwhile is copied too.
+        """Copy up to the head of the source, including what is appended meanwhile.
 
-        Killed at any moment, it resumes when it is run again. Each
-        reactor stands in the copy where it stands in the source, or before the first event that waits there.
+        If it is killed, running it again resumes the copy. Each reactor gets the same place in the copy as in the
+        source, or the place before its first parked event.
 
-        Raises: InvalidInput when the target holds anything but a copy of the source, or cannot keep one of its events.
-        LogReplaced, Unavailable.
+        Raises: InvalidInput if the target contains anything but a copy of the source, or cannot store one of its
+        events. LogReplaced, Unavailable.
         """
         source, beginning = self.source.log_id, _beginning(self.source)
         [after] = (await self.imported.begin(source, [beginning])).upto
@@ -106,21 +106,21 @@ class Copy:
         return Ended(after, sent)
 
     async def _take(self, after: Position, upto: Position, entries: Sequence[Entry]) -> None:
-        """By halves where the store refuses one of the entries, so that the error can name it."""
+        """Import entries, in halves if the store refuses one of them, so that the error can name it."""
         try:
             await self.imported.take(self.source.log_id, after, upto, entries)
         except BatchRefused as refused:
             if len(entries) == 1:
                 [entry] = entries
                 raise InvalidInput(
-                    f"the target cannot keep event {entry.stream}@{entry.version} at {entry.position}: {refused}"
+                    f"the target cannot store event {entry.stream}@{entry.version} at {entry.position}: {refused}"
                 ) from refused
             half = len(entries) // 2
             await self._take(after, entries[half - 1].position, entries[:half])
             await self._take(entries[half - 1].position, upto, entries[half:])
 
     async def _place(self, reactor: FollowerId, upto: Position) -> None:
-        """Without it a reactor would begin anew: its commands are known, but what it does outside would be repeated."""
+        """Place a reactor in the copy. Otherwise it would start again and repeat its effects outside the log."""
         there = await self.source.checkpoints.read(reactor)
         if there is None or there.log_id != self.source.log_id:
             return
@@ -137,7 +137,7 @@ class Copy:
                 await checkpoints.release(claim)
 
     async def _in_the_copy(self, position: Position) -> Position:
-        """Where the event at this position of the source lies."""
+        """The position in the copy of the event at this position of the source."""
         if position == _beginning(self.source):
             return _beginning(self.target)
         [entry] = (await self.source.read(self.source.before(position), 1)).entries
@@ -145,9 +145,9 @@ class Copy:
         return copied.position
 
     async def contents(self, ended: Ended, progress: Progress) -> tuple[Contents, Contents]:
-        """What the source holds of what was copied, and what the target holds: both are read from their beginning.
+        """The contents of the source, up to where it was copied, and of the target. Both are read from the beginning.
 
-        The command ids of the source are those that were sent: it may know more of them by now.
+        The source's command ids are those that were sent, since it may have more of them by now.
 
         Raises: LogReplaced, Unavailable.
         """
@@ -161,17 +161,17 @@ class Copy:
 
 
 async def copying(source: LogStore, target: LogStore, reactors: Sequence[FollowerId] = ()) -> Copy:
-    """The two logs, checked. `reactors`: whose places are copied too.
+    """A `Copy` of two logs, checked. The places of `reactors` are copied too.
 
-    Raises: ConfigurationError where one of the stores cannot do it, or the source is an unfinished copy itself.
-    InvalidInput where both are the same log. Unavailable.
+    Raises: ConfigurationError if one of the stores does not support it, or the source is itself an unfinished copy.
+    InvalidInput if both are the same log. Unavailable.
     """
     if source.log_id == target.log_id:
         raise InvalidInput(f"both URLs lead to log {source.log_id}: give the URL of an empty store as --to")
     if not isinstance(source, Exports):
-        raise ConfigurationError("the store given as --from cannot be copied: its log lacks `exporting`")
+        raise ConfigurationError("the store given as --from cannot be copied: its log does not support `exporting`")
     if not isinstance(target, Imports) or not isinstance(target, Exports):
-        raise ConfigurationError("the store given as --to cannot hold a copy: its log lacks `importing`")
+        raise ConfigurationError("the store given as --to cannot hold a copy: its log does not support `importing`")
     await check_complete(source)
     return Copy(source, target, source.exporting, target.importing, target.exporting, reactors)
 

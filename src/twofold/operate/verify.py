@@ -26,11 +26,11 @@ async def verify(
     progress: Progress = no_progress,
     app_at: str | None = None,
 ) -> Report:
-    """Compare the rows of a read model with a fresh fold of the feed (G9), while the projection goes on.
+    """Compare the rows of a read model with a fresh fold of the feed (G9), while the projection continues.
 
-    All rows, or a random `sample` of them. The report holds the first `shown` differences. `progress` receives the
-    progress. `app_at` is where the App can be imported, `module:name`: if given, rows that differ are also folded in
-    other processes, which finds a fold that depends on the process, such as on the order of a set.
+    Compares all rows, or a random `sample` of them. The report contains the first `shown` differences. `app_at` says
+    where the App can be imported, `module:name`. If it is given, rows that differ are also folded in other processes,
+    which finds folds that depend on the process, such as on the order of a set.
 
     Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
     """
@@ -49,9 +49,9 @@ async def diff(
     shown: int = MOST_SHOWN,
     progress: Progress = no_progress,
 ) -> Report:
-    """Compare the rows of a read model with those that a changed projection would make. Nothing is written.
+    """Compare the rows of a read model with those that a changed projection would produce. Nothing is written.
 
-    Raises: as `verify`; InvalidInput also when the keys are not the same.
+    Raises: like `verify`; InvalidInput also if the keys differ.
     """
     others = [one for one in running.app.projections if one.name not in (projection.name, against.name)]
     changed = replace(running.app, projections=[*others, against])
@@ -69,7 +69,7 @@ async def _compared(
 ) -> Report:
     check_is_of(running, live)
     if sample is not None and sample < 1:
-        raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
+        raise InvalidInput(f"sample must be a number of rows, at least 1, not {sample}")
     folding = app.folding(fold)
     live = folding if live is fold else live
     verification = Verification(live, folding, running.rows, running.log, app.codec, progress)
