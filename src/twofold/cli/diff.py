@@ -1,4 +1,4 @@
-"""`twofold diff`: what a changed projection would make of the rows."""
+"""`twofold diff`: how a changed projection would change the rows."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def diff(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a changed projection would make of the rows, before it is deployed. Nothing is written to the store.
+    """Show how a changed projection would change the rows, before it is deployed. Nothing is written to the store.
 
-    APP is the one that is deployed. Exit code 0: the change alters nothing. 1: it does.
+    APP is the deployed one. Exit code 0: no row changes. 1: rows or columns change.
     """
     check_name(against, "--against", "shop.read:changed")
     target = targeted(app, store, read_store)
