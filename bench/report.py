@@ -62,9 +62,9 @@ class Report:
         yield ""
 
     def _goals(self) -> Iterator[str]:
-        yield "### What is to be reached"
+        yield "### Goals"
         yield ""
-        yield "| | wanted | measured | |"
+        yield "| | goal | measured | |"
         yield "|---|---|---|---|"
         for goal in GOALS:
             found = goal.measured(self._book)

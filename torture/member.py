@@ -9,6 +9,7 @@ started this process is gone, and it ends at once.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -89,6 +90,15 @@ class Member:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+def die_with_the_torturer() -> None:
+    """Also while this process is stopped: then it cannot notice by itself that nobody is left to let it go on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 async def main(orders: Orders) -> None:
     """Play the role until SIGTERM."""
     member = Member(orders)
@@ -100,5 +110,6 @@ async def main(orders: Orders) -> None:
 
 
 if __name__ == "__main__":
+    die_with_the_torturer()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Orders)))

@@ -1,7 +1,7 @@
 """Commands: how many a second are loaded, decided and appended, end to end, by 16 callers.
 
-Spread over 1,000 streams, or on 4 that everybody wants. A peer gets its aggregate, calls it and saves it; where
-somebody else was quicker it does so again.
+Spread over 1,000 streams, or on 4 contended ones. A peer gets its aggregate, calls it and saves it, and starts again
+on a conflict.
 """
 
 from bench.places import Backend

@@ -1,4 +1,4 @@
-"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while nobody asks for anything.
+"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while there are no requests.
 
 The value is the server's process; `database_percent` is PostgreSQL with all its processes.
 """

@@ -1,6 +1,6 @@
-"""Rebuild: how many events a second `twofold rebuild` takes in, and how much memory that adds.
+"""Rebuild: how many events a second `twofold rebuild` folds, and how much memory that adds.
 
-The floor reads, decodes and folds the same log alone and writes nothing. Memory is what the process's peak grows by
+The floor only reads, decodes and folds the same log, and writes nothing. Memory is what the process's peak grows by
 while it rebuilds; PostgreSQL's own is not in it.
 """
 

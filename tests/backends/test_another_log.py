@@ -147,11 +147,13 @@ OF_THE_LOG: dict[str, Callable[[LogStore], Awaitable[Any]]] = {
     "head": lambda log: log.head(),
     "read": lambda log: log.read(BEGINNING, 10),
     "read of some types": lambda log: log.read(BEGINNING, 10, frozenset(["Noted"])),
+    "behind": lambda log: log.behind(BEGINNING),
     "new_id": lambda log: log.new_id(),
 }
 OF_CHECKPOINTS: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "register": lambda those: those.register(NEW, "e" * 16, BEGINNING),
     "read": lambda those: those.read(REACTOR),
+    "of": lambda those: those.of(REACTOR),
     "belongs": lambda those: those.belongs(REACTOR),
     "parked": lambda those: those.parked(REACTOR),
     "traceback": lambda those: those.traceback(REACTOR, WAITS),
@@ -164,7 +166,7 @@ CHANGES: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "advance": lambda those: those.advance(CLAIM, at(1), at(2), [], [WAITS]),
     "release": lambda those: those.release(CLAIM),
 }
-QUIET = {"wait", "close", "log_id", "checkpoints"}
+QUIET = {"wait", "close", "log_id", "checkpoints", "limits", "partition", "before", "distance", "covering"}
 
 
 def test_the_walk_is_a_walk_over_all_of_them() -> None:

@@ -83,7 +83,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         connect(f"sqlite:///{tmp_path}/no/shop.db", Ambient()),
         connect_read(f"sqlite:///{tmp_path}/no/x.db"),
     ):
-        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: make it"):
+        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: create it"):
             await opening
 
 

@@ -80,7 +80,9 @@ def test_a_store_that_is_not_named(
     twofold: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.delenv("TWOFOLD_STORE")
-    refused(twofold(*first_arguments(command), APP, *further_arguments(command)), 2, "name the store of the log: --store")
+    refused(
+        twofold(*first_arguments(command), APP, *further_arguments(command)), 2, "name the store of the log: --store"
+    )
 
 
 @pytest.mark.parametrize("command", [command for command in ON_A_STORE if command not in ("serve", "work")])
@@ -101,7 +103,7 @@ def test_a_store_that_is_not_named(
         ("memory:", "memory: lives in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy keeps read models alone"),
         ("postgresql://[::1/x", "the URL of the PostgreSQL cannot be read"),
-        ("postgresql://here/there?pooler=yes", "takes pooler=transaction, or no pooler at all"),
+        ("postgresql://here/there?pooler=yes", "pooler=yes: write pooler=transaction in the PostgreSQL URL"),
     ],
 )
 def test_a_store_that_is_none(
@@ -165,7 +167,11 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["rebuild", APP, "totals", "--all"], 2, "--all: rebuilds all projections: leave totals out"),
         (["rebuild", APP, "totals", "--from-scratch", "--key", "1"], 2, "--key: rebuilds one row of one projection"),
         (["rebuild", APP, "--all", "--key", "1"], 2, "--key: rebuilds one row of one projection"),
-        (["rebuild", APP, "totals", "--key", "1", "--key", "2"], 2, "the key of totals is counter_id: give --key once for"),
+        (
+            ["rebuild", APP, "totals", "--key", "1", "--key", "2"],
+            2,
+            "the key of totals is counter_id: give --key once for",
+        ),
         (["rebuild", APP, "totals", "--key", "a\u0000"], 2, "--key: Total.counter_id"),
         (["rebuild", APP, "sums", "--key", "1"], 1, "counting has no projection 'sums'; it has totals"),
         (["tables", APP, "--drop", "totals~abc:1"], 1, "there is no table of totals~abc v1"),

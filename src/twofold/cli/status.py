@@ -21,18 +21,22 @@ def status(app: AppName, store: Store = None, read_store: ReadStore = None, as_j
         async with target.look() as running:
             await operate.check(running)
             found = await operate.status(running)
-        print_rows([_line(one) for one in found], as_json, f"{target.app.name} has no projections and no reactors")
+        several = any(one.partition for one in found)
+        print_rows(
+            [_line(one, several) for one in found], as_json, f"{target.app.name} has no projections and no reactors"
+        )
         if any(one.parked or (one.lag_events and one.owner is None) for one in found):
             raise typer.Exit(3)
 
     run(show)
 
 
-def _line(one: operate.FollowerStatus) -> Row:
+def _line(one: operate.FollowerStatus, several: bool) -> Row:
+    """With its partition, if the log has several."""
     return {
         "name": one.name,
         "version": one.version,
-        "partition": one.partition,
+        **({"partition": one.partition} if several else {}),
         "kind": one.kind,
         "position": str(one.position or BEGINNING),
         "head": str(one.head),

@@ -63,7 +63,7 @@ Snapshot = Mapping[str, Mapping[str, Any]]
 
 
 class RowsInspection:
-    """What is in a read store, without waiting for anything."""
+    """The contents of a read store, read without waiting."""
 
     def __init__(self, store: MemoryReadStore) -> None:
         self._store = store

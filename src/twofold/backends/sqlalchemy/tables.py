@@ -31,7 +31,7 @@ class TableSql:
         self._cut = indexed_prefixes(table.columns, table.key, table.indexes) if cut else {}
         self._columns = {column.name: column for column in table.columns}
         self._names = list(self._columns)
-        self._key_places = [self._names.index(name) for name in table.key]
+        self._key_places = table.key_places
         self.sql = self._made()
         self._key = [self.sql.c[name] for name in table.key]
         self.select = sa.select(*self.sql.columns)
