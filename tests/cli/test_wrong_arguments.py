@@ -102,7 +102,7 @@ def test_a_store_that_is_not_named(
         ("mysql://me:secret@here/there", "'mysql://…@here/there' is not a store"),
         ("memory:", "memory: lives in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy keeps read models alone"),
-        ("postgresql://[::1/x", "the URL of the PostgreSQL cannot be read"),
+        ("postgresql://[::1/x", "the URL of the PostgreSQL server cannot be parsed"),
         ("postgresql://here/there?pooler=yes", "pooler=yes: write pooler=transaction in the PostgreSQL URL"),
     ],
 )
