@@ -75,7 +75,7 @@ def test_g11_status_says_that_the_log_was_replaced(twofold: Callable[..., Result
     shutil.copy("older.db", "counting.db")
     result = twofold("status", APP)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "totals v1 has read up to 0:25, and the log ends at 0:20: an older copy of the log" in result.stderr
+    assert "totals v1 is at 0:25, but the log ends at 0:20: an older copy of the log" in result.stderr
 
     renamed = twofold("log", "new-id", APP, "--json")
     [row] = lines(renamed)

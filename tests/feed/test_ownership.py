@@ -33,9 +33,9 @@ def test_an_app_and_its_former_name_get_it_and_nobody_else(name: str, formerly: 
 @pytest.mark.parametrize(
     ("events", "says"),
     [
-        (("Closed", "Deposited"), "follows Closed beside what its table was built with"),
-        ((), "follows no Deposited, unlike what its table was built with"),
-        (("Closed",), "follows Closed beside and no Deposited, unlike what its table was built with"),
+        (("Closed", "Deposited"), r"follows other events than its table was built with \(added: Closed\)"),
+        ((), r"built with \(removed: Deposited\)"),
+        (("Closed",), r"built with \(added: Closed; removed: Deposited\)"),
     ],
 )
 def test_other_events_are_named(events: tuple[str, ...], says: str) -> None:

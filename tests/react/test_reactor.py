@@ -81,7 +81,7 @@ def test_whatever_is_no_command_is_refused() -> None:
     def wrong(event: Ordered, recorded: Recorded) -> Any:
         return [Fill(1)]
 
-    with pytest.raises(TypeError, match="react must answer a list of To"):
+    with pytest.raises(TypeError, match="react must return a list of To"):
         Reactor("wrong", wrong, start="now").commands(recorded(Ordered(())))
 
 
