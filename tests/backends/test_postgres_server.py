@@ -713,11 +713,15 @@ async def test_each_way_in_which_a_server_cannot_be_used_names_the_way_out(
             (
                 "postgres:s3cret@127.0.0.1:1/x",
                 Unavailable,
-                r"Connect call failed .*: no server listens there; start it, or correct host and port in the URL",
+                r"Connect call failed .*: no server is listening there; start it, or correct host and port in the URL",
             ),
-            ("postgres:s3cret@localhost:1/x", Unavailable, "no server listens there"),
-            ("postgres:s3cret@no.such.host.invalid/x", Unavailable, "no host of this name .*correct it in the URL"),
-            ("postgres:s3cret@/x?host=/nowhere", Unavailable, "no server listens there"),
+            ("postgres:s3cret@localhost:1/x", Unavailable, "no server is listening there"),
+            (
+                "postgres:s3cret@no.such.host.invalid/x",
+                Unavailable,
+                "this host name cannot be resolved; correct it in the URL",
+            ),
+            ("postgres:s3cret@/x?host=/nowhere", Unavailable, "no server is listening there"),
         ):
             with pytest.raises(error, match=says) as raised:
                 await connect_read(f"{scheme}://{url}")

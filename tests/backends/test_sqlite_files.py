@@ -20,8 +20,9 @@ import pytest
 
 from twofold import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
 from twofold.feed import lease

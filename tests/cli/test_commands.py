@@ -80,7 +80,7 @@ def test_g11_status_says_that_the_log_was_replaced(twofold: Callable[..., Result
     renamed = twofold("log", "new-id", APP, "--json")
     [row] = lines(renamed)
     assert row["head"] == "0:20"
-    assert f"and this is log {row['logId']}" in twofold("status", APP).stderr
+    assert f"but this is log {row['logId']}" in twofold("status", APP).stderr
     for command in (["rebuild", APP, "totals"], ["rebuild", APP, "totals", "--json"]):
         assert twofold(*command).exit_code == 1
     assert "twofold rebuild APP --all" in twofold("rebuild", APP, "totals").stderr

@@ -86,7 +86,7 @@ def test_whatever_is_no_command_is_refused() -> None:
 
 
 def test_what_cannot_be_a_reactor_says_why() -> None:
-    with pytest.raises(ConfigurationError, match="small letters"):
+    with pytest.raises(ConfigurationError, match="lower-case letters"):
         Reactor("Fulfil ment", react, start="now")
     with pytest.raises(ConfigurationError, match='"beginning" or "now", not \'later\''):
         Reactor("fulfilment", react, start="later")  # type: ignore[arg-type]
