@@ -131,7 +131,7 @@ class Parking:
     def _of(self, name: str) -> Sequence[tuple[Following, Unparker]]:
         found = self.followers.get(name)
         if found is None:
-            raise InvalidInput(f"there is no projection or reactor {name!r}; there are: {', '.join(self.followers)}")
+            raise InvalidInput(f"there is no projection or reactor {name!r}; this App has {', '.join(self.followers)}")
         return found
 
     async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
