@@ -141,8 +141,6 @@ def another_log(place: object, log_id: str) -> LogReplaced:
 
 
 def check_not_beyond(after: Position, head: Position) -> None:
-    """Raises: LogReplaced when somebody has read further than the log goes (G11)."""
+    """Raises: LogReplaced if a reader is beyond the end of the log (G11)."""
     if after > head:
-        raise LogReplaced(
-            f"somebody has read up to {after}, and the log ends at {head}: an older copy was put in its place"
-        )
+        raise LogReplaced(f"a reader is at {after}, but the log ends at {head}: an older copy replaced it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.partitioned import Partitioned
 from twofold.backends.ports import LogStore, Rows
+from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.urls import beside
 from twofold.feed import lease
 
@@ -62,6 +65,56 @@ class InMemory:
     async def open_rows(self) -> Rows:
         """See `Backend.open_rows`."""
         return self._rows
+
+
+class InParts:
+    """A log of several partitions over memory. Each opening has caches of its own, as another process has."""
+
+    refuses = None
+
+    def __init__(self, parts: int) -> None:
+        ambient = Ambient()
+        log_id = ambient.new_id()[:16]
+        self._parts = [MemoryLog(ambient, partition=number, log_id=log_id) for number in range(1, parts + 1)]
+        self._cuts, self._rows = MemoryLog(ambient, log_id=log_id), MemoryReadStore()
+
+    async def open_log(self) -> LogStore:
+        """See `Backend.open_log`."""
+        log = Partitioned(self._parts, self._cuts)
+        await log.open()
+        return log
+
+    async def open_rows(self) -> Rows:
+        """See `Backend.open_rows`."""
+        return self._rows
+
+
+class InPartsAt:
+    """A log of several partitions over SQLite, each in a file of its own; the read store beside them."""
+
+    refuses = b'"\xff"'
+
+    def __init__(self, folder: Path, parts: int) -> None:
+        folder.mkdir()
+        self._folder, self._parts = folder, parts
+
+    async def open_log(self) -> LogStore:
+        """See `Backend.open_log`."""
+        cuts = SqliteLog(self._folder / "cuts.db")
+        await cuts.open()
+        parts = [
+            SqliteLog(self._folder / f"{number}.db", partition=number, log_id=cuts.log_id)
+            for number in range(1, self._parts + 1)
+        ]
+        for part in parts:
+            await part.open()
+        log = Partitioned(parts, cuts)
+        await log.open()
+        return log
+
+    async def open_rows(self) -> Rows:
+        """See `Backend.open_rows`."""
+        return await connect_read(f"sqlite:///{self._folder}/rows.db")
 
 
 class OnBackend:

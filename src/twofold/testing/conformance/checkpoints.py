@@ -263,3 +263,13 @@ async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "w
     claim = await checkpoints.claim(seen, owner)
     assert claim is not None
     return claim
+
+
+async def first_place(checkpoints: Checkpoints, follower: FollowerId) -> Checkpoint:
+    """The checkpoint of the first partition in which it follows."""
+    return (await checkpoints.of(follower))[0]
+
+
+async def all_parked(checkpoints: Checkpoints, follower: FollowerId) -> list[Parked]:
+    """What waits in all partitions."""
+    return [one for at in await checkpoints.of(follower) for one in await checkpoints.parked(at.follower)]

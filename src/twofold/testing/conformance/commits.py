@@ -11,9 +11,10 @@ import pytest
 
 from twofold.backends.ports import LogStore
 from twofold.errors import InvalidEvent, TwofoldError, VersionConflict
-from twofold.messages import BEGINNING, Append, Encoded, Receipt
+from twofold.messages import Append, Encoded, Receipt
 from twofold.testing.conformance.backend import Backend, OnBackend
-from twofold.testing.conformance.material import append, event, value, values
+from twofold.testing.conformance.material import all_of, append, event, value, values
+from twofold.write.commits import Commits
 from twofold.write.group_commit import GroupCommit
 
 
@@ -42,14 +43,14 @@ class CommitConformance(OnBackend):
         )
         await group.close()
         assert [type(outcome) for outcome in outcomes] == [Receipt, VersionConflict] * 10
-        assert len((await log.read(BEGINNING, 100)).entries) == 10
+        assert len(await all_of(log)) == 10
 
     async def test_data_that_the_store_refuses_fails_alone(self, log: LogStore, backend: Backend) -> None:
         """The batch is taken apart until the one that cannot be stored stands alone."""
         if backend.refuses is None:
             pytest.skip("this backend takes whatever the engine lets pass")
         bad = Encoded("Noted", 1, backend.refuses, None)
-        group = GroupCommit(log)
+        group = Commits(log)
         outcomes = await asyncio.gather(
             *(group.append(append(f"note-{n}", event(n), *([bad] if n in (3, 11) else []))) for n in range(16)),
             return_exceptions=True,
@@ -57,9 +58,7 @@ class CommitConformance(OnBackend):
         await group.close()
         assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, InvalidEvent)] == [3, 11]
         assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 14
-        assert sorted(value(e) for e in (await log.read(BEGINNING, 100)).entries) == [
-            n for n in range(16) if n not in (3, 11)
-        ]
+        assert sorted(value(e) for e in await all_of(log)) == [n for n in range(16) if n not in (3, 11)]
 
     async def test_a_cancelled_caller_neither_loses_nor_doubles(self, log: LogStore) -> None:
         """Whoever was cancelled may ask again with his command id: then it is there once, as it is for all others."""
@@ -77,7 +76,7 @@ class CommitConformance(OnBackend):
         cancelled = [one for one, outcome in zip(asked, outcomes, strict=True) if not isinstance(outcome, Receipt)]
         assert 10 < len(cancelled) < 190
 
-        there = Counter(tuple(value(e)) for e in (await log.read(BEGINNING, 1_000)).entries)
+        there = Counter(tuple(value(e)) for e in await all_of(log))
         assert set(there.values()) == {1}
         for n in range(200):
             assert ((n, 1) in there) == ((n, 2) in there), "an append is all or nothing"
@@ -85,7 +84,7 @@ class CommitConformance(OnBackend):
 
         await asyncio.gather(*(group.append(one) for one in cancelled))
         await group.close()
-        there = Counter(tuple(value(e)) for e in (await log.read(BEGINNING, 1_000)).entries)
+        there = Counter(tuple(value(e)) for e in await all_of(log))
         assert there == {(n, k): 1 for n in range(200) for k in (1, 2)}
 
 

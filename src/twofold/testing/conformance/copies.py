@@ -76,10 +76,13 @@ def _encoded(json: str | bytes) -> bytes:
     return json.encode() if isinstance(json, str) else json
 
 
+of_copies = pytest.mark.usefixtures("able")  # on each test: a mark on the class would be inherited by all parts
+
+
 class CopyConformance(OnBackend):
     """See `Import` and `Export`: from memory to this store, and back."""
 
-    @pytest.fixture(autouse=True)
+    @pytest.fixture
     def able(self, log: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
         """Skipped where the store can neither be copied nor hold a copy. Pages are small."""
         if not isinstance(log, Imports) or not isinstance(log, Exports):
@@ -87,6 +90,7 @@ class CopyConformance(OnBackend):
         monkeypatch.setattr(operated, "EVENTS_AT_ONCE", 5)
         monkeypatch.setattr(operated, "COMMANDS_AT_ONCE", 3)
 
+    @of_copies
     async def test_a_copy_of_a_copy_is_the_original(self, log: LogStore) -> None:
         """There and back: the same events byte for byte, times and command ids; each has a log id of its own."""
         original, back = await filled(MemoryLog(years_apart())), MemoryLog()
@@ -100,6 +104,7 @@ class CopyConformance(OnBackend):
         assert (first, first.checksum) == (second, second.checksum)
         assert first.commands == len(UNUSUAL_IDS) + 4
 
+    @of_copies
     async def test_g3_command_ids_are_known_in_the_copy(self, log: LogStore) -> None:
         """A command that comes again gets its first answer there, also one that decided nothing; new ones are taken."""
         original = await filled(MemoryLog())
@@ -111,6 +116,7 @@ class CopyConformance(OnBackend):
             assert now.repeated
         assert (await appended(log, "note-1", "new")).version == 3
 
+    @of_copies
     async def test_what_is_stopped_anywhere_goes_on(self, log: LogStore) -> None:
         """After each page in turn: nothing twice, nothing missing."""
         original = await filled(MemoryLog())
@@ -130,6 +136,7 @@ class CopyConformance(OnBackend):
         await (await copying(original, log)).run(silent)
         await same(original, log)
 
+    @of_copies
     async def test_what_is_appended_meanwhile_is_copied_too(self, log: LogStore) -> None:
         """Up to the head that is seen at the end; a later run goes on from there."""
         original = await filled(MemoryLog())
@@ -148,6 +155,7 @@ class CopyConformance(OnBackend):
         await (await copying(original, log)).run(silent)
         await same(original, log)
 
+    @of_copies
     async def test_two_copies_at_once_are_one(self, log: LogStore, other_log: LogStore) -> None:
         """Each page is taken once; whichever process comes too late says so, or has nothing left to do."""
         original = await filled(MemoryLog())
@@ -157,6 +165,7 @@ class CopyConformance(OnBackend):
         await (await copying(original, log)).run(silent)
         await same(original, log)
 
+    @of_copies
     async def test_nothing_is_copied_over_what_is_there(self, log: LogStore) -> None:
         """A log of its own, with events or with command ids alone, is refused and stays as it is."""
         original = await filled(MemoryLog())
@@ -167,6 +176,7 @@ class CopyConformance(OnBackend):
         with pytest.raises(InvalidInput, match="both URLs lead to log"):
             await copying(log, log)
 
+    @of_copies
     async def test_a_copy_goes_on_from_its_own_original_alone(self, log: LogStore) -> None:
         """Another source is refused, and so is a copy that somebody has appended to."""
         original = await filled(MemoryLog())
@@ -177,6 +187,7 @@ class CopyConformance(OnBackend):
         with pytest.raises(InvalidInput, match="something was appended to it since it was copied"):
             await (await copying(original, log)).run(silent)
 
+    @of_copies
     async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:
         """Nor copied: commands would be decided on half of the log. Once it is finished it is."""
         original = MemoryLog()
@@ -195,6 +206,7 @@ class CopyConformance(OnBackend):
         assert isinstance(again.receipt, Receipt)
         assert (again.receipt.repeated, again.receipt.version) == (True, done.receipt.version)
 
+    @of_copies
     async def test_an_event_that_the_store_refuses_is_named(self, log: LogStore, backend: Backend) -> None:
         """The others of its page are copied; the error says which one stays behind, and why."""
         if backend.refuses is None:
@@ -206,6 +218,7 @@ class CopyConformance(OnBackend):
             await (await copying(original, log)).run(silent)
         assert (await log.load(Stream("note", "1"))).version == 3
 
+    @of_copies
     async def test_a_reactor_stands_in_the_copy_where_it_stood(self, log: LogStore) -> None:
         """Before what waits for it. A later run takes it further; one that has no place in the source gets none."""
         original, mails = MemoryLog(), FollowerId("mails")

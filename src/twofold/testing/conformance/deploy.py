@@ -15,6 +15,7 @@ from twofold.app import Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Unavailable
 from twofold.feed.checkpoints import Claim
+from twofold.feed.follow import Following
 from twofold.messages import Position, Receipt, Recorded
 from twofold.read.projection import Projection, Table
 from twofold.read.store import Changes
@@ -94,8 +95,9 @@ class DeployConformance(OnBackend):
         with monkeypatch.context() as patched:
             patched.setattr(store, "publish", publish)
             async with deployed.look(log, read_store=store) as running:
-                with pytest.raises(Unavailable, match="it has ended here"):
-                    await caught_up(running)
+                for following in await operate.prepared(running, doubled):
+                    with pytest.raises(Unavailable, match="it has ended here"):
+                        await to_the_end(following)
         assert await shown(store) == 1
         assert (await store.get(doubled.table, ("a",))).rows == [("a", 12, 3)]
         async with deployed.look(log, read_store=store) as running:
@@ -199,11 +201,17 @@ async def standing(store: Rows, table: Table, *places: Position) -> list[Claim]:
 
 async def caught_up(running: Running) -> int:
     """As `twofold rebuild` does it; how many events were folded."""
-    [following] = await operate.prepared(running, running.app.projection("balance"))
+    followings = await operate.prepared(running, running.app.projection("balance"))
+    for following in followings:
+        await to_the_end(following)
+    return sum(following.counts.events for following in followings)
+
+
+async def to_the_end(following: Following) -> None:
+    """Of the feed."""
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass
-    return following.counts.events
 
 
 async def shown(store: Rows) -> int:

@@ -17,7 +17,7 @@ from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidCursor, InvalidQuery, RowParked, RowUnreadable
-from twofold.messages import Recorded, Token
+from twofold.messages import Receipt, Recorded
 from twofold.read.projection import Projection
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.proof import folded, overwritten
@@ -381,11 +381,11 @@ class FaithfulConformance(OnBackend):
     async def test_g6_a_key_is_read_from_the_id_of_its_stream(self, log: LogStore, store: Rows) -> None:
         """In one form; any other waits, and is never simply not there for who has a token."""
         keyed = {name: Projection(f"keyed_{name}", keyed_by(kind), said_again) for name, (kind, *_) in KEYED.items()}
-        app = App("a", deciders=[things], projections=list(keyed.values()))
+        app, receipts = App("a", deciders=[things], projections=list(keyed.values())), dict[str, Receipt]()
         async with app.open(log, read_store=store, work=False) as running:
             for _, good, bad in KEYED.values():
                 for id_ in (good, bad):
-                    await running.append(f"thing-{id_}", [Said("")])
+                    receipts[id_] = await running.append(f"thing-{id_}", [Said("")])
             for name, (kind, good, bad) in KEYED.items():
                 projection = keyed[name]
                 await folded(running, projection)
@@ -395,9 +395,8 @@ class FaithfulConformance(OnBackend):
                 waiting = {w.parked.key: w.parked for w in await running.parking.list(projection.name)}
                 assert waiting[f"thing-{bad}"].kind == "stream"
                 assert bad in waiting[f"thing-{bad}"].error
-                token = Token(log.log_id, await log.head())
                 with pytest.raises(RowParked):
-                    await running.get(projection, one.id, after=token)
+                    await running.get(projection, one.id, after=receipts[bad])
                 assert (await running.parking.retry(projection.name)).done == []
                 report = await operate.verify(running, projection)
                 assert (sum(report.counts.values()), len(report.parked)) == (0, len(waiting))

@@ -20,8 +20,8 @@ from twofold.errors import (
     Unavailable,
 )
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import DenseFeed
-from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
+from twofold.feed.feed import DenseFeed, Feed
+from twofold.messages import Position, Receipt, Recorded, Stream, Token
 from twofold.read import freshness
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
@@ -29,7 +29,7 @@ from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import claimed, parked
 from twofold.testing.conformance.feed import BOUND_S
-from twofold.testing.conformance.material import appended, at
+from twofold.testing.conformance.material import Places, appended, at, own_feed
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class QueryConformance(OnBackend):
         self, log: LogStore, store: Rows, other_store: Rows, read: str
     ) -> None:
         """The answer comes when the checkpoint has reached the token, written by this process or another."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries = Queries(other_store, log)
         for receipt_as in (lambda r: r, lambda r: r.token, lambda r: Token.parse(r.token)):
             receipt = await appended(log, "note-1", "x")
@@ -75,12 +75,12 @@ class QueryConformance(OnBackend):
             await asyncio.sleep(0)
             await folding.commit(1)
             [row] = await asyncio.wait_for(reading, BOUND_S)
-            assert row.total == receipt.position.offset
+            assert row.total == folding.position
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_it_says_in_time_that_it_cannot(self, log: LogStore, store: Rows, read: str) -> None:
         """After the wait: how far behind, and never an old row."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
         receipt = await appended(log, "note-1", "y", "z")
@@ -92,16 +92,16 @@ class QueryConformance(OnBackend):
 
     async def test_g6_an_old_token_and_none_are_answered_at_once(self, log: LogStore, store: Rows) -> None:
         """What is reached is reached."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(3)]
         await folding.commit(3)
-        for after in (*receipts, None, Token(log.log_id, BEGINNING)):
+        for after in (*receipts, None, Token(log.log_id, at(0, folding.feed.partition))):
             assert [row.total for row in await ask(Queries(store, log), "get", after=after, wait_s=0)] == [3]
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
         """Of another log, beyond the head, of no partition, or not ours at all."""
-        await Folding.of(halves, log, store)
+        await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         for after in (
             str(Token("f" * 16, at(1))),
@@ -124,20 +124,22 @@ class QueryConformance(OnBackend):
 
         A thousand parked keys, which are part of the answer, give the fold time to come in between.
         """
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries, looks = Queries(other_store, log), 0
         receipts = [await appended(log, "note-1", n) for n in range(60)]
-        await folding.commit(1, *(parked("row", f'["{n}"]', 1) for n in range(1_000)))
+        places = await Places.of(folding.feed)
+        partition = folding.feed.partition
+        await folding.commit(1, *(parked("row", f'["{n}"]', 1, partition=partition) for n in range(1_000)))
 
         async def look() -> None:
             nonlocal looks
             while folding.position < 60:
                 for stored in (await other_store.find(halves.table, BOTH), await other_store.get(halves.table, ("a",))):
-                    assert {row[1] for row in stored.rows} == {stored.checkpoints[0].position.offset}
+                    assert {places[row[1]] for row in stored.rows} == {stored.checkpoints[0].position}
                 wanted = receipts[folding.position - 1]
                 page = await queries.find(halves, after=wanted)
                 assert len({row.total for row in page}) == 1, page.rows
-                assert all(row.total >= wanted.position.offset for row in page)
+                assert all(row.total >= places.number(wanted.position) for row in page)
                 looks += 1
                 await asyncio.sleep(0)  # a store in memory answers without letting others run
 
@@ -155,9 +157,9 @@ class QueryConformance(OnBackend):
 
     async def test_g6_a_parked_row_says_so(self, log: LogStore, store: Rows) -> None:
         """`get` raises, with since when and why; its neighbours answer; `find` tells how many wait."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x", "y")
-        waits = parked("row", '["a"]', 2)
+        waits = parked("row", '["a"]', 2, partition=folding.feed.partition)
         await folding.commit(2, waits)
         queries = Queries(store, log)
         with pytest.raises(RowParked) as raised:
@@ -172,10 +174,11 @@ class QueryConformance(OnBackend):
 
     async def test_g6_a_parked_stream_says_so(self, log: LogStore, store: Rows) -> None:
         """A stream's own row says so; where rows have keys of their own, none can be named, and `find` counts it."""
-        folding, others = await Folding.of(halves, log, store), await Folding.of(keyed, log, store)
+        feed = own_feed(log, "a")
+        folding, others = await Folding.of(halves, log, store, feed), await Folding.of(keyed, log, store, feed)
         await appended(log, "note-a", "x")
-        await folding.commit(1, parked("stream", "note-a", 1))
-        await others.commit(1, parked("stream", "note-a", 1))
+        await folding.commit(1, parked("stream", "note-a", 1, partition=feed.partition))
+        await others.commit(1, parked("stream", "note-a", 1, partition=feed.partition))
         queries = Queries(store, log)
         with pytest.raises(RowParked):
             await queries.get(halves, "a")
@@ -191,10 +194,10 @@ class QueryConformance(OnBackend):
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
         """The read model was built from a log that is not this one: no answer, and the way out."""
-        await Folding.of(halves, log, store, log_id="f" * 16)
+        await Folding.of(halves, log, store, own_feed(log, "1"), log_id="f" * 16)
         await appended(log, "note-1", "x")
         with pytest.raises(LogReplaced, match="twofold rebuild") as replaced:
-            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+            await ask(Queries(store, log), read, after=after and token_of(log, after))
         assert replaced.value.log_id == "f" * 16
 
     @pytest.mark.parametrize("read", ["get", "find"])
@@ -203,27 +206,27 @@ class QueryConformance(OnBackend):
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
         """An older copy of the log was put in place: rows hold what it does not, and lack what comes now."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(5)
         await appended(log, "note-1", "written to the older copy")
         with pytest.raises(LogReplaced, match="twofold rebuild"):
-            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+            await ask(Queries(store, log), read, after=after and token_of(log, after))
 
     async def test_g11_a_log_that_is_put_back_stops_reads_of_who_only_reads(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nobody follows here who would notice: reads look at the log now and then, and never each for itself."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
-        feed = PutBack(log)
+        feed = PutBack(folding.feed)
         queries = Queries(store, feed)
         for _ in range(50):
             assert await queries.get(halves, "a", after=receipts[-1]) is not None
         assert feed.looks <= 2  # the first one, and perhaps one more where a second is over
 
-        feed.end = at(2)
+        feed.end = receipts[1].position
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
         for read in ("get", "find"):
             for after in (None, receipts[-1], receipts[0]):
@@ -238,10 +241,10 @@ class QueryConformance(OnBackend):
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The look at it is a precaution: rows are answered without it."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
-        feed = PutBack(log)
+        feed = PutBack(folding.feed)
         queries = Queries(store, feed)
         assert await queries.get(halves, "a") is not None
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
@@ -256,7 +259,7 @@ class QueryConformance(OnBackend):
         self, log: LogStore, store: Rows, other_store: Rows, look: str
     ) -> None:
         """Whoever has folded it before waits for it like anybody else: not by looking all the time."""
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
         assert await Queries(store, log).get(halves, "a", after=receipts[-1]) is not None
@@ -268,12 +271,13 @@ class QueryConformance(OnBackend):
             if look == "rows":
                 await store.get(halves.table, ("a",))
             else:
-                await store.checkpoints.read(halves.follows)
-            await store.wait(halves.follows, BEGINNING, end - clock())
+                await store.checkpoints.read(folding.claim.follower)
+            await store.wait(folding.claim.follower, at(0, folding.feed.partition), end - clock())
             looks += 1
         assert looks < 50
 
-        again = Folding(halves, other_store, await claimed(other_store.checkpoints, halves.follows))
+        claim = await claimed(other_store.checkpoints, folding.claim.follower)
+        again = Folding(halves, other_store, claim, folding.feed)
         reading = asyncio.ensure_future(ask(Queries(store, log), "get", after=receipts[-1], wait_s=30))
         await asyncio.sleep(0)
         await again.commit(5)
@@ -391,18 +395,25 @@ class RefusalConformance(OnBackend):
 
 
 class Folding:
-    """A projector's part, done by hand: rows `a` and `b` both hold the number of the position."""
+    """A projector's part, done by hand: rows `a` and `b` both hold the number of the event.
 
-    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim) -> None:
-        self.projection, self.store, self.claim = projection, store, claim
+    Where it is no matter which events there are, `feed` is one without a head.
+    """
+
+    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim, feed: Feed) -> None:
+        self.projection, self.store, self.claim, self.feed = projection, store, claim, feed
         self.position = 0
 
     @staticmethod
-    async def of(projection: Projection[Half], log: LogStore, store: Rows, log_id: str | None = None) -> Folding:
+    async def of(
+        projection: Projection[Half], log: LogStore, store: Rows, feed: Feed | None = None, log_id: str | None = None
+    ) -> Folding:
         """Prepared and claimed, at the beginning."""
+        feed = feed or Headless(log)
+        follower = projection.follows.in_partition(feed.partition)
         await store.prepare(projection.table)
-        await store.checkpoints.register(projection.follows, log_id or log.log_id, BEGINNING)
-        return Folding(projection, store, await claimed(store.checkpoints, projection.follows))
+        await store.checkpoints.register(follower, log_id or log.log_id, at(0, feed.partition))
+        return Folding(projection, store, await claimed(store.checkpoints, follower), feed)
 
     async def commit(self, events: int, *waits: Parked) -> None:
         """Move on by so many events."""
@@ -412,8 +423,14 @@ class Folding:
     async def write(self, rows: dict[Any, Any], waits: Sequence[Parked] = (), to: int | None = None) -> None:
         """Any rows."""
         to = self.position + 1 if to is None else to
-        await self.store.commit(self.projection.table, self.claim, at(self.position), at(to), Changes(rows, waits))
+        places = await self._places()
+        await self.store.commit(
+            self.projection.table, self.claim, places[self.position], places[to], Changes(rows, waits)
+        )
         self.position = to
+
+    async def _places(self) -> Places:
+        return Places(at(0), []) if isinstance(self.feed, Headless) else await Places.of(self.feed)
 
 
 class Headless(DenseFeed):
@@ -424,14 +441,14 @@ class Headless(DenseFeed):
 
     async def head(self) -> Position:
         """Further than any row."""
-        return at(2**40)
+        return at(2**62)
 
 
 class PutBack(DenseFeed):
     """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
 
-    def __init__(self, log: LogStore) -> None:
-        self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
+    def __init__(self, log: Feed) -> None:
+        self.log_id, self.partition, self.read, self.wait = log.log_id, log.partition, log.read, log.wait
         self.end: Position | None = None
         self.problem: Exception | None = None
         self.stuck = False
@@ -446,6 +463,11 @@ class PutBack(DenseFeed):
         if self.stuck:
             await asyncio.Event().wait()
         return self.end or await self._log.head()
+
+
+def token_of(log: LogStore, number: int) -> Token:
+    """That of an event of note-1, there or not."""
+    return Token(log.log_id, at(number, own_feed(log, "1").partition))
 
 
 async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:
