@@ -177,7 +177,7 @@ async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | No
 async def taken_over(
     checkpoints: Checkpoints, follower: FollowerId, owner: str
 ) -> AsyncIterator[tuple[Claim, Checkpoint]]:
-    """Hold a checkpoint at once, even if a worker has it: that holder is fenced off, and claims it again after the release.
+    """Hold a checkpoint at once. A worker that holds it is fenced off, and claims it again after the release.
 
     Raises: InvalidInput if there is none; Contended if others are faster each time, or take it over meanwhile;
     Unavailable.

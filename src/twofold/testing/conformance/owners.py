@@ -139,8 +139,8 @@ class OwnerConformance(OnBackend):
     async def test_other_events_need_another_version(self, log: LogStore, store: Rows) -> None:
         """What came before is not in the table, and who holds it by older code would pass over what comes."""
         await opened(app("bank"), log, store)
-        await refused(app("bank", both), log, store, "Closed beside", "raise the version")
-        await refused(app("bank", closings), log, store, "Closed beside and no Deposited", "raise the version")
+        await refused(app("bank", both), log, store, "(added: Closed)", "raise the version")
+        await refused(app("bank", closings), log, store, "(added: Closed; removed: Deposited)", "raise the version")
         async with app("bank", both, version=2).open(log, read_store=store) as running:
             [projection] = running.app.projections
             done = await running.execute(accounts, "a", Deposit(5))
