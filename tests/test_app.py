@@ -483,7 +483,7 @@ def test_a_projection_over_documents_takes_nothing_else() -> None:
     with pytest.raises(ConfigurationError, match="over documents"):
         App("shop", deciders=[settings, orders], projections=[Projection("mixed", Language, mixed)])
     keyed = Projection("keyed", Language, evolve_language, key=lambda event, recorded: event.language)
-    with pytest.raises(ConfigurationError, match="its key is the document's id"):
+    with pytest.raises(ConfigurationError, match="its key is always the document's id"):
         App("shop", deciders=[settings], projections=[keyed])
 
 
@@ -580,7 +580,7 @@ def react_elsewhere(event: OrderPlaced, recorded: Recorded) -> list[To]:
 
 
 def test_a_follower_of_events_that_nothing_records_is_refused_with_the_way_out() -> None:
-    refused = "takes OrderPlaced, which no decider of shop records: add its decider to deciders=, or, where another"
+    refused = "takes OrderPlaced, which no decider of shop records: add its decider to deciders=, or, if another"
     with pytest.raises(ConfigurationError, match=f"projection 'inventory' {refused}"):
         App("shop", deciders=[stock], projections=[inventory])
     with pytest.raises(ConfigurationError, match=f"reactor 'elsewhere' {refused}"):
@@ -595,13 +595,14 @@ async def test_a_command_for_a_decider_that_the_app_lacks_parks_and_says_so() ->
         while not (found := await running.parking.list()):  # noqa: ASYNC110 (nothing rings for it)
             await asyncio.sleep(0.001)
         assert found[0].parked.error == (
-            "ConfigurationError: shop has no decider 'stock', which a command is for: add it to deciders="
+            "ConfigurationError: a reactor sent a command to decider 'stock', which shop does not have: "
+            "add it to deciders="
         )
         assert (await running.load(stock, "p1"))[1] == 0
 
 
 async def test_opening_is_entered_and_not_awaited() -> None:
-    with pytest.raises(TypeError, match=r"app.open\(…\) is not awaited, it is entered: `async with app.open\(…\) as"):
+    with pytest.raises(TypeError, match=r"app.open\(…\) cannot be awaited: write `async with app.open\(…\) as"):
         await shop.open("memory:")
     with pytest.raises(TypeError, match=r"app\.look"):
         await shop.look("memory:")

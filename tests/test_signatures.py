@@ -90,7 +90,7 @@ def test_the_classes_in_the_order_of_the_annotation(function: Any, found: tuple[
         (text, "str"),
         (hidden, "Elsewhere.*module level"),
         (short, "must take 2 parameters"),
-        (long, "must take 2 parameters, it takes 3"),
+        (long, "must take 2 parameters, but takes 3"),
     ],
 )
 def test_what_cannot_be_told_is_refused_by_name(function: Any, says: str) -> None:

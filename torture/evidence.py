@@ -194,7 +194,7 @@ async def _parked(url: str) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = defaultdict(dict)
     async with looked(app, url) as running:
         for following in running.followers:
-            for one in await following.checkpoints.parked(following.follower.follows):
+            for one in await following.checkpoints.parked(following.follower_id):
                 key = json.loads(one.key)[0] if one.kind == "row" else one.key
-                found[following.follower.follows.name][key] = number_of(one.position)
+                found[following.follower_id.name][key] = number_of(one.position)
     return dict(found)

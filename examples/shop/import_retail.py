@@ -87,7 +87,7 @@ async def execute_all(running: Running, commands: list[To]) -> int:
     with progress() as bar:
         task = bar.add_task("Commands", total=len(commands))
         calls = [partial(execute, running, to) for to in commands]
-        done = await running.bulk(calls, told=lambda what, done, total: bar.update(task, completed=done))
+        done = await running.bulk(calls, progress=lambda what, done, total: bar.update(task, completed=done))
     return done.repeated
 
 

@@ -1,7 +1,7 @@
-"""What the engine may not know by itself: the time of day, new names, chance.
+"""What the engine gets from outside: the time of day, new ids, randomness.
 
-Handed in from outside, so that the same engine runs under a simulator with a seed. Time that passes is the event
-loop's (`loop.time()`, `asyncio.sleep`), which a simulator replaces as a whole.
+They are passed in, so that the same engine runs under a simulator with a seed. Elapsed time comes from the event loop
+(`loop.time()`, `asyncio.sleep`), which a simulator replaces as a whole.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _ids: list[str] = []
 
 
 def _new_id() -> str:
-    """From the system's randomness, many at once: to ask it for each costs more than all else that an append does."""
+    """From the system's randomness, fetched in bulk: a call for each id costs more than the rest of an append."""
     if not _ids:
         drawn = os.urandom(16 * IDS_AT_ONCE).hex()
         _ids.extend(drawn[at : at + 32] for at in range(0, len(drawn), 32))
     return _ids.pop()
 
 
-os.register_at_fork(after_in_child=_ids.clear)  # no two processes may have the same
+os.register_at_fork(after_in_child=_ids.clear)  # two processes must never use the same ids
 
 
 @dataclass(frozen=True, slots=True)
 class Ambient:
-    """`now` answers an aware time in UTC, `new_id` 32 hex digits, `random` a number in [0, 1)."""
+    """`now` returns an aware time in UTC, `new_id` 32 hex digits, `random` a number in [0, 1)."""
 
     now: Callable[[], datetime] = _utc_now
     new_id: Callable[[], str] = _new_id

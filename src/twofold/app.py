@@ -1,4 +1,4 @@
-"""The App, a value in one file, and what it is when it runs: the only place where both sides and a backend meet."""
+"""The App, a plain value, and the running App: the only place where both sides and a backend meet."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from twofold.feed.checkpoints import Checkpoints, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Follower, Following, share
 from twofold.feed.lag import Lag
-from twofold.feed.parking import Parking, Unparks
+from twofold.feed.parking import Parking, Unparker
 from twofold.feed.partitions import feeds, partitions_of, reacting
-from twofold.feed.standing import Followed, Pace, settled
+from twofold.feed.standing import Pace, WatchedFollower, settled
 from twofold.feed.worker import Worker
 from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
 from twofold.opening import opens
+from twofold.progress import Progress, no_progress
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.proof.fresh import Told, silent
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
@@ -51,13 +51,13 @@ REACTOR_POLL_S = 0.02
 class App:
     """Write models, read models and reactors that belong together, as one value.
 
-    `stored` says how an event class is stored where that differs from its own name at schema 1; it also names the
-    classes that another program records, or `append` without a decider. `http` is the place of a function,
-    `module:name`, that returns an ASGI app for a `Running`: what `twofold serve` serves.
-    `formerly` is the name that the App had before: its stores know it by that name.
+    `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
+    are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that
+    returns an ASGI app for a `Running`; `twofold serve` serves it. `formerly` is the App's previous name, under which
+    existing stores know it.
 
-    Raises: ConfigurationError for what could not work: names used twice, a projection that mixes documents with
-    events, a class that cannot be stored.
+    Raises: ConfigurationError for names used twice, a projection that mixes documents with events, or a class that
+    cannot be stored.
     """
 
     name: str
@@ -90,12 +90,12 @@ class App:
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
             raise ConfigurationError(
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
-                f"it can take no other events, and its key is the document's id"
+                f"it cannot take other events as well, and its key is always the document's id"
             )
         return projection.over_documents() if own else projection
 
     def projection(self, name: str) -> Projection[Any]:
-        """The projection of this name. Raises: InvalidInput, with the names that exist."""
+        """The projection with this name. Raises: InvalidInput, listing the names that exist."""
         for projection in self.projections:
             if projection.name == name:
                 return projection
@@ -111,10 +111,10 @@ class App:
         work: bool = True,
         ambient: Ambient | None = None,
     ) -> AsyncIterator[Running]:
-        """Run the App on a store: a URL, or a store that is open already and stays so.
+        """Run the App on a store: a URL, or an open store, which stays open.
 
-        Without `read_store` the read models lie beside the log. With `work=False` nothing is folded and no reactor
-        runs here: some other process does that.
+        Without `read_store` the read models are kept beside the log. With `work=False` this process neither folds nor
+        reacts; another process does.
 
         Raises: ConfigurationError, LogReplaced, Unavailable.
         """
@@ -134,10 +134,9 @@ class App:
         ambient: Ambient | None = None,
         create: bool = False,
     ) -> AsyncIterator[Running]:
-        """The App on a store as it is: nothing is prepared, folded or reacted to. For tools.
+        """Open the App on a store as it is: nothing is prepared, folded or reacted to. For tools.
 
-        Raises: ConfigurationError, also when there is no such store and `create` does not allow to make one.
-        Unavailable.
+        Raises: ConfigurationError, also if the store does not exist and `create` is false. Unavailable.
         """
         ambient = ambient or Ambient()
         async with stores(store, read_store, ambient, create=create) as (log, rows):
@@ -151,7 +150,7 @@ class App:
 class Running:
     """An App on a store. Made by `App.open`; used from one event loop.
 
-    `parking` lists what is parked, tries it again, or gives it up. What only an operator does is in `twofold.operate`.
+    `parking` lists, retries or discards parked events. Operators' tasks are in `twofold.operate`.
     """
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
@@ -164,7 +163,7 @@ class Running:
         self._queries = Queries(rows, log)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
-        unparks: dict[str, list[tuple[Following, Unparks]]] = {}
+        unparks: dict[str, list[tuple[Following, Unparker]]] = {}
         for follower, feed, checkpoints, unparking in self._followers(ambient):
             self.followers.append(Following(follower, feed, checkpoints, self.owner))
             unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
@@ -174,8 +173,8 @@ class Running:
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
 
-    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparks]]:
-        """Projections with `key=` follow the log as one feed: a row of theirs has events of several partitions."""
+    def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
+        """Projections with `key=` follow the merged feed, since their rows take events of several partitions."""
         codec, rows, log = self.app.codec, self.rows, self.log
         spread = [
             (p, partition) for p in self.app.projections for partition in partitions_of(log, spread=p.key is None)
@@ -191,15 +190,15 @@ class Running:
                 yield runner, feed, log.checkpoints, runner
 
     async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:
-        """For reactors. Raises: also ConfigurationError, for a decider that the App does not have."""
+        """Execute a reactor's command. Raises: also ConfigurationError, for a decider that the App does not have."""
         if decider.category not in self._by_category:
             raise ConfigurationError(
-                f"{self.app.name} has no {decider.owner}, which a command is for: add it to deciders="
+                f"a reactor sent a command to {decider.owner}, which {self.app.name} does not have: add it to deciders="
             )
         return await self.executor.carry_out(decider, id, command, meta)
 
     async def prepare(self) -> None:
-        """Make tables and checkpoints that are not there yet. Raises: ConfigurationError, LogReplaced, Unavailable."""
+        """Create missing tables and checkpoints. Raises: ConfigurationError, LogReplaced, Unavailable."""
         await self.belonging.check()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
@@ -208,7 +207,7 @@ class Running:
             await following.check_log()
 
     def work(self) -> None:
-        """Fold and react in this process, as far as no other one does."""
+        """Fold and react in this process, sharing the work with other processes."""
         self._workers = [Worker(following) for following in self.followers]
 
     @property
@@ -217,7 +216,7 @@ class Running:
         return bool(self._workers)
 
     async def stop(self) -> None:
-        """Finish what was accepted, let go of the checkpoints."""
+        """Finish what was accepted, and release the checkpoints."""
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
         await self.commits.close()
@@ -255,9 +254,9 @@ class Running:
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
     ) -> R | None:
-        """The row with this key (a tuple where the key has several fields), or None.
+        """The row with this key (a tuple if the key has several fields), or None.
 
-        With `after`, a receipt or token, the row includes that write; `wait_s` seconds is how long to wait for it.
+        With `after`, a receipt or token, the row includes that write; `wait_s` is how many seconds to wait for it.
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
@@ -274,11 +273,11 @@ class Running:
         wait_s: float = DEFAULT_WAIT_S,
         **conditions: Any,
     ) -> Page[R]:
-        """A page of the rows that meet all conditions.
+        """A page of the rows that match all conditions.
 
         A condition is a field (`customer_id="c-1"`), or a field and an operator: `__gt`, `__ge`, `__lt`, `__le`, or
-        `__contains` for a member of a list field. `order_by` names fields, with `-` in front for descending; the key
-        breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` as for `get`. A row that cannot be
+        `__contains` for a member of a list field. `order_by` names fields, with a leading `-` for descending; the key
+        breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` are as for `get`. A row that cannot be
         read is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
@@ -288,11 +287,11 @@ class Running:
         )
 
     async def check_token(self, after: After | None) -> None:
-        """For a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""
+        """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""
         await self._queries.check_token(after)
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
-        """The write model itself: state and version, 0 where the stream does not exist. Raises: Unavailable."""
+        """State and version of a write model; version 0 if the stream does not exist. Raises: Unavailable."""
         return await self.executor.load(decider, id)
 
     async def append(
@@ -306,7 +305,7 @@ class Running:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Receipt:
-        """The log without a decider: these events, all or nothing.
+        """Append events without a decider, atomically.
 
         Raises: VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
         """
@@ -324,44 +323,47 @@ class Running:
         *,
         at_once: int = 128,
         most_behind: int = 1_000,
-        told: Told = silent,
+        progress: Progress = no_progress,
     ) -> Bulk:
-        """Make many calls of `execute` and `append`, such as an import: in order, `at_once` of them side by side.
+        """Make many calls of `execute` and `append`, such as an import: in order, `at_once` of them concurrently.
 
-        `calls` are functions without parameters, like `partial(running.append, …)`, and are taken one at a time, so a
-        generator may make millions. No more than about `most_behind` events lie before any follower that is at work,
-        here or in another process: so readers hardly notice. Give each call a command id, and the import can be stopped
-        anywhere and started again. `told` hears how many calls are done, and of how many where that is known.
+        `calls` are functions without parameters, like `partial(running.append, …)`. They are taken one at a time, so a
+        generator may yield millions. The import slows down while any working follower, here or in another process, is
+        more than about `most_behind` events behind, so readers hardly notice. If each call has a command id, the
+        import can be stopped anywhere and started again. `progress` gets how many calls are done, and the total where
+        it is known.
 
-        Raises: the first error of a call; no further calls are begun, and those under way are ended first.
+        Raises: the first error of a call, after the calls in progress have ended; no further ones are started.
         InvalidInput, LogReplaced, Unavailable.
         """
         if at_once < 1 or most_behind <= at_once:
-            raise InvalidInput(f"at_once is a number from 1 and below most_behind, not {at_once} of {most_behind}")
+            raise InvalidInput(
+                f"at_once must be at least 1 and below most_behind, not {at_once} with most_behind={most_behind}"
+            )
         look_every = max(1, (most_behind - at_once) // 4)
-        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, told)
+        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, progress)
 
     async def settled(self, *, timeout_s: float) -> None:
-        """Return when every projection and reactor has handled everything up to the head, and what that caused.
+        """Return when all projections and reactors have handled everything up to the head, and what that caused.
 
-        For tests and scripts. Whichever process does the work is waited for. What is parked for good counts as handled
-        (see `status` and `parking`); a reaction that will be tried again does not.
+        For tests and scripts; the work may be done in any process. What is parked for good counts as handled (see
+        `status` and `parking`); a reaction that will be retried does not.
 
-        Raises: NotSettled when the time is over, LogReplaced, Unavailable.
+        Raises: NotSettled when the time is up, LogReplaced, Unavailable.
         """
         await settled(self._followed(), list(feeds(self.log).values()), timeout_s)
 
-    def _followed(self) -> list[Followed]:
+    def _followed(self) -> list[WatchedFollower]:
         return [
-            Followed(one.follower.follows, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
+            WatchedFollower(one.follower_id, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
             for one in self.followers
         ]
 
     def _passed(self, following: Following) -> Callable[[Position, float], Awaitable[None]]:
-        follows = following.follower.follows
+        follows = following.follower_id
         if isinstance(following.follower, Projector):
             return lambda after, timeout_s: self.rows.wait(follows, after, timeout_s)
-        # Nothing rings for the checkpoint of a reactor in another process.
+        # There is no notification for the checkpoint of a reactor in another process.
         return lambda after, timeout_s: asyncio.sleep(min(timeout_s, REACTOR_POLL_S))
 
     @staticmethod
@@ -370,7 +372,7 @@ class Running:
         return follower.comes_again if isinstance(follower, Runner) else lambda parked: False
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
-        """Every event of a stream in order, beginning with `from_version`; empty where there is none.
+        """Every event of a stream in order, starting with `from_version`; empty if there are none.
 
         Raises: InvalidInput, UndecodableEvent, Unavailable.
         """

@@ -1,31 +1,31 @@
-"""Whose the checkpoints in a store are: an App does not fold into a read model of another one."""
+"""Which App the checkpoints in a store belong to: an App never folds into a read model of another one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from twofold.errors import ConfigurationError
-from twofold.feed.belongs import agreed, assign, check_app
-from twofold.feed.checkpoints import Belongs
+from twofold.feed.checkpoints import Ownership
 from twofold.feed.follow import Following
+from twofold.feed.ownership import agreed, assign, check_app
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
 
 
 class Belonging:
-    """The followers of one App, and what their checkpoints say about their owner."""
+    """The followers of one App, checked against the ownership recorded with their checkpoints."""
 
     def __init__(self, app: str, formerly: str | None, followers: Sequence[Following], rows: ReadStore) -> None:
         self._app, self._formerly, self._followers, self._rows = app, formerly, followers, rows
 
     async def check(self) -> None:
-        """Nothing here belongs to another App: neither a checkpoint, nor another version of a projection.
+        """Check that no checkpoint, and no other version of a projection, belongs to another App.
 
         Raises: ConfigurationError, Unavailable.
         """
         versions = [table.follows for table in await self._rows.tables()]
         for following in self._followers:
-            follows, checkpoints = following.follower.follows, following.checkpoints
+            follows, checkpoints = following.follower_id, following.checkpoints
             what, mine, same_events = self._of(following)
             agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
@@ -37,31 +37,31 @@ class Belonging:
         await self._check_partitions()
 
     async def _check_partitions(self) -> None:
-        """A version that follows each partition cannot go on where it followed the log as one, nor the other way round.
+        """A version cannot switch between following each partition and following the merged feed.
 
         Raises: ConfigurationError.
         """
-        mine = {following.follower.follows for following in self._followers}
+        mine = {following.follower_id for following in self._followers}
         for following in self._followers:
-            follows = following.follower.follows
+            follows = following.follower_id
             for one in await following.checkpoints.of(follows):
                 if one.follower not in mine:
                     raise ConfigurationError(
-                        f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which it does not "
-                        f"follow with this code: with key= a projection follows the log as one feed, without key= each "
-                        f"partition by itself. Raise its version, so that it gets a table of its own"
+                        f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which this code does "
+                        f"not follow: with key= a projection follows the merged feed, without key= each partition "
+                        f"separately. Raise its version to give it a new table"
                     )
 
     async def register(self, following: Following) -> None:
-        """Make its checkpoint where there is none, and record whose it is. Raises: ConfigurationError, Unavailable."""
+        """Create the checkpoint if there is none, and record its owner. Raises: ConfigurationError, Unavailable."""
         await following.register()
         what, mine, same_events = self._of(following)
-        await assign(following.checkpoints, what, following.follower.follows, mine, same_events=same_events)
+        await assign(following.checkpoints, what, following.follower_id, mine, same_events=same_events)
 
-    def _of(self, following: Following) -> tuple[str, Belongs, bool]:
-        """Its name in errors, whose it is, and whether its events are fixed: a reactor has no version to raise."""
+    def _of(self, following: Following) -> tuple[str, Ownership, bool]:
+        """Its name in errors, its ownership, and whether its events are fixed. A reactor has no version to raise."""
         follower = following.follower
-        mine = Belongs(self._app, self._formerly, tuple(sorted(follower.types)))
+        mine = Ownership(self._app, self._formerly, tuple(sorted(follower.types)))
         if isinstance(follower, Projector):
             return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
         return f"reactor {follower.follows.name!r}", mine, False

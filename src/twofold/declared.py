@@ -1,4 +1,4 @@
-"""Checks against what an App declares: its parts, their names, and the events that they record and take."""
+"""Checks of what an App declares: its parts, their names, and the events that they record and take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twofold.write.decider import Decider
 def check_parts(
     deciders: Sequence[Decider[Any, Any, Any]], projections: Sequence[Projection[Any]], reactors: Sequence[Reactor]
 ) -> None:
-    """Raises: ConfigurationError for what is of another kind, or has a name that is taken."""
+    """Raises: ConfigurationError for a part of the wrong type, or a name that is used twice."""
     _all_of("deciders", deciders, Decider)
     _all_of("projections", projections, Projection)
     _all_of("reactors", reactors, Reactor)
@@ -24,27 +24,27 @@ def check_parts(
 
 
 def check_names(name: str, formerly: str | None, http: str | None) -> None:
-    """Raises: ConfigurationError for a place of a function, or a former name, that cannot be one."""
+    """Raises: ConfigurationError for an invalid `http` or `formerly`."""
     if http is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", http):
-        raise ConfigurationError(f"http= is the place of a function, module:name, not {http!r:.80}")
+        raise ConfigurationError(f"http= names a function as module:name, not {http!r:.80}")
     if formerly == name:
-        raise ConfigurationError(f"formerly={formerly!r} is the name that the App has: leave it out")
+        raise ConfigurationError(f"formerly={formerly!r} is the App's current name: leave it out")
 
 
 def check_recorded(name: str, followers: Sequence[Projection[Any] | Reactor], known: Collection[type]) -> None:
-    """Raises: ConfigurationError for a follower that would wait for ever for an event that nothing here records."""
+    """Raises: ConfigurationError for a follower that takes an event which nothing in this App records."""
     for follower in followers:
         for cls in follower.event_types:
             if cls not in known:
                 raise ConfigurationError(
                     f"{follower.owner} takes {cls.__name__}, which no decider of {name} records: "
-                    f"add its decider to deciders=, or, where another program records it, name the class in "
+                    f"add its decider to deciders=, or, if another program records it, declare the class: "
                     f"stored={{{cls.__name__}: Stored({cls.__name__!r})}}"
                 )
 
 
 def check_appended(decider: Decider[Any, Any, Any] | None, events: Sequence[object]) -> None:
-    """What is appended without a decider must be readable by the one of that category. Raises: InvalidInput."""
+    """Check that events appended without a decider are of the types its category holds. Raises: InvalidInput."""
     if not isinstance(events, list | tuple):
         raise InvalidInput(f"append takes a list of events, not {events!r:.80}")
     if decider is None:
@@ -52,15 +52,15 @@ def check_appended(decider: Decider[Any, Any, Any] | None, events: Sequence[obje
     for event in events:
         if not isinstance(event, decider.recorded_types):
             names = ", ".join(cls.__name__ for cls in decider.recorded_types)
-            raise InvalidInput(f"streams of {decider.owner} hold {names}, not {event!r:.200}")
+            raise InvalidInput(f"streams of {decider.owner} contain {names}, not {event!r:.200}")
 
 
 def _all_of(what: str, values: Sequence[object], kind: type) -> None:
     if not isinstance(values, list | tuple):
-        raise ConfigurationError(f"{what} is a list of {kind.__name__}, not {values!r:.80}")
+        raise ConfigurationError(f"{what} must be a list of {kind.__name__}, not {values!r:.80}")
     for value in values:
         if not isinstance(value, kind):
-            raise ConfigurationError(f"{what} is a list of {kind.__name__}, and holds {value!r:.80}")
+            raise ConfigurationError(f"{what} must be a list of {kind.__name__}, but contains {value!r:.80}")
 
 
 def _unique(what: str, names: Iterable[str]) -> None:

@@ -2,26 +2,27 @@
 
 TwofoldError
 ├── Rejected               the domain says no; raised by `decide`
-├── ConfigurationError     the App, or its store, cannot work as it is written
-│   └── Closed             the App was used after its `async with` had ended
-├── InvalidInput           what was handed in is refused, nothing was changed
+├── ConfigurationError     the App, or its store, is misconfigured
+│   └── Closed             the App was used after its `async with` block had ended
+├── InvalidInput           an argument is invalid; nothing was changed
 │   ├── InvalidEvent       an event that could not be stored and read again
-│   ├── InvalidToken       a token that is not ours, of another log, or beyond its head
-│   ├── InvalidCursor      a cursor that is not ours, or of another query
+│   ├── InvalidToken       not a token, a token of another log, or one beyond its head
+│   ├── InvalidCursor      not a cursor, or a cursor of another query
 │   └── InvalidQuery       a field, an operator or a value that the read model does not have
 ├── VersionConflict        the stream is not at the version the append expected
-├── OutcomeUnknown         the store went away while it was committing
-├── Unavailable            the store cannot be reached just now; nothing was changed
-├── LogReplaced            positions that were kept belong to another log
-├── ReadModelBehind        a read with a token was not reached in time
-├── NotSettled             followers had something left to handle when the time was over
-├── RowParked              the row waits behind an event that could not be folded
-├── RowUnreadable          the store holds a row that the row class cannot be made of
+├── OutcomeUnknown         the connection to the store was lost during a commit
+├── Unavailable            the store cannot do this now; nothing was changed
+│   └── Contended          the store works, but another worker or transaction is in the way
+├── LogReplaced            stored positions belong to another log
+├── ReadModelBehind        the read model did not reach a token in time
+├── NotSettled             followers still had work when the time was up
+├── RowParked              the row is parked at an event that could not be folded
+├── RowUnreadable          the row class does not accept a stored row
 ├── UndecodableEvent       stored JSON that no class of this App can read
-│   └── NewerSchema        an event that newer code has stored; this process is the older one
-├── LeaseLost              another worker has taken over (met by the engine only)
-├── BatchRefused           a commit failed for the data in it (met by the engine only)
-└── NameHeld               the public name cannot show a newer version yet (met by the engine only)
+│   └── NewerSchema        an event stored by newer code than this process runs
+├── LeaseLost              another worker has taken over (internal)
+├── BatchRefused           a commit failed because of its data (internal)
+└── NameHeld               the public name cannot show a newer version yet (internal)
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ from typing import Any, Protocol
 
 
 class NamedStream(Protocol):
-    """What an error knows of a stream. It is always a `Stream`, whose module stands above this one."""
+    """What errors need of a `Stream`, whose module imports this one."""
 
     @property
     def category(self) -> str:
-        """The first part of its name."""
+        """The part of its name before the hyphen."""
         ...
 
     @property
     def id(self) -> str:
-        """The second part of its name."""
+        """The part of its name after the hyphen."""
         ...
 
 
 class TwofoldError(Exception):
-    """The root: catch it to catch whatever twofold raises on purpose."""
+    """The base class of every error that twofold raises on purpose."""
 
 
 class Rejected(TwofoldError):
@@ -53,18 +54,18 @@ class Rejected(TwofoldError):
 
 
 class ConfigurationError(TwofoldError):
-    """The App, or the store it was opened on, cannot work as it is. The message names the way out."""
+    """The App, or the store it was opened on, is misconfigured. The message says how to fix it."""
 
 
 class Closed(ConfigurationError):
-    """The App was used after its `async with` had ended. Nothing was changed."""
+    """The App was used after its `async with` block had ended. Nothing was changed."""
 
     def __init__(self, what: object) -> None:
         super().__init__(f"{what} is closed: the block of `async with app.open(…)` has ended; call this inside it")
 
 
 class InvalidInput(TwofoldError):
-    """What was handed in is refused. Nothing was changed."""
+    """An argument is invalid. Nothing was changed."""
 
 
 class InvalidEvent(InvalidInput):
@@ -72,9 +73,9 @@ class InvalidEvent(InvalidInput):
 
 
 class InvalidToken(InvalidInput):
-    """A consistency token that is not ours, belongs to another log, or lies beyond the log's head.
+    """Not a consistency token, a token of another log, or one beyond the log's head.
 
-    `token` is what was passed for one; None if only its position is known where the error is raised.
+    `token` is the value that was passed; None where the error is raised and only its position is known.
     """
 
     def __init__(self, why: str, token: object = None) -> None:
@@ -83,7 +84,7 @@ class InvalidToken(InvalidInput):
 
 
 class InvalidCursor(InvalidInput):
-    """A cursor that `find` did not give out for this very query."""
+    """A cursor that `find` did not return for this query."""
 
 
 class InvalidQuery(InvalidInput):
@@ -91,7 +92,7 @@ class InvalidQuery(InvalidInput):
 
 
 class VersionConflict(TwofoldError):
-    """The stream has moved on: load it again and decide again."""
+    """The stream has changed: load it again and decide again."""
 
     def __init__(self, stream: NamedStream, expected: int, actual: int) -> None:
         super().__init__(f"{stream} is at version {actual}, not {expected}")
@@ -99,21 +100,25 @@ class VersionConflict(TwofoldError):
 
 
 class OutcomeUnknown(TwofoldError):
-    """The store went away during the commit. Execute again with the same command id to learn what happened."""
+    """The connection was lost during a commit. Repeat the command with the same id to learn the outcome."""
 
     def __init__(self, command_id: str, why: str) -> None:
-        super().__init__(f"it is not known whether command {command_id} was stored ({why}); repeat it with this id")
+        super().__init__(f"command {command_id} may or may not have been stored ({why}); repeat it with the same id")
         self.command_id = command_id
 
 
 class Unavailable(TwofoldError):
-    """The store cannot be reached just now. Nothing was changed; try again later."""
+    """The store cannot do this now, mostly because it cannot be reached. Nothing was changed; try again later."""
+
+
+class Contended(Unavailable):
+    """The store works, but another worker or transaction is in the way. Nothing was changed; try again later."""
 
 
 class LogReplaced(TwofoldError):
-    """Positions that were kept belong to another log: a restored backup, a deleted file, another database.
+    """Stored positions belong to another log: a restored backup, a deleted file, another database.
 
-    `log_id` names the log that they belong to, if it is known.
+    `log_id` is the log that they belong to, if it is known.
     """
 
     def __init__(self, why: str, log_id: str | None = None) -> None:
@@ -131,58 +136,57 @@ class ReadModelBehind(TwofoldError):
 
 
 class NotSettled(TwofoldError):
-    """Followers had something left to handle when the time was over.
+    """Followers still had work when the time was up.
 
-    `left` holds, for each of them, how many positions it is behind and how many streams it is trying again; it is
-    empty where events came in faster than they could be handled.
+    `left` holds, for each of them, how many events it is behind and how many streams it is retrying. It is empty if
+    events came in faster than they could be handled.
     """
 
     def __init__(self, left: dict[str, tuple[int, int]], waited_s: float) -> None:
-        told = "; ".join(
-            f"{name} is {behind} events behind, {trying} streams are tried again"
-            for name, (behind, trying) in left.items()
+        details = "; ".join(
+            f"{name} is {behind} events behind and retries {trying} streams" for name, (behind, trying) in left.items()
         )
         super().__init__(
-            f"not settled after {waited_s:g} s: {told or 'events keep coming in'}. Does a process do the work? "
+            f"not settled after {waited_s:g} s: {details or 'events keep coming in'}. Is a worker running? "
             f"See `twofold status`, or twofold.operate.status(running)"
         )
         self.left, self.waited_s = left, waited_s
 
 
 class RowParked(TwofoldError):
-    """The row waits behind an event that could not be folded; what it holds is older than it seems."""
+    """The row is parked at an event that could not be folded, so its values are out of date."""
 
     def __init__(self, projection: str, key: tuple[Any, ...], since: datetime, error: str) -> None:
         shown = key[0] if len(key) == 1 else key
-        super().__init__(f"row {shown!r} of {projection} is parked since {since:%Y-%m-%dT%H:%M:%SZ}: {error}")
+        super().__init__(f"row {shown!r} of {projection} has been parked since {since:%Y-%m-%dT%H:%M:%SZ}: {error}")
         self.projection, self.key, self.since, self.error = projection, key, since, error
 
 
 class RowUnreadable(TwofoldError):
-    """The store holds a row that its class cannot be made of: the class has changed, or somebody changed the table.
+    """The row class does not accept a stored row: the class or the table was changed.
 
-    Its next event is parked. Give the class back what it lacks, or raise the version of the projection.
+    The row's next event is parked. Correct the row class, or raise the version of the projection.
     """
 
     def __init__(self, projection: str, key: tuple[Any, ...], error: str) -> None:
         shown = key[0] if len(key) == 1 else key
         super().__init__(
             f"row {shown!r} of {projection} cannot be read: {error}; "
-            f"correct the row class, or raise the version of the projection so that the row is folded again"
+            f"correct the row class, or raise the version of the projection, which folds the row again"
         )
         self.projection, self.key, self.error = projection, key, error
 
 
 class UndecodableEvent(TwofoldError):
-    """Stored JSON that no class of this App can read; add the class, an upcaster, or deploy the newer code."""
+    """Stored JSON that no class of this App can read: add the class or an upcaster, or deploy the newer code."""
 
 
 class NewerSchema(UndecodableEvent):
-    """An event of a schema or a name that only newer code knows: let a process of the newer code handle it."""
+    """An event whose schema or name only newer code knows: a process that runs the newer code handles it."""
 
 
 class LeaseLost(TwofoldError):
-    """Another worker holds the checkpoint of `follower` now: what was being written for it was not written."""
+    """Another worker now holds the checkpoint of `follower`: nothing was written."""
 
     def __init__(self, follower: object, why: str) -> None:
         super().__init__(f"{follower} {why}")
@@ -190,11 +194,11 @@ class LeaseLost(TwofoldError):
 
 
 class BatchRefused(TwofoldError):
-    """A commit changed nothing because of the data of one of its appends or rows; the cause says which error."""
+    """The store refused the data of one append or row in a commit. Nothing was changed; see `__cause__`."""
 
 
 class NameHeld(TwofoldError):
-    """The public name for SQL cannot show a newer version yet; the message says why, and the way out.
+    """The public name for SQL cannot show a newer version yet. The message says why, and what to do.
 
-    Nothing was changed, and nothing else waits for it.
+    Nothing was changed, and nothing else is held up.
     """

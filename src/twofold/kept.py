@@ -1,7 +1,7 @@
-"""Values that are kept and handed out: as they are where nothing in them can be changed, else as copies.
+"""Values that are kept and handed out: immutable ones as they are, all others as copies.
 
-Annotations may be wrong about a state: it is whatever `evolve` returned. So its value is looked at, all the way down,
-once when it is kept. What was read from JSON is what its annotations say, so a message class is judged once, by these.
+Annotations may be wrong about a state, which is whatever `evolve` returned. So the value itself is inspected, at every
+depth, once when it is kept. A value read from JSON matches its annotations, so a message class is judged once by these.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from twofold.failures import failure
 T = TypeVar("T")
 
 DEEPEST = 500
-MANY = 1_000  # from there on what is met twice is looked at once
+MANY = 1_000  # above this, values that occur more than once are inspected once
 
 _WHOLE: frozenset[type] = frozenset(
     {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, object, type}
     | {Decimal, Fraction, UUID, datetime, date, time, timedelta, timezone, ZoneInfo}
     | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}
 )
-_NEW_OBJECT = copyreg.__newobj__  # type: ignore[attr-defined]  # what objects that pickle in the usual way name
+_NEW_OBJECT = copyreg.__newobj__  # type: ignore[attr-defined]  # how objects with default pickling are made
 _SUBCLASSED = (int, float, str, bytes, Decimal, datetime, date, time, timedelta)
 
 
 class Kept(Generic[T]):
-    """A value that nobody else holds: whoever takes it may change what they get, and it stays as it was.
+    """A value with no other references: callers may change what they get without changing what is kept.
 
-    A value that cannot be copied (it holds a lock, a generator) is `shared`: it is handed out as it is, and so must
-    not be kept for longer than the call it was made in.
+    A value that cannot be copied (it holds a lock or a generator) is `shared`: it is handed out as it is, so it must
+    not be kept beyond the call it was made in.
     """
 
     __slots__ = ("_fixed", "_value", "shared")
@@ -56,7 +56,7 @@ class Kept(Generic[T]):
             self._value, self.shared = (value, True) if copy is None else (copy[0], False)
 
     def own(self) -> T:
-        """The value itself where nothing in it can be changed; else a copy, for the caller alone."""
+        """The value itself if it is immutable at every depth; otherwise a copy for this caller."""
         if self._fixed:
             return self._value
         copy = None if self.shared else _copied(self._value)
@@ -64,7 +64,7 @@ class Kept(Generic[T]):
 
 
 def own(value: T) -> T:
-    """The value itself where nothing in it can be changed, or where it cannot be copied; else a copy."""
+    """The value itself if it is immutable at every depth or cannot be copied; otherwise a copy."""
     if is_fixed(value):
         return value
     copy = _copied(value)
@@ -72,7 +72,7 @@ def own(value: T) -> T:
 
 
 def is_fixed(value: object) -> bool:
-    """Whether nothing in a value can be changed, however deep it lies."""
+    """Whether a value is immutable at every depth."""
     cls: Any = type(value)
     if cls in _WHOLE:
         return True
@@ -90,7 +90,7 @@ def is_fixed(value: object) -> bool:
 
 
 def _all_fixed(values: list[object]) -> bool:
-    """Level by level, and all values of a class at once: a long tuple costs as much as to go through it."""
+    """Level by level, and all values of a class at once: a long tuple costs one pass."""
     for _ in range(DEEPEST):
         kinds: set[Any] = set(map(type, values)) - _WHOLE
         if not kinds:
@@ -107,7 +107,7 @@ def _all_fixed(values: list[object]) -> bool:
 
 @lru_cache(maxsize=4_096)
 def _parts_of(cls: type) -> Callable[[Any], Iterable[object]] | None:
-    """How to reach what a value of this class is made of; None where the value itself can be changed."""
+    """A function that returns the parts of a value of this class; None if the value itself can be changed."""
     if cls in (tuple, frozenset) or issubclass(cls, Enum | type):
         return tuple if cls in (tuple, frozenset) else _nothing
     if cls is types.MappingProxyType:
@@ -122,7 +122,7 @@ def _parts_of(cls: type) -> Callable[[Any], Iterable[object]] | None:
 
 
 def _is_frozen(cls: type) -> bool:
-    """Whether this very class says that its fields cannot be set."""
+    """Whether this class itself, not a base class, declares its fields frozen."""
     if issubclass(cls, msgspec.Struct):
         return cls.__struct_config__.frozen and not cls.__dictoffset__
     said = vars(cls)
@@ -152,7 +152,7 @@ def _nothing(value: object) -> Iterable[object]:
 
 
 def _copied(value: T) -> tuple[T] | None:
-    """A copy that shares with the value only what cannot be changed; None where it cannot be copied."""
+    """A copy that shares only immutable parts with the value; None if it cannot be copied."""
     try:
         return (_copy(value, {}),)
     except BaseException as error:  # a lock, a generator, a `__deepcopy__` that raises
@@ -161,7 +161,7 @@ def _copied(value: T) -> tuple[T] | None:
 
 
 def _copy(value: Any, memo: dict[int, Any]) -> Any:
-    """As `copy.deepcopy`, with its `memo`, but whoever compares by identity finds what cannot be changed unchanged."""
+    """Like `copy.deepcopy`, with its `memo`, but immutable parts keep their identity."""
     cls: Any = type(value)
     if cls in _WHOLE:
         return value
@@ -187,7 +187,7 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_object(value: Any, memo: dict[int, Any]) -> Any:
-    """An object that pickles in the usual way, by its attributes. One that has none is a name, like `MISSING`."""
+    """Copy an object with default pickling by its attributes. One without any is a sentinel, like `MISSING`."""
     make, arguments, state, *items = (*value.__reduce_ex__(4), None)[:5]
     if make is not _NEW_OBJECT or arguments != (type(value),) or any(one is not None for one in items):
         return deepcopy(value, memo)
@@ -217,10 +217,10 @@ _CHANGEABLE = (
 
 @lru_cache(maxsize=4_096)
 def is_fixed_class(cls: type) -> bool:
-    """Whether nothing can be changed in a value of this class that was read from JSON."""
+    """Whether a value of this class that was read from JSON is immutable at every depth."""
     try:
         return _is_fixed_type(msgspec.inspect.type_info(cls))
-    except Exception:  # a class that cannot be stored is refused elsewhere
+    except Exception:  # a class that cannot be stored is rejected elsewhere
         return False
 
 

@@ -1,7 +1,7 @@
-"""The values that travel: where an event lies, what is asked of the log, and what it answers.
+"""The values that cross the ports: streams, positions, appends, receipts and recorded events.
 
-None of them can come to refer to itself, so the garbage collector need not look at them (`gc=False`): with thousands of
-them alive in a page of the feed it took a third of the time (measured).
+None of them can contain a reference cycle, so they are exempt from garbage collection (`gc=False`): with thousands of
+them alive in a page of the feed, the collector took a third of the time (measured).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MAX_OFFSET = 2**63 - 1
 
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, formats, surrogates, separators of lines
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, formats, surrogates, line separators
 _TOKEN = re.compile(r"([0-9a-f]{16}):(\d{1,9}):(\d{1,19})", re.ASCII)
 
 
 def checked_id(value: str, what: str) -> str:
-    """`value` if it can name a stream or a command: 1 to 200 printable characters.
+    """Return `value` if it can name a stream or a command: 1 to 200 printable characters.
 
     Raises: InvalidInput, naming `what` and the value.
     """
@@ -39,8 +39,8 @@ def checked_id(value: str, what: str) -> str:
 def unprintable(text: str) -> str | None:
     """The first unprintable character of `text`, written like U+200B ZERO WIDTH SPACE; None if there is none.
 
-    Unprintable are control characters (C1 included), line and paragraph separators, and format characters: zero width,
-    byte order mark, marks that change the direction of writing. Two ids that differ only in these look the same.
+    Control characters (including C1), line and paragraph separators and format characters (zero width, byte order
+    mark, text direction) are unprintable: two ids that differ only in these look the same.
     """
     if text.isprintable():
         return None
@@ -49,7 +49,7 @@ def unprintable(text: str) -> str | None:
 
 
 def checked_name(value: str, what: str) -> str:
-    """`value` if it can name something new: like `checked_id`, but stricter about what is printable.
+    """Return `value` if it can name something new: like `checked_id`, but without any unprintable character.
 
     Streams of older logs may have such names; they can still be read and changed. Raises: InvalidInput, naming the
     character.
@@ -61,7 +61,7 @@ def checked_name(value: str, what: str) -> str:
 
 
 class Stream(msgspec.Struct, frozen=True, order=True, gc=False):
-    """The name of one thing's events, printed `order-1001`. A category holds no hyphen, an id may."""
+    """The name of a stream of events, printed `order-1001`. The id may contain hyphens, the category may not."""
 
     category: str
     id: str
@@ -69,7 +69,7 @@ class Stream(msgspec.Struct, frozen=True, order=True, gc=False):
     def __post_init__(self) -> None:
         if not _CATEGORY.fullmatch(self.category):
             raise InvalidInput(
-                f"the category of a stream is a letter and then letters, digits or _ (at most 63), "
+                f"the category of a stream must be a letter followed by letters, digits or _ (at most 63 characters), "
                 f"not {self.category!r:.80}"
             )
         checked_id(self.id, "the id of a stream")
@@ -94,7 +94,7 @@ def _parse_stream(text: str) -> Stream:
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """A place in a partition of the feed, printed `0:1234`. Offset 0 is before the first event.
 
-    Offsets grow within a partition, with gaps or without; only the feed computes with them.
+    Offsets increase within a partition and may have gaps; only the feed does arithmetic with them.
     """
 
     partition: int
@@ -102,7 +102,7 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
 
     @property
     def is_beginning(self) -> bool:
-        """Whether it is before the first event of its partition."""
+        """Whether this is the place before the first event of its partition."""
         return self.offset == 0
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ BEGINNING = Position(0, 0)
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A position together with the log it belongs to: what a later read waits for."""
+    """A position and the log it belongs to: a later read can wait for it."""
 
     log_id: str
     position: Position
@@ -126,15 +126,15 @@ class Token(msgspec.Struct, frozen=True):
         """Raises: InvalidToken."""
         match = _TOKEN.fullmatch(text)
         if match is None or int(match[3]) > MAX_OFFSET:
-            raise InvalidToken(f"{text!r:.80} is not a consistency token; send one as it was returned, unchanged", text)
+            raise InvalidToken(f"{text!r:.80} is not a consistency token; send one exactly as it was returned", text)
         return Token(match[1], Position(int(match[2]), int(match[3])))
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What an append answers: `version` is the stream's after it, `position` that of its last event.
+    """The result of an append: the stream's `version` after it, and the `position` of its last event.
 
     A command that changed nothing has `events == 0` and the position its decision was based on.
-    `repeated` is true where the command id had been used before, and this is the answer of that time.
+    `repeated` is true if the command id had been used before: this is the original receipt.
     """
 
     stream: Stream
@@ -147,12 +147,12 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def token(self) -> str:
-        """What a later read can wait for (`after=`), also in another process."""
+        """Pass it to a later read as `after=`, in this process or another, to include this append."""
         return str(Token(self.log_id, self.position))
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Who asked and why; stored with every event of an append."""
+    """Who caused an append, and why; stored with each of its events."""
 
     command_id: str
     correlation_id: str
@@ -161,7 +161,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """The fact, and when, where and why it was recorded. `recorded_at` is aware, in UTC."""
+    """An event, and when, where and why it was recorded. `recorded_at` is aware, in UTC."""
 
     event: Any
     stream: Stream
@@ -175,12 +175,12 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """`order-1001@3`: the same on every backend, and after a copy."""
+        """`order-1001@3`: the same on every backend and in every copy of the log."""
         return f"{self.stream}@{self.version}"
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
-    """An event ready to be stored; `event` is what reading `data` again will give."""
+    """An event ready to be stored; `event` is what decoding `data` returns."""
 
     type: str
     schema: int
@@ -189,11 +189,11 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
 
 
 StoredEvent = tuple[str, int, str | bytes]
-"""An event as it lies in its stream: stored name, schema and JSON that nobody has read yet."""
+"""An event as stored in its stream: stored name, schema and undecoded JSON."""
 
 
 class Append(msgspec.Struct, frozen=True, gc=False):
-    """What is asked of the log. `expected_version` 0 means that the stream must not exist, None is not checked."""
+    """A request to the log. `expected_version` 0 means that the stream must not exist; None skips the check."""
 
     stream: Stream
     events: Sequence[Encoded]
@@ -202,12 +202,12 @@ class Append(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def command_id(self) -> str:
-        """Used once per stream: an append that comes again with it is answered, not repeated."""
+        """Used once per stream: a second append with it returns the original receipt and stores nothing."""
         return self.meta.command_id
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One event as the log holds it: `data` and `meta` are JSON that nobody has read yet."""
+    """One event as stored in the log: `data` and `meta` are undecoded JSON."""
 
     position: Position
     stream: str

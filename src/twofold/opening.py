@@ -1,4 +1,4 @@
-"""`async with`, for functions that open something; whoever awaits them instead is told."""
+"""Functions entered by `async with`, with a clear error if they are awaited instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Opening(AbstractAsyncContextManager[T], Generic[T]):
-    """What a function that opens something returns."""
+    """What a function decorated with `opens` returns."""
 
     def __init__(self, name: str, manager: AbstractAsyncContextManager[T]) -> None:
         self._name, self._manager = name, manager
@@ -27,11 +27,11 @@ class Opening(AbstractAsyncContextManager[T], Generic[T]):
         return await self._manager.__aexit__(cls, error, traceback)
 
     def __await__(self) -> NoReturn:
-        raise TypeError(f"{self._name}(…) is not awaited, it is entered: `async with {self._name}(…) as running:`")
+        raise TypeError(f"{self._name}(…) cannot be awaited: write `async with {self._name}(…) as running:`")
 
 
 def opens(name: str) -> Callable[[Callable[P, AsyncIterator[T]]], Callable[P, Opening[T]]]:
-    """Make a generator function one that is entered by `async with`. `name` is how the caller writes it."""
+    """Turn a generator function into one that is entered by `async with`. `name` is how the caller writes it."""
 
     def made_of(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Opening[T]]:
         manager = asynccontextmanager(function)

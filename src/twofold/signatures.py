@@ -1,4 +1,4 @@
-"""Which message classes a function takes, read from its annotations; nothing else is guessed from a signature."""
+"""Which message classes a function takes, read from its annotations. Nothing else is derived from a signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.errors import ConfigurationError
 def message_types(
     function: Callable[..., Any], parameters: int, index: int, owner: str, *, may_await: bool = False
 ) -> tuple[type, ...]:
-    """The classes in the annotation of parameter `index` of a function with exactly `parameters` of them.
+    """The classes in the annotation of parameter `index` of a function with exactly `parameters` parameters.
 
     Raises: ConfigurationError, naming `owner`, the function and the parameter.
     """
@@ -21,14 +21,13 @@ def message_types(
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
     names = list(inspect.signature(function).parameters)
     if len(names) != parameters:
-        raise ConfigurationError(f"{name} must take {parameters} parameters, it takes {len(names)}")
+        raise ConfigurationError(f"{name} must take {parameters} parameters, but takes {len(names)}")
     parameter = names[index]
     try:
         hints = get_type_hints(function)
     except NameError as error:
         raise ConfigurationError(
-            f"{name}: the annotation of {parameter} cannot be read ({error}); "
-            f"define the classes at module level, where the annotation can find them"
+            f"{name}: the annotation of {parameter} cannot be read ({error}); define the classes at module level"
         ) from error
     if parameter not in hints:
         raise ConfigurationError(f"{name}: annotate {parameter} with the classes it takes, like `A | B`")
@@ -40,10 +39,13 @@ def message_types(
 
 
 def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, may_await: bool = False) -> None:
-    """Raises: ConfigurationError when this is no function, plain or not, that can be called with so many values."""
+    """Check that this is a function, plain unless `may_await`, that takes so many arguments.
+
+    Raises: ConfigurationError.
+    """
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
     if not callable(function) or (inspect.iscoroutinefunction(function) and not may_await):
-        raise ConfigurationError(f"{name} must be a plain function: it is pure, so it has nothing to await")
+        raise ConfigurationError(f"{name} must be a plain function: it has to be pure, so it cannot await anything")
     try:
         inspect.signature(function).bind(*[None] * parameters)
     except TypeError:
@@ -51,13 +53,13 @@ def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, 
 
 
 def may_answer_none(function: Callable[..., Any]) -> bool:
-    """Whether None is among what a function says it answers; one that says nothing may answer anything."""
-    answer = get_type_hints(function).get("return", Any)
-    return answer is Any or type(None) in _flatten(answer) or None in _flatten(answer)
+    """Whether the return annotation includes None. A function without one may return anything."""
+    returned = get_type_hints(function).get("return", Any)
+    return returned is Any or type(None) in _flatten(returned) or None in _flatten(returned)
 
 
 def unwrapped(annotation: Any) -> Any:
-    """The type itself: without NewType, `type X = …` and Annotated around it, however often."""
+    """The type without any NewType, `type X = …` or Annotated around it."""
     while True:
         if hasattr(annotation, "__supertype__"):  # NewType("Placed", A)
             annotation = annotation.__supertype__

@@ -1,7 +1,7 @@
-"""Metrics of a running App, in the text format that Prometheus reads (version 0.0.4).
+"""Metrics of a running App, in the Prometheus text format (version 0.0.4).
 
-Counters count since the start of this process, and only what this process did; gauges of lag and parking speak of the
-store, so every process tells the same.
+Counters cover this process since its start. Gauges of lag and parking describe the store, so they are the same in every
+process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Metric:
     samples: Iterable[tuple[Labels, float]]
 
     def lines(self) -> Iterator[str]:
-        """As Prometheus reads it."""
+        """The metric in the Prometheus text format."""
         yield f"# HELP {self.name} {self.help}"
         yield f"# TYPE {self.name} {self.kind}"
         for labels, value in self.samples:
@@ -37,7 +37,7 @@ class Metric:
 
 
 async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
-    """All metrics, and `more` of whoever asks. Raises: Unavailable."""
+    """All metrics, with `more` from the caller appended. Raises: Unavailable."""
     followers = list(zip(await status(running), running.followers, strict=True))
     found = [*_of_commits(running), *_of_followers(followers), *more]
     return "\n".join(line for metric in found for line in metric.lines()) + "\n"
@@ -46,22 +46,29 @@ async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
 def _of_commits(running: Running) -> Iterator[Metric]:
     counts = running.commits.counts
 
-    def one(value: float) -> Iterable[tuple[Labels, float]]:
+    def unlabelled(value: float) -> Iterable[tuple[Labels, float]]:
         return [({}, value)]
 
-    yield Metric("twofold_appends_total", "counter", "Appends that were stored.", one(counts.appends))
-    yield Metric("twofold_appended_events_total", "counter", "Events of these appends.", one(counts.events))
-    yield Metric("twofold_append_batches_total", "counter", "Group commits.", one(counts.batches))
-    yield Metric("twofold_append_batch_largest", "gauge", "Appends in the largest of them.", one(counts.largest_batch))
-    yield Metric("twofold_appends_waiting", "gauge", "Appends that wait for their batch.", one(running.commits.waiting))
+    yield Metric("twofold_appends_total", "counter", "Appends that were stored.", unlabelled(counts.appends))
+    yield Metric("twofold_appended_events_total", "counter", "Events in these appends.", unlabelled(counts.events))
+    yield Metric("twofold_append_batches_total", "counter", "Group commits.", unlabelled(counts.batches))
+    yield Metric(
+        "twofold_append_batch_largest",
+        "gauge",
+        "Appends in the largest group commit.",
+        unlabelled(counts.largest_batch),
+    )
+    yield Metric(
+        "twofold_appends_waiting", "gauge", "Appends queued for the next batch.", unlabelled(running.commits.queued)
+    )
     yield Metric(
         "twofold_append_repeated_total",
         "counter",
-        "Commands that came again and were answered.",
-        one(running.executor.repeated),
+        "Repeated commands that returned the original answer.",
+        unlabelled(running.executor.repeated),
     )
     yield Metric(
-        "twofold_append_conflicts_total", "counter", "Appends that met another version.", one(counts.conflicts)
+        "twofold_append_conflicts_total", "counter", "Appends that found another version.", unlabelled(counts.conflicts)
     )
 
 
@@ -76,20 +83,20 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
     yield Metric(
         "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", each("lag_events")
     )
-    yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest event that was not handled.", each("lag_s"))
-    yield Metric("twofold_parked", "gauge", "Rows and streams that wait behind a failure.", each("parked"))
-    yield Metric("twofold_lease_held", "gauge", "1 where this process holds the checkpoint.", held)
+    yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest unhandled event.", each("lag_s"))
+    yield Metric("twofold_parked", "gauge", "Rows and streams parked at a failure.", each("parked"))
+    yield Metric("twofold_lease_held", "gauge", "1 if this process holds the checkpoint.", held)
     failing = [(_labels(one), float(one.state in ("failing", "stopped"))) for one, _ in followers]
     yield Metric(
-        "twofold_follower_failing", "gauge", "1 while following fails or has stopped in this process.", failing
+        "twofold_follower_failing", "gauge", "1 while the follower is failing or stopped in this process.", failing
     )
-    yield Metric("twofold_lease_claims_total", "counter", "Times this process took a checkpoint.", counted("claims"))
-    yield Metric("twofold_lease_losses_total", "counter", "Times another process took it away.", counted("losses"))
+    yield Metric("twofold_lease_claims_total", "counter", "Times this process claimed a checkpoint.", counted("claims"))
+    yield Metric("twofold_lease_losses_total", "counter", "Times another process took it over.", counted("losses"))
     yield Metric(
-        "twofold_follower_failures_total", "counter", "Times following failed and was tried again.", counted("failures")
+        "twofold_follower_failures_total", "counter", "Times the follower failed and was retried.", counted("failures")
     )
     yield Metric("twofold_followed_events_total", "counter", "Events folded or reacted to.", counted("events"))
-    yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed that were handled.", counted("pages"))
+    yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed handled.", counted("pages"))
 
 
 def _labels(one: FollowerStatus) -> Labels:

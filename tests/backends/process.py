@@ -50,7 +50,7 @@ async def work(url: str) -> None:
         held: set[str] = set()
         while True:
             for following in running.followers:
-                name = following.follower.follows.name
+                name = following.follower_id.name
                 if following.state == "following" and name not in held:
                     held.add(name)
                     say("holds", name)

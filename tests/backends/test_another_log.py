@@ -17,7 +17,7 @@ from twofold.backends.connect import connect
 from twofold.backends.ports import LogStore
 from twofold.backends.urls import sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership
 from twofold.messages import BEGINNING, Stream
 from twofold.read import freshness
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
@@ -134,7 +134,7 @@ async def log(place: Place) -> AsyncIterator[LogStore]:
 
 
 CLAIM = Claim(REACTOR, 1)
-OWNER = Belongs("theirs", None, ())
+OWNER = Ownership("theirs", None, ())
 SEEN = Checkpoint(REACTOR, "", at(1), "worker", 1, 2)
 
 OF_THE_LOG: dict[str, Callable[[LogStore], Awaitable[Any]]] = {

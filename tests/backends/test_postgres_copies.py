@@ -89,7 +89,7 @@ async def test_g11_a_standby_that_was_behind_is_promoted(primary: Server, tmp_pa
         primary.kill()
         assert await asked(standby.url, "SELECT pg_promote()")
 
-        with pytest.raises(LogReplaced, match="has read up to 0:30, and the log ends at 0:20: an older copy"):
+        with pytest.raises(LogReplaced, match="is at 0:30, but the log ends at 0:20: an older copy"):
             async with bank.open(copy, read_store=rows):
                 pass
         async with bank.open(copy, read_store=f"sqlite:///{tmp_path / 'new.db'}") as running:
@@ -173,7 +173,7 @@ async def test_g11_a_dump_that_was_restored(primary: Server, tmp_path: Path) -> 
 
     restored = primary.new_database()
     await asyncio.to_thread(primary.run, "pg_restore", "--exit-on-error", "-d", restored, str(dump))
-    with pytest.raises(LogReplaced, match="an older copy of the log was put in its place"):
+    with pytest.raises(LogReplaced, match="an older copy of the log replaced it"):
         async with bank.open(restored, read_store=rows):
             pass
     async with bank.open(restored) as running:

@@ -99,7 +99,7 @@ async def test_what_depends_on_the_name_holds_the_name_and_nothing_else(database
         assert await shows(user, "id", "total", "deposits")
         receipt = await deposited(running.log, "b", 6)
         assert await running.get(worth, "b", after=receipt) == Worth("b", 11)
-        with pytest.raises(InvalidInput, match="balance v1 is live, its name shows it"):
+        with pytest.raises(InvalidInput, match="balance v1 is live: only older versions"):
             await operate.drop(running, balances.follows)
         await user.execute(dropped)
 

@@ -70,7 +70,7 @@ async def test_a_view_that_would_no_longer_work_holds_the_name_and_nothing_else(
         assert (status.state, status.error) == ("following", None)
         assert "view report would no longer work" in str(status.note)
         assert user.execute("SELECT id, deposits FROM report").fetchall() == [("a", 2)]
-        with pytest.raises(InvalidInput, match="balance v1 is live, its name shows it"):
+        with pytest.raises(InvalidInput, match="balance v1 is live: only older versions"):
             await operate.drop(running, balances.follows)
         user.execute("DROP VIEW report")
 

@@ -75,12 +75,12 @@ def test_g11_status_says_that_the_log_was_replaced(twofold: Callable[..., Result
     shutil.copy("older.db", "counting.db")
     result = twofold("status", APP)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "totals v1 has read up to 0:25, and the log ends at 0:20: an older copy of the log" in result.stderr
+    assert "totals v1 is at 0:25, but the log ends at 0:20: an older copy of the log" in result.stderr
 
     renamed = twofold("log", "new-id", APP, "--json")
     [row] = lines(renamed)
     assert row["head"] == "0:20"
-    assert f"and this is log {row['logId']}" in twofold("status", APP).stderr
+    assert f"but this is log {row['logId']}" in twofold("status", APP).stderr
     for command in (["rebuild", APP, "totals"], ["rebuild", APP, "totals", "--json"]):
         assert twofold(*command).exit_code == 1
     assert "twofold rebuild APP --all" in twofold("rebuild", APP, "totals").stderr

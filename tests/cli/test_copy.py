@@ -68,7 +68,7 @@ def test_a_difference_is_found(twofold: Callable[..., Result], counting: Any) ->
     source, copy = sides(found)
     assert found.exit_code == 1
     assert source["checksum"] != copy["checksum"]
-    assert "the copy differs from the log: " in found.stderr
+    assert "the copy is wrong: " in found.stderr
 
 
 def test_an_unfinished_copy_is_told(twofold: Callable[..., Result], counting: Any) -> None:
@@ -96,7 +96,7 @@ async def _refused(counting: Any) -> None:
     [
         (["copy", APP, *FROM, "--to", "sqlite:///counting.db"], 1, "both URLs lead to log "),
         (["copy", APP, "--from", "sqlite:///none.db", *TO], 1, "there is no store at "),
-        (["copy", APP, *FROM, "--to", "memory:"], 2, "what is in memory: is gone when this command ends"),
+        (["copy", APP, *FROM, "--to", "memory:"], 2, "a copy in `memory:` is lost when this command ends"),
         (["copy", APP, *FROM, "--to", "sqlalchemy+sqlite+aiosqlite:///x.db"], 1, "SQLAlchemy stores read models only"),
         (["copy", "counting", *FROM, *TO], 2, "is not module:name"),
         (["copy", APP, *TO], 2, "--from"),

@@ -113,12 +113,12 @@ def test_from_the_failure_to_the_fix(folder: Path) -> None:
 
     (folder / "mended").touch()
     done = parked(folder, "retry", "balance", "a3")
-    assert (done.returncode, done.stdout) == (0, 'balance: ["a3"] goes on, after 2 events\n')
+    assert (done.returncode, done.stdout) == (0, 'balance: ["a3"] unparked, after 2 events\n')
     done = parked(folder, "retry", "mailer", "account-a3")
     assert done.stdout.splitlines() == [
         "sent account-a3@2",
         "sent account-a3@3",
-        "mailer: account-a3 goes on, after 2 events",
+        "mailer: account-a3 unparked, after 2 events",
     ]
     assert parked(folder, "list").stdout == "nothing is parked\n"
     assert "Balance(id='a3', total=72)" in fill(folder, 33)
@@ -127,7 +127,7 @@ def test_from_the_failure_to_the_fix(folder: Path) -> None:
 def test_what_is_given_up_is_said(folder: Path) -> None:
     fill(folder, 3, 13, 23)
     done = parked(folder, "discard", "balance", "a3")
-    assert done.stdout == 'balance: row ["a3"] goes on without its events from 0:2 to now\n'
+    assert done.stdout == 'balance: row ["a3"] skips its events from 0:2 until now\n'
     assert objects(parked(folder, "discard", "mailer", "--all", "--json")) == [{"discarded": ["account-a3"]}]
     assert "Balance(id='a3', total=36)" in fill(folder, 33)
 
@@ -139,7 +139,7 @@ def test_what_is_given_up_is_said(folder: Path) -> None:
         (["retry", "balance"], 2, "retry takes NAME and KEY, or NAME and --all"),
         (["discard", "balance", "a3", "--all"], 2, "discard takes NAME and KEY, or NAME and --all"),
         (["retry", "balance", "a4"], 1, "nothing of balance is parked under 'a4'"),
-        (["list", "balances"], 1, "there is no projection or reactor 'balances'; there is balance, mailer"),
+        (["list", "balances"], 1, "there is no projection or reactor 'balances'; this App has balance, mailer"),
         (["forget", "balance"], 2, "'forget' is none of list, show, retry, discard"),
     ],
 )

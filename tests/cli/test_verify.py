@@ -126,7 +126,7 @@ def test_what_is_right_exits_with_0(folder: Path) -> None:
     done = twofold(folder, "verify", "bank:bank", "balance")
     assert (done.returncode, done.stdout) == (
         0,
-        "balance v1: 3 rows are what the feed makes of them, at 0:4, after 4 events\n",
+        "balance v1: 3 rows match the feed, at 0:4, after 4 events\n",
     )
 
 
@@ -138,7 +138,7 @@ def test_what_is_wrong_exits_with_1_and_is_printed(folder: Path) -> None:
     assert done.stdout.splitlines() == [
         "different: row 'a2', right until account-a2@2 at 0:3 (Put)",
         "    total: 2 in the read model, 14 by the fold",
-        "balance v1: 1 of 3 rows are not what the feed makes of them (1 different), at 0:4, after 4 events",
+        "balance v1: 1 of 3 rows differs from the feed (1 different), at 0:4, after 4 events",
     ]
     row, summary = objects(twofold(folder, "verify", "bank:bank", "balance", "--json"))
     assert row == {
@@ -158,7 +158,7 @@ def test_what_is_parked_exits_with_3(folder: Path) -> None:
         3,
         [
             """parked: row ["a3"] at 0:2: ValueError: thirteen""",
-            "balance v1: 2 rows are what the feed makes of them, at 0:3, after 2 events",
+            "balance v1: 2 rows match the feed, at 0:3, after 2 events",
         ],
     )
 
@@ -209,5 +209,5 @@ def test_a_fold_that_depends_on_the_order_of_a_set_is_named(folder: Path) -> Non
     done = twofold(folder, "verify", "bank:wordy", "words")
     assert done.returncode == 1
     assert "not a pure fold: " in done.stdout
-    assert "it comes out otherwise in another process, its words is" in done.stdout
+    assert "it differs in another process, where words is" in done.stdout
     assert objects(twofold(folder, "verify", "bank:wordy", "words", "--json"))[-1]["impure"] == 1

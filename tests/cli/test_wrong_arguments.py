@@ -51,13 +51,13 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("counting:", 2, "'counting:' is not module:name"),
         (".counting:today", 2, "'.counting:today' is not module:name"),
         ("nowhere:app", 1, "nowhere cannot be imported, there is no module 'nowhere'"),
-        ("counting.py:today", 1, "write another module:name (without .py)"),
+        ("counting.py:today", 1, "correct module:name (without .py)"),
         ("counting:yesterday", 1, "counting has no App called 'yesterday'; it has counting:today, counting:forgotten,"),
         ("counting:counters", 1, "counting has no App called 'counters'"),
         ("failing:app", 1, "failing cannot be imported: ValueError: [red]no[/red] ("),
         ("ending:app", 1, "ending cannot be imported: SystemExit: 4 ("),
         ("unfinished:app", 1, "unfinished cannot be imported: SyntaxError:"),
-        ("impossible:app", 1, "http= is the place of a function, module:name, not 'here'"),
+        ("impossible:app", 1, "http= names a function as module:name, not 'here'"),
     ],
 )
 def test_an_app_that_is_not_there(
@@ -80,7 +80,9 @@ def test_a_store_that_is_not_named(
     twofold: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.delenv("TWOFOLD_STORE")
-    refused(twofold(*first_arguments(command), APP, *further_arguments(command)), 2, "say where the log lies: --store")
+    refused(
+        twofold(*first_arguments(command), APP, *further_arguments(command)), 2, "name the store of the log: --store"
+    )
 
 
 @pytest.mark.parametrize("command", [command for command in ON_A_STORE if command not in ("serve", "work")])
@@ -154,18 +156,22 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["feed", APP, "--after", "yesterday"], 2, "--after: a position is written like 0:1234, not 'yesterday'"),
         (["feed", APP, "--after", "0:-1"], 2, "--after: a position is written like 0:1234"),
         (["feed", APP, "--after", "0:99999999999999999999"], 2, "--after: a position is written like 0:1234"),
-        (["feed", APP, "--after", "0:21"], 1, "--after 0:21 lies beyond the end of the log, 0:20"),
-        (["feed", APP, "--after", "1:0"], 1, "--after 1:0 lies beyond the end of the log, 0:20"),
+        (["feed", APP, "--after", "0:21"], 1, "--after 0:21 is beyond the end of the log, 0:20"),
+        (["feed", APP, "--after", "1:0"], 1, "--after 1:0 is beyond the end of the log, 0:20"),
         (["feed", APP, "--stream", "counter"], 2, "--stream: a stream is written category-id, like order-1001"),
         (["feed", APP, "--stream", ""], 2, "--stream: a stream is written category-id"),
         (["history", APP, "counter"], 2, "STREAM: a stream is written category-id, like order-1001, not 'counter'"),
         (["history", APP, "counter-77"], 1, "there is no stream counter-77"),
         (["history", APP], 2, "Missing argument 'STREAM'"),
         (["rebuild", APP], 2, "Missing argument 'PROJECTION'"),
-        (["rebuild", APP, "totals", "--all"], 2, "--all: it is for all of them: leave totals out"),
-        (["rebuild", APP, "totals", "--from-scratch", "--key", "1"], 2, "--key: it is for one row of one projection"),
-        (["rebuild", APP, "--all", "--key", "1"], 2, "--key: it is for one row of one projection"),
-        (["rebuild", APP, "totals", "--key", "1", "--key", "2"], 2, "the key of totals is counter_id: give --key for"),
+        (["rebuild", APP, "totals", "--all"], 2, "--all: rebuilds all projections: leave totals out"),
+        (["rebuild", APP, "totals", "--from-scratch", "--key", "1"], 2, "--key: rebuilds one row of one projection"),
+        (["rebuild", APP, "--all", "--key", "1"], 2, "--key: rebuilds one row of one projection"),
+        (
+            ["rebuild", APP, "totals", "--key", "1", "--key", "2"],
+            2,
+            "the key of totals is counter_id: give --key once for",
+        ),
         (["rebuild", APP, "totals", "--key", "a\u0000"], 2, "--key: Total.counter_id"),
         (["rebuild", APP, "sums", "--key", "1"], 1, "counting has no projection 'sums'; it has totals"),
         (["tables", APP, "--drop", "totals~abc:1"], 1, "there is no table of totals~abc v1"),
@@ -182,7 +188,7 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["diff", APP, "totals", "--against", "counting:sums"], 1, "counting has no projection called 'sums'"),
         (["diff", APP, "totals", "--against", "nowhere:totals"], 1, "there is no module 'nowhere'"),
         (["parked", APP, "hide"], 2, "'hide' is none of list, show, retry, discard"),
-        (["parked", APP, "list", "sums"], 1, "there is no projection or reactor 'sums'; there is totals"),
+        (["parked", APP, "list", "sums"], 1, "there is no projection or reactor 'sums'; this App has totals"),
         (["parked", APP, "retry", "totals"], 2, "retry takes NAME and KEY, or NAME and --all"),
         (["parked", APP, "discard", "totals", "7"], 1, "nothing of totals is parked under '7'"),
         (["log", "hide", APP], 2, "'hide' is neither show nor new-id"),

@@ -63,7 +63,7 @@ def test_a_key_is_read(names: list[str], typed: list[str], key: tuple[Any, ...])
         (["text"], ["[7]"], "Sold.text"),
         (["day"], ["yesterday"], "date"),
         (["id"], ["7"], "UUID"),
-        (["text", "number"], ["a"], "the key of sold is text, number: give --key for each of them"),
+        (["text", "number"], ["a"], "the key of sold is text, number: give --key once for each of them"),
         (["text", "number"], ['["a", 7, 8]'], "the key of sold is text, number"),
         (["text", "number"], ["a", "7", "8"], "the key of sold is text, number"),
     ],

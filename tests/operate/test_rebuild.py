@@ -56,7 +56,7 @@ async def test_only_a_projection_of_the_app_is_rebuilt() -> None:
             operate.verify(running, stranger),
             operate.prepared(running, stranger),
         ):
-            with pytest.raises(InvalidInput, match="projection 'stranger' is not one of"):
+            with pytest.raises(InvalidInput, match="projection 'stranger' does not belong to"):
                 await call
         assert await running.rows.tables() == []
     with pytest.raises(InvalidInput, match="has no projection 'stranger'; it has balance"):

@@ -52,4 +52,4 @@ async def test_a_fold_that_depends_on_the_process_is_found(tmp_path: Path, monke
         report = await operate.verify(running, module.words, app_at="words_of_a_set:app")
     assert (here.counts, list(here.faults)) == ({"missing": 0, "extra": 0, "different": 1}, [])
     [fault] = report.faults
-    assert "it comes out otherwise in another process, its words is" in fault.what
+    assert "it differs in another process, where words is" in fault.what

@@ -81,12 +81,12 @@ def test_whatever_is_no_command_is_refused() -> None:
     def wrong(event: Ordered, recorded: Recorded) -> Any:
         return [Fill(1)]
 
-    with pytest.raises(TypeError, match="react must answer a list of To"):
+    with pytest.raises(TypeError, match="react must return a list of To"):
         Reactor("wrong", wrong, start="now").commands(recorded(Ordered(())))
 
 
 def test_what_cannot_be_a_reactor_says_why() -> None:
-    with pytest.raises(ConfigurationError, match="small letters"):
+    with pytest.raises(ConfigurationError, match="lower-case letters"):
         Reactor("Fulfil ment", react, start="now")
     with pytest.raises(ConfigurationError, match='"beginning" or "now", not \'later\''):
         Reactor("fulfilment", react, start="later")  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ asked: Counter[str] = Counter()
         (asks_the_clock, "not deterministic: the same row and event gave two rows; at was", "order-1@1"),
         (counts_calls, "not deterministic: the same row and event gave two rows; total was", "order-1@1"),
         (fails_now_and_then, "not deterministic", "order-1@1"),
-        (has_enough_of_it, "otherwise when several events are folded at once", "order-1@2"),
+        (has_enough_of_it, "differs when several events are folded at once", "order-1@2"),
     ],
 )
 def test_what_is_no_fold_is_told(evolve: Any, what: str, event: str) -> None:

@@ -23,7 +23,7 @@ from twofold.messages import Entry
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
 from twofold.read.folding import Folding
-from twofold.read.waiting import Waiting
+from twofold.read.parked import ParkedKeys
 from twofold.testing import recorded
 
 EAST = timezone(timedelta(hours=5, minutes=30))
@@ -143,7 +143,7 @@ def as_the_projector_does(
 ) -> tuple[Values | None, int | None]:
     rows = RowCache(complete=True)
     for events in pages:
-        folding = Folding(projection, CODEC, Ambient(), rows, Waiting(()))
+        folding = Folding(projection, CODEC, Ambient(), rows, ParkedKeys(()))
         entries = [entry(one) for one in events]
         assert not folding.take(entries)
         changes = folding.changes(entries)

@@ -9,7 +9,7 @@ from twofold import App
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import ReadModelBehind
 from twofold.read.projection import Table
-from twofold.read.store import Changes, Found
+from twofold.read.store import Changes, QueryResult
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
 from twofold.testing.conformance.checkpoints import claimed
@@ -25,7 +25,7 @@ class Slow(MemoryReadStore):
         super().__init__()
         self.meanwhile: list[Any] = []
 
-    async def get(self, table: Table, key: Any) -> Found:
+    async def get(self, table: Table, key: Any) -> QueryResult:
         found = await super().get(table, key)
         if self.meanwhile:
             await self.meanwhile.pop(0)()

@@ -94,7 +94,7 @@ def test_a_difference_is_told_field_by_field() -> None:
         ([ByIdentity("a")], (ByIdentity("a"),), "ByIdentity: every field is equal, and yet they are not"),
         (None, (), "decide must return a list of events, not None; to do nothing, return an empty one"),
         (PLACED, (), "decide must return a list of events, not Placed("),
-        (Unspeakable(), (), "raised Unspeakable: (its text cannot be made: str() raises SystemExit)"),
+        (Unspeakable(), (), "raised Unspeakable: (no text: str() raises SystemExit)"),
         (SystemExit(3), (), "raised SystemExit: 3"),
     ],
 )

@@ -39,10 +39,10 @@ from twofold.react.runner import Runner
 from twofold.read import freshness, query, unpark
 from twofold.read.folding import Folding
 from twofold.read.freshness import Fresh, Freshness
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
-from twofold.read.store import Changes, Found
-from twofold.read.waiting import Waiting
+from twofold.read.store import Changes, QueryResult
 from twofold.testing.simulation import SimulationFailed, histories
 from twofold.testing.simulation.histories import run_histories
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
@@ -236,7 +236,7 @@ def who_comes_last_is_served_first(patch: Patch) -> None:
     next_batch = GroupCommit._next_batch
 
     def backwards(self: GroupCommit) -> Any:
-        self._waiting = deque(reversed(self._waiting))
+        self._queue = deque(reversed(self._queue))
         return next_batch(self)
 
     patch.setattr(GroupCommit, "_next_batch", backwards)
@@ -503,7 +503,7 @@ def a_read_does_not_wait_for_its_token(patch: Patch) -> None:
 def rows_and_checkpoint_are_read_in_two_looks(patch: Patch) -> None:
     for name in ("get", "find"):
 
-        async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> Found:
+        async def in_two(self: SimulatedRows, table: Any, asked: Any, name: str = name) -> QueryResult:
             rows = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             newer = await self._look(lambda store: at_once(getattr(store, name)(table, asked)))
             return replaced(rows, checkpoints=newer.checkpoints)
@@ -550,7 +550,7 @@ def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
     made = Folding.__init__
 
     def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
-        made(self, projection, codec, ambient, known, Waiting(()), **named)
+        made(self, projection, codec, ambient, known, ParkedKeys(()), **named)
 
     patch.setattr(Folding, "__init__", init)
 
@@ -669,12 +669,12 @@ def what_was_folded_beside_a_row_that_is_refused_stays_parked(patch: Patch) -> N
 
 @mutation("G7 or G5", scenarios=[IN_THE_NOTEBOOK])
 def what_comes_to_wait_in_a_page_waits_from_its_beginning(patch: Patch) -> None:
-    def add(self: Waiting, parked: Any) -> Any:
+    def add(self: ParkedKeys, parked: Any) -> Any:
         for entry in parked:
             self.add(replaced(entry, position=BEGINNING))
         return self
 
-    patch.setattr(Waiting, "and_also", add)
+    patch.setattr(ParkedKeys, "and_also", add)
 
 
 @mutation("G7 or G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])
@@ -779,7 +779,7 @@ def a_clock_that_goes_back_reverses_its_partition(patch: Patch) -> None:
 
 @on_four("G6", scenarios=[IN_THE_WAREHOUSE, IN_THE_DIRECTORY])
 def a_token_is_compared_with_the_checkpoint_of_another_partition(patch: Patch) -> None:
-    def furthest(found: Found, token: Token) -> Checkpoint:
+    def furthest(found: QueryResult, token: Token) -> Checkpoint:
         best = max(found.checkpoints, key=lambda one: one.position.offset)
         partition = token.position.partition if best.follower.partition else 0
         at = Position(partition, best.position.offset)

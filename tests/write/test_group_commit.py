@@ -116,7 +116,7 @@ def test_a_batch_that_has_exactly_its_size_is_full(monkeypatch: pytest.MonkeyPat
 
 
 def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MAX_WAITING", 5)
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 5)
 
     async def main() -> None:
         log = Gate()
@@ -124,7 +124,7 @@ def test_who_comes_when_too_many_wait_waits_for_room(monkeypatch: pytest.MonkeyP
         log.open.clear()
         tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(30)]
         await asyncio.sleep(0.01)
-        assert group.waiting == 5
+        assert group.queued == 5
         log.open.set()
         receipts = await asyncio.gather(*tasks)
         assert len({receipt.stream for receipt in receipts}) == 30
@@ -221,14 +221,14 @@ def test_closing_waits_until_everything_is_written() -> None:
             assert [task.done() for task in tasks] == [True] * 3
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [type(failure) if failure else Receipt, Receipt, Receipt]
-            assert group.waiting == 0
+            assert group.queued == 0
 
     virtual_time.run(main())
 
 
 def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody who has waited for a place is forgotten: everybody is either written or told that it is closed."""
-    monkeypatch.setattr(group_commit, "MAX_WAITING", 2)
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
 
     async def main() -> None:
         log = Gate()
@@ -249,7 +249,7 @@ def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.Monkey
 
 
 def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MAX_WAITING", 4)
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 4)
     monkeypatch.setattr(group_commit, "MAX_BATCH", 2)
 
     async def main() -> None:
@@ -259,7 +259,7 @@ def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytes
         tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(20)]
         for _ in range(3):
             await asyncio.sleep(0.01)
-            assert group.waiting == 4, "although a batch was just taken out"
+            assert group.queued == 4, "although a batch was just taken out"
             log.open.set()
             await asyncio.sleep(0)
             log.open.clear()

@@ -10,7 +10,7 @@ from twofold.backends.memory import MemoryLog
 from twofold.kept import Kept
 from twofold.messages import Position, Stream
 from twofold.write import states
-from twofold.write.states import LONG, Known, States
+from twofold.write.states import LONG, KnownState, States
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ totals = Decider("total", Total(), decide, evolve)
 documents = Decider("document", Total(), decide, evolve, stored="state")
 
 
-def known(version: int) -> Known:
-    return Known(Kept(Total(version)), version, Position(0, version))
+def known(version: int) -> KnownState:
+    return KnownState(Kept(Total(version)), version, Position(0, version))
 
 
 def version_of(remembered: States, decider: Decider[Any, Any, Any], name: str) -> int:

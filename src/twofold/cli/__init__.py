@@ -1,7 +1,7 @@
 """The command line: run an App, see how it is doing, and operate its store.
 
-APP is `module:name`, the place of an `App` value. Exit codes: 0 done; 1 it could not be done, and standard error says
-why and what to do; 2 the command line is wrong; 3 looked at, and something needs attention; 130 stopped by Ctrl-C.
+APP is `module:name`, where an `App` can be imported. Exit codes: 0 success; 1 failure: standard error says why and what
+to do; 2 invalid command line; 3 success, but something needs attention; 130 stopped by Ctrl-C.
 """
 
 import io
@@ -52,10 +52,10 @@ for command in (status, serve, work, feed, history, rebuild, verify, diff, parke
 def main() -> None:
     """The program `twofold`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that cannot be shown is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that cannot be shown must not fail a command
     try:
         commands()
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:  # of the output: what stores raise has a name of its own
+    except OSError as error:  # raised by the output: stores raise errors of twofold
         sys.exit(f"twofold: the output cannot be written: {error}")

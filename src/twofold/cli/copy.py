@@ -1,4 +1,4 @@
-"""The command that moves a log to another store."""
+"""`twofold copy`: a log copied to another store."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from twofold.operate.copy import Contents, Copy, copying
 
 def copy(
     app: AppName,
-    source: Annotated[str, typer.Option("--from", metavar="URL", help="Where the log lies, like sqlite:///shop.db.")],
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="The store of the log, like sqlite:///shop.db.")],
     target: Annotated[str, typer.Option("--to", metavar="URL", help="An empty store, or an unfinished copy.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read both logs again and compare their checksums.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy the log of an App to another store, with the same events, versions, times and command ids.
 
-    It can be stopped anywhere: the same command goes on from there. What is appended meanwhile is copied too, up to
-    the end of the log when it is reached. Reactors stand in the copy where they stand in the log. Read models are not
-    copied: they are folded when the App is opened on the copy, or by `twofold rebuild APP --all`. The copy has a log
-    id of its own.
+    It can be stopped at any time; the same command resumes it. Events appended meanwhile are copied too, up to the end
+    of the log when it is reached. Reactors keep their places. Read models are not copied: they are folded when the App
+    is opened on the copy, or by `twofold rebuild APP --all`. The copy has a log id of its own.
     """
     if target == "memory:":
-        raise typer.BadParameter("what is in memory: is gone when this command ends", param_hint="--to")
+        raise typer.BadParameter("a copy in `memory:` is lost when this command ends", param_hint="--to")
     original, copied = targeted(app, source, None), targeted(app, target, None)
 
     async def work() -> None:
@@ -45,7 +44,7 @@ def copy(
             await _copied(copy, verify, as_json)
             if not as_json:
                 err.print(
-                    f"the copy has a log id of its own, {other.log_id}: tokens of log {log.log_id} are refused there. "
+                    f"the copy has a log id of its own, {other.log_id}, and refuses tokens of log {log.log_id}. "
                     f"Read models are folded when the App is opened on it, or by "
                     f"`twofold rebuild {app} --all`"
                 )
@@ -55,17 +54,17 @@ def copy(
 
 async def _copied(copy: Copy, verify: bool, as_json: bool) -> None:
     with progress(as_json) as bar:
-        told = Bars(bar, "copy:")
-        ended = await copy.run(told)
-        contents = await copy.contents(ended, told) if verify else (None, None)
+        bars = Bars(bar, "copy:")
+        ended = await copy.run(bars)
+        contents = await copy.contents(ended, bars) if verify else (None, None)
     head = await copy.target.head()
     sides = (("from", copy.source.log_id, ended.upto), ("to", copy.target.log_id, head))
     print_rows([_row(*side, found) for side, found in zip(sides, contents, strict=True)], as_json)
     newer = await copy.source.head()
     if newer > ended.upto:
-        err.print(f"note: events up to {newer} were appended meanwhile: run this again once nothing is appended")
+        err.print(f"note: events up to {newer} were appended meanwhile: run this again when appending has stopped")
     if contents[0] != contents[1]:
-        fail(ConfigurationError("the copy differs from the log: the checksums differ. Copy to an empty store again"))
+        fail(ConfigurationError("the copy is wrong: its checksum differs from the log's. Copy to an empty store again"))
 
 
 def _row(side: str, log_id: str, upto: Position, contents: Contents | None) -> Row:

@@ -1,4 +1,4 @@
-"""`twofold diff`: what a changed projection would make of the rows."""
+"""`twofold diff`: how a changed projection would change the rows."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def diff(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a changed projection would make of the rows, before it is deployed. Nothing is written to the store.
+    """Show how a changed projection would change the rows, before it is deployed. Nothing is written to the store.
 
-    APP is the one that is deployed. Exit code 0: the change alters nothing. 1: it does.
+    APP is the deployed one. Exit code 0: no row changes. 1: rows or columns change.
     """
     check_name(against, "--against", "shop.read:changed")
     target = targeted(app, store, read_store)
@@ -50,8 +50,8 @@ def diff(
         async with target.look() as running:
             live = target.app.projection(projection)
             with progress(as_json) as bar:
-                told = Bars(bar, str(changed.follows))
-                found = await operate.diff(running, live, changed, sample=sample, shown=show, told=told)
+                bars = Bars(bar, str(changed.follows))
+                found = await operate.diff(running, live, changed, sample=sample, shown=show, progress=bars)
         if as_json:
             print_objects(found, _ALTERED, {"name": projection, "against": against})
         else:

@@ -1,4 +1,4 @@
-"""`twofold feed`: the events in their order."""
+"""`twofold feed`: the events in order."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FOLLOW_WAIT_S = 5.0
 
 def feed(
     app: AppName,
-    follow: Annotated[bool, typer.Option(help="Go on with what is recorded from now on.")] = False,
-    after: Annotated[str, typer.Option(help="Begin after this position, like 0:1234.")] = "0:0",
-    type_: Annotated[list[str] | None, typer.Option("--type", help="Only events of this stored name.")] = None,
+    follow: Annotated[bool, typer.Option(help="Keep printing events as they are recorded.")] = False,
+    after: Annotated[str, typer.Option(help="Start after this position, like 0:1234.")] = "0:0",
+    type_: Annotated[list[str] | None, typer.Option("--type", help="Only events with this stored name.")] = None,
     stream: Annotated[str | None, typer.Option(help="Only events of this stream, like order-1001.")] = None,
     store: Store = None,
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the feed in its order."""
+    """Print the events of the log in order."""
     start, types = _position(after), frozenset(type_ or ())
     wanted = stream_of(stream, "--stream") if stream is not None else None
     target = targeted(app, store, read_store)
@@ -37,8 +37,8 @@ def feed(
         async with target.look() as running:
             head = await running.log.head()
             if start > head:
-                raise InvalidInput(f"--after {start} lies beyond the end of the log, {head}")
-            _say_what_is_unknown(target.app, types, wanted)
+                raise InvalidInput(f"--after {start} is beyond the end of the log, {head}")
+            _note_unknown_names(target.app, types, wanted)
             async for entry in _entries(running, start, types or None, follow):
                 if wanted is None or entry.stream == str(wanted):
                     print_entry(entry, as_json)
@@ -53,8 +53,8 @@ def _position(text: str) -> Position:
     return Position(int(match[1] or 0), int(match[2]))
 
 
-def _say_what_is_unknown(app: App, types: frozenset[str], stream: Stream | None) -> None:
-    """What this App never records may still lie in the log, from an older one: it is looked for, and said."""
+def _note_unknown_names(app: App, types: frozenset[str], stream: Stream | None) -> None:
+    """Note names that this App never records. They are still searched for: an older App may have recorded them."""
     for name in sorted(types - app.codec.known):
         err.print(f"note: no event of {app.name} is stored as {name!r}; it has {', '.join(sorted(app.codec.known))}")
     categories = [decider.category for decider in app.deciders]

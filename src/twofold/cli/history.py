@@ -32,6 +32,6 @@ def history(
                     print_entry(entry, as_json)
                 version = entries[-1].version + 1
         if version == 1:
-            raise InvalidInput(f"there is no stream {name}: look it up with `twofold feed`")
+            raise InvalidInput(f"there is no stream {name}: `twofold feed` lists the streams that exist")
 
     run(show)

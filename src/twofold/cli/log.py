@@ -17,10 +17,10 @@ def log(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the log's id and its end, or give it a new id after an older copy was put in its place.
+    """Show the log's id and its end, or give it a new id after an older copy was restored.
 
-    With a new id, tokens of the old log are refused and read models that were built from it stop until they are
-    rebuilt (`twofold rebuild APP --all`). Reactors go on where the restored log has them.
+    With a new id, tokens of the old log are refused, and read models built from it stop until they are rebuilt
+    (`twofold rebuild APP --all`). Reactors continue from their places in the restored log.
     """
     if action not in ("show", "new-id"):
         raise typer.BadParameter(f"{action!r} is neither show nor new-id", param_hint="show|new-id")

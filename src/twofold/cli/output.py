@@ -1,4 +1,4 @@
-"""What the commands print: one kind of table for people, one object a line for machines, errors on standard error."""
+"""How commands print: a table for people, one JSON object a line for machines, errors on standard error."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from twofold.messages import BEGINNING, Entry, Position
 PIPE_WIDTH = 160
 
 Row = dict[str, Any]
-"""One line of a table, by the names that it has in JSON."""
+"""One row of a table; its keys are the names in JSON."""
 
 
 class _Console(Console):
-    """Prints what it is given as it is: no markup, no colours of its own, no lines broken."""
+    """Prints text unchanged: without markup, highlighting or line breaks."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, soft_wrap=True, markup=False, **options)
 
     def on_broken_pipe(self) -> None:
-        """As for everything else that is printed: the commands handle it."""
-        raise  # noqa: PLE0704 (called while it is handled)
+        """Raise the error again: the commands handle it."""
+        raise  # noqa: PLE0704 (called in an except block)
 
 
 out = _Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
@@ -37,9 +37,9 @@ err = _Console(stderr=True)
 
 
 def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> None:
-    """A table whose headings are the names in JSON, as words; `nothing` where there are no rows.
+    """Print a table whose headings are the names in JSON, as words; `nothing` if there are no rows.
 
-    For people, what a row has as its `note` is a line on standard error.
+    For people, the `note` of a row is printed as a line on standard error.
     """
     if as_json:
         for row in rows:
@@ -61,13 +61,13 @@ def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> 
 
 
 def print_json(row: Row) -> None:
-    """One object on a line of its own, at once."""
+    """Print one object on a line of its own, and flush."""
     out.file.write(json.dumps(row) + "\n")  # ASCII, whatever the terminal can show
     out.file.flush()
 
 
 def print_entry(entry: Entry, as_json: bool) -> None:
-    """One event as the log holds it, on one line."""
+    """Print one event, as stored, on one line."""
     if as_json:
         print_json(
             {
@@ -89,12 +89,12 @@ def print_entry(entry: Entry, as_json: bool) -> None:
 
 
 def shown_positions(places: Sequence[Position]) -> str:
-    """Those of all partitions; the beginning where nobody has begun to fold."""
+    """The positions of all partitions; the beginning if there are none yet."""
     return ", ".join(map(str, places)) or str(BEGINNING)
 
 
 def progress(quiet: bool) -> Progress:
-    """A bar on standard error; tasks have a field `pace`."""
+    """A progress bar on standard error; tasks have a field `pace`."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     return Progress(*columns, TextColumn("{task.fields[pace]}"), TimeRemainingColumn(), console=err, disable=quiet)
 

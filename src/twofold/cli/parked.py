@@ -1,4 +1,4 @@
-"""`twofold parked`: what waits behind an event that could not be handled."""
+"""`twofold parked`: rows and streams that are parked at an event that could not be handled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twofold.app import Running
 from twofold.cli.output import Row, err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput
-from twofold.feed.parking import Waits
+from twofold.feed.parking import ParkedEvent
 
 ACTIONS = ("list", "show", "retry", "discard")
 
@@ -24,15 +24,15 @@ def parked(
     key: Annotated[
         str | None, typer.Argument(metavar="[KEY]", help="A row's key, like 1001, or a stream, like order-1001.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that is parked of it, instead of one key.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is parked of it, not one key.")] = False,
     store: Store = None,
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """What waits because an event could not be handled: list it, show why, and after a fix let it go on.
+    """List what is parked because an event could not be handled, show why, and retry it after a fix.
 
-    `retry` handles exactly the events that wait, in order, once; what fails again goes on waiting (exit code 3).
-    `discard` gives up the events that wait by now: the row stays as it is, and later events are handled again.
+    `retry` handles exactly the parked events, in order, once; what fails again stays parked (exit code 3). `discard`
+    gives up the events parked so far: the row stays as it is, and later events are handled again.
     """
     if action not in ACTIONS:
         raise typer.BadParameter(f"{action!r} is none of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")
@@ -69,7 +69,7 @@ async def _show(running: Running, name: str | None, key: str | None, as_json: bo
         for label, value in _line(one).items():
             out.print(f"{label}: {value}", markup=False)
         out.print(f"data: {json.dumps(event, ensure_ascii=False)}", markup=False)
-        out.print(one.parked.traceback.rstrip() or "its traceback was not kept", markup=False)
+        out.print(one.parked.traceback.rstrip() or "its traceback is not available", markup=False)
         out.print()
 
 
@@ -81,7 +81,7 @@ async def _retry(running: Running, name: str, key: str | None, as_json: bool) ->
     else:
         what = "1 event" if found.events == 1 else f"{found.events:,} events"
         done = ", ".join(one.key for one in found.done) or "nothing"
-        out.print(f"{name}: {done} goes on, after {what}", markup=False)
+        out.print(f"{name}: {done} unparked, after {what}", markup=False)
         for one in found.again:
             err.print(f"parked: {one.kind} {one.key} at {one.position}: {one.error}", markup=False)
     if found.again:
@@ -94,12 +94,12 @@ async def _discard(running: Running, name: str, key: str | None, as_json: bool) 
         print_json({"discarded": [one.key for one in found]})
         return
     for one in found:
-        out.print(f"{name}: {one.kind} {one.key} goes on without its events from {one.position} to now", markup=False)
+        out.print(f"{name}: {one.kind} {one.key} skips its events from {one.position} until now", markup=False)
     if not found:
         raise InvalidInput(f"nothing of {name} is parked")
 
 
-def _line(one: Waits) -> Row:
+def _line(one: ParkedEvent) -> Row:
     event = one.event
     return {
         "name": one.follower.name,

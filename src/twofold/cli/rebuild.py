@@ -1,4 +1,4 @@
-"""`twofold rebuild`: the table of a projection's version, or one row of it."""
+"""`twofold rebuild`: the table of a projection, or one row of it."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def rebuild(
         str | None, typer.Argument(metavar="PROJECTION", help="The name of a projection of the App.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every projection; from scratch where its table is of another log.")
+        bool, typer.Option("--all", help="All projections; from scratch if the table was built from another log.")
     ] = False,
     from_scratch: Annotated[
-        bool, typer.Option(help="Build the table again from nothing, beside the one that is read, and then swap them.")
+        bool, typer.Option(help="Build a new table beside the current one, then swap them.")
     ] = False,
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="Fold this one row again; a key of several fields: each, or a JSON list."),
+        typer.Option(metavar="KEY", help="Fold only this row again. For a key of several fields, repeat or use JSON."),
     ] = None,
     store: Store = None,
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the table of a projection's version before its App is deployed, then let the public name show it.
+    """Build the table of a projection's version before its App is deployed, then publish it under the public name.
 
-    The table of the version that is live stays untouched until then. It can be stopped and started again; one that is
-    built from scratch then begins anew. With --key a single row is mended, while everything else goes on.
+    The live version's table is untouched until then. A rebuild can be stopped and resumed; with --from-scratch it
+    starts again. With --key a single row is repaired while all else continues.
     """
     _check_asked(projection, everything, from_scratch, key)
     target = targeted(app, store, read_store)
@@ -75,7 +75,7 @@ async def _build_row(running: Running, projection: Projection[Any], key: Sequenc
 async def _build(
     running: Running, projection: Projection[Any], everything: bool, from_scratch: bool, as_json: bool
 ) -> int:
-    """Its exit code. With --all the others are built although one cannot be."""
+    """Build one projection and return its exit code. With --all an error does not stop the others."""
     began, held = time.monotonic(), None
     try:
         scratch = from_scratch or (everything and await operate.of_another_log(running, projection))
@@ -129,7 +129,7 @@ def _pace(events: int, seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """What there is of a projection after a rebuild. `held`: why the public name cannot show it."""
+    """The state of a projection after a rebuild. `held`: why the public name cannot show it."""
 
     follows: FollowerId
     versions: Sequence[StoredTable]
@@ -139,7 +139,7 @@ class _Built:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the public name shows this version, or a newer one, and nothing waits."""
+        """Whether the public name shows this version, or a newer one, and nothing is parked."""
         version = self.follows.version
         return not self.parked and any(one.live and one.follows.version >= version for one in self.versions)
 
@@ -148,10 +148,10 @@ def _check_asked(projection: str | None, everything: bool, from_scratch: bool, k
     if projection is None and not everything:
         raise typer.BadParameter("Missing argument 'PROJECTION': name a projection, or --all for all of them")
     if projection is not None and everything:
-        raise typer.BadParameter(f"it is for all of them: leave {projection} out", param_hint="--all")
+        raise typer.BadParameter(f"rebuilds all projections: leave {projection} out", param_hint="--all")
     if key and (everything or from_scratch):
         raise typer.BadParameter(
-            "it is for one row of one projection: leave --from-scratch and --all out", param_hint="--key"
+            "rebuilds one row of one projection: leave --from-scratch and --all out", param_hint="--key"
         )
 
 
@@ -164,7 +164,7 @@ def _print_built(built: _Built, as_json: bool) -> None:
         print_json({"name": follows.name, "version": follows.version, "seconds": seconds, "live": table.live})
     else:
         hindrance = (
-            "rows are parked" if built.parked else f"an open transaction reads from {follows.name}: run this again"
+            "rows are parked" if built.parked else f"an open transaction is reading {follows.name}: run this again"
         )
         if built.held is not None:
             hindrance = "see below"
@@ -180,15 +180,15 @@ def _print_built(built: _Built, as_json: bool) -> None:
 
 def _print_row(projection: Projection[Any], key: tuple[Any, ...], found: Refolded, as_json: bool) -> None:
     before, after = found.before is not None, found.after is not None
-    became = {(True, True): "changed", (True, False): "deleted", (False, True): "made"}
+    became = {(True, True): "changed", (True, False): "deleted", (False, True): "created"}
     outcome = "unchanged" if found.before == found.after else became[before, after]
     if as_json:
         row = {"name": projection.name, "key": key_text(key), "row": outcome, "events": found.events}
         print_json({**row, "unparked": len(found.unparked), "error": found.error})
     else:
         events = "1 event" if found.events == 1 else f"{found.events:,} events"
-        goes_on = ", and goes on" if found.unparked else ""
-        out.print(f"{projection.follows}: row {key_text(key)} is {outcome}, after {events}{goes_on}")
+        unparked = ", and unparked" if found.unparked else ""
+        out.print(f"{projection.follows}: row {key_text(key)} is {outcome}, after {events}{unparked}")
     if found.error is not None:
-        err.print(f"it cannot be folded, and was left as it is: {found.error}, at {found.failed}")
+        err.print(f"the row cannot be folded, and was left as it is: {found.error}, at {found.failed}")
         raise typer.Exit(3)

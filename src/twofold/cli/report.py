@@ -1,4 +1,4 @@
-"""What `verify` and `diff` have in common: their options, their progress (and that of `copy`), how they print."""
+"""What `verify` and `diff` share: options, progress bars (also for `copy`), and output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ProjectionName = Annotated[
     str, typer.Argument(metavar="PROJECTION", help="The name of a projection of the App.", show_default=False)
 ]
 Sample = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Compare N rows by lot; the feed is still read as a whole.")
+    int | None, typer.Option(min=1, metavar="N", help="Compare N random rows; the whole feed is still read.")
 ]
 Show = Annotated[int, typer.Option(min=1, metavar="N", help="Print the first N rows that differ; all are counted.")]
 
@@ -26,19 +26,19 @@ _COUNTED = {"comparing": "rows", "command ids": "command ids"}
 
 
 class Bars:
-    """One bar for each thing that is done: how far it is, how fast, and how long it still takes."""
+    """One bar for each step: how far it is, how fast, and how long it still takes. A `twofold.progress.Progress`."""
 
     def __init__(self, bar: Progress, name: str) -> None:
         self._bar, self._name = bar, name
         self._tasks: dict[str, tuple[TaskID, float]] = {}
-        self._told_last = time.monotonic()  # what is told for the first time was begun then
+        self._updated = time.monotonic()  # a step began when the one before was last updated
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(f"{self._name} {what}", pace=""), self._told_last
+            self._tasks[what] = self._bar.add_task(f"{self._name} {what}", pace=""), self._updated
         task, began = self._tasks[what]
-        self._told_last = time.monotonic()
-        per_s = done / max(self._told_last - began, 1e-3)
+        self._updated = time.monotonic()
+        per_s = done / max(self._updated - began, 1e-3)
         pace = f"{per_s:,.0f} {_COUNTED.get(what, 'events')}/s"
         self._bar.update(task, completed=done, total=total, pace=pace)
 
@@ -62,15 +62,15 @@ def _shown(one: Difference, cell: Cell) -> str:
 def _since_shown(one: Difference) -> str:
     since = one.since
     if since is None:
-        return ", which no event makes" if one.kind == "extra" else ""
-    before = "right until" if since.agreed_before else "not right since its first event,"
+        return ", which no event produces" if one.kind == "extra" else ""
+    before = "right until" if since.agreed_before else "wrong since its first event,"
     return f", {before} {since.event} at {since.position} ({since.type})"
 
 
 def print_hidden(found: Report) -> None:
     hidden = sum(found.counts.values()) - len(found.differences)
     if hidden:
-        out.print(f"and {hidden:,} more; --show prints them", markup=False)
+        out.print(f"and {hidden:,} more; use --show to print them", markup=False)
 
 
 def print_common(found: Report) -> None:
@@ -112,8 +112,8 @@ def print_objects(found: Report, kinds: dict[str, str], about: Row) -> None:
         print_json(_waits("parked", parked.kind, parked.key, str(parked.position), parked.error))
     counts = {kinds.get(kind, kind): count for kind, count in found.counts.items()}
     columns = {
-        f"columns{what}": {column.name: column.kind for column in those}
-        for what, those in (("Added", found.added), ("Removed", found.removed))
+        f"columns{what}": {column.name: column.kind for column in columns}
+        for what, columns in (("Added", found.added), ("Removed", found.removed))
     }
     print_json(
         {

@@ -1,4 +1,4 @@
-"""`twofold serve`: an App's HTTP, and what `twofold work` does."""
+"""`twofold serve`: an App's HTTP, together with the work of `twofold work`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, targeted
 from twofold.errors import ConfigurationError
-from twofold.operate.load import imported, told
+from twofold.operate.load import error_with_place, imported
 from twofold.web.serving.limits import Limits
 
 LIMITS = Limits()
@@ -24,16 +24,16 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")] = 8000,
     store: Store = None,
     read_store: ReadStore = None,
-    max_commands: Annotated[int, typer.Option(min=1, help="Commands at once; more are refused.")] = LIMITS.commands,
-    max_reads: Annotated[int, typer.Option(min=1, help="Reads at once; more are refused.")] = LIMITS.reads,
+    max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
+    max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
     max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
 ) -> None:
-    """Serve the App's HTTP with /health, /status and /metrics, and do what `work` does. Needs the extra `web`."""
+    """Serve the App's HTTP with /health, /status and /metrics, and do the work of `work`. Needs the extra `web`."""
     target = targeted(app, store, read_store)
     try:
         from twofold.web.serving.server import serve as serve_http
     except ModuleNotFoundError as error:
-        fail(ConfigurationError(f"there is no module {error.name!r}: serving needs `pip install twofold[web]`"))
+        fail(ConfigurationError(f"there is no module {error.name!r}: `serve` needs `pip install twofold[web]`"))
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:
@@ -41,10 +41,12 @@ def serve(
         async with target.open() as running:
             try:
                 made = make(running)
-            except Exception as error:  # it is the user's
-                raise ConfigurationError(f"{target.app.http} cannot make the HTTP app: {told(error)}") from error
+            except Exception as error:  # raised by user code
+                raise ConfigurationError(
+                    f"{target.app.http} cannot make the HTTP app: {error_with_place(error)}"
+                ) from error
             if not callable(made):
-                raise ConfigurationError(f"{target.app.http} must answer an ASGI app, not {made!r:.80}")
+                raise ConfigurationError(f"{target.app.http} must return an ASGI app, not {made!r:.80}")
             yield made
 
     limits = Limits(max_commands, max_reads, max_connections)
@@ -56,7 +58,7 @@ def serve(
 
 
 def _http_of(app: App) -> Callable[[Running], Any]:
-    """What makes the App's HTTP. Raises: ConfigurationError."""
+    """The function that makes the App's HTTP. Raises: ConfigurationError."""
     from twofold.web import nobody
     from twofold.web.application import web_app
 
@@ -65,5 +67,5 @@ def _http_of(app: App) -> Callable[[Running], Any]:
     module_name, _, attribute = app.http.partition(":")
     make = getattr(imported(module_name), attribute, None)
     if not callable(make):
-        raise ConfigurationError(f"{module_name} has no function {attribute!r}, which {app.name} names as its http=")
+        raise ConfigurationError(f"{module_name} has no function {attribute!r}, which is the http= of {app.name}")
     return cast("Callable[[Running], Any]", make)

@@ -1,4 +1,4 @@
-"""`twofold status`: how far the followers have come."""
+"""`twofold status`: how far the followers are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from twofold.messages import BEGINNING
 
 
 def status(app: AppName, store: Store = None, read_store: ReadStore = None, as_json: AsJson = False) -> None:
-    """How far every projection and reactor has come. Exit code 3 when one is parked or held by nobody and behind."""
+    """Show how far every projection and reactor is.
+
+    Exit code 3: something is parked, or a follower is behind and no worker holds it.
+    """
     target = targeted(app, store, read_store)
 
     async def show() -> None:

@@ -1,4 +1,4 @@
-"""The command that shows what each backend keeps."""
+"""`twofold stores`: what each backend can store."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from twofold.cli.target import AsJson
 
 
 def stores(as_json: AsJson = False) -> None:
-    """Show what each backend keeps, and its limits. Needs neither an App nor a store.
+    """Show what each backend can store, and its limits. Needs neither an App nor a store.
 
-    A dash: this backend has no such store. The limits are enforced before the store is asked.
+    A dash means that the backend has no such store. Limits are enforced before anything is sent to the store.
     """
     found, missing = backends()
     rows = [

@@ -1,4 +1,4 @@
-"""`twofold tables`: the tables of projections, old versions too."""
+"""`twofold tables`: the tables of projections, including old versions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def tables(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tables of all projections, old versions too, or drop one that is no longer needed.
+    """List the tables of all projections, including old versions, or drop one that is no longer needed.
 
-    NAME~GENERATION is a table that `rebuild --from-scratch` builds beside the one that is read.
+    NAME~GENERATION is a table that `rebuild --from-scratch` is building beside the current one.
     """
     dropped = _follows(drop) if drop is not None else None
     target = targeted(app, store, read_store)
@@ -44,7 +44,7 @@ def tables(
             }
             for one in found
         ]
-        print_rows(rows, as_json, "no table of a projection lies in this store")
+        print_rows(rows, as_json, "this store has no tables of projections")
 
     run(show)
 

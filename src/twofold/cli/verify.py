@@ -1,4 +1,4 @@
-"""`twofold verify`: the rows of a read model against a fresh fold of the feed."""
+"""`twofold verify`: the rows of a read model compared with a fresh fold of the feed."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def verify(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove a read model: fold the feed afresh and compare row by row, while the projection goes on.
+    """Prove a read model: fold the feed again and compare it row by row, while the projection continues.
 
-    Nothing is written to the store. Exit code 0: every row is what the feed makes of it. 1: rows differ, or the
-    projection is no pure fold. 3: all rows that were compared are right, and others are parked.
+    Nothing is written to the store. Exit code 0: every row matches the feed. 1: rows differ, or the projection is not
+    a pure fold. 3: all rows that were compared are right, but others are parked.
     """
     target = targeted(app, store, read_store)
 
@@ -42,8 +42,8 @@ def verify(
             live = target.app.projection(projection)
             follows = live.follows
             with progress(as_json) as bar:
-                told = Bars(bar, str(follows))
-                found = await operate.verify(running, live, sample=sample, shown=show, told=told, app_at=app)
+                bars = Bars(bar, str(follows))
+                found = await operate.verify(running, live, sample=sample, shown=show, progress=bars, app_at=app)
         if as_json:
             print_objects(found, {}, {"name": follows.name, "version": follows.version})
         else:
@@ -60,18 +60,19 @@ def _print_verified(name: str, found: Report) -> None:
     print_hidden(found)
     for failure in found.failures:
         out.print(
-            f"fails: {failure.kind} {failure.key} cannot be folded since {failure.event} at {failure.position}, "
-            f"and is not parked: {failure.error}",
+            f"fails: {failure.kind} {failure.key} cannot be folded from {failure.event} at {failure.position} on, "
+            f"but is not parked: {failure.error}",
             markup=False,
         )
     print_common(found)
     different = sum(found.counts.values()) + len(found.failures)
-    rows = f"{found.rows:,} rows"
+    rows, match = ("1 row", "matches") if found.rows == 1 else (f"{found.rows:,} rows", "match")
     if found.equal:
-        verdict = f"{rows} are what the feed makes of them"
+        verdict = f"{rows} {match} the feed"
     elif different:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in found.counts.items() if count)
-        verdict = f"{different:,} of {rows} are not what the feed makes of them ({counts or 'they cannot be folded'})"
+        differ = "differs" if different == 1 else "differ"
+        verdict = f"{different:,} of {rows} {differ} from the feed ({counts or 'they cannot be folded'})"
     else:
-        verdict = f"{rows} are what the feed makes of them just now, but the projection is no pure fold"
+        verdict = f"{rows} {match} the feed now, but the projection is not a pure fold"
     out.print(f"{name}: {verdict}, {where(found)}", markup=False)

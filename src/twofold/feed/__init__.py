@@ -1,1 +1,1 @@
-"""The feed: the log in order, and how whoever follows it shares the work and keeps his place."""
+"""The feed: the log in order, and how its followers share the work and keep their places."""

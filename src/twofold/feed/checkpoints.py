@@ -1,8 +1,8 @@
-"""The port to the checkpoints: how far each follower has come, and who may move it on.
+"""The port for the checkpoints: how far each follower is, and which worker may move it.
 
 Lease, fence, progress and exactly-once are one row. `epoch` counts the holders: every write for a checkpoint compares
-it, so a holder that was paused and replaced cannot write when it wakes. `heartbeat` counts the signs of life: a taker
-watches it on its own monotonic clock, so no clocks are compared between machines.
+it, so a holder that was paused and replaced cannot write when it wakes. `heartbeat` counts the holder's heartbeats: a
+claimant watches it on its own monotonic clock, so no clocks are compared between machines.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BESIDE = "~"
 
 
 class FollowerId(msgspec.Struct, frozen=True):
-    """Whose checkpoint it is: a projection or a reactor, at a version, in one partition of the log.
+    """A projection or a reactor, at a version, in one partition of the log.
 
-    Partition 0 is the only one of a log that has one, and the merged feed of a log that has several. A table that is
-    built beside the one of a version has the name `name~generation`, which no projection can have.
+    Partition 0 is the only one of an ordinary log, and the merged feed of a partitioned log. A table built beside that
+    of a version has the name `name~generation`, which no projection can have.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FollowerId(msgspec.Struct, frozen=True):
 
     @property
     def builds(self) -> FollowerId | None:
-        """The version that this one is built for, to take its table's place; None where it is a version itself."""
+        """The version whose table this one will replace; None if this is a version itself."""
         name, beside, _ = self.name.partition(_BESIDE)
         return FollowerId(name, self.version, self.partition) if beside else None
 
@@ -53,29 +53,29 @@ class FollowerId(msgspec.Struct, frozen=True):
         return f"{self.name} v{self.version}" + (f", partition {self.partition}" if self.partition else "")
 
 
-class Belongs(msgspec.Struct, frozen=True):
-    """Whose a checkpoint is: the App, the name it had before, and the stored names of the events it follows, sorted."""
+class Ownership(msgspec.Struct, frozen=True):
+    """The App that a checkpoint belongs to, its former name, and the stored names of the events followed, sorted."""
 
     app: str
     formerly: str | None
     events: tuple[str, ...]
 
 
-_BELONGS = msgspec.json.Decoder(Belongs)
+_OWNERSHIP = msgspec.json.Decoder(Ownership)
 
 
-def belongs_from(text: str | None) -> Belongs | None:
-    """As `belongs_text` wrote it."""
-    return None if text is None else _BELONGS.decode(text)
+def ownership_from(text: str | None) -> Ownership | None:
+    """The inverse of `ownership_text`."""
+    return None if text is None else _OWNERSHIP.decode(text)
 
 
-def belongs_text(belongs: Belongs | None) -> str | None:
-    """As one text, the same for the same."""
+def ownership_text(belongs: Ownership | None) -> str | None:
+    """The ownership as text; equal ones give equal texts."""
     return None if belongs is None else msgspec.json.encode(belongs).decode()
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The row. `owner` is None after a clean stop; `wanted_by` is a worker that follows less and asked for it.
+    """The row. `owner` is None after a clean stop; `wanted_by`: a less loaded worker that asked for it.
 
     `position` is always in the partition of `follower`.
     """
@@ -90,17 +90,17 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to move a checkpoint on, as long as its epoch stands."""
+    """The right to move a checkpoint, as long as its epoch is current."""
 
     follower: FollowerId
     epoch: int
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """What waits because an event could not be handled: one row, or a whole stream.
+    """A row, or a whole stream, that is parked because an event could not be handled.
 
-    `key` is the row's key as JSON, `["1001"]`, or the stream, `order-1001`. `position` is that of the first event
-    that waits; it was tried `tries` times. The traceback is kept, and read only by `Checkpoints.traceback`.
+    `key` is the row's key as JSON, `["1001"]`, or the stream, `order-1001`. `position` is that of the first parked
+    event, which was tried `tries` times. The traceback is stored, but read only by `Checkpoints.traceback`.
     """
 
     kind: Literal["row", "stream"]
@@ -115,7 +115,7 @@ class Parked(msgspec.Struct, frozen=True):
 def parked_by(
     error: BaseException, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
 ) -> Parked:
-    """What is to be kept of an error that parks something."""
+    """The entry to store for an error."""
     return Parked(kind, key, position, error_text(error), since, tries, traceback_text(error))
 
 
@@ -127,47 +127,47 @@ def parked_again(
     position: Position,
     now: datetime,
 ) -> Parked:
-    """After another try: waiting since it did before; the tries are counted on while the same event is at fault."""
+    """The entry after another failed try. `since` stays; `tries` grows while the same event fails."""
     tries = was.tries + 1 if was is not None and was.position == position else 1
     return parked_by(error, kind, key, position, now if was is None else was.since, tries)
 
 
 class Checkpoints(Protocol):
-    """The rows, kept beside what they count: a projection's in the read store, a reactor's with the log.
+    """The rows: a projection's in the read store, a reactor's with the log.
 
-    Each partition of a follower has a row of its own. All methods but `of` concern that of the one named.
+    Each partition of a follower has a row of its own. All methods except `of` concern the one partition.
     """
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
-        """Make the checkpoint at `start`, when there is none."""
+        """Create the checkpoint at `start` if there is none."""
         ...
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
-        """As it is now. Raises: Unavailable."""
+        """The current row. Raises: Unavailable."""
         ...
 
     async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """Those of all partitions of this name and version, in order of partition. Raises: Unavailable."""
+        """The rows of all partitions of this name and version, in order of partition. Raises: Unavailable."""
         ...
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
-        """Whose it is; None where that was never said, or there is no checkpoint. Raises: Unavailable."""
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
+        """The ownership; None if there is none yet, or no checkpoint. Raises: Unavailable."""
         ...
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
-        """Say whose the checkpoint is. False when it no longer is as it was `seen`, or there is none."""
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
+        """Store the ownership. False if it is no longer as it was `seen`, or there is no checkpoint."""
         ...
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
-        """Take it over as it was `seen`, with the next epoch. None when somebody else was quicker."""
+        """Claim the checkpoint as it was `seen`, with the next epoch. None if another worker was faster."""
         ...
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """Let whoever holds it, as it was `seen`, know that `asker` would take it over."""
+        """Tell the holder, as it was `seen`, that `asker` would take the checkpoint over."""
         ...
 
     async def beat(self, claim: Claim) -> str | None:
-        """Give a sign of life. Answers who would take it over, if anybody. Raises: LeaseLost."""
+        """Send a heartbeat. Returns the worker that asked for the checkpoint, or None. Raises: LeaseLost."""
         ...
 
     async def advance(
@@ -178,20 +178,20 @@ class Checkpoints(Protocol):
         parked: Sequence[Parked] = (),
         unparked: Sequence[Parked] = (),
     ) -> None:
-        """Move on from `after`, with what is to be parked and what waits no longer, in one transaction.
+        """Move from `after` to `to`, and park and unpark keys, in one transaction.
 
-        What is taken out makes room for what is put in. Raises: LeaseLost.
+        `unparked` is removed before `parked` is added. Raises: LeaseLost.
         """
         ...
 
     async def release(self, claim: Claim) -> None:
-        """Let go, so that the next one need not wait. Does nothing when it was already taken over."""
+        """Release the checkpoint, so that the next holder need not wait. Does nothing if it was taken over."""
         ...
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
-        """What waits in this partition, in order of position."""
+        """What is parked in this partition, in order of position."""
         ...
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
-        """Where the error came from, as Python shows it; empty when it is not known (any more)."""
+        """The traceback of the error as Python shows it; empty if it is not known, or no longer."""
         ...

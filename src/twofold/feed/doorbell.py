@@ -1,4 +1,4 @@
-"""The doorbell: whoever waits for news is woken at once, without polling."""
+"""The doorbell: wakes waiting tasks at once when there is news, without polling."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from twofold.messages import Position
 
 
 class Doorbell:
-    """Rings for all who wait at that moment, in one event loop."""
+    """Wakes all tasks that wait at that moment, in one event loop."""
 
     def __init__(self) -> None:
         self._next: asyncio.Future[None] | None = None
 
     @property
     def awaited(self) -> bool:
-        """Whether anybody has waited since the last ring."""
+        """Whether a task has waited since the last ring."""
         return self._next is not None
 
     def ring(self) -> None:
-        """Wake everybody."""
+        """Wake all waiting tasks."""
         if self._next is not None:
             if not self._next.done():
                 self._next.set_result(None)
             self._next = None
 
     async def wait(self, timeout_s: float) -> bool:
-        """Whether it rang before the time was over."""
+        """Wait for the next ring. Returns whether it rang before the time was up."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         done, _ = await asyncio.wait((self._next,), timeout=timeout_s)
@@ -36,33 +36,33 @@ class Doorbell:
 
 
 class Reached:
-    """How far followers have come in each partition, as far as was heard: nobody waits for what is there already.
+    """The last known position of each follower in each partition, so that no read waits for one already reached.
 
-    Only a hint. A follower can also be put back: its table is begun again, or the store takes back what a crash took.
-    Whoever looks, and sees less than was heard before the look, says so; else those who wait would never wait again.
+    Only a hint, since a follower can be set back: its table is built again, or a crash loses unsynced writes. A reader
+    that sees an older position than was known before its read reports it; otherwise later reads would no longer wait.
     """
 
     def __init__(self) -> None:
         self.places: Mapping[FollowerId, Position] = {}
-        """Never changed, only replaced: what it was before a look is compared with what the look saw."""
+        """Replaced, never modified: its value before a read is compared with what the read saw."""
 
     def at(self, follower: FollowerId) -> Position:
-        """The last that was heard."""
+        """The last known position."""
         return self.places.get(follower) or Position(follower.partition, 0)
 
     def heard(self, follower: FollowerId, position: Position) -> None:
-        """It has come so far."""
+        """Record that a follower has reached a position."""
         if position > self.at(follower):
             self.places = {**self.places, follower: position}
 
     def looked(self, before: Mapping[FollowerId, Position], follower: FollowerId, seen: Position) -> None:
-        """A look saw this, and `before` it `places` was as given."""
+        """Correct the known position by what a read has seen. `before` is `places` as it was before that read."""
         heard = before.get(follower)
         if heard is not None and seen < heard and self.places.get(follower) is heard:
             self.places = {**self.places, follower: seen}
 
     def forget(self, follower: FollowerId | None = None) -> None:
-        """What was heard of this one, in all its partitions, or of everybody, means nothing any more."""
+        """Forget a follower in all its partitions, or all followers."""
         if follower is None:
             self.places = {}
         else:

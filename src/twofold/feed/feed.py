@@ -1,4 +1,4 @@
-"""The port to the feed: the events of one partition in order."""
+"""The port for the feed: the events of one partition in order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LARGEST_PAGE = 4_096
 
 
 class FeedPage(msgspec.Struct, frozen=True):
-    """The wanted events, and up to where the feed was looked at: no other wanted event is at or before `upto`.
+    """The wanted events, and how far the feed was searched: no other wanted event is at or before `upto`.
 
-    `more`: when it was read, the feed went on behind `upto`.
+    `more`: the feed continued after `upto` when it was read.
     """
 
     entries: Sequence[Entry]
@@ -28,13 +28,13 @@ class FeedPage(msgspec.Struct, frozen=True):
 class Feed(Protocol):
     """One partition of the log in order of commit.
 
-    The law (G4): whoever has read up to a position will never see an event at or before it appear later. Positions are
-    ordered and opaque: they may have gaps, and only the feed computes with them.
+    The law (G4): once a reader has read up to a position, no event at or before it ever appears. Positions are ordered
+    and opaque: they may have gaps, and only the feed does arithmetic with them.
     """
 
     @property
     def log_id(self) -> str:
-        """The random name of the log; positions mean something only together with it."""
+        """The random id of the log; positions are valid only together with it."""
         ...
 
     @property
@@ -49,44 +49,44 @@ class Feed(Protocol):
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
     ) -> FeedPage:
-        """Look at the next `limit` events, `after` exclusive and `until` inclusive; return those of these stored names.
+        """Search the next `limit` events, `after` exclusive and `until` inclusive; return those with these names.
 
-        `types=None` wants all. At the head, and at `until`, the page's `upto` is `after`. A page also ends early where
-        it grows large.
+        `types=None` returns all. At the head, and at `until`, the page's `upto` is `after`. A page may end early if it
+        becomes large.
 
-        Raises: Unavailable; LogReplaced, also when `after` lies beyond the head: the log has become shorter (G11).
+        Raises: Unavailable; LogReplaced, also if `after` is beyond the head: the log has become shorter (G11).
         """
         ...
 
     async def wait(self, after: Position, timeout_s: float) -> None:
-        """Return when there may be events after this position, or when the time has passed."""
+        """Return when there may be events after this position, or when the time is up."""
         ...
 
     def before(self, position: Position) -> Position:
-        """The place right before an event: reading after it begins with this event."""
+        """The place immediately before an event: reading after it starts with this event."""
         ...
 
     async def distance(self, after: Position, to: Position) -> int:
-        """How many events lie between two positions, `to` inclusive; 0 where `to` is not beyond `after`.
+        """How many events are between two positions, `to` inclusive; 0 if `to` is not beyond `after`.
 
-        A measure for progress and lag, exact only where nothing is appended meanwhile. Raises: Unavailable.
+        For progress and lag; exact only while nothing is appended. Raises: Unavailable.
         """
         ...
 
     async def behind(self, after: Position) -> int:
-        """How many events lie after a position. Raises: Unavailable, LogReplaced."""
+        """How many events are after a position. Raises: Unavailable, LogReplaced."""
         ...
 
     async def covering(self, position: Position) -> Position | None:
-        """From where on this feed has passed the event at `position`, which may be of any partition of the log.
+        """The first position of this feed that includes the event at `position`, which may be in any partition.
 
-        None where that place is not fixed yet. Raises: InvalidToken when the log has no such partition, Unavailable.
+        None if that place is not fixed yet. Raises: InvalidToken if the log has no such partition, Unavailable.
         """
         ...
 
 
 class DenseFeed(ABC):
-    """What a feed knows that numbers its events 1, 2, 3, …, and is the only one of its log."""
+    """Common methods of a feed that numbers its events 1, 2, 3, …, and is the only one of its log."""
 
     log_id: str
     partition: int = 0
@@ -119,13 +119,13 @@ async def pages(
 ) -> AsyncGenerator[FeedPage, None]:
     """The feed between two positions, `after` exclusive, in large pages.
 
-    Raises: Unavailable; LogReplaced, also when the feed ends before `upto`.
+    Raises: Unavailable; LogReplaced, also if the feed ends before `upto`.
     """
     while after < upto:
         page = await feed.read(after, LARGEST_PAGE, types, upto)
         if page.upto == after:
             raise LogReplaced(
-                f"somebody has read up to {upto}, and the log ends at {after}: it has become shorter", feed.log_id
+                f"a reader is at {upto}, but the log ends at {after}: an older copy replaced it", feed.log_id
             )
         yield page
         after = page.upto
@@ -141,8 +141,6 @@ def another_log(place: object, log_id: str) -> LogReplaced:
 
 
 def check_not_beyond(after: Position, head: Position) -> None:
-    """Raises: LogReplaced when somebody has read further than the log goes (G11)."""
+    """Raises: LogReplaced if a reader is beyond the end of the log (G11)."""
     if after > head:
-        raise LogReplaced(
-            f"somebody has read up to {after}, and the log ends at {head}: an older copy was put in its place"
-        )
+        raise LogReplaced(f"a reader is at {after}, but the log ends at {head}: an older copy replaced it")

@@ -1,8 +1,7 @@
-"""The one loop of all followers: claim, read a page, hand it on, move the checkpoint, and wait for the doorbell.
+"""The loop of every follower: claim, read a page, pass it on, move the checkpoint, and wait for the doorbell.
 
-A follower decides what handling a page means and moves its checkpoint with it; this loop decides who may follow, and
-what becomes of failures. Nothing is lost by stopping it anywhere: what is behind the checkpoint is done, what lies
-after it comes again.
+A follower handles a page and moves its checkpoint with it; this loop decides who may follow, and deals with failures.
+It can be stopped anywhere without loss: everything before the checkpoint is done, everything after it is read again.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ State = Literal["waiting", "following", "failing", "stopped"]
 
 
 @runtime_checkable
-class Tends(Protocol):
-    """A follower with things to do that no page brings."""
+class Housekeeping(Protocol):
+    """A follower with work to do even when there are no new events."""
 
     async def tend(self, claim: Claim, position: Position) -> None:
-        """It stands at this position, at the head. Asked again and again. Raises: LeaseLost, Unavailable."""
+        """Called repeatedly while the follower is at the head, at this position. Raises: LeaseLost, Unavailable."""
         ...
 
 
 class Follower(Protocol):
-    """What is done with the pages of the feed."""
+    """Handles pages of the feed."""
 
     @property
     def follows(self) -> FollowerId:
@@ -55,23 +54,23 @@ class Follower(Protocol):
 
     @property
     def start(self) -> Literal["beginning", "now"]:
-        """Where its checkpoint begins when it is new."""
+        """Where its checkpoint starts when it is new."""
         ...
 
     @property
     def largest_page(self) -> int:
-        """How many positions it takes at once, at most."""
+        """The most events that one of its pages covers."""
         ...
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """Do it, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable.
+        """Handle a page, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable.
 
-        What was handled before is done when this returns; the last of it may take until `settle`.
+        When this returns the pages before are done; this one may be unfinished until `settle`.
         """
         ...
 
     async def settle(self) -> None:
-        """Wait until everything that was handled is done. Raises: as `handle`."""
+        """Wait until all pages are done. Raises: like `handle`."""
         ...
 
 
@@ -87,10 +86,10 @@ class Counts:
 
 
 class Following:
-    """One follower on its way: `state` and `error` tell how it is doing.
+    """Runs one follower; `state` and `error` say how it is doing.
 
-    waiting: another worker holds the checkpoint. following: this one does. failing: trying again after `error`.
-    stopped: `error` needs somebody to act. `share` lets the followers of a process know of one another.
+    waiting: another worker holds the checkpoint. following: this one does. failing: retrying after `error`.
+    stopped: `error` needs an operator. `share` makes the followers of a process known to one another.
     """
 
     def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
@@ -98,54 +97,59 @@ class Following:
         self.state: State = "waiting"
         self.error: str | None = None
         self.counts = Counts()
-        self.lease = Lease(checkpoints, follower.follows, owner)
+        self.lease = Lease(checkpoints, self.follower_id, owner)
         self._pause_s = SHORTEST_PAUSE_S
 
+    @property
+    def follower_id(self) -> FollowerId:
+        """The name, version and partition of its follower."""
+        return self.follower.follows
+
     async def register(self) -> None:
-        """Make the checkpoint when there is none, so that "now" means this moment."""
+        """Create the checkpoint if there is none, so that "now" means this moment."""
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
-        await self.checkpoints.register(self.follower.follows, self.feed.log_id, start)
+        await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
 
     async def check_log(self) -> None:
-        """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
+        """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
         await self._check(await self._checkpoint())
 
     async def run(self) -> None:
-        """Follow until cancelled, or until something is wrong that going on cannot mend."""
+        """Follow until cancelled, or until an error that retrying cannot fix."""
         while True:
             try:
                 claim, position = await self._claim()
                 async with self._settled(claim):
-                    if self.state == "waiting":  # one that fails has yet to show that it is over
+                    if self.state == "waiting":  # a failing one stays so until a page is handled
                         self.state = "following"
                     await self._follow(claim, position)
                 if self.state == "following":
                     self.state = "waiting"
-                log.info("%s: handed over to a worker that follows less", self.follower.follows)
+                log.info("%s: handed over to a less loaded worker", self.follower_id)
             except LeaseLost:
                 self.state = "waiting"
                 self.counts.losses += 1
-                log.warning("%s: another worker has taken over", self.follower.follows)
+                log.warning("%s: another worker has taken over", self.follower_id)
             except (LogReplaced, ConfigurationError) as error:
                 self.state, self.error = "stopped", str(error)
-                log.error("%s stopped: %s", self.follower.follows, error)
+                log.error("%s stopped: %s", self.follower_id, error)
                 return
-            except Exception as error:  # a worker goes on by itself when what it needs is back
+            except Exception as error:  # a worker recovers by itself when what it needs is back
                 await asyncio.sleep(self.failed(error))
 
     def failed(self, error: BaseException) -> float:
-        """Note what went wrong. Returns how many seconds to pause before the next try."""
+        """Record an error. Returns how many seconds to pause before the next try."""
         pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, self._pause_s * 2)
         self.state, self.error = "failing", error_text(error)
         self.counts.failures += 1
         seen = None if isinstance(error, Unavailable | NewerSchema) else error
-        log.error("%s: %s; next try in %.2g s", self.follower.follows, self.error, pause_s, exc_info=seen)
+        log.error("%s: %s; next try in %.2g s", self.follower_id, self.error, pause_s, exc_info=seen)
         return pause_s
 
     async def catch_up(self) -> AsyncGenerator[Position, None]:
-        """Follow as far as the head, in large pages, and tell each position that was reached.
+        """Follow up to the head, in large pages, and yield each position that is reached.
 
-        It can be stopped anywhere and goes on from there. Raises: LeaseLost, LogReplaced, Unavailable, …
+        It can be stopped anywhere and resumes from there. Raises: LeaseLost, LogReplaced, Unavailable, …
         """
         async with self.held() as held, aclosing(held.catch_up()) as positions:
             async for position in positions:
@@ -153,7 +157,7 @@ class Following:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Held]:
-        """Hold the checkpoint, and follow in stretches. Raises: as `catch_up`."""
+        """Hold the checkpoint, and follow step by step. Raises: like `catch_up`."""
         claim, position = await self._claim(sharing=False)
         async with self._settled(claim):
             self.state = "following"
@@ -163,14 +167,14 @@ class Following:
         asking = self.state == "waiting"
         claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
         self.counts.claims += 1
-        log.info("%s: claimed at %s, epoch %d", self.follower.follows, seen.position, claim.epoch)
+        log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
 
     async def _check(self, checkpoint: Checkpoint) -> None:
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
 
     async def _checkpoint(self) -> Checkpoint:
-        found = await self.checkpoints.read(self.follower.follows)
+        found = await self.checkpoints.read(self.follower_id)
         if found is None:
             await self.register()
             return await self._checkpoint()
@@ -198,11 +202,11 @@ class Following:
                     return
 
     async def _tend(self, claim: Claim, position: Position) -> None:
-        if isinstance(self.follower, Tends):
+        if isinstance(self.follower, Housekeeping):
             await self.follower.tend(claim, position)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
-        """The feed from a position on, an empty page at its head. The next page is read while one is handled."""
+        """The feed from a position on; an empty page at its head. The next page is read while one is handled."""
         smallest, ahead = limit, None
         try:
             while True:
@@ -222,16 +226,16 @@ class Following:
         return await self.feed.read(after, limit, self.follower.types)
 
     async def _check_kept(self, claim: Claim, position: Position) -> None:
-        """Who waits for events would not notice that the store has crashed, and taken back what was not synced.
+        """Check the checkpoint while idle: a store that crashed may have lost unsynced writes.
 
-        Raises: LeaseLost when the checkpoint is not where this holder left it.
+        Raises: LeaseLost if the checkpoint is not where this holder left it.
         """
         now = await self.checkpoints.read(claim.follower)
         if now is None or (now.epoch, now.position) != (claim.epoch, position):
             raise LeaseLost(claim.follower, f"is no longer at {position} in epoch {claim.epoch}")
 
     def _goes_well(self) -> None:
-        """A page was handled, or there is none: what was wrong is over."""
+        """Note that a page was handled, or that there is none: earlier errors are over."""
         self.state, self.error, self._pause_s = "following", None, SHORTEST_PAUSE_S
 
     async def _handle(self, claim: Claim, position: Position, page: FeedPage) -> None:
@@ -241,24 +245,23 @@ class Following:
 
     @asynccontextmanager
     async def _settled(self, claim: Claim) -> AsyncIterator[None]:
-        """Hold the checkpoint; what was begun is settled before it is released."""
+        """Hold the checkpoint; unfinished pages are settled before it is released."""
         async with self.lease.alive(claim):
             try:
                 yield
             finally:
-                await to_the_end(self.follower.settle())  # an error was already raised where it was waited for
+                await to_the_end(self.follower.settle())  # its errors were raised before
 
 
 class Held:
-    """A checkpoint that is held outside of `Following.run`, and the position up to which all is handled."""
+    """A checkpoint held outside `Following.run`, and the position up to which everything is handled."""
 
     def __init__(self, following: Following, claim: Claim, position: Position) -> None:
         self._following, self._claim, self.position = following, claim, position
         self.feed = following.feed
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
-        """Follow as far as the head, or at least as far as a position before it: while others append, the head may
-        never be reached."""
+        """Follow up to the head, or at least to `upto`: while others append, the head may never be reached."""
         following, follower = self._following, self._following.follower
         async with aclosing(following._pages(self.position, follower.largest_page)) as pages:
             async for after, page in pages:
@@ -270,30 +273,29 @@ class Held:
                 self.position = page.upto
                 yield page.upto
                 if upto is not None and page.upto >= upto:
-                    await follower.settle()  # its errors would be lost on the way out
+                    await follower.settle()  # otherwise its errors would be lost
                     return
 
 
 def share(followings: Sequence[Following]) -> None:
-    """These are of one process: together they leave a fair share to others (see `Lease`)."""
+    """Let the followers of one process leave a fair share to other processes (see `Lease`)."""
     leases = [following.lease for following in followings]
     for one in leases:
         one.fellows = leases
 
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
-    """Raises: LogReplaced when the checkpoint cannot belong to this log (G11)."""
+    """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
     name = checkpoint.follower
     if checkpoint.log_id != log_id:
         raise LogReplaced(
-            f"{name} was built from log {checkpoint.log_id}, and this is log {log_id}: put the old log back, "
-            f"or, if it is gone, run `twofold rebuild APP --all`, which builds every read model anew from this one",
+            f"{name} was built from log {checkpoint.log_id}, but this is log {log_id}: restore the old log, or, if it "
+            f"is gone, run `twofold rebuild APP --all`, which builds every read model again from this one",
             checkpoint.log_id,
         )
     if checkpoint.position > head:
         raise LogReplaced(
-            f"{name} has read up to {checkpoint.position}, and the log ends at {head}: an older copy of the log was "
-            f"put in its place. Put the newer one back; if it is gone, run `twofold log new-id APP`, "
-            f"then `twofold rebuild APP --all`",
+            f"{name} is at {checkpoint.position}, but the log ends at {head}: an older copy of the log replaced it. "
+            f"Restore the newer one, or, if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`",
             log_id,
         )

@@ -16,11 +16,11 @@ MOST_MARKS = 256
 
 
 class Lag:
-    """Two sources, of which the larger counts; neither is ever more than the truth where the clocks are right.
+    """Measures lag from two sources and takes the larger; neither exceeds the truth if the clocks are right.
 
-    The time of the first event that was not handled; where that lies in the future, a clock was wrong when it was
-    recorded, and the first later one that does not counts instead. And what this process has seen itself, on its own
-    monotonic clock: since when the log has been further than the follower.
+    First, the recorded time of the first unhandled event, or, if that is in the future because a clock was wrong, of
+    the first later event that is not. Second, what this process has seen on its own monotonic clock: since when the log
+    has been ahead of the follower.
     """
 
     def __init__(self, feed: Feed, now: Callable[[], datetime]) -> None:
@@ -29,26 +29,26 @@ class Lag:
         self._seen_at: list[float] = []
 
     def mark(self, head: Position) -> None:
-        """The log has come so far by now."""
+        """Record that the log has reached a position now."""
         heads, seen_at = self._heads, self._seen_at
         if heads and head <= heads[-1]:
             return
         now = asyncio.get_running_loop().time()
-        if len(heads) > 1 and now - seen_at[-2] < MARK_EVERY_S:  # the last one makes room for its successor
+        if len(heads) > 1 and now - seen_at[-2] < MARK_EVERY_S:  # replace the last mark
             heads.pop()
             seen_at.pop()
         heads.append(head)
         seen_at.append(now)
-        if len(self._heads) > MOST_MARKS:  # the oldest stays: each other one of the rest is enough
+        if len(self._heads) > MOST_MARKS:  # keep the oldest, and every other one of the rest
             del self._heads[1::2], self._seen_at[1::2]
 
     def forget(self, upto: Position) -> None:
-        """Every follower has come so far."""
+        """Forget positions that every follower has reached."""
         done = bisect_right(self._heads, upto)
         del self._heads[:done], self._seen_at[:done]
 
     async def seconds(self, position: Position | None) -> float:
-        """For a follower at this position, which is not at the head. Raises: Unavailable, LogReplaced."""
+        """The lag of a follower at this position, which is not at the head. Raises: Unavailable, LogReplaced."""
         after = position or BEGINNING
         return max(await self._by_time(after), self._by_marks(after))
 

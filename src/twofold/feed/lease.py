@@ -1,7 +1,7 @@
-"""Who may move a checkpoint on: taking it, keeping it, and sharing what there is between processes.
+"""Who may move a checkpoint: claiming it, keeping it, and sharing checkpoints between processes.
 
-A holder gives signs of life. Its lease ends when a taker has seen none for `LEASE_S` on the taker's own clock, so no
-clocks are compared between machines. What a holder writes is fenced by its epoch, whatever it believes.
+A holder sends heartbeats. Its lease ends when a claimant has seen none for `LEASE_S` on the claimant's own clock, so no
+clocks are compared between machines. A holder's writes are fenced by its epoch, whether or not it knows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 
-from twofold.errors import InvalidInput, LeaseLost, Unavailable
+from twofold.errors import Contended, InvalidInput, LeaseLost, Unavailable
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 
@@ -28,12 +28,11 @@ log = logging.getLogger("twofold.follow")
 class Lease:
     """One follower's hold on its checkpoint, or its wait for it.
 
-    `fellows` are those of all followers of this process. The more of them it holds, the longer it steps back before it
-    takes what is free; and from a process that holds two more than this one, it asks for one. So several processes
-    share what there is, also with one that joins them later.
+    `fellows` are the leases of all followers of this process. The more of them the process holds, the longer it waits
+    before it claims a free one; and if another process holds two more than this one, it asks for one. So processes
+    share the followers evenly, also with a process that joins later.
 
-    `holder` is who held it when it was last seen. `is_wanted`: a worker with less to do asked for it, and this process
-    can spare it.
+    `holder` is the last known holder. `is_wanted`: a less loaded worker asked for it, and this process can spare it.
     """
 
     def __init__(self, checkpoints: Checkpoints, follower: FollowerId, owner: str) -> None:
@@ -51,10 +50,10 @@ class Lease:
         sharing: bool = True,
         asking: bool = True,
     ) -> tuple[Claim, Checkpoint]:
-        """Wait until the checkpoint is free, or its holder has given no sign of life for the length of a lease.
+        """Wait until the checkpoint is free, or its holder has sent no heartbeat for the length of a lease.
 
-        `look` reads it, `check` raises when it must not be taken. Without `sharing` it is taken as soon as it is free;
-        without `asking` its holder is not asked for it.
+        `look` reads it; `check` raises if it must not be claimed. Without `sharing` it is claimed as soon as it is
+        free; without `asking` its holder is not asked for it.
         """
         clock = asyncio.get_running_loop().time
         seen: Checkpoint | None = None
@@ -77,7 +76,7 @@ class Lease:
             await asyncio.sleep(CLAIM_POLL_S)
 
     def _would_even_out(self, now: Checkpoint) -> bool:
-        """Whether its holder holds two more than this process, which asks for one at a time."""
+        """Whether its holder holds at least two more than this process, which asks for one at a time."""
         if self.asked is not None and self.asked.epoch != now.epoch:
             self.asked = None  # another worker got it
         if any(fellow.asked is not None for fellow in self.fellows):
@@ -88,8 +87,8 @@ class Lease:
     def _step_back_s(self, free: Checkpoint) -> float:
         """How long to leave a free checkpoint to others.
 
-        Longer the more this process holds, plus jitter hashed from owner and follower: processes that see many become
-        free at once must not all want the same. A requested checkpoint is left to the requester.
+        The more this process holds the longer, plus jitter hashed from owner and follower: if many become free at
+        once, processes must not all claim the same one. A requested checkpoint is left to the requester.
         """
         if free.wanted_by is not None:
             return 0.0 if free.wanted_by == self.owner else 4 * CLAIM_POLL_S
@@ -101,7 +100,7 @@ class Lease:
         return sum(fellow.holder == self.owner for fellow in self.fellows)
 
     async def _taken(self, seen: Checkpoint) -> Claim | None:
-        """Take the checkpoint over. If this task is cancelled meanwhile it is released again, or it would look held."""
+        """Claim the checkpoint. If this task is cancelled meanwhile, release it, or it would look held."""
         taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
         try:
             return await asyncio.shield(taking)
@@ -116,7 +115,7 @@ class Lease:
 
     @asynccontextmanager
     async def alive(self, claim: Claim) -> AsyncIterator[None]:
-        """See `alive`; also notes whether another worker wants it."""
+        """Like the function `alive`; also notes whether another worker wants the checkpoint."""
         async with alive(self.checkpoints, claim, self._hear):
             yield
 
@@ -128,7 +127,7 @@ class Lease:
 async def alive(
     checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
 ) -> AsyncIterator[None]:
-    """Signs of life while inside; on every way out the checkpoint is released.
+    """Send heartbeats inside the block, and release the checkpoint when it is left in any way.
 
     `hear` gets the name of the worker that asked for it, if any.
     """
@@ -157,7 +156,7 @@ async def _release(checkpoints: Checkpoints, claim: Claim) -> None:
     try:
         await checkpoints.release(claim)
     except Unavailable as error:
-        log.warning("%s: not released, the lease will run out: %s", claim.follower, error)
+        log.warning("%s: not released, its lease will expire: %s", claim.follower, error)
 
 
 async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:
@@ -168,8 +167,8 @@ async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | No
             if hear is not None:
                 hear(wanted_by)
         except LeaseLost:
-            return  # the next write of this holder is refused, and raises it there
-        except Exception as error:  # whatever it is, the next sign of life may come through
+            return  # this holder's next write raises it
+        except Exception as error:  # whatever it is, the next heartbeat may succeed
             seen = None if isinstance(error, Unavailable) else error
             log.warning("%s: no heartbeat: %s", claim.follower, error_text(error), exc_info=seen)
 
@@ -178,9 +177,10 @@ async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | No
 async def taken_over(
     checkpoints: Checkpoints, follower: FollowerId, owner: str
 ) -> AsyncIterator[tuple[Claim, Checkpoint]]:
-    """Hold a checkpoint at once, whoever has it: that holder is fenced off, and claims it again after the release.
+    """Hold a checkpoint at once. A worker that holds it is fenced off, and claims it again after the release.
 
-    Raises: InvalidInput when there is none; Unavailable when others are always quicker, or take it over meanwhile.
+    Raises: InvalidInput if there is none; Contended if others are faster each time, or take it over meanwhile;
+    Unavailable.
     """
     for _ in range(TAKE_OVER_TRIES):
         seen = await checkpoints.read(follower)
@@ -192,18 +192,16 @@ async def taken_over(
                 async with alive(checkpoints, claim):
                     yield claim, seen
             except LeaseLost as error:
-                raise Unavailable(
-                    f"{follower}: another worker took its checkpoint over meanwhile; try again"
-                ) from error
+                raise Contended(f"{follower}: another worker took its checkpoint over meanwhile; try again") from error
             return
-    raise Unavailable(f"{follower}: others moved its checkpoint each time it was to be taken over; try again")
+    raise Contended(f"{follower}: other workers moved its checkpoint at each of {TAKE_OVER_TRIES} tries; try again")
 
 
 @asynccontextmanager
 async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, owner: str) -> AsyncIterator[bool]:
-    """Hold what is free, or whose holder gives no sign of life for a lease: True. False if a worker holds it.
+    """Hold a checkpoint that is free, or whose holder sends no heartbeat for a lease: True. False if a worker holds it.
 
-    What is built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.
+    A table built beside a version is free only after that time, too: it may just have been begun. Raises: Unavailable.
     """
     seen = await checkpoints.read(follower)
     if follower.builds is not None or (seen is not None and seen.owner is not None):
@@ -211,7 +209,7 @@ async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, o
     if seen is None:
         yield await checkpoints.read(follower) is None
         return
-    claim = await checkpoints.claim(seen, owner)  # only as it was seen: a sign of life, or a release, and it fails
+    claim = await checkpoints.claim(seen, owner)  # fails after a heartbeat or a release
     if claim is None:
         yield False
         return

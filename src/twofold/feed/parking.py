@@ -1,4 +1,4 @@
-"""What is parked: how much may be, and how somebody looks at it and lets it go on."""
+"""Parked events: how many there may be, and how they are listed, retried and discarded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WITHIN_S = 60.0
 
 
 class ParkingLimit:
-    """More than 100 keys within a minute are a bad deployment, not bad events: whoever meets the next one stops."""
+    """More than 100 keys parked within a minute are a bad deployment, not bad events: the follower stops."""
 
     def __init__(self) -> None:
         self._when: deque[float] = deque()
 
     def first_too_many(self, parked: Sequence[Parked]) -> Parked | None:
-        """The one, in order of position, that may not be parked any more; None when all of them may."""
+        """The first one, by position, that exceeds the limit; None if all of them may be parked."""
         now = asyncio.get_running_loop().time()
         while self._when and self._when[0] <= now - WITHIN_S:
             self._when.popleft()
@@ -35,52 +35,52 @@ class ParkingLimit:
         return in_order[room] if len(in_order) > room else None
 
     def count(self, parked: Sequence[Parked]) -> None:
-        """These are parked now."""
+        """Count entries that were parked now."""
         self._when.extend([asyncio.get_running_loop().time()] * len(parked))
 
 
 def too_many(follows: FollowerId, next_one: Parked) -> ConfigurationError:
-    """What stops the follower, and the way out."""
+    """The error that stops the follower, and what to do."""
     return ConfigurationError(
         f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be {next_one.kind} "
-        f"{next_one.key} at {next_one.position}: {next_one.error}. That is a bad deployment, not a bad event: it stops "
-        f"before that event, and nothing is lost. Deploy code that can handle them, then `twofold parked APP retry "
-        f"{follows.name} --all`"
+        f"{next_one.key} at {next_one.position}: {next_one.error}. This looks like a bad deployment, so the follower "
+        f"stops before that event; nothing is lost. Deploy code that can handle the events, then run `twofold parked "
+        f"APP retry {follows.name} --all`"
     )
 
 
 class Unparked(msgspec.Struct, frozen=True):
-    """What became of what was tried again: what waits no longer, what waits again, and how many events were handled."""
+    """The result of a retry: what is no longer parked, what is parked again, and how many events were handled."""
 
     done: Sequence[Parked]
     again: Sequence[Parked]
     events: int
 
     def and_also(self, other: Unparked) -> Unparked:
-        """Together with that of another partition."""
+        """This result combined with that of another partition."""
         return Unparked([*self.done, *other.done], [*self.again, *other.again], self.events + other.events)
 
 
-class Unparks(Protocol):
-    """How a follower lets go on what is parked of it. `owner` is who takes its checkpoint over meanwhile."""
+class Unparker(Protocol):
+    """Retries and discards what is parked of a follower. `owner` holds its checkpoint meanwhile."""
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
-        """Handle exactly the events that wait, in order, once. What fails again waits from there on.
+        """Handle exactly the parked events, in order, once. What fails again stays parked from there on.
 
         Raises: InvalidInput, Unavailable.
         """
         ...
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
-        """Give up the events that wait by now; later ones are handled again. Answers what it was.
+        """Give up the events parked so far; later ones are handled again. Returns what was discarded.
 
         Raises: InvalidInput, Unavailable.
         """
         ...
 
 
-class Waits(msgspec.Struct, frozen=True):
-    """One parked key as it is shown: whose it is, and the event at which it stopped."""
+class ParkedEvent(msgspec.Struct, frozen=True):
+    """A parked key as shown to an operator, with its follower and the event at which it is parked."""
 
     follower: FollowerId
     parked: Parked
@@ -88,31 +88,31 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Parking:
-    """What is parked of all projections and reactors of an App: by name, in each partition that it follows."""
+    """What is parked of an App's projections and reactors, by name, in all their partitions."""
 
-    def __init__(self, followers: Mapping[str, Sequence[tuple[Following, Unparks]]], owner: str) -> None:
+    def __init__(self, followers: Mapping[str, Sequence[tuple[Following, Unparker]]], owner: str) -> None:
         self.followers, self._owner = followers, owner
 
-    async def list(self, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
-        """What waits, of all or of one, in order of position, with tracebacks. Raises: InvalidInput, Unavailable."""
-        found: list[Waits] = []
+    async def list(self, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
+        """What is parked, of all or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
+        found: list[ParkedEvent] = []
         for known in self.followers if name is None else [name]:
             for following, _, chosen in await self._chosen(known, key):
-                follower = following.follower.follows
+                follower = following.follower_id
                 for one in chosen:
                     whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follower, one))
-                    found.append(Waits(follower, whole, await _event(following, one.position)))
+                    found.append(ParkedEvent(follower, whole, await _event(following, one.position)))
         return found
 
     async def traceback(self, name: str, one: Parked) -> str:
-        """Where its error came from."""
+        """The traceback of its error, or an empty text."""
         for following, _ in self._of(name):
             if following.feed.partition == one.position.partition:
-                return await following.checkpoints.traceback(following.follower.follows, one)
+                return await following.checkpoints.traceback(following.follower_id, one)
         return ""
 
     async def retry(self, name: str, key: str | None = None) -> Unparked:
-        """Handle what waits once more, of one key or of all. Raises: InvalidInput, Unavailable."""
+        """Handle what is parked again, of one key or of all. Raises: InvalidInput, Unavailable."""
         total = Unparked([], [], 0)
         for _, unparks, chosen in await self._chosen(name, key):
             if chosen:
@@ -120,7 +120,7 @@ class Parking:
         return total
 
     async def discard(self, name: str, key: str | None = None) -> Sequence[Parked]:
-        """Give up what waits, of one key or of all. Raises: InvalidInput, Unavailable."""
+        """Give up what is parked, of one key or of all. Raises: InvalidInput, Unavailable."""
         return [
             one
             for _, unparks, chosen in await self._chosen(name, key)
@@ -128,26 +128,26 @@ class Parking:
             for one in await unparks.discard(chosen, self._owner)
         ]
 
-    def _of(self, name: str) -> Sequence[tuple[Following, Unparks]]:
+    def _of(self, name: str) -> Sequence[tuple[Following, Unparker]]:
         found = self.followers.get(name)
         if found is None:
-            raise InvalidInput(f"there is no projection or reactor {name!r}; there is {', '.join(self.followers)}")
+            raise InvalidInput(f"there is no projection or reactor {name!r}; this App has {', '.join(self.followers)}")
         return found
 
-    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparks, Sequence[Parked]]]:
-        """What waits under a key, or all of it, in each partition."""
+    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
+        """What is parked under a key, or everything, in each partition."""
         found = []
         for following, unparks in self._of(name):
-            parked = await following.checkpoints.parked(following.follower.follows)
+            parked = await following.checkpoints.parked(following.follower_id)
             chosen = [one for one in parked if key is None or key in _names(one)]
             found.append((following, unparks, chosen))
         if key is not None and not any(chosen for _, _, chosen in found):
-            raise InvalidInput(f"nothing of {name} is parked under {key!r}: look with `twofold parked APP list {name}`")
+            raise InvalidInput(f"nothing of {name} is parked under {key!r}: see `twofold parked APP list {name}`")
         return found
 
 
 def _names(one: Parked) -> set[str]:
-    """How somebody may write a key: as it is shown, or a single one without brackets and quotes."""
+    """The ways to write a key: as it is shown, or, for a key of one field, without brackets and quotes."""
     names = {one.key}
     if one.kind == "row":
         values = json.loads(one.key)

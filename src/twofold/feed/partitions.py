@@ -1,4 +1,4 @@
-"""Logs of several partitions: which feeds a log has. A capability of a log."""
+"""Partitioned logs: which feeds a log has. A capability of a log."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ F = TypeVar("F", bound=Feed)
 
 @runtime_checkable
 class Parts(Protocol):
-    """A log of several partitions. Read as a `Feed` it is the merged feed: one order over all of them."""
+    """A log of several partitions. As a `Feed` it is the merged feed: one order over all partitions."""
 
     @property
     def parts(self) -> Mapping[int, Any]:
-        """The partitions by number, from 1: each a log with a feed, of the same kind as the whole."""
+        """The partitions by number, from 1: each is a log with a feed, like the whole."""
         ...
 
     @property
@@ -27,7 +27,7 @@ class Parts(Protocol):
         ...
 
     async def covered_by(self, positions: Sequence[Position]) -> Sequence[Position]:
-        """How far a follower has certainly come in every partition, and in the merged feed (see `covered_by`)."""
+        """How far a follower has at least come in every partition, and in the merged feed (see `covered_by`)."""
         ...
 
     def partition_of(self, id: str) -> int:
@@ -72,15 +72,15 @@ async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
 
 
 async def has_passed(feed: Feed, position: Position, events: Sequence[Position]) -> bool:
-    """Whether whoever stands at a position of this feed has read all these events. Raises: Unavailable."""
+    """Whether a reader at a position of this feed has read all these events. Raises: Unavailable."""
     places = [await feed.covering(event) for event in events]
     return all(place is not None and place <= position for place in places)
 
 
 async def covered_by(log: Feed, positions: Sequence[Position]) -> Sequence[Position]:
-    """How far a follower that stands at these positions has certainly come: a position for each partition number.
+    """How far a follower at these positions has at least come: a position for each partition number.
 
-    It stands in every partition, or at one place of the merged feed; a version of a read model may follow the one where
-    its predecessor followed the other. Raises: Unavailable.
+    The positions are in every partition, or one in the merged feed: a version of a read model may follow the partitions
+    although its predecessor followed the merged feed, or the other way round. Raises: Unavailable.
     """
     return await log.covered_by(positions) if isinstance(log, Parts) else positions

@@ -1,4 +1,4 @@
-"""How far the followers of an App are, in whichever process they run: to wait until they have handled enough."""
+"""How far the followers of an App are, in any process, and waiting until they have handled enough."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from twofold.messages import Position
 LOOK_AGAIN_S = 0.25
 
 
-class Followed(msgspec.Struct, frozen=True):
-    """A follower as it is watched from outside.
+class WatchedFollower(msgspec.Struct, frozen=True):
+    """A follower as seen from outside.
 
-    `passed` returns when its checkpoint may have moved beyond a position, or when the time is over. `comes_again`
-    tells whether a parked entry will be tried again without anybody's help.
+    `passed` returns when its checkpoint may have moved beyond a position, or when the time is up. `comes_again`
+    returns whether a parked entry will be retried automatically.
     """
 
     follows: FollowerId
@@ -31,9 +31,9 @@ class Followed(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One follower against the head: how many events it is behind, and how many streams it still tries again."""
+    """A follower compared with the head: how many events it is behind, and how many streams it still retries."""
 
-    followed: Followed
+    followed: WatchedFollower
     position: Position
     checkpoint: Checkpoint | None
     behind: int
@@ -41,16 +41,16 @@ class Standing(msgspec.Struct, frozen=True):
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing left for it to do."""
+        """Whether it has nothing left to do."""
         return self.behind == 0 and self.trying == 0
 
 
-async def settled(followed: Sequence[Followed], feeds: Sequence[Feed], timeout_s: float) -> None:
-    """Return when every follower has handled everything up to the head, and whatever followed from that.
+async def settled(followed: Sequence[WatchedFollower], feeds: Sequence[Feed], timeout_s: float) -> None:
+    """Return when every follower has handled everything up to the head, and what that caused.
 
-    `feeds` are those of the log's partitions. A reaction appends its commands before its checkpoint moves. So when all
-    checkpoints have reached heads that are still the heads afterwards, nothing is under way. What is parked for good
-    counts as handled; a stream whose reaction will be tried again does not.
+    `feeds` are those of the log's partitions. A reactor's commands are appended before its checkpoint moves. So if all
+    checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is parked for good
+    counts as handled; a stream whose reaction will be retried does not.
 
     Raises: NotSettled, LogReplaced, Unavailable.
     """
@@ -68,7 +68,7 @@ async def settled(followed: Sequence[Followed], feeds: Sequence[Feed], timeout_s
             await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
 
 
-async def _standing(followed: Followed) -> Standing:
+async def _standing(followed: WatchedFollower) -> Standing:
     checkpoint = await followed.checkpoints.read(followed.follows)
     position = checkpoint.position if checkpoint is not None else Position(followed.feed.partition, 0)
     trying = sum(map(followed.comes_again, await followed.checkpoints.parked(followed.follows)))
@@ -76,21 +76,21 @@ async def _standing(followed: Followed) -> Standing:
 
 
 class Pace:
-    """Holds an import back while a follower that works is more than `most_behind` events behind.
+    """Slows an import down while a working follower is more than `most_behind` events behind.
 
-    `look_every` events may be appended between two looks. A follower that no process holds is not waited for: it
-    catches up when one is started.
+    `look_every` events may be appended between two checks. A follower that no process holds is ignored: it catches up
+    when a worker is started.
     """
 
-    def __init__(self, followed: Sequence[Followed], most_behind: int, look_every: int) -> None:
+    def __init__(self, followed: Sequence[WatchedFollower], most_behind: int, look_every: int) -> None:
         self._followed = followed
         self._most_behind, self._look_every = most_behind, look_every
-        self._appended = look_every  # look before the first event, too
+        self._appended = look_every  # check before the first event, too
         self._turn = asyncio.Lock()
         self._beats: dict[FollowerId, tuple[tuple[int, int], float]] = {}
 
     def count(self, events: int) -> None:
-        """So many were appended."""
+        """Count events that were appended."""
         self._appended += events
 
     async def keep(self) -> None:
@@ -115,7 +115,7 @@ class Pace:
         return max(standings, key=lambda one: one.behind, default=None)
 
     def _is_held(self, checkpoint: Checkpoint) -> bool:
-        """Whether a worker gives signs of life for it, as far as was seen from here."""
+        """Whether its holder's heartbeat has changed within a lease, as seen from this process."""
         now, beat = asyncio.get_running_loop().time(), (checkpoint.epoch, checkpoint.heartbeat)
         seen, since = self._beats.get(checkpoint.follower, (None, now))
         if seen != beat:

@@ -1,7 +1,7 @@
-"""User code that is awaited: how its failures are told apart from the end of the task that awaits it.
+"""User code that is awaited: how its failures are distinguished from the cancellation of the task that awaits it.
 
-See `failures` for plain functions. An awaited one may raise `CancelledError` for reasons of its own; only the count of
-cancellations that were asked of the awaiting task says that this task is to stop.
+See `failures` for plain functions. Awaited code may raise `CancelledError` for its own reasons; only the number of
+cancellation requests to the awaiting task shows that this task must stop.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ T = TypeVar("T")
 
 
 def awaited_failure(error: BaseException) -> BaseException:
-    """The error, as a failure of what was awaited. Raises: the error, when it is this task that is to stop."""
+    """Return the error as a failure of what was awaited. Raises: the error, if this task itself must stop."""
     if issubclass(type(error), asyncio.CancelledError) and _is_to_stop():  # see `failure`
         raise error
     return failure(error)
 
 
 async def apart(work: Awaitable[T]) -> T:
-    """Await user code in a task of its own, which it may cancel without stopping ours. Raises: whatever it raises."""
+    """Await user code in a task of its own, which it may cancel without stopping ours. Raises: its errors."""
     try:
-        answer, error = await asyncio.ensure_future(caught(work))
+        result, error = await asyncio.ensure_future(caught(work))
     finally:
         if isinstance(work, Coroutine):
-            work.close()  # stopped before it began, it would be reported as never awaited
-    if _is_to_stop():  # also where the user's code has swallowed it
+            work.close()  # if it never started, Python would report it as never awaited
+    if _is_to_stop():  # even if user code swallowed the cancellation
         raise asyncio.CancelledError
     if error is not None:
         raise error
-    return answer  # type: ignore[return-value]  # without an error there is one
+    return result  # type: ignore[return-value]  # without an error there is one
 
 
 async def caught(work: Awaitable[T]) -> tuple[T | None, BaseException | None]:
-    """The answer, or what was raised. A `SystemExit` must not leave a task: it would end the event loop."""
+    """The result, or the error that was raised. A `SystemExit` must not leave a task: it would end the event loop."""
     try:
         return await work, None
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""A follower's task in this process: begun again whenever it ends, unless the follower stopped by itself."""
+"""A follower's task in this process: restarted whenever it ends, unless the follower itself stopped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from twofold.feed.follow import Following
 
 
 class Worker:
-    """Keeps one follower going from now until `stop`.
+    """Keeps one follower running until `stop`.
 
-    `Following.run` goes on after errors and returns when it has stopped for good. Whatever else ends its task (a fold
-    that cancels the task it runs in, somebody who cancels all tasks) counts as a failure: it shows in the follower's
-    state and counts, is logged, and the task is begun again after a pause.
+    `Following.run` retries after errors and returns when it has stopped for good. Anything else that ends its task (a
+    fold that cancels the task it runs in, code that cancels all tasks) is a failure: it shows in the follower's state
+    and counts, is logged, and the task is restarted after a pause.
     """
 
     def __init__(self, following: Following) -> None:
@@ -22,7 +22,7 @@ class Worker:
         self._begin()
 
     def _begin(self) -> None:
-        name = f"twofold {self.following.follower.follows}"
+        name = f"twofold {self.following.follower_id}"
         self._task = asyncio.create_task(self.following.run(), name=name)
         self._task.add_done_callback(self._ended)
 
@@ -33,7 +33,7 @@ class Worker:
             self._next = asyncio.get_running_loop().call_later(pause_s, self._begin)
 
     async def stop(self) -> None:
-        """Let go of the checkpoint, and end."""
+        """Release the checkpoint, and end."""
         self._stopping = True
         if self._next is not None:
             self._next.cancel()

@@ -1,7 +1,6 @@
-"""What an operator does with an App and its stores, one module for each verb. Functions take a `Running`.
+"""An operator's tasks, one module for each verb. Functions take a `Running`.
 
-`status`, `check`, `verify`, `diff`, `rebuild`, `rebuild_row`, `tables`, `drop`, `retry`, `discard`: what the command
-line does, without its printing, for programs that do it themselves.
+They do what the command line does, without its output, for use in programs.
 """
 
 from twofold.operate.check import check, prepared

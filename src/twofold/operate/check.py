@@ -1,4 +1,4 @@
-"""Before anything is done to a store: whether it is one of this App."""
+"""Checks that a store belongs to this App, before anything is done to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.read.store import check_columns
 
 
 async def check(running: Running) -> None:
-    """Check that `App.open` would accept this store, without creating anything in it.
+    """Check that `App.open` would accept this store. Nothing is created in it.
 
     Raises: ConfigurationError, LogReplaced, Unavailable.
     """
@@ -23,20 +23,20 @@ async def check(running: Running) -> None:
             check_columns(projection.table, stored[projection.follows])
     await running.belonging.check()
     for following in running.followers:
-        checkpoint = await following.checkpoints.read(following.follower.follows)
+        checkpoint = await following.checkpoints.read(following.follower_id)
         if checkpoint is not None:
             check_log(checkpoint, running.log.log_id, await following.feed.head())
 
 
 async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Following]:
-    """The followers of one projection, one for each partition, ready to catch up outside of `Running.work`.
+    """The followers of one projection, one for each partition, ready to catch up outside `Running.work`.
 
-    Its table is created.
+    Creates the projection's table and checkpoints if they are missing.
 
-    Raises: InvalidInput when the App has no such projection. ConfigurationError, Unavailable.
+    Raises: InvalidInput if the App has no such projection. ConfigurationError, Unavailable.
     """
     check_is_of(running, projection)
-    followings = [one for one in running.followers if one.follower.follows.whole == projection.follows]
+    followings = [one for one in running.followers if one.follower_id.whole == projection.follows]
     await running.belonging.check()
     await running.rows.prepare(projection.table)
     for following in followings:
@@ -45,6 +45,6 @@ async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Fo
 
 
 def check_is_of(running: Running, projection: Projection[Any]) -> None:
-    """Raises: InvalidInput when the App does not have this projection."""
+    """Raises: InvalidInput if the App does not have this projection."""
     if projection not in running.app.projections:
-        raise InvalidInput(f"{projection.owner} is not one of {running.app.name}")
+        raise InvalidInput(f"{projection.owner} does not belong to {running.app.name}")

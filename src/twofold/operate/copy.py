@@ -1,12 +1,12 @@
 """Copy a log into another store, and compare the two.
 
-A checksum is the sum, modulo 2^128, of a hash of every event (by stream and version) and of every command id. So it is
-one of each stream, it can be summed in any order of the streams, and it needs no memory for them.
+The checksum is the sum, modulo 2^128, of the hashes of all events (with stream and version) and all command ids. So it
+does not depend on the order between streams, and needs no memory for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from hashlib import blake2b
@@ -16,6 +16,7 @@ from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed, pages
 from twofold.messages import Entry, Position, Stream
+from twofold.progress import Progress
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
 
 EVENTS_AT_ONCE = 2_000
@@ -23,25 +24,23 @@ COMMANDS_AT_ONCE = 5_000
 BYTES = 16
 COPYING = "twofold copy"
 
-Told = Callable[[str, int, int], None]
-
 
 @dataclass
 class Contents:
-    """What a log holds up to a position. `recorded` sums up the events, `commands` the command ids."""
+    """What a log contains up to a position: the numbers of events and command ids, and the sum of their hashes."""
 
     events: int = 0
     commands: int = 0
     total: int = 0
 
     def add_event(self, entry: Entry) -> None:
-        """One event, as the log holds it."""
+        """Add one event, as stored."""
         at = entry.recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
         self.events += 1
         self._add("event", entry.stream, entry.version, entry.type, entry.schema, entry.data, entry.meta, at)
 
     def add_commands(self, commands: Sequence[KeptCommand]) -> None:
-        """Command ids with their receipts."""
+        """Add command ids with their receipts."""
         self.commands += len(commands)
         for command in commands:
             self._add("command", command.stream, command.command_id, command.version, command.events)
@@ -50,7 +49,7 @@ class Contents:
         digest = blake2b(digest_size=BYTES)
         for part in parts:
             data = part if isinstance(part, bytes) else str(part).encode()
-            digest.update(b"%d:" % len(data))  # no two lists of parts are the same bytes
+            digest.update(b"%d:" % len(data))  # so that different lists of parts never give the same bytes
             digest.update(data)
         self.total = (self.total + int.from_bytes(digest.digest(), "big")) % 2 ** (8 * BYTES)
 
@@ -62,7 +61,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Ended:
-    """Up to where the source was copied, and the command ids that were sent."""
+    """The position up to which the source was copied, and the command ids that were sent."""
 
     upto: Position
     sent: Contents
@@ -70,7 +69,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Copy:
-    """A log and the one that becomes its copy. Made by `copying`."""
+    """A log and the log that becomes its copy. Made by `copying`."""
 
     source: LogStore
     target: LogStore
@@ -79,14 +78,14 @@ class Copy:
     target_export: Export
     reactors: Sequence[FollowerId]
 
-    async def run(self, told: Told) -> Ended:
-        """Copy up to the head of the source: what is appended there meanwhile is copied too.
+    async def run(self, progress: Progress) -> Ended:
+        """Copy up to the head of the source, including what is appended meanwhile.
 
-        Killed at any moment, it goes on from there when it is run again. `told` hears what is done, and how far. Each
-        reactor stands in the copy where it stands in the source, or before the first event that waits there.
+        If it is killed, running it again resumes the copy. Each reactor gets the same place in the copy as in the
+        source, or the place before its first parked event.
 
-        Raises: InvalidInput when the target holds anything but a copy of the source, or cannot keep one of its events.
-        LogReplaced, Unavailable.
+        Raises: InvalidInput if the target contains anything but a copy of the source, or cannot store one of its
+        events. LogReplaced, Unavailable.
         """
         source, beginning = self.source.log_id, _beginning(self.source)
         [after] = (await self.imported.begin(source, [beginning])).upto
@@ -95,33 +94,33 @@ class Copy:
             await self._take(after, page.upto, page.entries)
             after = page.upto
             done += len(page.entries)
-            told("events", done, done + await self.source.behind(after))
+            progress("events", done, done + await self.source.behind(after))
         sent = Contents()
         async for commands in _commands(self.export, after):
             await self.imported.keep(source, commands)
             sent.add_commands(commands)
-            told("command ids", sent.commands, sent.commands)
+            progress("command ids", sent.commands, sent.commands)
         for reactor in self.reactors:
             await self._place(reactor, after)
         await self.imported.end(source)
         return Ended(after, sent)
 
     async def _take(self, after: Position, upto: Position, entries: Sequence[Entry]) -> None:
-        """By halves where the store refuses one of the entries, so that the error can name it."""
+        """Import entries, in halves if the store refuses one of them, so that the error can name it."""
         try:
             await self.imported.take(self.source.log_id, after, upto, entries)
         except BatchRefused as refused:
             if len(entries) == 1:
                 [entry] = entries
                 raise InvalidInput(
-                    f"the target cannot keep event {entry.stream}@{entry.version} at {entry.position}: {refused}"
+                    f"the target cannot store event {entry.stream}@{entry.version} at {entry.position}: {refused}"
                 ) from refused
             half = len(entries) // 2
             await self._take(after, entries[half - 1].position, entries[:half])
             await self._take(entries[half - 1].position, upto, entries[half:])
 
     async def _place(self, reactor: FollowerId, upto: Position) -> None:
-        """Without it a reactor would begin anew: its commands are known, but what it does outside would be repeated."""
+        """Place a reactor in the copy. Otherwise it would start again and repeat its effects outside the log."""
         there = await self.source.checkpoints.read(reactor)
         if there is None or there.log_id != self.source.log_id:
             return
@@ -138,52 +137,52 @@ class Copy:
                 await checkpoints.release(claim)
 
     async def _in_the_copy(self, position: Position) -> Position:
-        """Where the event at this position of the source lies."""
+        """The position in the copy of the event at this position of the source."""
         if position == _beginning(self.source):
             return _beginning(self.target)
         [entry] = (await self.source.read(self.source.before(position), 1)).entries
         [copied] = await self.target.read_stream(Stream.parse(entry.stream), entry.version, 1)
         return copied.position
 
-    async def contents(self, ended: Ended, told: Told) -> tuple[Contents, Contents]:
-        """What the source holds of what was copied, and what the target holds: both are read from their beginning.
+    async def contents(self, ended: Ended, progress: Progress) -> tuple[Contents, Contents]:
+        """The contents of the source, up to where it was copied, and of the target. Both are read from the beginning.
 
-        The command ids of the source are those that were sent: it may know more of them by now.
+        The source's command ids are those that were sent, since it may have more of them by now.
 
         Raises: LogReplaced, Unavailable.
         """
         sent, copied = replace(ended.sent), Contents()
-        await _add_events(sent, self.source, ended.upto, "reading the source", told)
+        await _add_events(sent, self.source, ended.upto, "reading the source", progress)
         head = await self.target.head()
-        await _add_events(copied, self.target, head, "reading the copy", told)
+        await _add_events(copied, self.target, head, "reading the copy", progress)
         async for commands in _commands(self.target_export, head):
             copied.add_commands(commands)
         return sent, copied
 
 
 async def copying(source: LogStore, target: LogStore, reactors: Sequence[FollowerId] = ()) -> Copy:
-    """The two logs, checked. `reactors`: whose places are copied too.
+    """A `Copy` of two logs, checked. The places of `reactors` are copied too.
 
-    Raises: ConfigurationError where one of the stores cannot do it, or the source is an unfinished copy itself.
-    InvalidInput where both are the same log. Unavailable.
+    Raises: ConfigurationError if one of the stores does not support it, or the source is itself an unfinished copy.
+    InvalidInput if both are the same log. Unavailable.
     """
     if source.log_id == target.log_id:
         raise InvalidInput(f"both URLs lead to log {source.log_id}: give the URL of an empty store as --to")
     if not isinstance(source, Exports):
-        raise ConfigurationError("the store given as --from cannot be copied: its log lacks `exporting`")
+        raise ConfigurationError("the store given as --from cannot be copied: its log does not support `exporting`")
     if not isinstance(target, Imports) or not isinstance(target, Exports):
-        raise ConfigurationError("the store given as --to cannot hold a copy: its log lacks `importing`")
+        raise ConfigurationError("the store given as --to cannot hold a copy: its log does not support `importing`")
     await check_complete(source)
     return Copy(source, target, source.exporting, target.importing, target.exporting, reactors)
 
 
-async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, told: Told) -> None:
+async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, progress: Progress) -> None:
     beginning = _beginning(log)
     total = await log.distance(beginning, upto)
     async for page in pages(log, beginning, upto, None):
         for entry in page.entries:
             found.add_event(entry)
-        told(what, found.events, total)
+        progress(what, found.events, total)
 
 
 def _beginning(feed: Feed) -> Position:

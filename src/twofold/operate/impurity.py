@@ -1,6 +1,6 @@
-"""Folds some rows in other processes: a fold that depends on the order of a set comes out otherwise there.
+"""Folds some rows again in other processes, where a fold that depends on the order of a set gives other results.
 
-Python orders sets of texts by a hash that it draws anew for each process, so within one process such a fold looks pure.
+Python orders sets of strings by a hash with a random seed per process, so within one process such a fold looks pure.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from twofold.feed.feed import pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
 from twofold.read.proof.fresh import Sorter
 from twofold.read.proof.verify import Report
-from twofold.read.waiting import Waiting
 
 SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5
@@ -35,7 +35,7 @@ _PROGRAM = "from twofold.operate.impurity import main; main()"
 
 
 class _Fact(msgspec.Struct):
-    """An `Entry` on its way: its JSON is text."""
+    """An `Entry` for another process: its JSON is text."""
 
     position: Position
     stream: str
@@ -48,28 +48,28 @@ class _Fact(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    """A row's events, to be folded from the first one."""
+    """All events of a row."""
 
     key: str
     facts: list[_Fact]
 
 
 async def faults_elsewhere(name: str, running: Running, projection: Projection[Any], found: Report) -> Sequence[Fault]:
-    """Rows that differ, and come out otherwise in another process. `name` is where the App is."""
+    """Fold rows that differ in other processes, and return how they differ there. `name` is where the App is."""
     keys = [one.key for one in found.differences if one.kind == "different"][:MOST_ROWS]
     events = await _events(running, projection, keys, found) if keys else {}
-    asked = [_Row(key_text(key), [_fact(running.app, one) for one in its]) for key, its in events.items()]
-    for seed in SEEDS if asked else ():
-        there = await _ask(name, projection.name, seed, asked)
-        for key, its in events.items():
-            here = _folded(running.app.folding(projection), key, its)
+    rows = [_Row(key_text(key), [_fact(running.app, event) for event in history]) for key, history in events.items()]
+    for seed in SEEDS if rows else ():
+        there = await _ask(name, projection.name, seed, rows)
+        for key, history in events.items():
+            here = _folded(running.app.folding(projection), key, history)
             differing = _differing(projection, here, there.get(key_text(key)))
             if differing is not None:
                 what = (
-                    f"it comes out otherwise in another process, {differing}: it depends on something that changes "
-                    f"with the process, such as the order of a set"
+                    f"it differs in another process, {differing}: the fold depends on something that differs between "
+                    f"processes, such as the order of a set"
                 )
-                return [Fault(what, key_text(key), its[-1].id)]
+                return [Fault(what, key_text(key), history[-1].id)]
     return []
 
 
@@ -78,14 +78,14 @@ async def _events(
 ) -> dict[Key, list[Recorded]]:
     sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
-    waiting = Waiting([*found.parked, *found.failures])
+    waiting = ParkedKeys([*found.parked, *found.failures])
     for end in found.end:
         feed = feed_of(running.log, end.partition)
         async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:
             async for page in history:
                 for key, of_key in (await sorter.sort(page.entries, waiting))[0].items():
                     collected[key] += of_key
-    return {key: its for key, its in collected.items() if 0 < len(its) <= MOST_EVENTS}
+    return {key: history for key, history in collected.items() if 0 < len(history) <= MOST_EVENTS}
 
 
 async def _ask(name: str, projection: str, seed: str, rows: Sequence[_Row]) -> dict[str, list[str] | None]:
@@ -100,25 +100,25 @@ async def _ask(name: str, projection: str, seed: str, rows: Sequence[_Row]) -> d
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "PYTHONHASHSEED": seed},
     )
-    answer, _ = await child.communicate(msgspec.json.encode(rows))
+    output, _ = await child.communicate(msgspec.json.encode(rows))
     if child.returncode:
         return {}
-    answered: dict[str, list[str] | None] = msgspec.json.decode(answer.splitlines()[-1])
-    return answered
+    folded: dict[str, list[str] | None] = msgspec.json.decode(output.splitlines()[-1])
+    return folded
 
 
 def _differing(projection: Projection[Any], here: list[str] | None, there: list[str] | None) -> str | None:
     if here is None or there is None:
         return None
-    for field, mine, its in zip(projection.format.fields, here, there, strict=True):
-        pair = (msgspec.json.decode(mine), msgspec.json.decode(its))
+    for field, mine, other in zip(projection.format.fields, here, there, strict=True):
+        pair = (msgspec.json.decode(mine), msgspec.json.decode(other))
         if not same_value(field, *pair):
-            return f"its {field.name} is {pair[0]!r:.80} here and {pair[1]!r:.80} there"
+            return f"where {field.name} is {pair[1]!r:.80} instead of {pair[0]!r:.80}"
     return None
 
 
 def _folded(projection: Projection[Any], key: Key, events: Sequence[Recorded]) -> list[str] | None:
-    """The columns of a row, each as JSON; None where there is no row."""
+    """The columns of a row, each as JSON; None if there is no row."""
     values = projection.fold(key, None, events).values
     return None if values is None else [json_text(value) for value in values]
 
@@ -131,12 +131,12 @@ def _fact(app: App, recorded: Recorded) -> _Fact:
 
 
 def main() -> None:
-    """The other process."""
+    """The program that runs in the other process."""
     app = load_app(sys.argv[1])
     [projection] = [app.folding(one) for one in app.projections if one.name == sys.argv[2]]
-    answer: dict[str, list[str] | None] = {}
+    folded: dict[str, list[str] | None] = {}
     for row in msgspec.json.decode(sys.stdin.buffer.read(), type=list[_Row]):
         events = [app.codec.recorded(Entry(*msgspec.structs.astuple(fact))) for fact in row.facts]
         [key] = [key for key in projection.keys(events[0]) if key_text(key) == row.key]
-        answer[row.key] = _folded(projection, key, events)
-    sys.stdout.write("\n" + msgspec.json.encode(answer).decode() + "\n")
+        folded[row.key] = _folded(projection, key, events)
+    sys.stdout.write("\n" + msgspec.json.encode(folded).decode() + "\n")

@@ -1,4 +1,4 @@
-"""A row's key as somebody types it."""
+"""A row's key as typed by an operator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES: dict[Kind, type] = {
 
 
 def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
-    """The key: one text for each of its fields, or all of them as one JSON list, as `parked list` prints it.
+    """The key from one text for each of its fields, or from one JSON list, as `parked list` prints it.
 
     Raises: InvalidInput.
     """
@@ -36,7 +36,7 @@ def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
         values = list(texts)
     if len(values) != len(names):
         raise InvalidInput(
-            f"the key of {projection.name} is {', '.join(names)}: give --key for each of them in this order, "
+            f"the key of {projection.name} is {', '.join(names)}: give --key once for each of them, in this order, "
             f"or a JSON list, not {' '.join(texts)!r:.80}"
         )
     try:
@@ -48,18 +48,18 @@ def key_of(projection: Projection[Any], texts: Sequence[str]) -> Key:
 
 def _listed(text: str) -> list[Any] | None:
     try:
-        found = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) else None
+    return parsed if isinstance(parsed, list) else None
 
 
 def _typed(name: str, kind: Kind, value: Any) -> Any:
-    """A text as the column's kind. Raises: ValueError, naming the field and the text."""
+    """A text converted to the column's kind. Raises: ValueError, naming the field and the text."""
     type_ = _TYPES.get(kind)
     if type_ is None or not isinstance(value, str):
         return value
     try:
         return msgspec.convert(value, type_, strict=False)
     except ValueError as error:
-        raise ValueError(f"{name}: {value!r:.80} is no {kind}: {error}") from error
+        raise ValueError(f"{name}: {value!r:.80} is not a valid {kind}: {error}") from error

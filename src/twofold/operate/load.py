@@ -1,4 +1,4 @@
-"""Finds an App, or what else lies at `module:name`."""
+"""Imports an App, or another value, from `module:name`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def load_app(name: str) -> App:
 
 
 def load(name: str, kind: type[T], what: str) -> T:
-    """What lies at `module:name`, if it is of this kind. Raises: ConfigurationError."""
+    """The value at `module:name`, which must be of this kind. Raises: ConfigurationError."""
     module_name, _, attribute = name.partition(":")
     module = imported(module_name)
-    there = getattr(module, attribute, None)
-    if isinstance(there, kind):
-        return there
-    those = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
-    it_has = f"it has {', '.join(those)}" if those else f"it has no {what} at all"
+    loaded = getattr(module, attribute, None)
+    if isinstance(loaded, kind):
+        return loaded
+    names = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
+    it_has = f"it has {', '.join(names)}" if names else f"it has no {what} at all"
     raise ConfigurationError(f"{module_name} has no {what} called {attribute!r}; {it_has}")
 
 
 def imported(name: str) -> ModuleType:
-    """The module of this name; those of the working folder are found. Raises: ConfigurationError."""
+    """The module of this name, also from the current directory. Raises: ConfigurationError."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -45,14 +45,14 @@ def imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{name} cannot be imported, there is no module {error.name!r}: run this where it can be imported, "
-            f"or write another module:name (without .py)"
+            f"or correct module:name (without .py)"
         ) from error
     except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
-        raise ConfigurationError(f"{name} cannot be imported: {told(error)}") from error
+        raise ConfigurationError(f"{name} cannot be imported: {error_with_place(error)}") from error
 
 
-def told(error: BaseException) -> str:
-    """What a user's own code has raised, or had raised by ours, and where."""
+def error_with_place(error: BaseException) -> str:
+    """An error that user code raised or caused, and the place in that code."""
     frames = traceback.extract_tb(error.__traceback__)
     *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
     return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

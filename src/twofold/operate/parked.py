@@ -1,4 +1,4 @@
-"""What is parked, looked at and set going again by an operator."""
+"""List, retry and discard what is parked."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from twofold.app import Running
 from twofold.feed.checkpoints import Parked
-from twofold.feed.parking import Unparked, Waits
+from twofold.feed.parking import ParkedEvent, Unparked
 from twofold.operate.check import check
 
 
-async def parked(running: Running, name: str | None = None, key: str | None = None) -> Sequence[Waits]:
-    """What waits, of all followers or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
+async def parked(running: Running, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
+    """What is parked, of all followers or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
     return await running.parking.list(name, key)
 
 
 async def retry(running: Running, name: str, key: str | None = None) -> Unparked:
-    """Handle the parked events of one key, or of all, once more; see `Parking.retry`.
+    """Handle the parked events of one key, or of all, again; see `Parking.retry`.
 
-    The store is checked first, because `App.look` does not: nothing of another App is folded.
+    The store is checked first, because `App.look` does not: an App must not fold for another one.
 
     Raises: InvalidInput, ConfigurationError, LogReplaced, Unavailable.
     """
@@ -27,7 +27,7 @@ async def retry(running: Running, name: str, key: str | None = None) -> Unparked
 
 
 async def discard(running: Running, name: str, key: str | None = None) -> Sequence[Parked]:
-    """Give up the parked events of one key, or of all; the store is checked first.
+    """Discard the parked events of one key, or of all; the store is checked first.
 
     Raises: InvalidInput, ConfigurationError, LogReplaced, Unavailable.
     """

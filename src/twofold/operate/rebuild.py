@@ -1,4 +1,4 @@
-"""Builds the table of a projection up to the end of the feed, and lets the public name show it."""
+"""Builds the table of a projection up to the end of the feed, and publishes it under the projection's name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PUBLISH_S = 60.0
 log = logging.getLogger("twofold.rebuild")
 
 Note = Callable[[str], None]
-"""Receives a sentence about what a rebuild is waiting for."""
+"""Gets a sentence about what a rebuild is waiting for."""
 
 
 async def rebuild(
@@ -37,16 +37,15 @@ async def rebuild(
 ) -> AsyncGenerator[Position, None]:
     """Fold a projection to the end of the feed, until the public name for SQL shows its version.
 
-    Yields the positions that are reached. The fold goes on from the checkpoint. With `from_scratch` the table is built
-    again from nothing, beside the one that is read, which it then replaces: until then everybody reads the old rows,
-    workers fold into them, and ending early leaves them as they are. That also replaces a table built from another
-    log (see `of_another_log`).
+    Yields the positions that are reached. The fold continues from the checkpoint. With `from_scratch` a new table is
+    built beside the current one, which it then replaces. Until then readers see the old rows, workers fold into them,
+    and stopping early leaves them as they are. This also replaces a table built from another log (`of_another_log`).
 
-    The name does not move where a newer version is live, where rows are parked, or where an open transaction has read
+    The name does not move if a newer version is live, if rows are parked, or if an open transaction has been reading
     from the old table for a minute.
 
-    Raises: InvalidInput when the App has no such projection, another process is rebuilding it, or something of the
-    user's depends on the old table. NameHeld when the table is built, but something keeps the name. ConfigurationError,
+    Raises: InvalidInput if the App has no such projection, another process is rebuilding it, or a user's database
+    object depends on the old table. NameHeld if the table is built, but the name cannot show it. ConfigurationError,
     LogReplaced, Unavailable.
     """
     followings = await prepared(running, projection)
@@ -69,9 +68,9 @@ async def of_another_log(running: Running, projection: Projection[Any]) -> bool:
 
 
 async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -> Refolded:
-    """Fold one row again from its first event up to the checkpoint, while everything else goes on.
+    """Fold one row again from its first event up to the checkpoint, while all else continues.
 
-    `key` as for `Running.get`. A row without events is deleted; one that was parked goes on. If it cannot be folded,
+    `key` is as for `Running.get`. A row without events is deleted; a parked row is unparked. If it cannot be folded,
     nothing is changed, and the result says why.
 
     Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
@@ -102,20 +101,20 @@ async def _until_shown(
                 async for position in positions:
                     yield position
         caught_up = False
-        parked = any([await one.checkpoints.parked(one.follower.follows) for one in followings])
+        parked = any([await one.checkpoints.parked(one.follower_id) for one in followings])
         if parked or await published(table, running.rows, running.log):
             return
         tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
         if clock() > deadline:
             return
-        if tries == 2:  # once, the old table may just have been a little ahead
-            note(f"{table.follows} is built; an open transaction still reads from {table.name}: waiting for it")
+        if tries == 2:  # on the first try the old table may just have been a little ahead
+            note(f"{table.follows} is built; an open transaction is still reading from {table.name}: waiting for it")
         await asyncio.sleep(LOOK_S)
 
 
 async def _caught_up(following: Following, log_feed: Feed, note: Note) -> AsyncGenerator[Position, None]:
-    """Where another worker holds the checkpoint, the positions that it reaches, until it has come to the end of the
-    feed, or gives no more sign of life and this process goes on."""
+    """Catch up, and yield the positions. While another worker holds the checkpoint, these are the ones it reaches,
+    until it is at the end of the feed, or its lease has run out and this process takes over."""
     pages = following.catch_up()
     page = asyncio.ensure_future(anext(pages, None))
     try:
@@ -123,7 +122,7 @@ async def _caught_up(following: Following, log_feed: Feed, note: Note) -> AsyncG
             newest = await ends(log_feed, following.feed)
             checkpoint = await _checkpoint(following)
             if checkpoint is not None and checkpoint.owner not in (None, following.owner):
-                note(f"{following.follower.follows} is held by worker {checkpoint.owner}: waiting for it")
+                note(f"{following.follower_id} is held by worker {checkpoint.owner}: waiting for it")
             while not await _done(page):
                 checkpoint = await _checkpoint(following)
                 if checkpoint is not None:
@@ -148,4 +147,4 @@ async def _done(page: asyncio.Future[Position | None]) -> bool:
 
 
 async def _checkpoint(following: Following) -> Checkpoint | None:
-    return await following.checkpoints.read(following.follower.follows)
+    return await following.checkpoints.read(following.follower_id)

@@ -17,13 +17,13 @@ from twofold.read.publish import note_on
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """How one projection or reactor is doing in one partition; `lag_events` counts its events, wanted or not.
+    """How one projection or reactor is doing in one partition. `lag_events` counts all events, wanted or not.
 
-    Partition 0 is the only one of a log that has one, and the merged feed of a log that has several.
+    Partition 0 is the only one of an ordinary log, and the merged feed of a partitioned log.
 
-    `state` is that of this process's worker (see `Following`), or "elsewhere" where this process does no work;
-    `owner` names the worker that holds the checkpoint. `note` is what somebody should see to that stops nothing: the
-    name for SQL cannot show this version yet.
+    `state` is that of this process's worker (see `Following`), or "elsewhere" if this process does no work. `owner`
+    is the worker that holds the checkpoint. `note` says what needs attention without stopping anything: the name for
+    SQL cannot show this version yet.
     """
 
     name: str
@@ -44,9 +44,9 @@ class FollowerStatus:
 async def status(running: Running) -> list[FollowerStatus]:
     """The status of every projection and reactor, in each partition that it follows.
 
-    A log that was replaced is reported as an error of each. Raises: Unavailable.
+    If the log was replaced, each of them has an error that says so. Raises: Unavailable.
     """
-    checkpoints = [await one.checkpoints.read(one.follower.follows) for one in running.followers]
+    checkpoints = [await one.checkpoints.read(one.follower_id) for one in running.followers]
     heads = {}  # read after the checkpoints, or these would seem to lie beyond them
     for feed in {following.feed.partition: following.feed for following in running.followers}.values():
         heads[feed.partition] = await feed.head()

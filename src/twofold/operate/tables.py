@@ -1,4 +1,4 @@
-"""The tables of projections, old versions too."""
+"""List and drop the tables of projections, including old versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.read.store import StoredTable
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """A table in the read store. `in_app`: the App has this version. `note` is what else an operator should know."""
+    """A table in the read store. `in_app`: the App has this version. `note`: what else an operator should know."""
 
     stored: StoredTable
     in_app: bool
@@ -21,14 +21,14 @@ class TableStatus:
 
 
 async def tables(running: Running) -> list[TableStatus]:
-    """Every table of a projection in the read store. Raises: Unavailable."""
+    """All tables of projections in the read store. Raises: Unavailable."""
     stored = await running.rows.tables()
     versions = {projection.follows for projection in running.app.projections}
     return [TableStatus(table, table.follows in versions, note_on(table, stored)) for table in stored]
 
 
 async def drop(running: Running, follows: FollowerId) -> None:
-    """Drop the table of a version that is not live, or one that is being built beside one, if nobody holds it.
+    """Drop the table of a version that is not live, or an unfinished rebuild, unless a worker holds it.
 
     Raises: InvalidInput, Unavailable.
     """

@@ -12,8 +12,8 @@ from twofold.backends.connect import scratch_rows
 from twofold.errors import InvalidInput
 from twofold.operate.check import check_is_of
 from twofold.operate.impurity import faults_elsewhere
+from twofold.progress import Progress, no_progress
 from twofold.read.projection import Projection
-from twofold.read.proof.fresh import Told, silent
 from twofold.read.proof.verify import MOST_SHOWN, Report, Verification
 
 
@@ -23,18 +23,18 @@ async def verify(
     *,
     sample: int | None = None,
     shown: int = MOST_SHOWN,
-    told: Told = silent,
+    progress: Progress = no_progress,
     app_at: str | None = None,
 ) -> Report:
-    """Compare the rows of a read model with a fresh fold of the feed (G9), while the projection goes on.
+    """Compare the rows of a read model with a fresh fold of the feed (G9), while the projection continues.
 
-    All rows, or a random `sample` of them. The report holds the first `shown` differences. `told` receives the
-    progress. `app_at` is where the App can be imported, `module:name`: if given, rows that differ are also folded in
-    other processes, which finds a fold that depends on the process, such as on the order of a set.
+    Compares all rows, or a random `sample` of them. The report contains the first `shown` differences. `app_at` says
+    where the App can be imported, `module:name`. If it is given, rows that differ are also folded in other processes,
+    which finds folds that depend on the process, such as on the order of a set.
 
     Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
     """
-    report = await _compared(running, running.app, projection, projection, sample, shown, told)
+    report = await _compared(running, running.app, projection, projection, sample, shown, progress)
     if app_at is None or report.faults:
         return report
     return msgspec.structs.replace(report, faults=await faults_elsewhere(app_at, running, projection, report))
@@ -47,15 +47,15 @@ async def diff(
     *,
     sample: int | None = None,
     shown: int = MOST_SHOWN,
-    told: Told = silent,
+    progress: Progress = no_progress,
 ) -> Report:
-    """Compare the rows of a read model with those that a changed projection would make. Nothing is written.
+    """Compare the rows of a read model with those that a changed projection would produce. Nothing is written.
 
-    Raises: as `verify`; InvalidInput also when the keys are not the same.
+    Raises: like `verify`; InvalidInput also if the keys differ.
     """
     others = [one for one in running.app.projections if one.name not in (projection.name, against.name)]
     changed = replace(running.app, projections=[*others, against])
-    return await _compared(running, changed, projection, against, sample, shown, told)
+    return await _compared(running, changed, projection, against, sample, shown, progress)
 
 
 async def _compared(
@@ -65,13 +65,13 @@ async def _compared(
     fold: Projection[Any],
     sample: int | None,
     shown: int,
-    told: Told,
+    progress: Progress,
 ) -> Report:
     check_is_of(running, live)
     if sample is not None and sample < 1:
-        raise InvalidInput(f"sample is a number of rows from 1, not {sample}")
+        raise InvalidInput(f"sample must be a number of rows, at least 1, not {sample}")
     folding = app.folding(fold)
     live = folding if live is fold else live
-    verification = Verification(live, folding, running.rows, running.log, app.codec, told)
+    verification = Verification(live, folding, running.rows, running.log, app.codec, progress)
     async with scratch_rows() as shadow:
         return await verification.run(shadow, sample=sample, salt=running.ambient.new_id(), shown=shown)

@@ -1,1 +1,1 @@
-"""Reactors: what should happen because something has happened."""
+"""Reactors: commands and effects that follow from events."""

@@ -28,15 +28,15 @@ class To:
 
 @dataclass(frozen=True, eq=False)
 class Reactor:
-    """`react(event, recorded)` answers the commands that follow from an event; each is executed once in effect.
+    """`react(event, recorded)` returns the commands that follow from an event; each takes effect exactly once.
 
-    It is pure: the same event gives the same commands in the same order, for their ids are made from that order.
-    Or it is a coroutine function, which has an effect outside (a mail, a request), answers None or commands, and runs
-    at least once for each event: again after a crash, and with pauses when it raises. `recorded.id` is the same each
-    time, so whoever is told can tell. Its time-outs are its own.
+    It is pure: the same event gives the same commands in the same order, since their ids depend on that order.
+    Or it is a coroutine function with an effect outside (a mail, a request), which returns None or commands and runs at
+    least once for each event: again after a crash, and after a pause when it raises. `recorded.id` is the same each
+    time, so the receiver can detect repetitions. It has to limit its own time.
 
-    A refusal that somebody must react to is an event; `Rejected` here is a defect. The annotation of `event` says
-    which events it gets. `start` says where it begins when it is new: at the first event, or with the next one.
+    A refusal that needs a reaction should be an event; `Rejected` here is a defect. The annotation of `event` says
+    which events it gets. `start` says where it starts when it is new: at the first event, or with the next one.
 
     Raises: ConfigurationError.
     """
@@ -48,9 +48,9 @@ class Reactor:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ConfigurationError(f"{self.owner}: a name is small letters, digits and _ (at most 48)")
+            raise ConfigurationError(f"{self.owner}: a name has lower-case letters, digits and _ (at most 48)")
         if self.start not in ("beginning", "now"):
-            raise ConfigurationError(f'{self.owner}: start is "beginning" or "now", not {self.start!r}')
+            raise ConfigurationError(f'{self.owner}: start must be "beginning" or "now", not {self.start!r}')
         types = message_types(self.react, parameters=2, index=0, owner=self.owner, may_await=True)
         object.__setattr__(self, "event_types", types)
 
@@ -61,27 +61,27 @@ class Reactor:
 
     @property
     def follows(self) -> FollowerId:
-        """Whose checkpoint it is."""
+        """The id of its checkpoint."""
         return FollowerId(self.name)
 
     def commands(self, recorded: Recorded) -> list[tuple[str, To]]:
         """The commands that follow from an event, each with its command id; `react` is a plain function.
 
-        Raises: whatever `react` raises, TypeError when it answers something else than commands.
+        Raises: what `react` raises; TypeError if it returns something other than commands.
         """
         return self.named(recorded, self.react(recorded.event, recorded))
 
-    def named(self, recorded: Recorded, answer: object) -> list[tuple[str, To]]:
-        """The commands that `react` has answered, each with its command id.
+    def named(self, recorded: Recorded, returned: object) -> list[tuple[str, To]]:
+        """The commands that `react` returned, each with its command id.
 
-        The id is made from reactor, event and place: the same on every backend, and after a copy. Raises: TypeError.
+        The id is made from reactor, event and index: the same on every backend, and in a copy. Raises: TypeError.
         """
-        if not isinstance(answer, list | tuple):
-            raise TypeError(f"{self.owner}: react must answer a list of To(…), not {shown(answer)}")
-        found = []
-        for index, to in enumerate(answer):
+        if not isinstance(returned, list | tuple):
+            raise TypeError(f"{self.owner}: react must return a list of To(…), not {shown(returned)}")
+        commands = []
+        for index, to in enumerate(returned):
             if not isinstance(to, To):
-                raise TypeError(f"{self.owner}: react must answer a list of To(…), not {shown(to)}")
+                raise TypeError(f"{self.owner}: react must return a list of To(…), not {shown(to)}")
             origin = f"{self.name}|{recorded.stream}|{recorded.version}|{index}|{to.decider.category}-{to.id}"
-            found.append((sha256(origin.encode()).hexdigest()[:32], to))
-        return found
+            commands.append((sha256(origin.encode()).hexdigest()[:32], to))
+        return commands

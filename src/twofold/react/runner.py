@@ -1,4 +1,4 @@
-"""The runner: follows the feed for one reactor, and executes what it answers."""
+"""The runner: follows the feed for one reactor, and executes the commands it returns."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class CarryOut(Protocol):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a stream that was reacted to: how it waited before, and how it waits now; None: it does not.
+    """The result of reacting to a stream: how it was parked before, and how it is now. None: not parked.
 
-    `events` were reacted to.
+    `events` is the number of events handled.
     """
 
     before: Parked | None
@@ -56,15 +56,15 @@ class Outcome(msgspec.Struct, frozen=True):
 class Runner:
     """Follows the feed for one reactor (a `Follower`).
 
-    Events of one stream are reacted to in order, different streams side by side; and so are the commands of one
-    event, in order for one stream. A page comes again after a crash, and its commands are executed again with the ids
-    they had: what was done is answered, not repeated. What the store cannot do just now is tried again.
+    Events of one stream are handled in order, different streams concurrently; likewise the commands of one event, in
+    order for each target stream. After a crash a page is read again and its commands are sent again with the same ids,
+    so those that were executed take no effect again. What the store cannot do now is retried.
 
-    Where a reaction fails its stream is parked, and all others go on. It is tried again after each of `PAUSES_S`, by
-    whoever holds the checkpoint then; after the last one, and at once after `Rejected`, somebody has to look at it.
+    If a reaction fails its stream is parked, and all others continue. It is retried after each of `PAUSES_S` by the
+    current holder of the checkpoint; after the last one, and at once after `Rejected`, it waits for an operator.
     """
 
-    largest_page = 256  # what a crash lets come again
+    largest_page = 256  # the most that is repeated after a crash
 
     def __init__(
         self,
@@ -87,18 +87,18 @@ class Runner:
 
     @property
     def start(self) -> Literal["beginning", "now"]:
-        """Where it begins when it is new."""
+        """Where it starts when it is new."""
         return self.reactor.start
 
     @staticmethod
     def comes_again(parked: Parked) -> bool:
-        """Whether a parked stream will be tried again by itself."""
+        """Whether a parked stream will be retried automatically."""
         return parked.tries < MOST_TRIES
 
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """React to a page, then move the checkpoint.
 
-        Raises: LeaseLost, Unavailable, OutcomeUnknown; ConfigurationError when too many streams fail (`ParkingLimit`).
+        Raises: LeaseLost, Unavailable, OutcomeUnknown; ConfigurationError if too many streams fail (`ParkingLimit`).
         """
         if not page.entries and not self._may_be_due(claim):
             await self._checkpoints.advance(claim, after, page.upto)
@@ -106,7 +106,9 @@ class Runner:
         waiting = await self._waiting(claim)
         if sum(map(self.comes_again, waiting.values())) > MOST_PARKED and page.entries:
             await self.tend(claim, after)
-            raise Unavailable(f"more than {MOST_PARKED} streams fail and are tried again: no further events are taken")
+            raise Unavailable(
+                f"more than {MOST_PARKED} streams are failing: no new events are handled until some recover"
+            )
         due = [one for one in waiting.values() if self._is_due(one)]
         entries = _by_stream(page.entries)
         fresh = [self._react(its, None) for stream, its in entries.items() if stream not in waiting]
@@ -115,7 +117,7 @@ class Runner:
         await self._move(claim, after, page.upto, outcomes)
 
     async def tend(self, claim: Claim, position: Position) -> None:
-        """Try again what is due. Raises: as `handle`."""
+        """Retry what is due. Raises: like `handle`."""
         if self._may_be_due(claim):
             due = [one for one in (await self._waiting(claim)).values() if self._is_due(one)]
             if due:
@@ -123,10 +125,10 @@ class Runner:
                 await self._move(claim, position, position, outcomes)
 
     async def settle(self) -> None:
-        """Nothing goes on when `handle` has returned."""
+        """Nothing to do: `handle` returns only when all is done."""
 
     async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
-        """React to what waits of a parked stream as far as a position, and to what comes later."""
+        """React to the parked events of a stream up to a position, and to the later ones given."""
         events = 0
         async with aclosing(pages(self._feed, self._feed.before(parked.position), upto, self.types)) as history:
             async for page in history:
@@ -144,7 +146,7 @@ class Runner:
         return waiting
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
-        """See `Unparks.retry`. What has an effect outside has it at least once."""
+        """See `Unparker.retry`. Effects outside happen at least once."""
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
@@ -155,7 +157,7 @@ class Runner:
         return Unparked(done, again, sum(one.events for one in outcomes))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
-        """See `Unparks.discard`."""
+        """See `Unparker.discard`."""
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
@@ -194,7 +196,7 @@ class Runner:
         return self._knows != claim or any(due <= now for due in self._due.values())
 
     def _is_due(self, parked: Parked) -> bool:
-        """One that another worker was trying is due at once."""
+        """Whether to retry now. A stream that another worker was retrying is due at once."""
         now = asyncio.get_running_loop().time()
         return self.comes_again(parked) and self._due.get(parked.key, now) <= now
 
@@ -212,7 +214,7 @@ class Runner:
         return parked
 
     async def _failure_of(self, entry: Entry) -> BaseException | None:
-        """React to an event. Returns what failed of the user's code; raises what the store cannot do just now."""
+        """React to an event. Returns an error of user code; raises one of the store that a retry may fix."""
         try:
             recorded = self._codec.recorded(entry)
         except NewerSchema:
@@ -220,11 +222,11 @@ class Runner:
         except BaseException as error:
             return failure(error)
         try:
-            answer: Any = self.reactor.react(recorded.event, recorded)
-            if inspect.isawaitable(answer):
-                answer = await self._effect(answer)
-            commands = self.reactor.named(recorded, answer)
-        except BaseException as error:  # also what the store could raise: here it comes from a call of the user's
+            returned: Any = self.reactor.react(recorded.event, recorded)
+            if inspect.isawaitable(returned):
+                returned = await self._effect(returned)
+            commands = self.reactor.named(recorded, returned)
+        except BaseException as error:  # errors of the store too: here user code raised them
             return awaited_failure(error)
         try:
             await _side_by_side(self._one_by_one(recorded, chain) for chain in _by_target(commands))
@@ -247,23 +249,23 @@ class Runner:
 
 
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All of it, to the end. Raises: one of the errors, one that trying again may mend before any other."""
+    """Run all of it to completion. Raises: one of the errors, preferably one that a retry may fix."""
     begun = list(work)
-    if len(begun) == 1:  # the usual case, and a task would cost more than the looks it takes
+    if len(begun) == 1:  # the usual case, where a task would cost more than the store's reads
         return [await begun[0]]
     try:
         outcomes = await asyncio.gather(*map(caught, begun))
     finally:
         for one in begun:
-            one.close()  # stopped before it began, it would be reported as never awaited
+            one.close()  # if it never started, Python would report it as never awaited
     errors = [error for _, error in outcomes if error is not None]
     for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error
-    return [answer for answer, _ in outcomes]  # type: ignore[misc]  # without an error there is one
+    return [result for result, _ in outcomes]  # type: ignore[misc]  # without an error there is one
 
 
 def _of_the_store(error: BaseException) -> bool:
-    """Whether the store cannot do it just now, so that trying again may mend it."""
+    """Whether the store raised an error that a retry may fix."""
     return issubclass(type(error), NOT_JUST_NOW) and not is_of_user_code(error)
 
 

@@ -1,1 +1,1 @@
-"""The read side: rows folded from the feed, each event exactly once, and the queries that they answer."""
+"""The read side: rows folded from the feed, each event exactly once, and queries on them."""

@@ -1,4 +1,4 @@
-"""What the annotations of a row class say: its fields, and the kind of column for each. Pure."""
+"""The fields of a row class and the kinds of their columns, read from its annotations. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_A_FILE = (lambda: None).__code__
 
 
 def by_position(row: type, names: list[str]) -> bool:
-    """Whether a row is made of its fields in their order, or else by their names (`kw_only`)."""
+    """Whether a row can be made from its fields in order; otherwise by their names (`kw_only`)."""
     made_of: inspect.Signature = inspect.signature(row)
     try:
         made_of.bind(**dict.fromkeys(names))
@@ -48,8 +48,10 @@ def annotated_fields(row: type) -> dict[str, Any]:
 
 
 def nothing_beside(row: type, fields: int) -> Callable[[Any], bool] | None:
-    """Whether a row is what its fields would make again: it holds nothing beside them that would be lost, such as a
-    cached property of a class that is not frozen, and making it runs no code of the class. None: it always is.
+    """A function that checks that a row consists of its fields alone. None: it always does.
+
+    A row has more if something would be lost when it is made again from its fields, such as a cached property of a
+    class that is not frozen, or if making it runs code of the class.
     """
     made: Any = row.__init__  # type: ignore[misc]
     generated = made is msgspec.Struct.__init__ or getattr(made, "__code__", _OF_A_FILE).co_filename == "<string>"
@@ -63,7 +65,7 @@ def nothing_beside(row: type, fields: int) -> Callable[[Any], bool] | None:
 
 
 def column_type(annotation: Any) -> tuple[Any, bool]:
-    """The type that an annotation comes to without its aliases, NewTypes and None; and whether it may be None."""
+    """The type of an annotation without aliases, NewTypes and None, and whether it may be None."""
     annotation = unwrapped(annotation)
     if get_origin(annotation) is Final:
         return column_type(get_args(annotation)[0])

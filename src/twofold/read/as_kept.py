@@ -1,8 +1,8 @@
-"""Whether the fields of a row already are what a store would give back. Pure.
+"""Whether the fields of a row already have the values that a store would return. Pure.
 
-Asked once for each event that a row gets within a page, where a call for each field took a third as long as the fold
-itself. So the questions for all fields of a row class become one expression, as `dataclasses` makes its `__eq__`; of
-the user's class nothing but the kinds of its columns goes into it.
+Checked for every event after a row's first one in a page, where a call for each field took a third as long as the fold
+itself. So the checks for all fields of a row class become one generated expression, as `dataclasses` generates
+`__eq__`. Only the kinds of the columns go into it, nothing from the user's class.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _QUESTIONS: dict[Kind, str] = {
 
 
 def as_kept(fields: Iterable[tuple[Kind, bool, type[Enum] | None]]) -> Callable[..., bool]:
-    """A function of the values of all fields, each of a kind, perhaps None, and of an Enum or not.
+    """A function of the values of all fields, given as kind, nullable, and Enum class or None.
 
-    Where it is true a store gives back just these values; where it is false, they may be others or refused.
+    If it returns True a store returns exactly these values; if False, the values may change or be refused.
     """
     names: list[str] = []
     questions: list[str] = []

@@ -1,4 +1,4 @@
-"""What the holder of a checkpoint knows of its rows: nobody else writes them, so they need not be read again."""
+"""Rows that the holder of a checkpoint knows: only the holder writes them, so they need not be read again."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ ALL_CACHES_BYTES = 64 * 1024 * 1024
 
 
 def cache_bytes(projections: int) -> int:
-    """How much each of so many projections of a process may keep: together they keep no more than 64 MB."""
+    """How much each of a process's projections may cache: together at most 64 MB."""
     return min(CACHE_BYTES, ALL_CACHES_BYTES // max(1, projections))
 
 
 class RowCache:
-    """Rows as they will be when everything that was folded is committed; None where there is no row.
+    """Rows as they will be when everything that was folded is committed; None if there is no row.
 
-    With `complete` it begins as all there is to know, which is so before the first event; a key that it neither holds
-    nor has let go has no row then. `shrink` holds it to about `limit` bytes and may only be called when everything is
-    committed: what it lets go is read from the store again.
+    With `complete` it knows all rows at first, as is the case before the first event: a key that is neither cached nor
+    was evicted has no row. `shrink` limits it to about `limit` bytes and may only be called when everything is
+    committed, since evicted rows are read from the store again.
 
-    It has two halves. Rows that change go into the newer one; when that is full, the older one is let go as a whole,
-    and the newer one takes its place. So nothing is kept in order, and what changes often stays.
+    It has two halves. Changed rows go into the newer one; when that is full, the older one is evicted as a whole, and
+    the newer one becomes the older. So no order is maintained, and rows that change often stay.
     """
 
     def __init__(self, *, complete: bool, limit: int = CACHE_BYTES) -> None:
@@ -43,11 +43,11 @@ class RowCache:
         return self._evicted is None or key in self._evicted
 
     def get(self, key: Key) -> Values | None:
-        """A row that is not unknown."""
+        """The row, or None if there is none. Only for keys that are not unknown."""
         return self._newer[key] if key in self._newer else self._older.get(key)
 
     def keep(self, rows: Mapping[Key, Values | None]) -> None:
-        """These rows were folded; they are now the newest."""
+        """Store folded rows as the newest."""
         for key, values in rows.items():
             if key in self._newer:
                 self._bytes -= _size(key, self._newer[key])
@@ -55,19 +55,19 @@ class RowCache:
             self._bytes += _size(key, values)
 
     def shrink(self) -> None:
-        """Let go of rows that have not been changed for long, if there are too many."""
+        """Evict rows that have not changed for long, if there are too many."""
         if self._bytes > self._limit // 2:
-            self._let_the_older_go()
+            self._evict_older()
             self._older, self._older_bytes = self._newer, self._bytes
             self._newer, self._bytes = {}, 0
         if self._older_bytes + self._bytes > self._limit:  # a page of large rows
-            self._let_the_older_go()
+            self._evict_older()
 
-    def _let_the_older_go(self) -> None:
+    def _evict_older(self) -> None:
         for key, values in self._older.items():
             if self._evicted is None:
                 break
-            if values is not None and key not in self._newer:  # of a row that was deleted there is nothing to read
+            if values is not None and key not in self._newer:  # a deleted row need not be read again
                 self._evicted.add(key)
                 if self._evicted.full:
                     self._evicted = None

@@ -1,13 +1,13 @@
-"""Row class ⇄ columns: which type each field has in a table, and how a row becomes values and a row again. Pure.
+"""Row class ⇄ columns: the type of each field in a table, and how a row becomes values and a row again. Pure.
 
 A row crosses the port to a store as a tuple of plain values, one for each column, in these Python types:
 
     text str · integer int · real float · boolean bool · decimal Decimal · timestamp datetime (UTC) · date date
     uuid UUID · bytes bytes · json str (JSON text)
 
-What a column would give back as something else is refused. Harmless changes remain: a Decimal loses its trailing zeros,
-a time is given in UTC, an IntEnum in an int field becomes its number. So that they do not show, a fold is always given
-the row as it would be read again (`Projection.settled`), wherever a page of the feed happens to end.
+A value that a column would return as another one is refused. Harmless changes remain: a Decimal loses its trailing
+zeros, a time is converted to UTC, an IntEnum in an int field becomes its number. To hide them, a fold always gets the
+row as it would be read back (`Projection.settled`), no matter where a page of the feed ends.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ Convert = Callable[[Any], Any]
 
 
 class Unreadable(str):
-    """What a store holds in a column instead of a value of its kind: somebody changed the table. Never in a row."""
+    """A stored value that is not of its column's kind, since the table was changed by hand. Never in a row."""
 
     __slots__ = ()
 
 
 class Broken(tuple[Any, ...]):
-    """The values of a row of which the store could not read all: one at least is `Unreadable`."""
+    """The values of a row of which at least one is `Unreadable`."""
 
     __slots__ = ()
 
 
 def read_values(values: list[Any], reads: Iterable[tuple[int, Convert]]) -> Values:
-    """A row as it crosses the port, from what a store holds; `reads` by place in the row."""
+    """A row's values for the port, from the stored ones; `reads` by place in the row."""
     broken = False
     for place, read in reads:
         held = values[place]
@@ -59,7 +59,7 @@ def read_values(values: list[Any], reads: Iterable[tuple[int, Convert]]) -> Valu
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column: `elements` tells that a json column is a list that can be searched."""
+    """One column. `elements`: a json column that is a list and can be searched."""
 
     name: str
     kind: Kind
@@ -68,10 +68,10 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Field:
-    """One field of a row class, and the ways between its value and the column's.
+    """One field of a row class, and the conversions between its value and the column's.
 
-    `write` makes the column's value of a row's, and raises where another one would be read again. `from_column` is how
-    a column's value becomes the field's, None where it is the same.
+    `write` converts a field's value to the column's, and raises if another one would be read back. `from_column`
+    converts a column's value to the field's; None if they are the same.
     """
 
     def __init__(self, owner: str, name: str, annotation: Any) -> None:
@@ -88,18 +88,18 @@ class Field:
         self.write = _or_none(self._written(cls, check), nullable)
 
     def to_column(self, value: Any) -> Any:
-        """A value to compare with what the column holds. Raises: ValueError, naming the field and the value."""
+        """A value to compare with those in the column. Raises: ValueError, naming the field and the value."""
         return self._named(self._compared, value)
 
     def written(self, value: Any) -> Any:
-        """As `write`. Raises: ValueError, naming the field and the value."""
+        """Like `write`. Raises: ValueError, naming the field and the value."""
         return self._named(self.write, value)
 
     def read(self, value: Any) -> Any:
-        """The field's value of a column's. Raises: ValueError, naming the field and the value."""
+        """The field's value for a column's. Raises: ValueError, naming the field and the value."""
         try:
             return value if value is None or self.from_column is None else self.from_column(value)
-        except BaseException as error:  # a validator or `_missing_` is the user's
+        except BaseException as error:  # a validator or `_missing_` is user code
             why = error_text(failure(error))
             raise ValueError(
                 f"{self.owner}.{self.name} cannot be read: the column holds {shown(value)}: {why}"
@@ -110,7 +110,7 @@ class Field:
             return convert(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.owner}.{self.name}: {error}") from error
-        except BaseException as error:  # a validator, `__eq__` or `_missing_` is the user's
+        except BaseException as error:  # a validator, `__eq__` or `_missing_` is user code
             raise ValueError(f"{self.owner}.{self.name}: {error_text(failure(error))}") from error
 
     def _json_reader(self, cls: Any) -> Convert:
@@ -121,7 +121,7 @@ class Field:
             raise ConfigurationError(f"{self.owner}: field {self.name} cannot be kept as JSON: {error}") from error
 
     def _check_members(self, check: Convert) -> None:
-        """Raises: ConfigurationError when a member of an Enum could not be kept."""
+        """Raises: ConfigurationError if a member of an Enum could not be stored."""
         for one in self.enum or ():
             try:
                 if type(check(one.value)) is not type(one.value):
@@ -168,7 +168,7 @@ class RowFormat:
         )
 
     def to_values(self, row: Any) -> Values:
-        """Raises: ValueError when a field holds what its column cannot."""
+        """The row as values. Raises: ValueError if a field has a value that its column cannot hold."""
         values: Values = self.fields_of(row)
         if self.as_kept(*values):
             return self._of_members(values) if self._enums else values
@@ -186,7 +186,7 @@ class RowFormat:
         return tuple(values)
 
     def from_values(self, values: Values) -> Any:
-        """The row again. Raises: ValueError, naming the field; whatever the row class raises."""
+        """The row from its values. Raises: ValueError, naming the field; what the row class raises."""
         if type(values) is Broken:
             raise ValueError(self._unreadable(values))
         if self._readers:
@@ -204,7 +204,7 @@ class RowFormat:
 
     def _unreadable(self, values: Values) -> str:
         field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)
-        return f"{field.owner}.{field.name}: the column holds {value!r:.80}, which is no {field.column.kind}"
+        return f"{field.owner}.{field.name}: the column holds {value!r:.80}, which is not a valid {field.column.kind}"
 
 
 def _or_none(convert: Convert, nullable: bool) -> Convert:
@@ -216,7 +216,7 @@ def _plain(value: Any) -> Any:
 
 
 def _compared(cls: Any, path: str, write: Convert, read: Convert) -> Convert:
-    """A function from a value to its JSON. It raises ValueError, naming the path of what would be read as another."""
+    """A function from a value to its JSON. It raises ValueError, naming the path of a value that would change."""
     always_walk = holds_itself(cls) or not equality_tells_all(cls)
     exact = None if always_walk else exactly(msgspec.inspect.type_info(cls))
 
@@ -224,7 +224,7 @@ def _compared(cls: Any, path: str, write: Convert, read: Convert) -> Convert:
         text = write(value)
         try:
             again = read(text)
-        except BaseException as error:  # a validator is the user's
+        except BaseException as error:  # a validator is user code
             why = error_text(failure(error))
             raise ValueError(f"is {shown(value)}, which cannot be read again: {why}") from error
         surely_same = not always_walk and (exact is None or exact(value)) and again == value

@@ -1,4 +1,4 @@
-"""Conditions, order and limit of a query: from the arguments of `find` to what a store is asked for."""
+"""Conditions, order and limit of a query: from the arguments of `find` to a store's `Query`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LIMIT = 500
 def query_of(
     projection: Projection[Any], conditions: Mapping[str, Any], order_by: str | Sequence[str], limit: int
 ) -> Query:
-    """What a store is asked for. Raises: InvalidQuery, naming the argument."""
+    """The query for a store. Raises: InvalidQuery, naming the argument."""
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise InvalidQuery(f"limit is a number from 1 to {MAX_LIMIT}, not {limit!r:.80}")
     return Query(
@@ -38,12 +38,12 @@ def _condition(projection: Projection[Any], name: str, value: Any) -> Condition:
         try:
             return Condition(field_name, "contains", member(value))
         except (TypeError, ValueError) as error:
-            raise InvalidQuery(f"{name}: a member is looked for by a text or an integer: {error}") from error
+            raise InvalidQuery(f"{name}: the value to search for must be a text or an integer: {error}") from error
     if field.column.kind == "json":
         raise InvalidQuery(f"{name}: {field_name} is kept as JSON and cannot be compared")
     if value is None:
         if operator != "eq":
-            raise InvalidQuery(f"{name}: None has no order to be asked for; write {field_name}=None")
+            raise InvalidQuery(f"{name}: None can only be compared for equality; write {field_name}=None")
         return Condition(field_name, "eq", None)
     try:
         return Condition(field_name, operator, field.to_column(value))  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def _order(projection: Projection[Any], names: Sequence[str]) -> list[tuple[str,
 
 
 def field_named(projection: Projection[Any], name: str) -> Field:
-    """The field of the rows with this name. Raises: InvalidQuery, naming those that exist."""
+    """The field of the rows with this name. Raises: InvalidQuery, listing those that exist."""
     for field in projection.format.fields:
         if field.name == name:
             return field

@@ -1,4 +1,4 @@
-"""Cursors: where the next page of a query begins, as text that belongs to this query alone."""
+"""Cursors: where the next page of a query begins, as text that is valid for this query only."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def fingerprint(projection: Projection[Any], query: Query) -> str:
 
 
 def write_cursor(projection: Projection[Any], query: Query, asked: str, values: Values) -> str:
-    """The cursor that leads on from a row with these values. Raises: InvalidQuery when it would be too long."""
+    """The cursor that continues after a row with these values. Raises: InvalidQuery if it would be too long."""
     row = {column.name: value for column, value in zip(projection.format.columns, values, strict=True)}
     last = [_cursor_value(row[name]) for name, _ in query.order]
     text = json.dumps([asked, last], separators=(",", ":"), ensure_ascii=False)
     cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     if len(cursor) > MAX_CURSOR_LENGTH:
         names = ", ".join(name for name, _ in query.order)
-        raise InvalidQuery(f"order_by: values of {names} are too long to get the next page by; order by shorter ones")
+        raise InvalidQuery(f"order_by: values of {names} are too long for a cursor; order by shorter ones")
     return cursor
 
 
@@ -55,8 +55,8 @@ def _cursor_value(value: Any) -> Any:
 
 
 def read_cursor(projection: Projection[Any], query: Query, asked: str, cursor: str) -> Values:
-    """What the row before the next page holds in the columns of the order. Raises: InvalidCursor."""
-    wrong = InvalidCursor("the cursor is not one that was given out for this query; begin again without it")
+    """The values, in the columns of the order, of the row before the next page. Raises: InvalidCursor."""
+    wrong = InvalidCursor("the cursor was not returned for this query; start again without it")
     if not isinstance(cursor, str) or len(cursor) > MAX_CURSOR_LENGTH:
         raise wrong
     try:
@@ -70,12 +70,12 @@ def read_cursor(projection: Projection[Any], query: Query, asked: str, cursor: s
 
 
 def _order_value(field: Field, value: Any) -> Any:
-    """A cursor's value as the column holds it. Raises: ValueError, TypeError."""
+    """A cursor's value as stored in the column. Raises: ValueError, TypeError."""
     read = _CURSOR_READERS.get(field.column.kind)
     if read is None or value is None:
         return field.to_column(value)
     if not isinstance(value, str):
-        raise TypeError("a text was given out")
+        raise TypeError("not a text")
     return field.to_column(read(value))
 
 

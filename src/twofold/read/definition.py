@@ -1,4 +1,4 @@
-"""What every store can take as columns, key and indexes, so that a read model works on all of them or on none. Pure."""
+"""Checks of columns, key and indexes, so that a read model works on every store or on none. Pure."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from twofold.errors import ConfigurationError
 from twofold.read.columns import Column
 from twofold.read.kinds import Kind
 
-MAX_COLUMNS = 400  # so many long values fit into a row of PostgreSQL, each with 18 bytes that point to it
-MAX_NAME_BYTES = 63  # PostgreSQL cuts off the rest
+MAX_COLUMNS = 400  # that many long values fit into a row of PostgreSQL, each as a pointer of 18 bytes
+MAX_NAME_BYTES = 63  # PostgreSQL truncates longer names
 MAX_COLUMNS_TOGETHER = 16  # in a key or an index: MySQL
 MAX_INDEXES = 64  # MySQL
 
-MAX_KEY_BYTES = 2_000  # as JSON; an index of PostgreSQL takes 2,704 bytes, and what is parked lies under its key
-_INDEXED_CHARACTERS = 600  # of all texts in an index together: 2,400 bytes at most
-_BESIDE_A_KEY = 150  # where a text of the key lies in it, too
+MAX_KEY_BYTES = 2_000  # as JSON; an index of PostgreSQL holds 2,704 bytes, and parked entries are indexed by key
+_INDEXED_CHARACTERS = 600  # of all texts in an index together: at most 2,400 bytes
+_BESIDE_A_KEY = 150  # if the index also contains a text of the key
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 _OF_FIND = frozenset({"order_by", "limit", "cursor", "after", "wait_s", "projection", "self"})
 
 
-# How a key is read from the id of its stream: `str` of it is the text that is canonical.
+# How a key is read from the id of its stream. `str` of the value is its canonical text.
 FROM_ID: dict[Kind, Callable[[str], Any]] = {"text": str, "integer": int, "uuid": UUID, "date": date.fromisoformat}
 
 
 class Index(msgspec.Struct, frozen=True):
-    """Columns of an index, each with whether it descends; `elements`: the members of one list column."""
+    """Columns of an index, each with whether it is descending; `elements`: the members of one list column."""
 
     columns: tuple[tuple[str, bool], ...]
     elements: bool = False
 
 
 def check_columns(owner: str, columns: Sequence[Column]) -> None:
-    """Raises: ConfigurationError, naming the field, when not every store could have these columns."""
+    """Raises: ConfigurationError, naming the field, if a store could not have these columns."""
     if len(columns) > MAX_COLUMNS:
         raise ConfigurationError(f"{owner}: {len(columns)} fields, more than the {MAX_COLUMNS} that a table can have")
     seen: dict[str, str] = {}
@@ -70,7 +70,7 @@ def _check_name(owner: str, name: str) -> None:
 
 
 def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> dict[str, int]:
-    """How many characters, or bytes, of each long value an index of PostgreSQL can hold; of a key it holds all."""
+    """How many characters, or bytes, of each long value an index of PostgreSQL can hold. Keys are held completely."""
     long = {column.name for column in columns if column.kind in ("text", "bytes")}
     found: dict[str, int] = {}
     for index in indexes:
@@ -85,7 +85,7 @@ def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Seq
 def key_names(
     owner: str, row: type, columns: Sequence[Column], key_fields: Sequence[str] | None, *, computed: bool
 ) -> tuple[str, ...]:
-    """The fields of the key; `computed` by `key=`, or read from the id of a stream. Raises: ConfigurationError."""
+    """The fields of the key, which is `computed` by `key=` or read from a stream's id. Raises: ConfigurationError."""
     if isinstance(key_fields, str):
         raise ConfigurationError(f"{owner}: key_fields is a list: [{key_fields!r}]")
     names = tuple(key_fields) if key_fields is not None else (columns[0].name,)
@@ -112,7 +112,7 @@ def key_names(
 
 
 def declared_indexes(owner: str, row: type, columns: Sequence[Column], declared: Sequence[Any]) -> tuple[Index, ...]:
-    """The indexes, each once. Raises: ConfigurationError, naming the index, when not every store could have it."""
+    """The indexes without duplicates. Raises: ConfigurationError, naming the index, if a store could not have it."""
     if isinstance(declared, str):
         raise ConfigurationError(f"{owner}: indexes is a list: [{declared!r}]")
     by_name = {column.name: column for column in columns}

@@ -1,19 +1,19 @@
-"""Which keys were let go from a cache, in about 12 bits for each: a Bloom filter that grows."""
+"""Which keys were evicted from a cache, in about 12 bits each: a Bloom filter that grows."""
 
 from __future__ import annotations
 
 from twofold.read.projection import Key
 
 BITS_PER_KEY = 12
-PROBES = 4  # with 12 bits for each key, fewer than 1 in 100 others seem to be among them
+PROBES = 4  # with 12 bits for each key, fewer than 1 % of other keys are false positives
 FIRST_BYTES = 64 * 1024
 
 
 class Evicted:
-    """Never forgets a key that was added; seldom takes another one for it.
+    """A set of keys without false negatives, and with few false positives.
 
-    A filter that is full is kept, and the next one is twice as large, as long as all of them take no more than
-    `most_bytes`. The hashes are Python's own, so an instance means nothing to another process.
+    When a filter is full another one of twice its size is added, as long as all of them take no more than
+    `most_bytes`. The hashes are Python's own, so an instance is valid only in its process.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -22,7 +22,7 @@ class Evicted:
 
     @property
     def full(self) -> bool:
-        """Whether no further key may be added."""
+        """Whether no more keys may be added."""
         return self._room == 0 and sum(map(len, self._filters)) + 2 * len(self._filters[-1]) > self._most_bytes
 
     def add(self, key: Key) -> None:
@@ -39,7 +39,7 @@ class Evicted:
             place += step
 
     def __contains__(self, key: Key) -> bool:
-        """False where the key was certainly not added."""
+        """False if the key was certainly not added."""
         return any(_holds(bits, key) for bits in self._filters)
 
 
@@ -54,6 +54,6 @@ def _holds(bits: bytearray, key: Key) -> bool:
 
 
 def _hashes(key: Key) -> tuple[int, int]:
-    """Where the first probe goes, and how far it is from one to the next."""
+    """The place of the first probe, and the distance between probes."""
     hashed = hash(key) & 0xFFFF_FFFF_FFFF_FFFF
     return hashed, hashed >> 32 | 1

@@ -1,4 +1,4 @@
-"""One page of the feed, folded into rows: event by event, each on the row that the one before it has left."""
+"""Folds one page of the feed into rows, event by event."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twofold.feed.checkpoints import Parked, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes
-from twofold.read.waiting import Waiting
 
 ParkedKind = Literal["row", "stream"]
 _UNTOUCHED: Any = object()
@@ -23,10 +23,10 @@ EVENTS_PER_SLICE = 250  # between two turns of the event loop
 
 
 class Folding:
-    """Folds the slices of a page: `take` one, and `supply` the rows that it misses; in the end, `changes`.
+    """Folds the slices of a page: `take` one, and `supply` the rows that it lacks; at the end, `changes`.
 
-    `waiting` was parked before. What cannot be folded now is parked too: the row's key or, where no key can be
-    known, the stream, from that event on.
+    `waiting` was parked before. If an event cannot be folded, the row's key is parked from there on, or the stream if
+    no key can be known.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Folding:
         codec: Codec,
         ambient: Ambient,
         known: RowCache,
-        waiting: Waiting,
+        waiting: ParkedKeys,
     ) -> None:
         self._projection, self._codec, self._ambient = projection, codec, ambient
         self._known, self._waiting = known, waiting
@@ -45,9 +45,9 @@ class Folding:
         self._rows: dict[Key, Any] = {}
 
     def take(self, entries: Sequence[Entry]) -> Mapping[Key, list[Recorded]]:
-        """Fold the events of a slice, each as soon as it is read: so few of them are alive at a time.
+        """Fold the events of a slice as they are read, so that few of them are in memory at a time.
 
-        Answers those that must wait for their rows, which are to be fetched.
+        Returns those whose rows must be fetched first.
         """
         missing: dict[Key, list[Recorded]] = {}
         rows, projection = self._rows, self._projection
@@ -55,7 +55,7 @@ class Folding:
         for recorded, keys in self._read(entries):
             for key in keys:
                 row = rows.get(key)
-                if row is None or documents or self._failed:  # the long way: begins a row, or leaves an event out
+                if row is None or documents or self._failed:  # the slow path: begins a row, or leaves an event out
                     self._fold_or_wait(key, recorded, missing)
                     continue
                 try:
@@ -65,16 +65,16 @@ class Folding:
         return missing
 
     def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
-        """Fold what waited for its rows, on those that the store has."""
+        """Fold the events that waited for their rows, on the rows that the store has."""
         for key, events in missing.items():
             self._fetched[key] = found.get(key)
             for recorded in events:
                 self._fold(key, recorded)
 
     def changes(self, entries: Sequence[Entry]) -> Changes:
-        """The rows that are not as they were, in the order of their keys, and what is to be parked.
+        """The rows that have changed, in the order of their keys, and what is to be parked.
 
-        `entries` is the whole page, for a row whose events must be looked at once more.
+        `entries` is the whole page, for rows whose events must be read again.
         """
         folded: dict[Key, Values | None] = {}
         values_of = self._projection.values
@@ -90,7 +90,7 @@ class Folding:
         return Changes({key: folded[key] for key in changed}, tuple(self._parked.values()))
 
     def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
-        """Those of the page that touch a row."""
+        """The events of the page that touch a row."""
         return self._events_of({key}, entries)[key]
 
     def _events_of(self, those: set[Key], entries: Iterable[Entry]) -> Mapping[Key, list[Recorded]]:
@@ -111,14 +111,14 @@ class Folding:
             try:
                 recorded = recorded_from(entry)
                 keys = keys_of(recorded)
-            except BaseException as error:  # decoding and key= are the user's
+            except BaseException as error:  # decoding and key= are user code
                 if recorded is None and type(error) is NewerSchema:
-                    raise  # not the event is at fault, but who reads it: newer code is to take over
+                    raise  # the event is fine, but this code is too old: newer code has to take over
                 self._park("stream", entry.stream, entry.position, failure(error))
             else:
                 if fixed or len(keys) < 2:
                     yield recorded, keys
-                else:  # what the fold of one row changes in it, that of another must not see
+                else:  # a change that the fold of one row makes to the event must not affect another row
                     yield from ((self._projection.given(recorded), [key]) for key in keys)
 
     def _is_parked(self, entry: Entry) -> bool:
@@ -138,7 +138,7 @@ class Folding:
             row = self._given(key)
             before = self._projection.initial(key) if row is None or self._projection.documents else row
             self._rows[key] = self._projection.evolve(before, recorded.event, recorded)
-        except BaseException as error:  # what a fold raises is the user's, and so is what reading a row raises
+        except BaseException as error:  # a fold is user code, and so is reading a row
             self._fail(key, error)
 
     def _given(self, key: Key) -> Any:
@@ -150,7 +150,7 @@ class Folding:
         return self._projection.settled(key, row) if row is None or not self._projection.documents else row
 
     def _fail(self, key: Key, error: BaseException) -> None:
-        """This row is folded once more in the end; until then its events are left out."""
+        """Fold this row again at the end; until then its events are left out."""
         failure(error)
         self._failed.add(key)
 
@@ -158,9 +158,9 @@ class Folding:
         return self._fetched[key] if key in self._fetched else self._known.get(key)
 
     def _as_far_as_they_go(self, entries: Sequence[Entry]) -> Mapping[Key, Values | None]:
-        """The rows that failed, once more, and each time into columns: what came before the event that is at fault.
+        """The rows that failed, folded again up to the event that fails, each time from and into columns.
 
-        In its place the fold may have left anything: it may have changed the row, or the event.
+        The failed fold may have left anything behind: it may have changed the row or the event.
         """
         folded: dict[Key, Values | None] = {}
         for key, events in sorted(self._events_of(self._failed, entries).items()):

@@ -1,4 +1,4 @@
-"""How new the rows are that a read returns: at least as new as its token, and always rows of this very log."""
+"""How fresh the rows of a read are: at least as new as its token, and always from this log."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
-from twofold.read.store import Found, ReadStore
+from twofold.read.store import QueryResult, ReadStore
 
 DEFAULT_WAIT_S = 5.0
 MAX_WAIT_S = 30.0
-LOOK_EVERY_S = 1.0  # how often reads look whether the log is still the one that their rows were folded from
+LOOK_EVERY_S = 1.0  # how often reads check that the log is still the one their rows were folded from
 LOOK_PATIENCE_S = 0.25
 
 After = Receipt | Token | str
 
 
 class Fresh(msgspec.Struct, frozen=True):
-    """What a read found, and where in the projection's own feed its token lies; None without a token."""
+    """The result of a read, and the position of its token in the projection's own feed; None without a token."""
 
-    found: Found
+    found: QueryResult
     position: Position | None
 
 
 class Freshness:
-    """For the reads of one read store, from one event loop."""
+    """Checks the freshness of reads from one read store, from one event loop."""
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._log = store, log
@@ -41,7 +41,7 @@ class Freshness:
         self._looking = asyncio.Lock()
 
     def token(self, after: After | None) -> Token | None:
-        """Raises: InvalidToken when this is no token of this log."""
+        """The token of a receipt or a text. Raises: InvalidToken if it is not a token of this log."""
         if after is None:
             return None
         if isinstance(after, Receipt):
@@ -51,11 +51,11 @@ class Freshness:
         else:
             token = after if isinstance(after, Token) else Token.parse(after)
         if token.log_id != self._log.log_id:
-            raise InvalidToken(f"the token is of log {token.log_id}, and this is log {self._log.log_id}", str(token))
+            raise InvalidToken(f"the token is of log {token.log_id}, but this is log {self._log.log_id}", str(token))
         return token
 
     async def check(self, token: Token) -> None:
-        """Raises: InvalidToken when its position lies beyond the end of its partition, or the log has no such one."""
+        """Raises: InvalidToken if its position is beyond the end of its partition, or the log has no such partition."""
         try:
             feed = feed_of(self._log, token.position.partition)
         except InvalidToken as error:
@@ -63,16 +63,16 @@ class Freshness:
         head = await feed.head()
         if token.position > head:
             raise InvalidToken(
-                f"the token's position {token.position} lies beyond the end of the log, {head}", str(token)
+                f"the token's position {token.position} is beyond the end of the log, {head}", str(token)
             )
 
-    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[Found]]) -> Fresh:
-        """Look until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
+    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[QueryResult]]) -> Fresh:
+        """Read until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:
-            raise InvalidQuery(f"wait_s is a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
+            raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
         while True:
@@ -96,7 +96,7 @@ class Freshness:
             await self._wait(checkpoint, position, left_s)
 
     async def _position(self, checkpoint: Checkpoint, token: Token) -> Position | None:
-        """Where the follower of this checkpoint has handled the token's event; None where that is not fixed yet."""
+        """The first position of this follower that includes the token's event; None if that is not fixed yet."""
         follower, asked = checkpoint.follower, token.position
         if follower.partition == asked.partition:
             return asked
@@ -107,7 +107,7 @@ class Freshness:
 
     async def _wait(self, checkpoint: Checkpoint, position: Position | None, timeout_s: float) -> None:
         follower = checkpoint.follower
-        if position is None:  # any step of the follower may be the one
+        if position is None:  # any step of the follower may reach it
             await self._store.wait(follower, checkpoint.position, timeout_s)
         else:
             feed = feed_of(self._log, follower.partition)
@@ -120,9 +120,9 @@ class Freshness:
         return await feed.distance(checkpoint.position, position)
 
     async def _check_log(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on.
+        """Never return rows of another log, or from beyond its end (G11). Known heads are cached: they only grow.
 
-        Of several partitions, one that does not respond holds up no read of the others.
+        With several partitions, one that does not respond does not delay reads of the others.
         """
         unclear = [one for one in checkpoints if self._is_unclear(one)]
         if not unclear:
@@ -143,10 +143,9 @@ class Freshness:
         return checkpoint.log_id != self._log.log_id or checkpoint.position > known
 
     async def _look_at_log(self) -> None:
-        """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
+        """Read the log's heads again, since an older copy may have replaced it. Raises: LogReplaced.
 
-        One read of each partition pays for a second of reads. Where the log cannot be reached, rows are returned all
-        the same.
+        One read of each partition serves all reads of a second. If the log cannot be reached, rows are still returned.
         """
         clock = asyncio.get_running_loop().time
         async with self._looking:
@@ -170,16 +169,16 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(found: Found, token: Token) -> Checkpoint:
-    """The checkpoint that must cover the token: its partition's; of a projection that follows the merged feed, the one.
+def _concerned(found: QueryResult, token: Token) -> Checkpoint:
+    """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
-    Raises: InvalidToken for a place in the merged feed, where the projection follows each partition by itself.
+    Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
     partition = token.position.partition
     for checkpoint in found.checkpoints:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
     raise InvalidToken(
-        f"this read model has no partition {partition}, in which the token's position {token.position} is",
+        f"this read model has no partition {partition}, which the token's position {token.position} is in",
         str(token),
     )

@@ -1,6 +1,6 @@
-"""The kinds of columns: which values each can hold, and the plain value that is kept of them. Pure.
+"""The kinds of columns: which values each can hold, and the plain value that is stored for them. Pure.
 
-A check returns the value that a store gives back, or raises TypeError, ValueError or OverflowError.
+A check returns the value that a store returns, or raises TypeError, ValueError or OverflowError.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ KINDS: dict[type, Kind] = {
 }
 
 MAX_DECIMAL_PLACES = 1_000
-"""No digit of a Decimal may be further from the point, on either side: PostgreSQL keeps 16,383 places behind it."""
+"""The most digits of a Decimal on either side of the point: PostgreSQL stores 16,383 places after it."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SHORT = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")
 
 
 def canonical_decimal(value: Decimal) -> str:
-    """Plain digits without trailing zeros: one text for each number, so that equal numbers are equal text."""
+    """Plain digits without trailing zeros, so that equal numbers have equal texts."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -48,7 +48,7 @@ def canonical_decimal(value: Decimal) -> str:
 
 
 def member(value: Any) -> str | int:
-    """What a member of a list is looked for by: a text or an integer. Raises: TypeError, ValueError."""
+    """The value to search for in a list: a text or an integer. Raises: TypeError, ValueError."""
     if isinstance(value, Enum):
         value = value.value
     return text(value) if isinstance(value, str) else integer(value)
@@ -79,7 +79,7 @@ def integer(value: Any) -> int:
 
 
 def _real(value: Any) -> float:
-    """A finite float, or an int that is exactly one. Zero has no sign: not every store keeps it."""
+    """A finite float, or an int that is exactly a float. Zero has no sign, which not every store keeps."""
     if type(value) is not float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"not a number: {shown(value)}")
@@ -99,14 +99,14 @@ def _boolean(value: Any) -> bool:
 
 
 def _decimal(value: Any) -> Decimal:
-    """A Decimal in canonical digits: the same wherever they are kept."""
+    """A Decimal in canonical digits, the same on every store."""
     if type(value) is not Decimal:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise TypeError(f"not a Decimal: {shown(value)}")
         value = Decimal(value)
     digits = str(value)
     short = _SHORT.fullmatch(digits)
-    if short is not None and digits[0] != "-":  # most numbers are like this, and each row pays for it
+    if short is not None and digits[0] != "-":  # the fast path for most numbers
         return Decimal(digits.rstrip("0").rstrip(".")) if short[1] and digits[-1] == "0" else value
     if not value.is_finite() or abs(value.adjusted()) > MAX_DECIMAL_PLACES:
         raise ValueError(f"not a finite number of reasonable size: {shown(value)}")
@@ -150,7 +150,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _json(value: Any) -> str:
-    """Its text; whether that can be read again is for the field to say, which knows the type."""
+    """The value as JSON. The field, which knows the type, checks that it can be read again."""
     written = json_text(value)
     if _NUL.search(written):
         raise ValueError("holds a NUL character, which not every store can keep")

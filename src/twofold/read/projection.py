@@ -1,4 +1,4 @@
-"""A read model: one pure fold for each row. The same idea as a write model, used a second time."""
+"""A read model: a pure fold for each row. The same idea as a write model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What a store must know of a projection: its own table for each version, and what lies in it."""
+    """What a store must know of a projection: the table of a version and its columns."""
 
     follows: FollowerId
     columns: tuple[Column, ...]
@@ -49,7 +49,7 @@ class Table(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The projection's name, under which users read the rows."""
+        """The projection's name, under which SQL users read the rows."""
         return self.follows.name
 
     @property
@@ -66,7 +66,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class FoldedRow(msgspec.Struct, frozen=True):
-    """The row after a fold (None: there is none), and the first event that could not be folded, with its error."""
+    """The row after a fold (None: no row), and the first event that could not be folded, with its error."""
 
     values: Values | None
     failed: Recorded | None = None
@@ -78,11 +78,11 @@ class Projection(Generic[R]):
     """A read model called `name`: rows of class `row`, folded from the feed by `evolve(row, event, recorded)`.
 
     The first field of the row is its key, the others have defaults: a row that does not exist yet is `row(key)`.
-    `evolve` answers the next row, or None to delete it; it is pure. The annotation of `event` says which events the
-    feed delivers. The key is the stream's id unless `key(event, recorded)` says otherwise: one key, a list of keys
+    `evolve` returns the next row, or None to delete it; it is pure. The annotation of `event` says which events the
+    feed delivers. The key is the stream's id unless `key(event, recorded)` returns another: one key, a list of keys
     (each distinct one gets the event once), or None for no row. With `key_fields` the key is a tuple of these fields.
-    `indexes` are tuples of fields, `-` before one for descending order; the name of a list field alone makes its
-    members searchable. `version` is raised with every change of `row` or `evolve`: each version has its own table.
+    `indexes` are tuples of fields, with a leading `-` for descending order; the name of a list field alone makes its
+    members searchable. Raise `version` with every change of `row` or `evolve`: each version has its own table.
 
     Raises: ConfigurationError, naming the field at fault.
     """
@@ -108,7 +108,7 @@ class Projection(Generic[R]):
                 f"not beginning with twofold, sqlite_ or pg_"
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:
-            raise ConfigurationError(f"{self.owner}: version is a number from 1, not {self.version!r}")
+            raise ConfigurationError(f"{self.owner}: version must be an int from 1 to 9999, not {self.version!r}")
         set_, follows = object.__setattr__, FollowerId(self.name, self.version)
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         if self.key is not None:
@@ -121,19 +121,19 @@ class Projection(Generic[R]):
         self._try_initial()
 
     def beside(self, generation: str) -> Projection[R]:
-        """The same, folded into a table of its own that is built beside this one's (see `FollowerId.beside`)."""
+        """The same projection, folded into a new table beside this one's (see `FollowerId.beside`)."""
         other = copy(self)
         object.__setattr__(other, "table", msgspec.structs.replace(self.table, follows=self.follows.beside(generation)))
         return other
 
     def over_documents(self) -> Projection[R]:
-        """The same over documents: an event holds all there is to know, so `evolve` is always given the initial row."""
+        """The same over documents: an event holds the whole state, so `evolve` always gets the initial row."""
         other = copy(self)
         object.__setattr__(other, "documents", True)
         return other
 
     def read_as(self, format: RowFormat) -> Projection[Any]:
-        """The same read model for queries, whose rows have another format. Not for folding."""
+        """The same read model for queries, with rows of another format. Not for folding."""
         other: Projection[Any] = copy(self)
         object.__setattr__(other, "format", format)
         return other
@@ -145,25 +145,25 @@ class Projection(Generic[R]):
 
     @property
     def follows(self) -> FollowerId:
-        """Whose checkpoint and table it is."""
+        """The id of its checkpoint and table."""
         return self.table.follows
 
     def keys(self, recorded: Recorded) -> list[Key]:
-        """The keys of the rows that an event touches. Raises: whatever `key` raises, ValueError for a wrong type."""
+        """The keys of the rows that an event touches. Raises: what `key` raises, ValueError for a wrong type."""
         if self.key is None:
             return [self.key_of_stream(recorded.stream)]
-        answer = self.key(recorded.event, recorded)
-        if answer is None:
+        returned = self.key(recorded.event, recorded)
+        if returned is None:
             return []
-        one_tuple = isinstance(answer, tuple) and len(self._key_columns) > 1
-        if one_tuple or isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
-            return [self._key(answer)]
-        return list(dict.fromkeys([self._key(one) for one in answer]))
+        one_tuple = isinstance(returned, tuple) and len(self._key_columns) > 1
+        if one_tuple or isinstance(returned, str | bytes) or not isinstance(returned, Iterable):
+            return [self._key(returned)]
+        return list(dict.fromkeys([self._key(value) for value in returned]))
 
     def key_of_stream(self, stream: Stream) -> Key:
-        """The key where there is no `key=`. Raises: ValueError when the id is not of the key's type.
+        """The key if there is no `key=`. Raises: ValueError if the id is not of the key's type.
 
-        An int, a UUID and a date have one canonical text each; any other is refused, so that a row has one stream.
+        An int, a UUID or a date has one canonical text; any other is refused, so that a row has one stream.
         """
         if self._key_is_text:
             return (stream.id,)
@@ -175,26 +175,26 @@ class Projection(Generic[R]):
             raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: {error}") from error
         if str(value) != stream.id:
             raise ValueError(
-                f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it would have to be written {value}"
+                f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it has to be written {value}"
             )
         return self._key(key)
 
     def key_waiting(self, stream: str) -> Key | None:
-        """The key of the row whose events lie in a stream that is parked; None where that cannot be known."""
+        """The key of the row whose events are in a parked stream; None if that cannot be known."""
         try:
             return self.key_of_stream(Stream.parse(stream)) if self.key is None else None
         except ValueError:
             return None
 
-    def _key(self, answer: Any) -> Key:
-        """One key as `key` answers it: a tuple of all key fields, or the value of the only one."""
+    def _key(self, returned: Any) -> Key:
+        """One key as `key` returns it: a tuple of all key fields, or the value of the only one."""
         column = self._key_column
         if column is None:
-            return self.key_values(answer if isinstance(answer, tuple) else (answer,))
-        return self._fitting((column.to_column(answer),))
+            return self.key_values(returned if isinstance(returned, tuple) else (returned,))
+        return self._fitting((column.to_column(returned),))
 
     def key_values(self, key: Key) -> Key:
-        """The key as its columns hold it. Raises: ValueError."""
+        """The key as stored in its columns. Raises: ValueError."""
         if len(key) != len(self._key_columns):
             raise ValueError(f"{self.owner}: the key is {', '.join(self.table.key)}, not {key!r:.80}")
         return self._fitting(
@@ -202,14 +202,14 @@ class Projection(Generic[R]):
         )
 
     def _fitting(self, key: Key) -> Key:
-        """The key, if every store can keep it."""
+        """Return the key if every store can keep it. Raises: ValueError."""
         for value in key:
             if isinstance(value, str | bytes) and len(value) > _SURELY_SHORT // len(key):
                 size = len(key_text(key).encode())
                 if size > MAX_KEY_BYTES:
                     raise ValueError(
-                        f"{self.owner}: a key takes at most {MAX_KEY_BYTES} bytes as JSON, and {shown(key)} takes "
-                        f"{size}: use a shorter one, a hash of it for instance"
+                        f"{self.owner}: a key takes at most {MAX_KEY_BYTES} bytes as JSON, but {shown(key)} takes "
+                        f"{size}: use a shorter one, for instance a hash of it"
                     )
         return key
 
@@ -224,18 +224,18 @@ class Projection(Generic[R]):
         return self.row(**{f.name: f.from_column(v) if f.from_column else v for f, v in fields})
 
     def given(self, recorded: Recorded) -> Recorded:
-        """An event that others are given too, for `evolve`: a copy where anything in it can be changed."""
+        """An event for `evolve`: a copy if it is mutable, since others get it too."""
         if self.events_are_fixed:
             return recorded
         return msgspec.structs.replace(recorded, event=own(recorded.event))
 
     @cached_property
     def events_are_fixed(self) -> bool:
-        """Whether nothing can be changed in the events that it consumes."""
+        """Whether the events that it takes are immutable at every depth."""
         return all(is_fixed_class(cls) for cls in self.event_types)
 
     def fold(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
-        """A row after several events in order. What comes after an event that fails is not folded."""
+        """A row after several events in order. Events after one that fails are not folded."""
         evolve = self.evolve
         try:
             row = None if values is None else self.format.from_values(values)
@@ -246,22 +246,22 @@ class Projection(Generic[R]):
                 given = self.given(recorded)
                 row = evolve(before, given.event, given)
                 if row is None:
-                    self.values(key, None)  # raises where `evolve` may not delete: it fell through its cases
+                    self.values(key, None)  # raises if `evolve` may not delete: a case without a return
             return FoldedRow(self.values(key, row))
-        except BaseException as error:  # what a fold raises is the user's
+        except BaseException as error:  # a fold is user code
             if len(events) == 1:
                 return FoldedRow(values, events[0], failure(error))
             failure(error)
-        return self._fold_one_by_one(key, values, events)  # out here: its error stands for itself
+        return self._fold_one_by_one(key, values, events)  # outside the handler, so that errors are not chained
 
     @cached_property
     def settled(self) -> Callable[[Key, Any], Any]:
-        """A function from a key and its row to the row as the next event is given it, also within a page.
+        """A function from a key and its row to the row that the next event gets, also within a page.
 
-        That is the row as it would be read again from its columns, mostly the same one. It raises where `values` does.
+        That is the row as it would be read back from its columns, usually the same object. Raises: like `values`.
         """
         row_class, fields_of, as_kept, key_in = self.row, self.format.fields_of, self.format.as_kept, self.key_in
-        first_alone = self._key_column is not None and self._key_comes_first  # as most keys are: quicker to compare
+        first_alone = self._key_column is not None and self._key_comes_first  # the usual case, faster to compare
         nothing_beside = self.format.nothing_beside
 
         def settled(key: Key, row: Any) -> Any:
@@ -275,7 +275,7 @@ class Projection(Generic[R]):
         return settled
 
     def _fold_one_by_one(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
-        """Find the event that fails: the row holds what came before it."""
+        """Find the event that fails: the row includes the events before it."""
         for recorded in events:
             folded = self.fold(key, values, [recorded])
             if folded.failed is not None:
@@ -284,16 +284,16 @@ class Projection(Generic[R]):
         return FoldedRow(values)
 
     def values(self, key: Key, row: R | None) -> Values | None:
-        """A row as its columns hold it. Raises: ValueError."""
+        """A row as stored in its columns. Raises: ValueError."""
         if row is None and self._may_delete:
             return None
         if row is None:
             raise ValueError(
-                f"{self.owner}: evolve answered None, and is annotated to answer a row: a case without a return? "
+                f"{self.owner}: evolve returned None, but is annotated to return a row: a case without a return? "
                 f"To delete, annotate it `{self.row.__name__} | None`"
             )
         if type(row) is not self.row:
-            raise ValueError(f"{self.owner}: evolve must answer {self.row.__name__} or None, not {shown(row)}")
+            raise ValueError(f"{self.owner}: evolve must return {self.row.__name__} or None, not {shown(row)}")
         values = self.format.to_values(row)
         if self.key_in(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")
@@ -310,18 +310,18 @@ class Projection(Generic[R]):
 
     @cached_property
     def _key_column(self) -> Field | None:
-        """The key's column, where it is a single one."""
+        """The key's column if it has only one."""
         return self._key_columns[0] if len(self._key_columns) == 1 else None
 
     @cached_property
     def _key_is_text(self) -> bool:
-        """Whether a stream's id is the key as it is: it was checked when the stream was made."""
+        """Whether a stream's id is the key unchanged: it was checked when the stream was made."""
         field = self._key_column
         return field is not None and field.column.kind == "text" and field.enum is None
 
     @cached_property
     def _key_comes_first(self) -> bool:
-        """Whether a row can be made from a key as it is: its columns are the first fields, and hold plain values."""
+        """Whether the key's columns are the first fields and have plain values, so a key can be passed to the row."""
         plain = all(field.from_column is None for field in self._key_columns)
         return plain and self._key_columns == self.format.fields[: len(self._key_columns)]
 
@@ -331,7 +331,7 @@ class Projection(Generic[R]):
 
     @cached_property
     def key_in(self) -> Callable[[Values], Key]:
-        """The key that a row's values hold."""
+        """A function that returns the key in a row's values."""
         count = len(self._key_columns)
         if self._key_comes_first:
             return lambda values: values[:count]
@@ -339,7 +339,7 @@ class Projection(Generic[R]):
         return lambda values: tuple([values[place] for place in places])
 
     def _try_initial(self) -> None:
-        """A row must come into being from its key alone."""
+        """Check that a row can be made from its key alone."""
         sample = {"integer": 0, "boolean": False}
         key = {f.name: sample.get(f.column.kind, "") for f in self._key_columns}
         try:
@@ -349,16 +349,16 @@ class Projection(Generic[R]):
                 f"{self.owner}: {self.row.__name__} must be made from its key alone, "
                 f"so every other field needs a default: {error}"
             ) from error
-        except Exception:  # a __post_init__ may well refuse the sample; the real keys are its business
+        except Exception:  # a __post_init__ may refuse the sample key; real keys may be fine
             return
 
 
 def _share(format: RowFormat, one: object, other: object) -> bool:
-    """Whether two rows hold the same thing, and it can be changed: a default that is not made anew for each."""
+    """Whether two rows share a mutable value: a default that is not created for each row."""
     pairs = ((getattr(one, field.name), getattr(other, field.name)) for field in format.fields)
     return any(a is b and not is_fixed(a) for a, b in pairs)
 
 
 def key_text(key: Key) -> str:
-    """A row's key as JSON, `["1001"]`: how it is named where rows of any projection stand side by side."""
+    """A row's key as JSON, `["1001"]`: its name among the rows of any projection."""
     return json_text(key)

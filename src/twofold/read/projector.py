@@ -18,12 +18,12 @@ from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
 from twofold.read.cache import CACHE_BYTES, RowCache
 from twofold.read.folding import EVENTS_PER_SLICE, Folding
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
-from twofold.read.waiting import Waiting
 
 log = logging.getLogger("twofold.projector")
 
@@ -31,9 +31,9 @@ log = logging.getLogger("twofold.projector")
 class Projector:
     """Follows the feed for one projection (a `Follower`).
 
-    Reading, decoding and folding happen outside any transaction, and while the page before is being committed. What
-    cannot be folded is parked: the row's key, or, where no key can be known, the stream. Its later events wait,
-    everything else goes on.
+    Reading, decoding and folding happen outside any transaction, while the previous page is being committed. If an
+    event cannot be folded, the row's key is parked, or the stream if no key can be known. Its later events are parked
+    with it; everything else continues.
     """
 
     start: Literal["beginning"] = "beginning"
@@ -61,7 +61,7 @@ class Projector:
         self._limit = ParkingLimit()
 
     def unparking(self) -> Unparking:
-        """How what is parked of this projection goes on."""
+        """Retries and discards what is parked of this projection."""
         return Unparking(
             self.projection,
             self._store,
@@ -74,8 +74,8 @@ class Projector:
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """Fold a page, then begin to commit rows and checkpoint together.
 
-        It goes on when the page before is committed; what became of this one, the next call says, or `settle`.
-        Raises: LeaseLost, Unavailable; ConfigurationError when more would be parked than may be (`ParkingLimit`).
+        Returns when the previous page is committed; this page's errors are raised by the next call or by `settle`.
+        Raises: LeaseLost, Unavailable; ConfigurationError if too much would be parked (`ParkingLimit`).
         """
         held = await self._holding(claim, after)
         folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.waiting)
@@ -85,7 +85,7 @@ class Projector:
             await asyncio.sleep(0)  # folding shares its thread with the requests of a server
         changes = folding.changes(page.entries)
         await self.settle()
-        if self._held is not held:  # the page before was not stored as it was folded: this one lies on top of it
+        if self._held is not held:  # the previous page was not stored as folded, so this one must be folded again
             await self.handle(claim, after, page)
             return
         next_one = self._limit.first_too_many(changes.parked)
@@ -97,7 +97,7 @@ class Projector:
         self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding))
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
-        """What may be done of the page is done."""
+        """Handle the page up to the event that exceeds the limit, then stop."""
         before = self.feed.before(next_one.position)
         if before > after:
             await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
@@ -105,21 +105,23 @@ class Projector:
         raise too_many(self.follows, next_one)
 
     async def settle(self) -> None:
-        """Wait until everything that was handled is committed. Raises: LeaseLost, Unavailable."""
+        """Wait until every handled page is committed. Raises: LeaseLost, Unavailable."""
         if self._committing is not None:
             await asyncio.wait((self._committing,))
             committed, self._committing = self._committing, None
             committed.result()
 
     async def _holding(self, claim: Claim, after: Position) -> _Held:
-        """What is known under this claim; it ends with the claim, and where a commit fails.
+        """What is known under this claim; it is discarded with the claim, or when a commit fails.
 
-        The very same claim: a store that crashed may give out an epoch for a second time.
+        Claims are compared by identity: a store that crashed may assign an epoch for a second time.
         """
         if self._held is None or self._held.claim is not claim:
             await self.settle()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), Waiting(parked))
+            self._held = _Held(
+                claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), ParkedKeys(parked)
+            )
         return self._held
 
     async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:
@@ -127,7 +129,7 @@ class Projector:
         try:
             await self._store.commit(table, claim, after, page.upto, changes)
         except BatchRefused as error:
-            self._held = None  # what was folded on top of it is void
+            self._held = None  # rows folded on top of this page are invalid
             changes = await without_refused(
                 changes,
                 error,
@@ -150,18 +152,18 @@ class Projector:
             await self.publisher.publish()
 
     async def tend(self, claim: Claim, position: Position) -> None:
-        """A version that has caught up is shown, also where no page comes any more after which it would be."""
+        """Publish a version that has caught up, even if no more pages arrive."""
         if not self.publisher.done and not (await self._holding(claim, position)).waiting:
             await self.publisher.publish(look_for_lost=True)
 
 
 @dataclass
 class _Held:
-    """What the holder of a claim knows: rows, and what waits."""
+    """What the holder of a claim knows: rows, and what is parked."""
 
     claim: Claim
     rows: RowCache
-    waiting: Waiting
+    waiting: ParkedKeys
 
 
 def _slices(entries: Sequence[Entry]) -> Iterable[Sequence[Entry]]:

@@ -1,4 +1,4 @@
-"""Which version the public name shows. Folding never waits for that, and nothing fails with it."""
+"""Which version the public name shows. Folding never waits for it and never fails because of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("twofold.publish")
 
 
 class Publisher:
-    """Lets the public name show a version as soon as it may: `done`. `note` says what is in the way, if anything is."""
+    """Publishes a version under the public name as soon as it may: then `done`. `note` says what prevents it."""
 
     def __init__(self, table: Table, store: ReadStore, log: Feed) -> None:
         self._table, self._store, self._log = table, store, log
@@ -27,14 +27,14 @@ class Publisher:
         self.note: str | None = None
 
     async def publish(self, *, look_for_lost: bool = False) -> None:
-        """Try, if it is not done and not too soon. See `published`."""
+        """Try to publish, unless it is done or too early. See `published`."""
         clock = asyncio.get_running_loop().time
         if self.done or clock() < self._not_before:
             return
         try:
             self.done = await published(self._table, self._store, self._log, look_for_lost=look_for_lost)
             self.note = None
-        except (NameHeld, ConfigurationError) as error:  # a store that is away is met by the next page as well
+        except (NameHeld, ConfigurationError) as error:  # an unavailable store also fails the next page
             if str(error) != self.note:
                 log.warning("%s", error)
             self.note, self._not_before = str(error), clock() + AGAIN_S
@@ -43,7 +43,7 @@ class Publisher:
 async def published(table: Table, store: ReadStore, log: Feed, *, look_for_lost: bool = True) -> bool:
     """Like `ReadStore.publish`. A version of several partitions is not shown while a row of any of them is parked.
 
-    `look_for_lost`: see also whether the live version counts at all (`lost_live`).
+    `look_for_lost`: also check whether the live version still counts (`lost_live`).
     """
     mine = await store.checkpoints.of(table.follows)
     if len(mine) > 1 and any([await store.checkpoints.parked(one.follower) for one in mine]):
@@ -56,13 +56,13 @@ async def published(table: Table, store: ReadStore, log: Feed, *, look_for_lost:
 
 
 async def lost_live(follows: FollowerId, store: ReadStore, log: Feed) -> Sequence[Checkpoint]:
-    """The live version's checkpoints that are of another log or from beyond this one's head: they do not count."""
+    """The live version's checkpoints that are of another log or beyond this one's head: they do not count."""
     live = [table for table in await store.tables() if table.live and table.follows.name == follows.name]
     return [one for table in live for one in table.checkpoints if await is_of_another(one, log)]
 
 
 async def is_of_another(checkpoint: Checkpoint, log: Feed) -> bool:
-    """Whether it belongs to no part of this log. The head is read after it, or it would seem to lie beyond."""
+    """Whether it belongs to no part of this log. The head must be read after it, or it could seem to be beyond."""
     if checkpoint.log_id != log.log_id:
         return True
     try:
@@ -73,7 +73,7 @@ async def is_of_another(checkpoint: Checkpoint, log: Feed) -> bool:
 
 
 def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
-    """What there is to know of a table that its version, position and owner do not say."""
+    """What an operator should know about a table besides its version, position and owner."""
     if (builds := table.follows.builds) is not None:
         rest = f"by worker {table.owner}" if table.owner else "given up: it can be dropped"
         return f"built again for {builds}, {rest}"

@@ -32,10 +32,9 @@ DEFAULT_LIMIT = 50
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
-    """Rows in the order that was asked for. `cursor` gets the next page, None when this is the last.
+    """Rows in the requested order. `cursor` gets the next page; it is None on the last page.
 
-    `parked` counts the rows of the whole read model that wait behind an event which could not be folded, and those of
-    this page that could not be read.
+    `parked` counts the parked rows of the whole read model, and the rows of this page that could not be read.
     """
 
     rows: Sequence[R]
@@ -50,7 +49,7 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Queries:
-    """Reads rows of one read store, that were folded from `log`."""
+    """Reads rows of one read store that were folded from `log`."""
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._freshness = store, Freshness(store, log)
@@ -58,10 +57,10 @@ class Queries:
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
     ) -> R | None:
-        """The row of this key (a tuple where the key has several fields), or None.
+        """The row with this key (a tuple if the key has several fields), or None.
 
-        A row that waits behind an event that could not be folded is refused. So is, with a token, any row that may: a
-        stream waits since before the token, and nobody can say which rows its events touch.
+        A parked row raises RowParked. With a token, so does any row that may be parked: a stream was parked before the
+        token, and it cannot be known which rows its events touch.
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
@@ -73,7 +72,7 @@ class Queries:
             if _waits(projection, values, parked):
                 raise RowParked(projection.name, values, parked.since, parked.error)
             if _is_at_or_before(parked.position, fresh.position) and _may_wait(projection, parked):
-                why = f"it may be among the rows that wait with stream {parked.key}: {parked.error}"
+                why = f"it may be among the rows that are parked with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
         return _row(projection, found.rows[0]) if found.rows else None
 
@@ -88,12 +87,12 @@ class Queries:
         wait_s: float = DEFAULT_WAIT_S,
         **conditions: Any,
     ) -> Page[R]:
-        """A page of rows, the conditions all met.
+        """A page of the rows that match all conditions.
 
         A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores: `__gt`,
-        `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, `-` before one
-        for descending; the key decides between equals. None is smaller than any value. `limit` is 1 to 500. A row that
-        cannot be read (see `RowUnreadable`) is left out, logged, and counted in `parked`.
+        `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, with a leading
+        `-` for descending; the key breaks ties. None sorts first. `limit` is 1 to 500. A row that cannot be read (see
+        `RowUnreadable`) is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
@@ -117,14 +116,14 @@ class Queries:
         )
 
     async def check_token(self, after: After | None) -> None:
-        """For a read that is never behind, of the log itself. Raises: InvalidToken when this is no token of it."""
+        """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""
         token = self._freshness.token(after)
         if token is not None:
             await self._freshness.check(token)
 
 
 def key_values(projection: Projection[Any], key: Any) -> Values:
-    """A row's key as its columns hold it; a tuple where it has several fields. Raises: InvalidQuery."""
+    """A row's key as stored in its columns. `key` is a tuple if it has several fields. Raises: InvalidQuery."""
     try:
         return projection.key_values(key if isinstance(key, tuple) else (key,))
     except ValueError as error:
@@ -135,12 +134,12 @@ def _row(projection: Projection[R], values: Values) -> R:
     """Raises: RowUnreadable."""
     try:
         return projection.format.from_values(values)  # type: ignore[no-any-return]
-    except BaseException as error:  # a validator or a __post_init__ is the user's: it may raise anything
+    except BaseException as error:  # a validator or a __post_init__ is user code: it may raise anything
         raise RowUnreadable(projection.name, projection.key_in(values), error_text(failure(error))) from error
 
 
 def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], set[str]]:
-    """The rows, and the keys of those that cannot be read: one of them must not hide its neighbours."""
+    """The rows, and the keys of those that cannot be read: one of them must not hide the others."""
     try:
         return [projection.format.from_values(values) for values in found], set()
     except BaseException as error:  # once more, one by one
@@ -156,14 +155,14 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
 
 
 def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
-    """Whether this row certainly lies behind what is parked."""
+    """Whether this row is certainly parked."""
     if parked.kind == "row":
         return parked.key == key_text(key)
     return projection.key_waiting(parked.key) == key
 
 
 def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
-    """Whether it may be any row: with `key=`, or from an id that is no key, nobody can know which ones it would be."""
+    """Whether any row may be parked: with `key=`, or if the stream's id is not a key, its rows are unknown."""
     return parked.kind == "stream" and projection.key_waiting(parked.key) is None
 
 

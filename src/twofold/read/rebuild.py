@@ -1,7 +1,7 @@
-"""A read model built again from nothing, beside the one that is read, which it replaces when it has come as far.
+"""A read model rebuilt from the beginning in a new table, which replaces the current one when it has caught up.
 
-Until then the old rows are read, and followers fold into them. Killed anywhere, the old table or the new one is whole.
-A table that was being built then is dropped by the next rebuild, or by `twofold tables APP --drop`.
+Until then readers see the old rows, and followers fold into them. If it is killed, either table is complete. An
+unfinished table is dropped by the next rebuild, or by `twofold tables APP --drop`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
-from twofold.errors import InvalidInput, TwofoldError, Unavailable
+from twofold.errors import Contended, InvalidInput, TwofoldError
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, Held
@@ -31,7 +31,7 @@ log = logging.getLogger("twofold.rebuild")
 
 
 class Rebuilding:
-    """Folds with `projectors`, one for each partition, beside `table`, and lets the new table take its place."""
+    """Folds with `projectors`, one for each partition, into a new table that then replaces `table`."""
 
     def __init__(self, table: Table, projectors: Sequence[Projector], store: ReadStore, log: Feed, owner: str) -> None:
         self._table, self._built = table, projectors[0].projection.table
@@ -39,10 +39,10 @@ class Rebuilding:
         self._followings = [Following(one, one.feed, store.checkpoints, self._owner) for one in projectors]
 
     async def run(self) -> AsyncGenerator[Position, None]:
-        """The positions that are reached, until the new table has taken the old one's place.
+        """Rebuild, and yield the positions that are reached until the new table has replaced the old one.
 
-        Raises: InvalidInput when somebody else is rebuilding it, or something of the user's depends on the old table;
-        Unavailable, also when an open transaction reads from the old table for a minute. The old one stays then.
+        Raises: InvalidInput if another process is rebuilding it, or a user's database object depends on the old table.
+        Contended if an open transaction reads from the old table for a minute. Unavailable. The old table stays then.
         """
         await drop_given_up(self._table, self._store, self._owner)
         await self._store.prepare(self._built)
@@ -65,11 +65,11 @@ class Rebuilding:
                     async for position in positions:
                         yield position
             if not indexed:
-                await self._store.index(self._built)  # late, because a table without fills faster
+                await self._store.index(self._built)  # late, because a table without indexes fills faster
                 indexed = True
                 continue
             if now() > deadline:
-                raise Unavailable(
+                raise Contended(
                     f"{self._table.follows} was built again, but an open transaction reads from the old table: "
                     f"end it, and run the rebuild again"
                 )
@@ -89,7 +89,7 @@ class Rebuilding:
                     yield position
 
     async def _takes_its_place(self, all_held: Sequence[Held]) -> bool:
-        """While the old table's checkpoints stand still, so that there is nothing more to catch up with."""
+        """Catch up and replace the old table while its checkpoints cannot move."""
         checkpoints, held_in = self._store.checkpoints, {held.feed.partition: held for held in all_held}
         claims = []
         async with AsyncExitStack() as stack:
@@ -105,13 +105,13 @@ class Rebuilding:
             return await self._store.replace(self._table, claims, self._built.follows, at)
 
     async def _tidy(self) -> None:
-        """Whatever has ended it: what did not take the old table's place is dropped."""
+        """Drop the new table if it did not replace the old one, for whatever reason."""
         follows = self._built.follows
         try:
             if any(table.follows == follows for table in await self._store.tables()):
                 await self._store.drop(follows)
         except TwofoldError as error:
-            log.warning("%s was not dropped, the next rebuild does: %s", follows, error)
+            log.warning("%s was not dropped, the next rebuild will drop it: %s", follows, error)
 
 
 def now() -> float:
@@ -120,9 +120,9 @@ def now() -> float:
 
 
 async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
-    """Drop what was built beside a table by somebody who was killed.
+    """Drop the unfinished table of a rebuild that was killed. It may have been built by other code.
 
-    From scratch means with this code, so it does not go on with it. Raises: InvalidInput when somebody is at it.
+    Raises: InvalidInput if another process is still building it.
     """
     for found in await store.tables():
         if found.follows.builds == table.follows:
@@ -130,16 +130,16 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
 
 
 async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:
-    """In one partition."""
+    """Whether no worker holds the checkpoint in this partition."""
     async with taken_over_if_silent(store.checkpoints, follower, owner) as free:
-        pass  # let go again, or it would seem to be held by us
+        pass  # release it again, or it would look held by us
     return free
 
 
 async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None:
-    """Drop a version, or what is built beside one. A holder that gives no sign of life for a lease is none.
+    """Drop a version, or an unfinished rebuild of one, unless a holder sends heartbeats.
 
-    Raises: InvalidInput when it is not there, is live, or is held.
+    Raises: InvalidInput if it does not exist, is live, or is held.
     """
     followers = [one.follower for one in await store.checkpoints.of(follows)] or [follows]
     free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))

@@ -1,4 +1,4 @@
-"""One row folded again from its first event, while all else goes on: mended without building the table anew."""
+"""Repairs one row by folding it again from its first event, while all else continues."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from twofold.feed.lease import taken_over
 from twofold.feed.partitions import feed_of, partition_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
 from twofold.read.store import Changes, ReadStore
-from twofold.read.waiting import Waiting
 
 
 class Refolded(msgspec.Struct, frozen=True):
-    """A row as it was and as its events make it (None: no row), how many they are, and what no longer is parked.
+    """The row before and after (None: no row), the number of its events, and what is no longer parked.
 
-    With an `error`, at `failed`, the row cannot be folded: nothing was changed.
+    With an `error`, at `failed`, the row cannot be folded, and nothing was changed.
     """
 
     before: Values | None
@@ -40,16 +40,16 @@ class Refolded(msgspec.Struct, frozen=True):
 
 
 class Refold:
-    """For one projection and its read store."""
+    """Folds single rows of one projection and its read store again."""
 
     def __init__(self, projection: Projection[Any], store: ReadStore, log: Feed, codec: Codec) -> None:
         self.projection, self.codec = projection, codec
         self._store, self._log = store, log
 
     async def run(self, key: Key, owner: str) -> Refolded:
-        """Fold it as far as the checkpoint has come, which does not move.
+        """Fold a row up to the checkpoint, which does not move.
 
-        What was long ago is folded before the checkpoint is taken over, the rest while it stands still. Raises:
+        Most events are folded before the checkpoint is taken over, and the rest while it stands still. Raises:
         InvalidInput, LogReplaced, Unavailable.
         """
         feed, checkpoints = self._feed_of(key), self._store.checkpoints
@@ -74,7 +74,7 @@ class Refold:
         return Refolded(before, row.values, row.events, tuple(row.its))
 
     def _feed_of(self, key: Key) -> Feed:
-        """That of the partition which holds the row's stream; the log's own where the row has events of several."""
+        """The feed of the partition with the row's stream; the log itself if the row has events of several."""
         if self.projection.key is not None:
             return self._log
         return feed_of(self._log, partition_of(self._log, str(key[0])))  # the one text of a key, see `key_of_stream`
@@ -90,13 +90,13 @@ class Refold:
 
 
 class _Row:
-    """The row as its events make it so far."""
+    """The row, folded so far."""
 
     def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
         self._projection, self._feed, self._key = of.projection, feed, key
         self._sorter = Sorter(of.projection, of.codec, key.__eq__)
         self.its = [one for one in parked if self._is_its(one.kind, one.key)]
-        self._waiting = Waiting(one for one in parked if one not in self.its)
+        self._waiting = ParkedKeys(one for one in parked if one not in self.its)
         self._at = Position(feed.partition, 0)
         self.values: Values | None = None
         self.events = 0
@@ -104,7 +104,7 @@ class _Row:
         self.failed: Position | None = None
 
     async def go_on(self, upto: Position) -> None:
-        """Fold as far as a position, or as an event that cannot be folded."""
+        """Fold up to a position, or up to an event that cannot be folded."""
         if self.error is not None:
             return
         async with aclosing(pages(self._feed, self._at, upto, self._sorter.types)) as history:
@@ -127,7 +127,7 @@ class _Row:
             self.error, self.failed = f"{folded.failed.id}: {error_text(folded.error)}", folded.failed.position
 
     def _is_its(self, kind: str, key: str) -> bool:
-        """Whether it is this row that waits, or the stream that alone makes it."""
+        """Whether a parked key is this row, or the only stream that it is folded from."""
         if kind == "row":
             return key == key_text(self._key)
         return self._projection.key_waiting(key) == self._key

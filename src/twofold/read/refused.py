@@ -1,4 +1,4 @@
-"""Rows that a store cannot keep: found by halves, and parked by the event that made them so."""
+"""Rows that a store cannot keep: found by bisection, and parked at the event that made them so."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ async def without_refused(
     *,
     now: datetime,
 ) -> Changes:
-    """The changes as the store can keep them: a row that it refuses stays as it was before the event that waits now.
+    """The changes without what the store refuses: such a row stays as it was before the event that is now parked.
 
-    `events_of` tells from which events a row was folded. Raises: the error, when it was not for a row.
+    `events_of` returns the events that a row was folded from. Raises: the error, if it was not caused by a row.
     """
     guilty = await _refused(store, projection, [(k, row) for k, row in changes.rows.items() if row is not None])
     if not guilty:
@@ -45,7 +45,7 @@ async def without_refused(
 
 
 async def _refused(store: ReadStore, projection: Projection[Any], rows: Sequence[tuple[Key, Values]]) -> dict[Key, str]:
-    """The rows that cannot be kept, and why: with each question half of those that are left are cleared, or not."""
+    """The rows that cannot be stored, and why, found by bisection."""
     why = await store.refusal(projection.table, [values for _, values in rows]) if rows else None
     if why is None:
         return {}
@@ -62,7 +62,7 @@ async def _last_kept(
     before: Values | None,
     events: Sequence[Recorded],
 ) -> tuple[Values | None, Recorded]:
-    """A state of the row that can be kept, and the event after which it no longer can."""
+    """The last state of the row that can be stored, and the event after which it no longer can."""
     states = [before]
     for recorded in events:
         folded = projection.fold(key, states[-1], [recorded])

@@ -1,4 +1,4 @@
-"""The port to a read store: where the rows of projections and their checkpoints lie, side by side."""
+"""The port for a read store, which holds the rows of projections and their checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
 
 
 class RowLimits(msgspec.Struct, frozen=True):
-    """What a read store takes; `key_bytes`: of a key as JSON. `reads_at_once` as in `LogLimits`."""
+    """What a read store accepts. `key_bytes`: the size of a key as JSON. `reads_at_once` as in `LogLimits`."""
 
     key_bytes: int
     columns: int
@@ -25,7 +25,7 @@ class RowLimits(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What one page of the feed comes to: rows to write (None: to delete), what is to be parked, what no longer."""
+    """The result of one page: rows to write (None: delete), keys to park, keys to unpark."""
 
     rows: Mapping[Key, Values | None]
     parked: Sequence[Parked] = ()
@@ -33,7 +33,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One column against one value; `contains` looks for a member of a list column. None equals None."""
+    """Compares a column with a value; `contains` searches for a member of a list column. None equals None."""
 
     column: str
     operator: Operator
@@ -41,9 +41,9 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """All conditions hold; ordered by columns (descending or not), the key last. `after`: values of a row's order.
+    """Rows that match all conditions, ordered by columns (descending or not), the key last.
 
-    None is smaller than any value.
+    `after`: the values, in the order's columns, of the row after which to start. None sorts first.
     """
 
     conditions: Sequence[Condition]
@@ -52,8 +52,8 @@ class Query(msgspec.Struct, frozen=True):
     after: Values | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
-    """Rows of one snapshot, with the checkpoints of all partitions and what is parked in any of them at that moment.
+class QueryResult(msgspec.Struct, frozen=True):
+    """Rows from one snapshot, with the checkpoints of all partitions and everything parked in them.
 
     There is at least one checkpoint; they are in order of partition.
     """
@@ -66,7 +66,7 @@ class Found(msgspec.Struct, frozen=True):
 class StoredTable(msgspec.Struct, frozen=True):
     """One table of a projection in the store: whether the public name shows it, and its checkpoints, by partition.
 
-    `fingerprint` is that of the columns with which it was made.
+    `fingerprint` is that of the columns it was created with.
     """
 
     follows: FollowerId
@@ -76,7 +76,7 @@ class StoredTable(msgspec.Struct, frozen=True):
 
     @property
     def owner(self) -> str | None:
-        """A worker that holds one of its checkpoints; None when nobody holds any."""
+        """A worker that holds one of its checkpoints; None if none is held."""
         return next((one.owner for one in self.checkpoints if one.owner is not None), None)
 
 
@@ -85,15 +85,15 @@ class ReadStore(Protocol):
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """Those of the projections."""
+        """The checkpoints of the projections."""
         ...
 
     async def prepare(self, table: Table) -> None:
-        """Make the table if it is not there; the first version of a projection is live at once.
+        """Create the table if it does not exist; the first version of a projection is live at once.
 
-        A table that is built beside a version's (`FollowerId.beside`) is never live.
+        A table built beside a version's (`FollowerId.beside`) is never live.
 
-        Raises: ConfigurationError when it is there with other columns, Unavailable.
+        Raises: ConfigurationError if it exists with other columns, Unavailable.
         """
         ...
 
@@ -101,50 +101,50 @@ class ReadStore(Protocol):
         """Let the public name show this version, if it is newer than the live one and has come as far (G8).
 
         `covered` says how far this version has come, a position for each partition number (see `has_come_as_far`).
-        `lost` are checkpoints of the live version that were found to be of another log, or from beyond this one's head:
-        as long as they stand there, they do not count. Compared and done in one transaction: the name moves forward
-        only. Returns whether this version, or a newer one, is live now.
+        `lost` are checkpoints of the live version that were found to be of another log, or beyond this one's head: they
+        do not count unless they have moved. Compared and changed in one transaction: the name only moves forward.
+        Returns whether this version, or a newer one, is now live.
 
-        Raises: NameHeld when the name cannot be changed. Unavailable.
+        Raises: NameHeld if the name cannot be changed. Unavailable.
         """
         ...
 
     async def index(self, table: Table) -> None:
-        """Make the indexes that are not there yet: a table without them fills faster. Raises: Unavailable."""
+        """Create missing indexes; a table without them fills faster. Raises: Unavailable."""
         ...
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
-        """Let the table that was built beside this one take its place.
+        """Replace this table by the one built beside it.
 
-        In one transaction, with its checkpoints and what is parked; readers see all of the old rows or all of the new.
-        `claims` are of all checkpoints of the old table; their epochs end. `at` is where all checkpoints of `built`
-        stand. Returns False where an open transaction reads from the old table: then nothing was changed.
+        In one transaction, with checkpoints and parked entries; readers see all of the old rows or all of the new.
+        `claims` are those of all checkpoints of the old table; their epochs end. `at` are the positions of all
+        checkpoints of `built`. Returns False if an open transaction reads from the old table: nothing was changed.
 
-        Raises: LeaseLost when one of the claims, or of the positions, no longer stands (`check_replaceable`).
-        InvalidInput when something of the user's depends on the old table. Unavailable.
+        Raises: LeaseLost if one of the claims or positions is outdated (`check_replaceable`). InvalidInput if a user's
+        database object depends on the old table. Unavailable.
         """
         ...
 
     async def tables(self) -> Sequence[StoredTable]:
-        """Every version of every projection that lies in the store, by name and version."""
+        """Every version of every projection in the store, by name and version."""
         ...
 
     async def drop(self, follows: FollowerId) -> None:
-        """Remove a version that is not live, with its checkpoints and what is parked.
+        """Remove a version that is not live, with its checkpoints and parked entries.
 
-        Raises: InvalidInput when there is no such table, it is live, or a worker holds one of its checkpoints.
+        Raises: InvalidInput if there is no such table, it is live, or a worker holds one of its checkpoints.
         """
         ...
 
     async def clear(self, table: Table, log_id: str) -> None:
-        """Begin a version again from nothing: its rows, what is parked, and its checkpoints, now of this log.
+        """Start a version again: delete its rows and parked entries, and reset its checkpoints, now of this log.
 
-        Their epochs rise, so that whoever held one is fenced off.
+        Their epochs rise, so that previous holders are fenced off.
         """
         ...
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
-        """Those of these rows that exist. Raises: Unavailable."""
+        """The rows with these keys, as far as they exist. Raises: Unavailable."""
         ...
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
@@ -152,25 +152,25 @@ class ReadStore(Protocol):
 
         Its first statement compares epoch and position, so no page is ever written twice.
 
-        Raises: LeaseLost when they are not as the claim says; BatchRefused when the store cannot keep one of the
-        rows: nothing was written. Unavailable.
+        Raises: LeaseLost if they do not match; BatchRefused if the store cannot keep one of the rows: nothing was
+        written. Unavailable.
         """
         ...
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
-        """Why the store cannot keep one of these rows; None when it can keep them all. Nothing is written."""
+        """Why the store cannot keep one of these rows; None if it can keep all of them. Nothing is written."""
         ...
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """Raises: Unavailable."""
         ...
 
-    async def get(self, table: Table, key: Key) -> Found:
-        """The one row, or none. Raises: Unavailable."""
+    async def get(self, table: Table, key: Key) -> QueryResult:
+        """The row with this key, if there is one. Raises: Unavailable."""
         ...
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
-        """Return when this partition's checkpoint may have passed a position of it, or when the time is over."""
+        """Return when this partition's checkpoint may have passed a position, or when the time is up."""
         ...
 
 
@@ -180,10 +180,10 @@ def has_come_as_far(
     covered: Sequence[Position],
     lost: Sequence[Checkpoint],
 ) -> bool:
-    """Whether a version may be shown in the place of the live one (see `ReadStore.publish`).
+    """Whether a version may replace the live one under the public name (see `ReadStore.publish`).
 
-    Its own checkpoints are at or beyond `covered`; those of the live version, but for the `lost` ones, are at or before
-    it. A partition that `covered` does not name has not been reached.
+    Its own checkpoints must be at or beyond `covered`; those of the live version, except the `lost` ones, at or before
+    it. A partition that is missing in `covered` has not been reached.
     """
     upto = {place.partition: place for place in covered}
     gone = {(one.log_id, one.position) for one in lost}
@@ -200,7 +200,7 @@ def has_come_as_far(
 def check_replaceable(
     old: Sequence[Checkpoint], claims: Sequence[Claim], new: Sequence[Checkpoint], at: Sequence[Position]
 ) -> None:
-    """Raises: LeaseLost when a table may not be replaced by what was built beside it (see `ReadStore.replace`)."""
+    """Raises: LeaseLost if a table may not be replaced by the one built beside it (see `ReadStore.replace`)."""
     whose = next(iter([one.follower for one in claims] + [one.follower for one in old]), "the table")
     if not old or {one.follower: one.epoch for one in old} != {one.follower: one.epoch for one in claims}:
         claimed = ", ".join(f"{one.follower} in epoch {one.epoch}" for one in claims)
@@ -217,7 +217,7 @@ def held(follows: FollowerId, name: str, why: str) -> NameHeld:
 
 
 def check_columns(table: Table, fingerprint: str) -> None:
-    """Raises: ConfigurationError when the table that is stored was made with other columns."""
+    """Raises: ConfigurationError if the stored table was created with other columns."""
     if fingerprint != table.fingerprint:
         version = table.follows.version
         raise ConfigurationError(
@@ -227,7 +227,7 @@ def check_columns(table: Table, fingerprint: str) -> None:
 
 
 def refused_definition(table: Table, store: str, error: Exception) -> ConfigurationError:
-    """What is raised when a store refuses a table, an index or a view: trying again does not help."""
+    """The error for a table, an index or a view that a store refuses: retrying does not help."""
     return ConfigurationError(
         f"{store} cannot make the table of {table.follows}, its indexes or its view: {error}; "
         f"change the fields or the indexes of the projection"
@@ -235,10 +235,10 @@ def refused_definition(table: Table, store: str, error: Exception) -> Configurat
 
 
 def check_droppable(table: StoredTable) -> None:
-    """Raises: InvalidInput, with the way out, when somebody still uses the table."""
+    """Raises: InvalidInput, saying what to do, if the table is still in use."""
     if table.live:
         raise InvalidInput(
-            f"{table.follows} is live, its name shows it: only older versions, and newer ones that are given up, can go"
+            f"{table.follows} is live: only older versions, and newer ones that are no longer wanted, can be dropped"
         )
     if table.owner is not None:
         raise InvalidInput(f"{table.follows} is held by worker {table.owner}: stop the processes of that version first")

@@ -1,8 +1,8 @@
-"""Folds what waits, after a fix: exactly those events, in the order of each row, while everything else goes on.
+"""Folds parked events after a fix: exactly those, in the order of each row, while everything else continues.
 
-What waits is collected from the feed as far as the checkpoint has come. Then the checkpoint is taken over, so that it
-stands still and whoever held it cannot write any more; the rest is collected, and rows and what is parked change in one
-transaction. Stopped anywhere, either all of it has happened or nothing.
+Parked events are collected from the feed up to the checkpoint. Then the checkpoint is taken over, so that it stands
+still and its previous holder cannot write; the rest is collected, and rows and parked entries change in one
+transaction. If it is stopped anywhere, all of it has happened or nothing.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
 from twofold.read.proof.fresh import Failure, Sorter
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
 from twofold.read.store import Changes, ReadStore
-from twofold.read.waiting import Waiting
 
 
 class Unparking:
-    """For one projection and its read store (an `Unparks`)."""
+    """For one projection and its read store (an `Unparker`)."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Unparking:
         self._store, self._codec, self._ambient = store, codec, ambient
 
     async def retry(self, chosen: Sequence[Parked], owner: str) -> Unparked:
-        """Fold what waits of these. What fails again waits from there on. Raises: InvalidInput, Unavailable, …"""
+        """Fold the parked events of these. What fails again stays parked. Raises: InvalidInput, Unavailable, …"""
         follower, checkpoints = self._follower, self._store.checkpoints
         seen = await checkpoints.read(follower)
         collected = _Collected(self, chosen, await checkpoints.parked(follower))
@@ -72,7 +72,7 @@ class Unparking:
                     now=self._ambient.now(),
                 )
                 if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:
-                    raise  # of such a row no earlier state could be kept; nothing was changed
+                    raise  # no earlier state of such a row could be stored; nothing was changed
                 await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
         again = {(one.kind, one.key) for one in changes.parked}
         done = [one for one in collected.chosen if (one.kind, one.key) not in again]
@@ -80,7 +80,7 @@ class Unparking:
         return Unparked(done, changes.parked, sum(map(len, collected.events.values())))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
-        """Give up the events of these that wait by now; what comes later is folded again. Answers which they were."""
+        """Give up the parked events of these; later ones are folded again. Returns what was discarded."""
         follower, checkpoints = self._follower, self._store.checkpoints
         async with taken_over(checkpoints, follower, owner) as (claim, now):
             those = _present(chosen, await checkpoints.parked(follower))
@@ -90,12 +90,12 @@ class Unparking:
         return those
 
     async def _publish(self) -> None:
-        """A version that goes live when nothing of it waits."""
+        """Publish the version if nothing of it is parked."""
         if not await self._store.checkpoints.parked(self._follower):
             await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
 
     async def _folded(self, collected: _Collected, position: Position) -> Changes:
-        """The rows that change, what waits again and what no longer."""
+        """The rows to write, and the keys to park and unpark."""
         before = await self._store.rows(self.projection.table, sorted(collected.events))
         rows: dict[Key, Values | None] = {}
         parked = list(collected.parked_again(self._ambient.now()))
@@ -116,7 +116,7 @@ class Unparking:
         return Changes(rows, parked, unparked)
 
     async def _folded_afresh(self, collected: _Collected, position: Position) -> Mapping[Key, FoldedRow]:
-        """Rows that hold later events already: to keep their order they are folded from the beginning."""
+        """Rows that already include later events: to keep the order they are folded from the beginning."""
         keys = collected.overtaken
         folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
         if not keys:
@@ -132,7 +132,7 @@ class Unparking:
         return folded
 
     def sorter(self, chosen: Sequence[Parked]) -> Sorter:
-        """Where only some rows can be meant, no others are decoded."""
+        """A sorter that decodes no other rows, if it is known which rows are parked."""
         rows = {one.key for one in chosen if one.kind == "row"}
         if self.projection.key is None:
             waiting = [self.projection.key_waiting(one.key) for one in chosen if one.kind == "stream"]
@@ -143,15 +143,15 @@ class Unparking:
 
 
 class _Collected:
-    """The events that waited until now and are folded: by row, in order."""
+    """The parked events that are to be folded: by row, in order."""
 
     def __init__(self, of: Unparking, chosen: Sequence[Parked], parked: Sequence[Parked]) -> None:
         self._of = of
         self._parked = {(one.kind, one.key): one for one in parked}
         self.chosen = _present(chosen, parked)
         names = {(one.kind, one.key) for one in self.chosen}
-        self.until_now = Waiting(parked)
-        self.then = Waiting(one for one in parked if (one.kind, one.key) not in names)
+        self.until_now = ParkedKeys(parked)
+        self.then = ParkedKeys(one for one in parked if (one.kind, one.key) not in names)
         self.events: dict[Key, list[Recorded]] = {}
         self.overtaken: set[Key] = set()
         self._failures: dict[str, Failure] = {}
@@ -160,7 +160,7 @@ class _Collected:
         self._at = None if first is None else of.feed.before(first)
 
     def still_true_of(self, parked: Sequence[Parked]) -> bool:
-        """Whether the same still waits; what has come to wait since begins behind what was collected."""
+        """Whether the same is still parked, apart from keys parked after what was collected so far."""
         now = {(one.kind, one.key): one for one in parked}
         for name, one in now.items():
             if name not in self._parked and self._at is not None and one.position > self._at:
@@ -170,11 +170,11 @@ class _Collected:
         return {n: o.position for n, o in self._parked.items()} == {n: o.position for n, o in now.items()}
 
     def entry(self, kind: str, key: str) -> Parked | None:
-        """How it waited until now."""
+        """How a key was parked until now."""
         return self._parked.get((kind, key))  # type: ignore[arg-type]
 
     async def go_on(self, upto: Position) -> None:
-        """Collect as far as a position."""
+        """Collect up to a position."""
         if self._at is None:
             return
         async with aclosing(pages(self._of.feed, self._at, upto, self._sorter.types)) as waiting:
@@ -195,7 +195,7 @@ class _Collected:
             self.overtaken.add(key)
 
     def parked_again(self, now: datetime) -> Sequence[Parked]:
-        """Streams that fail once more: they wait from there on."""
+        """Streams that fail again: they stay parked from there on."""
         again = []
         for one in self.chosen:
             failure = self._failures.get(one.key)
@@ -205,6 +205,6 @@ class _Collected:
 
 
 def _present(chosen: Sequence[Parked], parked: Sequence[Parked]) -> list[Parked]:
-    """Those that still wait, as they do now."""
+    """Those that are still parked, as they are now."""
     names = {(one.kind, one.key) for one in chosen}
     return [one for one in parked if (one.kind, one.key) in names]

@@ -1,1 +1,1 @@
-"""The write side: commands are decided against the events of one stream, and what is decided is appended."""
+"""The write side: a command is decided against the events of one stream, and the resulting events are appended."""

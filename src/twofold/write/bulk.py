@@ -1,4 +1,4 @@
-"""A bulk of calls, such as an import: many at once, each on its own, no faster than those who read can bear."""
+"""Many independent calls, such as an import: concurrent, and no faster than readers can cope with."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any, Protocol
 import msgspec
 
 from twofold.messages import Receipt
+from twofold.progress import Progress
 from twofold.write.decider import Done
 
 Call = Callable[[], Awaitable[Done[Any, Any] | Receipt]]
-Told = Callable[[str, int, int], None]
 
 
 class Pace(Protocol):
-    """Says when more may be appended."""
+    """Decides when more may be appended."""
 
     def count(self, events: int) -> None:
-        """So many events were appended."""
+        """Count events that were appended."""
         ...
 
     async def keep(self) -> None:
-        """Return when more may be."""
+        """Return when more may be appended."""
         ...
 
 
 class Bulk(msgspec.Struct):
-    """What a bulk came to: calls that are done, how many of them had been done before, and the events appended."""
+    """The result: calls that are done, how many of them were repeated, and the events appended."""
 
     calls: int = 0
     repeated: int = 0
     events: int = 0
 
     def add(self, receipt: Receipt) -> None:
-        """One more call is done."""
+        """Count a call that is done."""
         self.calls += 1
         self.repeated += receipt.repeated
         self.events += 0 if receipt.repeated else receipt.events
 
 
-async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, told: Told) -> Bulk:
-    """Make the calls in order, `at_once` of them side by side. See `Running.bulk`."""
+async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, progress: Progress) -> Bulk:
+    """Make the calls in order, `at_once` of them concurrently. See `Running.bulk`."""
     todo, total, made = iter(calls), length_hint(calls, 0), Bulk()
     errors: list[Exception] = []
 
@@ -52,16 +52,16 @@ async def bulk(calls: Iterable[Call], pace: Pace, at_once: int, told: Told) -> B
             await pace.keep()
             if errors:
                 return
-            answer = await call()
-            receipt = answer.receipt if isinstance(answer, Done) else answer
+            result = await call()
+            receipt = result.receipt if isinstance(result, Done) else result
             pace.count(0 if receipt.repeated else receipt.events)
             made.add(receipt)
-            told("imported", made.calls, max(total, made.calls))
+            progress("imported", made.calls, max(total, made.calls))
 
     async def make_calls_until_one_fails() -> None:
         try:
             await make_calls()
-        except Exception as error:  # whatever the calls, or what makes them, raise is the caller's
+        except Exception as error:  # errors of the calls, or of the iterable, are for the caller
             errors.append(error)
 
     await asyncio.gather(*(make_calls_until_one_fails() for _ in range(at_once)))

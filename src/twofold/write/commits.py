@@ -1,4 +1,4 @@
-"""The group commits of a log: one for each partition, so that none waits for another."""
+"""The group commits of a log: one for each partition, so that partitions do not wait for one another."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from twofold.write.log import Log
 
 
 class LogAndFeed(Log, Feed, Protocol):
-    """A log, or a part of one, that can be followed."""
+    """A log, or one partition of it, that can be followed."""
 
 
 class Commits:
-    """See `GroupCommit`. `mark` hears how far a partition has come."""
+    """A `GroupCommit` for each partition. `mark` gets the position of the last committed event."""
 
     def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._parts = log, log if isinstance(log, Parts) else None
         self._of = {number: GroupCommit(part, mark) for number, part in feeds(log).items()}
 
     @property
-    def waiting(self) -> int:
-        """How many appends wait for their batch."""
-        return sum(one.waiting for one in self._of.values())
+    def queued(self) -> int:
+        """How many appends are queued for the next batch."""
+        return sum(one.queued for one in self._of.values())
 
     @property
     def counts(self) -> Counts:
-        """Those of all partitions together."""
+        """The counts of all partitions together."""
         total = Counts()
         for one in self._of.values():
             total.include(one.counts)
         return total
 
     def append(self, append: Append) -> Awaitable[Receipt]:
-        """Raises: as `GroupCommit.append`."""
+        """Raises: like `GroupCommit.append`."""
         partition = self._log.partition if self._parts is None else self._parts.partition_of(append.stream.id)
         return self._of[partition].append(append)
 
     async def close(self) -> None:
-        """Writes what still waits, then takes nothing more."""
+        """Write what is queued, and refuse further appends."""
         await asyncio.gather(*(one.close() for one in self._of.values()))

@@ -1,8 +1,8 @@
-"""The ports to copying a log to another store. Two capabilities of a log: it can be copied, it can become a copy.
+"""The ports for copying a log to another store. Two capabilities of a log: it can be copied, and it can become a copy.
 
-A copy holds the events as they were recorded (ids, versions, times, data and meta byte for byte) and the command ids
-of the original, also of commands that decided nothing. Only the log id and the positions are its own. What was taken,
-and how far the original has been read, change in one transaction: a copy that stopped anywhere can go on.
+A copy contains the events as they were recorded (ids, versions, times, data and meta byte for byte) and the command ids
+of the original, including those of commands that decided nothing. Only the log id and the positions differ. Each page
+of events is stored together with how far the original has been read, so a copy can be interrupted anywhere and resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twofold.messages import Entry, Position
 
 
 class KeptCommand(msgspec.Struct, frozen=True, gc=False):
-    """The receipt of a command id without its position, which is that of event `version` of the stream (or 0:0)."""
+    """The receipt of a command id without its position: that of event `version` of the stream, or 0:0."""
 
     stream: str
     command_id: str
@@ -26,7 +26,7 @@ class KeptCommand(msgspec.Struct, frozen=True, gc=False):
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """The original's log id, how far each of its partitions was taken, and whether the last copy was completed."""
+    """The original's log id, how far each of its partitions was copied, and whether the copy is complete."""
 
     source: str
     upto: Sequence[Position]
@@ -34,44 +34,44 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class Export(Protocol):
-    """What copying reads beside the feed."""
+    """What copying reads in addition to the feed."""
 
     async def commands(self, upto: Position, after: KeptCommand | None, limit: int) -> Sequence[KeptCommand]:
-        """At most `limit` command ids whose receipt lies at or before `upto`, ordered by stream and id.
+        """At most `limit` command ids whose receipt is at or before `upto`, ordered by stream and id.
 
-        `after` is the last one of the page before. Raises: LogReplaced, Unavailable.
+        `after` is the last one of the previous page. Raises: LogReplaced, Unavailable.
         """
         ...
 
 
 class Import(Protocol):
-    """Every method but `copied` raises Unavailable, and LogReplaced; nothing was changed then."""
+    """Every method except `copied` may raise Unavailable and LogReplaced, having changed nothing."""
 
     async def copied(self) -> Copied | None:
-        """None where the log is no copy. Raises: Unavailable."""
+        """The state of the copy; None if the log is not a copy. Raises: Unavailable."""
         ...
 
     async def begin(self, source: str, beginnings: Sequence[Position]) -> Copied:
-        """Begin a copy of the log `source`, or go on with one; `beginnings` has a position for each partition.
+        """Begin a copy of the log `source`, or resume one; `beginnings` has a position for each partition.
 
-        Raises: InvalidInput when this log holds anything but a copy of that one.
+        Raises: InvalidInput if this log contains anything but a copy of that one.
         """
         ...
 
     async def take(self, source: str, after: Position, upto: Position, entries: Sequence[Entry]) -> None:
-        """Append entries as they were recorded, and move on from `after` to `upto`, in one transaction.
+        """Append entries as they were recorded, and move from `after` to `upto`, in one transaction.
 
-        Nothing happens where exactly this was done before. Raises: InvalidInput when the copy is not at `after`, or
-        somebody appended to it. BatchRefused when the store cannot keep one of the entries.
+        Repeating the last call does nothing. Raises: InvalidInput if the copy is not at `after`, or something else was
+        appended to it. BatchRefused if the store cannot keep one of the entries.
         """
         ...
 
     async def keep(self, source: str, commands: Sequence[KeptCommand]) -> None:
-        """Store command ids of events that were taken. One that is known already is left as it is."""
+        """Store command ids of copied events. One that is already stored is left as it is."""
         ...
 
     async def end(self, source: str) -> None:
-        """Say that the copy is complete: from now on it is a log like any other."""
+        """Mark the copy as complete: from now on it is a log like any other."""
         ...
 
 
@@ -96,17 +96,17 @@ class Imports(Protocol):
 
 
 async def check_complete(log: object) -> None:
-    """Raises: ConfigurationError where the log is an unfinished copy of another one."""
+    """Raises: ConfigurationError if the log is an unfinished copy of another one."""
     copied = await log.importing.copied() if isinstance(log, Imports) else None
     if copied is not None and not copied.ended:
         raise ConfigurationError(
-            f"this store holds an unfinished copy of log {copied.source}: run the same `twofold copy` again, "
-            f"which goes on where it stopped"
+            f"this store holds an unfinished copy of log {copied.source}: run the same `twofold copy` again to "
+            f"resume it"
         )
 
 
 def not_a_copy_of(source: str, copied: Copied | None) -> str | None:
-    """Why a log that holds something cannot go on as a copy of `source`; None if it can, as far as this tells."""
+    """Why a log with contents cannot be resumed as a copy of `source`; None if this does not prevent it."""
     if copied is None:
         return "it already holds events or commands of its own: copy to an empty store"
     if copied.source != source:
@@ -114,5 +114,5 @@ def not_a_copy_of(source: str, copied: Copied | None) -> str | None:
     return None
 
 
-CHANGED = "something was appended to it since it was copied, so it cannot go on as a copy: copy to an empty store"
-MOVED = "another process is copying to it, or has completed the copy: let that one end, then run this again"
+CHANGED = "something was appended to it since it was copied, so the copy cannot be resumed: copy to an empty store"
+MOVED = "another process is copying to it, or has completed the copy: wait until it has ended, then run this again"

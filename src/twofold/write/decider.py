@@ -1,4 +1,4 @@
-"""A write model: what may be asked of one thing, and what its events make of it. Pure."""
+"""A write model: which commands it accepts, and the state that its events lead to. Pure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ E = TypeVar("E")
 class Decider(Generic[C, S, E]):
     """The streams of one category.
 
-    `decide(command, state)` answers the events that happen, none if there is nothing to do, or raises `Rejected`.
-    `evolve(state, event)` answers the next state; it may not refuse: what is recorded has happened.
-    Both are pure. A stream that does not exist is at `initial`. Where anything in a command, state or event can be
-    changed, they get copies: what they change in them has no effect but on what they return.
+    `decide(command, state)` returns the resulting events, an empty list if there is nothing to do, or raises
+    `Rejected`. `evolve(state, event)` returns the next state; it must not refuse an event, which has already happened.
+    Both are pure. A stream that does not exist has the state `initial`. Mutable commands, states and events are passed
+    as copies, so changing one affects nothing but the return value.
 
     With `stored="state"` each save is one event that holds the whole new state: a document with its history.
 
-    Raises: ConfigurationError when category or annotations cannot work.
+    Raises: ConfigurationError for an invalid category or annotation.
     """
 
     category: str
@@ -47,7 +47,7 @@ class Decider(Generic[C, S, E]):
         except InvalidInput as error:
             raise ConfigurationError(f"decider: {error}") from None
         if self.stored not in ("events", "state"):
-            raise ConfigurationError(f'{self.owner}: stored is "events" or "state", not {self.stored!r}')
+            raise ConfigurationError(f'{self.owner}: stored must be "events" or "state", not {self.stored!r}')
         commands = message_types(self.decide, parameters=2, index=0, owner=self.owner)
         events = message_types(self.evolve, parameters=2, index=1, owner=self.owner)
         object.__setattr__(self, "command_types", commands)
@@ -61,7 +61,7 @@ class Decider(Generic[C, S, E]):
 
     @property
     def recorded_types(self) -> tuple[type, ...]:
-        """The classes that its streams hold: its events, or the state itself."""
+        """The classes that its streams contain: its events, or the state itself."""
         return (type(self.initial),) if self.stored == "state" else self.event_types
 
     def stream(self, id: str) -> Stream:
@@ -69,11 +69,11 @@ class Decider(Generic[C, S, E]):
         return Stream(self.category, id)
 
     def state(self, events: Iterable[E]) -> S:
-        """What these events make of the initial state."""
+        """The state that these events lead to from the initial one."""
         return self.evolved(self.first.own(), map(own, events))
 
     def evolved(self, state: S, events: Iterable[E]) -> S:
-        """What these events make of `state`, which `evolve` may change, as it may the events."""
+        """The state that these events lead to from `state`. `evolve` may change both `state` and the events."""
         evolve, may_be_none = self.evolve, self.initial is None
         for event in events:
             try:
@@ -86,7 +86,7 @@ class Decider(Generic[C, S, E]):
         return state
 
     def after(self, state: S, recorded: Iterable[Any]) -> S:
-        """The state after what was read from a stream, or is about to be appended: its events, or saved states."""
+        """The state after events, or saved states, that were read from a stream or are about to be appended."""
         if self.stored == "events":
             return self.evolved(state, recorded)
         for saved in recorded:
@@ -94,9 +94,9 @@ class Decider(Generic[C, S, E]):
         return state
 
     def decided(self, command: C, state: S) -> list[E]:
-        """The events that `decide` returns. It may change `state`, and gets a copy of a command that can be changed.
+        """The events that `decide` returns. It may change `state`; a mutable command is copied.
 
-        Raises: Rejected, InvalidInput for a command that `decide` is not made for, TypeError for what is no list.
+        Raises: Rejected, InvalidInput for a command of another type, TypeError if `decide` does not return a list.
         """
         if not isinstance(command, self.command_types):
             names = " | ".join(cls.__name__ for cls in self.command_types)
@@ -120,7 +120,7 @@ class Decider(Generic[C, S, E]):
         return [self.evolved(before, events)] if events else []
 
     def handed(self, recorded: list[Any]) -> list[Any]:
-        """What was read from the log and others are given too, for `evolve`: copies where they can be changed."""
+        """Events read from the log, for `evolve`: copies if they are mutable, since others get them too."""
         return recorded if self._events_are_fixed else [own(event) for event in recorded]
 
     @cached_property
@@ -130,9 +130,9 @@ class Decider(Generic[C, S, E]):
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[S, E]):
-    """The answer to a command: the receipt, the state after it, and what it appended.
+    """The result of a command: the receipt, the state after it, and the events it appended.
 
-    The same command id on the same stream gets the same answer for ever, whatever has happened since.
+    The same command id on the same stream always returns the same result, whatever has happened since.
     For a state-stored decider `events` holds the one saved state.
     """
 

@@ -1,4 +1,4 @@
-"""Execute a command: load, decide, append; again after a conflict."""
+"""Execute a command: load, decide, append, and try again after a conflict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
 from twofold.write.decider import Decider, Done
 from twofold.write.log import Log
-from twofold.write.states import Known, States
+from twofold.write.states import KnownState, States
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -30,9 +30,9 @@ PAUSES_S = [min(MAX_PAUSE_S, 0.001 * 2**attempt) for attempt in range(1, MAX_ATT
 
 
 class _Envelope(msgspec.Struct, Generic[C, S, E], frozen=True):
-    """A command, the stream it is for, and what the caller said about it.
+    """A command, its stream, and what the caller said about it.
 
-    With `may_be_repeated` somebody may ask for the answer again: the caller knows the command id.
+    `may_be_repeated`: the caller chose the command id, so it may send the command again.
     """
 
     decider: Decider[C, S, E]
@@ -59,7 +59,7 @@ class _Decision(Generic[S]):
 
 
 class Executor:
-    """Commands against one log. `append` is the group commit in front of it.
+    """Executes commands on one log. `append` is the group commit in front of it.
 
     `repeated` counts the commands that returned their original answer, for metrics.
     """
@@ -84,7 +84,7 @@ class Executor:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Done[S, E]:
-        """Decide `command` against the stream and append what follows from it.
+        """Decide `command` against the stream and append the resulting events.
 
         A command id that the stream knows returns its original answer (G3). On a conflict the command is decided
         again, with growing random pauses, at most 50 times; with an expected version, the conflict is raised at once.
@@ -96,7 +96,7 @@ class Executor:
         stream = decider.stream(id)
         envelope = _Envelope(decider, stream, command, meta, expected_version, may_be_repeated=command_id is not None)
         outcome = await self._outcome(envelope)
-        return outcome if isinstance(outcome, Done) else await self._answer_again(decider, outcome)
+        return outcome if isinstance(outcome, Done) else await self._original(decider, outcome)
 
     async def carry_out(self, decider: Decider[C, Any, Any], id: str, command: C, meta: Meta) -> Receipt:
         """Like `execute`, but returns only the receipt; a repeated command costs one lookup. For reactors.
@@ -110,9 +110,9 @@ class Executor:
     async def _outcome(self, envelope: _Envelope[C, S, E]) -> Done[S, E] | Receipt:
         """What was decided and appended; or the receipt, if the command id was used before.
 
-        The first decision is made on the remembered state, if there is one. Its append demands that version and looks
-        for the command id, so if it succeeds the stream need not be loaded. If it does not, the decision does not
-        count: it may have been made on an older state.
+        The first decision uses the remembered state, if there is one. Its append checks the version and the command
+        id, so the stream need not be loaded. If the append fails, that decision is discarded: it may have been made on
+        an outdated state.
         """
         pauses_s = PAUSES_S if envelope.expected_version is None else ()
         async with self._turns.setdefault(envelope.stream, asyncio.Lock()):  # no races between callers of one process
@@ -129,24 +129,24 @@ class Executor:
     async def _try(
         self, envelope: _Envelope[C, S, E], decision: _Decision[S] | None
     ) -> Done[S, E] | Receipt | VersionConflict:
-        """Append a decision, or without one decide now. Returns the conflict if the stream has moved on since."""
-        found = decision or await self._decided_now(envelope)
-        if not isinstance(found, _Decision):
-            return found
+        """Append a decision, made now if none is given. Returns the conflict if the stream has changed since."""
+        decided = decision or await self._decided_now(envelope)
+        if not isinstance(decided, _Decision):
+            return decided
         try:
-            receipt = await self._append(Append(envelope.stream, found.new, found.version, envelope.meta))
+            receipt = await self._append(Append(envelope.stream, decided.new, decided.version, envelope.meta))
         except VersionConflict as conflict:
             self._states.forget(envelope.decider, envelope.stream)
             return conflict
         if receipt.repeated:
             return self._known(receipt)
         self._states.keep(
-            envelope.decider, envelope.stream, Known(Kept(found.after), receipt.version, receipt.position)
+            envelope.decider, envelope.stream, KnownState(Kept(decided.after), receipt.version, receipt.position)
         )
-        return Done(receipt, found.after, tuple(encoded.event for encoded in found.new))
+        return Done(receipt, decided.after, tuple(encoded.event for encoded in decided.new))
 
     async def _decided_now(self, envelope: _Envelope[C, S, E]) -> _Decision[S] | Done[S, E] | Receipt:
-        """A decision on the stream as it is now; or the answer, if there is nothing to append for it.
+        """A decision on the stream as it is now; or the result, if there is nothing to append.
 
         Raises: VersionConflict if the caller expected another version.
         """
@@ -172,13 +172,13 @@ class Executor:
             return None
         try:
             decision = self._decided(envelope, known.state, known.version)
-        except BaseException as error:  # asked again with the state as it is now, it raises if it still does
+        except BaseException as error:  # decided again on the current state, it is raised if it still applies
             failure(error)
             return None
         return decision if decision.new else None
 
     def _decided(self, envelope: _Envelope[C, S, Any], state: Kept[S], version: int) -> _Decision[S]:
-        """What is to be appended to the stream at this version, and the state after it."""
+        """The events to append to the stream at this version, and the state after them."""
         decider = envelope.decider
         new = [self._codec.encode(event) for event in decider.to_record(envelope.command, state.own())]
         return _Decision(new, version, decider.after(state.own(), decider.handed([encoded.event for encoded in new])))
@@ -193,7 +193,7 @@ class Executor:
         return loaded.state.own(), loaded.version
 
     async def _loaded(self, decider: Decider[Any, S, Any], stream: Stream, command_id: str | None) -> _Loaded[S]:
-        """The stream's state as it is now: what is known of it, and what was appended since."""
+        """The stream's current state: the remembered one, and the events since."""
         known = self._states.get(decider, stream)
         last = 1 if decider.stored == "state" else None
         loaded = await self._log.load(stream, command_id, last, after=known.version)
@@ -202,11 +202,11 @@ class Executor:
             return _Loaded(known.state, known.version, position, loaded.receipt)
         events = self._codec.events(stream, loaded.version, loaded.events)
         state = Kept(decider.after(known.state.own(), events))
-        self._states.keep(decider, stream, Known(state, loaded.version, loaded.position))
+        self._states.keep(decider, stream, KnownState(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
     async def check_name(self, stream: Stream) -> None:
-        """Raises: InvalidInput for a stream that does not exist yet and whose id holds unprintable characters."""
+        """Raises: InvalidInput for a new stream whose id contains unprintable characters."""
         if unprintable(stream.id) is not None and not await self._log.read_stream(stream, 1, 1):
             checked_name(stream.id, "the id of a stream")
 
@@ -217,7 +217,7 @@ class Executor:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Meta:
-        """Raises: InvalidInput when one of the ids cannot be one."""
+        """Raises: InvalidInput if one of the ids is invalid."""
         if command_id is not None:
             checked_name(command_id, "command_id")
         if actor is not None:
@@ -225,15 +225,15 @@ class Executor:
         if correlation_id is not None:
             checked_id(correlation_id, "correlation_id")
         if causation_id is not None:
-            checked_id(causation_id, "causation_id")  # with the name of an older stream in it, perhaps
+            checked_id(causation_id, "causation_id")  # may contain the name of an older stream
         command_id = command_id or self._ambient.new_id()
         return Meta(command_id, correlation_id or command_id, causation_id, actor)
 
-    async def _answer_again(self, decider: Decider[Any, S, E], receipt: Receipt) -> Done[S, E]:
-        """The original answer, made from what was recorded then.
+    async def _original(self, decider: Decider[Any, S, E], receipt: Receipt) -> Done[S, E]:
+        """The original answer of a repeated command, rebuilt from the stream.
 
-        It may belong to this very call, whose first answer was lost. So if it cannot be read now, it would be wrong to
-        say that nothing was changed. Raises: OutcomeUnknown.
+        It may belong to this very call, if the first response was lost. So if it cannot be read now, it would be wrong
+        to say that nothing was changed. Raises: OutcomeUnknown.
         """
         first = max(1, receipt.version) if decider.stored == "state" else 1
         try:
@@ -246,6 +246,8 @@ class Executor:
 
 
 def check_version(expected: int | None) -> None:
-    """Raises: InvalidInput if this cannot be a version."""
+    """Raises: InvalidInput if this is not a version."""
     if expected is not None and (type(expected) is not int or expected < 0):
-        raise InvalidInput(f"expected_version is an int from 0 (the stream must not exist), not {expected!r:.80}")
+        raise InvalidInput(
+            f"expected_version must be an int, 0 or above (0: the stream must not exist), not {expected!r:.80}"
+        )

@@ -1,6 +1,6 @@
-"""Group commit: the batch is whatever queued up while the last one was being written.
+"""Group commit: a batch is whatever was queued while the last batch was being written.
 
-No timer: a lone caller never waits for company. What ordering the feed costs is then paid once for each batch.
+There is no timer, so a single caller never waits for others. The cost of ordering the feed is paid once per batch.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from twofold.write.log import Log, checked_size
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 10_000
-FEW = 8  # of so many, each additional one costs less than a commit of its own by far
+MAX_QUEUED = 10_000
+FEW = 8  # with fewer than this, adding one to a batch costs far less than another commit
 TURNS_TO_JOIN = 2
 
-_Waiting = tuple[Append, "asyncio.Future[Receipt]"]
+_Queued = tuple[Append, "asyncio.Future[Receipt]"]
 
 
 @dataclass
 class Counts:
-    """What has been committed since the start, for metrics. `events` are those of new appends."""
+    """What has been committed since the start, for metrics. `events` counts those of new appends."""
 
     batches: int = 0
     appends: int = 0
@@ -34,15 +34,15 @@ class Counts:
     largest_batch: int = 0
 
     def include(self, other: Counts) -> None:
-        """Those of another partition."""
+        """Add the counts of another partition."""
         self.batches += other.batches
         self.appends += other.appends
         self.events += other.events
         self.conflicts += other.conflicts
         self.largest_batch = max(self.largest_batch, other.largest_batch)
 
-    def add(self, batch: Sequence[_Waiting], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """One batch and its outcomes."""
+    def add(self, batch: Sequence[_Queued], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+        """Count one batch and its outcomes."""
         self.batches += 1
         self.largest_batch = max(self.largest_batch, len(batch))
         for outcome in outcomes:
@@ -54,35 +54,35 @@ class Counts:
 
 
 class GroupCommit:
-    """Appends to one log, from one event loop.
+    """Appends to one log from one event loop.
 
-    At most `MAX_WAITING` appends wait; a further one waits for room. A caller that is cancelled takes its append
+    At most `MAX_QUEUED` appends wait; a further one waits for room. A caller that is cancelled takes its append
     back while that still waits; once its batch is being written, it is written. `mark` hears how far the log has come.
     """
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._mark, self._limits = log, mark, log.limits
-        self._waiting: deque[tuple[_Waiting, int]] = deque()  # and the bytes of its events
+        self._queue: deque[tuple[_Queued, int]] = deque()  # with the bytes of its events
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
         self.counts = Counts()
 
     @property
-    def waiting(self) -> int:
-        """How many appends wait for their batch."""
-        return len(self._waiting)
+    def queued(self) -> int:
+        """How many appends are queued for the next batch."""
+        return len(self._queue)
 
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
         size = checked_size(append, self._limits)
-        while len(self._waiting) >= MAX_WAITING:
+        while len(self._queue) >= MAX_QUEUED:
             self._room.clear()
             await self._room.wait()
         if self._closed:
             raise Closed("the log")
         outcome: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((append, outcome), size))
+        self._queue.append(((append, outcome), size))
         if self._writer is None:
             self._begin()
         return await outcome
@@ -92,13 +92,13 @@ class GroupCommit:
         self._writer.add_done_callback(self._ended)
 
     def _ended(self, writer: asyncio.Task[None]) -> None:
-        """Somebody may have cancelled it: whoever came meanwhile must not wait for the next caller."""
+        """If the writer was cancelled, appends queued meanwhile must not wait for the next caller."""
         self._writer = None
-        if self._waiting:
+        if self._queue:
             self._begin()
 
     async def close(self) -> None:
-        """Writes what still waits, then takes nothing more."""
+        """Write what is queued, and refuse further appends."""
         self._closed = True
         while self._writer is not None:
             await asyncio.wait((self._writer,))
@@ -109,27 +109,28 @@ class GroupCommit:
             await self._let_others_join()
 
     async def _let_others_join(self) -> None:
-        """Who has just been answered may well come again at once. Some turns of the event loop cost less than a commit.
+        """Give callers that just got their receipts the chance to append again at once.
 
-        Without them a few callers come to stand in two groups, of which one is always too late for the other's batch.
+        Some turns of the event loop cost less than a commit. Without them a few callers end up in two groups, each
+        always too late for the other's batch.
         """
         for _ in range(TURNS_TO_JOIN):
-            if not 0 < len(self._waiting) < FEW:
+            if not 0 < len(self._queue) < FEW:
                 return
             await asyncio.sleep(0)
 
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _next_batch(self) -> list[_Queued]:
+        batch: list[_Queued] = []
         size = 0
-        while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
-            waiting, bytes_of_waiting = self._waiting.popleft()
-            if not waiting[1].cancelled():
-                batch.append(waiting)
-                size += bytes_of_waiting
+        while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            queued, event_bytes = self._queue.popleft()
+            if not queued[1].cancelled():
+                batch.append(queued)
+                size += event_bytes
         self._room.set()
         return batch
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, batch: Sequence[_Queued]) -> None:
         try:
             outcomes = await self._log.commit([append for append, _ in batch])
         except BatchRefused as refused:
@@ -141,7 +142,7 @@ class GroupCommit:
         except OutcomeUnknown as error:
             for append, outcome in batch:
                 _settle(outcome, OutcomeUnknown(append.command_id, str(error.__cause__ or error)))
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # whatever it is, the callers must get it
             for _, outcome in batch:
                 _settle(outcome, error)
         else:
@@ -151,8 +152,8 @@ class GroupCommit:
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
                 _settle(outcome, answer)
 
-    async def _bisect(self, batch: Sequence[_Waiting], refused: BatchRefused) -> None:
-        """One append's data was refused: strangers in its batch do not fail with it."""
+    async def _bisect(self, batch: Sequence[_Queued], refused: BatchRefused) -> None:
+        """The store refused one append's data: write the others in the batch without it."""
         if len(batch) == 1:
             append, outcome = batch[0]
             error = InvalidEvent(f"{append.stream}: the store refuses the data: {refused.__cause__ or refused}")

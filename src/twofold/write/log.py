@@ -15,7 +15,7 @@ MAX_APPEND_EVENTS = 100_000
 
 
 class LogLimits(msgspec.Struct, frozen=True):
-    """What a log takes. `reads_at_once`: how many reads of one process it works on side by side; others wait."""
+    """What a log accepts. `reads_at_once`: how many reads of one process it runs concurrently; others wait."""
 
     event_bytes: int
     append_bytes: int
@@ -24,9 +24,9 @@ class LogLimits(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A stream as one look saw it, and the receipt of a command id if the stream knows it.
+    """A snapshot of a stream, with the receipt of a command id if the stream has it.
 
-    Of the events only what a state is folded from; `version` and `position` are those of the last one.
+    Events contain only what a state is folded from; `version` and `position` are those of the last one.
     """
 
     events: Sequence[StoredEvent]
@@ -38,51 +38,51 @@ class Loaded(msgspec.Struct, frozen=True):
 class Log(Protocol):
     """Streams of events, and the order in which they were committed.
 
-    An empty stream is at version 0. A commit is durable before it is answered (G1); a position is given under the
-    lock that is held until the commit, so the order of positions is the order of commits, without gaps (G4).
+    An empty stream is at version 0. An append is durable before its receipt is returned (G1). Within a partition the
+    order of positions is the order of commits (G4).
     """
 
     @property
     def limits(self) -> LogLimits:
-        """Larger appends are refused before they reach the store."""
+        """The limits: larger appends are refused before they reach the store."""
         ...
 
     @property
     def log_id(self) -> str:
-        """16 hex digits, made up when the log was; positions mean something only together with it."""
+        """16 random hex digits, chosen when the log was created; positions are valid only together with it."""
         ...
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
-        """Take the appends in order, each all or nothing, all in one commit; one outcome for each.
+        """Write the appends in order, in one commit, each of them atomic. Returns one outcome for each.
 
-        A command id that its stream knows is answered with the receipt of that time and appends nothing, whatever
-        version is expected (G3). A version that is not the expected one is a `VersionConflict` (G2). An append sees
-        those before it in the batch.
+        A command id that its stream already has returns its original receipt and appends nothing, whatever version is
+        expected (G3). A version other than the expected one is a `VersionConflict` (G2). An append sees those before
+        it in the batch.
 
-        Raises: BatchRefused when the data of one of the appends cannot be stored, Unavailable: in both cases
-        nothing of the batch is stored. OutcomeUnknown when it may have been.
+        Raises: BatchRefused if the data of one of the appends cannot be stored, Unavailable: in both cases nothing of
+        the batch is stored. OutcomeUnknown if the batch may have been stored.
         """
         ...
 
     async def load(
         self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
     ) -> Loaded:
-        """The stream's events in order, with the receipt of `command_id`: one snapshot.
+        """The stream's events in order, with the receipt of `command_id`, from one snapshot.
 
-        Only the `last` so many where that is given, and only those of a version above `after`; when there are none,
-        the version that is answered is `after`, and the position the beginning.
+        Only the `last` events if that is given, and only those of a version above `after`. If there are none, the
+        version is `after` and the position is the beginning.
 
         Raises: Unavailable.
         """
         ...
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
-        """At most `limit` events of a stream in order, beginning with `from_version`. Raises: Unavailable."""
+        """At most `limit` events of a stream in order, starting with `from_version`. Raises: Unavailable."""
         ...
 
 
 def checked_size(append: Append, limits: LogLimits) -> int:
-    """The bytes of its events' JSON. Raises: InvalidEvent for an append that is larger than the log takes."""
+    """The bytes of its events' JSON. Raises: InvalidEvent for an append that is larger than the log accepts."""
     size = sum([len(event.data) for event in append.events])
     if size > limits.event_bytes or len(append.events) > limits.append_events:  # else no limit is exceeded
         _check_size(append, size, limits)
@@ -93,16 +93,16 @@ def _check_size(append: Append, size: int, limits: LogLimits) -> None:
     for event in append.events:
         if len(event.data) > limits.event_bytes:
             raise InvalidEvent(
-                f"{append.stream}: an event {event.type} takes {len(event.data):,} bytes of JSON, and this store "
-                f"takes {limits.event_bytes:,}: split it"
+                f"{append.stream}: an event {event.type} has {len(event.data):,} bytes of JSON, but this store "
+                f"accepts at most {limits.event_bytes:,}: split it"
             )
     if size > limits.append_bytes:
         raise InvalidEvent(
-            f"{append.stream}: the events of one append take {size:,} bytes of JSON, and this store takes "
+            f"{append.stream}: the events of one append have {size:,} bytes of JSON, but this store accepts at most "
             f"{limits.append_bytes:,} at once: append them with several commands"
         )
     if len(append.events) > limits.append_events:
         raise InvalidEvent(
-            f"{append.stream}: one append has {len(append.events):,} events, and this store takes "
+            f"{append.stream}: one append has {len(append.events):,} events, but this store accepts at most "
             f"{limits.append_events:,} at once: append them with several commands"
         )

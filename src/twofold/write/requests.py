@@ -1,8 +1,8 @@
-"""The port to requests that carry a key: what was asked, and what was answered. A capability of a log.
+"""The port for requests with an idempotency key and their responses. A capability of a log.
 
-A request is claimed before it runs and gets its answer when it has run. Neither write has to outlive a power cut, so a
-store commits them without waiting for its disk: a request whose claim or answer is lost runs again, with the same
-command ids, and the log knows those for ever.
+A request is claimed before it runs, and its response is stored afterwards. Neither write has to survive a power cut, so
+a store commits them without waiting for its disk: a request whose claim or response is lost runs again with the same
+command ids, which the log keeps for ever.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 SWEPT_AT_ONCE = 10
-"""How many expired answers one `keep` removes: more than it adds, and bounded."""
+"""How many expired responses one `keep` removes: more than it adds, and bounded."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer. `expires_at` (aware, UTC) is None until it is kept."""
+    """An HTTP response. `expires_at` (aware, UTC) is None until it is stored."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What is known of a request: the first fingerprint, the streams that it asked when it ran, its answer."""
+    """What is known of a request: its first fingerprint, the streams that it used when it ran, its response."""
 
     fingerprint: bytes
     asked: Sequence[str] = ()
@@ -37,29 +37,29 @@ class Claimed(msgspec.Struct, frozen=True):
 class Requests(Protocol):
     """Requests by their id, 64 hex digits.
 
-    Every method raises LogReplaced when the log is another one, ConfigurationError and Unavailable.
+    Every method raises LogReplaced if the log was replaced, ConfigurationError and Unavailable.
     """
 
     async def secret(self) -> bytes:
-        """The key of all fingerprints: 32 random bytes, made once for each log and kept with its id."""
+        """The key of all fingerprints: 32 random bytes, created once for each log and stored with its id."""
         ...
 
     async def claim(self, id: str, fingerprint: bytes) -> Claimed:
-        """What is known of the request; `fingerprint` is stored when nothing is.
+        """What is known of the request; if nothing is, `fingerprint` is stored.
 
-        An answer that has expired, or that was given under another log id, is not returned.
+        A response that has expired, or that was stored under another log id, is not returned.
         """
         ...
 
     async def note(self, id: str, asked: Sequence[str]) -> None:
-        """Record which streams a claimed request asked; it has no answer yet."""
+        """Record which streams a claimed request uses; it has no response yet."""
         ...
 
     async def keep(self, id: str, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
-        """Store the answer of a claimed request for `keep_s` seconds, and the streams it asked for ever.
+        """Store the response to a claimed request for `keep_s` seconds, and its streams for ever.
 
-        Of several answers the first is kept, and returned. At most `SWEPT_AT_ONCE` answers that have expired are
-        removed; of these requests the fingerprint and the streams stay, so that their keys cannot be used for
+        If there is a response already, that one is kept and returned. Removes at most `SWEPT_AT_ONCE` expired
+        responses; the fingerprint and the streams of these requests stay, so that their keys cannot be used for
         anything else.
         """
         ...
@@ -67,7 +67,7 @@ class Requests(Protocol):
 
 @runtime_checkable
 class KeepsRequests(Protocol):
-    """A log that keeps requests and their answers beside its command ids."""
+    """A log that stores requests and their responses beside its command ids."""
 
     @property
     def requests(self) -> Requests:

@@ -1,7 +1,7 @@
-"""States that this process has folded lately, so that a stream is folded on and not from its first event again.
+"""A cache of recently folded states, so that a stream need not be folded from its first event again.
 
-Events never change, so what was folded up to a version stays right; only what came since must be loaded. Nothing is
-decided on a state alone: the append that follows demands its version.
+Events never change, so a state stays right for its version; only later events must be loaded. No decision relies on the
+cache alone: the append that follows checks the version.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _Key = tuple[Decider[Any, Any, Any], Stream]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A state, and the version and position it stands for."""
+class KnownState:
+    """A state with its version and position."""
 
     state: Kept[Any]
     version: int
@@ -32,19 +32,19 @@ class Known:
 
 
 class States:
-    """The states used last; they are forgotten when the log is another one.
+    """The most recently used states; forgotten when the log is replaced.
 
-    At most `MAX_SHORT` of short streams, and `MAX_LONG` of those with `LONG` events to load or more. These have places
-    of their own: the shelf that all buy from must not be read from its beginning because many new orders came by.
+    At most `MAX_SHORT` of short streams, and `MAX_LONG` of streams with `LONG` events or more. The two are separate: a
+    long, busy stream must not be read from its beginning because many short ones were used since.
     """
 
     def __init__(self, log: Log) -> None:
         self._log, self._log_id = log, log.log_id
-        self._short: OrderedDict[_Key, Known] = OrderedDict()
-        self._long: OrderedDict[_Key, Known] = OrderedDict()
+        self._short: OrderedDict[_Key, KnownState] = OrderedDict()
+        self._long: OrderedDict[_Key, KnownState] = OrderedDict()
 
-    def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> Known:
-        """What is known of a stream: its initial state, if nothing else."""
+    def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> KnownState:
+        """The newest known state of a stream: at least the initial one."""
         if self._log.log_id != self._log_id:
             self._short.clear()
             self._long.clear()
@@ -55,10 +55,10 @@ class States:
             if known is not None:
                 states.move_to_end(key)
                 return known
-        return Known(decider.first, 0, BEGINNING)
+        return KnownState(decider.first, 0, BEGINNING)
 
-    def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: Known) -> None:
-        """Remember it, unless something newer is remembered, or it cannot be kept apart from what callers hold."""
+    def keep(self, decider: Decider[Any, Any, Any], stream: Stream, known: KnownState) -> None:
+        """Remember a state, unless a newer one is known or it is shared with callers."""
         if known.state.shared or self.get(decider, stream).version > known.version:
             return
         key = decider, stream
@@ -72,6 +72,6 @@ class States:
             states.popitem(last=False)
 
     def forget(self, decider: Decider[Any, Any, Any], stream: Stream) -> None:
-        """Load it from the beginning next time."""
+        """Forget a stream: it is loaded from its beginning next time."""
         self._short.pop((decider, stream), None)
         self._long.pop((decider, stream), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked
 from twofold.messages import Position
 
 
@@ -15,7 +15,7 @@ class MemoryCheckpoints:
 
     def __init__(self) -> None:
         self.rows: dict[FollowerId, Checkpoint] = {}
-        self.owners: dict[FollowerId, Belongs] = {}
+        self.owners: dict[FollowerId, Ownership] = {}
         self.waiting: dict[FollowerId, dict[tuple[str, str], Parked]] = defaultdict(dict)
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
@@ -35,11 +35,11 @@ class MemoryCheckpoints:
         rows = [row for name, row in self.rows.items() if _same_table(name, follower)]
         return sorted(rows, key=lambda row: row.follower.partition)
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         return self.owners.get(follower)
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
         if follower not in self.rows or self.owners.get(follower) != seen:
             return False

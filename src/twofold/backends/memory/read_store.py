@@ -17,8 +17,8 @@ from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Condition,
-    Found,
     Query,
+    QueryResult,
     RowLimits,
     StoredTable,
     check_columns,
@@ -132,12 +132,12 @@ class MemoryReadStore:
         """See `ReadStore.refusal`."""
         return next((why for values in rows if (why := self.refuses(table, values)) is not None), None)
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         values = self._rows_of(table).get(key)
         return await self._found(table, [] if values is None else [values])
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         place = {column.name: index for index, column in enumerate(table.columns)}
         rows = [
@@ -166,11 +166,11 @@ class MemoryReadStore:
             raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
         return rows
 
-    async def _found(self, table: Table, rows: Sequence[Values]) -> Found:
+    async def _found(self, table: Table, rows: Sequence[Values]) -> QueryResult:
         checkpoints = self._checkpoints.parts(table.follows)
         if not checkpoints:
             raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
-        return Found(checkpoints, rows, self._checkpoints.all_parked(table.follows))
+        return QueryResult(checkpoints, rows, self._checkpoints.all_parked(table.follows))
 
 
 def _nothing_refused(table: Table, values: Values) -> str | None:

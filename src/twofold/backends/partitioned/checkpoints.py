@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twofold.backends.partitioned.waiting import all_of
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.messages import Position
 
 
@@ -32,11 +32,11 @@ class RoutedCheckpoints:
         checkpoints = [checkpoint for stored in by_store for checkpoint in stored]
         return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         return await self._of(follower).belongs(follower)
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
         return await self._of(follower).assign(follower, seen, now)
 

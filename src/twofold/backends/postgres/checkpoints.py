@@ -9,7 +9,7 @@ from twofold.backends.postgres.connection import Database, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
 from twofold.messages import Position
@@ -55,14 +55,14 @@ class PostgresCheckpoints:
         """See `Checkpoints.of`."""
         return checkpoints_in(follower, await self._looked("of", self._kind, follower.name, follower.version))
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         row, *_ = await self._looked("belongs", *self._of(follower))
-        return belongs_from(row[0])
+        return ownership_from(row[0])
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
-        values = (*self._of(follower), belongs_text(seen), belongs_text(now), self._log_id())
+        values = (*self._of(follower), ownership_text(seen), ownership_text(now), self._log_id())
         return bool(await self._database.run_once(lambda c: c.fetchval(_SQL["assign"], *values)))
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:

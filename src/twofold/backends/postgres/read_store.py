@@ -32,8 +32,8 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
-    Found,
     Query,
+    QueryResult,
     RowLimits,
     StoredTable,
 )
@@ -176,12 +176,12 @@ class PostgresReadStore:
             return error_text(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         return None
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = self._sql(table)
         return await self._found(sql, sql.get, key)
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
@@ -191,7 +191,7 @@ class PostgresReadStore:
         if self._news.reached.at(follower) <= after:
             await self._news.wait(self._news.rows, timeout_s)
 
-    async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> Found:
+    async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> QueryResult:
         reached = self._news.reached
         before = reached.places
         checkpoints, rows, parked = await self._look(sql, statement, values)
@@ -199,7 +199,7 @@ class PostgresReadStore:
             raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
         for checkpoint in checkpoints:
             reached.looked(before, checkpoint.follower, checkpoint.position)
-        return Found(checkpoints, rows, parked)
+        return QueryResult(checkpoints, rows, parked)
 
     async def _look(
         self, sql: TableSql, statement: str, values: Sequence[Any]

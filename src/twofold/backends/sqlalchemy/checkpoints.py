@@ -13,7 +13,7 @@ from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
 from twofold.backends.sqlalchemy.schema import checkpoints, parked
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
 from twofold.messages import Position
 
 _C = checkpoints.c
@@ -42,15 +42,15 @@ class SqlCheckpoints:
         """See `Checkpoints.of`."""
         return await self._database.snapshot(lambda c: read_checkpoints(c, follower))
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         selected = sa.select(_C.belongs).where(*here(checkpoints, follower))
-        return belongs_from(await self._database.snapshot(lambda c: c.scalar(selected)))
+        return ownership_from(await self._database.snapshot(lambda c: c.scalar(selected)))
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
-        as_seen = (*here(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
-        assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: belongs_text(now)})
+        as_seen = (*here(checkpoints, follower), _C.belongs.is_not_distinct_from(ownership_text(seen)))
+        assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: ownership_text(now)})
         return bool((await self._database.alone(lambda c: c.execute(assigning))).rowcount)  # durable like its table
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:

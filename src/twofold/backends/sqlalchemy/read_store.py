@@ -27,8 +27,8 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
-    Found,
     Query,
+    QueryResult,
     RowLimits,
     StoredTable,
     refused_definition,
@@ -126,12 +126,12 @@ class SqlReadStore:
             return str(error)
         return None
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = self._sql(table)
         return await self._database.snapshot(lambda c: _found(c, sql, sql.rows_of([key])))
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = self._sql(table)
         return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
@@ -215,14 +215,14 @@ async def _commit(
         await connection.execute(sql.delete, gone)
 
 
-async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> Found:
+async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
     standing = await read_checkpoints(connection, follows)
     if not standing:
         raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
     entries = await read_all_parked(connection, follows)
-    return Found(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
+    return QueryResult(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
 
 
 async def _positions(connection: AsyncConnection) -> set[Any]:

@@ -11,7 +11,7 @@ import apsw
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Claim, FollowerId, Parked, belongs_from, belongs_text
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 
@@ -74,13 +74,13 @@ class SqliteCheckpoints:
         """See `Checkpoints.of`."""
         return await self._read(read_checkpoints, follower)
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         return await self._read(_belongs, follower)
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
-        row = (belongs_text(now), *_of(follower), belongs_text(seen))
+        row = (ownership_text(now), *_of(follower), ownership_text(seen))
         return await self._write(_changed, _SQL["assign"], row)
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
@@ -180,9 +180,9 @@ def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Pos
     db.execute(_SQL["register"], (*_of(follower), log_id, start.offset))
 
 
-def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:
+def _belongs(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
     row = db.execute(_SQL["belongs"], _of(follower)).fetchone()
-    return None if row is None else belongs_from(row[0])
+    return None if row is None else ownership_from(row[0])
 
 
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:

@@ -35,8 +35,8 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
-    Found,
     Query,
+    QueryResult,
     RowLimits,
     StoredTable,
 )
@@ -123,12 +123,12 @@ class SqliteReadStore:
         """See `ReadStore.refusal`."""
         return await self._file.writer.run(_refusal, table, rows)
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = table_sql(table)
         return await self._found(sql, sql.get, sql.key_to_sqlite(key))
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = table_sql(table)
         return await self._found(sql, *sql.find(query))
@@ -138,7 +138,7 @@ class SqliteReadStore:
         if self._reached.at(follower) <= after:
             await self._file.wait(timeout_s)
 
-    async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
+    async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> QueryResult:
         before = self._reached.places
         found = await self._file.reader.run(_found, sql, statement, values)
         for checkpoint in found.checkpoints:
@@ -198,7 +198,7 @@ def _write_rows(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | 
     db.executemany(sql.delete, [sql.key_to_sqlite(key) for key, values in rows.items() if values is None])
 
 
-def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
+def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
         checkpoints = read_checkpoints(db, sql.table.follows)
@@ -206,4 +206,4 @@ def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
     if not checkpoints:
         raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
-    return Found(checkpoints, rows, parked)
+    return QueryResult(checkpoints, rows, parked)

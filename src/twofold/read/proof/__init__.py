@@ -1,1 +1,1 @@
-"""Proving a read model: a fresh fold of the feed, compared with its rows (`verify`), and the event where they part."""
+"""Proving a read model: its rows compared with a fresh fold of the feed, and the event from which they differ."""

@@ -1,4 +1,4 @@
-"""Whether a fold is one: the same answer for the same events, and nothing changed on the way. Pure."""
+"""Checks that a fold is pure: the same result for the same events, and no arguments changed. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twofold.read.projection import FoldedRow, Key, Projection, key_text
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A projection that is no fold: what it did, to which row, and with which event."""
+    """Evidence that a projection is not a pure fold: what it did, to which row, and with which event."""
 
     what: str
     key: str
@@ -23,30 +23,29 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """A row after some events, and what was noticed on the way."""
+    """A row after some events, and the first fault, if any."""
 
     folded: FoldedRow
     fault: Fault | None
 
 
 def examined(projection: Projection[Any], key: Key, values: Values | None, events: Sequence[Recorded]) -> Examined:
-    """The row after these events, folded as the projector does it and, to compare, once more event by event.
+    """The row after these events, folded like the projector does, and again event by event, to compare.
 
-    Each event is given twice to a row that was read anew, so a fold that asks a clock or chance answers two things;
-    row and event are compared with what they were before; and what becomes of a row may not depend on where a batch
-    ended.
+    Each event is folded twice on a freshly read row, which reveals a fold that uses a clock or randomness. Row and
+    event are compared with what they were before. And the result must not depend on where a batch ends.
     """
     slowly = _one_by_one(projection, key, values, events)
     folded = projection.fold(key, values, events)
     fault = slowly.fault
     if fault is None and not _alike(projection, slowly.folded, folded):
-        what = "it comes out otherwise when several events are folded at once: it knows more than row and event"
+        what = "the result differs when several events are folded at once: it depends on more than row and event"
         fault = Fault(what, key_text(key), events[-1].id)
     return Examined(folded, fault)
 
 
 def differing(fields: Sequence[Field], one: Values, other: Values) -> list[int]:
-    """The places in which two rows of the same columns differ."""
+    """The places at which two rows with the same columns differ."""
     if one == other:
         return []
     pairs = enumerate(zip(fields, one, other, strict=True))
@@ -54,7 +53,7 @@ def differing(fields: Sequence[Field], one: Values, other: Values) -> list[int]:
 
 
 def same_value(field: Field, one: Any, other: Any) -> bool:
-    """Whether two values of a column are the same. The members of a set may be kept in any order."""
+    """Whether two values of a column are the same. The members of a set may be stored in any order."""
     return bool(one == other) or (field.read_json is not None and _same_json(field.read_json, one, other))
 
 
@@ -76,7 +75,7 @@ def _one_by_one(projection: Projection[Any], key: Key, values: Values | None, ev
 def _step(
     projection: Projection[Any], key: Key, values: Values | None, recorded: Recorded
 ) -> tuple[FoldedRow, str | None]:
-    """One event, and what `evolve` changed that it was only given."""
+    """Fold one event, and say which argument `evolve` changed, if any."""
     recorded = projection.given(recorded)
     try:
         fresh = values is None or projection.documents
@@ -84,17 +83,17 @@ def _step(
         row_before, event_before = projection.format.to_values(row), json_text(recorded.event)
     except (
         BaseException
-    ) as error:  # what cannot be told before cannot be compared after; the fold will say what is wrong
+    ) as error:  # without its state before, it cannot be compared afterwards; the fold reports what is wrong
         failure(error)
         return projection.fold(key, values, [recorded]), None
     try:
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))
-    except BaseException as error:  # what a fold raises is the user's
+    except BaseException as error:  # a fold is user code
         folded = FoldedRow(values, recorded, failure(error))
     try:
         event_after, row_after = json_text(recorded.event), projection.format.to_values(row)
     except BaseException as error:
-        return folded, f"evolve changed what it was given, so that it cannot be stored: {error_text(failure(error))}"
+        return folded, f"evolve changed its arguments so that they cannot be stored: {error_text(failure(error))}"
     if event_after != event_before:
         return folded, f"evolve changed the event that it was given, a {type(recorded.event).__name__}"
     if row_after != row_before:
@@ -123,12 +122,12 @@ def _shown(projection: Projection[Any], one: FoldedRow, other: FoldedRow) -> str
 
 
 def _same_json(read: Callable[[str | bytes], Any], one: Any, other: Any) -> bool:
-    """Whether the same value would be read from both, and neither holds anything besides it."""
+    """Whether the same value would be read from both, and neither has anything besides it."""
     if not isinstance(one, str) or not isinstance(other, str):
         return False
     try:
         return bool(read(one) == read(other)) and _unordered(one) == _unordered(other)
-    except Exception:  # what lies in a table may be anything
+    except Exception:  # a table may contain anything
         return False
 
 

@@ -16,26 +16,20 @@ from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position, Recorded, Stream
+from twofold.progress import Progress
 from twofold.read.columns import Values
 from twofold.read.folding import EVENTS_PER_SLICE
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
 from twofold.read.store import Changes, Query, ReadStore
-from twofold.read.waiting import Waiting
 
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
 
-Told = Callable[[str, int, int], None]
-"""Hears how it goes on: what is being done, how much of it is, and of how much."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A `Told` that shows nothing."""
-
 
 class Failure(msgspec.Struct, frozen=True):
-    """A row or a stream that cannot be folded any further, from which event on, and why."""
+    """A row or a stream that cannot be folded any further, the event at which it failed, and why."""
 
     kind: Literal["row", "stream"]
     key: str
@@ -45,20 +39,22 @@ class Failure(msgspec.Struct, frozen=True):
 
     @property
     def error(self) -> str:
-        """In one line."""
+        """The error in one line."""
         return error_text(self.raised)
 
 
 class Sorter:
-    """Sorts events by the rows that they touch; `wanted` limits it to some keys."""
+    """Groups events by the rows that they touch; `wanted` limits this to some keys."""
 
     def __init__(self, projection: Projection[Any], codec: Codec, wanted: Callable[[Key], bool] | None = None) -> None:
         self.projection, self._codec, self._wanted = projection, codec, wanted
         self.types = codec.names(projection.event_types)
         self.faults: list[Fault] = []
 
-    async def sort(self, entries: Sequence[Entry], waiting: Waiting) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
-        """The events of each row in order, but for what waits. A stream that fails waits from then on, too."""
+    async def sort(
+        self, entries: Sequence[Entry], waiting: ParkedKeys
+    ) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
+        """The events of each row in order, except parked ones. A stream that fails is added to `waiting`."""
         events: dict[Key, list[Recorded]] = {}
         failures: list[Failure] = []
         for number, entry in enumerate(entries, start=1):
@@ -69,8 +65,8 @@ class Sorter:
             try:
                 recorded, keys = self._keyed(entry)
             except NewerSchema:
-                raise  # not the event is at fault, but who reads it
-            except BaseException as error:  # decoding and key= are the user's
+                raise  # the event is fine, but this code is too old
+            except BaseException as error:  # decoding and key= are user code
                 failed = Failure("stream", entry.stream, entry.position, _id(entry), failure(error))
                 waiting.add(failed)
                 failures.append(failed)
@@ -100,34 +96,34 @@ class Sorter:
 
 
 class FreshFold:
-    """The rows as the feed alone makes them, up to any position of each partition, and on from there.
+    """The rows folded from the feed alone, up to any position of each partition, and on from there.
 
-    What waits in the live read model is left out here too. What fails here and does not wait there is in `failures`;
-    how a projection shows that it is none, in `faults`.
+    What is parked in the live read model is left out here too. `failures`: what fails here and is not parked there.
+    `faults`: evidence that the projection is not a pure fold.
     """
 
-    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, told: Told) -> None:
+    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, progress: Progress) -> None:
         self.projection = sorter.projection
         self.events = self.rows = 0
         self.failures: list[Failure] = []
         self.faults: list[Fault] = sorter.faults
-        self._sorter, self._log, self._store, self._told = sorter, log, store, told
+        self._sorter, self._log, self._store, self._progress = sorter, log, store, progress
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
         self._claims: dict[int, Claim] = {}
         self._at: dict[int, Position] = {}
-        self._live = Waiting()
-        self._waiting = Waiting()
+        self._live = ParkedKeys()
+        self._waiting = ParkedKeys()
 
     async def advance(self, to: Sequence[Position], parked: Sequence[Parked]) -> None:
-        """Come to exactly these positions, one for each partition, without what waits in the live read model there.
+        """Fold to exactly these positions, one for each partition, without what is parked in the live read model.
 
-        When something no longer waits that was left out before, all is folded again from the beginning.
+        If something that was left out before is no longer parked, everything is folded again from the beginning.
         Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
         """
-        live = Waiting(parked)
+        live = ParkedKeys(parked)
         if not self._claims or not self._live.same_until(self._at, live):
             await self._begin([place.partition for place in to])
-        self._live, self._waiting = live, Waiting([*parked, *self.failures])
+        self._live, self._waiting = live, ParkedKeys([*parked, *self.failures])
         feeds = [feed_of(self._log, place.partition) for place in to]
         lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, to, strict=True)]
         before = 0
@@ -136,11 +132,11 @@ class FreshFold:
             async with aclosing(pages(feed, at, end, self._sorter.types)) as history:
                 async for page in history:
                     await self._fold(self._claims[feed.partition], page.entries, page.upto)
-                    self._told("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
+                    self._progress("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
             before += length
 
     async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:
-        """The rows behind a key, in the order of the key."""
+        """The rows after a key, in the order of the key."""
         while True:
             rows = (await self._store.find(self._table, in_key_order(self.projection, size, after))).rows
             if rows:
@@ -163,7 +159,7 @@ class FreshFold:
         seen = await self._store.checkpoints.read(follower)
         claim = await self._store.checkpoints.claim(seen, "fresh fold") if seen is not None else None
         if claim is None:
-            raise ConfigurationError(f"the store for the fresh fold of {follower} is in use: give each one its own")
+            raise ConfigurationError(f"the store for the fresh fold of {follower} is in use: use a separate one")
         return claim
 
     async def _fold(self, claim: Claim, entries: Sequence[Entry], upto: Position) -> None:
@@ -173,11 +169,11 @@ class FreshFold:
         before = await self._store.rows(self._table, sorted(events)) if events else {}
         rows: dict[Key, Values | None] = {}
         since_pause = 0
-        for key, its in sorted(events.items()):
+        for key, of_key in sorted(events.items()):
             was = before.get(key)
-            rows[key] = now = self._folded(key, was, its)
+            rows[key] = now = self._folded(key, was, of_key)
             self.rows += (now is not None) - (was is not None)
-            since_pause += len(its)
+            since_pause += len(of_key)
             if since_pause >= EVENTS_PER_SLICE:
                 since_pause = 0
                 await asyncio.sleep(0)
@@ -201,12 +197,12 @@ class FreshFold:
         if len(self.failures) > MOST_FAILURES:
             raise ConfigurationError(
                 f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded, the last one "
-                f"{failed.key} at {failed.position}: {failed.error}. This is not the code that built the read model"
+                f"{failed.key} at {failed.position}: {failed.error}. The read model was built by other code"
             )
 
 
 def in_key_order(projection: Projection[Any], limit: int, after: Key | None) -> Query:
-    """A page of all rows."""
+    """A query for a page of all rows."""
     return Query((), [(name, False) for name in projection.table.key], limit, after)
 
 

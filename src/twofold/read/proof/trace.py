@@ -1,4 +1,4 @@
-"""Finds the event after which a row of a read model no longer is what the feed makes of it."""
+"""Finds the event from which a row of a read model no longer matches the feed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
+from twofold.progress import Progress
 from twofold.read.columns import Values
+from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection
-from twofold.read.proof.fresh import Failure, Sorter, Told
-from twofold.read.waiting import Waiting
+from twofold.read.proof.fresh import Failure, Sorter
 
 
 class Since(msgspec.Struct, frozen=True):
-    """The event after which a row differs. `agreed_before`: up to then it was what the feed made of it."""
+    """The event after which a row differs. `agreed_before`: until then it matched the feed."""
 
     event: str
     type: str
@@ -31,7 +32,7 @@ class Since(msgspec.Struct, frozen=True):
 class Suspect(msgspec.Struct, frozen=True):
     """A row that differs, and where it was compared: a position for each partition.
 
-    `agrees` tells whether a state of the fold is what the row holds now.
+    `agrees` returns whether a state of the fold matches the row as it is now.
     """
 
     key: Key
@@ -46,16 +47,16 @@ async def trace(
     codec: Codec,
     left_out: Sequence[Parked | Failure],
     *,
-    told: Told,
+    progress: Progress,
 ) -> dict[Key, Since]:
-    """For each row the event right after the last moment at which it still could have been right.
+    """For each row, the event right after the last moment at which it could still have been right.
 
-    That is: the rows' events are folded once more, one by one. After some of them the fold may be what the row holds
-    now, in all columns that differ in the end; the event that follows the last of these is the answer. Where the fold
-    was never that, it is the row's first event. A row without any event has no answer.
+    The rows' events are folded again, one by one. After some of them the fold may match the row as it is now, in all
+    columns that differ at the end; the result is the event after the last of these. If the fold never matched, it is
+    the row's first event. A row without events has no result.
     """
     courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
-    sorter, waiting = Sorter(projection, codec, courses.__contains__), Waiting(left_out)
+    sorter, waiting = Sorter(projection, codec, courses.__contains__), ParkedKeys(left_out)
     ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
     feeds = [feed_of(log, end.partition) for end in ends]
     lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]
@@ -68,13 +69,13 @@ async def trace(
                 for key, of_key in events.items():
                     for recorded in of_key:
                         courses[key].take(recorded)
-                told("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))
+                progress("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))
         before += length
     return {key: course.since for key, course in courses.items() if course.since is not None}
 
 
 class _Course:
-    """One row on its way through the feed."""
+    """Traces one row through the feed."""
 
     def __init__(self, projection: Projection[Any], suspect: Suspect) -> None:
         self._projection, self._suspect = projection, suspect
@@ -84,7 +85,7 @@ class _Course:
         self.since: Since | None = None
 
     def take(self, recorded: Recorded) -> None:
-        """One more event."""
+        """Fold one more event."""
         if recorded.position > self._upto[recorded.position.partition]:
             return
         folded = self._projection.fold(self._suspect.key, self._values, [recorded])

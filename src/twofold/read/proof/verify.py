@@ -1,7 +1,7 @@
-"""Proves a read model (G9): its rows against a fresh fold of the feed, while it goes on moving.
+"""Proves a read model (G9): compares its rows with a fresh fold of the feed, while it keeps changing.
 
 The rows are read in pages, each with the checkpoint of its own snapshot; the fresh fold is brought to exactly that
-position, and then the page is compared. So nothing is held open, and each row is compared at one position.
+position, and then the page is compared. So no transaction is held open, and each row is compared at one position.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position
+from twofold.progress import Progress
 from twofold.read.columns import Column, Field, Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Failure, FreshFold, Sorter, Told, in_key_order
+from twofold.read.proof.fresh import Failure, FreshFold, Sorter, in_key_order
 from twofold.read.proof.trace import Since, Suspect, trace
-from twofold.read.store import Found, ReadStore
+from twofold.read.store import QueryResult, ReadStore
 
 PAGE_ROWS = 1_000
 MOST_SHOWN = 100
@@ -35,7 +36,7 @@ Kind = Literal["missing", "extra", "different"]
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One column of a row that differs: as the read model has it, and as the fold makes it."""
+    """One column of a row that differs: its value in the read model, and in the fold."""
 
     column: str
     live: Any
@@ -43,7 +44,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A row that the read model lacks (missing), has for no reason (extra), or has with other values (different).
+    """A row that the read model lacks (missing), should not have (extra), or has with other values (different).
 
     `at` is where both were compared: a position for each partition that the projection follows.
     """
@@ -56,11 +57,11 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was compared, from where to where, and what was found. `begin` and `end` hold a position for each partition.
+    """What was compared, and the result. `begin` and `end` hold a position for each partition.
 
-    `differences` holds the first of those that `counts` counts. `failures` are rows and streams that the fold cannot
-    fold although they do not wait in the read model; they, and what is `parked` there, are not compared. `faults` say
-    how the projection shows that it is no pure fold.
+    `counts` counts all differences; `differences` holds the first ones. `failures` are rows and streams that cannot be
+    folded although they are not parked in the read model; they, and what is `parked` there, are not compared. `faults`
+    is evidence that the projection is not a pure fold.
     """
 
     rows: int
@@ -77,26 +78,32 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def equal(self) -> bool:
-        """Whether the rows are what the fold makes of the feed. What is parked is not counted."""
+        """Whether the rows match the feed. What is parked is not counted."""
         return not (any(self.counts.values()) or self.failures or self.faults or self.added or self.removed)
 
 
 class Verification:
-    """Compares the rows of `live` with those that `fold` makes of the feed: the same projection, or a changed one.
+    """Compares the rows of `live` with those that `fold` produces: the same projection, or a changed one.
 
-    Raises: InvalidInput when the two have different keys.
+    Raises: InvalidInput if the two have different keys.
     """
 
     def __init__(
-        self, live: Projection[Any], fold: Projection[Any], store: ReadStore, log: Feed, codec: Codec, told: Told
+        self,
+        live: Projection[Any],
+        fold: Projection[Any],
+        store: ReadStore,
+        log: Feed,
+        codec: Codec,
+        progress: Progress,
     ) -> None:
         if _key_shown(live) != _key_shown(fold):
             raise InvalidInput(
-                f"the key of {live.owner} is {_key_shown(live)}, and that of the changed one {_key_shown(fold)}: "
-                f"with another key no row is the one that it was, so there is nothing to compare"
+                f"the key of {live.owner} is {_key_shown(live)}, but that of the changed one is {_key_shown(fold)}: "
+                f"rows with different keys cannot be compared"
             )
         self._live, self._fold, self._store, self._log, self._codec = live, fold, store, log, codec
-        self._told, self._columns = told, _Columns(live, fold)
+        self._progress, self._columns = progress, _Columns(live, fold)
         self._compared = 0
         self._counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
         self._found: dict[Key, tuple[Difference, Values | None]] = {}
@@ -104,15 +111,15 @@ class Verification:
     async def run(
         self, shadow: ReadStore, *, sample: int | None = None, salt: str = "", shown: int = MOST_SHOWN
     ) -> Report:
-        """Fold into `shadow`, an empty store that nobody else uses, and compare: all rows, or a `sample` by lot.
+        """Fold into `shadow`, an empty store of its own, and compare all rows, or a random `sample`.
 
-        Raises: InvalidInput when there is nothing to compare with, LogReplaced, NewerSchema, ConfigurationError,
+        Raises: InvalidInput if there is no table to compare with, LogReplaced, NewerSchema, ConfigurationError,
         Unavailable.
         """
         begin = await self._begin()
-        wanted = await self._drawn(sample, salt) if sample is not None else None
+        wanted = await self._sample(sample, salt) if sample is not None else None
         sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._log, shadow, told=self._told)
+        fold = FreshFold(sorter, self._log, shadow, progress=self._progress)
         last = await self._compare(fold, wanted, shown)
         since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
@@ -141,23 +148,23 @@ class Verification:
         return await self._places(found)
 
     async def _places(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Position]:
-        """Where they stand. Raises: LogReplaced when one of them cannot belong to this log."""
+        """Their positions. Raises: LogReplaced if one of them cannot belong to this log."""
         for one in checkpoints:
             check_log(one, self._log.log_id, await feed_of(self._log, one.follower.partition).head())
         return [one.position for one in checkpoints]
 
-    async def _drawn(self, count: int, salt: str) -> Callable[[Key], bool]:
-        """So many rows by lot. The lot of a key is a hash, and those below a threshold win.
+    async def _sample(self, count: int, salt: str) -> Callable[[Key], bool]:
+        """A random sample: keys whose salted hash is below a threshold.
 
-        So a row that is missing has the same chance as those that are there.
+        So a row that is missing from the table has the same chance to be in it.
         """
-        smallest: list[int] = []  # negative, for the heap gives the least
+        smallest: list[int] = []  # negative, since the heap pops the smallest
         async for rows in self._pages_of_rows():
             for values in rows:
                 push = heapq.heappush if len(smallest) < count else heapq.heappushpop
-                push(smallest, -_lot(self._live.key_in(values), salt))
+                push(smallest, -_salted_hash(self._live.key_in(values), salt))
         threshold = -smallest[0] if len(smallest) == count else 2**64
-        return lambda key: _lot(key, salt) <= threshold
+        return lambda key: _salted_hash(key, salt) <= threshold
 
     async def _pages_of_rows(self) -> AsyncGenerator[Sequence[Values], None]:
         after: Key | None = None
@@ -168,25 +175,25 @@ class Verification:
                 return
             after = self._live.key_in(page.rows[-1])
 
-    async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> Found:
+    async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> QueryResult:
         after: Key | None = None
         reached: Sequence[Position] = ()
         while True:
             page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
             at = await self._places(page.checkpoints)
             if reached and any(now < before for now, before in zip(at, reached, strict=True)):
-                raise LogReplaced(f"{self._live.follows} was begun again meanwhile: verify it when that is done")
+                raise LogReplaced(f"{self._live.follows} was restarted meanwhile: verify it when that is done")
             await fold.advance(at, page.parked)
             rows = {self._live.key_in(values): values for values in page.rows}
             more = len(page.rows) == PAGE_ROWS
             upto = self._live.key_in(page.rows[-1]) if more else None
             if wanted is not None:
                 rows = {key: values for key, values in rows.items() if wanted(key)}
-            apart = _Apart(self._fold, [*page.parked, *fold.failures])
+            excluded = _Excluded(self._fold, [*page.parked, *fold.failures])
             async for key, live, values in _side_by_side(rows, fold, after, upto):
-                if not apart.holds(key):
+                if not excluded.holds(key):
                     self._judge(key, live, values, at, shown)
-            self._told("comparing", self._compared, max(fold.rows, self._compared))
+            self._progress("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
                 return page
             after, reached = upto, at
@@ -208,7 +215,7 @@ class Verification:
         ]
         if not suspects:
             return {}
-        return await trace(suspects, self._fold, self._log, self._codec, left_out, told=self._told)
+        return await trace(suspects, self._fold, self._log, self._codec, left_out, progress=self._progress)
 
 
 class _Columns:
@@ -224,7 +231,7 @@ class _Columns:
         ]
 
     def differing(self, live: Values | None, fold: Values | None) -> list[Cell]:
-        """Where a row differs. One that is not there has no values, and differs everywhere."""
+        """The columns in which a row differs. A missing row differs in all of them."""
         if self._alike and live == fold:
             return []
         cells = [
@@ -235,7 +242,7 @@ class _Columns:
         return [Cell(field.name, a, b) for field, a, b in cells if not (both and same_value(field, a, b))]
 
     def agreeing(self, found: Difference, live: Values | None) -> Callable[[Values | None], bool]:
-        """Whether a state of the fold is what the row holds now, as far as it differs in the end."""
+        """A function that returns whether a state of the fold matches the row, in the columns that differ."""
         names = {cell.column for cell in found.cells}
 
         def agrees(values: Values | None) -> bool:
@@ -246,8 +253,8 @@ class _Columns:
         return agrees
 
 
-class _Apart:
-    """Rows that wait, as far as can be known: they are not compared."""
+class _Excluded:
+    """Rows that are parked, as far as is known: they are not compared."""
 
     def __init__(self, projection: Projection[Any], those: Sequence[Parked | Failure]) -> None:
         self._keys = {one.key for one in those if one.kind == "row"}
@@ -262,7 +269,7 @@ class _Apart:
 async def _side_by_side(
     live: dict[Key, Values], fold: FreshFold, after: Key | None, upto: Key | None
 ) -> AsyncGenerator[tuple[Key, Values | None, Values | None], None]:
-    """Each row of a page as the read model has it and as the fold makes it; None where one of them has it not."""
+    """Each row of a page in the read model and in the fold; None if one of them lacks it."""
     left = dict(live)
     async with aclosing(fold.pages(after, PAGE_ROWS)) as pages:
         async for rows in pages:
@@ -281,5 +288,5 @@ def _key_shown(projection: Projection[Any]) -> str:
     return ", ".join(f"{name} ({kinds[name]})" for name in projection.table.key)
 
 
-def _lot(key: Key, salt: str) -> int:
+def _salted_hash(key: Key, salt: str) -> int:
     return int.from_bytes(sha256(f"{salt}|{key_text(key)}".encode()).digest()[:8], "big")

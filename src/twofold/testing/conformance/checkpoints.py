@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import at
 
 ONE = FollowerId("one", 1)
 FIRST, SECOND = ONE.in_partition(1), ONE.in_partition(2)
-OURS = Belongs("ours", None, ("Deposited",))
+OURS = Ownership("ours", None, ("Deposited",))
 LOG_ID = "0123456789abcdef"
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 

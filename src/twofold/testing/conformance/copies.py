@@ -214,7 +214,7 @@ class CopyConformance(OnBackend):
         original = await filled(MemoryLog())
         bad = Encoded("Noted", 1, backend.refuses, None)
         await original.commit([append("note-1", event("good"), bad, event("good"))])
-        with pytest.raises(InvalidInput, match="the target cannot keep event note-1@4 at 0:"):
+        with pytest.raises(InvalidInput, match="the target cannot store event note-1@4 at 0:"):
             await (await copying(original, log)).run(silent)
         assert (await log.load(Stream("note", "1"))).version == 3
 

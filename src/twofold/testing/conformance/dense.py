@@ -73,5 +73,5 @@ class DenseConformance(OnBackend):
         await appended(log, "note-1", *range(1, 6))
         assert [log.before(at(n)) for n in (1, 5)] == [BEGINNING, at(4)]
         assert (await log.distance(at(1), at(4)), await log.behind(at(2)), await log.covering(at(3))) == (3, 3, at(3))
-        with pytest.raises(LogReplaced, match="read up to 0:6, and the log ends at 0:5"):
+        with pytest.raises(LogReplaced, match="at 0:6, but the log ends at 0:5"):
             await log.read(at(6), 1)

@@ -84,7 +84,7 @@ class FeedConformance(OnBackend):
         async with aclosing(pages(log, places[1], places[3], None)) as found:
             assert [places.numbers(page.entries) async for page in found] == [[2, 3]]
         async with aclosing(pages(log, places[1], places[4], None)) as found:
-            says = f"read up to {places[4]}, and the log ends at {await log.head()}: it has become shorter"
+            says = f"a reader is at {places[4]}, but the log ends at {await log.head()}"
             with pytest.raises(LogReplaced, match=says):
                 [page async for page in found]
 

@@ -26,9 +26,11 @@ class LimitConformance(OnBackend):
         full = [sized(largest)] * (most // largest)
         rest = [sized(most % largest)] if most % largest else []
         group = GroupCommit(log)
-        with pytest.raises(InvalidEvent, match=f"note-1: an event Noted takes {largest + 1:,} bytes of JSON"):
+        with pytest.raises(InvalidEvent, match=f"note-1: an event Noted has {largest + 1:,} bytes of JSON"):
             await group.append(append("note-1", sized(largest + 1)))
-        with pytest.raises(InvalidEvent, match=f"take {most + 2:,} bytes of JSON, and this store takes {most:,} at"):
+        with pytest.raises(
+            InvalidEvent, match=f"have {most + 2:,} bytes of JSON, but this store accepts at most {most:,} at"
+        ):
             await group.append(append("note-1", *full, *rest, sized(2)))
         assert await log.head() == BEGINNING
         receipt = await group.append(append("note-1", *full, *rest))
@@ -41,7 +43,9 @@ class LimitConformance(OnBackend):
         """One more, and nothing is appended."""
         most = log.limits.append_events
         group = GroupCommit(log)
-        with pytest.raises(InvalidEvent, match=f"has {most + 1:,} events, and this store takes {most:,} at once"):
+        with pytest.raises(
+            InvalidEvent, match=f"has {most + 1:,} events, but this store accepts at most {most:,} at once"
+        ):
             await group.append(append("note-1", *[sized(2)] * (most + 1)))
         assert await log.head() == BEGINNING
         receipt = await group.append(append("note-1", *[sized(2)] * most))

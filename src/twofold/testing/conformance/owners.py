@@ -14,7 +14,7 @@ from twofold.app import App
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError
-from twofold.feed.checkpoints import Belongs
+from twofold.feed.checkpoints import Ownership
 from twofold.feed.partitions import partitions_of
 from twofold.messages import Position, Recorded
 from twofold.react.reactor import Reactor, To
@@ -23,7 +23,7 @@ from twofold.read.publish import published
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import Closed, Deposit, Deposited, accounts
 
-OURS = Belongs("ours", None, ("Deposited",))
+OURS = Ownership("ours", None, ("Deposited",))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
 
 
 class OwnerConformance(OnBackend):
-    """See `twofold.feed.belongs`."""
+    """See `twofold.feed.ownership`."""
 
     @pytest.mark.parametrize("fold", [deposits, closings])
     async def test_two_apps_do_not_share_a_read_model(self, log: LogStore, store: Rows, fold: Any) -> None:
@@ -139,8 +139,8 @@ class OwnerConformance(OnBackend):
     async def test_other_events_need_another_version(self, log: LogStore, store: Rows) -> None:
         """What came before is not in the table, and who holds it by older code would pass over what comes."""
         await opened(app("bank"), log, store)
-        await refused(app("bank", both), log, store, "Closed beside", "raise the version")
-        await refused(app("bank", closings), log, store, "Closed beside and no Deposited", "raise the version")
+        await refused(app("bank", both), log, store, "(added: Closed)", "raise the version")
+        await refused(app("bank", closings), log, store, "(added: Closed; removed: Deposited)", "raise the version")
         async with app("bank", both, version=2).open(log, read_store=store) as running:
             [projection] = running.app.projections
             done = await running.execute(accounts, "a", Deposit(5))
@@ -156,7 +156,7 @@ class OwnerConformance(OnBackend):
                 assert await checkpoints.belongs(follows) is None
             await opened(one, log, store)
             for checkpoints, follows in followed(one, log, store):
-                assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
+                assert await checkpoints.belongs(follows) == Ownership("bank", None, ("Deposited",))
             await refused(replace(one, name="other"), log, store, "'bank'", "'other'")
 
     @pytest.mark.parametrize("made", [app, reacting])
@@ -178,7 +178,7 @@ class OwnerConformance(OnBackend):
         [projection] = one.projections
         await store.clear(projection.table, log.log_id)
         for checkpoints, follows in followed(one, log, store):
-            assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
+            assert await checkpoints.belongs(follows) == Ownership("bank", None, ("Deposited",))
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
@@ -201,6 +201,6 @@ class OwnerConformance(OnBackend):
         assert await checkpoints.belongs(follows) == theirs
 
 
-def replace_app(belongs: Belongs, name: str) -> Belongs:
+def replace_app(belongs: Ownership, name: str) -> Ownership:
     """The same of another App."""
-    return Belongs(name, belongs.formerly, belongs.events)
+    return Ownership(name, belongs.formerly, belongs.events)

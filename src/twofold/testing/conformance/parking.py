@@ -307,7 +307,7 @@ class ParkingConformance(OnBackend):
             [following] = [
                 one
                 for one in running.followers
-                if one.follower.follows.name == "balance" and one.feed.partition == feed.partition
+                if one.follower_id.name == "balance" and one.feed.partition == feed.partition
             ]
             await eventually(lambda: following.state == "stopped")
             assert following.error is not None
@@ -336,7 +336,7 @@ class ParkingConformance(OnBackend):
             await running.find(order_of(running), after=after)
             assert await running.get(order_of(running), "b") == Sum("b", 33, 2)
             assert await running.get(order_of(running), "b", after=before) == Sum("b", 33, 2)
-            with pytest.raises(RowParked, match="may be among the rows that wait with stream account-a: LookupError"):
+            with pytest.raises(RowParked, match="among the rows that are parked with stream account-a: LookupError"):
                 await running.get(order_of(running), "b", after=after)
             fold.mended = True
             await running.parking.retry("order")

@@ -326,7 +326,7 @@ class ProofConformance(OnBackend):
             return await pages(table, query)
 
         monkeypatch.setattr(running.rows, "find", find)
-        with pytest.raises(LogReplaced, match="begun again"):
+        with pytest.raises(LogReplaced, match="restarted meanwhile"):
             await operate.verify(running, balances)
 
     async def test_g9_what_was_never_folded_cannot_be_compared(self, log: LogStore, store: Rows) -> None:
@@ -334,7 +334,7 @@ class ProofConformance(OnBackend):
         async with bank.look(log, read_store=store) as running:
             with pytest.raises(InvalidInput, match="no table of balance v1"):
                 await operate.verify(running, balances)
-            with pytest.raises(InvalidInput, match="not one of bank"):
+            with pytest.raises(InvalidInput, match="does not belong to bank"):
                 await operate.verify(running, days)
 
     async def test_a_fold_that_cannot_go_on_where_the_read_model_did(self, log: LogStore, store: Rows) -> None:

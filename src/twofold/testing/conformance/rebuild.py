@@ -574,7 +574,7 @@ class RebuildConformance(OnBackend):
             assert await running.get(days, ("a", 1)) == PerDay(1, "a", 1)
             with pytest.raises(InvalidQuery, match="the key is account, number"):
                 await operate.rebuild_row(running, days, "a")
-            with pytest.raises(InvalidInput, match="not one of bank"):
+            with pytest.raises(InvalidInput, match="does not belong to bank"):
                 await operate.rebuild_row(running, balances, "a")
 
     @pytest.mark.parametrize("fault", ["another log", "beyond the head"])

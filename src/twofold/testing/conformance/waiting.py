@@ -82,7 +82,7 @@ class WaitingConformance(OnBackend):
     async def test_who_does_not_settle_is_named(self, away: Running) -> None:
         """Nobody does the work: how far everyone is behind."""
         await away.execute(accounts, "a", Deposit(5))
-        named = [str(one.follower.follows) for one in away.followers if one.feed.partition in concerned(away, "a")]
+        named = [str(one.follower_id) for one in away.followers if one.feed.partition in concerned(away, "a")]
         with pytest.raises(NotSettled, match=f"{named[0]} is 1 events behind") as raised:
             await away.settled(timeout_s=0.1)
         assert raised.value.left == dict.fromkeys(named, (1, 0))
@@ -96,9 +96,9 @@ class WaitingConformance(OnBackend):
             with pytest.raises(NotSettled) as raised:
                 await running.settled(timeout_s=0.5)
             [named] = [
-                str(one.follower.follows)
+                str(one.follower_id)
                 for one in running.followers
-                if one.follower.follows.name == "forwarding" and one.feed.partition in concerned(running, "a")
+                if one.follower_id.name == "forwarding" and one.feed.partition in concerned(running, "a")
             ]
         assert raised.value.left == {named: (0, 1)}
 
@@ -110,9 +110,9 @@ class WaitingConformance(OnBackend):
             *(partial(away.execute, accounts, f"{n % 7}", Deposit(n + 20), command_id=f"d{n}") for n in range(1, 100)),
             *(partial(away.append, f"account-e{n}", [Deposited(1)] * 3, command_id=f"e{n}") for n in range(50)),
         ]
-        told: list[tuple[str, int, int]] = []
-        half = await away.bulk(calls[:60], told=lambda *progress: told.append(progress))
-        assert (half, told[-1]) == (Bulk(60, 0, 60), ("imported", 60, 60))
+        steps: list[tuple[str, int, int]] = []
+        half = await away.bulk(calls[:60], progress=lambda *step: steps.append(step))
+        assert (half, steps[-1]) == (Bulk(60, 0, 60), ("imported", 60, 60))
         whole = await away.bulk(calls, at_once=16)
         assert whole == Bulk(149, 60, 39 + 150)
         await away.settled(timeout_s=60)
@@ -129,7 +129,7 @@ class WaitingConformance(OnBackend):
             if number % 20 == 0:
                 for one in worker.followers:
                     head = await one.feed.head()
-                    checkpoint = await one.checkpoints.read(one.follower.follows)
+                    checkpoint = await one.checkpoints.read(one.follower_id)
                     assert checkpoint is not None
                     furthest = max(furthest, await one.feed.distance(checkpoint.position, head))
             return await away.append(f"account-{number}", [Deposited(1)])

@@ -142,11 +142,11 @@ class History:
         running = self.world.servers[0].running
         assert running is not None, "it rests"
         for following in running.followers:
-            await self._tried_again(following.follower.follows.name)
+            await self._tried_again(following.follower_id.name)
         rested = await self._rests()
         for following in running.followers:
-            for one in await following.checkpoints.parked(following.follower.follows):
-                text = f"{one.kind} {one.key} of {following.follower.follows} still waits: {one.error}"
+            for one in await following.checkpoints.parked(following.follower_id):
+                text = f"{one.kind} {one.key} of {following.follower_id} still waits: {one.error}"
                 self.broken("G7", f"with code that can handle it, {text}")
         return rested
 
@@ -178,7 +178,7 @@ class History:
             await asyncio.sleep(LATE_S)
             await self._replace_log(self.plan.log_becomes)
         held = {
-            (following.follower.follows, following.owner)
+            (following.follower_id, following.owner)
             for server in self.world.servers
             if server.running
             for following in server.running.followers
@@ -209,7 +209,7 @@ class History:
         await asyncio.sleep(NOTICED_WITHIN_S)
         for server in self.world.servers:
             for following in server.running.followers if server.running else ():
-                follows = following.follower.follows
+                follows = following.follower_id
                 text = f"{what} was replaced by {by}, and {follows} is {following.state} at {server.process.name}"
                 if follows.whole not in before:  # what a reactor may read depends on the cuts as well
                     continue
@@ -251,9 +251,9 @@ class History:
         followings = [following for s in self.world.servers if s.running for following in s.running.followers]
         behind = []
         for following in followings:
-            checkpoint = checkpoints.get(following.follower.follows)
+            checkpoint = checkpoints.get(following.follower_id)
             if checkpoint is None or self._reached(checkpoint.position) < self._length(checkpoint.position.partition):
-                behind.append(f"{following.follower.follows}: {checkpoint}, {following.state}: {following.error}")
+                behind.append(f"{following.follower_id}: {checkpoint}, {following.state}: {following.error}")
         return "; ".join(behind)
 
     def _reached(self, position: Position) -> int:

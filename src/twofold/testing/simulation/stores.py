@@ -11,12 +11,12 @@ from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStor
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.ports import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
-from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Found, Query, StoredTable
+from twofold.read.store import Changes, Query, QueryResult, StoredTable
 from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.storage import Storage
 from twofold.write.log import Loaded
@@ -170,11 +170,11 @@ class SimulatedCheckpoints:
         """See `Checkpoints.of`."""
         return await _available(self._link, lambda: at_once(self._memory().of(follower)))
 
-    async def belongs(self, follower: FollowerId) -> Belongs | None:
+    async def belongs(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.belongs`."""
         return await _available(self._link, lambda: at_once(self._memory().belongs(follower)))
 
-    async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
+    async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
         return await self._change(lambda: at_once(self._memory().assign(follower, seen, now)), durable=True)
 
@@ -348,11 +348,11 @@ class SimulatedRows:
         """See `ReadStore.refusal`."""
         return await self._look(lambda store: at_once(store.refusal(table, rows)))
 
-    async def get(self, table: Table, key: Key) -> Found:
+    async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         return await self._look(lambda rows: at_once(rows.get(table, key)))
 
-    async def find(self, table: Table, query: Query) -> Found:
+    async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         return await self._look(lambda rows: at_once(rows.find(table, query)))
 

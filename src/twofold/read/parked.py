@@ -1,4 +1,4 @@
-"""Events that a fold leaves out because they wait behind one that could not be folded."""
+"""Events that a fold leaves out because their row or stream is parked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from twofold.messages import Position
 from twofold.read.projection import Key, key_text
 
 
-class Since(Protocol):
-    """A row or a stream that waits, and the position of its first event that does."""
+class ParkedFrom(Protocol):
+    """A parked row or stream, and the position of its first parked event."""
 
     @property
     def kind(self) -> str:
@@ -24,14 +24,14 @@ class Since(Protocol):
 
     @property
     def position(self) -> Position:
-        """Of the first event that waits."""
+        """The position of the first parked event."""
         ...
 
 
-class Waiting:
-    """Rows and streams that wait, each from a position on."""
+class ParkedKeys:
+    """Rows and streams that are parked, each from a position on."""
 
-    def __init__(self, parked: Iterable[Since] = ()) -> None:
+    def __init__(self, parked: Iterable[ParkedFrom] = ()) -> None:
         self._since: dict[tuple[str, str], Position] = {}
         self._rows = False
         for entry in parked:
@@ -40,33 +40,33 @@ class Waiting:
     def __bool__(self) -> bool:
         return bool(self._since)
 
-    def add(self, entry: Since) -> None:
-        """From now on this one waits too."""
+    def add(self, entry: ParkedFrom) -> None:
+        """Add a parked row or stream."""
         self._since[entry.kind, entry.key] = entry.position
         self._rows = self._rows or entry.kind == "row"
 
-    def and_also(self, parked: Sequence[Since]) -> Waiting:
-        """A copy to which these are added; itself if there are none."""
+    def and_also(self, parked: Sequence[ParkedFrom]) -> ParkedKeys:
+        """A copy with these added; itself if there are none."""
         if not parked:
             return self
-        both = Waiting()
+        both = ParkedKeys()
         both._since, both._rows = dict(self._since), self._rows
         for entry in parked:
             both.add(entry)
         return both
 
     def stream(self, stream: str, position: Position) -> bool:
-        """Whether an event of this stream waits."""
+        """Whether an event of this stream is parked."""
         since = self._since.get(("stream", stream)) if self._since else None
         return since is not None and position >= since
 
     def row(self, key: Key, position: Position) -> bool:
-        """Whether an event of this row waits."""
+        """Whether an event of this row is parked."""
         since = self._since.get(("row", key_text(key))) if self._rows else None
         return since is not None and position >= since
 
-    def same_until(self, places: Mapping[int, Position], other: Waiting) -> bool:
-        """Whether both leave out the same events as far as these places, by partition."""
+    def same_until(self, places: Mapping[int, Position], other: ParkedKeys) -> bool:
+        """Whether both leave out the same events up to these places, by partition."""
         return self._until(places) == other._until(places)
 
     def _until(self, places: Mapping[int, Position]) -> dict[tuple[str, str], Position]:

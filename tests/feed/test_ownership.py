@@ -3,10 +3,10 @@
 import pytest
 
 from twofold.errors import ConfigurationError
-from twofold.feed.belongs import agreed
-from twofold.feed.checkpoints import Belongs
+from twofold.feed.checkpoints import Ownership
+from twofold.feed.ownership import agreed
 
-KEPT = Belongs("ours", "older", ("Deposited",))
+KEPT = Ownership("ours", "older", ("Deposited",))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ KEPT = Belongs("ours", "older", ("Deposited",))
     ],
 )
 def test_an_app_and_its_former_name_get_it_and_nobody_else(name: str, formerly: str | None, kept: bool) -> None:
-    mine = Belongs(name, formerly, KEPT.events)
+    mine = Ownership(name, formerly, KEPT.events)
     if kept:
         assert agreed("it", KEPT, mine, same_events=True) == (KEPT if name == "older" else mine)
     else:
@@ -33,13 +33,13 @@ def test_an_app_and_its_former_name_get_it_and_nobody_else(name: str, formerly: 
 @pytest.mark.parametrize(
     ("events", "says"),
     [
-        (("Closed", "Deposited"), "follows Closed beside what its table was built with"),
-        ((), "follows no Deposited, unlike what its table was built with"),
-        (("Closed",), "follows Closed beside and no Deposited, unlike what its table was built with"),
+        (("Closed", "Deposited"), r"follows other events than its table was built with \(added: Closed\)"),
+        ((), r"built with \(removed: Deposited\)"),
+        (("Closed",), r"built with \(added: Closed; removed: Deposited\)"),
     ],
 )
 def test_other_events_are_named(events: tuple[str, ...], says: str) -> None:
-    mine = Belongs("ours", None, events)
+    mine = Ownership("ours", None, events)
     with pytest.raises(ConfigurationError, match=says):
         agreed("it", KEPT, mine, same_events=True)
     assert agreed("it", KEPT, mine, same_events=False) == mine
