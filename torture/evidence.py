@@ -1,4 +1,4 @@
-"""All that is known when it is over: what each process wrote down, the log, and the rows. Read with plain SQL."""
+"""Everything known when it is over: the journals, the log, and the rows. Read with plain SQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROWS = {
 
 
 class Logged(msgspec.Struct, frozen=True, gc=False):
-    """One event as it lies in the log."""
+    """One event as stored in the log."""
 
     position: int
     stream: str
@@ -42,10 +42,10 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Violation:
-    """Something is wrong, and where it shows.
+    """Something wrong, and where it shows.
 
-    A promise was broken: lost, doubled, skipped, torn, refused (and stored), gap, row, parked, negative, stale. Or
-    something happened on the way that should not: stuck, fallen, damage.
+    Either a broken promise: lost, doubled, skipped, torn, refused (but stored), gap, row, parked, negative, stale. Or
+    something that should not happen during a run: stuck, fallen, damage.
     """
 
     kind: str
@@ -54,10 +54,10 @@ class Violation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checker judges.
+    """The input of the checker.
 
     `receipts`: (stream, command id) → version, events, position. `facts`: each with the name of its process. `rows`:
-    by projection and key. `parked`: by follower, key → position. `complaints`: what was noticed while it ran,
+    by projection and key. `parked`: by follower, key → position. `complaints`: problems noticed during the run,
     and damage to the files.
     """
 
@@ -70,12 +70,12 @@ class Evidence:
 
 
 def places(events: Sequence[Logged]) -> str:
-    """Where events lie, for people."""
+    """Describe where events are stored."""
     return ", ".join(str(event.position) for event in events)
 
 
 async def gather(url: str, journals: Path, complaints: Sequence[Violation]) -> Evidence:
-    """Everything, when nobody writes any more."""
+    """Gather everything, once nothing writes any more."""
     look = _in_postgres(url) if is_postgres(url) else asyncio.to_thread(_in_sqlite, url)
     (events, receipts, *rows), damage = await look
     return Evidence(
