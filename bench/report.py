@@ -1,4 +1,4 @@
-"""The report: what was reached, one picture, and a table for each scenario."""
+"""The report: the goals, one picture, and a table for each scenario."""
 
 import importlib
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ DETAILS = {
 
 
 class Report:
-    """Of one run."""
+    """The report of one run."""
 
     def __init__(self, header: dict[str, Any], book: Book) -> None:
         self._header, self._book = header, book
 
     def write(self, page: Path, drawing: Path) -> None:
-        """Into a page between its two marks, or all of it where it has none; and the picture beside it."""
+        """Write into a page between its two marks, or the whole page if it has none; and the picture."""
         text = page.read_text("utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
         before, _, rest = text.partition(BEGIN)
         after = rest.partition(END)[2]
@@ -34,7 +34,7 @@ class Report:
         drawing.write_text(picture.drawn(self._book), "utf-8")
 
     def markdown(self) -> str:
-        """All of it."""
+        """The whole report."""
         return "\n".join([*self._origin(), *self._goals(), *self._scenarios()])
 
     def _origin(self) -> Iterator[str]:
@@ -62,7 +62,7 @@ class Report:
         yield ""
 
     def _goals(self) -> Iterator[str]:
-        yield "### What is to be reached"
+        yield "### Goals"
         yield ""
         yield "| | wanted | measured | |"
         yield "|---|---|---|---|"

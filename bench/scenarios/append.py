@@ -1,6 +1,6 @@
-"""Appends: how many events a second are on the disk, when so many callers append one event each, again and again.
+"""Appends: events per second that reach the disk when callers append single events, again and again.
 
-Every event begins a stream of its own, and the caller demands that it does not exist yet. eventsourcing saves a new
+Every event starts a new stream, and the caller requires that it does not exist yet. eventsourcing saves a new
 aggregate with one event, eventsource-py appends to its event store; raw is one INSERT and its commit.
 """
 
@@ -16,7 +16,7 @@ ON_PYTHON_313 = ("twofold on 3.13", "eventsource-py")
 
 
 def appends(run: Run) -> None:
-    """On both backends, for each number of callers."""
+    """Measure on both backends, for each number of callers."""
     for backend, names in SIDES.items():
         with run.sides(backend, names) as seats:
             for callers in run.size.callers:

@@ -1,8 +1,8 @@
-"""Catch-up: how many events a second a projection takes in that begins from nothing while its log is full.
+"""Catch-up: events per second of a new projection that starts from nothing on a full log.
 
 `one key` is a row for each order, a frozen dataclass as in the tutorial or a Struct of msgspec; `several keys` is a row
-for each product among an order's item lines. twofold runs as a server does, `App.open` with its followers at work, into
-an empty read store. The floor reads, decodes and folds alone; pure SQL is one statement over all events. Peers fold
+for each product among an order's item lines. twofold runs as a server does, `App.open` with its followers running, into
+an empty read store. The floor only reads, decodes and folds; pure SQL is one statement over all events. Peers fold
 their own log of the same events: eventsourcing with its projection runner, eventsource-py with a batch handler, for
 which twofold runs on Python 3.13 too.
 """
@@ -15,11 +15,11 @@ from bench.scenarios.fold import by_peer, by_twofold, in_memory
 UNIT = "events/s"
 BESIDE_US = ("floor", "floor, events alone", "pure SQL")
 MANY_ROUNDS = 3
-PEERS: dict[Backend, tuple[str, ...]] = {"postgres": ("eventsourcing",), "sqlite": ()}  # it has no runner on SQLite
+PEERS: dict[Backend, tuple[str, ...]] = {"postgres": ("eventsourcing",), "sqlite": ()}  # no runner on SQLite
 
 
 def catch_up(run: Run) -> None:
-    """Beside everybody; a full run also folds 1,000,000 events, which must not cost more for each of them."""
+    """Measure against every side; a full run also folds 1,000,000 events, to compare the cost per event."""
     on_python_313(run)
     for backend, peers in PEERS.items():
         one_key(run, backend, peers)

@@ -1,7 +1,7 @@
-"""Commands: how many a second are loaded, decided and appended, end to end, by 16 callers.
+"""Commands per second, loaded, decided and appended end to end by 16 callers.
 
-Spread over 1,000 streams, or on 4 that everybody wants. A peer gets its aggregate, calls it and saves it; where
-somebody else was quicker it does so again.
+Spread over 1,000 streams, or on 4 hot ones. A peer gets its aggregate, calls it and saves it, and retries after a
+conflict.
 """
 
 from bench.places import Backend
@@ -15,7 +15,7 @@ HOT_STREAMS = 4
 
 
 def commands(run: Run) -> None:
-    """On both backends, spread and hot."""
+    """Measure on both backends, spread and hot."""
     streams = min(STREAMS, run.size.peer_events)
     for backend in BACKENDS:
         with run.sides(backend, ("twofold", "eventsourcing")) as seats:

@@ -1,4 +1,4 @@
-"""HTTP: what the example shop answers on 32 connections, as `shop.serve` runs it.
+"""HTTP: requests per second of the example shop on 32 connections, run by `shop.serve`.
 
 Reads get one of 200 orders from a read model. Commands place an order: the server loads, decides and appends, and a
 reactor reserves what was ordered. The client (wrk, or asyncio's streams) runs on the same cores.
@@ -16,7 +16,7 @@ ORDERS = 200
 
 
 def requests(run: Run) -> None:
-    """On both backends."""
+    """Measure on both backends."""
     for backend in BACKENDS:
         on(run, backend)
 
@@ -34,8 +34,8 @@ def on(run: Run, backend: Backend) -> None:
             load = place_orders(shop, f"round-{len(acknowledged)}-", run.size.seconds)
             acknowledged.append(load.count)
             told, placed = sum(acknowledged), _placed(place) - ORDERS
-            if not told <= placed <= told + CONNECTIONS * len(acknowledged):  # some were placed as the client left
-                raise WrongResult(f"{told:,} orders were acknowledged, and {placed:,} are there")
+            if not told <= placed <= told + CONNECTIONS * len(acknowledged):  # some were placed while the client ended
+                raise WrongResult(f"{told:,} orders were acknowledged, but {placed:,} are stored")
             return _measured(load)
 
         run.alone(Case("http", backend, "reads", "requests/s"), read)

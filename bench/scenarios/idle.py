@@ -1,6 +1,6 @@
-"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while nobody asks for anything.
+"""Idle: the share of one core that the whole shop uses (followers, doorbells, HTTP) without any requests.
 
-The value is the server's process; `database_percent` is PostgreSQL with all its processes.
+The value is for the server's process; `database_percent` is for all processes of PostgreSQL.
 """
 
 import os
@@ -20,7 +20,7 @@ SETTLE_S = 3.0
 
 
 def idle(run: Run) -> None:
-    """On both backends."""
+    """Measure on both backends."""
     for backend in BACKENDS:
         case = Case("idle", backend, "whole server", "% of a core")
         if sys.platform != "linux":
@@ -29,7 +29,7 @@ def idle(run: Run) -> None:
         with run.places.fresh(backend) as place, open_shop(place) as shop:
             shop.stock_up()
             shop.place(1, "order-")
-            time.sleep(SETTLE_S)  # until what followed from it is done; there is nothing to wait for but silence
+            time.sleep(SETTLE_S)  # until the reactions are done; only silence shows that
             database = {"database_percent": run.places.postgres_pid} if backend == "postgres" else {}
 
             def measure(pid: int = shop.pid, database: dict[str, int] = database) -> Measured:
@@ -48,12 +48,12 @@ def _percent(used_s: float, seconds: float) -> float:
 
 
 def _processor_s(pid: int) -> float:
-    """What a process and its children have used so far."""
+    """Processor time used so far by a process and its children."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has since ended
             continue
         if int(stat.parent.name) == pid or int(fields[1]) == pid:
             ticks += int(fields[11]) + int(fields[12])

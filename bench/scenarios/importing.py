@@ -1,7 +1,7 @@
-"""An import beside readers: how long after an append is acknowledged its row can be read, in an import.
+"""An import next to readers: how long after the acknowledgement of an append its row can be read.
 
 Twenty appends a second, each followed to its row with its receipt, at rest and during an import in bulk. The value is
-the median, the 99th percentile stands beside it; the ratio of the two 99th percentiles is a goal.
+the median, shown with the 99th percentile; the ratio of the two 99th percentiles is a goal.
 """
 
 from bench.places import Backend
@@ -10,11 +10,11 @@ from bench.run import Measured, Run, Seat
 
 BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
 PER_SECOND = 20
-LONGER_AT_REST = 8.0  # than in other scenarios: a 99th percentile of a few reads says little
+LONGER_AT_REST = 8.0  # than in other scenarios: a 99th percentile of few reads says little
 
 
 def importing(run: Run) -> None:
-    """On both backends."""
+    """Measure on both backends."""
     for backend in BACKENDS:
         with run.sides(backend, ("twofold",)) as seats:
             run.compare(Case("importing", backend, "at rest", "ms"), seats, lambda seat: at_rest(run, seat))

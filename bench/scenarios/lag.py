@@ -1,8 +1,8 @@
-"""Lag: how long after an append is acknowledged its row can be read.
+"""Lag: how long after the acknowledgement of an append its row can be read.
 
-At rest there are twenty appends a second, and every one of them is followed to its row; at 1,000 a second every
-twentieth is. twofold's reader holds the receipt, which the query waits for; eventsourcing's asks without pause. The
-value is the median of all that were followed, the 99th percentile stands beside it.
+At rest there are twenty appends a second, each followed to its row; at 1,000 a second every twentieth is. twofold's
+reader passes the receipt, which the query waits for; eventsourcing's polls without pause. The value is the median of
+the followed appends, shown with the 99th percentile.
 """
 
 from bench.places import Backend
@@ -15,7 +15,7 @@ LONGER_AT_REST, LONGER_BUSY = 4.0, 2.0  # than in other scenarios
 
 
 def lag(run: Run) -> None:
-    """On both backends, at both paces; a peer at rest."""
+    """Measure on both backends, at both rates; a peer at rest."""
     for backend, names in SIDES.items():
         with run.sides(backend, names) as seats:
             run.compare(Case("lag", backend, "at rest", "ms"), seats, lambda seat: at_rest(run, seat))
