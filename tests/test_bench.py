@@ -1,4 +1,4 @@
-"""The benchmark's own parts: what it counts as a ratio, what it does where one cannot be taken, what it writes."""
+"""The benchmark itself: its ratios, what it does when one cannot be taken, and what it writes."""
 
 import gzip
 import json
@@ -234,7 +234,7 @@ def test_a_python_is_found_by_its_version_or_missing() -> None:
         environments.find_python("3.98")
 
 
-# ---- sides at work
+# ---- running sides
 
 
 def test_a_tiny_scenario_runs_end_to_end(run: Run, book: Book) -> None:

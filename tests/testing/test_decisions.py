@@ -1,4 +1,4 @@
-"""Given, when, then: what a test that fails says, and that no case can change another's state."""
+"""Given, when, then: the message of a failing test, and that no case can change another's state."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +68,7 @@ def failing(answer: Any, *expected: object) -> str:
     return str(failed.value)
 
 
-def test_a_difference_is_told_field_by_field() -> None:
+def test_a_difference_is_shown_field_by_field() -> None:
     other = Placed("bob", (Item("tea", 3), Item("cup", 2)), {"gift": "no"})
     assert failing([PLACED], other).splitlines() == [
         "Place(items=[Item(sku='x', quantity=1)]) led to other events:",
