@@ -64,7 +64,7 @@ class Report:
     def _goals(self) -> Iterator[str]:
         yield "### Goals"
         yield ""
-        yield "| | wanted | measured | |"
+        yield "| | goal | measured | |"
         yield "|---|---|---|---|"
         for goal in GOALS:
             found = goal.measured(self._book)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
+from zlib import crc32
 
 from twofold.app import App
 from twofold.errors import Rejected
@@ -187,12 +188,32 @@ def fold_open_order(row: OpenOrder, event: Placed | Settled, recorded: Recorded)
     return OpenOrder(row.order, event.product, event.quantity) if isinstance(event, Placed) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What happened to a product, on its own stream and on those of orders: the order shows."""
+
+    product: str
+    changes: int = 0
+    story: int = 0
+
+
+def product_of(event: Placed | Received | Reserved, recorded: Recorded) -> str:
+    """Events of several streams make one row."""
+    return event.product if isinstance(event, Placed) else recorded.stream.id
+
+
+def fold_demand(row: Demand, event: Placed | Received | Reserved, recorded: Recorded) -> Demand:
+    """Another order is another story."""
+    return Demand(row.product, row.changes + 1, crc32(f"{row.story} {recorded.id}".encode()))
+
+
+demands = Projection("demand", Demand, fold_demand, key=product_of)
 shelves = Projection("shelf", Shelf, fold_shelf)
 open_orders = Projection("open_order", OpenOrder, fold_open_order)
 warehouse = App(
     "warehouse",
     deciders=[stock, orders],
-    projections=[shelves, open_orders],
+    projections=[shelves, open_orders, demands],
     reactors=[Reactor("reserve", reserve, start="beginning")],
 )
 

@@ -515,10 +515,10 @@ async def test_a_url_that_is_no_store_is_refused_with_those_that_are(url: str) -
         ("sqlite:///shop.db?mode=ro&cache=shared#x", "takes no parameters"),
         (
             "sqlite:///~/shop.db",
-            r"~ is not replaced by a home folder: write sqlite:////.*/shop\.db, or sqlite:///\./~/",
+            r"~ is not expanded to a home folder: write sqlite:////.*/shop\.db, or sqlite:///\./~/",
         ),
-        ("sqlite:///shop.db\n", "holds a control character"),
-        ("sqlite:///a\0b.db", "holds a control character"),
+        ("sqlite:///shop.db\n", "contains a control character"),
+        ("sqlite:///a\0b.db", "contains a control character"),
     ],
 )
 async def test_a_path_that_would_be_another_file_is_refused(
@@ -554,7 +554,7 @@ async def test_a_relative_path_is_resolved_once_and_taken_as_it_stands(
 
 
 async def test_an_open_store_wants_a_read_store_too() -> None:
-    with pytest.raises(ConfigurationError, match="read_store must be given"):
+    with pytest.raises(ConfigurationError, match="read_store is None: give a URL or a read store"):
         async with shop.open(MemoryLog()):
             pass
 

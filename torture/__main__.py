@@ -25,8 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(arguments)
     seed, folder = options.seed or secrets.token_hex(4), Path(tempfile.mkdtemp(prefix="twofold-torture-"))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user
-    settings = Settings(options.backend, options.minutes, seed, folder, options.small_disk, options.mutate)
-    say(f"torture of {options.backend}, {options.minutes:g} minutes, --seed {seed}, in {folder}\n")
+    settings = Settings(
+        options.backend, options.minutes, seed, folder, options.small_disk, options.mutate, options.partitions
+    )
+    what = options.backend if options.partitions == 1 else f"{options.backend}, {options.partitions} partitions"
+    say(f"torture of {what}, {options.minutes:g} minutes, --seed {seed}, in {folder}\n")
     try:
         report = asyncio.run(run(settings))
     except ModuleNotFoundError as error:
@@ -41,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         with suppress(OSError):  # only succeeds if it is empty
             folder.rmdir()
-    file = Path(options.report or f"torture-{options.backend}.md")
+    file = Path(
+        options.report or f"torture-{options.backend}{f'-{options.partitions}' if options.partitions > 1 else ''}.md"
+    )
     report.write(file)
     say("\n".join(["", report.counts.summary(), "", *report.verdict(), f"Report: {file}", ""]))
     if options.json:
@@ -56,13 +61,17 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         description="Kill, pause and cut off real processes on a real store, and check every fact afterwards.",
     )
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
+    parser.add_argument("--partitions", type=int, default=1, metavar="N", help="of the log; with sqlite (1)")
     parser.add_argument("--minutes", type=minutes, default=1.0, metavar="N", help="how long (1)")
     parser.add_argument("--seed", metavar="S", help="the seed of the plan; without it each run differs")
     parser.add_argument("--report", metavar="FILE", help="Markdown, or JSON for .json (torture-BACKEND.md)")
     parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
     parser.add_argument("--small-disk", type=int, metavar="MB", help="a disk of this size, filled at times; as root")
     parser.add_argument("--mutate", choices=MUTATIONS, help="break the engine, which the checker must find")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.partitions < 1 or (options.partitions > 1 and options.backend != "sqlite"):
+        parser.error("--partitions must be at least 1, and more than 1 needs --backend sqlite")
+    return options
 
 
 def minutes(text: str) -> float:

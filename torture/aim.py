@@ -11,8 +11,10 @@ import msgspec
 
 from torture.journal import Claimed, Fenced, Journal, Struck
 from twofold.app import Running
+from twofold.backends.partitioned import Partitioned
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim
+from twofold.feed.partitions import feeds
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
@@ -22,6 +24,7 @@ Method = Callable[..., Awaitable[Any]]
 BEFORE_APPEND, AFTER_APPEND = "before an append", "after an append"
 BEFORE_ROWS, AFTER_ROWS = "before rows", "after rows"
 BEFORE_PUBLISHING, AFTER_PUBLISHING = "before publishing", "after publishing"
+BEFORE_CUT, AFTER_CUT = "before a cut", "after a cut"
 BEFORE_ADVANCE, AFTER_ADVANCE = "before a reactor's checkpoint", "after a reactor's checkpoint"
 
 
@@ -56,7 +59,10 @@ class Aim:
 
 def watch(running: Running, aim: Aim, journal: Journal) -> None:
     """Wrap the calls of a running App with the places to strike and with the journal of claims."""
-    around(running.log, "commit", passing(aim, BEFORE_APPEND, AFTER_APPEND))
+    for log in feeds(running.log).values():
+        around(log, "commit", passing(aim, BEFORE_APPEND, AFTER_APPEND))
+    if isinstance(running.log, Partitioned):
+        around(running.log.cuts, "add", passing(aim, BEFORE_CUT, AFTER_CUT))
     around(running.rows, "commit", passing(aim, BEFORE_ROWS, AFTER_ROWS, when=writes_rows))
     around(running.rows, "publish", passing(aim, BEFORE_PUBLISHING, AFTER_PUBLISHING))
     reactor = passing(aim, BEFORE_ADVANCE, AFTER_ADVANCE)

@@ -17,6 +17,7 @@ import msgspec
 from torture.domain import Cancel, Curse, Deliver, Item, Place, orders, stock
 from torture.journal import Acked, Asked, Journals, Refused, Unknown
 from torture.member import RETRY_S, Member
+from torture.parts import number_of
 from twofold.app import Running
 from twofold.errors import InvalidInput, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.write.decider import Decider
@@ -105,7 +106,7 @@ class Appender:
             journal.write(Unknown(asked.id, asked.stream, str(error)))
             return False
         receipt = done.receipt
-        position = receipt.position.offset
+        position = number_of(receipt.position)
         acked = Acked(
             asked.id, asked.stream, receipt.version, receipt.events, position, receipt.token, receipt.repeated
         )

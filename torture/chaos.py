@@ -11,10 +11,12 @@ from random import Random
 from torture.aim import (
     AFTER_ADVANCE,
     AFTER_APPEND,
+    AFTER_CUT,
     AFTER_PUBLISHING,
     AFTER_ROWS,
     BEFORE_ADVANCE,
     BEFORE_APPEND,
+    BEFORE_CUT,
     BEFORE_PUBLISHING,
     BEFORE_ROWS,
     Strike,
@@ -23,6 +25,7 @@ from torture.crew import Crew
 from torture.ground import Fault, Ground
 from torture.member import Role
 from torture.mutations import MUTATIONS
+from torture.parts import files_of
 from twofold.feed.lease import LEASE_S
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
@@ -62,8 +65,9 @@ class Blow:
     number: int = 0
 
 
-def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> Iterator[Blow]:
-    """Without end."""
+def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None, *, cuts: bool = False) -> Iterator[Blow]:
+    """Without end. `cuts`: there are several partitions, and workers may be struck as they make a cut."""
+    to_die = {**TO_DIE, "worker": (*TO_DIE["worker"], *((BEFORE_CUT, AFTER_CUT) * cuts))}
     chance = Random(f"{seed}|chaos")  # noqa: S311
     if "fill the disk" in faults:  # a requested small disk gets full in any run, however short
         yield Blow(LONGEST_S, "fill the disk")
@@ -73,7 +77,7 @@ def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None) -> I
             yield Blow(after_s, MUTATIONS[mutation].strike, "worker", number)
         elif lot < KILL or (lot < KILL + GROUND and not faults):
             role = chance.choice(KILLED)
-            yield Blow(after_s, Strike(_place(chance, TO_DIE.get(role, ()), AIMED_KILLS), "SIGKILL"), role, number)
+            yield Blow(after_s, Strike(_place(chance, to_die.get(role, ()), AIMED_KILLS), "SIGKILL"), role, number)
         elif lot < KILL + GROUND:
             yield Blow(after_s, chance.choice(faults))
         else:
@@ -92,7 +96,7 @@ class Chaos:
 
     def __init__(self, crew: Crew, ground: Ground, seed: str, mutation: str | None) -> None:
         self._crew, self._ground = crew, ground
-        self._plan = plan(seed, ground.faults, mutation)
+        self._plan = plan(seed, ground.faults, mutation, cuts=bool(files_of(ground.url)))
         self._chance = Random(f"{seed}|ground")  # noqa: S311
         self.faults: Counter[Fault] = Counter()
 

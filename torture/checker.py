@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 from torture.evidence import Evidence, Logged, Violation, places
 from torture.journal import Acked, Asked, Fact, Looked, Refused, Seen
-from torture.models import cursed, reactions, rows, shelves
+from torture.models import cursed, later_cuts, reactions, rows, shelves
+from torture.parts import position_of
 
 Command = tuple[str, str]  # stream and command id
 Stored = tuple[int, int, int]  # version, events, position
@@ -23,7 +25,9 @@ def check(evidence: Evidence) -> list[Violation]:
             in_order(evidence.events),
             receipts(evidence.events, evidence.receipts),
             answers(evidence.events, evidence.receipts, evidence.facts),
-            feed(evidence.events, evidence.facts),
+            *(feed(number, events, evidence.facts) for number, events in evidence.feeds().items()),
+            uncut(evidence.events, evidence.merged),
+            later_cuts(evidence.merged),
             rows(evidence),
             reactions(evidence.events),
             shelves(evidence.events),
@@ -36,9 +40,12 @@ def check(evidence: Evidence) -> list[Violation]:
 def in_order(events: Sequence[Logged]) -> Iterator[Violation]:
     """Positions count from 1 without a gap, and so do the versions of each stream (G4)."""
     versions: dict[str, int] = defaultdict(int)
-    for position, event in enumerate(events, start=1):
-        if event.position != position:
-            yield Violation("gap", f"expected position {position}, found {event.position}")
+    offsets: dict[int, int] = defaultdict(int)
+    for event in events:
+        at = position_of(event.position)
+        offsets[at.partition] += 1
+        if at.offset != offsets[at.partition]:
+            yield Violation("gap", f"expected position {offsets[at.partition]}, found {at}")
             return
         versions[event.stream] += 1
         if event.version != versions[event.stream]:
@@ -111,18 +118,26 @@ def acknowledged(command: Command, asked: Asked, acked: Sequence[Acked], kept: S
         yield Violation("refused", f"{name(command)} expected {asked.expected_version}, but was stored as {kept}")
 
 
-def feed(events: Sequence[Logged], facts: Sequence[tuple[str, Fact]]) -> Iterator[Violation]:
+def uncut(events: Sequence[Logged], merged: Sequence[Logged]) -> Iterator[Violation]:
+    """At the end every event is in a cut, once."""
+    if merged and len({(e.stream, e.version) for e in merged}) != len(events):
+        yield Violation("skipped", f"{len(events)} events are in the partitions, {len(merged)} in their merged feed")
+
+
+def feed(partition: int, events: Sequence[Logged], facts: Sequence[tuple[str, Fact]]) -> Iterator[Violation]:
     """A reader that resumes at its cursor sees every event once, in order (G4)."""
     pages: dict[str, list[Seen]] = defaultdict(list)
     for reader, fact in facts:
-        if isinstance(fact, Seen):
+        if isinstance(fact, Seen) and fact.partition == partition:
             pages[reader].append(fact)
+    places = [position_of(event.position).offset for event in events]
     for reader, read_pages in pages.items():
         cursor = 0
         for page in read_pages:
             if page.after != cursor:
                 yield Violation("skipped", f"{reader} resumed after {page.after}, but its cursor was {cursor}")
-            there = [(e.position, e.stream, e.version) for e in events[page.after : page.upto]]
+            first, last = bisect_right(places, page.after), bisect_right(places, page.upto)
+            there = [(places[i], events[i].stream, events[i].version) for i in range(first, last)]
             seen = [tuple(one) for one in page.events]
             for missed in sorted(set(there) - set(seen)):
                 yield Violation("skipped", f"{reader} never saw {missed}, though it read {page.after} to {page.upto}")
@@ -133,8 +148,8 @@ def feed(events: Sequence[Logged], facts: Sequence[tuple[str, Fact]]) -> Iterato
                     "doubled", f"{reader} saw events twice or out of order from {page.after} to {page.upto}"
                 )
             cursor = page.upto
-        if cursor != len(events):
-            yield Violation("skipped", f"{reader} ended at {cursor} of {len(events)}")
+        if bisect_right(places, cursor) != len(events):
+            yield Violation("skipped", f"{reader} ended at {cursor} of {len(events)} events")
 
 
 def tokens(facts: Sequence[tuple[str, Fact]], may_park: Collection[str]) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from devservers.postgres import Server
 from torture.disk import SmallDisk
+from torture.parts import url_of
 
 Fault = Literal[
     "kill the server",
@@ -54,11 +55,11 @@ class Ground(Protocol):
 class SqliteGround:
     """Only files: there is no server to kill."""
 
-    def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
+    def __init__(self, folder: Path, disk: SmallDisk | None = None, partitions: int = 1) -> None:
         import apsw
 
         self._disk = disk
-        self.url = f"sqlite:///{folder}/torture.db"
+        self.url = f"sqlite:///{folder}/torture.db" if partitions == 1 else url_of(folder, partitions)
         self.version = f"SQLite {apsw.sqlite_lib_version()}"
         self.faults: tuple[Fault, ...] = ("fill the disk",) if disk is not None else ()
 

@@ -53,11 +53,12 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
 
 
 class Seen(msgspec.Struct, frozen=True, tag=True):
-    """A page of the feed: position, stream and version of each event."""
+    """A page of a feed: offset, stream and version of each event. Partition 0 is the feed of the log as a whole."""
 
     after: int
     upto: int
     events: list[tuple[int, str, int]]
+    partition: int = 0
 
 
 class Looked(msgspec.Struct, frozen=True, tag=True):

@@ -27,6 +27,7 @@ from torture.aim import Aim, Strike, watch
 from torture.app import app, corrected_app
 from torture.journal import Journal, file_of
 from torture.mutations import mutate
+from torture.parts import looked
 from twofold.app import Running
 from twofold.errors import Unavailable
 
@@ -66,7 +67,7 @@ class Member:
         """The App on the store, wrapped with the places to strike; waits for a store that is down."""
         mine = corrected_app if self.orders.role == "mender" else app
         async with AsyncExitStack() as stack:
-            running = await self.patiently(lambda: stack.enter_async_context(mine.look(self.orders.url, create=True)))
+            running = await self.patiently(lambda: stack.enter_async_context(looked(mine, self.orders.url)))
             await self.patiently(running.prepare)
             watch(running, self.aim, self.journal)
             if self.orders.role == "worker":

@@ -21,10 +21,12 @@ from torture.domain import (
     evolve_stock,
     stock,
 )
-from torture.evidence import Evidence, Logged, Violation, places
-from twofold.messages import Position, Recorded, Stream
+from torture.evidence import CUT_BITS, Evidence, Logged, Violation, places
+from torture.parts import position_of
+from twofold.messages import Recorded, Stream
 from twofold.read.projection import Projection
 
+UNKNOWN_CUTS = 50
 SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 _CLASSES = {cls.__name__: cls for decider in corrected_app.deciders for cls in decider.event_types}
@@ -64,7 +66,7 @@ def folded(projection: Projection[Any], events: Sequence[Logged]) -> Model:
 
 def recorded_of(event: Logged) -> Recorded:
     """The event in the form a fold gets."""
-    position, stream = Position(0, event.position), Stream.parse(event.stream)
+    position, stream = position_of(event.position), Stream.parse(event.stream)
     return Recorded(read(event), stream, event.version, position, SOME_TIME, event.command_id, event.command_id)
 
 
@@ -76,7 +78,8 @@ def keys_of(projection: Projection[Any], recorded: Recorded) -> list[str]:
 def rows(evidence: Evidence) -> Iterator[Violation]:
     """Each read model equals a fresh fold of the log, except rows that no fold could correct (G5, G7)."""
     for projection in corrected_app.projections:
-        model = folded(projection, evidence.events)
+        follows_merged = projection.key is not None and evidence.merged
+        model = folded(projection, evidence.merged if follows_merged else evidence.events)
         there = evidence.rows.get(projection.name, {})
         for key in sorted(model.rows.keys() | there.keys()):
             if model.rows.get(key) != there.get(key):
@@ -115,6 +118,16 @@ def reactions(events: Sequence[Logged]) -> Iterator[Violation]:
                 yield Violation("lost", f"{cause} was followed by {read(found[0])} on {stream}, not by {content}")
     for (cause, stream), found in caused.items():
         yield Violation("doubled", f"{places(found)} on {stream} follow from {cause}, but should not")
+
+
+def later_cuts(merged: Sequence[Logged]) -> Iterator[Violation]:
+    """Consequences of an event are in a later cut; reactors may not have known the first cuts yet."""
+    cuts = {f"{event.stream}@{event.version}": event.position >> CUT_BITS for event in merged}
+    for event in merged:
+        cut, cause = event.position >> CUT_BITS, cuts.get(event.causation_id or "", 0)
+        if event.causation_id is not None and cut > UNKNOWN_CUTS and not cause < cut:
+            text = f"{event.stream}@{event.version} follows from {event.causation_id}, and is in cut {cut}, not later"
+            yield Violation("skipped", text)
 
 
 def consequences(event: Logged) -> Iterator[tuple[str, list[Any]]]:

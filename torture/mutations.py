@@ -16,6 +16,7 @@ from twofold.app import Running
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim
 from twofold.feed.lease import LEASE_S
+from twofold.feed.partitions import feeds
 from twofold.messages import Append, Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
@@ -65,7 +66,8 @@ def forgetful(running: Running, aim: Aim) -> None:
 
         return call
 
-    around(running.log, "commit", wrap)
+    for log in feeds(running.log).values():
+        around(log, "commit", wrap)
 
 
 def _renamed(append: Append) -> Append:

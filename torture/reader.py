@@ -11,6 +11,8 @@ from torture.journal import Acked, Journals, Looked, Seen
 from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import ReadModelBehind, RowParked, TwofoldError, Unavailable
+from twofold.feed.feed import Feed
+from twofold.feed.partitions import feeds as feeds_of
 from twofold.messages import Position, Stream
 from twofold.read.projection import Projection
 
@@ -27,7 +29,9 @@ async def play(member: Member) -> None:
     async with member.opened() as running:
         tokens: asyncio.Queue[Acked] = asyncio.Queue(maxsize=LOOKERS)
         looking = [look(member, running, tokens) for _ in range(LOOKERS)]
-        tasks = [asyncio.create_task(one) for one in (tail(member, running), overhear(member, tokens), *looking)]
+        feeds = {running.log.partition: running.log, **feeds_of(running.log)}
+        tailing = [tail(member, feed) for feed in feeds.values()]
+        tasks = [asyncio.create_task(one) for one in (*tailing, overhear(member, tokens), *looking)]
         ended = asyncio.create_task(member.ending.wait())
         await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -37,22 +41,23 @@ async def play(member: Member) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def tail(member: Member, running: Running) -> None:
+async def tail(member: Member, feed: Feed) -> None:
     """Read page by page, from where the last life of this process stopped."""
-    position = Position(0, last_seen(member))
+    position = Position(feed.partition, last_seen(member, feed.partition))
     while True:
-        page = await member.patiently(partial(running.log.read, position, PAGE))
+        page = await member.patiently(partial(feed.read, position, PAGE))
         if page.upto == position:
-            await running.log.wait(position, WAIT_S)
+            await feed.wait(position, WAIT_S)
             continue
         events = [(entry.position.offset, entry.stream, entry.version) for entry in page.entries]
-        member.journal.write(Seen(position.offset, page.upto.offset, events))
+        member.journal.write(Seen(position.offset, page.upto.offset, events, feed.partition))
         position = page.upto
 
 
-def last_seen(member: Member) -> int:
+def last_seen(member: Member, partition: int) -> int:
     """The cursor according to the journals of earlier lives."""
-    return max((f.upto for _, f in Journals(member.journals, member.name).news() if isinstance(f, Seen)), default=0)
+    facts = [fact for _, fact in Journals(member.journals, member.name).news() if isinstance(fact, Seen)]
+    return max((fact.upto for fact in facts if fact.partition == partition), default=0)
 
 
 async def overhear(member: Member, tokens: asyncio.Queue[Acked]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from torture.ground import Ground, PostgresGround, SqliteGround
 from torture.journal import Journals, Seen
 from torture.member import Role
 from torture.mender import retry
+from torture.parts import looked
 from torture.report import Counts, Report
 from twofold import operate
 from twofold.app import Running
 from twofold.errors import Unavailable
+from twofold.feed.partitions import feeds
+from twofold.messages import Position
 
 MEMBERS: dict[Role, int] = {"appender": 2, "worker": 4, "reader": 1, "mender": 1}
 LOOK_S = 1.0
@@ -43,6 +47,7 @@ class Settings:
     folder: Path
     disk_mb: int | None = None
     mutation: str | None = None
+    partitions: int = 1
 
 
 class Torture:
@@ -55,7 +60,7 @@ class Torture:
         self.counts = Counts()
         self.enough = asyncio.Event()
         self._journals = Journals(self.crew.journals)
-        self._seen = 0
+        self._seen: Counter[int] = Counter()
 
     async def run(self) -> list[Violation]:
         """Run, and return all violations. No process is left, whatever happens."""
@@ -63,7 +68,7 @@ class Torture:
             async with AsyncExitStack() as stack:
                 for role, count in MEMBERS.items():
                     self.crew.start(role, count)
-                running = await stack.enter_async_context(corrected_app.look(self._ground.url, create=True))
+                running = await stack.enter_async_context(looked(corrected_app, self._ground.url))
                 await self._rage(running)
                 complaints = await self._settle(running)
         finally:
@@ -119,7 +124,7 @@ class Torture:
         for _, fact in self._journals.news():
             self.counts.take(fact)
             if isinstance(fact, Seen):
-                self._seen = max(self._seen, fact.upto)
+                self._seen[fact.partition] = max(self._seen[fact.partition], fact.upto)
         self.counts.take_faults(self.chaos.faults)
         self.counts.kills = self.crew.kills + self.counts.server_kills
         self.counts.pauses = self.crew.pauses + self.counts.server_pauses
@@ -134,14 +139,19 @@ class Torture:
         statuses = await operate.status(running)
         self.counts.lag = max(status.lag_events for status in statuses)
         self.counts.parked = sum(status.parked for status in statuses)
-        head = (await running.log.head()).offset
+        heads = {feed.partition: await feed.head() for feed in (*feeds(running.log).values(), running.log)}
         behind = [
-            f"{s.name} is at {s.position}, the log at {head}" for s in statuses if s.lag_events or s.head.offset < head
+            f"{s.name} is at {s.position}, the log at {heads[s.partition]}"
+            for s in statuses
+            if s.lag_events or s.head < heads[s.partition]
         ]
         behind += [
             f"{s.name} still has {s.parked} streams to retry" for s in statuses if s.kind == "reactor" and s.parked
         ]
-        return behind + ([f"the reader is at {self._seen}, the log at {head}"] if self._seen != head else [])
+        seen = {number: Position(number, self._seen[number]) for number in heads}
+        return behind + [
+            f"the reader is at {seen[n]}, the log at {head}" for n, head in heads.items() if seen[n] != head
+        ]
 
 
 async def torture(
@@ -155,7 +165,11 @@ async def torture(
         place = settings.folder / "store"
         disk = stack.enter_context(small_disk(place, settings.disk_mb)) if settings.disk_mb is not None else None
         place.mkdir(exist_ok=True)
-        ground: Ground = (SqliteGround if settings.backend == "sqlite" else PostgresGround)(place, disk)
+        ground: Ground
+        if settings.backend == "sqlite":
+            ground = SqliteGround(place, disk, settings.partitions)
+        else:
+            ground = PostgresGround(place, disk)
         stack.callback(ground.close)
         one = Torture(settings, ground, tell)
         started(one)

@@ -1,4 +1,4 @@
-"""Idle: the share of one core that the whole shop uses (followers, doorbells, HTTP) without any requests.
+"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while there are no requests.
 
 The value is for the server's process; `database_percent` is for all processes of PostgreSQL.
 """

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, stores
+from twofold.backends.connect import stores
+from twofold.backends.ports import LogStore, Rows
 from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
 from twofold.declared import check_appended, check_names, check_parts, check_recorded

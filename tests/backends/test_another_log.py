@@ -13,7 +13,9 @@ import pytest
 from devservers.postgres import execute
 from twofold import operate
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, connect, sqlite_path
+from twofold.backends.connect import connect
+from twofold.backends.ports import LogStore
+from twofold.backends.urls import sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.messages import BEGINNING, Stream

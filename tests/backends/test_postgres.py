@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.connect import connect, connect_read
+from twofold.backends.ports import LogStore, Rows
 from twofold.testing.conformance import Backend, BackendConformance, StoreAt
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance

@@ -134,7 +134,7 @@ async def test_somebody_else_has_taken_the_name(database: str, user: Any, made: 
     async with changed.look(database) as running:
         await caught_up(running)
         note = running.followers[0].follower.publisher.note  # type: ignore[attr-defined]
-        assert 'public."balance" that is not ours: rename it, or the projection' in note
+        assert 'public."balance" that twofold did not create: rename it, or the projection' in note
     async with only.look(database) as running:
         await rebuilt(running)
         assert await live(running.rows) == [1]
@@ -247,7 +247,9 @@ async def test_g8_a_commit_under_way_is_waited_for(new_database: Callable[[], st
 async def test_what_depends_on_a_table_of_ours_keeps_it(database: str, user: Any) -> None:
     await user.execute("CREATE VIEW deep AS SELECT id FROM twofold.balance_v1")
     async with only.look(database) as running:
-        with pytest.raises(InvalidInput, match=r"balance v1 cannot go, because view deep depends on table twofold\."):
+        with pytest.raises(
+            InvalidInput, match=r"balance v1 cannot be dropped, because view deep depends on table twofold\."
+        ):
             await rebuilt(running)
         assert await running.get(balances, "a") == Balance("a", 3, 2)
         assert [table.follows for table in await running.rows.tables()] == [balances.follows]

@@ -11,7 +11,7 @@ from twofold.backends.connect import connect
 from twofold.backends.postgres.schema import migrations
 
 APPEND = files("twofold.backends.postgres").joinpath("append.sql").read_text(encoding="utf-8")
-TAKEN_OVER = (5, "5cdb38d345abf75c250e57418d5a13b89ec36c80a7d6c8d5a89bf9f95a7fe9e7")
+TAKEN_OVER = (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5")
 """The newest migration that takes append.sql over, and what the file was then."""
 
 STATE = """

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import twofold.backends
 from devservers.postgres import server
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql
@@ -111,14 +112,14 @@ def through_asyncpg(url: str) -> str:
     ("url", "says"),
     [
         ("oracle+oracledb://u:secret@h/x", "oracle"),
-        ("postgresql+psycopg2://u:secret@h/x", "a driver for asyncio"),
-        ("sqlite:///x.db", "a driver for asyncio"),
+        ("postgresql+psycopg2://u:secret@h/x", "an asyncio driver"),
+        ("sqlite:///x.db", "an asyncio driver"),
         ("sqlite+aiosqlite:///:memory:", "is a file"),
         ("sqlite+aiosqlite://", "is a file"),
-        ("sqlite+aiosqlite:////none/such.db", "make its folder"),
+        ("sqlite+aiosqlite:////none/such.db", "create its folder"),
         (f"sqlite+aiosqlite:///{__file__}", "correct the URL"),
-        ("postgresql+asyncpg://u:secret@h:port/x", "a URL of SQLAlchemy"),
-        ("", "a URL of SQLAlchemy"),
+        ("postgresql+asyncpg://u:secret@h:port/x", "the URL after sqlalchemy"),
+        ("", "the URL after sqlalchemy"),
     ],
 )
 async def test_what_cannot_be_opened_says_why(url: str, says: str) -> None:

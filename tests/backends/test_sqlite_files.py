@@ -20,8 +20,9 @@ import pytest
 
 from twofold import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
 from twofold.feed import lease
@@ -83,7 +84,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         connect(f"sqlite:///{tmp_path}/no/shop.db", Ambient()),
         connect_read(f"sqlite:///{tmp_path}/no/x.db"),
     ):
-        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: make it"):
+        with pytest.raises(ConfigurationError, match=r"the folder .*no does not exist: create it"):
             await opening
 
 

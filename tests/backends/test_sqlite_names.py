@@ -101,7 +101,7 @@ async def test_somebody_else_has_taken_the_name(url: str, user: apsw.Connection,
     async with changed.look(url) as running:
         await caught_up(running)
         note = running.followers[0].follower.publisher.note  # type: ignore[attr-defined]
-        assert "called 'balance' that is not ours: rename it, or the projection" in note
+        assert "called 'balance' that twofold did not create: rename it, or the projection" in note
     async with only.look(url) as running:
         await rebuilt(running)
         assert await live(running.rows) == [1]
@@ -112,7 +112,7 @@ async def test_a_view_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "bank.read.db"
     with apsw.Connection(str(path)) as db:
         db.execute("CREATE VIEW balance AS SELECT 1 AS mine")
-    with pytest.raises(ConfigurationError, match="a view called 'balance' that is not ours: rename it"):
+    with pytest.raises(ConfigurationError, match="a view called 'balance' that twofold did not create: rename it"):
         async with only.open(f"sqlite:///{tmp_path}/bank.db"):
             pass
 
@@ -121,7 +121,7 @@ async def test_what_reads_from_a_table_of_ours_keeps_it(url: str, user: apsw.Con
     user.execute("CREATE VIEW deep AS SELECT id FROM twofold_balance_v1")
     async with changed.look(url) as running:
         await caught_up(running)
-        with pytest.raises(InvalidInput, match="balance v1 cannot go, because view deep would no longer work"):
+        with pytest.raises(InvalidInput, match="balance v1 cannot be dropped, because view deep would no longer work"):
             await operate.drop(running, balances.follows)
         assert user.execute("SELECT * FROM deep").fetchall() == [("a",)]
         user.execute("DROP VIEW deep")

@@ -97,7 +97,7 @@ async def _refused(counting: Any) -> None:
         (["copy", APP, *FROM, "--to", "sqlite:///counting.db"], 1, "both URLs lead to log "),
         (["copy", APP, "--from", "sqlite:///none.db", *TO], 1, "there is no store at "),
         (["copy", APP, *FROM, "--to", "memory:"], 2, "what is in memory: is gone when this command ends"),
-        (["copy", APP, *FROM, "--to", "sqlalchemy+sqlite+aiosqlite:///x.db"], 1, "SQLAlchemy keeps read models alone"),
+        (["copy", APP, *FROM, "--to", "sqlalchemy+sqlite+aiosqlite:///x.db"], 1, "SQLAlchemy stores read models only"),
         (["copy", "counting", *FROM, *TO], 2, "is not module:name"),
         (["copy", APP, *TO], 2, "--from"),
     ],

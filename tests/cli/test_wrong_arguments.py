@@ -98,10 +98,10 @@ def test_a_store_that_is_not_named(
         ("counting.db", "'counting.db' is not a store"),
         ("", "'' is not a store"),
         ("mysql://me:secret@here/there", "'mysql://…@here/there' is not a store"),
-        ("memory:", "memory: lives in the process that opened it"),
-        ("sqlalchemy+sqlite:///x.db", "SQLAlchemy keeps read models alone"),
-        ("postgresql://[::1/x", "the URL of the PostgreSQL cannot be read"),
-        ("postgresql://here/there?pooler=yes", "takes pooler=transaction, or no pooler at all"),
+        ("memory:", "memory: exists only in the process that opened it"),
+        ("sqlalchemy+sqlite:///x.db", "SQLAlchemy stores read models only"),
+        ("postgresql://[::1/x", "the URL of the PostgreSQL server cannot be parsed"),
+        ("postgresql://here/there?pooler=yes", "pooler=yes: write pooler=transaction in the PostgreSQL URL"),
     ],
 )
 def test_a_store_that_is_none(
@@ -137,10 +137,10 @@ def test_a_read_store_that_is_none(
 def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
     store = folder / "counting.db"
     store.chmod(0o400)
-    refused(twofold("status", APP), 1, "counting.db: this user may not read and write it")
+    refused(twofold("status", APP), 1, "counting.db: this user may not read and write the file")
     store.chmod(0o600)
     folder.chmod(0o500)
-    refused(twofold("status", APP), 1, "counting.db: this user may not write in the folder .")
+    refused(twofold("status", APP), 1, "counting.db: this user may not write to the folder .")
     folder.chmod(0o700)
     locked = folder / "locked"
     locked.mkdir(0o000)

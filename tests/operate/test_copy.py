@@ -20,8 +20,9 @@ from shop.write.order import PlaceOrder, orders
 from shop.write.product import PutProduct, products
 from shop.write.stock import ReceiveStock, stock
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, connect
+from twofold.backends.connect import connect
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore
 from twofold.messages import BEGINNING, Entry, Position
 from twofold.operate.copy import Contents, copying
 from twofold.testing.conformance.copies import filled, same, silent

@@ -17,12 +17,19 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+import twofold.app as app_module
 from simulated import SCENARIOS
+from simulated.directory import IN_THE_DIRECTORY
 from simulated.notebook import IN_THE_NOTEBOOK
+from simulated.warehouse import IN_THE_WAREHOUSE
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import RowsInspection, Snapshot
+from twofold.backends.partitioned import order, proposing, runs
+from twofold.backends.partitioned.cuts import Cuts
+from twofold.backends.partitioned.gated import Gated
+from twofold.backends.partitioned.merged import Merged
 from twofold.errors import Unavailable, VersionConflict
-from twofold.feed import follow
+from twofold.feed import follow, partitions
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.feed.feed import FeedPage
 from twofold.feed.lease import Lease
@@ -60,13 +67,14 @@ class Mutation(NamedTuple):
     breaks: str
     among: Sequence[str]
     scenarios: Sequence[Scenario]
+    partitions: int
 
 
 MUTATIONS: dict[str, Mutation] = {}
 
 
 def mutation(
-    breaks: str, among: Sequence[str] = (), scenarios: Sequence[Scenario] = SCENARIOS
+    breaks: str, among: Sequence[str] = (), scenarios: Sequence[Scenario] = SCENARIOS, partitions: int = 1
 ) -> Callable[[Callable[[Patch], None]], None]:
     """`breaks` names the promise that the simulator must say is broken, or those of which it may be either.
 
@@ -74,7 +82,7 @@ def mutation(
     """
 
     def kept(patch: Callable[[Patch], None]) -> None:
-        MUTATIONS[patch.__name__] = Mutation(patch, breaks, among, scenarios)
+        MUTATIONS[patch.__name__] = Mutation(patch, breaks, among, scenarios, partitions)
 
     return kept
 
@@ -89,24 +97,25 @@ def acknowledged_before_it_is_on_the_disk(patch: Patch) -> None:
 
     def init(self: Storage, *values: Any) -> None:
         made(self, *values)
-        crash, written = self.log_link.crash, []
+        part, written = self.logs[0], []
+        log, crash = part.log, part.link.crash
 
         def lose(away: bool) -> None:
             for moment, length in written:
-                if moment > self._loop.time() - 0.5 and length < len(self.log._entries):
-                    del self.log._entries[length:]
-                    for entries in self.log._streams.values():
+                if moment > self._loop.time() - 0.5 and length < len(log._entries):
+                    del log._entries[length:]
+                    for entries in log._streams.values():
                         entries[:] = [entry for entry in entries if entry.position.offset <= length]
-                    self.log._receipts = {k: r for k, r in self.log._receipts.items() if r.position.offset <= length}
+                    log._receipts = {k: r for k, r in log._receipts.items() if r.position.offset <= length}
             crash(away)
 
-        self.log_link.crash = lose  # type: ignore[method-assign]
+        part.link.crash = lose  # type: ignore[method-assign]
         self.written = written  # type: ignore[attr-defined]
 
     append, ask = SimulatedLog._append, Remote.ask
 
     def written(self: SimulatedLog, batch: Sequence[Append]) -> Any:
-        self._storage.written.append((self._storage._loop.time(), len(self._storage.entries)))  # type: ignore[attr-defined]
+        self._storage.written.append((self._storage._loop.time(), len(self._part.entries)))  # type: ignore[attr-defined]
         return append(self, batch)
 
     async def at_once(self: Remote, work: Any, kind: Any = "look", *, syncs: bool = False) -> Any:
@@ -134,7 +143,7 @@ def an_append_is_stored_in_parts(patch: Patch) -> None:
             [outcome] = await whole(self, [last])
             if isinstance(outcome, Receipt) and not outcome.repeated:
                 outcome = replaced(outcome, events=len(append.events))
-                self._storage.log._receipts[str(append.stream), append.command_id] = outcome
+                self._part.log._receipts[str(append.stream), append.command_id] = outcome
             outcomes.append(outcome)
         return outcomes
 
@@ -149,7 +158,7 @@ def a_lost_answer_is_taken_for_nothing_happened(patch: Patch) -> None:
     patch.setattr(SimulatedLog, "commit", commit)
 
 
-@mutation("G1")
+@mutation("G1 or G3")
 def what_is_sent_again_has_another_command_id(patch: Patch) -> None:
     async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
         while True:
@@ -268,10 +277,10 @@ def the_position_is_taken_before_the_lock(patch: Patch) -> None:
     append = MemoryLog._append
 
     async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
-        taken = await _available(self._link, lambda: len(self._storage.entries))
+        taken = await _available(self._link, lambda: len(self._part.entries))
 
         def late() -> Any:
-            self._storage.log.ahead = taken - len(self._storage.entries)  # type: ignore[attr-defined]
+            self._part.log.ahead = taken - len(self._part.entries)  # type: ignore[attr-defined]
             return self._append(batch)
 
         return await _available(self._link, late, "append", syncs=True)
@@ -317,8 +326,8 @@ def who_waits_for_news_has_no_time_out(patch: Patch) -> None:
     """It depends on the history whether a follower never comes to rest, or the reader of the feed (G4)."""
 
     async def wait(self: SimulatedLog, after: Position, timeout_s: float) -> None:
-        if self._storage.head <= after:
-            await self._storage.log_bell.wait(1e9)
+        if self._part.head <= after:
+            await self._part.bell.wait(1e9)
 
     patch.setattr(SimulatedLog, "wait", wait)
 
@@ -388,7 +397,7 @@ def anybody_can_let_go_of_a_lease(patch: Patch) -> None:
     patch.setattr(MemoryCheckpoints, "release", release)
 
 
-@mutation("G5", among=["crash store"])
+@mutation("G5 or G7", among=["crash store"])
 def a_crash_of_the_read_store_keeps_the_checkpoint_and_loses_the_rows(patch: Patch) -> None:
     restore = RowsInspection.restore
 
@@ -607,7 +616,7 @@ def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
 def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
     check = follow.check_log
     patch.setattr(follow, "check_log", lambda of, log_id, head: check(replaced(of, log_id=log_id), log_id, head))
-    patch.setattr(SimulatedLog, "_same", lambda self: self._storage.log)
+    patch.setattr(SimulatedLog, "_same", lambda self: self._part.log)
 
 
 @mutation("G8", among=["rebuild"])
@@ -700,13 +709,157 @@ def a_row_that_is_given_up_begins_again(patch: Patch) -> None:
     patch.setattr(unpark.Unparking, "discard", anew)
 
 
+# ---- partitions: one order for all readers, nothing of one partition counted in another
+
+
+def on_four(
+    breaks: str, among: Sequence[str] = (), scenarios: Sequence[Scenario] = SCENARIOS
+) -> Callable[[Callable[[Patch], None]], None]:
+    """A defect of a log of four partitions."""
+    return mutation(breaks, among, scenarios, partitions=4)
+
+
+@on_four("G4", among=["crash", "restart"])
+def reactors_read_beyond_the_newest_cut(patch: Patch) -> None:
+    async def open_gate(self: Gated, after: Position) -> None:
+        return None
+
+    patch.setattr(Gated, "_gate", open_gate)
+
+
+@on_four("G4")
+def a_cut_takes_an_event_that_its_proposer_has_not_read(patch: Patch) -> None:
+    next_cut = proposing.next_cut
+
+    def beyond(vector: Any, pages: Any) -> Any:
+        first, *others = next_cut(vector, pages)
+        return (first + 1, *others)
+
+    patch.setattr(proposing, "next_cut", beyond)
+
+
+@on_four("G4")
+def a_cut_does_not_demand_that_it_is_the_next_one(patch: Patch) -> None:
+    commit = SimulatedLog.commit
+
+    async def any_version(self: SimulatedLog, batch: Sequence[Append]) -> Any:
+        if self.partition == 0:
+            batch = [replaced(one, expected_version=None) for one in batch]
+        return await commit(self, batch)
+
+    patch.setattr(SimulatedLog, "commit", any_version)
+
+
+@on_four("G4 or G5 or G7")
+def cuts_that_are_read_at_once_are_ordered_as_one(patch: Patch) -> None:
+    in_order = order.in_order
+
+    def as_one(first: int, vectors: Any, parts: Any) -> Any:
+        entries = in_order(first, vectors, parts)
+        positions = [entry.position for entry in entries]
+        by_stream = sorted(entries, key=lambda entry: entry.stream) if len(vectors) > 2 else entries
+        return [replaced(entry, position=at) for entry, at in zip(by_stream, positions, strict=True)]
+
+    patch.setattr(order, "in_order", as_one)
+
+
+@on_four("G4 or G5")
+def a_page_that_ends_within_a_cut_passes_the_whole_cut(patch: Patch) -> None:
+    def upto(self: runs.Run, stop: int, after: Position, until: Position | None) -> Position:
+        return order.end_of(order.place(self.entries[stop - 1].position)[0]) if stop else order.end_of(self.last)
+
+    patch.setattr(runs.Run, "_upto", upto)
+
+
+@on_four("G4 or G5", among=["jump"])
+def a_clock_that_goes_back_reverses_its_partition(patch: Patch) -> None:
+    patch.setattr(order, "_times", lambda entries: (entry.recorded_at for entry in entries))
+
+
+@on_four("G6", scenarios=[IN_THE_WAREHOUSE, IN_THE_DIRECTORY])
+def a_token_is_compared_with_the_checkpoint_of_another_partition(patch: Patch) -> None:
+    def furthest(found: Found, token: Token) -> Checkpoint:
+        best = max(found.checkpoints, key=lambda one: one.position.offset)
+        partition = token.position.partition if best.follower.partition else 0
+        at = Position(partition, best.position.offset)
+        return replaced(best, follower=best.follower.in_partition(partition), position=at)
+
+    patch.setattr(freshness, "_concerned", furthest)
+
+
+@on_four("G6", scenarios=[IN_THE_WAREHOUSE, IN_THE_NOTEBOOK])
+def a_merged_read_waits_for_the_cut_before(patch: Patch) -> None:
+    first_reaching = Cuts.first_reaching
+
+    async def one_before(self: Cuts, part: int, offset: int) -> int | None:
+        found = await first_reaching(self, part, offset)
+        return found and found - 1
+
+    patch.setattr(Cuts, "first_reaching", one_before)
+
+
+@on_four("G5 or G4 or G6")
+def one_page_moves_the_checkpoints_of_all_partitions(patch: Patch) -> None:
+    commit = MemoryReadStore.commit
+
+    async def for_all(
+        self: MemoryReadStore, table: Any, claim: Claim, after: Position, to: Position, c: Changes
+    ) -> None:
+        await commit(self, table, claim, after, to, c)
+        for one in self._checkpoints.parts(claim.follower):
+            at = Position(one.follower.partition, to.offset)
+            self._checkpoints.rows[one.follower] = replaced(one, position=at)
+
+    patch.setattr(MemoryReadStore, "commit", for_all)
+
+
+@on_four("G5", scenarios=[IN_THE_WAREHOUSE, IN_THE_NOTEBOOK])
+def each_partition_folds_the_rows_that_they_share(patch: Patch) -> None:
+    patch.setattr(app_module, "partitions_of", lambda log, spread: list(partitions.feeds(log)))
+
+
+@on_four("G8", among=["upgrade", "rebuild", "pause"])
+def a_version_is_shown_that_has_come_as_far_in_one_partition(patch: Patch) -> None:
+    from twofold.backends.memory import read_store
+
+    whole = read_store.has_come_as_far
+
+    def only_first(mine: Any, live: Any, covered: Any, lost: Any) -> bool:
+        of_first = [[one for one in some if one.follower.partition in (0, 1)] for some in (mine, live)]
+        return whole(*of_first, covered, lost)
+
+    patch.setattr(read_store, "has_come_as_far", only_first)
+
+
+@on_four("G8", among=["upgrade", "rebuild", "pause"], scenarios=[IN_THE_WAREHOUSE])
+def what_every_partition_holds_counts_as_read(patch: Patch) -> None:
+    """A version that follows each partition, in the place of one that follows the merged feed."""
+
+    async def covered_by(self: Merged, positions: Sequence[Position]) -> Sequence[Position]:
+        if positions[0].partition == 0:
+            return [*positions, *(await part.head() for part in self._feeds.values())]
+        return [await self.head(), *positions]
+
+    patch.setattr(Merged, "covered_by", covered_by)
+
+
+@on_four("engine", scenarios=[IN_THE_WAREHOUSE])
+def news_of_the_first_partition_alone_makes_a_cut(patch: Patch) -> None:
+    has_news = proposing.Proposer.has_news
+
+    async def of_first(self: proposing.Proposer, last: Any) -> bool:
+        return await has_news(self, last) and (await self._feeds[1].head()).offset > last.vector[0]
+
+    patch.setattr(proposing.Proposer, "has_news", of_first)
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_defect_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     of = MUTATIONS[name]
     of.patch(monkeypatch)
     monkeypatch.setattr(histories, "_smallest", lambda plan, promise: plan)  # nobody reads it here
     with pytest.raises(SimulationFailed) as failed:
-        run_histories(of.scenarios, range(FIRST_SEED, FIRST_SEED + MOST), of.among)
+        run_histories(of.scenarios, range(FIRST_SEED, FIRST_SEED + MOST), of.among, of.partitions)
     assert failed.value.violation.promise in of.breaks.split(" or ")
 
 

@@ -13,14 +13,17 @@ from torture.app import corrected_app
 from torture.appender import Appender, Command, Errand
 from torture.checker import check
 from torture.domain import Cancel, Deliver, Item, Place
-from torture.evidence import Evidence, Logged, Violation, gather
+from torture.evidence import CUT_BITS, Evidence, Logged, Violation, gather
 from torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
 from torture.member import Member, Orders
 from torture.mender import retry
-from torture.models import reactions, read, shelves
+from torture.models import UNKNOWN_CUTS, later_cuts, reactions, read, shelves
+from torture.parts import looked, url_of
 from torture.reader import got, tail
 from twofold import operate
 from twofold.app import Running
+from twofold.feed.partitions import feeds, partition_of
+from twofold.messages import Position, Stream
 
 set_ = msgspec.structs.replace
 
@@ -29,13 +32,19 @@ set_ = msgspec.structs.replace
 def history(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """One process without faults: one of everything."""
     folder = tmp_path_factory.mktemp("peace")
-    return asyncio.run(peace(folder))
+    return asyncio.run(peace(folder, f"sqlite:///{folder}/peace.db"))
 
 
-async def peace(folder: Path) -> Evidence:
+@pytest.fixture(scope="module")
+def of_four(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """The same on a log of four partitions."""
+    folder = tmp_path_factory.mktemp("parts")
+    return asyncio.run(peace(folder, url_of(folder, 4)))
+
+
+async def peace(folder: Path, url: str) -> Evidence:
     journals = folder / "journals"
     journals.mkdir()
-    url = f"sqlite:///{folder}/peace.db"
     member = Member(Orders("appender", "appender-0", 1, url, str(journals), "seed"))
     tailing = Member(Orders("reader", "reader-0", 1, url, str(journals), "seed"))
     async with member.opened() as running:
@@ -61,27 +70,47 @@ async def peace(folder: Path) -> Evidence:
             await appender.send(Errand(f"c{number}", name, command))
             await appender.send(Errand(f"c{number}", name, command))
         await appender.send(Errand("stale", "tea", Deliver(1), expected_version=1))
-        reading = asyncio.create_task(tail(tailing, running))
+        followed = {running.log.partition: running.log, **feeds(running.log)}
+        reading = [asyncio.create_task(tail(tailing, feed)) for feed in followed.values()]
         await until_all_is_done(running)
-        async with corrected_app.look(url) as corrected:
+        async with looked(corrected_app, url) as corrected:
             unparked = await retry(corrected)
             assert (len(unparked.done), len(unparked.again)) == (1, 2)
         await until_all_is_done(running)
         for fact in [Acked("", "order-o1", 1, 1, 1, "", False), Acked("", "stock-tea", 1, 1, 1, "", False)]:
-            position = f"{running.log.log_id}:{await running.log.head()}"
+            part = feeds(running.log)[partition_of(running.log, Stream.parse(fact.stream).id)]
+            position = f"{running.log.log_id}:{await part.head()}"
             tailing.journal.write(await got(running, set_(fact, token=position), 1.0))
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await until_all_is_seen(journals, running)
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
     return await gather(url, journals, [])
+
+
+def seen_in(journals: Path) -> Sequence[tuple[int, str, int]]:
+    """All events that the readers saw, in any feed."""
+    facts = [fact for _, fact in Journals(journals).news() if isinstance(fact, Seen)]
+    return [event for fact in facts for event in fact.events]
+
+
+async def until_all_is_seen(journals: Path, running: Running) -> None:
+    """Wait until the readers reach the end of every feed."""
+    followed = {running.log.partition: running.log, **feeds(running.log)}
+    pages = [await feed.read(Position(feed.partition, 0), 10_000) for feed in followed.values()]
+    while True:
+        if len(seen_in(journals)) >= sum(len(page.entries) for page in pages):
+            return
+        await asyncio.sleep(0.05)
 
 
 async def until_all_is_done(running: Running) -> None:
     """Wait until no reactions are left and no follower is behind."""
-    head = None
-    while head != await running.log.head() or any(
+    heads: Any = None
+    while heads != [await feed.head() for feed in feeds(running.log).values()] or any(
         status.lag_events or (status.kind == "reactor" and status.parked) for status in await operate.status(running)
     ):
-        head = await running.log.head()
+        heads = [await feed.head() for feed in feeds(running.log).values()]
         await asyncio.sleep(0.1)
 
 
@@ -90,6 +119,56 @@ def test_a_true_history_has_no_violation(history: Evidence) -> None:
     kinds = {type(fact) for _, fact in history.facts}
     assert {Asked, Acked, Refused, Seen, Looked} <= kinds
     assert set(history.parked["torture_order"]) == {"o3", "o4"}
+
+
+# ---- partitions
+
+
+def test_a_true_history_of_four_partitions_has_no_violation(of_four: Evidence) -> None:
+    assert check(of_four) == []
+    assert {fact.partition for _, fact in of_four.facts if isinstance(fact, Seen)} >= {0, 1, 2, 3, 4} - empty(of_four)
+    assert sorted(of_four.merged, key=lambda event: event.position) == of_four.merged
+
+
+def empty(history: Evidence) -> set[int]:
+    return {number for number in range(1, 5) if not history.feeds().get(number)}
+
+
+def merged_in_another_order(history: Evidence) -> Evidence:
+    first, second, *others = history.merged
+    swapped = [set_(second, position=first.position), set_(first, position=second.position)]
+    return replace(history, merged=[*swapped, *others])
+
+
+def an_event_that_no_cut_takes(history: Evidence) -> Evidence:
+    return replace(history, merged=history.merged[:-1])
+
+
+def a_gap_in_one_partition(history: Evidence) -> Evidence:
+    last = history.events[-1]
+    return replace(history, events=[*history.events[:-1], set_(last, position=last.position + 1)])
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (merged_in_another_order, "skipped"),
+        (an_event_that_no_cut_takes, "skipped"),
+        (a_gap_in_one_partition, "gap"),
+    ],
+)
+def test_what_is_planted_in_four_partitions_is_found(
+    of_four: Evidence, plant: Callable[[Evidence], Evidence], kind: str
+) -> None:
+    assert kind in {violation.kind for violation in check(plant(of_four))}
+
+
+def test_what_follows_has_to_lie_in_a_later_cut() -> None:
+    cause = Logged(UNKNOWN_CUTS + 1 << CUT_BITS | 1, "order-o1", 1, "Placed", "{}")
+    effect = Logged(UNKNOWN_CUTS + 1 << CUT_BITS | 2, "stock-tea", 1, "Reserved", "{}", causation_id="order-o1@1")
+    later = set_(effect, position=UNKNOWN_CUTS + 2 << CUT_BITS | 1)
+    assert [violation.kind for violation in later_cuts([cause, effect])] == ["skipped"]
+    assert list(later_cuts([cause, later])) == []
 
 
 # ---- planting

@@ -41,6 +41,13 @@ def test_half_a_minute_of_torture_breaks_no_promise(store: str, tmp_path: Path) 
     assert f"| appends | {figures['appends']:,} |" in (tmp_path / "report.md").read_text()
 
 
+def test_a_quarter_of_a_minute_on_four_partitions_breaks_no_promise(tmp_path: Path) -> None:
+    status, figures, told = torture(tmp_path / "report.md", "--partitions", "4", "--minutes", "0.25")
+    assert status == 0, told
+    for name in ("appends", "events", "kills", "repeated", "token_reads"):
+        assert figures[name] > 0, told
+
+
 @pytest.mark.parametrize(("store", "megabytes"), [("sqlite", 24), ("postgres", 160)])
 def test_a_disk_that_is_full_at_times_breaks_no_promise(store: str, megabytes: int, tmp_path: Path) -> None:
     try:

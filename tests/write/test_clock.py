@@ -9,7 +9,8 @@ import pytest
 
 from devservers.postgres import execute
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, connect
+from twofold.backends.connect import connect
+from twofold.backends.ports import LogStore
 from twofold.messages import BEGINNING, Stream
 from twofold.testing.conformance.material import append, appended, commit, event
 from twofold.write.clock import goes_back, recorded_at

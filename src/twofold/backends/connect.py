@@ -1,74 +1,30 @@
-"""From a URL to a store. The one place that knows which backends there are."""
+"""From a URL to a store. Only this module knows all backends."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.ports import LogStore, Opens, Rows
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
+from twofold.backends.urls import beside, is_postgres, is_sqlalchemy, resolved, sqlite_path
 from twofold.errors import ConfigurationError
-from twofold.feed.checkpoints import Checkpoints
-from twofold.feed.feed import Feed
-from twofold.read.store import ReadStore
-from twofold.write.log import Log
-
-
-class LogStore(Log, Feed, Protocol):
-    """A log with its feed, and the checkpoints of reactors beside it."""
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        """Those of the reactors."""
-        ...
-
-    async def new_id(self, log_id: str | None = None) -> None:
-        """Give the log a new id, after an older copy was put in its place: what was kept of the old one is refused.
-
-        A part of a partitioned log is given the `log_id` that all of them get; otherwise the id is made up.
-        The reactors' checkpoints, which lie with the log, go along.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
-        ...
-
-
-class Opens(Protocol):
-    """A store outside of this process: it is there before it is opened, and after it is closed."""
-
-    async def open(self) -> None:
-        """Make what is missing. Raises: ConfigurationError, Unavailable."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
-        ...
-
-
-class Rows(ReadStore, Protocol):
-    """A read store that can be let go of."""
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
-        ...
 
 
 @asynccontextmanager
 async def stores(
     store: str | LogStore, read_store: str | Rows | None, ambient: Ambient, *, create: bool
 ) -> AsyncIterator[tuple[LogStore, Rows]]:
-    """The log and the read store at these URLs, closed at the end. What is given open stays open.
+    """The log and the read store at these URLs, closed at the end. Stores that are passed as objects stay open.
 
-    Raises: ConfigurationError, also when there is no such store and `create` is not set. Unavailable.
+    Raises: ConfigurationError, also when there is no such store and `create` is False; Unavailable.
     """
     if store is None:
         raise ConfigurationError("store is None: give a URL, like sqlite:///shop.db")
@@ -76,7 +32,7 @@ async def stores(
         store = resolved(store)
         read_store = read_store or beside(store)
     if read_store is None:
-        raise ConfigurationError("read_store must be given where the store is not a URL")
+        raise ConfigurationError("read_store is None: give a URL or a read store, because store is not a URL")
     if isinstance(read_store, str):
         read_store = resolved(read_store)
     async with AsyncExitStack() as stack:
@@ -92,20 +48,22 @@ async def stores(
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
     """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or `memory:`.
 
-    Raises: ConfigurationError, also when there is none and `create` does not allow to make one. Unavailable.
+    Raises: ConfigurationError, also when there is none and `create` is False; Unavailable.
     """
     if url == "memory:":
         if not create:
-            raise ConfigurationError("memory: lives in the process that opened it: nobody else can look at it")
+            raise ConfigurationError(
+                "memory: exists only in the process that opened it: name a store on disk, like sqlite:///shop.db"
+            )
         return MemoryLog(ambient)
     if is_sqlalchemy(url):
         raise ConfigurationError(
-            "SQLAlchemy keeps read models alone: name it as read_store, and another store as the log"
+            "SQLAlchemy stores read models only: pass this URL as read_store, and another store for the log"
         )
     if is_postgres(url):
-        found: Any = postgres_backend().PostgresLog(url, ambient, create=create)
-        await _opened(found)
-        log: LogStore = found
+        postgres: Any = postgres_backend().PostgresLog(url, ambient, create=create)
+        await _opened(postgres)
+        log: LogStore = postgres
         return log
     path = sqlite_path(url)
     if not create and not _is_there(path):
@@ -116,7 +74,7 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
 
 
 async def connect_read(url: str) -> Rows:
-    """The read store behind a URL of the same forms, or `sqlalchemy+` before a URL of SQLAlchemy.
+    """The read store behind a URL as in `connect`, or behind `sqlalchemy+` and a URL of SQLAlchemy.
 
     Raises: ConfigurationError, Unavailable.
     """
@@ -134,7 +92,7 @@ async def connect_read(url: str) -> Rows:
 
 @asynccontextmanager
 async def scratch_rows() -> AsyncIterator[Rows]:
-    """An empty read store in a temporary folder, which goes with it. Raises: Unavailable."""
+    """An empty read store in a temporary folder, deleted at the end. Raises: Unavailable."""
     with TemporaryDirectory(prefix="twofold-") as folder:
         rows = SqliteReadStore(Path(folder, "rows.db"))
         await _opened(rows)
@@ -144,98 +102,32 @@ async def scratch_rows() -> AsyncIterator[Rows]:
             await rows.close()
 
 
-def beside(url: str) -> str:
-    """Where the read models lie when nobody says: beside the log, `shop.db` → `shop.read.db`, or in its database."""
-    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):  # the last is no log, which `connect` says
-        return url
-    path = sqlite_path(url)
-    return f"sqlite:///{path.with_name(f'{path.stem}.read{path.suffix}')}"
-
-
-def resolved(url: str) -> str:
-    """The same store as an absolute URL, so that it stays the same when the working folder changes.
-
-    Raises: ConfigurationError when the URL is none that we know.
-    """
-    relative = _RELATIVE_SQLALCHEMY.fullmatch(url)
-    if relative is not None:
-        return f"{relative[1]}{os.path.abspath(relative[2])}{relative[3]}"
-    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):
-        return url
-    return f"sqlite:///{sqlite_path(url)}"
-
-
-def is_postgres(url: str) -> bool:
-    """Whether the URL leads to a PostgreSQL."""
-    return url.startswith(("postgresql://", "postgres://"))
-
-
-def is_sqlalchemy(url: str) -> bool:
-    """Whether the URL leads to a database through SQLAlchemy."""
-    return url.startswith("sqlalchemy+")
-
-
 def sqlalchemy_backend() -> Any:
-    """The module. Raises: ConfigurationError where what it needs is not installed."""
+    """The module. Raises: ConfigurationError when the packages it needs are not installed."""
     try:
         from twofold.backends import sqlalchemy
     except ModuleNotFoundError as error:
         if error.name not in ("sqlalchemy", "greenlet"):
             raise
-        raise ConfigurationError("read stores of SQLAlchemy need it: pip install twofold[sql]") from error
+        raise ConfigurationError(
+            "a read store through SQLAlchemy needs the package sqlalchemy: pip install twofold[sql]"
+        ) from error
     return sqlalchemy
 
 
 def postgres_backend() -> Any:
-    """The module. Raises: ConfigurationError where what it needs is not installed."""
+    """The module. Raises: ConfigurationError when the packages it needs are not installed."""
     try:
         from twofold.backends import postgres
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
-        raise ConfigurationError("PostgreSQL needs asyncpg: pip install twofold[postgres]") from error
+        raise ConfigurationError("PostgreSQL needs the package asyncpg: pip install twofold[postgres]") from error
     return postgres
 
 
-_RELATIVE_SQLALCHEMY = re.compile(r"(sqlalchemy\+sqlite[^:]*:///)(?!:memory:|file:)([^/?][^?]*)(.*)", re.DOTALL)
-
-
-def sqlite_path(url: str) -> Path:
-    """The absolute path in a URL, taken as it stands: neither % nor # nor ~ stands for anything else.
-
-    Raises: ConfigurationError when the URL is none that we know.
-    """
-    scheme, mark, rest = url.partition("://")
-    named = mark and rest.startswith("/") and len(rest) > 1 and not rest.endswith("/")
-    if scheme != "sqlite" or not named or rest == "/:memory:":  # each connection would have a memory of its own
-        shown = re.sub(r"//[^/]*@", "//…@", url)  # a mistyped URL may well hold a password
-        raise ConfigurationError(
-            f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
-            f"postgresql://user:password@host/database or memory:"
-        )
-    _check_path(rest[1:])
-    return Path(os.path.abspath(rest[1:]))
-
-
-def _check_path(path: str) -> None:
-    """Raises: ConfigurationError for what would make another file than the one that was meant."""
-    meant, mark, _ = path.partition("?")
-    if mark:
-        raise ConfigurationError(
-            f"sqlite:///{path}: the URL of a SQLite store takes no parameters: write sqlite:///{meant}. "
-            f"A file with a ? in its name cannot be named: rename it"
-        )
-    if path.startswith("~"):
-        raise ConfigurationError(
-            f"sqlite:///{path}: ~ is not replaced by a home folder: write sqlite:///{os.path.expanduser(path)}, "
-            f"or sqlite:///./{path} for a folder of that very name"
-        )
-    if re.search(r"[\x00-\x1f\x7f]", path):
-        raise ConfigurationError(f"{f'sqlite:///{path}'!r}: the path holds a control character: correct the URL")
-
-
 def _is_there(path: Path) -> bool:
-    return os.path.exists(path)  # unlike Path.exists also False where nobody is allowed to look
+    return os.path.exists(path)  # unlike Path.exists, False when the folder may not be read
 
 
 async def _opened(store: Opens) -> None:

@@ -1,4 +1,4 @@
-"""The rows behind a place in an order: where the next page of `find` begins. Each store renders the terms itself."""
+"""The rows after a place in an order, where the next page of `find` starts. Pure."""
 
 from __future__ import annotations
 
@@ -7,32 +7,53 @@ from typing import Any, Literal, NamedTuple
 
 from twofold.read.columns import Values
 
+How = Literal["eq", "lt", "le", "gt", "ge", "lt_or_null", "null", "not_null"]
+
+_SQL: dict[How, str] = {
+    "eq": "{column} = {bound}",
+    "lt": "{column} < {bound}",
+    "le": "{column} <= {bound}",
+    "gt": "{column} > {bound}",
+    "ge": "{column} >= {bound}",
+    "lt_or_null": "({column} < {bound} OR {column} IS NULL)",
+    "null": "{column} IS NULL",
+    "not_null": "{column} IS NOT NULL",
+}
+
 
 class Term(NamedTuple):
-    """One column against a value that is not None; or `null`, `not_null`. `lt_or_null`: None is the smallest value."""
+    """One column compared with a value that is not None; `null` and `not_null` take no value."""
 
     column: str
-    how: Literal["eq", "lt", "le", "gt", "ge", "lt_or_null", "null", "not_null"]
+    how: How
     value: Any = None
 
 
 class Behind(NamedTuple):
-    """`bound`, where there is one, and one of the alternatives, whose terms all hold. None of them: no row."""
+    """`bound`, if there is one, and at least one of the alternatives. All terms of an alternative must hold."""
 
     bound: Term | None
     alternatives: Sequence[Sequence[Term]]
 
-    def sql(self, render: Callable[[Term], str]) -> str:
-        """As SQL; terms are rendered in the order in which they stand in it."""
+    def sql(self, column: Callable[[str], str], bind: Callable[[str, Any], str]) -> str:
+        """As SQL. `column` renders a column by name; `bind` adds a column's value to the parameters and returns its
+        placeholder. Values are bound in the order in which their placeholders appear.
+        """
+
+        def render(term: Term) -> str:
+            bound = "" if term.value is None else bind(term.column, term.value)
+            return _SQL[term.how].format(column=column(term.column), bound=bound)
+
         bound = [] if self.bound is None else [render(self.bound)]
-        found = [f"({' AND '.join([render(term) for term in terms])})" for terms in self.alternatives]
-        return " AND ".join([*bound, f"({' OR '.join(found)})" if found else "FALSE"])
+        alternatives = [f"({' AND '.join([render(term) for term in terms])})" for terms in self.alternatives]
+        return " AND ".join([*bound, f"({' OR '.join(alternatives)})" if alternatives else "FALSE"])
 
 
 def behind(order: Sequence[tuple[str, bool]], after: Values, nullable: Mapping[str, bool]) -> Behind:
-    """Rows that come after these values: further in one column, equal in all before it.
+    """The rows after these values: further in one column, and equal in all columns before it.
 
-    The first column's own bound stands alone once more, so that an index can begin there.
+    `order` is pairs of column and whether it descends; None is the smallest value. The bound repeats the condition on
+    the first column, so that the database can start in an index.
     """
     alternatives: list[list[Term]] = []
     equal: list[Term] = []

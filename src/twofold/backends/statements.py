@@ -1,4 +1,4 @@
-"""SQL lives in `.sql` files beside the code that runs it: one named statement after each `-- name:` line."""
+"""SQL statements from `.sql` files beside the code that runs them, each after a line `-- name:` with its name."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def statements(package: str, file: str) -> dict[str, str]:
 
 
 def quoted(identifier: str) -> str:
-    """An identifier of ours inside a statement. Values never go this way: they are parameters."""
+    """An identifier, quoted for use in a statement. Values are never quoted: they are parameters."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""What each backend keeps, and its limits: read off the classes, so that what a class lacks is missing here too."""
+"""What each backend can do, and its limits: derived from the classes, so that the table cannot differ from the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, get_type_hints
 
 from twofold.backends import memory
-from twofold.backends.connect import LogStore, Opens, Rows, postgres_backend, sqlalchemy_backend
+from twofold.backends.connect import postgres_backend, sqlalchemy_backend
+from twofold.backends.ports import LogStore, Opens, Rows
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
 from twofold.errors import ConfigurationError
@@ -20,7 +21,7 @@ from twofold.write.requests import KeepsRequests
 
 @dataclass(frozen=True)
 class Kept:
-    """Something that a log or a read store can do: all methods of a port, or some of them."""
+    """Something that a log or a read store can do: all methods of a port, or the named ones."""
 
     what: str
     port: type
@@ -61,7 +62,7 @@ ID_LIMIT = "id of a stream or command, characters"
 
 @dataclass(frozen=True)
 class Backend:
-    """Its classes; `log` is None where it keeps read models alone."""
+    """Its classes; `log` is None if it stores read models only."""
 
     name: str
     log: Any
@@ -69,62 +70,62 @@ class Backend:
 
 
 def backends() -> tuple[list[Backend], list[str]]:
-    """Those that are installed, and of the others what they need."""
-    found = [
+    """The installed backends, and for each other one what it needs."""
+    installed = [
         Backend("memory", memory.MemoryLog, memory.MemoryReadStore),
         Backend("sqlite", SqliteLog, SqliteReadStore),
     ]
     missing: list[str] = []
     try:
-        found.append(Backend("postgresql", postgres_backend().PostgresLog, postgres_backend().PostgresReadStore))
+        installed.append(Backend("postgresql", postgres_backend().PostgresLog, postgres_backend().PostgresReadStore))
     except ConfigurationError as error:
         missing.append(str(error))
     try:
-        found.append(Backend("sqlalchemy", None, sqlalchemy_backend().SqlReadStore))
+        installed.append(Backend("sqlalchemy", None, sqlalchemy_backend().SqlReadStore))
     except ConfigurationError as error:
         missing.append(str(error))
-    return found, missing
+    return installed, missing
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is kept, or what is limited, and for each backend whether it is, or how much; None: it has no such store."""
+    """A capability or a limit, with its value for each backend; None: the backend has no such store, or no limit."""
 
     of: str
     what: str
     values: Sequence[bool | int | None]
 
 
-def lines(found: Sequence[Backend]) -> Iterator[Line]:
+def lines(of: Sequence[Backend]) -> Iterator[Line]:
     """The table."""
     for kept in OF_LOGS:
-        yield Line("log", kept.what, [None if b.log is None else keeps(b.log, kept) for b in found])
+        yield Line("log", kept.what, [None if b.log is None else keeps(b.log, kept) for b in of])
     for name, what in LIMITS_OF_LOGS.items():
-        yield Line("log", what, [_limit(b.log, LogLimits, name) for b in found])
-    yield Line("log", ID_LIMIT, [None if b.log is None else MAX_ID_LENGTH for b in found])
+        yield Line("log", what, [_limit(b.log, LogLimits, name) for b in of])
+    yield Line("log", ID_LIMIT, [None if b.log is None else MAX_ID_LENGTH for b in of])
     for kept in OF_READ_STORES:
-        yield Line("read models", kept.what, [keeps(b.rows, kept) for b in found])
+        yield Line("read models", kept.what, [keeps(b.rows, kept) for b in of])
     for name, what in LIMITS_OF_READ_STORES.items():
-        yield Line("read models", what, [_limit(b.rows, RowLimits, name) for b in found])
+        yield Line("read models", what, [_limit(b.rows, RowLimits, name) for b in of])
 
 
 def keeps(cls: type, kept: Kept) -> bool:
-    """Whether a class has what it takes."""
+    """Whether a class has the methods of a capability."""
     members = _members(kept.port) if kept.methods is None else kept.methods
     return all(_has(cls, kept.port, name) for name in members)
 
 
 def _has(cls: type, port: type, name: str) -> bool:
-    """A method; or an attribute, which may itself be a port that must be whole."""
-    its = _attribute(cls, name)
-    if getattr(cls, name, its) is None:
+    """Whether a class has a method, or an attribute; an attribute that is a port must be complete."""
+    attribute = _attribute(cls, name)
+    if getattr(cls, name, attribute) is None:
         return False
     part = _attribute(port, name)
-    return not _is_port(part) or all(_has(its, part, member) for member in _members(part))
+    return not _is_port(part) or all(_has(attribute, part, member) for member in _members(part))
 
 
 def _attribute(cls: type, name: str) -> Any:
-    """The class of an attribute, by its annotation or that of its property."""
+    """The class of an attribute, from its annotation or the return type of its property."""
     own = getattr(cls, name, None)
     if isinstance(own, property):
         return get_type_hints(own.fget).get("return")

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from twofold.app import App, Running
-from twofold.backends.connect import resolved
+from twofold.backends.urls import resolved
 from twofold.cli.output import err
 from twofold.errors import ConfigurationError, InvalidInput, TwofoldError
 from twofold.messages import Stream

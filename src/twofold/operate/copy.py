@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from hashlib import blake2b
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed, pages

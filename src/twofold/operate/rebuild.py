@@ -11,6 +11,7 @@ from typing import Any
 from twofold.app import Running
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.follow import Following
+from twofold.feed.lease import to_the_end
 from twofold.feed.partitions import partitions_of
 from twofold.messages import Position
 from twofold.operate.check import check_is_of, prepared
@@ -133,8 +134,10 @@ async def _caught_up(following: Following, note: Note) -> AsyncGenerator[Positio
             page = asyncio.ensure_future(anext(pages, None))
     finally:
         page.cancel()
-        await asyncio.gather(page, return_exceptions=True)
-        await pages.aclose()
+        try:
+            await to_the_end(page)
+        finally:
+            await to_the_end(pages.aclose())  # which releases the checkpoint
 
 
 async def _done(page: asyncio.Future[Position | None]) -> bool:

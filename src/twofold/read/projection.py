@@ -53,6 +53,12 @@ class Table(msgspec.Struct, frozen=True):
         return self.follows.name
 
     @property
+    def key_places(self) -> list[int]:
+        """Where the fields of the key are in a row's values."""
+        names = [column.name for column in self.columns]
+        return [names.index(name) for name in self.key]
+
+    @property
     def fingerprint(self) -> str:
         """Changes with the columns: the same version with other columns refuses to start."""
         shape = [(c.name, c.kind, c.nullable) for c in self.columns]
@@ -329,8 +335,7 @@ class Projection(Generic[R]):
         count = len(self._key_columns)
         if self._key_comes_first:
             return lambda values: values[:count]
-        names = [column.name for column in self.format.columns]
-        places = [names.index(name) for name in self.table.key]
+        places = self.table.key_places
         return lambda values: tuple([values[place] for place in places])
 
     def _try_initial(self) -> None:

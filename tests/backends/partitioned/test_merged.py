@@ -503,7 +503,7 @@ def test_g11_an_older_copy_of_a_part_is_named() -> None:
         for after in (at, end_of(1)):
             with pytest.raises(LogReplaced, match=r"partition 3: .*older copy"):
                 await everything(world.process(), after)
-        with pytest.raises(LogReplaced, match=r"partition 3: .*3:8, but the partition ends at 3:6"):
+        with pytest.raises(LogReplaced, match=r"partition 3: .*3:12, but the partition ends at 3:6"):
             await world.process().read(end_of(1), 1)
         world.older(3, 2)
         with pytest.raises(LogReplaced, match="partition 3: "):

@@ -1,7 +1,7 @@
-"""The executable specification: all that a backend must do, in the fewest lines, in the memory of one process.
+"""The executable specification: everything a backend must do, in the fewest lines, in the memory of one process.
 
-For tests, and for reading before you write a backend. It runs on one event loop. Several openings share a store by
-passing on the same objects.
+For tests, and to read before writing a backend. It runs on one event loop. To open an App several times on one store,
+pass the same objects.
 """
 
 from twofold.backends.memory.checkpoints import MemoryCheckpoints

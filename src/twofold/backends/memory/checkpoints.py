@@ -1,4 +1,4 @@
-"""Checkpoints: one row per follower, which is also its lease and its fence."""
+"""Checkpoints: one row for each follower and partition, which is also its lease and its fence."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from twofold.messages import Position
 
 
 class MemoryCheckpoints:
-    """Checkpoints, leases and what is parked."""
+    """See `Checkpoints`."""
 
     def __init__(self) -> None:
         self.rows: dict[FollowerId, Checkpoint] = {}
@@ -31,9 +31,9 @@ class MemoryCheckpoints:
         return self.parts(follower)
 
     def parts(self, follower: FollowerId) -> list[Checkpoint]:
-        """The rows of all partitions of a name and version, in order."""
-        its = [row for one, row in self.rows.items() if (one.name, one.version) == (follower.name, follower.version)]
-        return sorted(its, key=lambda row: row.follower.partition)
+        """The checkpoints of all partitions of a name and version, in order."""
+        rows = [row for name, row in self.rows.items() if _same_table(name, follower)]
+        return sorted(rows, key=lambda row: row.follower.partition)
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
@@ -78,10 +78,10 @@ class MemoryCheckpoints:
         """See `Checkpoints.advance`."""
         now = self.movable(claim, after)
         self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1)
-        for one in unparked:
-            self.waiting[claim.follower].pop((one.kind, one.key), None)
-        for one in parked:
-            self.waiting[claim.follower].setdefault((one.kind, one.key), one)
+        for entry in unparked:
+            self.waiting[claim.follower].pop((entry.kind, entry.key), None)
+        for entry in parked:
+            self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -94,39 +94,36 @@ class MemoryCheckpoints:
         return _in_order(self.waiting[follower].values())
 
     def all_parked(self, follower: FollowerId) -> Sequence[Parked]:
-        """What waits in any partition."""
+        """The parked keys of all partitions, in order."""
         return _in_order(
-            one
-            for other, its in self.waiting.items()
-            if (other.name, other.version) == (follower.name, follower.version)
-            for one in its.values()
+            entry for name, entries in self.waiting.items() if _same_table(name, follower) for entry in entries.values()
         )
 
     def take_place(self, follower: FollowerId, built: FollowerId) -> None:
-        """What was built takes over this one's name, in an epoch after all of its."""
+        """Give this name to the built table's checkpoints and parked keys, in an epoch after all of its own."""
         old, new = self.parts(follower), self.parts(built)
-        waiting = [self.waiting[one.follower] for one in new]
-        belongs = next((its for one in old if (its := self.owners.get(one.follower)) is not None), None)
+        parked = [self.waiting[row.follower] for row in new]
+        belongs = next((owner for row in old if (owner := self.owners.get(row.follower)) is not None), None)
         self.forget(follower)
         self.forget(built)
-        lease = {"epoch": max(one.epoch for one in old) + 1, "heartbeat": max(one.heartbeat for one in old) + 1}
-        for one, waits in zip(new, waiting, strict=True):
-            name = follower.in_partition(one.follower.partition)
-            self.rows[name] = replace(one, follower=name, owner=None, wanted_by=None, **lease)
-            self.waiting[name] = waits
+        lease = {"epoch": max(row.epoch for row in old) + 1, "heartbeat": max(row.heartbeat for row in old) + 1}
+        for row, entries in zip(new, parked, strict=True):
+            name = follower.in_partition(row.follower.partition)
+            self.rows[name] = replace(row, follower=name, owner=None, wanted_by=None, **lease)
+            self.waiting[name] = entries
             if belongs is not None:
                 self.owners[name] = belongs
 
     def forget(self, follower: FollowerId) -> None:
-        """The rows of all partitions, and what waits in any."""
+        """Delete the checkpoints and parked keys of all partitions."""
         for kept in (self.rows, self.owners, self.waiting):
-            for one in [one for one in kept if (one.name, one.version) == (follower.name, follower.version)]:
-                del kept[one]
+            for name in [name for name in kept if _same_table(name, follower)]:
+                del kept[name]
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        found = self.waiting[follower].get((one.kind, one.key))
-        return "" if found is None else found.traceback
+        entry = self.waiting[follower].get((one.kind, one.key))
+        return "" if entry is None else entry.traceback
 
     def held(self, claim: Claim) -> Checkpoint:
         """The row, if the claim still stands. Raises: LeaseLost."""
@@ -146,4 +143,9 @@ class MemoryCheckpoints:
 
 
 def _in_order(parked: Iterable[Parked]) -> Sequence[Parked]:
-    return sorted([replace(one, traceback="") for one in parked], key=lambda one: (one.position, one.kind, one.key))
+    entries = [replace(entry, traceback="") for entry in parked]
+    return sorted(entries, key=lambda entry: (entry.position, entry.kind, entry.key))
+
+
+def _same_table(one: FollowerId, other: FollowerId) -> bool:
+    return (one.name, one.version) == (other.name, other.version)

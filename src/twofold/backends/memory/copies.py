@@ -1,4 +1,4 @@
-"""Copying from and to a log in memory."""
+"""Copying a log to and from memory."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class MemoryCopies:
         if after not in copied.upto:
             raise InvalidInput(f"log {self._log_id()}: {MOVED}")
         for entry in entries:
-            mine = _set(entry, position=Position(self._partition, len(self._entries) + 1))
-            self._entries.append(mine)
-            self._streams[mine.stream].append(mine)
+            copy = _set(entry, position=Position(self._partition, len(self._entries) + 1))
+            self._entries.append(copy)
+            self._streams[copy.stream].append(copy)
         self._taken = len(self._entries)
         self._copied = _set(copied, upto=[upto if position == after else position for position in copied.upto])
 

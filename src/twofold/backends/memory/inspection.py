@@ -40,18 +40,18 @@ class LogInspection:
 
     def older_copy(self, ambient: Ambient) -> MemoryLog:
         """The log as in a backup that lacks the newest event: the same id, and no reactor beyond the end."""
-        copy = log_of(self.entries[:-1], ambient)
+        copy = log_of(self.entries[:-1], ambient, partition=self._log.partition)
         copy.log_id = self._log.log_id
-        end = Position(0, len(copy._entries))
+        end = Position(copy.partition, len(copy._entries))
         copy._receipts = {name: receipt for name, receipt in self.receipts.items() if receipt.position <= end}
         for follower, row in self._log.checkpoints.rows.items():
             copy.checkpoints.rows[follower] = replace(row, position=min(row.position, end))
         return copy
 
 
-def log_of(entries: Sequence[Entry], ambient: Ambient) -> MemoryLog:
+def log_of(entries: Sequence[Entry], ambient: Ambient, *, partition: int = 0) -> MemoryLog:
     """A new log with these entries; it knows no receipts."""
-    log = MemoryLog(ambient)
+    log = MemoryLog(ambient, partition=partition)
     log._entries = list(entries)
     for entry in entries:
         log._streams[entry.stream].append(entry)
@@ -63,7 +63,7 @@ Snapshot = Mapping[str, Mapping[str, Any]]
 
 
 class RowsInspection:
-    """What is in a read store, without waiting for anything."""
+    """The contents of a read store, read without waiting."""
 
     def __init__(self, store: MemoryReadStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The log: one list of entries in the order of their commits, and the same entries by stream."""
+"""The log: a list of entries in commit order, and the same entries by stream."""
 
 import asyncio
 from collections import defaultdict
@@ -24,7 +24,7 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 
 class MemoryLog(DenseFeed):
-    """A log and its feed. A part of a partitioned log has the number of its partition, and the id of that log."""
+    """A log and its feed. A part of a partitioned log gets the number of its partition, and the id of that log."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, reads_at_once=1)
     checkpoints: MemoryCheckpoints
@@ -48,7 +48,7 @@ class MemoryLog(DenseFeed):
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`."""
-        await asyncio.sleep(0)  # where another backend waits for its disk, others run
+        await asyncio.sleep(0)  # other tasks run here, as while another backend waits for its disk
         clock, newest = self._ambient.now(), self._entries[-1].recorded_at if self._entries else None
         self._time, before = recorded_at(clock, newest), len(self._entries)
         outcomes = [self._append(append) for append in batch]
@@ -126,7 +126,7 @@ class MemoryLog(DenseFeed):
         """See `LogStore.new_id`."""
         self.log_id = log_id or self._ambient.new_id()[:16]
         rows = self.checkpoints.rows
-        rows.update({follows: replace(row, log_id=self.log_id) for follows, row in rows.items()})
+        rows.update({follower: replace(row, log_id=self.log_id) for follower, row in rows.items()})
 
     async def close(self) -> None:
-        """Nothing to let go of: the store lives as long as somebody holds it."""
+        """Does nothing: the store lives as long as something refers to it."""

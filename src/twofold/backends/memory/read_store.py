@@ -1,4 +1,4 @@
-"""The read store: a dictionary of rows per table, and the checkpoints beside them."""
+"""The read store: a dictionary of rows for each table, and the checkpoints beside them."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +33,8 @@ Refuses = Callable[[Table, Values], str | None]
 class MemoryReadStore:
     """Rows of projections, and their checkpoints.
 
-    Memory can keep any row. `refuses` stands for the limits that other stores have: it returns why a row of a table
-    cannot be kept, or None. Tests and the simulator set it.
+    Memory can store any row. `refuses` stands for the limits of other stores: it returns why a row of a table cannot be
+    stored, or None. Tests and the simulator set it.
     """
 
     limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, reads_at_once=1)
@@ -68,7 +68,7 @@ class MemoryReadStore:
         return self._live[table.name] >= version
 
     async def index(self, table: Table) -> None:
-        """See `ReadStore.index`. Memory looks at every row."""
+        """See `ReadStore.index`. Memory has none: every query reads all rows."""
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
@@ -92,7 +92,7 @@ class MemoryReadStore:
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         if follows not in self._tables:
-            raise InvalidInput(f"there is no table of {follows}")
+            raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
         check_droppable(self._stored(follows))
         del self._tables[follows], self._fingerprints[follows]
         self._checkpoints.forget(follows)
@@ -100,11 +100,11 @@ class MemoryReadStore:
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         self._tables[table.follows].clear()
-        for one in self._checkpoints.parts(table.follows):
-            beginning = Position(one.follower.partition, 0)
-            again = {"log_id": log_id, "position": beginning, "owner": None, "epoch": one.epoch + 1}
-            self._checkpoints.rows[one.follower] = msgspec.structs.replace(one, **again)
-            self._checkpoints.waiting.pop(one.follower, None)
+        for checkpoint in self._checkpoints.parts(table.follows):
+            beginning = Position(checkpoint.follower.partition, 0)
+            again = {"log_id": log_id, "position": beginning, "owner": None, "epoch": checkpoint.epoch + 1}
+            self._checkpoints.rows[checkpoint.follower] = msgspec.structs.replace(checkpoint, **again)
+            self._checkpoints.waiting.pop(checkpoint.follower, None)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
@@ -158,7 +158,7 @@ class MemoryReadStore:
             await self._bell.wait(timeout_s)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing."""
 
     def _rows_of(self, table: Table) -> dict[Key, Values]:
         rows = self._tables.get(table.follows)
@@ -188,9 +188,9 @@ def _ordered(place: int) -> Callable[[Values], tuple[bool, Any]]:
 
 def _comes_after(row: Values, query: Query, place: Mapping[str, int]) -> bool:
     for (name, descending), last in zip(query.order, query.after or (), strict=True):
-        mine, its = _rank(row[place[name]]), _rank(last)
-        if mine != its:
-            return mine < its if descending else mine > its
+        value, bound = _rank(row[place[name]]), _rank(last)
+        if value != bound:
+            return value < bound if descending else value > bound
     return False
 
 

@@ -1,4 +1,4 @@
-"""Requests that came with a key, and the responses kept for them."""
+"""Requests with an idempotency key, and their responses."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 
 class MemoryRequests:
-    """Requests with a key, and the responses kept for them. `log_id` returns the log's current id."""
+    """See `Requests`. `log_id` returns the log's current id."""
 
     def __init__(self, ambient: Ambient, log_id: Callable[[], str]) -> None:
         self._ambient, self._log_id = ambient, log_id

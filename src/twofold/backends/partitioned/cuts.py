@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from twofold.backends.connect import LogStore
 from twofold.backends.partitioned.order import Vector
+from twofold.backends.ports import LogStore
 from twofold.errors import LogReplaced, OutcomeUnknown, Unavailable
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream
 
@@ -47,6 +47,7 @@ class Cuts:
 
     async def learn(self) -> Cut:
         """The newest cut there is. Raises: Unavailable, LogReplaced."""
+        await self._look_beyond_the_rest()
         known = self.newest
         found = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
         if not found.events:
@@ -58,6 +59,13 @@ class Cuts:
             raise self._shorter(known.number)
         self._heard(Cut(found.version, vector, found.position))
         return self.newest
+
+    async def _look_beyond_the_rest(self) -> None:
+        """What else is in this log is not news to a reader that waits for the first cut: it would never wait."""
+        if self.newest.number == 0:
+            head = await self.log.head()
+            if self.newest.number == 0:  # nobody else has learned of a cut meanwhile
+                self.newest = Cut(0, self.newest.vector, head)
 
     async def add(self, last: Cut, vector: Vector) -> bool:
         """Propose the cut behind `last`. Returns whether it was taken; otherwise another one was, and is learned.

@@ -10,13 +10,13 @@ from zlib import crc32
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore
 from twofold.backends.partitioned.checkpoints import RoutedCheckpoints
 from twofold.backends.partitioned.cuts import Cuts
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.backends.partitioned.order import MOST_PARTS
-from twofold.errors import ConfigurationError, OutcomeUnknown, TwofoldError
+from twofold.backends.ports import LogStore
+from twofold.errors import ConfigurationError, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.feed import Feed
 from twofold.messages import Append, Encoded, Entry, Meta, Receipt, Stream
 from twofold.write.log import Loaded
@@ -74,7 +74,10 @@ class Partitioned(Merged):
         if not found.events:
             command_id = self._ambient.new_id()
             event = Encoded("Partitions", 1, msgspec.json.encode(len(self.parts)), None)
-            await self._cut_log.commit([Append(_COUNT, [event], 0, Meta(command_id, command_id))])
+            try:
+                await self._cut_log.commit([Append(_COUNT, [event], 0, Meta(command_id, command_id))])
+            except OutcomeUnknown as error:
+                raise Unavailable(f"the log of the cuts: {error}") from error
             found = await self._cut_log.load(_COUNT)  # somebody else may have been quicker
         count = msgspec.json.decode(found.events[0][2], type=int)
         if count != len(self.parts):

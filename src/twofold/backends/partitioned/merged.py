@@ -40,8 +40,13 @@ class Merged:
         return self.cuts.log.log_id
 
     async def head(self) -> Position:
-        """The end of the newest cut. What is in no cut yet has no position here; `behind` counts it."""
-        return end_of((await self.cuts.learn()).number)
+        """The end of the newest cut. What is in no cut yet has no position here; `behind` counts it.
+
+        Raises: LogReplaced also where a part that responds ends before that cut (G11).
+        """
+        newest = await self.cuts.learn()
+        await self.proposer.check_complete(newest)
+        return end_of(newest.number)
 
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None

@@ -15,6 +15,7 @@ from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import Position
 
 PAUSE_S = 0.025  # between learning of a cut and proposing the next one
+LOOK_PATIENCE_S = 0.25  # with a part that does not respond, where only its completeness is checked
 PATIENCE_S = 1.0  # with a part that does not respond, where the others must not wait for it
 
 P = ParamSpec("P")
@@ -38,6 +39,12 @@ def shorter(number: int, offset: int, end: Position) -> LogReplaced:
         f"partition {number}: the merged feed has read up to {Position(number, offset)}, but the partition ends at "
         f"{end}: an older copy was put in its place"
     )
+
+
+def _check_reach(heads: Sequence[Position], cut: Cut) -> None:
+    for head, offset in zip(heads, cut.vector, strict=True):
+        if head.offset < offset:
+            raise shorter(head.partition, offset, head)
 
 
 class Proposer:
@@ -72,10 +79,19 @@ class Proposer:
     async def has_news(self, last: Cut) -> bool:
         """Whether a part has events beyond a cut. Raises: Unavailable, LogReplaced."""
         heads = await all_of(of_part(number, feed.head) for number, feed in self._feeds.items())
-        for head, offset in zip(heads, last.vector, strict=True):
-            if head.offset < offset:
-                raise shorter(head.partition, offset, head)
+        _check_reach(heads, last)
         return any(head.offset > offset for head, offset in zip(heads, last.vector, strict=True))
+
+    async def check_complete(self, last: Cut) -> None:
+        """Raises: LogReplaced where a part that responds at once does not hold what the cut took of it."""
+        _check_reach(await all_of(self._head_in_time(number, last) for number in self._feeds), last)
+
+    async def _head_in_time(self, number: int, last: Cut) -> Position:
+        try:
+            async with asyncio.timeout(LOOK_PATIENCE_S):
+                return await of_part(number, self._feeds[number].head)
+        except (Unavailable, TimeoutError):
+            return Position(number, last.vector[number - 1])
 
     def left_something(self, number: int) -> bool:
         """Whether this process proposed this cut, and saw more than it took."""

@@ -1,11 +1,12 @@
 """PostgreSQL: log and read models in the schema `twofold`, the live read models as views in `public`.
 
-Every statement of the running engine is a transaction of its own: one round trip, nothing is ever idle inside one,
-and a pooler in transaction mode is as good as a session. Needs asyncpg (`pip install twofold[postgres]`).
+While the engine runs, nearly every statement is its own transaction: one round trip, no session idle in a
+transaction, and no need for session state, so a pooler in transaction mode works. Needs asyncpg
+(`pip install twofold[postgres]`).
 
-A URL is `postgresql://user:password@host:port/database`, or whatever else asyncpg takes, parameters included. One
-parameter is ours: `pooler=transaction` says that PgBouncer or the like stands in between and hands sessions round.
-Then nothing is prepared for later, set for a session, or listened to, and those who wait look again every 50 ms.
+A URL is `postgresql://user:password@host:port/database`, or any other form that asyncpg accepts, with its parameters.
+twofold adds one parameter: `pooler=transaction` says that PgBouncer, or another pooler in transaction mode, is in
+between. Then no prepared statements, session settings or LISTEN are used, and waiting reads poll every 50 ms.
 """
 
 from twofold.backends.postgres.log import PostgresLog

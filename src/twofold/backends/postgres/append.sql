@@ -1,15 +1,15 @@
--- The functions that append, as they are today. A migration takes them over by a line `-- append.sql`: after a change
--- here, add one that does, so that databases that exist get it too.
+-- The current functions that append. A migration includes them with a line `-- append.sql`: after a change here, add a
+-- migration with that line, so that existing databases get the change.
 
--- Appends, in order, each all or nothing; one answer for each.
+-- A batch of appends, in order. Each is all or nothing, and has an outcome of its own.
 --
--- `streams` names each stream once, and (`command_streams`, `command_ids`) each command once. One append is one place in
--- `commands` to `firsts`: which of the commands it is, what it expects, and that its events are so many (`counts`) of
--- the last three arrays, after the first so many (`firsts`).
+-- `streams` holds each stream once, and (`command_streams`, `command_ids`) each command once. `commands` to `firsts` have
+-- one element for each append: which command it is, the version it expects, its metadata, the number of its events
+-- (`counts`), and how many elements of the last three arrays come before them (`firsts`).
 --
--- The first statement takes the lock, so that all others look at what was committed by whoever held it before. That is
--- so in READ COMMITTED only. What is stored is looked up for the whole batch at once, and written at once; in between
--- the appends are judged one by one, each as those before it have left the streams.
+-- The first statement takes the lock, so that later statements see what the previous holder committed. This is true in
+-- READ COMMITTED only. Reads and writes cover the whole batch at once; in between the appends are decided one by one,
+-- each seeing those before it.
 CREATE OR REPLACE FUNCTION twofold.append(
     log             text,
     streams         text[],
@@ -24,12 +24,12 @@ CREATE OR REPLACE FUNCTION twofold.append(
     schemas         integer[],
     datas           text[],    -- JSON
     OUT answers     text[],    -- appended, repeated or conflict
-    OUT at_versions bigint[],  -- the stream's: after the append; of that time; as it is
+    OUT at_versions bigint[],  -- of the stream: after the append; after the original append; current
     OUT stored      integer[],
     OUT positions   bigint[]
 )
 LANGUAGE plpgsql VOLATILE
--- One plan, by index, also while the tables are so small that reading them whole seems cheap.
+-- One plan, by index, even while the tables are small enough for a sequential scan to look cheap.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
@@ -129,8 +129,8 @@ BEGIN
 END
 $$;
 
--- One event to one stream, which is what a lone caller appends: the same as `twofold.append` for a batch of one, without
--- what a batch needs. The first statement takes the lock, so that the second sees what its last holder committed.
+-- One event to one stream, the append of a single caller: the same as `twofold.append` for a batch of one, without the
+-- overhead of a batch. The first statement takes the lock, so that the second sees what the previous holder committed.
 CREATE OR REPLACE FUNCTION twofold.append_one(
     log            text,
     stream         text,
@@ -141,7 +141,7 @@ CREATE OR REPLACE FUNCTION twofold.append_one(
     schema         integer,
     data           text,    -- JSON
     OUT answer     text,    -- appended, repeated or conflict
-    OUT at_version bigint,  -- the stream's: after the append; of that time; as it is
+    OUT at_version bigint,  -- of the stream: after the append; after the original append; current
     OUT stored     integer,
     OUT at         bigint   -- position
 )

@@ -1,4 +1,4 @@
-"""Checkpoints on PostgreSQL: lease, fence and progress in one row, and what is parked beside it."""
+"""Checkpoints on PostgreSQL: lease, fence and progress in one row, with the parked keys beside it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Kind = Literal["projection", "reactor"]
 
 
 class PostgresCheckpoints:
-    """See `Checkpoints`. Those of one kind; both kinds lie in one table where log and rows lie in one database.
+    """See `Checkpoints`. Those of one kind; a database that holds both log and rows has both kinds in one table.
 
-    Beside a log, `log_id` is the id it had when it was opened. Where it has another one by now, nothing is changed,
-    and whoever looks gets LogReplaced.
+    Beside a log, `log_id` returns the id it had when it was opened. If it has another id by now, nothing changes, and
+    reads raise LogReplaced.
     """
 
     def __init__(self, database: Database, kind: Kind, log_id: Callable[[], str | None] = lambda: None) -> None:
@@ -46,9 +46,10 @@ class PostgresCheckpoints:
         """See `Checkpoints.read`."""
         reached = self.reached
         before = reached.places
-        found = checkpoints_in(follower, await self._looked("read", *self._of(follower)))
-        reached.looked(before, follower, found[0].position if found else Position(follower.partition, 0))
-        return found[0] if found else None
+        rows = await self._looked("read", *self._of(follower))
+        checkpoint = next(iter(checkpoints_in(follower, rows)), None)
+        reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
+        return checkpoint
 
     async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """See `Checkpoints.of`."""
@@ -133,7 +134,7 @@ class PostgresCheckpoints:
 
 
 def checkpoints_in(follower: FollowerId, rows: Sequence[Any]) -> list[Checkpoint]:
-    """Those that rows of `read` or `of` say are there."""
+    """The checkpoints in rows of `read` or `of`."""
     return [
         Checkpoint(follower.in_partition(partition), log_id, Position(partition, offset), *lease)
         for partition, log_id, offset, *lease in rows
@@ -148,13 +149,15 @@ async def unparking(
     unparked: Sequence[Parked],
     move: Callable[[Connection], Awaitable[None]],
 ) -> None:
-    """Take out what no longer waits, then `move`, which raises when that may not be: then nothing was taken out."""
+    """Unpark keys, then `move`, in one transaction: if `move` raises, nothing is unparked."""
     if not unparked:
         await move(connection)
         return
     whose = (kind, claim.follower.name, claim.follower.version, claim.follower.partition)
     async with brief_transaction(connection):
-        await connection.execute(_SQL["unpark"], *whose, [one.kind for one in unparked], [one.key for one in unparked])
+        await connection.execute(
+            _SQL["unpark"], *whose, [entry.kind for entry in unparked], [entry.key for entry in unparked]
+        )
         await move(connection)
 
 
@@ -164,7 +167,7 @@ def moving(
     """The parameters of `MOVE`. Raises: LeaseLost when `after` is in another partition than what was claimed."""
     if after.partition != claim.follower.partition:
         raise lost(claim, after)
-    places = [one.position for one in parked]
+    places = [entry.position for entry in parked]
     return (
         kind,
         claim.follower.name,
@@ -173,19 +176,19 @@ def moving(
         after.partition,
         after.offset,
         to.offset,
-        [one.kind for one in parked],
-        [one.key for one in parked],
+        [entry.kind for entry in parked],
+        [entry.key for entry in parked],
         [place.partition for place in places],
         [place.offset for place in places],
-        [one.error for one in parked],
-        [one.since for one in parked],
-        [one.tries for one in parked],
-        [one.traceback for one in parked],
+        [entry.error for entry in parked],
+        [entry.since for entry in parked],
+        [entry.tries for entry in parked],
+        [entry.traceback for entry in parked],
         log_id,
     )
 
 
 def lost(claim: Claim, after: Position | None = None) -> LeaseLost:
-    """Somebody else has the checkpoint, or it is elsewhere."""
+    """The error for a checkpoint that another worker holds, or that is not at `after`."""
     place = "" if after is None else f" at {after}"
     return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")

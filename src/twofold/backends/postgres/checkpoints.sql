@@ -1,5 +1,5 @@
--- Beside a log, each of these takes that log's id as its last parameter, and does nothing where the log is another one by
--- now. Beside read models it is NULL: they may lie in another database than their log.
+-- Beside a log, the last parameter is the log's id, and a statement does nothing if the log has been replaced since.
+-- Beside read models it is NULL: their log may be in another database.
 
 -- name: register
 INSERT INTO twofold.checkpoints (kind, name, version, partition, log_id, position, owner, epoch, heartbeat)
@@ -8,19 +8,19 @@ WHERE $7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)
 ON CONFLICT DO NOTHING
 
 -- name: read
--- No row: another log has been put in the place of this one.
+-- No row: this log was replaced by another one.
 SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
 
 -- name: of
--- No row: as `read`.
+-- No row: see `read`.
 SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 ORDER BY c.partition
 
 -- name: belongs
--- No row: as `read`.
+-- No row: see `read`.
 SELECT c.belongs
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
@@ -52,14 +52,14 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6))
 
 -- name: parked
--- No row: as `read`.
+-- No row: see `read`.
 SELECT p.what, p.key, p.partition, p.position, p.error, p.since, p.tries
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.parked p ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4
 ORDER BY p.position, p.what, p.key
 
 -- name: traceback
--- No row: as `read`.
+-- No row: see `read`.
 SELECT p.traceback
 FROM (SELECT WHERE $7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)) this_log
 LEFT JOIN twofold.parked p
@@ -70,8 +70,8 @@ DELETE FROM twofold.parked p USING unnest($5::text[], $6::text[]) u (what, key)
 WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = u.what AND p.key = u.key
 
 -- name: move
--- The checkpoint moves, or nothing happens (G5): all that is written reads from `moved`, and so waits for it. Where it
--- has to wait for another session it compares again what that one has left.
+-- The checkpoint moves, or nothing happens (G5): every write reads from `moved`, and so waits for it. If `moved` has to wait
+-- for another session, it compares again with what that session committed.
 moved AS (
     UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
     WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6

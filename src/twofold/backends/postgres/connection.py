@@ -1,4 +1,4 @@
-"""One database, and the connections to it: what is tried again, for how long, and what it is called when it fails."""
+"""One database and its connections: what is retried, for how long, and which errors are raised."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 log = logging.getLogger("twofold.postgres")
 
-PATIENCE_S = 5.0  # for so long a server that starts, stops or is full is tried again
+PATIENCE_S = 5.0  # how long to retry a server that is starting, stopping or full
 CONNECT_TIMEOUT_S = 5.0
-COMMAND_TIMEOUT_S = 75.0  # longer than the minute for which somebody else may well hold a lock
+COMMAND_TIMEOUT_S = 75.0  # longer than the minute for which another session may hold a lock
 RETRY_S = 0.02
 LONGEST_PAUSE_S = 0.5
 LOCK_TIMEOUT_S = 2
-IDLE_TIMEOUT_S = LEASE_S - 1  # a worker that is paused in a transaction blocks nobody for longer than its lease
+IDLE_TIMEOUT_S = LEASE_S - 1  # a worker paused in a transaction blocks others no longer than its lease
 
-# Plans are kept while tables grow: one that was made when a table was nearly empty would read it whole ever after.
-# And a page of the feed comes twice as fast straight from the index, in whose order it is wanted.
+# Plans are cached while tables grow: one made for a nearly empty table would scan the whole table from then on.
+# And a page of the feed is read twice as fast in index order, which is the order it is wanted in.
 BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_material": "off", "jit": "off"}
 
 LOST = (
-    OSError,  # TimeoutError is one
+    OSError,  # includes TimeoutError
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
@@ -44,17 +44,17 @@ LOST = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
-"""The connection is gone, and what became of the statement is not known."""
+"""The connection is lost, and the outcome of its statement is unknown."""
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
-DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: what is wrong lies in what was sent
-DEFINITION = ("42", "54", "0A")  # names and types, limits, what is not supported
+DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: the data sent is at fault
+DEFINITION = ("42", "54", "0A")  # names and types, limits, unsupported features
 _WARNING = "TF003"
 MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
 
 
 class Address(msgspec.Struct, frozen=True):
-    """A URL, taken apart: what goes to asyncpg, and whether a pooler in transaction mode stands in between."""
+    """A parsed URL: what asyncpg gets, and whether a pooler in transaction mode is in between."""
 
     url: str
     pooler: bool
@@ -65,23 +65,27 @@ class Address(msgspec.Struct, frozen=True):
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            raise ConfigurationError(f"the URL of the PostgreSQL cannot be read: {error}") from error
+            raise ConfigurationError(
+                f"the URL of the PostgreSQL server cannot be parsed: {error}; write postgresql://user:password@host:port/database"
+            ) from error
         query = parse_qsl(parts.query, keep_blank_values=True)
         poolers = [value for name, value in query if name == "pooler"]
         if poolers not in ([], ["transaction"]):
-            raise ConfigurationError("the URL of a PostgreSQL takes pooler=transaction, or no pooler at all")
+            raise ConfigurationError(
+                f"pooler={poolers[-1]}: write pooler=transaction in the PostgreSQL URL, or leave the parameter out"
+            )
         rest = urlencode([(name, value) for name, value in query if name != "pooler"])
-        # not urlunsplit: it leaves out the // of an address that names no host
+        # not urlunsplit, which drops the // if there is no host
         return Address(f"postgresql://{parts.netloc}{parts.path}" + (f"?{rest}" if rest else ""), bool(poolers))
 
     def __str__(self) -> str:
-        """For people: without user, password and parameters."""
+        """For messages: without user, password and parameters."""
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "")
         return f"PostgreSQL, {host}{parts.path}"
 
     def describe(self, error: BaseException) -> str:
-        """Where something failed, and how; without the password, should somebody have quoted it."""
+        """The address and the error, with the password masked."""
         text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
         for secret in (parts.password, dict(parse_qsl(parts.query)).get("password")):
@@ -91,9 +95,9 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Database:
-    """At most `size` connections, made when they are needed.
+    """At most `size` connections, opened on demand.
 
-    `settings` are those of its sessions, where sessions are ours. `missing` is raised when the tables are gone.
+    `settings` apply to its sessions, except behind a pooler. `missing` is raised when the tables are gone.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class Database:
         self._closed = False
 
     async def open(self) -> None:
-        """See that it can be used. Raises: ConfigurationError, Unavailable."""
+        """Check that the database can be used. Raises: ConfigurationError, Unavailable."""
         try:
             encoding = await self.run(_encoding)
         except Unavailable as error:
@@ -112,16 +116,18 @@ class Database:
                 raise ConfigurationError(f"{error}: {_way_out(error.__cause__)}") from error
             raise
         if encoding != "UTF8":
-            raise ConfigurationError(f"{self.address}: its encoding is {encoding}; create a database in UTF8")
+            raise ConfigurationError(
+                f"{self.address}: the encoding of this database is {encoding}; create one with ENCODING 'UTF8'"
+            )
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._closed = True
         if self._pool is not None:
             await self._pool.close()
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do what may be done twice: where the connection is lost it is tried again, for `PATIENCE_S`.
+        """Run idempotent work: if the connection is lost, it is retried for `PATIENCE_S`.
 
         Raises: Unavailable, ConfigurationError, and `missing`.
         """
@@ -135,14 +141,14 @@ class Database:
             await asyncio.sleep(RETRY_S)
 
     async def run_once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do what must not be done twice. Raises: Unavailable, also where it may have been done; as `run`."""
+        """Run work that must not be repeated. Raises: as `run`; Unavailable also when it may have been done."""
         return await self._attempt(work, now() + PATIENCE_S)
 
     async def _attempt(self, work: Callable[[Connection], Awaitable[T]], deadline: float) -> T:
         async with self.connection(deadline) as connection:
             try:
                 return await work(connection)
-            except ValueError:  # a value that the driver cannot send, which it also counts among its own errors
+            except ValueError:  # a value that the driver cannot encode, an error that is also in LOST
                 raise
             except LOST as error:
                 raise self.unavailable(error) from error
@@ -151,19 +157,19 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, deadline: float) -> AsyncIterator[Connection]:
-        """A connection, tried for until the deadline. Raises: Unavailable, ConfigurationError; nothing was sent."""
+        """A connection, retried until the deadline. Raises: Unavailable, ConfigurationError; then nothing was sent."""
         if self._pool is None:
             self._pool = Pool(self._size, self._connect)
-        held = await self._take(self._pool, deadline)
+        taken = await self._take(self._pool, deadline)
         sound = False
         try:
-            yield held
+            yield taken
             sound = True
         except (TwofoldError, asyncpg.PostgresError) as error:
             sound = not isinstance(error.__cause__ or error, LOST)
             raise
         finally:
-            self._pool.give_back(held, sound=sound)
+            self._pool.give_back(taken, sound=sound)
 
     async def _take(self, pool: Pool, deadline: float) -> Connection:
         pause_s = RETRY_S
@@ -172,7 +178,7 @@ class Database:
                 raise Closed(self.address)
             try:
                 return await pool.take(COMMAND_TIMEOUT_S)
-            except ValueError as error:  # the driver's word for a URL that it cannot read
+            except ValueError as error:  # the driver cannot parse the URL
                 raise ConfigurationError(self.address.describe(error)) from error
             except (*LOST, asyncpg.PostgresError) as error:
                 if now() >= deadline or isinstance(error, _REFUSED):
@@ -188,12 +194,12 @@ class Database:
         return connection
 
     def _hear(self, _connection: object, message: Any) -> None:
-        """What one of our functions has to say beside its answer."""
+        """Log a warning that one of our functions raised."""
         if message.sqlstate == _WARNING:
             log.warning("%s: %s", self.address, message.message)
 
     def _session(self) -> dict[str, Any]:
-        """Behind a pooler no session is ours: no settings, and no statement that outlives its transaction."""
+        """Behind a pooler sessions are shared: no settings, and no statement that outlives its transaction."""
         if self.address.pooler:
             return {"statement_cache_size": 0}
         asked = dict(parse_qsl(urlsplit(self.address.url).query))
@@ -201,14 +207,14 @@ class Database:
         return {"server_settings": {name: value for name, value in settings.items() if name not in asked}}
 
     def unavailable(self, error: BaseException) -> Unavailable:
-        """What could not be reached, and why."""
+        """The error for a database that cannot be reached or used now."""
         return Unavailable(self.address.describe(error))
 
     def named(self, error: asyncpg.PostgresError) -> TwofoldError:
-        """What the server refused, as an error of ours."""
+        """An error of the server as one of twofold."""
         if error.sqlstate == "42501":
             return ConfigurationError(
-                f"{self.address.describe(error)}; docs/postgres-roles.md has the GRANTs that a role needs"
+                f"{self.address.describe(error)}; docs/postgres-roles.md lists the GRANTs that a role needs"
             )
         if error.sqlstate in MISSING:
             return self._missing(f"{self.address.describe(error)}: its tables were removed while it was in use")
@@ -217,9 +223,9 @@ class Database:
 
 @asynccontextmanager
 async def brief_transaction(connection: Connection, lock_timeout_s: float = 0) -> AsyncIterator[None]:
-    """A transaction of several statements. 0: it waits for locks as long as for any answer.
+    """A transaction of several statements. A `lock_timeout_s` of 0 means no limit besides that of a statement.
 
-    The server ends it should this process be stopped in the middle of it: nobody is kept waiting.
+    If this process is paused inside it, the server ends it after `IDLE_TIMEOUT_S`, so that others need not wait.
     """
     async with connection.transaction():
         await connection.execute(
@@ -231,7 +237,7 @@ async def brief_transaction(connection: Connection, lock_timeout_s: float = 0) -
 
 
 def now() -> float:
-    """The event loop's time."""
+    """The event loop's time, in seconds."""
     return asyncio.get_running_loop().time()
 
 

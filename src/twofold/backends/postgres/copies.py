@@ -1,4 +1,4 @@
-"""Copying from and to a log on PostgreSQL."""
+"""Copying a log to and from PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SQL = statements("twofold.backends.postgres", "copies.sql")
 
 
 class PostgresCopies:
-    """See `Export` and `Import`. `log_id` returns the id of the log as this process knows it, `replaced` what to raise
-    for another one.
+    """See `Export` and `Import`.
 
-    Every change can be tried again when its connection was lost: done twice it is done once.
+    `log_id` returns the log id this process opened, `replaced` the error to raise when the log has another one. Every
+    change is idempotent, so it can be retried after a lost connection.
     """
 
     def __init__(self, database: Database, log_id: Callable[[], str], replaced: Callable[[], LogReplaced]) -> None:
@@ -68,7 +68,7 @@ class PostgresCopies:
 
         try:
             await self._going_on(source, taken)
-        except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
+        except ValueError as error:  # the driver cannot encode it: UnicodeError, or its own DataError
             raise BatchRefused(str(error)) from error
 
     async def keep(self, source: str, commands: Sequence[KeptCommand]) -> None:
@@ -91,7 +91,7 @@ class PostgresCopies:
         await self._going_on(source, ended)
 
     async def _going_on(self, source: str, change: Callable[[Connection, Copied, int], Awaitable[None]]) -> None:
-        """Change a copy of this source that nobody has appended to, in one transaction."""
+        """Change the copy of this source in one transaction, if nothing else was appended to it."""
 
         async def changed(connection: Connection) -> None:
             async with self._locked(connection) as (head, _):
@@ -105,7 +105,7 @@ class PostgresCopies:
 
     @asynccontextmanager
     async def _locked(self, connection: Connection) -> AsyncIterator[tuple[int, bool]]:
-        """A transaction that nobody appends beside, with the end of this log, and whether it holds anything."""
+        """A transaction that excludes appends. Yields the log's head, and whether the log holds anything."""
         try:
             async with brief_transaction(connection):
                 await connection.execute(_SQL["lock"])
@@ -124,7 +124,7 @@ class PostgresCopies:
 
 
 async def _copied(connection: Connection) -> tuple[Copied | None, int]:
-    """And the position of the last event that was taken."""
+    """The copy's state, and the position of the last event that was copied."""
     rows = await connection.fetch(_SQL["copied"])
     if not rows:
         return None, 0

@@ -1,5 +1,5 @@
 -- name: commands
--- The rows come in the order of the inner query; one of NULLs where there are none, and none of another log.
+-- Rows keep the order of the inner query. One row of NULLs: there are none. No row: this log was replaced by another one.
 SELECT k.stream, k.command_id, k.version, k.events
 FROM twofold.log l
 LEFT JOIN LATERAL (
@@ -12,13 +12,13 @@ WHERE l.log_id = $1
 SELECT source, partition, position, head, ended FROM twofold.copied ORDER BY partition
 
 -- name: lock
--- That of appending. What is acknowledged is on the disk, whatever the role is set to.
+-- The lock of appends. What is acknowledged is on disk, whatever the role's settings.
 SELECT
     pg_advisory_xact_lock(1953984358, 1),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)
 
 -- name: head
--- No row: another log has been put in the place of this one.
+-- No row: this log was replaced by another one.
 SELECT
     coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMIT 1), 0),
     EXISTS (SELECT FROM twofold.events) OR EXISTS (SELECT FROM twofold.commands)
@@ -42,7 +42,7 @@ UPDATE twofold.copied SET position = $1, head = $2 WHERE partition = $3
 SELECT pg_notify('twofold_log', $1::bigint::text)
 
 -- name: keep
--- A receipt lies where the event of its version does: the stream's last one, when the command was decided.
+-- A receipt gets the position of the event with its version: the last one of its stream when the command was decided.
 INSERT INTO twofold.commands (stream, command_id, version, events, position)
 SELECT k.stream, k.command_id, k.version, k.events, coalesce(e.position, 0)
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[]) AS k (stream, command_id, version, events)

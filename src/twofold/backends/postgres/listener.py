@@ -1,7 +1,7 @@
-"""The doorbell: one connection of the process that listens to a database, for the log and for the rows.
+"""The doorbell: one connection per process and database that listens for news of the log and the rows.
 
-What it hears wakes those who wait; it is a hint and never needed. Behind a pooler in transaction mode nobody can
-listen, and those who wait look again by themselves, more often.
+Notifications wake waiting reads; they are hints, and nothing depends on them. LISTEN does not work behind a pooler in
+transaction mode: there, waiting reads poll more often.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ log = logging.getLogger("twofold.postgres")
 
 
 class Listener:
-    """`head` and `reached` are what was heard last; they are never ahead of what a later look can see.
+    """`head` and `reached` are what was heard last. They are never ahead of what a later read can see.
 
-    Shared by all stores of an event loop that are on the same database: `Listener.join`, then `leave`.
+    All stores of an event loop on the same database share one: `Listener.join`, then `leave`.
     """
 
     _shared: ClassVar[dict[tuple[asyncio.AbstractEventLoop, str], Listener]] = {}
@@ -44,13 +44,13 @@ class Listener:
 
     @classmethod
     def join(cls, address: Address) -> Listener:
-        """The listener of this database, which lives until all who joined have left."""
+        """The listener of this database. It ends when every member has left."""
         listener = cls._shared.setdefault((asyncio.get_running_loop(), address.url), Listener(address))
         listener._members += 1
         return listener
 
     async def leave(self) -> None:
-        """One member less; the last one ends it."""
+        """Leave. The last member to leave ends the listener."""
         self._members -= 1
         if self._members > 0:
             return
@@ -60,18 +60,18 @@ class Listener:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait(self, bell: Doorbell, timeout_s: float) -> None:
-        """Until it rings, or it is time to look again, or the time is over."""
+        """Return when the bell rings, when it is time to poll, or after `timeout_s`."""
         if self._task is None and not self.address.pooler:
             self._task = asyncio.create_task(self._listen(), name=f"twofold listens to {self.address}")
         await bell.wait(min(timeout_s, LISTENING_POLL_S if self._listening else DEAF_POLL_S))
 
     def heard_head(self, head: int) -> None:
-        """The log has come so far."""
+        """The log has reached this head."""
         self.head = max(self.head, head)
         self.appends.ring()
 
     def heard_rows(self, follower: FollowerId, position: Position) -> None:
-        """A projection has come so far."""
+        """A projection has reached this position."""
         self.reached.heard(follower, position)
         self.rows.ring()
 
@@ -94,12 +94,12 @@ class Listener:
                     self._listening = False
                     connection.terminate()
             except (*LOST, asyncpg.PostgresError) as error:
-                log.warning("not listening, looking every %g s: %s", DEAF_POLL_S, self.address.describe(error))
+                log.warning("not listening, so polling every %g s: %s", DEAF_POLL_S, self.address.describe(error))
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _while_it_lives(self, connection: asyncpg.Connection[Any]) -> None:
-        """Rings once at the beginning: nobody listened between the last look and now."""
+        """Rings once at the start, for what happened while no connection listened."""
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _: gone.set())
         self._forget()
@@ -112,7 +112,7 @@ class Listener:
                 await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_S)
 
     def _forget(self) -> None:
-        """Another database may have been put under the same name meanwhile, and it may be shorter."""
+        """The database may have been replaced by an older one since, so what was heard no longer counts."""
         self.head = 0
         self.reached.forget()
         self.appends.ring()
@@ -125,7 +125,7 @@ class Listener:
     def _on_rows(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         match str(payload).split():
             case [name, *numbers] if len(numbers) in (2, 3) and all(number.isdigit() for number in numbers):
-                version, offset, partition = (*map(int, numbers), 0)[:3]  # partition 0 is left out, as it always was
+                version, offset, partition = (*map(int, numbers), 0)[:3]  # partition 0 is omitted, as by older versions
                 self.heard_rows(FollowerId(name, version, partition), Position(partition, offset))
             case _:
-                self.rows.ring()  # not ours, or of a newer twofold: looking does no harm
+                self.rows.ring()  # not ours, or from a newer twofold: reading again is harmless

@@ -1,4 +1,4 @@
-"""The log on PostgreSQL: one function appends a batch, in one round trip, under the lock that gives the order."""
+"""The log on PostgreSQL: one function appends a batch in one round trip, under the lock that defines the order."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from twofold.errors import (
     Unavailable,
     VersionConflict,
 )
-from twofold.feed.feed import DenseFeed, FeedPage, another_log
+from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
-RESOLVE_S = 10.0  # for so long it is asked what became of a commit whose connection was lost
+RESOLVE_S = 10.0  # how long to ask for the outcome of a commit whose connection was lost
 WRITERS = 2
 READERS = 6
 
@@ -53,7 +53,7 @@ _WRONG_ISOLATION, _ANOTHER_LOG = "TF001", "TF002"
 
 
 class PostgresLog(DenseFeed):
-    """A log and its feed; reactors' checkpoints beside them. `open` it first; without `create` it must be there."""
+    """A log, its feed and the reactors' checkpoints. Call `open` first. With `create=False` the log must exist."""
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
     checkpoints: PostgresCheckpoints
@@ -73,19 +73,21 @@ class PostgresLog(DenseFeed):
         self.importing = self.exporting = PostgresCopies(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
-        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables. Raises: ConfigurationError, Unavailable."""
         await self._reader.open()
         await migrate(self._reader, create=self._create)
-        self.log_id = await self._reader.run(self._found)
+        self.log_id = await self._reader.run(self._identity)
         self._listener = Listener.join(self._address)
 
-    async def _found(self, connection: Connection) -> str:
+    async def _identity(self, connection: Connection) -> str:
         log_id: str | None = await connection.fetchval(_SQL["log_id"])
         if log_id is None:
             if not self._create:
-                raise ConfigurationError(f"{self._address}: it holds no log; name the store that the App was opened on")
-            await connection.execute(_SQL["found"], self._ambient.new_id()[:16])
-            return await self._found(connection)
+                raise ConfigurationError(
+                    f"{self._address}: this database holds no log; name the store that the App was opened on"
+                )
+            await connection.execute(_SQL["create"], self._ambient.new_id()[:16])
+            return await self._identity(connection)
         return log_id
 
     async def new_id(self, log_id: str | None = None) -> None:
@@ -96,7 +98,7 @@ class PostgresLog(DenseFeed):
         self.log_id = log_id
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.leave()
@@ -116,24 +118,24 @@ class PostgresLog(DenseFeed):
         if not batch:
             return []
         if len(batch) == 1 and len(batch[0].events) == 1:
-            answers = [await self._resolved("append_one", _of_one(batch[0]), batch)]
+            results = [await self._resolved("append_one", _of_one(batch[0]), batch)]
         else:
-            answers = list(zip(*await self._resolved("append", _of_batch(batch), batch), strict=True))
-        self._news.heard_head(max((offset for answer, _, _, offset in answers if answer == "appended"), default=0))
-        return [self._outcome(append, *answer) for append, answer in zip(batch, answers, strict=True)]
+            results = list(zip(*await self._resolved("append", _of_batch(batch), batch), strict=True))
+        self._news.heard_head(max((offset for outcome, _, _, offset in results if outcome == "appended"), default=0))
+        return [self._outcome(append, *result) for append, result in zip(batch, results, strict=True)]
 
     def _outcome(
-        self, append: Append, answer: str, version: int, events: int, offset: int
+        self, append: Append, outcome: str, version: int, events: int, offset: int
     ) -> Receipt | VersionConflict:
-        if answer == "conflict":
+        if outcome == "conflict":
             return VersionConflict(append.stream, append.expected_version or 0, version)
-        position, repeated = Position(0, offset), answer == "repeated"
+        position, repeated = Position(0, offset), outcome == "repeated"
         return Receipt(append.stream, version, events, position, append.command_id, self.log_id, repeated)
 
     async def _resolved(self, statement: str, arguments: Sequence[Any], batch: Sequence[Append]) -> Sequence[Any]:
-        """The answer of the database. Where the connection was lost on the way, the same is asked again.
+        """The function's result. If the connection is lost, the same call is repeated.
 
-        The command ids make that safe: what was stored the first time is answered, not repeated.
+        The command ids make that safe: for what was stored the first time, the stored receipt is returned.
         """
         deadline = now() + PATIENCE_S
         doubt: BaseException | None = None
@@ -144,7 +146,7 @@ class PostgresLog(DenseFeed):
             except LOST as error:
                 doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
             except (BatchRefused, Unavailable, LogReplaced, ConfigurationError) as error:
-                # This attempt changed nothing, but an earlier one may have; data that is refused always is.
+                # This attempt changed nothing, but an earlier one may have. Refused data was refused before, too.
                 if doubt is None or isinstance(error, BatchRefused):
                     raise
             if doubt is not None and now() >= deadline:
@@ -153,14 +155,14 @@ class PostgresLog(DenseFeed):
 
     async def _append(self, connection: Connection, statement: str, arguments: Sequence[Any]) -> Sequence[Any]:
         try:
-            answer: Sequence[Any] = await connection.fetchrow(_SQL[statement], self.log_id, *arguments)
-        except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
+            result: Sequence[Any] = await connection.fetchrow(_SQL[statement], self.log_id, *arguments)
+        except ValueError as error:  # the driver cannot encode it: UnicodeError, or its own DataError
             raise BatchRefused(str(error)) from error
         except LOST:
             raise
         except asyncpg.PostgresError as error:
             raise self._refusal(error) from error
-        return answer
+        return result
 
     def _refusal(self, error: asyncpg.PostgresError) -> TwofoldError:
         state = error.sqlstate or ""
@@ -168,7 +170,8 @@ class PostgresLog(DenseFeed):
             return BatchRefused(str(error))
         if state == _WRONG_ISOLATION:
             return ConfigurationError(
-                f"{self._address.describe(error)}: set default_transaction_isolation of this role and database to it"
+                f"{self._address.describe(error)}: set default_transaction_isolation of this role and database to "
+                f"'read committed'"
             )
         return self._replaced() if state == _ANOTHER_LOG else self._writer.named(error)
 
@@ -218,13 +221,8 @@ class PostgresLog(DenseFeed):
             raise self._replaced()
         head: int = rows[0][0]
         if head < heard:
-            self._news.head = head  # the log is shorter than it was: do not wait for what is gone
-        if head < after.offset:
-            raise LogReplaced(
-                f"{self._address}: the log ends at {head} and was read up to {after.offset}: an older copy of it was "
-                f"put in its place. Put the newer one back, or delete the read models so that they are built again",
-                self.log_id,
-            )
+            self._news.head = head  # the log is shorter than it was: do not wait for events that are gone
+        check_not_beyond(after, Position(0, head))
         return _page(rows, after, min(head, last), head if until is None else min(head, until.offset))
 
     async def wait(self, after: Position, timeout_s: float) -> None:
@@ -245,7 +243,7 @@ async def _rename(connection: Connection, log_id: str, old: str) -> bool:
 
 
 def _of_one(append: Append) -> tuple[Any, ...]:
-    """What `twofold.append_one` takes after the log id."""
+    """The arguments of `twofold.append_one` after the log id."""
     [event] = append.events
     return (
         str(append.stream),
@@ -259,7 +257,7 @@ def _of_one(append: Append) -> tuple[Any, ...]:
 
 
 def _of_batch(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
-    """What `twofold.append` takes after the log id: each stream and each command named once, then the appends."""
+    """The arguments of `twofold.append` after the log id: each stream and command once, then the appends."""
     streams: dict[str, int] = {}
     commands: dict[tuple[int, str], int] = {}
     places, firsts, before = [], [], 0

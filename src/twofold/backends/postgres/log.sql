@@ -1,11 +1,11 @@
 -- name: log_id
 SELECT log_id FROM twofold.log
 
--- name: found
+-- name: create
 INSERT INTO twofold.log (log_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: rename
--- No row: another log has been put in the place of this one.
+-- No row: this log was replaced by another one.
 UPDATE twofold.log SET log_id = $1 WHERE log_id = $2 RETURNING true
 
 -- name: rename_checkpoints
@@ -19,11 +19,12 @@ FROM twofold.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 SELECT answer, at_version, stored, at FROM twofold.append_one($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: head
--- No row: another log has been put in the place of this one.
+-- No row: this log was replaced by another one.
 SELECT coalesce((SELECT position FROM twofold.events ORDER BY position DESC LIMIT 1), 0) FROM twofold.log WHERE log_id = $1
 
 -- name: load
--- Backwards, because the newest are wanted where not all are; a stream without events still has a row for the receipt.
+-- Newest first, because the newest are wanted when there is a limit. A stream without events still returns a row, for the
+-- receipt.
 SELECT e.version, e.position, e.type, e.schema, e.data, c.version, c.events, c.position
 FROM twofold.log l
 LEFT JOIN twofold.commands c ON c.stream = $2 AND c.command_id = $3
@@ -34,7 +35,7 @@ LEFT JOIN LATERAL (
 WHERE l.log_id = $1
 
 -- name: stream
--- The rows come in the order of the inner query; a stream without events still has a row, one of NULLs.
+-- Rows keep the order of the inner query. A stream without events returns one row of NULLs.
 SELECT e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
 FROM twofold.log l
 LEFT JOIN LATERAL (
@@ -43,8 +44,8 @@ LEFT JOIN LATERAL (
 WHERE l.log_id = $1
 
 -- name: page
--- One statement is one snapshot: what it says of the head is true of the page. The rows come in the order of the inner
--- query, which a nested loop with one row outside keeps. A page ends with the event with which it has grown large.
+-- One statement is one snapshot, so head and page agree. Rows keep the order of the inner query, because the outer side of
+-- the nested loop has one row. A page ends with the event that takes it over the size limit.
 SELECT h.head, e.so_far,
     e.position, e.stream, e.version, e.type, e.schema, e.data, e.meta, e.recorded_at
 FROM twofold.log l

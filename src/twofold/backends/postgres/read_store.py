@@ -1,4 +1,4 @@
-"""Rows of projections and their checkpoints on PostgreSQL: in the log's database or in any other one."""
+"""Rows of projections and their checkpoints on PostgreSQL, in the log's database or another one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SQL = statements("twofold.backends.postgres", "tables.sql")
 
 
 class _About(msgspec.Struct):
-    """What `about` in tables.sql answers."""
+    """The result of `about` in tables.sql."""
 
     checkpoints: list[tuple[int, str, int, str | None, int, int]]
     parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime, int]]
@@ -62,9 +62,9 @@ _ABOUT = msgspec.json.Decoder(_About)
 
 
 class PostgresReadStore:
-    """See `ReadStore`. `open` it first.
+    """See `ReadStore`. Call `open` first.
 
-    Folding and queries have connections of their own: neither waits for the other's.
+    Folding and queries use separate connections, so that neither waits for the other.
     """
 
     limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, QUERIES)
@@ -83,14 +83,14 @@ class PostgresReadStore:
         return self._checkpoints
 
     async def open(self) -> None:
-        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables. Raises: ConfigurationError, Unavailable."""
         await self._work.open()
         await migrate(self._work)
         self._listener = Listener.join(self._address)
         self._checkpoints.reached = self._listener.reached
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.leave()
@@ -113,11 +113,11 @@ class PostgresReadStore:
             self._whole.add(table.follows)
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
-        """See `ReadStore.publish`. Also false while somebody's open transaction holds the old view."""
+        """See `ReadStore.publish`. Also false while another session's open transaction uses the old view."""
         live, may = await self._work.run(lambda c: come_as_far(c, table, covered, lost))
         if live <= table.follows.version and not may:
             return bool(live == table.follows.version)
-        await self.index(table)  # at the end: a table without fills faster
+        await self.index(table)  # only now: a table without indexes fills faster
         if live > table.follows.version:
             return True
         return await self._work.run(lambda c: publish(c, table, covered, lost))
@@ -131,7 +131,7 @@ class PostgresReadStore:
         done = await self._work.run_once(lambda c: replace(c, table, claims, built, at))
         self._news.reached.forget(table.follows)
         if done:
-            self._whole.discard(table.follows)  # the new one has indexes as they are made today
+            self._whole.discard(table.follows)  # the new table has current indexes
         return done
 
     async def tables(self) -> Sequence[StoredTable]:
@@ -155,8 +155,8 @@ class PostgresReadStore:
     async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
         """See `ReadStore.rows`."""
         sql = self._sql(table)
-        found = await self._work.run(lambda c: c.fetch(sql.rows, *sql.keys_by_column(keys)))
-        rows = [sql.from_postgres(row) for row in found]
+        fetched = await self._work.run(lambda c: c.fetch(sql.rows, *sql.keys_by_column(keys)))
+        rows = [sql.from_postgres(row) for row in fetched]
         return {sql.key_of(values): values for values in rows}
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
@@ -204,23 +204,23 @@ class PostgresReadStore:
         checkpoints, rows, parked = await self._look(sql, statement, values)
         if not checkpoints:
             raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
-        for one in checkpoints:
-            reached.looked(before, one.follower, one.position)
+        for checkpoint in checkpoints:
+            reached.looked(before, checkpoint.follower, checkpoint.position)
         return Found(checkpoints, rows, parked)
 
     async def _look(
         self, sql: TableSql, statement: str, values: Sequence[Any]
     ) -> tuple[list[Checkpoint], list[Values], list[Parked]]:
-        """Checkpoints, rows and parked keys of one snapshot."""
+        """Checkpoints, rows and parked keys from one snapshot."""
         follows = sql.table.follows
-        found = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
-        about = _ABOUT.decode(next(row[0] for row in found if row[0] is not None))
-        rows = [sql.from_postgres(row[1:]) for row in found if row[0] is None]
+        fetched = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
+        about = _ABOUT.decode(next(row[0] for row in fetched if row[0] is not None))
+        rows = [sql.from_postgres(row[1:]) for row in fetched if row[0] is None]
         return checkpoints_in(follows, about.checkpoints), rows, _parked(about)
 
 
 async def _defining(making: Awaitable[None], table: Table) -> None:
-    """Raises: ConfigurationError when the server refuses the definition itself: it would refuse it again."""
+    """Raises: ConfigurationError when the server refuses the definition itself, so that retrying does not help."""
     try:
         await making
     except asyncpg.PostgresError as error:
@@ -230,10 +230,10 @@ async def _defining(making: Awaitable[None], table: Table) -> None:
 
 
 async def _refusing(writing: Awaitable[None]) -> None:
-    """Raises: BatchRefused when what is wrong is the data."""
+    """Raises: BatchRefused when the server refuses the data."""
     try:
         await writing
-    except ValueError as error:  # the driver cannot send it: UnicodeError, or its own DataError
+    except ValueError as error:  # the driver cannot encode it: UnicodeError, or its own DataError
         raise BatchRefused(str(error)) from error
     except asyncpg.PostgresError as error:
         if (error.sqlstate or "").startswith(DATA):
@@ -242,7 +242,7 @@ async def _refusing(writing: Awaitable[None]) -> None:
 
 
 async def _tried(connection: Connection, statement: str, values: Sequence[Any]) -> None:
-    """As if it were written."""
+    """Write, then roll back."""
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -260,7 +260,7 @@ def _parked(about: _About) -> list[Parked]:
 
 
 async def _is_there(connection: Connection, table: Table) -> bool:
-    """Raises: ConfigurationError when it has other columns."""
+    """Whether the table exists. Raises: ConfigurationError when it has other columns."""
     name, version = table.name, table.follows.version
     known = await connection.fetchval(_SQL["fingerprint"], name, version)
     if known is not None:
@@ -269,7 +269,7 @@ async def _is_there(connection: Connection, table: Table) -> bool:
 
 
 async def _holds_whole_texts(connection: Connection, table: Table) -> bool:
-    """Whether its indexes are of an older twofold, which refuse a long text: they are used as they are."""
+    """Whether an older twofold made its indexes, which hold whole texts and refuse long ones; they stay in use."""
     names = table_sql(table, whole=True).indexes().keys() - table_sql(table).indexes().keys()
     return bool(names and await connection.fetch(_SQL["indexes"], list(names)))
 
@@ -278,7 +278,7 @@ async def _make(connection: Connection, table: Table) -> None:
     sql = table_sql(table)
     async with brief_transaction(connection):
         await connection.execute(_SQL["one_at_a_time"])
-        if await _is_there(connection, table):  # somebody else was quicker
+        if await _is_there(connection, table):  # another process was faster
             return
         await connection.execute(sql.create())
         first = table.follows.builds is None
@@ -288,10 +288,10 @@ async def _make(connection: Connection, table: Table) -> None:
 
 
 async def _stored_tables(connection: Connection) -> list[StoredTable]:
-    found = [tuple(row) for row in await connection.fetch(_SQL["all"])]
+    stored = [tuple(row) for row in await connection.fetch(_SQL["all"])]
     return [
         StoredTable(follows, fingerprint, live, checkpoints_in(follows, [row[4:] for row in rows]))
-        for (name, version, fingerprint, live), rows in groupby(found, key=lambda row: row[:4])
+        for (name, version, fingerprint, live), rows in groupby(stored, key=lambda row: row[:4])
         for follows in [FollowerId(name, version)]
     ]
 
@@ -299,10 +299,10 @@ async def _stored_tables(connection: Connection) -> list[StoredTable]:
 async def _drop(connection: Connection, follows: FollowerId) -> None:
     async with brief_transaction(connection, LOCK_TIMEOUT_S):
         await connection.execute(_SQL["one_at_a_time"])
-        found = [table for table in await _stored_tables(connection) if table.follows == follows]
-        if not found:
-            raise InvalidInput(f"there is no table of {follows}")
-        check_droppable(found[0])
+        stored = [table for table in await _stored_tables(connection) if table.follows == follows]
+        if not stored:
+            raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
+        check_droppable(stored[0])
         await drop_table(connection, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             await connection.execute(_SQL[statement], follows.name, follows.version)
@@ -311,6 +311,8 @@ async def _drop(connection: Connection, follows: FollowerId) -> None:
 async def _clear(connection: Connection, table: Table, log_id: str) -> None:
     name, version = table.name, table.follows.version
     async with brief_transaction(connection):
-        await connection.execute(_SQL["begin_again"], name, version, log_id)  # first, so that a holder waits here
+        await connection.execute(
+            _SQL["begin_again"], name, version, log_id
+        )  # first, so that the current holder waits here
         await connection.execute(f"DELETE FROM {table_name(table.follows)}")
         await connection.execute(_SQL["forget_parked"], name, version)

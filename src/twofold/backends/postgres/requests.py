@@ -1,4 +1,4 @@
-"""Requests and their answers on PostgreSQL: beside the log, and without its lock."""
+"""Requests with an idempotency key and their responses on PostgreSQL: beside the log, without its lock."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _SQL = statements("twofold.backends.postgres", "requests.sql")
 
 
 class PostgresRequests:
-    """See `Requests`. `log_id` returns the id of the log as this process knows it, `replaced` what to raise for
-    another one."""
+    """See `Requests`.
+
+    `log_id` returns the log id this process opened, `replaced` the error to raise when the log has another one.
+    """
 
     def __init__(self, database: Database, log_id: Callable[[], str], replaced: Callable[[], LogReplaced]) -> None:
         self._database, self._log_id, self._replaced = database, log_id, replaced
@@ -55,8 +57,8 @@ class PostgresRequests:
     async def keep(self, id: str, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
         """See `Requests.keep`."""
         headers = msgspec.json.encode(answer.headers).decode()
-        said = (answer.status, headers, answer.body, list(asked), keep_s, SWEPT_AT_ONCE)
-        row = await self._row("keep", bytes.fromhex(id), *said)
+        kept = (answer.status, headers, answer.body, list(asked), keep_s, SWEPT_AT_ONCE)
+        row = await self._row("keep", bytes.fromhex(id), *kept)
         if row is not None:
             return msgspec.structs.replace(answer, expires_at=row[0])
         return (await self._claimed(id)).answer or answer

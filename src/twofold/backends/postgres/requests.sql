@@ -2,8 +2,8 @@
 SELECT secret FROM twofold.log WHERE log_id = $1
 
 -- name: claim
--- No row: the request is known already, or another log was put in the place of this one. What is set is for this
--- transaction alone: it does not wait for the disk.
+-- No row: the request is known already, or this log was replaced by another one. The setting lasts for this transaction,
+-- which does not wait for the disk.
 WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO twofold.requests (id, fingerprint)
 SELECT $2, $3 FROM twofold.log l CROSS JOIN quick WHERE l.log_id = $1
@@ -11,7 +11,7 @@ ON CONFLICT (id) DO NOTHING
 RETURNING fingerprint
 
 -- name: claimed
--- No row: another log was put in the place of this one.
+-- No row: this log was replaced by another one.
 SELECT r.fingerprint, r.asked, a.status, a.headers, a.body, a.expires_at
 FROM twofold.log l
 LEFT JOIN twofold.requests r ON r.id = $2
@@ -27,7 +27,7 @@ FROM twofold.log l CROSS JOIN quick
 WHERE l.log_id = $1 AND r.id = $2
 
 -- name: keep
--- No row: somebody else's answer is there already, or another log.
+-- No row: another response is stored already, or this log was replaced.
 WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 swept AS (
     UPDATE twofold.requests SET log_id = NULL, status = NULL, headers = NULL, body = NULL, expires_at = NULL

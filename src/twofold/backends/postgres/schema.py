@@ -1,4 +1,4 @@
-"""Our tables in a database: numbered files, each applied once, in one transaction under a lock."""
+"""The tables of twofold in a database: numbered migrations, each applied once, in one transaction under a lock."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NUMBERED = re.compile(r"(\d{3})_(\w+)\.sql")
 
 @cache
 def migrations() -> dict[int, tuple[str, str]]:
-    """Name and SQL of each migration, by its number, in order.
+    """Name and SQL of each migration, by number, in order.
 
-    Where one says `-- append.sql` it creates the functions of that file as they are today, not as they were then.
+    A line `-- append.sql` in one of them stands for the current content of that file.
     """
     package = files("twofold.backends.postgres")
     functions = package.joinpath("append.sql").read_text(encoding="utf-8")
@@ -35,10 +35,10 @@ def migrations() -> dict[int, tuple[str, str]]:
 
 
 async def migrate(database: Database, *, create: bool = True) -> None:
-    """Bring the tables up to date; where they are, nothing but a look is taken.
+    """Bring the tables up to date. If they already are, this only reads.
 
-    Raises: ConfigurationError when they are newer than this code, the role may not change them, or there are none and
-    `create` does not allow to make them; Unavailable.
+    Raises: ConfigurationError when they are newer than this code, when the role may not change them, or when there are
+    none and `create` is False; Unavailable.
     """
     missing = await database.run(partial(_missing, database.address))
     if not create and len(missing) == len(migrations()):
@@ -54,7 +54,7 @@ async def _missing(address: Address, connection: Connection) -> list[int]:
         there = await connection.fetchval(_SQL["newest"])
     if there > max(known):
         raise ConfigurationError(
-            f"{address}: its tables are at number {there}, and this twofold knows numbers up to {max(known)}: "
+            f"{address}: its tables are at migration {there}, but this twofold knows migrations up to {max(known)}: "
             f"run the newer twofold"
         )
     return [number for number in known if number > there]
@@ -64,6 +64,6 @@ async def _apply(address: Address, number: int, connection: Connection) -> None:
     name, sql = migrations()[number]
     async with brief_transaction(connection):
         await connection.execute(_SQL["one_at_a_time"])
-        if number in await _missing(address, connection):  # somebody else may have been quicker
+        if number in await _missing(address, connection):  # another process may have been faster
             await connection.execute(sql, timeout=MIGRATION_TIMEOUT_S)
             await connection.execute(_SQL["applied"], number, name)

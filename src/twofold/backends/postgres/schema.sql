@@ -1,5 +1,5 @@
 -- name: is_there
--- Not to_regclass: what it answers may be older than the lock.
+-- Not to_regclass: its result may be older than the lock.
 SELECT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'twofold' AND c.relname = 'migrations'

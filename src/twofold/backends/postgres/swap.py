@@ -1,6 +1,6 @@
-"""What a name shows on PostgreSQL: the public name one version or the next, a version's table what was built beside it.
+"""Moving names on PostgreSQL: the public name to a new version, and a version's table to the one built beside it.
 
-Whoever waits for a table or view that others read stops its later readers too, so none of this waits for long.
+A session that waits for a lock on a table or view also blocks its later readers, so none of this waits for long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "S": "sequenc
 
 
 async def make_indexes(connection: Connection, sql: TableSql) -> None:
-    """Make the indexes that are not there. A role that may not make any need not, where they are."""
+    """Create missing indexes. A role without the right to create any can be used if all of them exist."""
     indexes = sql.indexes()
     there = {name for (name,) in await connection.fetch(_SQL["indexes"], list(indexes))}
     for name, statement in indexes.items():
@@ -91,9 +91,9 @@ async def publish(
 
 
 async def show_first(connection: Connection, sql: TableSql) -> None:
-    """Show the first version. A right that is missing leaves it for later: the App itself does not need the name.
+    """Show the first version. If a right is missing, this is left for later: the App itself does not need the name.
 
-    Raises: ConfigurationError when something else has the name.
+    Raises: ConfigurationError when another relation has the name.
     """
     if (other := await _named_alike(connection, sql)) is not None:
         raise ConfigurationError(f"there is {other}")
@@ -105,7 +105,7 @@ async def show_first(connection: Connection, sql: TableSql) -> None:
 
 
 async def _show(connection: Connection, sql: TableSql) -> None:
-    """Let the projection's own name show this version, for those who read with SQL. Raises: NameHeld."""
+    """Let the projection's own name show this version, for readers with SQL. Raises: NameHeld."""
     if (other := await _named_alike(connection, sql)) is not None:
         raise held(sql.table.follows, sql.public_name, f"there is {other}")
     try:
@@ -118,7 +118,7 @@ async def _show(connection: Connection, sql: TableSql) -> None:
 
 async def _make_view(connection: Connection, sql: TableSql) -> None:
     try:
-        async with connection.transaction():  # keeps what was granted on the view, and the views on it
+        async with connection.transaction():  # keeps grants on the view, and views that depend on it
             await connection.execute(sql.show("CREATE OR REPLACE VIEW"))
     except asyncpg.InvalidTableDefinitionError:  # other columns
         granted = await _grants(connection, sql.public_name, sql.public_name)
@@ -130,23 +130,23 @@ async def _make_view(connection: Connection, sql: TableSql) -> None:
 
 
 async def _named_alike(connection: Connection, sql: TableSql) -> str | None:
-    """What has a projection's name and is not ours, and the way out."""
+    """The relation that has a projection's name and is not ours, if there is one, and the way out."""
     alike = await connection.fetchrow(_SQL["named_alike"], sql.table.name)
     if alike is None or (alike[0] == "v" and alike[1].startswith("twofold")):
         return None
     what = _RELATIONS.get(alike[0], "relation")
-    return f"a {what} {sql.public_name} that is not ours: rename it, or the projection"
+    return f"a {what} {sql.public_name} that twofold did not create: rename it, or the projection"
 
 
 def _way_out(error: asyncpg.PostgresError) -> str:
-    again = "This is tried again by itself"
+    again = "This is retried automatically"
     if isinstance(error, asyncpg.DependentObjectsStillExistError):
         return (
-            f"its columns are others, so the view must be made anew, and {_dependents(error)}. Drop what depends on "
-            f"it, and make it again for the new columns once the name shows them. {again}"
+            f"its columns have changed, so the view must be recreated, but {_dependents(error)}. Drop what depends "
+            f"on it, and recreate that once the name shows the new columns. {again}"
         )
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"{error.args[0]}; docs/postgres-roles.md has the GRANTs that a role needs. {again}"
+        return f"{error.args[0]}; docs/postgres-roles.md lists the GRANTs that a role needs. {again}"
     return f"{error.args[0]}. {again}"
 
 
@@ -164,12 +164,12 @@ async def _grants(connection: Connection, of: str, to: str) -> list[str]:
 async def replace(
     connection: Connection, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
 ) -> bool:
-    """See `ReadStore.replace`. Locks are taken in the order in which commits and unparking take them."""
+    """See `ReadStore.replace`. Locks are taken in the same order as in commits and unparking."""
     follows = table.follows
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
             await connection.execute(_SQL["one_at_a_time"])
-            await connection.execute(f"LOCK TABLE {table_name(built)} IN ACCESS EXCLUSIVE MODE")  # nobody reads it
+            await connection.execute(f"LOCK TABLE {table_name(built)} IN ACCESS EXCLUSIVE MODE")  # nothing reads it
             await connection.execute(_SQL["forget_parked"], follows.name, follows.version)
             await connection.execute(_SQL["patience"], table_name(follows))
             await connection.execute(f"LOCK TABLE {table_name(follows)} IN ACCESS EXCLUSIVE MODE")
@@ -179,7 +179,7 @@ async def replace(
             await _move_table(connection, table, built)
             await connection.execute(_SQL["forget_table"], built.name, built.version)
         return True
-    except asyncpg.UndefinedTableError as error:  # it was dropped meanwhile, or has taken the place already
+    except asyncpg.UndefinedTableError as error:  # it was dropped since, or has already taken over
         raise lease_lost(claims[0]) from error
     except _BUSY:
         return False
@@ -188,13 +188,13 @@ async def replace(
 async def _both(
     connection: Connection, follows: FollowerId, built: FollowerId
 ) -> tuple[list[Checkpoint], list[Checkpoint]]:
-    found = [tuple(row) for row in await connection.fetch(_SQL["both"], follows.name, built.name, follows.version)]
-    old, new = (checkpoints_in(one, [row[1:] for row in found if row[0] == one.name]) for one in (follows, built))
+    rows = [tuple(row) for row in await connection.fetch(_SQL["both"], follows.name, built.name, follows.version)]
+    old, new = (checkpoints_in(table, [row[1:] for row in rows if row[0] == table.name]) for table in (follows, built))
     return old, new
 
 
 async def _hand_over(connection: Connection, follows: FollowerId, built: FollowerId) -> None:
-    """The checkpoints of what was built, and what is parked, become those of the old table."""
+    """Give the checkpoints and parked keys of the built table to the old name."""
     renaming = (follows.name, follows.version, built.name)
     await connection.execute(_SQL["inherit"], *renaming)
     for statement in ("forget_checkpoint", "forget_parked"):
@@ -204,7 +204,7 @@ async def _hand_over(connection: Connection, follows: FollowerId, built: Followe
 
 
 async def _move_table(connection: Connection, table: Table, built: FollowerId) -> None:
-    """The view shows the new table before the old one goes; then the new one takes over its names and rights."""
+    """Point the view at the new table, drop the old one, then give its names and grants to the new one."""
     sql, new = table_sql(table), table_name(built)
     granted = await _grants(connection, sql.name, sql.name)
     live = await connection.fetchval(_SQL["is_live"], table.name, table.follows.version)
@@ -221,13 +221,13 @@ async def _move_table(connection: Connection, table: Table, built: FollowerId) -
 
 
 async def drop_table(connection: Connection, follows: FollowerId) -> None:
-    """Raises: InvalidInput when something of the user's depends on it."""
+    """Raises: InvalidInput when a user's view or function depends on it."""
     try:
         await connection.execute(f"DROP TABLE {table_name(follows)}")
     except asyncpg.DependentObjectsStillExistError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot go, because {_dependents(error)}: drop what depends on it first, and let "
-            f"it read from the projection's own name instead"
+            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and let it read "
+            f"from the projection's own name instead"
         ) from error
 
 

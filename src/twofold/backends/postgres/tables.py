@@ -1,7 +1,7 @@
-"""The tables of projections on PostgreSQL: their statements, and the form in which each kind of column is kept.
+"""The tables of projections on PostgreSQL: their statements, and the type of each kind of column.
 
-Texts are compared by their code points (`COLLATE "C"`), NULL is the smallest value. JSON is kept as the text that it
-came as (`json`): a row reads as it was written, to the letter. Lists that have an index are looked up in it as `jsonb`.
+Text is compared by code point (`COLLATE "C"`), and NULL is the smallest value. JSON is stored as its original text
+(`json`), so that a row reads exactly as it was written. An index on a list holds it as `jsonb`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.backends.keyset import Term, behind
+from twofold.backends.keyset import behind
 from twofold.backends.postgres.checkpoints import MOVE
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
@@ -41,25 +41,14 @@ _TYPES: dict[Kind, str] = {
     "bytes": "bytea",
     "json": "json",
 }
-# Arrays of JSON go as text: the driver knows those by itself.
+# Arrays of JSON are sent as text, which the driver encodes natively.
 _ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
 _OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
-_PLACED = {
-    "eq": "{column} = {bound}",
-    "lt": "{column} < {bound}",
-    "le": "{column} <= {bound}",
-    "gt": "{column} > {bound}",
-    "ge": "{column} >= {bound}",
-    "lt_or_null": "({column} < {bound} OR {column} IS NULL)",
-    "null": "{column} IS NULL",
-    "not_null": "{column} IS NOT NULL",
-}
-
 
 class TableSql:
-    """Everything that is said to PostgreSQL about one projection's table."""
+    """All statements on one projection's table. `whole`: see `table_sql`."""
 
     def __init__(self, table: Table, *, whole: bool = False) -> None:
         self.table = table
@@ -68,7 +57,7 @@ class TableSql:
         self.public_name = f"public.{quoted(table.name)}"
         self._columns = {column.name: column for column in table.columns}
         self._key = [self._columns[name] for name in table.key]
-        self._key_places = [[c.name for c in table.columns].index(name) for name in table.key]
+        self._key_places = table.key_places
         self._read = [(i, _FROM_POSTGRES[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_POSTGRES]
         self._names = ", ".join(quoted(column.name) for column in table.columns)
         self.select = f"SELECT {self._names} FROM {self.name}"
@@ -93,7 +82,7 @@ class TableSql:
         return f"CREATE TABLE {self.name} ({', '.join(columns)}, PRIMARY KEY ({key}))"
 
     def indexes(self) -> dict[str, str]:
-        """How each index is made, by its name."""
+        """The statement that creates each index, by the index's name."""
         cut = "c" if self._cut else ""
         names = (
             f"{self.table.name}_v{self.table.follows.version}_{n}{cut}" for n in range(1, 1 + len(self.table.indexes))
@@ -104,30 +93,31 @@ class TableSql:
         }
 
     def show(self, kind: str, name: str | None = None) -> str:
-        """Let the public name be a view of this table: `CREATE VIEW` or `CREATE OR REPLACE VIEW`.
+        """Make the public name a view of this table; `kind` is `CREATE VIEW` or `CREATE OR REPLACE VIEW`.
 
-        `name` is that of a table built beside this one.
+        `name`: of a table built beside this one, to be shown instead.
         """
         return f"{kind} {self.public_name} AS SELECT {self._names} FROM {name or self.name}"
 
     def describe(self) -> str:
-        """What tells our view from one of somebody else's."""
+        """The comment by which our view is recognised."""
         return f"COMMENT ON VIEW {self.public_name} IS 'twofold: read model, version {self.table.follows.version}'"
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
-        """The statement of a query, and its parameters after name and version."""
+        """A query's statement, and its parameters after name and version."""
         values = _Parameters(start=3)
         where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
-            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
+            after = behind(query.order, query.after, nullable)
+            where.append(after.sql(self._indexable, lambda name, value: values.add(self._cut_off(name, value))))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        found = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
-        return self._with_about(found), values.values
+        rows = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
+        return self._with_about(rows), values.values
 
     def from_postgres(self, row: Sequence[Any]) -> Values:
-        """A row as it crosses the port, without what stands before it."""
+        """A row as it crosses the port; `row` holds the columns alone."""
         return read_values(list(row), self._read) if self._read else tuple(row)
 
     def key_of(self, values: Values) -> Key:
@@ -135,17 +125,17 @@ class TableSql:
         return tuple([values[place] for place in self._key_places])
 
     def by_column(self, rows: Sequence[Values]) -> list[Sequence[Any]]:
-        """Rows as the arrays that `commit` and `rows` unnest."""
+        """Rows as one array for each column, for `commit` and `upsert`."""
         return list(zip(*rows, strict=True)) or [()] * len(self.table.columns)
 
     def keys_by_column(self, keys: Sequence[Key]) -> list[Sequence[Any]]:
-        """Keys likewise."""
+        """Keys as one array for each key column, for `commit` and `rows`."""
         return list(zip(*keys, strict=True)) or [()] * len(self._key)
 
     def _with_about(self, rows: str) -> str:
-        """Rows, and what is said about all of them, in one statement: one snapshot (G6), one round trip."""
+        """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
         nothing = ", ".join(f"NULL::{_TYPES[column.kind]}" for column in self.table.columns)
-        return f"SELECT ({ABOUT}), {nothing} UNION ALL SELECT NULL, found.* FROM ({rows}) found"
+        return f"SELECT ({ABOUT}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
 
     def _unnested(self, columns: Iterable[Column], first: int) -> str:
         return f"unnest({', '.join(f'${n}::{_ARRAYS[c.kind]}[]' for n, c in enumerate(columns, start=first))})"
@@ -172,19 +162,19 @@ class TableSql:
         return f"({', '.join(self._ordered(name, descending) for name, descending in index.columns)})"
 
     def _ordered(self, name: str, descending: bool) -> str:
-        """NULL is the smallest value; said only where there can be one, so that the key's own index serves too."""
+        """NULL is the smallest value; said of nullable columns only, so that the primary key's index serves others."""
         nulls = (" NULLS LAST" if descending else " NULLS FIRST") if self._columns[name].nullable else ""
         return f"{self._indexable(name)}{' DESC' if descending else ''}{nulls}"
 
     def _indexable(self, name: str) -> str:
-        """What an index can hold of a column, and so what rows are ordered by: the beginning of a long value."""
+        """The expression for indexes and ORDER BY: the beginning of a value that may be too long for an index."""
         if name not in self._cut:
             return quoted(name)
         beginning = "left({}, {})" if self._columns[name].kind == "text" else "substr({}, 1, {})"
         return f"({beginning.format(quoted(name), self._cut[name])})"
 
     def _cut_off(self, name: str, value: Any) -> Any:
-        """A value as it is ordered."""
+        """The part of a value that `_indexable` compares."""
         return value[: self._cut[name]] if name in self._cut else value
 
     def _condition(self, condition: Condition, values: _Parameters) -> str:
@@ -200,33 +190,27 @@ class TableSql:
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
 
-    def _placed(self, term: Term, values: _Parameters) -> str:
-        """A term, by what rows are ordered by."""
-        column = self._indexable(term.column)
-        bound = "" if term.value is None else values.add(self._cut_off(term.column, term.value))
-        return _PLACED[term.how].format(column=column, bound=bound)
-
 
 class _Parameters:
-    """The values of a statement, numbered as they are added."""
+    """The parameters of a statement, numbered as they are added."""
 
     def __init__(self, start: int) -> None:
         self._start = start
         self.values: list[Any] = []
 
     def add(self, value: Any) -> str:
-        """Its place in the statement."""
+        """Add a value; returns its placeholder."""
         self.values.append(value)
         return f"${self._start + len(self.values) - 1}"
 
 
 def _aware(time: datetime) -> datetime:
-    """The first and the last moment are the driver's infinities, and it forgets their zone."""
+    """asyncpg maps the first and last moment to infinity, and loses their time zone."""
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 _FROM_POSTGRES: dict[Kind, Callable[[Any], Any]] = {
-    "uuid": lambda uuid: UUID(int=uuid.int),  # the driver has a class of its own
+    "uuid": lambda uuid: UUID(int=uuid.int),  # asyncpg has a UUID class of its own
     "timestamp": _aware,
 }
 
@@ -237,7 +221,7 @@ def _declared(column: Column) -> str:
 
 
 def _json_list(member: Any) -> str | None:
-    """The member alone in a list, as JSON; None for a text that no list can hold here."""
+    """A list of this one member, as JSON. None for a text that cannot be stored, so no list holds it."""
     try:
         text = msgspec.json.encode([member]).decode()
     except UnicodeEncodeError:
@@ -246,11 +230,11 @@ def _json_list(member: Any) -> str | None:
 
 
 def table_name(follows: FollowerId) -> str:
-    """Each version of a projection has a table of its own."""
+    """The table of one version of a projection, quoted."""
     return f"twofold.{quoted(f'{follows.name}_v{follows.version}')}"
 
 
 @cache
 def table_sql(table: Table, *, whole: bool = False) -> TableSql:
-    """The statements of a table, made once. `whole`: its indexes hold texts as they are, however long."""
+    """The statements of a table, cached. `whole`: its indexes hold whole texts, as older versions made them."""
     return TableSql(table, whole=whole)

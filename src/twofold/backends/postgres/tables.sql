@@ -35,7 +35,7 @@ UPDATE twofold.tables SET live = (version = $2) WHERE name = $1
 UPDATE twofold.tables SET live = false WHERE name = $1 AND version = $2
 
 -- name: patience
--- Readers queue behind whoever waits for a table. Only a vacuum has to be waited for: it gives way after a second.
+-- Readers queue behind a session that waits for a table lock. Only a vacuum is worth waiting for: it yields after a second.
 SELECT set_config('lock_timeout', CASE WHEN EXISTS (
     SELECT FROM pg_locks WHERE relation = to_regclass($1) AND mode = 'ShareUpdateExclusiveLock' AND granted
 ) THEN '1500ms' ELSE '100ms' END, true)
@@ -46,7 +46,7 @@ SELECT name, partition, log_id, position, owner, epoch, heartbeat, wanted_by FRO
 WHERE kind = 'projection' AND name IN ($1, $2) AND version = $3 ORDER BY name, partition FOR UPDATE
 
 -- name: inherit
--- What is built comes after the old table's holders, and belongs to the same App.
+-- The new table's epochs come after those of the old table, and it belongs to the same App.
 UPDATE twofold.checkpoints SET owner = NULL, wanted_by = NULL, (epoch, heartbeat, belongs) = (
     SELECT max(old.epoch) + 1, max(old.heartbeat) + 1, max(old.belongs)
     FROM twofold.checkpoints old WHERE old.kind = 'projection' AND old.name = $1 AND old.version = $2
@@ -64,7 +64,7 @@ UPDATE twofold.parked SET name = $1 WHERE kind = 'projection' AND name = $3 AND 
 SELECT live FROM twofold.tables WHERE name = $1 AND version = $2
 
 -- name: grants
--- What others than its owner may do with a table or view, as statements.
+-- The rights of roles other than the owner on a table or view, as GRANT statements.
 SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, $2::text,
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
     CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
@@ -106,8 +106,8 @@ SELECT json_build_object(
 )::text
 
 -- name: commit
--- One statement is one transaction and one round trip. Rows need not wait for the disk: with a checkpoint that is lost
--- together with them, the feed gives them again.
+-- One statement is one transaction and one round trip. It does not wait for the disk: rows and checkpoint are lost together
+-- in a crash, and then the same events are folded again.
 WITH {move}, written AS (
     {upsert}
 ), removed AS (

@@ -1,4 +1,4 @@
-"""Checkpoints of projections, and what is parked."""
+"""Checkpoints of projections, and parked keys."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class SqlCheckpoints:
         row = {"name": follower.name, "version": follower.version, "partition": follower.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
         inserting = insert(self._database.dialect, checkpoints, ())
-        await self._database.alone(lambda c: c.execute(inserting, row))  # as durable as its table
+        await self._database.alone(lambda c: c.execute(inserting, row))  # durable like its table
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        found = await self._database.snapshot(lambda c: _read(c, here(checkpoints, follower)))
-        return found[0] if found else None
+        rows = await self._database.snapshot(lambda c: _read(c, here(checkpoints, follower)))
+        return rows[0] if rows else None
 
     async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """See `Checkpoints.of`."""
@@ -44,21 +44,23 @@ class SqlCheckpoints:
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""
-        asked = sa.select(_C.belongs).where(*here(checkpoints, follower))
-        return belongs_from(await self._database.snapshot(lambda c: c.scalar(asked)))
+        selected = sa.select(_C.belongs).where(*here(checkpoints, follower))
+        return belongs_from(await self._database.snapshot(lambda c: c.scalar(selected)))
 
     async def assign(self, follower: FollowerId, seen: Belongs | None, now: Belongs) -> bool:
         """See `Checkpoints.assign`."""
         as_seen = (*here(checkpoints, follower), _C.belongs.is_not_distinct_from(belongs_text(seen)))
         assigning = sa.update(checkpoints).where(*as_seen).values({_C.belongs: belongs_text(now)})
-        return bool((await self._database.alone(lambda c: c.execute(assigning))).rowcount)  # as durable as its table
+        return bool((await self._database.alone(lambda c: c.execute(assigning))).rowcount)  # durable like its table
 
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         as_seen = (*here(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
         taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT}
         claiming = sa.update(checkpoints).where(*as_seen).values(taken)
-        claimed = await self._database.alone(lambda c: c.execute(claiming))  # on the disk: no epoch is given out twice
+        claimed = await self._database.alone(
+            lambda c: c.execute(claiming)
+        )  # on disk, so that no epoch is given out twice
         return Claim(seen.follower, seen.epoch + 1) if claimed.rowcount else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:
@@ -90,8 +92,8 @@ class SqlCheckpoints:
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        asked = sa.select(parked.c.traceback).where(*_this_one(follower, one))
-        return await self._database.snapshot(lambda c: c.scalar(asked)) or ""
+        selected = sa.select(parked.c.traceback).where(*_this_entry(follower, one))
+        return await self._database.snapshot(lambda c: c.scalar(selected)) or ""
 
     async def _changed(self, where: Sequence[Any], values: dict[Any, Any]) -> bool:
         changed = await self._database.transaction(
@@ -116,38 +118,38 @@ async def move(
     parks: Sequence[Parked],
     unparks: Sequence[Parked],
 ) -> None:
-    """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
+    """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
         raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
-    for one in unparks:
-        await connection.execute(sa.delete(parked).where(*_this_one(claim.follower, one)))
+    for entry in unparks:
+        await connection.execute(sa.delete(parked).where(*_this_entry(claim.follower, entry)))
     if parks:
-        rows = [_parked_row(claim.follower, one) for one in parks]
+        rows = [_parked_row(claim.follower, entry) for entry in parks]
         await connection.execute(insert(connection.dialect.name, parked, ()), rows)
 
 
 async def read_checkpoints(
     connection: AsyncConnection, follower: FollowerId, *, lock: bool = False
 ) -> list[Checkpoint]:
-    """The rows of all partitions, in whatever transaction there is. `lock`: they stay as they are until its end."""
+    """The checkpoints of all partitions, within the current transaction. `lock`: they do not change until its end."""
     return await _read(connection, of(checkpoints, follower), lock=lock)
 
 
 async def _read(connection: AsyncConnection, which: Sequence[Any], *, lock: bool = False) -> list[Checkpoint]:
     what = (_C.partition, _C.log_id, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
-    asked = sa.select(_C.name, _C.version, *what).where(*which).order_by(_C.partition)
+    selected = sa.select(_C.name, _C.version, *what).where(*which).order_by(_C.partition)
     return [
         Checkpoint(FollowerId(name, version, partition), log_id, Position(partition, offset), *lease)
         for name, version, partition, log_id, offset, *lease in await connection.execute(
-            asked.with_for_update() if lock else asked
+            selected.with_for_update() if lock else selected
         )
     ]
 
 
 async def read_all_parked(connection: AsyncConnection, follower: FollowerId) -> list[Parked]:
-    """What waits in any partition, in whatever transaction there is."""
+    """The parked keys of all partitions, within the current transaction."""
     return await _parked(connection, of(parked, follower))
 
 
@@ -161,25 +163,25 @@ async def _parked(connection: AsyncConnection, which: Sequence[Any]) -> list[Par
 
 
 def of(table: sa.Table, follower: FollowerId) -> tuple[Any, ...]:
-    """Which rows are those of a name and version."""
+    """The condition for rows of a name and version."""
     return (table.c.name == follower.name, table.c.version == follower.version)
 
 
 def here(table: sa.Table, follower: FollowerId) -> tuple[Any, ...]:
-    """And in its partition."""
+    """The condition for rows of a name, version and partition."""
     return (*of(table, follower), table.c.partition == follower.partition)
 
 
-def _this_one(follower: FollowerId, one: Parked) -> tuple[Any, ...]:
-    return (*here(parked, follower), parked.c.kind == one.kind, parked.c.key == one.key)
+def _this_entry(follower: FollowerId, entry: Parked) -> tuple[Any, ...]:
+    return (*here(parked, follower), parked.c.kind == entry.kind, parked.c.key == entry.key)
 
 
 def _held(claim: Claim) -> tuple[Any, ...]:
     return (*here(checkpoints, claim.follower), _C.epoch == claim.epoch)
 
 
-def _parked_row(follower: FollowerId, one: Parked) -> dict[str, Any]:
-    place = {"partition": one.position.partition, "position": one.position.offset}
-    what = {"kind": one.kind, "key": one.key, "error": one.error, "since": one.since.astimezone(UTC)}
-    how = {"tries": one.tries, "traceback": one.traceback}
+def _parked_row(follower: FollowerId, entry: Parked) -> dict[str, Any]:
+    place = {"partition": entry.position.partition, "position": entry.position.offset}
+    what = {"kind": entry.kind, "key": entry.key, "error": entry.error, "since": entry.since.astimezone(UTC)}
+    how = {"tries": entry.tries, "traceback": entry.traceback}
     return {"name": follower.name, "version": follower.version, **what, **how, **place}

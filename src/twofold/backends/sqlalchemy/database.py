@@ -1,4 +1,4 @@
-"""The engine: transactions and snapshots, and what it is called when they fail."""
+"""The engine: transactions, snapshots, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from twofold.backends.connect import resolved
 from twofold.backends.sqlalchemy.dialects import (
     DIALECTS,
     SqliteConnection,
@@ -23,17 +22,18 @@ from twofold.backends.sqlalchemy.dialects import (
 )
 from twofold.backends.sqlalchemy.schema import create_tables
 from twofold.backends.unreachable import REFUSED, unreachable
+from twofold.backends.urls import resolved
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
 
 CONNECTIONS = 10
-LONGEST_S = 75.0  # longer than the minute for which somebody else may well hold a lock
-PATIENCE_S = 5.0  # for so long one who is cancelled waits for what he had begun
+LONGEST_S = 75.0  # longer than the minute for which another session may hold a lock
+PATIENCE_S = 5.0  # how long a cancelled caller waits for the work it started
 
 
 class Database:
-    """One engine. Those who write wait for each other here where the database would have them wait anyway."""
+    """One engine. On SQLite, which has one writer, writers queue here and not in the database."""
 
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
@@ -45,7 +45,7 @@ class Database:
     def _made(self) -> AsyncEngine:
         dialect = self._url.get_backend_name()
         if dialect not in DIALECTS:
-            raise ConfigurationError(f"{dialect}: there are no statements for it; it can be {', '.join(DIALECTS)}")
+            raise ConfigurationError(f"{dialect}: this database is not supported; supported are {', '.join(DIALECTS)}")
         if dialect == "sqlite":
             _check_file(self._url.database or "")
         try:
@@ -60,7 +60,7 @@ class Database:
                 connect_args={"factory": SqliteConnection} if dialect == "sqlite" else {},
             )
         except (SQLAlchemyError, ImportError) as error:
-            raise ConfigurationError(f"{self}: {error}; name a driver for asyncio, and install it") from error
+            raise ConfigurationError(f"{self}: {error}; name an asyncio driver in the URL, and install it") from error
         if dialect == "sqlite":
             sa.event.listen(engine.sync_engine, "connect", set_up_sqlite)
             sa.event.listen(engine.sync_engine, "begin", begin_sqlite)
@@ -75,7 +75,7 @@ class Database:
         return {"isolation_level": "REPEATABLE READ", **only}
 
     async def open(self) -> None:
-        """Make the tables beside the rows if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables beside the rows. Raises: ConfigurationError, Unavailable."""
         try:
             await self.alone(lambda connection: connection.run_sync(create_tables))
         except Unavailable as error:
@@ -86,16 +86,16 @@ class Database:
             raise
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._engine.dispose()
 
     async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """All of it or nothing. Raises: Unavailable, ConfigurationError, and what `work` raises."""
+        """Run `work` in a transaction. Raises: Unavailable, ConfigurationError, and what `work` raises."""
         async with self._turn:
             return await self._finished(self._run(self._engine, work))
 
     async def alone(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """A transaction that changes tables: one at a time, among all processes. Raises: as `transaction`."""
+        """Run a transaction that changes tables: one at a time across all processes. Raises: as `transaction`."""
 
         async def when_alone(connection: AsyncConnection) -> T:
             async with one_at_a_time(connection):
@@ -104,7 +104,7 @@ class Database:
         return await self.transaction(when_alone)
 
     async def snapshot(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Everything that is read is of one moment. Raises: as `transaction`."""
+        """Run reads on one snapshot. Raises: as `transaction`."""
         return await self._finished(self._run(self._reads, work))
 
     async def _run(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -115,7 +115,7 @@ class Database:
             raise self._named(error) from error
 
     async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
-        """Not cancelled half-way, where a thread of SQLite would be left with its lock: it is brought to an end."""
+        """Run to completion even if cancelled, because a thread of SQLite would be left with its lock otherwise."""
         task = asyncio.create_task(work)
         try:
             return await asyncio.shield(task)
@@ -141,14 +141,14 @@ def _check_file(path: str) -> None:
     if not path or ":memory:" in path or path.startswith("file:"):
         raise ConfigurationError("a read store on SQLite is a file: sqlalchemy+sqlite+aiosqlite:///shop.read.db")
     if Path(path).is_dir() or not Path(path).parent.is_dir():
-        raise ConfigurationError(f"{path} cannot be a file: make its folder, or name another one")
+        raise ConfigurationError(f"{path} cannot be created: create its folder, or name another file")
 
 
 def _parsed(url: str) -> sa.URL:
     _, _, rest = resolved(url).partition("+")
     try:
         return sa.make_url(rest)
-    except (SQLAlchemyError, ValueError) as error:  # the text may hold a password, and is not repeated
+    except (SQLAlchemyError, ValueError) as error:  # the message may contain the password, so it is not repeated
         raise ConfigurationError(
-            "after sqlalchemy+ comes a URL of SQLAlchemy, such as sqlalchemy+postgresql+asyncpg://user@host/database"
+            "the URL after sqlalchemy+ cannot be parsed: write sqlalchemy+postgresql+asyncpg://user@host/database"
         ) from error

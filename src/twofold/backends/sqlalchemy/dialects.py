@@ -1,4 +1,4 @@
-"""What each database says in its own way."""
+"""What differs between databases."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from twofold.feed.lease import LEASE_S
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 _DATA = ("22", "23", "54", "P0001")  # of PostgreSQL: data, constraints, limits, triggers
-_DEFINITION = ("42", "54", "0A")  # of PostgreSQL: names and types, limits, what is not supported
-_DEFINITION_OF_MYSQL = (1059, 1060, 1061, 1069, 1070, 1071, 1117, 1118, 1170)  # names, keys and columns, and too many
+_DEFINITION = ("42", "54", "0A")  # of PostgreSQL: names and types, limits, unsupported features
+_DEFINITION_OF_MYSQL = (1059, 1060, 1061, 1069, 1070, 1071, 1117, 1118, 1170)  # names, keys, columns, and limits
 _SAFE_WAL = (3, 51, 3)
 _LOCK = (1953984358, 4)
 _POSTGRES_SESSION = {
-    "idle_in_transaction_session_timeout": f"{LEASE_S - 1:g}s",  # a worker that is paused blocks nobody for long
+    "idle_in_transaction_session_timeout": f"{LEASE_S - 1:g}s",  # a paused worker does not block others for long
     "lock_timeout": "10s",
-    "synchronous_commit": "off",  # what a crash takes is given again by the feed
+    "synchronous_commit": "off",  # what a crash removes is folded again
 }
 
 DECIMAL = "twofold_decimal"
 
 
 def by_number(one: str, other: str) -> int:
-    """The collation of decimals, which are kept as text: by their number, exactly."""
+    """The collation of decimals, which are stored as text: compares them as numbers."""
     a, b = Decimal(one), Decimal(other)
     return (a > b) - (a < b)
 
 
 def insert(dialect: str, table: sa.Table, update: Sequence[str]) -> Any:
-    """Insert; where the key is there already, set the columns of `update`, or nothing."""
+    """Insert. If the key exists, set the columns of `update`, or nothing if there are none."""
     key = [column.name for column in table.primary_key]
     if dialect in ("mysql", "mariadb"):
         of_mysql = mysql.insert(table)
@@ -52,12 +52,12 @@ def insert(dialect: str, table: sa.Table, update: Sequence[str]) -> Any:
 
 
 def by_value(dialect: str, column: sa.Column[Any], decimal: bool) -> Any:
-    """The column as it is compared and ordered: SQLite keeps decimals as text."""
+    """The expression by which a column is compared and ordered: SQLite stores decimals as text."""
     return sa.collate(column, DECIMAL) if decimal and dialect == "sqlite" else column
 
 
 def ordered(dialect: str, expression: Any, descending: bool, nullable: bool) -> Any:
-    """NULL is the smallest value, which PostgreSQL has to be told."""
+    """An ORDER BY term. NULL is the smallest value, which PostgreSQL needs to be told."""
     direction = expression.desc() if descending else expression.asc()
     if not nullable or dialect != "postgresql":
         return direction
@@ -65,7 +65,7 @@ def ordered(dialect: str, expression: Any, descending: bool, nullable: bool) -> 
 
 
 def contains(dialect: str, column: sa.Column[Any], member: str | int) -> Any:
-    """Whether a list holds this member, whole."""
+    """Whether a list has this member."""
     alone = msgspec.json.encode([member]).decode()
     if dialect == "postgresql":
         return sa.cast(column, postgresql.JSONB).contains(sa.literal(alone, postgresql.JSONB))
@@ -77,7 +77,7 @@ def contains(dialect: str, column: sa.Column[Any], member: str | int) -> Any:
 
 
 def index(dialect: str, name: str, columns: Sequence[Any], orderings: Sequence[Any], long: Sequence[str]) -> sa.Index:
-    """An index over columns. Of those whose names are in `long` MySQL indexes the beginning, in one direction."""
+    """An index. MySQL gets ascending columns, and only the first 100 characters of those whose names are in `long`."""
     if dialect in ("sqlite", "postgresql"):
         return sa.Index(name, *orderings)
     prefixes: Any = {f"{dialect}_length": {column.name: 100 for column in columns if column.name in long}}
@@ -85,7 +85,7 @@ def index(dialect: str, name: str, columns: Sequence[Any], orderings: Sequence[A
 
 
 def index_of_members(dialect: str, name: str, column: sa.Column[Any]) -> list[sa.Index]:
-    """An index for `contains`: on PostgreSQL alone."""
+    """The index for `contains`; only PostgreSQL has one."""
     if dialect != "postgresql":
         return []
     members = sa.cast(column, postgresql.JSONB).label("members")
@@ -94,9 +94,9 @@ def index_of_members(dialect: str, name: str, column: sa.Column[Any]) -> list[sa
 
 @asynccontextmanager
 async def one_at_a_time(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Inside a transaction: who makes or changes tables does so alone. SQLite has one writer anyway.
+    """Inside a transaction: no other process changes tables meanwhile. SQLite has one writer anyway.
 
-    On PostgreSQL it is on the disk afterwards: unlike rows, a lost table or view is not given again by the feed.
+    On PostgreSQL the commit waits for the disk: unlike rows, a lost table or view is not restored from the feed.
     """
     if connection.dialect.name == "postgresql":
         durable = sa.func.set_config("synchronous_commit", "on", sa.true())
@@ -112,7 +112,7 @@ async def one_at_a_time(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 def lies_in_the_data(error: Exception) -> bool:
-    """Whether a statement failed for the values in it, and not for what it was said to."""
+    """Whether a statement failed because of the values in it."""
     reason = getattr(error, "orig", None)
     state = str(getattr(reason, "sqlstate", None) or "")
     return (
@@ -123,9 +123,9 @@ def lies_in_the_data(error: Exception) -> bool:
 
 
 def lies_in_the_definition(error: SQLAlchemyError) -> bool:
-    """Whether a table, an index or a view was refused for what it is, and would be again."""
+    """Whether a table, index or view was refused because of its definition, so that retrying does not help."""
     if not isinstance(error, DBAPIError):
-        return not isinstance(error, sa.exc.TimeoutError)  # SQLAlchemy itself cannot say it to this database
+        return not isinstance(error, sa.exc.TimeoutError)  # SQLAlchemy itself cannot express it for this database
     reason = error.orig
     code = (getattr(reason, "args", None) or (None,))[0]
     return (
@@ -136,7 +136,7 @@ def lies_in_the_definition(error: SQLAlchemyError) -> bool:
 
 
 def set_up_postgres(connection: Any, _: object) -> None:
-    """A new session."""
+    """Set up a new session."""
     cursor = connection.cursor()
     for name, value in _POSTGRES_SESSION.items():
         cursor.execute(f"SET {name} = '{value}'")
@@ -145,13 +145,13 @@ def set_up_postgres(connection: Any, _: object) -> None:
 
 
 def begin_sqlite(connection: sa.Connection) -> None:
-    """Who may write takes the lock at once: nobody who has begun to read ever waits for it in vain."""
+    """Writers lock at the start: SQLite may refuse to turn a transaction that has read into one that writes."""
     reads = connection.get_execution_options().get("twofold_reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 class SqliteConnection(sqlite3.Connection):
-    """With the collation of decimals, and transactions that we begin ourselves."""
+    """Knows the collation of decimals, and leaves BEGIN to `begin_sqlite`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None})
@@ -159,15 +159,15 @@ class SqliteConnection(sqlite3.Connection):
 
 
 def set_up_sqlite(connection: Any, _: object) -> None:
-    """As `twofold.backends.sqlite` has it, but for the write-ahead log where this library is not to be trusted with."""
+    """The settings of `twofold.backends.sqlite`; the write-ahead log only if this SQLite library is safe with it."""
     cursor = connection.cursor()
     safe = sqlite3.sqlite_version_info >= _SAFE_WAL
     try:
         cursor.execute(f"PRAGMA journal_mode{' = WAL' if safe else ''}")
         if cursor.fetchone() == ("wal",) and not safe:
             raise sqlite3.OperationalError(
-                f"the file has a write-ahead log, which SQLite {sqlite3.sqlite_version} of this Python can corrupt; "
-                f"name another file"
+                f"the file uses a write-ahead log, which this Python's SQLite {sqlite3.sqlite_version} can corrupt; "
+                f"name another file, or use SQLite {'.'.join(map(str, _SAFE_WAL))} or newer"
             )
         for pragma in ("synchronous = NORMAL", f"cache_size = -{READER_CACHE_KIB}", "temp_store = MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")

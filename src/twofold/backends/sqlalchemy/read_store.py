@@ -1,4 +1,4 @@
-"""Rows of projections and their checkpoints in any database that SQLAlchemy speaks to."""
+"""Rows of projections and their checkpoints in a database that SQLAlchemy supports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ POLL_S = 0.05
 
 
 class SqlReadStore:
-    """See `ReadStore`. `open` it first."""
+    """See `ReadStore`. Call `open` first."""
 
     limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, CONNECTIONS)
 
@@ -59,11 +59,11 @@ class SqlReadStore:
         return self._checkpoints
 
     async def open(self) -> None:
-        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables. Raises: ConfigurationError, Unavailable."""
         await self._database.open()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -87,12 +87,12 @@ class SqlReadStore:
             return False
 
     async def index(self, table: Table) -> None:
-        """See `ReadStore.index`. They are made with the table."""
+        """See `ReadStore.index`. Does nothing: indexes are created with the table."""
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
-        """See `ReadStore.replace`. It waits for whoever reads from the old table."""
+        """See `ReadStore.replace`. It waits for transactions that read from the old table."""
         await self._database.alone(lambda c: replace(c, self._sql(table), claims, built, at))
-        self._whole.discard(table.follows)  # the new one has indexes as they are made today
+        self._whole.discard(table.follows)  # the new table has current indexes
         self._bell.ring()
         return True
 
@@ -143,7 +143,7 @@ class SqlReadStore:
     async def _defining(
         self, making: Callable[[AsyncConnection, TableSql], Awaitable[T]], connection: AsyncConnection, table: Table
     ) -> T:
-        """Raises: ConfigurationError when the database refuses the definition itself: it would refuse it again."""
+        """Raises: ConfigurationError when the database refuses the definition, so that retrying does not help."""
         try:
             return await making(connection, self._sql(table))
         except SQLAlchemyError as error:
@@ -154,18 +154,18 @@ class SqlReadStore:
     # ---- news
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
-        """See `ReadStore.wait`. What this process commits rings at once; the others' is looked for."""
+        """See `ReadStore.wait`. Commits of this process ring at once; those of others are polled for."""
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_others(), name="twofold watches checkpoints")
         await self._bell.wait(timeout_s)
 
     async def _watch_others(self) -> None:
-        seen = None  # rings once when the watch begins: nobody looked between the last read and now
+        seen = None  # rings once at the start, for what happened since the last read
         while self._bell.awaited:
             try:
                 now = await self._database.snapshot(_positions)
             except (Unavailable, ConfigurationError):
-                self._bell.ring()  # who waits hears of it when he looks
+                self._bell.ring()  # the waiting callers meet the error when they read
                 return
             if now != seen:
                 self._bell.ring()
@@ -189,7 +189,7 @@ async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
 
 
 async def _holds_whole_texts(connection: AsyncConnection, sql: TableSql) -> bool:
-    """Whether its indexes are of an older twofold, which refuse a long text: they are used as they are."""
+    """Whether an older twofold made its indexes, which hold whole texts and refuse long ones; they stay in use."""
     names = {index.name for index in table_sql(sql.table, connection.dialect.name, whole=True).sql.indexes}
     names -= {index.name for index in sql.sql.indexes}
     if not names:
@@ -202,14 +202,14 @@ async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
     t = tables.c
     everything = sa.select(t.name, t.version, t.fingerprint, t.live).order_by(t.name, t.version)
     known = [(FollowerId(name, version), *what) for name, version, *what in await connection.execute(everything)]
-    return [StoredTable(one, mark, live, await read_checkpoints(connection, one)) for one, mark, live in known]
+    return [StoredTable(name, mark, live, await read_checkpoints(connection, name)) for name, mark, live in known]
 
 
 async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
-    found = [table for table in await _stored_tables(connection) if table.follows == follows]
-    if not found:
-        raise InvalidInput(f"there is no table of {follows}")
-    check_droppable(found[0])
+    stored = [table for table in await _stored_tables(connection) if table.follows == follows]
+    if not stored:
+        raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
+    check_droppable(stored[0])
     await drop_table(connection, follows)
     for table in (tables, checkpoints, parked):
         await connection.execute(sa.delete(table).where(*of(table, follows)))
@@ -217,7 +217,7 @@ async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
 
 async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None:
     follows = sql.table.follows
-    mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that a holder waits here
+    mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that the current holder waits here
     again = {"log_id": log_id, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
     await connection.execute(mine.values(again))
     await connection.execute(sa.delete(sql.sql))
@@ -234,7 +234,7 @@ async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key])
 
 
 async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:
-    """As if they were written."""
+    """Write them, then roll back."""
     trial = await connection.begin_nested()
     try:
         with _refusing():
@@ -245,7 +245,7 @@ async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Valu
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Raises: BatchRefused when what is wrong is the data."""
+    """Raises: BatchRefused when the database refuses the data."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -268,13 +268,13 @@ async def _commit(
 
 
 async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> Found:
-    """Checkpoints, parked keys and rows of one snapshot (G6)."""
+    """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
-    its = await read_checkpoints(connection, follows)
-    if not its:
+    standing = await read_checkpoints(connection, follows)
+    if not standing:
         raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
-    waits = await read_all_parked(connection, follows)
-    return Found(its, [sql.values(row) for row in await connection.execute(statement)], waits)
+    entries = await read_all_parked(connection, follows)
+    return Found(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
 
 
 async def _positions(connection: AsyncConnection) -> set[Any]:

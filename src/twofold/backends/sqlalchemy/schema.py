@@ -1,8 +1,8 @@
-"""The tables beside the rows, and the form in which each kind of column is kept.
+"""The tables beside the rows, and how each kind of column is stored.
 
-Where a database has no exact type of its own the value is kept as text, in the form in which the SQLite backend writes
-it. Texts are compared by their code points, without padding. MySQL and MariaDB have not been tried on a server: their
-statements are only compiled. They have limits of their own, which are named here.
+A kind for which a database has no exact type is stored as text, in the format of the SQLite backend. Text is compared
+by code point, without padding. MySQL and MariaDB have not been tried on a server: their statements are only compiled.
+Their own limits are named here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twofold.read.kinds import Kind, canonical_decimal
 
 MYSQL = ("mysql", "mariadb")
 KEY_LENGTH = 500
-"""On MySQL a key has a length: so many characters for all its texts together."""
+"""The length of a key on MySQL, in characters, for all its texts together."""
 
 MYSQL_DECIMALS = 30
 
@@ -30,7 +30,7 @@ _COLLATIONS = {"mysql": "utf8mb4_0900_bin", "mariadb": "utf8mb4_nopad_bin"}
 
 
 class Written(sa.types.TypeDecorator[Any]):
-    """Kept in another form, which `write` and `read` know."""
+    """A column stored in another form: `write` and `read` convert between the two."""
 
     impl = sa.Text
     cache_ok = True
@@ -58,7 +58,7 @@ class Written(sa.types.TypeDecorator[Any]):
 
 
 def text(length: int | None = None, on_postgres: Any = None) -> Any:
-    """A text; `length` counts on MySQL alone, where it is needed for keys."""
+    """A text. Only MySQL uses `length`, which it needs for keys."""
     kept = sa.Text().with_variant(on_postgres or postgresql.TEXT(collation="C"), "postgresql")
     for name, collation in _COLLATIONS.items():
         of_mysql = mysql.VARCHAR(length, collation=collation) if length else mysql.LONGTEXT(collation=collation)
@@ -101,7 +101,7 @@ def kept(kind: Kind, key_length: int | None) -> Any:
         case "bytes":
             of_mysql: Any = mysql.VARBINARY(key_length) if key_length else mysql.LONGBLOB()
             return sa.LargeBinary().with_variant(of_mysql, *MYSQL)
-        case "json":  # the engine takes its text for what it is, to the letter
+        case "json":  # stored and read as its exact text
             return text(on_postgres=postgresql.JSON(none_as_null=True))
 
 
@@ -115,7 +115,7 @@ def _in_utc(time: datetime) -> datetime:
 
 def _not_rounded(value: Decimal) -> Decimal:
     if Decimal(canonical_decimal(value)).as_tuple().exponent < -MYSQL_DECIMALS:  # type: ignore[operator]  # finite
-        raise ValueError(f"MySQL keeps {MYSQL_DECIMALS} decimals and would round {value}")
+        raise ValueError(f"MySQL stores {MYSQL_DECIMALS} decimals and would round {value}")
     return value
 
 
@@ -168,7 +168,7 @@ tables = sa.Table(
 
 
 def create_tables(connection: sa.Connection) -> None:
-    """Those that are not there, and columns that they have gained since they were made."""
+    """Create missing tables, and add missing columns to existing ones."""
     metadata.create_all(connection)
     here = "DATABASE()" if connection.dialect.name in MYSQL else "current_schema()"
     known = f"SELECT column_name FROM information_schema.columns WHERE table_schema = {here} AND table_name = :name"

@@ -1,4 +1,4 @@
-"""What a name shows: the public name one version or the next, a version's table what was built beside it."""
+"""Moving names: the public name to a new version, and a version's table to the one built beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twofold.read.store import check_replaceable, has_come_as_far, held
 
 
 async def live_version(connection: AsyncConnection, name: str) -> int | None:
-    """The version that the public name shows."""
+    """The version that the public name shows, if any."""
     version: int | None = await connection.scalar(
         sa.select(tables.c.version).where(tables.c.name == name, tables.c.live)
     )
@@ -27,10 +27,11 @@ async def live_version(connection: AsyncConnection, name: str) -> int | None:
 
 
 async def refuse_others(connection: AsyncConnection, name: str) -> None:
-    """The public name must be free: it is that of a view for those who read with SQL."""
+    """Raises: ConfigurationError when the public name, which a view for readers with SQL gets, is taken."""
     if await connection.run_sync(lambda sync: sa.inspect(sync).has_table(name)):
         raise ConfigurationError(
-            f"the read store has a table or view called {name!r} that is not ours: rename it, or the projection"
+            f"the read store has a table or view called {name!r} that twofold did not create: rename it, or the "
+            f"projection"
         )
 
 
@@ -86,7 +87,7 @@ async def _show(connection: AsyncConnection, sql: TableSql) -> None:
 
 
 async def _shown_in_place(connection: AsyncConnection, sql: TableSql) -> bool:
-    """Keeps what was granted on the view, and the views on it. False where the columns, or the database, forbid it."""
+    """Replace the view, keeping grants and dependent views. False if its columns or the database do not allow that."""
     if connection.dialect.name != "postgresql":
         return False
     try:
@@ -117,9 +118,9 @@ async def replace(
 async def _hand_over(
     connection: AsyncConnection, follows: FollowerId, built: FollowerId, old: Sequence[Checkpoint]
 ) -> None:
-    """The checkpoints of what was built, after the old table's holders, and what is parked become those of the old."""
+    """Give the checkpoints and parked keys of the built table to the old name, in an epoch after all of its own."""
     belongs = await connection.scalar(sa.select(sa.func.max(checkpoints.c.belongs)).where(*of(checkpoints, follows)))
-    lease = {"epoch": max(one.epoch for one in old) + 1, "heartbeat": max(one.heartbeat for one in old) + 1}
+    lease = {"epoch": max(row.epoch for row in old) + 1, "heartbeat": max(row.heartbeat for row in old) + 1}
     named: dict[str, Any] = {"name": follows.name}
     inherited = {**named, **lease, "owner": None, "wanted_by": None, "belongs": belongs}
     for table, values in ((checkpoints, inherited), (parked, named)):
@@ -133,7 +134,7 @@ async def _rename(connection: AsyncConnection, old: str, new: str) -> None:
     if connection.dialect.name != "sqlite":
         await connection.execute(rename)
         return
-    await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")  # views go by the name, and stay as they are
+    await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")  # views keep referring to the name
     try:
         await connection.execute(rename)
     finally:
@@ -141,18 +142,18 @@ async def _rename(connection: AsyncConnection, old: str, new: str) -> None:
 
 
 async def drop_table(connection: AsyncConnection, follows: FollowerId) -> None:
-    """Raises: InvalidInput when something of the user's depends on it."""
+    """Raises: InvalidInput when a user's view or function depends on it."""
     try:
         await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
     except SQLAlchemyError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot go: {_said(error)}. Drop what depends on it first, and let it read from "
-            f"the projection's own name instead"
+            f"the table of {follows} cannot be dropped: {_said(error)}. Drop what depends on it first, and let it read "
+            f"from the projection's own name instead"
         ) from error
 
 
 def _said(error: SQLAlchemyError) -> str:
-    """What the database says is in the way, without its advice."""
+    """The database's error message, without its hint."""
     reason = getattr(error, "orig", None)
     detail = getattr(getattr(reason, "__cause__", None), "detail", None)
     return "; ".join(str(detail).splitlines()) if detail else str(reason or error).partition("\nHINT")[0]

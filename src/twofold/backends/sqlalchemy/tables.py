@@ -23,7 +23,7 @@ _LONG = ("text", "bytes", "json")
 
 
 class TableSql:
-    """Everything that is said to a database of this dialect about one projection's table."""
+    """All statements on one projection's table, for one dialect. `whole`: see `table_sql`."""
 
     def __init__(self, table: Table, dialect: str, *, whole: bool = False) -> None:
         self.table, self._dialect = table, dialect
@@ -31,7 +31,7 @@ class TableSql:
         self._cut = indexed_prefixes(table.columns, table.key, table.indexes) if cut else {}
         self._columns = {column.name: column for column in table.columns}
         self._names = list(self._columns)
-        self._key_places = [self._names.index(name) for name in table.key]
+        self._key_places = table.key_places
         self.sql = self._made()
         self._key = [self.sql.c[name] for name in table.key]
         self.select = sa.select(*self.sql.columns)
@@ -59,18 +59,18 @@ class TableSql:
         return made
 
     def rows_of(self, keys: Sequence[Key]) -> sa.Select[Any]:
-        """The rows of these keys."""
+        """Selects the rows of these keys."""
         if len(self._key) == 1:
             return self.select.where(self._key[0].in_([key[0] for key in keys]))
         return self.select.where(sa.tuple_(*self._key).in_(keys))
 
     def find(self, query: Query) -> sa.Select[Any]:
-        """The rows of a query."""
-        found = self.select.where(*(self._condition(condition) for condition in query.conditions))
+        """Selects the rows of a query."""
+        selected = self.select.where(*(self._condition(condition) for condition in query.conditions))
         if query.after is not None:
-            found = found.where(self._behind(query.order, query.after))
+            selected = selected.where(self._behind(query.order, query.after))
         order = [self._ordered(self.sql.c[name], name, descending) for name, descending in query.order]
-        return found.order_by(*order).limit(query.limit)
+        return selected.order_by(*order).limit(query.limit)
 
     def values(self, row: sa.Row[Any]) -> Values:
         """A row as it crosses the port."""
@@ -93,10 +93,10 @@ class TableSql:
         return by_value(self._dialect, column, self._columns[column.name].kind == "decimal")
 
     def _indexable(self, column: sa.Column[Any]) -> Any:
-        """What an index can hold of a column, and so what rows are ordered by: the beginning of a long value."""
+        """The expression for indexes and ORDER BY: the beginning of a value that may be too long for an index."""
         if column.name not in self._cut:
             return self._by_value(column)
-        length: Any = sa.literal_column(str(self._cut[column.name]))  # as a parameter it would hide the index
+        length: Any = sa.literal_column(str(self._cut[column.name]))  # a parameter would keep the index from being used
         if self._columns[column.name].kind == "text":
             return sa.func.left(column, length)
         return sa.func.substr(column, sa.literal_column("1"), length)
@@ -111,13 +111,13 @@ class TableSql:
 
     def _compared(self, name: str, how: str, value: Any) -> Any:
         column = self.sql.c[name]
-        if value is None:  # which equals itself, and has no order
+        if value is None:  # None equals only itself, and has no order
             return column.is_(None) if how == "eq" else sa.false()
         compared = getattr(operator, how)(self._by_value(column), sa.bindparam(None, value, column.type))
         return sa.and_(self._placed(name, _OF_BEGINNINGS[how], value), compared) if name in self._cut else compared
 
     def _placed(self, name: str, how: str, value: Any) -> Any:
-        """As `_compared`, by what rows are ordered by."""
+        """Like `_compared`, but compares the expression that rows are ordered by."""
         if value is None or name not in self._cut:
             return self._compared(name, how, value)
         column = self.sql.c[name]
@@ -125,9 +125,9 @@ class TableSql:
         return getattr(operator, how)(self._indexable(column), beginning)
 
     def _behind(self, order: Sequence[tuple[str, bool]], after: Values) -> Any:
-        found = behind(order, after, {name: column.nullable for name, column in self._columns.items()})
-        alternatives = [sa.and_(*map(self._term, terms)) for terms in found.alternatives]
-        bound = [] if found.bound is None else [self._term(found.bound)]
+        after_row = behind(order, after, {name: column.nullable for name, column in self._columns.items()})
+        alternatives = [sa.and_(*map(self._term, terms)) for terms in after_row.alternatives]
+        bound = [] if after_row.bound is None else [self._term(after_row.bound)]
         return sa.and_(*bound, sa.or_(sa.false(), *alternatives))
 
     def _term(self, term: Term) -> Any:
@@ -142,11 +142,11 @@ class TableSql:
 
 
 def table_name(follows: FollowerId) -> str:
-    """Each version of a projection has a table of its own."""
+    """The table of one version of a projection."""
     return f"twofold_{follows.name}_v{follows.version}"
 
 
 @cache
 def table_sql(table: Table, dialect: str, *, whole: bool = False) -> TableSql:
-    """The statements of a table, made once. `whole`: its indexes hold texts as they are, however long."""
+    """The statements of a table, cached. `whole`: its indexes hold whole texts, as older versions made them."""
     return TableSql(table, dialect, whole=whole)

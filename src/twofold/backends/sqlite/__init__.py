@@ -1,4 +1,4 @@
 """SQLite, embedded: the log in one file, the read models in a second one beside it.
 
-One writer thread in each process, one more for reads; between processes the file's own lock gives the order.
+Each process has one thread that writes to a file and others that read; the file's own lock orders the processes.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints on SQLite, in whichever file lies beside what they count."""
+"""Checkpoints on SQLite: those of projections in the file of the rows, those of reactors in the file of the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kind = Literal["IMMEDIATE", "DEFERRED"]
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
-_ADDED = [  # since the first version of these tables
+_ADDED = [  # columns added since the first version of these tables
     ("twofold_checkpoints", "wanted_by", "TEXT"),
     ("twofold_checkpoints", "belongs", "TEXT"),
     ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
@@ -30,7 +30,7 @@ _ADDED = [  # since the first version of these tables
 
 
 def create_checkpoints(db: apsw.Connection) -> None:
-    """The tables, if they are not there, and columns that they have gained since they were made."""
+    """Create missing tables, and add missing columns to existing ones."""
     for table in _TABLES.values():
         db.execute(table)
     for name, column, declared in _ADDED:
@@ -40,7 +40,7 @@ def create_checkpoints(db: apsw.Connection) -> None:
 
 
 class SqliteCheckpoints:
-    """See `Checkpoints`. Beside a log, `check` raises LogReplaced when it is not that log any more."""
+    """See `Checkpoints`. Beside a log, `check` raises LogReplaced when the file no longer holds that log."""
 
     def __init__(
         self, file: File, check: Callable[[apsw.Connection], None] | None = None, reached: Reached | None = None
@@ -66,9 +66,9 @@ class SqliteCheckpoints:
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         before = self._reached.places
-        found = await self._read(_read_checkpoint, follower)
-        self._reached.looked(before, follower, found.position if found else Position(follower.partition, 0))
-        return found
+        checkpoint = await self._read(_read_checkpoint, follower)
+        self._reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
+        return checkpoint
 
     async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """See `Checkpoints.of`."""
@@ -129,27 +129,28 @@ def move(
     parked: Sequence[Parked],
     unparked: Sequence[Parked],
 ) -> None:
-    """Inside a transaction: move the checkpoint, or refuse (G5). Raises: LeaseLost."""
+    """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
         raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
-    for one in unparked:
-        db.execute(_SQL["unpark"], (*_of(claim.follower), one.kind, one.key))
-    for one in parked:
+    for entry in unparked:
+        db.execute(_SQL["unpark"], (*_of(claim.follower), entry.kind, entry.key))
+    for entry in parked:
         whose = (claim.follower.name, claim.follower.version)
-        where = (one.kind, one.key, one.position.partition, one.position.offset)
-        what = (one.error, one.since.isoformat(), one.tries, one.traceback)
+        where = (entry.kind, entry.key, entry.position.partition, entry.position.offset)
+        what = (entry.error, entry.since.isoformat(), entry.tries, entry.traceback)
         db.execute(_SQL["park"], (*whose, *where, *what))
 
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:
-    """The rows of all partitions, in whatever transaction there is."""
-    found = [_checkpoint(follower, row) for row in db.execute(_SQL["of"], (follower.name, follower.version))]
-    return sorted(found, key=lambda one: one.follower.partition)
+    """The checkpoints of all partitions, within the current transaction."""
+    rows = db.execute(_SQL["of"], (follower.name, follower.version))
+    checkpoints = [_checkpoint(follower, row) for row in rows]
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
 
 def read_all_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
-    """What waits in any partition, in whatever transaction there is."""
+    """The parked keys of all partitions, within the current transaction."""
     return _parked(db, "all_parked", (follower.name, follower.version))
 
 
@@ -168,11 +169,11 @@ def _read_parked(db: apsw.Connection, follower: FollowerId) -> Sequence[Parked]:
 
 
 def _parked(db: apsw.Connection, statement: str, whose: tuple[Any, ...]) -> Sequence[Parked]:
-    found = [
+    entries = [
         Parked(kind, key, Position(partition, position), error, datetime.fromisoformat(since), tries)
         for kind, key, partition, position, error, since, tries in db.execute(_SQL[statement], whose)
     ]
-    return sorted(found, key=lambda one: (one.position, one.kind, one.key))
+    return sorted(entries, key=lambda entry: (entry.position, entry.kind, entry.key))
 
 
 def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Position) -> None:
@@ -185,10 +186,10 @@ def _belongs(db: apsw.Connection, follower: FollowerId) -> Belongs | None:
 
 
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
-    found: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
-    if not found:
+    rows: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
+    if not rows:
         raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
-    [(wanted_by,)] = found
+    [(wanted_by,)] = rows
     return str(wanted_by) if wanted_by is not None else None
 
 

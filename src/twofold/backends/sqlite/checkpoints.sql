@@ -7,7 +7,7 @@ SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twof
 WHERE name = ? AND version = ? AND partition = ?
 
 -- name: of
--- Sorted where it is read: each read of a row asks for this and `all_parked`, and ORDER BY costs 3 us each (measured).
+-- Sorted by the caller: every read of a row runs this and `all_parked`, and ORDER BY costs 3 us in each (measured).
 SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
 WHERE name = ? AND version = ?
 

@@ -1,4 +1,4 @@
-"""One file, and the threads that talk to it. Nothing here ever blocks the event loop on a disk."""
+"""One file, and the threads that use it. The event loop never waits for a disk."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 WRITER_CACHE_KIB = 32 * 1024
 READERS = 2  # connections of one file
-READER_CACHE_KIB = 8 * 1024  # there are several, and the pages are in the system's cache as well
+READER_CACHE_KIB = 8 * 1024  # small, since there are several, and the system caches the pages as well
 
 Sync = Literal["FULL", "NORMAL"]
 
 
 class Connection:
-    """One connection on one thread of its own: calls run there in the order they were made."""
+    """A connection with a thread of its own. Calls run there in the order they were made."""
 
     def __init__(
         self, path: Path, sync: Sync, check_in_place: Callable[[], None], cache_kib: int = READER_CACHE_KIB
@@ -41,7 +41,7 @@ class Connection:
     async def run(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on this connection's thread.
 
-        Raises: Unavailable for what is wrong with file, disk or lock; LogReplaced when the file was (G11);
+        Raises: Unavailable for errors of the file, the disk or a lock; LogReplaced when the file was replaced (G11);
         Closed after `close`.
         """
         if self._closed:
@@ -56,7 +56,7 @@ class Connection:
             return work(self._db, *args, **kwargs)
 
     async def close(self) -> None:
-        """After the calls already made."""
+        """Close, once the calls already made have run."""
         self._closed = True
         await self._thread.run(self._close)
         self._thread.end()
@@ -67,7 +67,7 @@ class Connection:
 
 
 def open_file(path: Path, sync: Sync, cache_kib: int = READER_CACHE_KIB) -> apsw.Connection:
-    """A connection in WAL mode; with FULL a commit is on the disk before it is answered (G1)."""
+    """A connection in WAL mode. With `FULL` a commit is on disk before it returns (G1)."""
     db = apsw.Connection(str(path))
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     for pragma in (
@@ -92,7 +92,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def seen(path: Path, look: Callable[[apsw.Connection], T]) -> T:
-    """What there is to see in a file that may be anybody's; not a byte of it changes. Raises as `Connection.run`."""
+    """Read a file that may not be ours, without changing it. Raises: as `Connection.run`."""
     _check_place(path)
     with _named(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         return look(db)
@@ -100,7 +100,7 @@ def seen(path: Path, look: Callable[[apsw.Connection], T]) -> T:
 
 @contextmanager
 def transaction(db: apsw.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
-    """All of it or nothing. DEFERRED for reads: one snapshot."""
+    """A transaction; for reads DEFERRED, which gives one snapshot."""
     db.execute(f"BEGIN {kind}")
     try:
         yield
@@ -112,14 +112,14 @@ def transaction(db: apsw.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "I
 
 
 class File:
-    """A database file: one connection that writes, others that read, and a doorbell for changes to it.
+    """A database file: one connection that writes, others that read, and a doorbell for changes.
 
-    Changes by this process ring at once; those of others are seen by a look at SQLite's change counter, 20 to 66 times
-    a second while somebody waits.
+    Changes by this process ring at once. Those by others are found by polling SQLite's change counter, 20 to 66 times a
+    second while a caller waits.
     """
 
     def __init__(self, path: Path, sync: Sync, readers: int) -> None:
-        self.path = path = Path(os.path.abspath(path))  # the working folder may be another one later
+        self.path = path = Path(os.path.abspath(path))  # the working directory may change
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
         self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
@@ -129,57 +129,61 @@ class File:
 
     @property
     def reader(self) -> Connection:
-        """The connections for reading, in turn."""
+        """One of the connections for reading, in turn."""
         self._turn = (self._turn + 1) % len(self._readers)
         return self._readers[self._turn]
 
     async def open(self, set_up: Callable[[apsw.Connection], T]) -> T:
-        """Make the file if need be, and run `set_up` on it. Raises: ConfigurationError, Unavailable."""
+        """Create the file if it is missing, and run `set_up` on it. Raises: ConfigurationError, Unavailable."""
         _check_place(self.path)
-        answer = await self.writer.run(set_up)
+        result = await self.writer.run(set_up)
         self._identity = _identity(self.path)
-        return answer
+        return result
 
     def _check_in_place(self) -> None:
-        """Raises: LogReplaced when the file that was opened no longer lies under its name (G11)."""
+        """Raises: LogReplaced when the path no longer leads to the file that was opened (G11)."""
         if self._identity is not None and _identity(self.path) != self._identity:
             raise LogReplaced(
-                f"{self.path} was deleted or replaced while it was in use: stop the program, "
-                f"put the file in its place, and start again"
+                f"{self.path} was deleted or replaced while it was in use: stop the program, put the right file in its "
+                f"place, and start it again"
             )
 
     async def wait(self, timeout_s: float) -> None:
-        """Until the file has changed, or the time is over."""
+        """Return when the file has changed, or after `timeout_s`."""
         await self._watch.wait(timeout_s)
 
     async def close(self) -> None:
-        """Ends the threads, after what they are doing."""
+        """End the threads, once the calls already made have run."""
         await self._watch.close()
         for connection in (*self._readers, self.writer):
             await connection.close()
 
 
 def _check_place(path: Path) -> None:
-    """Raises: ConfigurationError when no file can be used there, for a reason that SQLite would not name."""
+    """Raises: ConfigurationError when no file can be used at this path, for a reason that SQLite would not name."""
     folder = path.parent
     if not os.path.isdir(folder):
-        raise ConfigurationError(f"the folder {folder} does not exist: make it, or name another file")
+        raise ConfigurationError(f"the folder {folder} does not exist: create it, or name another file")
     if os.path.isdir(path):
         raise ConfigurationError(f"{path} is a folder: name a file")
-    if not os.access(folder, os.W_OK | os.X_OK):  # SQLite keeps two more files beside this one
-        raise ConfigurationError(f"{path}: this user may not write in the folder {folder}: run as one who may")
+    if not os.access(folder, os.W_OK | os.X_OK):  # SQLite creates two more files beside this one
+        raise ConfigurationError(
+            f"{path}: this user may not write to the folder {folder}: grant the right, or run as another user"
+        )
     if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
-        raise ConfigurationError(f"{path}: this user may not read and write it: run as one who may")
+        raise ConfigurationError(
+            f"{path}: this user may not read and write the file: grant the right, or run as another user"
+        )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino
 
 
 def written_time(time: datetime) -> str:
-    """UTC with six decimals and a Z: text whose order is the order of time."""
+    """A time in UTC with six decimals and a Z: text that sorts by time."""
     return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes year 1 as "1"

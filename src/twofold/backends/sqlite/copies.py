@@ -1,4 +1,4 @@
-"""Copying from and to a log on SQLite."""
+"""Copying a log to and from SQLite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _SQL = statements("twofold.backends.sqlite", "copies.sql")
 
 
 class SqliteCopies:
-    """See `Export` and `Import`. `newest` returns the position of the newest event, of this log and no other."""
+    """See `Export` and `Import`.
+
+    `newest` returns position and time of the newest event, and raises LogReplaced if the file holds another log.
+    """
 
     def __init__(self, file: File, newest: Callable[[apsw.Connection], tuple[int, str | None]]) -> None:
         self._file, self._newest = file, newest
@@ -37,7 +40,7 @@ class SqliteCopies:
         return await self._file.reader.run(lambda db: self._copied(db)[0])
 
     def _copied(self, db: apsw.Connection) -> tuple[Copied | None, int]:
-        """And the position of the last event that was taken."""
+        """The copy's state, and the position of the last event that was copied."""
         rows = list[tuple[str, int, int, int, int]](db.execute(_SQL["copied"]))
         if not rows:
             return None, 0
@@ -97,7 +100,7 @@ class SqliteCopies:
             db.execute(_SQL["end"])
 
     def _going_on(self, db: apsw.Connection, source: str) -> tuple[Copied, int]:
-        """The copy, and the position of its last event. Raises: InvalidInput, LogReplaced."""
+        """The unfinished copy, and the position of its last event. Raises: InvalidInput, LogReplaced."""
         copied, taken = self._copied(db)
         head, _ = self._newest(db)
         if copied is None or copied.ended or copied.source != source:

@@ -20,7 +20,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 UPDATE twofold_copied SET position = ?, head = ? WHERE partition = ?
 
 -- name: keep
--- A receipt lies where the event of its version does: the stream's last one, when the command was decided.
+-- A receipt gets the position of the event with its version: the last one of its stream when the command was decided.
 INSERT INTO twofold_commands (stream, command_id, version, events, position)
 SELECT asked.stream, asked.command_id, asked.version, asked.events, coalesce(e.position, 0)
 FROM (SELECT ? AS stream, ? AS command_id, ? AS version, ? AS events) asked

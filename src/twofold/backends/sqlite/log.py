@@ -1,4 +1,4 @@
-"""The log on SQLite. A position is given inside `BEGIN IMMEDIATE`, so order of position is order of commit."""
+"""The log on SQLite. Positions are assigned inside `BEGIN IMMEDIATE`, so their order is the order of commits."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ _TABLES = statements("twofold.backends.sqlite", "schema_log.sql")
 
 
 class SqliteLog(DenseFeed):
-    """A log and its feed in one file; reactors' checkpoints beside them. `open` it first; without `create` it must be
-    there. A part of a partitioned log has the number of its partition, and the id of that log; the file keeps both."""
+    """A log, its feed and the reactors' checkpoints in one file. Call `open` first; with `create=False` it must exist.
+
+    A part of a partitioned log gets the number of its partition, and the id of that log; the file stores both.
+    """
 
     limits = LogLimits(MAX_EVENT_BYTES, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, READERS)
     checkpoints: SqliteCheckpoints
@@ -61,7 +63,7 @@ class SqliteLog(DenseFeed):
         self.importing = self.exporting = SqliteCopies(self._file, self._newest)
 
     async def open(self) -> None:
-        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables. Raises: ConfigurationError, Unavailable."""
         if not self._create:
             await asyncio.to_thread(seen, self._file.path, self._check_is_log)
         self.log_id = await self._file.open(self._set_up)
@@ -79,14 +81,14 @@ class SqliteLog(DenseFeed):
                 db.execute(table)
             create_checkpoints(db)
             _add_partition(db)
-            db.execute(_SQL["found"], (self._wanted_id or self._ambient.new_id()[:16], SCHEMA, self.partition))
+            db.execute(_SQL["create"], (self._wanted_id or self._ambient.new_id()[:16], SCHEMA, self.partition))
             add_secret(db)
             [(log_id, schema, partition)] = list[tuple[str, int, int]](db.execute(_SQL["identity"]))
             self._check_is_part(log_id, partition)
         if schema > SCHEMA:
             raise ConfigurationError(
-                f"{self._file.path} was written by a newer twofold (tables of schema {schema}, "
-                f"this one knows up to {SCHEMA}): run the newer one"
+                f"{self._file.path} was written by a newer twofold (its tables have schema {schema}, and this "
+                f"twofold knows schemas up to {SCHEMA}): run the newer one"
             )
         return log_id
 
@@ -116,7 +118,7 @@ class SqliteLog(DenseFeed):
             db.execute(_SQL["rename_checkpoints"], (log_id,))
 
     async def close(self) -> None:
-        """Ends the threads; what was committed is on the disk."""
+        """End the threads. What was committed is on disk."""
         await self._file.close()
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
@@ -140,13 +142,13 @@ class SqliteLog(DenseFeed):
                 db.execute("ROLLBACK")
             raise
         self._make_durable(db, batch)
-        writing.tell()
+        writing.warn_if_clock_went_back()
         return outcomes
 
     def _make_durable(self, db: apsw.Connection, batch: Sequence[Append]) -> None:
         try:
             db.execute("COMMIT")
-        except (apsw.BusyError, apsw.FullError) as error:  # nothing was written; SQLite says so
+        except (apsw.BusyError, apsw.FullError) as error:  # SQLite guarantees that nothing was written
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise Unavailable(f"SQLite, {self._file.path}: {error}") from error
@@ -196,7 +198,7 @@ class SqliteLog(DenseFeed):
         heard = self._head
         page = await self._file.reader.run(self._page, after, limit, types, until)
         if until is None and page.upto == after < heard and self._head is heard:
-            self._head = after  # the log is shorter than it was: do not wait for what is gone
+            self._head = after  # the log is shorter than it was: do not wait for events that are gone
         return page
 
     async def wait(self, after: Position, timeout_s: float) -> None:
@@ -226,7 +228,7 @@ class SqliteLog(DenseFeed):
 
 
 def _add_partition(db: apsw.Connection) -> None:
-    """The column that logs have gained since the first version of these tables."""
+    """Add a column that logs made by earlier versions lack."""
     if not db.execute("SELECT 1 FROM pragma_table_info('twofold_log') WHERE name = 'partition'").fetchone():
         db.execute("ALTER TABLE twofold_log ADD COLUMN partition INTEGER NOT NULL DEFAULT 0")
 
@@ -234,8 +236,8 @@ def _add_partition(db: apsw.Connection) -> None:
 class _Writing:
     """A batch inside one transaction: each append sees those before it.
 
-    What is known of streams and commands is looked up for the whole batch, and what it adds is written at its end: a
-    statement that runs once with many rows costs a fraction of many that run once.
+    Streams and commands are looked up for the whole batch first, and everything is written at its end: `executemany`
+    costs a fraction of as many single statements.
     """
 
     def __init__(
@@ -252,19 +254,21 @@ class _Writing:
         self._time = written_time(clock)
         if self._newest is not None and self._newest > self._time:
             self._time = written_time(recorded_at(clock, datetime.fromisoformat(self._newest)))
-        self._ends: dict[str, tuple[int, int]] = {}  # of each stream: version, position
-        self._known: dict[tuple[str, str], tuple[int, int, int]] = {}  # of each command: what its receipt says
+        self._ends: dict[str, tuple[int, int]] = {}  # by stream: version, position
+        self._known: dict[
+            tuple[str, str], tuple[int, int, int]
+        ] = {}  # by stream and command: version, events, position
         self._events: list[tuple[Any, ...]] = []
         self._commands: list[tuple[Any, ...]] = []
 
     def outcomes(self) -> list[Receipt | TwofoldError]:
-        """For each append the receipt, kept with the events; or why not."""
+        """Write the batch; returns a receipt or a conflict for each append."""
         asked = [(str(append.stream), append.command_id) for append in self._batch]
-        found = self._db.executemany(_SQL["known"], asked)
-        for key, (version, offset, *said) in zip(asked, found, strict=True):
+        rows = self._db.executemany(_SQL["known"], asked)
+        for key, (version, offset, *receipt) in zip(asked, rows, strict=True):
             self._ends[key[0]] = (version, offset)
-            if said[0] is not None:
-                self._known[key] = tuple(said)
+            if receipt[0] is not None:
+                self._known[key] = tuple(receipt)
         outcomes: list[Receipt | TwofoldError] = [
             self._outcome(append, key) for append, key in zip(self._batch, asked, strict=True)
         ]
@@ -272,8 +276,8 @@ class _Writing:
         self._db.executemany(_SQL["keep_receipt"], self._commands)
         return outcomes
 
-    def tell(self) -> None:
-        """Once it is committed: log it when the recorded time has gone back."""
+    def warn_if_clock_went_back(self) -> None:
+        """After the commit: warn if the recorded time went back."""
         if self._events and self._newest is not None and self._time < self._newest:
             warn(self._clock, datetime.fromisoformat(self._newest))
 
@@ -295,12 +299,12 @@ class _Writing:
                 self._events.append(row)
             offset = self._offset
             self._ends[stream] = (version, offset)
-        self._known[key] = said = (version, len(events), offset)
-        self._commands.append((stream, command_id, *said))
-        return self._receipt(append, said, repeated=False)
+        self._known[key] = stored = (version, len(events), offset)
+        self._commands.append((stream, command_id, *stored))
+        return self._receipt(append, stored, repeated=False)
 
-    def _receipt(self, append: Append, said: tuple[int, int, int], *, repeated: bool) -> Receipt:
-        version, events, offset = said
+    def _receipt(self, append: Append, stored: tuple[int, int, int], *, repeated: bool) -> Receipt:
+        version, events, offset = stored
         position = Position(self._partition, offset)
         return Receipt(append.stream, version, events, position, append.command_id, self._log_id, repeated)
 
@@ -314,7 +318,7 @@ def _receipt(db: apsw.Connection, stream: Stream, command_id: str, log_id: str, 
 
 
 def holds(db: apsw.Connection, table: str) -> bool:
-    """Whether the file has this table."""
+    """Whether the file contains this table."""
     return db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone() is not None
 
 

@@ -1,7 +1,7 @@
 -- name: identity
 SELECT log_id, schema, partition FROM twofold_log
 
--- name: found
+-- name: create
 INSERT INTO twofold_log (id, log_id, schema, partition) VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: rename
@@ -23,7 +23,7 @@ SELECT version, events, position FROM twofold_commands WHERE stream = ? AND comm
 SELECT version, position FROM twofold_events WHERE stream = ? ORDER BY version DESC LIMIT 1
 
 -- name: known
--- One row in any case: where the stream ends, and the receipt of a command id.
+-- Always one row: the stream's end, and the receipt of a command id.
 SELECT coalesce(e.version, 0), coalesce(e.position, 0), c.version, c.events, c.position
 FROM (SELECT ? AS stream, ? AS command_id) asked
 LEFT JOIN twofold_commands c ON c.stream = asked.stream AND c.command_id = asked.command_id

@@ -1,7 +1,7 @@
 """Rows of projections and their checkpoints in one SQLite file, beside the log's.
 
-It commits without waiting for the disk (`synchronous=NORMAL`): rows and checkpoint are one transaction, and what a
-power cut takes is given again by the feed.
+Commits do not wait for the disk (`synchronous=NORMAL`): rows and checkpoint are one transaction, and what a power cut
+removes is folded again.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ T = TypeVar("T")
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError)
-"""What is wrong with the data, and not with the file."""
+"""Errors of the data, not of the file."""
 
 
 class SqliteReadStore:
-    """See `ReadStore`. `open` it first."""
+    """See `ReadStore`. Call `open` first."""
 
     limits = RowLimits(MAX_KEY_BYTES, MAX_COLUMNS, READERS)
 
@@ -67,11 +67,11 @@ class SqliteReadStore:
         return self._checkpoints
 
     async def open(self) -> None:
-        """Make the tables if need be. Raises: ConfigurationError, Unavailable."""
+        """Create missing tables. Raises: ConfigurationError, Unavailable."""
         await self._file.open(_set_up)
 
     async def close(self) -> None:
-        """Ends the threads."""
+        """End the threads."""
         await self._file.close()
 
     async def prepare(self, table: Table) -> None:
@@ -87,9 +87,9 @@ class SqliteReadStore:
         await self._file.writer.run(_defining, lambda db, table: _index(db, table_sql(table)), table)
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
-        """See `ReadStore.replace`. Nobody who reads is in the way."""
+        """See `ReadStore.replace`. Readers never block it."""
         await self._file.writer.run(replace, table, claims, built, at)
-        self._reached.forget(table.follows)  # it may be of another log, and further back
+        self._reached.forget(table.follows)  # the new table may be of another log, and further back
         for place in at:
             self._reached.heard(table.follows.in_partition(place.partition), place)
         self._file.bell.ring()
@@ -140,8 +140,8 @@ class SqliteReadStore:
     async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
         before = self._reached.places
         found = await self._file.reader.run(_found, sql, statement, values)
-        for one in found.checkpoints:
-            self._reached.looked(before, one.follower, one.position)
+        for checkpoint in found.checkpoints:
+            self._reached.looked(before, checkpoint.follower, checkpoint.position)
         return found
 
 
@@ -153,7 +153,7 @@ def _set_up(db: apsw.Connection) -> None:
 
 
 def _defining(db: apsw.Connection, making: Callable[[apsw.Connection, Table], T], table: Table) -> T:
-    """Raises: ConfigurationError when SQLite refuses the definition itself: it would refuse it again."""
+    """Raises: ConfigurationError when SQLite refuses the definition itself, so that retrying does not help."""
     try:
         return making(db, table)
     except (apsw.SQLError, apsw.TooBigError) as error:
@@ -182,7 +182,7 @@ def _publish(db: apsw.Connection, table: Table, covered: Sequence[Position], los
     name, version = table.name, table.follows.version
     if _live(db, name) < version and not _come_as_far(db, table, covered, lost):
         return False
-    _index(db, table_sql(table))  # at the end: a table without fills faster
+    _index(db, table_sql(table))  # only now: a table without indexes fills faster
     with transaction(db):
         if _live(db, name) < version and _come_as_far(db, table, covered, lost):
             db.execute(_SQL["make_live"], (name, version))
@@ -223,10 +223,10 @@ def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
 
 def _drop(db: apsw.Connection, follows: FollowerId) -> None:
     with transaction(db):
-        found = [table for table in _stored_tables(db) if table.follows == follows]
-        if not found:
-            raise InvalidInput(f"there is no table of {follows}")
-        check_droppable(found[0])
+        stored = [table for table in _stored_tables(db) if table.follows == follows]
+        if not stored:
+            raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
+        check_droppable(stored[0])
         drop(db, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             db.execute(_SQL[statement], (follows.name, follows.version))
@@ -243,7 +243,7 @@ def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
     found: dict[Key, Values] = {}
-    places = [[column.name for column in table.columns].index(name) for name in table.key]
+    places = table.key_places
     with transaction(db, "DEFERRED"):
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]
@@ -286,7 +286,7 @@ def _write_rows(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | 
 
 
 def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> Found:
-    """Checkpoints, parked keys and rows of one snapshot (G6)."""
+    """Checkpoints, parked keys and rows from one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
         checkpoints = read_checkpoints(db, sql.table.follows)
         parked = read_all_parked(db, sql.table.follows)

@@ -1,4 +1,4 @@
-"""Requests and their answers on SQLite, in the file of the log and on the thread that appends."""
+"""Requests with an idempotency key and their responses on SQLite: in the log's file, on the thread that appends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
-from twofold.errors import LogReplaced
+from twofold.feed.feed import another_log
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
 
 SECRET_BYTES = 32
@@ -22,7 +22,7 @@ _SQL = statements("twofold.backends.sqlite", "requests.sql")
 
 
 class SqliteRequests:
-    """See `Requests`. `log_id` returns the id of the log as this process knows it."""
+    """See `Requests`. `log_id` returns the log id this process opened."""
 
     def __init__(self, file: File, ambient: Ambient, log_id: Callable[[], str]) -> None:
         self._file, self._ambient, self._log_id = file, ambient, log_id
@@ -46,11 +46,7 @@ class SqliteRequests:
     def _secret(self, db: apsw.Connection) -> bytes:
         row = db.execute(_SQL["secret"], (self._log_id(),)).fetchone()
         if row is None:
-            raise LogReplaced(
-                f"{self._file.path}: this is no longer log {self._log_id()}, with which the program began: "
-                f"start it again",
-                self._log_id(),
-            )
+            raise another_log(self._file.path, self._log_id())
         return bytes(row[0])
 
     def _claim(self, db: apsw.Connection, id: bytes, fingerprint: bytes) -> Claimed:
@@ -86,13 +82,13 @@ class SqliteRequests:
             if first is not None:
                 return first
             db.execute(_SQL["sweep"], (self._now_s(), SWEPT_AT_ONCE))
-            said = (answer.status, _json(answer.headers), answer.body, expires_at)
-            db.execute(_SQL["keep"], (self._log_id(), *said, _json(asked), id))
+            kept = (answer.status, _json(answer.headers), answer.body, expires_at)
+            db.execute(_SQL["keep"], (self._log_id(), *kept, _json(asked), id))
         return msgspec.structs.replace(answer, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
 
 def add_secret(db: apsw.Connection) -> None:
-    """Give a log a secret that has none: a new one, or one made before there were secrets."""
+    """Give the log a secret, if it is new or was made by a version without secrets."""
     if not db.execute("SELECT 1 FROM pragma_table_info('twofold_log') WHERE name = 'secret'").fetchone():
         db.execute("ALTER TABLE twofold_log ADD COLUMN secret BLOB")
     db.execute("UPDATE twofold_log SET secret = ? WHERE secret IS NULL", (secrets.token_bytes(SECRET_BYTES),))
@@ -100,7 +96,7 @@ def add_secret(db: apsw.Connection) -> None:
 
 @contextmanager
 def changing(db: apsw.Connection) -> Iterator[None]:
-    """A transaction that does not wait for the disk: it is durable with the next append."""
+    """A transaction that does not wait for the disk: it becomes durable with the next append."""
     db.execute("PRAGMA synchronous = NORMAL")
     try:
         with transaction(db):

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS twofold_commands (
 ) STRICT, WITHOUT ROWID
 
 -- name: requests
--- Requests with a key. The last five columns are the answer; they are NULL before there is one, and when it has expired.
+-- Requests with an idempotency key. The last five columns are the response; NULL until there is one, and after it expired.
 CREATE TABLE IF NOT EXISTS twofold_requests (
     id          BLOB NOT NULL UNIQUE,
     fingerprint BLOB NOT NULL,
@@ -46,8 +46,8 @@ CREATE TABLE IF NOT EXISTS twofold_requests (
 CREATE INDEX IF NOT EXISTS twofold_requests_expiring ON twofold_requests (expires_at) WHERE expires_at IS NOT NULL
 
 -- name: copied
--- Of a log that was made by copying another one: how far that was read, one row for each of its partitions, and the
--- position here of the last event that was taken.
+-- For a log that is a copy of another one: how far the other one was read, one row for each of its partitions, and the
+-- position in this log of the last event that was copied.
 CREATE TABLE IF NOT EXISTS twofold_copied (
     partition INTEGER PRIMARY KEY,
     source    TEXT    NOT NULL,

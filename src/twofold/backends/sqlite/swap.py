@@ -1,4 +1,4 @@
-"""What a name shows on SQLite: the public name one version or the next, a version's table what was built beside it."""
+"""Moving names on SQLite: the public name to a new version, and a version's table to the one built beside it."""
 
 from __future__ import annotations
 
@@ -22,40 +22,38 @@ _SQL = statements("twofold.backends.sqlite", "tables.sql")
 
 
 def show(db: apsw.Connection, table: Table) -> None:
-    """Let the projection's own name show this version, for those who read with SQL. Inside a transaction.
+    """Let the projection's own name show this version, for readers with SQL. Inside a transaction.
 
-    SQLite keeps views that depend on this one, even where they no longer work. Raises: NameHeld when that would happen.
+    SQLite would keep views that depend on this one and no longer work. Raises: NameHeld when there would be one.
     """
     if (other := named_alike(db, table.name)) is not None:
         raise held(table.follows, table.name, f"the read store has {other}")
-    triggers = [sql for _, sql in _named(db, "triggers_on", table.name)]  # somebody's INSTEAD OF
-    made_anew = [f"DROP VIEW IF EXISTS {quoted(table.name)}", table_sql(table).view, *triggers]
-    broken = _broken_by(db, made_anew, table.name)
+    triggers = [sql for _, sql in _named(db, "triggers_on", table.name)]  # a user's INSTEAD OF triggers
+    recreating = [f"DROP VIEW IF EXISTS {quoted(table.name)}", table_sql(table).view, *triggers]
+    broken = _broken_by(db, recreating, table.name)
     if broken is not None:
-        way_out = (
-            "drop it, and make it again for the new columns once the name shows them. This is tried again by itself"
-        )
+        way_out = "drop it, and recreate it once the name shows the new columns. This is retried automatically"
         raise held(table.follows, table.name, f"{broken}: {way_out}")
 
 
 def drop(db: apsw.Connection, follows: FollowerId) -> None:
-    """The tables of a version. Inside a transaction. Raises: InvalidInput when somebody's view reads from one."""
+    """Drop the tables of a version, inside a transaction. Raises: InvalidInput when a user's view reads from one."""
     gone = [f"DROP TABLE {quoted(name)}" for name in tables_of(db, follows)]
     broken = _broken_by(db, gone, follows.name)
     if broken is not None:
         raise InvalidInput(
-            f"the table of {follows} cannot go, because {broken}: drop it first, and let it read from the projection's "
-            f"own name instead"
+            f"the table of {follows} cannot be dropped, because {broken}: drop that view first, and let it read from "
+            f"the projection's own name instead"
         )
 
 
 def named_alike(db: apsw.Connection, name: str) -> str | None:
-    """What has a projection's name and is not ours, and the way out."""
-    found = db.execute(_SQL["named_alike"], (name,)).fetchone()
+    """The object that has a projection's name and is not ours, if there is one, and the way out."""
+    row = db.execute(_SQL["named_alike"], (name,)).fetchone()
     ours = f'.* FROM "twofold_{name}_v[0-9]+"'
-    if found is None or (found[0] == "view" and re.fullmatch(ours, found[1], re.DOTALL)):
+    if row is None or (row[0] == "view" and re.fullmatch(ours, row[1], re.DOTALL)):
         return None
-    return f"a {found[0]} called {name!r} that is not ours: rename it, or the projection"
+    return f"a {row[0]} called {name!r} that twofold did not create: rename it, or the projection"
 
 
 def replace(
@@ -78,7 +76,7 @@ def replace(
 
 
 def _hand_over(db: apsw.Connection, follows: FollowerId, built: FollowerId) -> None:
-    """The checkpoints of what was built, and what is parked, become those of the old table."""
+    """Give the checkpoints and parked keys of the built table to the old name."""
     renaming = (follows.name, follows.version, built.name)
     db.execute(_SQL["inherit"], renaming)
     for statement in ("forget_checkpoint", "forget_parked"):
@@ -90,7 +88,7 @@ def _hand_over(db: apsw.Connection, follows: FollowerId, built: FollowerId) -> N
 
 @contextmanager
 def _names_only(db: apsw.Connection) -> Iterator[None]:
-    """Views and triggers go by the name of a table, and do not follow it when it is renamed."""
+    """Within this, views and triggers keep referring to a table's name when the table is renamed."""
     db.execute("PRAGMA legacy_alter_table = ON")
     try:
         yield
@@ -99,7 +97,7 @@ def _names_only(db: apsw.Connection) -> Iterator[None]:
 
 
 def _of_users(db: apsw.Connection, name: str) -> list[str]:
-    """Indexes and triggers that somebody has made on a table of ours."""
+    """Indexes and triggers that users created on one of our tables."""
     on_it = [*_named(db, "indexes_on", name), *_named(db, "triggers_on", name)]
     ours = re.compile(re.escape(name) + r"(_\d+|__.+)")
     return [sql for made, sql in on_it if not ours.fullmatch(plain(made))]
@@ -110,7 +108,7 @@ def _named(db: apsw.Connection, statement: str, table: str) -> list[tuple[str, s
 
 
 def _broken_by(db: apsw.Connection, statements_: list[str], but: str) -> str | None:
-    """Do this, and tell which of somebody's views no longer works then, if it did before; `but` is ours."""
+    """Run the statements. Returns which view of a user worked before and no longer does; `but` is our own view."""
     working = [name for name in _views(db, but) if _why_broken(db, name) is None]
     for statement in statements_:
         db.execute(statement)

@@ -1,9 +1,8 @@
-"""The tables of projections on SQLite: their statements, and the form in which each kind of column is kept.
+"""The tables of projections on SQLite: their statements, and how each kind of column is stored.
 
-A decimal is kept as canonical text (see `canonical_decimal`), exactly; beside it stands a column `<name>__order`, which
-the public view does not show, with a text whose order is that of the numbers. (A collation of our own would do without
-it, but then other programs could not so much as count the rows: SQLite uses an index wherever it pleases.) Times are
-text in UTC whose order is the order of time.
+A decimal is stored as canonical text (see `canonical_decimal`). A second column `<name>__order`, which the public view
+does not show, holds a text that sorts by the number. (A custom collation would need no second column, but then other
+programs could not even count the rows, since SQLite may use an index for that.) Times are UTC text that sorts by time.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from uuid import UUID
 
 import apsw
 
-from twofold.backends.keyset import Term, behind
+from twofold.backends.keyset import behind
 from twofold.backends.sqlite.connection import written_time
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
@@ -39,9 +38,10 @@ _SQL = statements("twofold.backends.sqlite", "tables.sql")
 
 
 def sortable_decimal(value: Decimal) -> str:
-    """A text for each number, whose order is that of the numbers: sign, then exponent, then digits.
+    """A text that sorts by the number: sign, then exponent, then digits.
 
-    Below zero exponent and digits are complemented, and an end mark beyond any digit lets the shorter come later.
+    Of negative numbers exponent and digits are complemented, and an end mark that sorts after any digit puts the
+    shorter of two later.
     """
     if not value:
         return "1"
@@ -79,23 +79,12 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
     "uuid": UUID,
 }
 _COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
-_WHOLE = "type NOT IN ('array', 'object')"  # members that are values, and not JSON again
+_WHOLE = "type NOT IN ('array', 'object')"  # members that are plain values, not JSON arrays or objects
 _OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-
-_PLACED = {
-    "eq": "{column} = ?",
-    "lt": "{column} < ?",
-    "le": "{column} <= ?",
-    "gt": "{column} > ?",
-    "ge": "{column} >= ?",
-    "lt_or_null": "({column} < ? OR {column} IS NULL)",
-    "null": "{column} IS NULL",
-    "not_null": "{column} IS NOT NULL",
-}
 
 
 class TableSql:
-    """Everything that is said to SQLite about one projection's table."""
+    """All statements on one projection's table."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -121,7 +110,7 @@ class TableSql:
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
 
     def create(self) -> list[str]:
-        """The table, and the members of its list columns."""
+        """The statements that create the table, and the tables of members of its list columns."""
         columns = [_declared(quoted(column.name), column) for column in self.table.columns]
         columns += [_declared(_order_of(self.table.columns[i]), self.table.columns[i]) for i in self._decimals]
         key = ", ".join(quoted(name) for name in self.table.key)
@@ -132,7 +121,7 @@ class TableSql:
         return made
 
     def indexes(self) -> dict[str, str]:
-        """How each index is made, by its name (`plain`)."""
+        """The statement that creates each index, by the index's `plain` name."""
         made = {}
         for number, index in enumerate(self.table.indexes, start=1):
             if not index.elements:
@@ -142,7 +131,7 @@ class TableSql:
         return made
 
     def rows_of(self, count: int) -> str:
-        """The rows of so many keys."""
+        """The statement that selects the rows of `count` keys."""
         return (
             f"{self.select} WHERE {' OR '.join([f'({self._by_key})'] * count)}"
             if len(self._key) > 1
@@ -150,7 +139,7 @@ class TableSql:
         )
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
-        """The statement of a query, and its parameters."""
+        """A query's statement, and its parameters."""
         where: list[str] = []
         values: list[Any] = []
         for condition in query.conditions:
@@ -158,13 +147,19 @@ class TableSql:
             values.append(self._bound(condition))
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
-            where.append(behind(query.order, query.after, nullable).sql(lambda term: self._placed(term, values)))
+            after = behind(query.order, query.after, nullable)
+
+            def bind(name: str, value: Any) -> str:
+                values.append(_bound(self._columns[name], value))
+                return "?"
+
+            where.append(after.sql(lambda name: _compared(self._columns[name]), bind))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
 
     def to_sqlite(self, values: Values) -> tuple[Any, ...]:
-        """A row as SQLite keeps it."""
+        """A row as SQLite stores it."""
         if self._as_they_are:
             return values
         row = [v if write is None or v is None else write(v) for write, v in zip(self._write, values, strict=True)]
@@ -172,7 +167,7 @@ class TableSql:
         return (*row, *orders)
 
     def key_to_sqlite(self, key: Sequence[Any]) -> tuple[Any, ...]:
-        """A key as SQLite keeps it."""
+        """A key as SQLite stores it."""
         return tuple([_bound(column, value) for column, value in zip(self._key, key, strict=True)])
 
     def from_sqlite(self, row: tuple[Any, ...]) -> Values:
@@ -182,12 +177,12 @@ class TableSql:
         return read_values(list(row), self._read)
 
     def _members(self, index: Index) -> list[str]:
-        """A second table of the members of a list column, which triggers keep in step."""
+        """A second table with the members of a list column, kept in step by triggers."""
         (column, _), *_ = index.columns
         members, rows, list_ = quoted(self._members_name(column)), quoted(self.name), quoted(column)
         key, member = [quoted(name) for name in self.table.key], self._member
         keys, new = (", ".join(f"{prefix}{name}" for name in key) for prefix in ("", "new."))
-        # DISTINCT, for OR IGNORE gives way to the conflict clause of the upsert that fires the trigger.
+        # DISTINCT, because the conflict clause of the upsert that fires the trigger overrides OR IGNORE.
         add = (
             f"INSERT INTO {members} ({member}, {keys}) "
             f"SELECT DISTINCT value, {new} FROM json_each(new.{list_}) WHERE {_WHOLE} AND value IS NOT NULL"
@@ -207,7 +202,7 @@ class TableSql:
 
     @property
     def _member(self) -> str:
-        """The column of the members; a key may have a field of this name."""
+        """The column of the members. Its name must differ from those of the key."""
         taken = any(name.casefold() == "member" for name in self.table.key)
         return "member__" if taken else "member"
 
@@ -223,7 +218,9 @@ class TableSql:
             return (
                 f"({keys}) IN (SELECT {keys} FROM {quoted(self._members_name(column.name))} WHERE {self._member} = ?)"
             )
-        list_ = f"{quoted(self.name)}.{quoted(column.name)}"  # json_each has columns of its own: value, type, key, …
+        list_ = (
+            f"{quoted(self.name)}.{quoted(column.name)}"  # qualified, because json_each has columns value, type, key, …
+        )
         return f"EXISTS (SELECT 1 FROM json_each({list_}) WHERE {_WHOLE} AND value = ?)"
 
     def _bound(self, condition: Condition) -> Any:
@@ -233,13 +230,6 @@ class TableSql:
 
     def _ordered(self, name: str, descending: bool) -> str:
         return f"{_compared(self._columns[name])}{' DESC' if descending else ''}"
-
-    def _placed(self, term: Term, values: list[Any]) -> str:
-        """A term, by what rows are ordered by; its value is added to those of the statement."""
-        column = self._columns[term.column]
-        if term.value is not None:
-            values.append(_bound(column, term.value))
-        return _PLACED[term.how].format(column=_compared(column))
 
 
 def _order_of(column: Column) -> str:
@@ -260,21 +250,21 @@ def _bound(column: Column, value: Any) -> Any:
 
 
 def table_name(follows: FollowerId) -> str:
-    """Each version of a projection has a table of its own."""
+    """The table of one version of a projection."""
     return f"twofold_{follows.name}_v{follows.version}"
 
 
 def plain(name: str) -> str:
-    """The name without its generation. SQLite cannot rename an index: it keeps the name it was made under."""
+    """The name without its generation: SQLite cannot rename an index, so it keeps the name of the table built."""
     return _GENERATION.sub("", name)
 
 
 def tables_of(db: apsw.Connection, follows: FollowerId) -> list[str]:
-    """The table of a version, and those of the members of its list columns."""
-    return [found for (found,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
+    """The table of a version, and the tables of members of its list columns."""
+    return [name for (name,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
 
 
 @cache
 def table_sql(table: Table) -> TableSql:
-    """The statements of a table, made once."""
+    """The statements of a table, cached."""
     return TableSql(table)

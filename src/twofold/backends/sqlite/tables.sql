@@ -27,7 +27,7 @@ DELETE FROM twofold_parked WHERE name = ? AND version = ?
 UPDATE twofold_checkpoints SET log_id = ?, position = 0, owner = NULL, epoch = epoch + 1 WHERE name = ? AND version = ?
 
 -- name: inherit
--- What is built comes after the old table's holders, and belongs to the same App.
+-- The new table's epochs come after those of the old table, and it belongs to the same App.
 UPDATE twofold_checkpoints SET owner = NULL, wanted_by = NULL, (epoch, heartbeat, belongs) = (
     SELECT max(old.epoch) + 1, max(old.heartbeat) + 1, max(old.belongs)
     FROM twofold_checkpoints old WHERE old.name = ?1 AND old.version = ?2

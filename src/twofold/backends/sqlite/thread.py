@@ -1,7 +1,6 @@
-"""A thread that does one thing after the other for an event loop.
+"""A thread that runs one call after another for an event loop.
 
-concurrent.futures has such threads as well. What they do for each call, around a statement that takes 20 µs, took ten
-more than this (measured).
+concurrent.futures has such threads too, but they cost 10 µs more for each call of 20 µs (measured).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _Call = tuple["asyncio.Future[Any]", Callable[[], Any]]
 
 
 class Thread:
-    """Calls run in the order they were made. It ends with `end`, or with the program."""
+    """Runs calls in the order they were made. Ends with `end`, or with the program."""
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -26,16 +25,16 @@ class Thread:
         self._thread: threading.Thread | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` answers or raises. Whoever is cancelled before it has begun takes it back."""
+        """Returns or raises what `work` does. If cancelled before it starts, `work` does not run."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put((answer, work))
-        return await answer
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((future, work))
+        return await future
 
     def end(self) -> None:
-        """After the calls already made."""
+        """End the thread, once the calls already made have run."""
         if self._thread is not None:
             self._calls.put(None)
             self._thread.join()
@@ -43,25 +42,25 @@ class Thread:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            answer, work = call
-            if answer.cancelled():
+            future, work = call
+            if future.cancelled():
                 continue
             outcome: Any = None
             error: BaseException | None = None
             try:
                 outcome = work()
-            except BaseException as raised:  # whatever it is, the caller must hear of it
+            except BaseException as raised:  # any error belongs to the caller
                 error = raised
-            loop = answer.get_loop()
+            loop = future.get_loop()
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, answer, outcome, error)
-            del call, answer, work, outcome, error  # nothing is kept alive by a thread that waits
+                loop.call_soon_threadsafe(_settle, future, outcome, error)
+            del call, future, work, outcome, error  # a waiting thread must keep nothing alive
 
 
-def _settle(answer: asyncio.Future[T], outcome: T, error: BaseException | None) -> None:
-    if answer.cancelled():
+def _settle(future: asyncio.Future[T], outcome: T, error: BaseException | None) -> None:
+    if future.cancelled():
         return
     if error is not None:
-        answer.set_exception(error)
+        future.set_exception(error)
     else:
-        answer.set_result(outcome)
+        future.set_result(outcome)

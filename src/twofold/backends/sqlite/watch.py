@@ -1,4 +1,4 @@
-"""What other processes do to a file: seen by looking at SQLite's change counter, on a thread of its own."""
+"""Changes to a file by other processes, found by polling SQLite's change counter on a separate thread."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from twofold.feed.doorbell import Doorbell
 
 SHORTEST_PAUSE_S = 0.015
 LONGEST_PAUSE_S = 0.05
-SLOWER = 1.1  # each time that nothing has changed: half a second of silence, and it looks at its slowest
+SLOWER = 1.1  # factor for each poll without a change: after half a second without any, it polls at the slowest rate
 
 log = logging.getLogger("twofold.sqlite")
 
 
 class Watch:
-    """Rings the bell for changes while somebody waits: the more often it looks, the more happens."""
+    """Rings the bell for changes while a caller waits. The more changes, the more often it polls."""
 
     def __init__(self, path: Path, bell: Doorbell, connect: Callable[[], apsw.Connection]) -> None:
         self._path, self._bell, self._connect = path, bell, connect
         self._thread = Thread(f"twofold watches {path.name}")
         self._watching: asyncio.Future[None] | None = None
         self._waiting = 0
-        self._wanted = threading.Event()  # somebody waits, or it is over
+        self._wanted = threading.Event()  # a caller waits, or the watch ends
         self._over = threading.Event()
 
     async def wait(self, timeout_s: float) -> None:
-        """Until the bell rings, or the time is over."""
+        """Return when the bell rings, or after `timeout_s`."""
         if not self._over.is_set() and (self._watching is None or self._watching.done()):
             loop = asyncio.get_running_loop()
             self._watching = asyncio.ensure_future(self._thread.run(lambda: self._watch(loop)))
@@ -47,7 +47,7 @@ class Watch:
                 self._wanted.clear()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        seen, pause_s = None, SHORTEST_PAUSE_S  # rings at the first look: nobody knows what was before
+        seen, pause_s = None, SHORTEST_PAUSE_S  # rings at the first poll: the state before is unknown
         try:
             with closing(self._connect()) as db:
                 while self._wanted.wait() and not self._over.wait(pause_s):
@@ -61,7 +61,7 @@ class Watch:
             log.warning("%s: changes by other processes are not seen at once: %s", self._path, error)
 
     async def close(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._over.set()
         self._wanted.set()
         if self._watching is not None:

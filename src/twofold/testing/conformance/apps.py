@@ -14,8 +14,8 @@ import pytest
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryCheckpoints
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidInput, LeaseLost, Rejected, RowParked, Unavailable, VersionConflict
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream
 from twofold.react.reactor import Reactor

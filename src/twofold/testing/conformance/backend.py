@@ -8,8 +8,10 @@ from typing import Protocol
 import pytest
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows, beside, connect, connect_read
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.ports import LogStore, Rows
+from twofold.backends.urls import beside
 from twofold.feed import lease
 
 

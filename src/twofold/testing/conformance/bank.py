@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from inspect import isawaitable
 
 from twofold.app import App
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import Rejected
 from twofold.messages import Append, Meta, Receipt, Recorded, Stream
 from twofold.react.reactor import Reactor, To

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import InvalidEvent, TwofoldError, VersionConflict
 from twofold.messages import BEGINNING, Append, Encoded, Receipt
 from twofold.testing.conformance.backend import Backend, OnBackend

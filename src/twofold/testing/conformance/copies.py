@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream

@@ -12,7 +12,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Unavailable
 from twofold.feed.checkpoints import Claim
 from twofold.messages import Position, Receipt, Recorded

@@ -15,7 +15,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidCursor, InvalidQuery, RowParked, RowUnreadable
 from twofold.messages import Recorded, Token
 from twofold.read.projection import Projection

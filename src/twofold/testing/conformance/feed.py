@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import InvalidToken, LogReplaced
 from twofold.feed.feed import Feed, pages
 from twofold.messages import BEGINNING, Entry, Position, Receipt, Stream

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from twofold.ambient import Ambient
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId
 from twofold.feed.follow import Follower, Following

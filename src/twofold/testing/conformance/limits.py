@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import InvalidEvent
 from twofold.messages import BEGINNING, Encoded, Stream
 from twofold.testing.conformance.backend import OnBackend

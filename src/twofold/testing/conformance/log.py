@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.errors import VersionConflict
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Append, Meta, Receipt, Stream

@@ -12,7 +12,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import App
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
 from twofold.messages import BEGINNING, Recorded

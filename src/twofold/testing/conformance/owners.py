@@ -11,8 +11,8 @@ import pytest
 
 from twofold import operate
 from twofold.app import App
-from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Belongs
 from twofold.messages import BEGINNING, Recorded

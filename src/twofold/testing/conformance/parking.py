@@ -12,8 +12,8 @@ import pytest
 
 from twofold import operate
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryReadStore
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import BatchRefused, InvalidInput, Rejected, RowParked, Unavailable
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.messages import Position, Recorded

@@ -12,7 +12,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, LogReplaced
 from twofold.messages import Recorded

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import (
     InvalidCursor,
     InvalidQuery,

@@ -13,8 +13,8 @@ import pytest
 
 from twofold import operate
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import LogStore, Rows
 from twofold.codec import Stored
 from twofold.errors import InvalidInput, InvalidQuery, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import FollowerId

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from twofold.backends.connect import LogStore
+from twofold.backends.ports import LogStore
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.material import UNUSUAL_IDS, appended

@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from twofold.backends.connect import Rows
 from twofold.backends.memory import MemoryLog
+from twofold.backends.ports import Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from twofold.app import App, Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidEvent
 from twofold.messages import Recorded
 from twofold.read.projection import Projection

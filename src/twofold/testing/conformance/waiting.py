@@ -10,7 +10,7 @@ import pytest
 
 from twofold import operate
 from twofold.app import Running
-from twofold.backends.connect import LogStore, Rows
+from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
 from twofold.messages import Receipt, Recorded
 from twofold.react.reactor import To

@@ -7,6 +7,7 @@ from random import Random
 from typing import Protocol
 
 from twofold.app import App
+from twofold.testing.simulation.parts import name_of_part
 from twofold.testing.simulation.storage import Store
 from twofold.testing.simulation.world import World
 
@@ -31,6 +32,7 @@ class Dice:
     random: Random
     app: App
     processes: int
+    partitions: int = 1
 
     def place(self) -> int:
         """The place of a process."""
@@ -39,4 +41,10 @@ class Dice:
     def store(self) -> Store:
         """One of the two stores."""
         stores: tuple[Store, Store] = ("the log", "the read store")
-        return self.random.choice(stores)
+        return self.part(self.random.choice(stores))
+
+    def part(self, store: Store) -> Store:
+        """The store; in place of a log of several partitions mostly one of its parts, or the log of the cuts."""
+        if store != "the log" or self.partitions == 1 or self.random.random() < 0.2:
+            return store
+        return name_of_part(self.random.randint(0, self.partitions), self.partitions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from twofold.errors import OutcomeUnknown
@@ -18,14 +19,14 @@ STILL_WAITING = Unanswered("the history ended before the answer")
 
 @dataclass
 class Attempt:
-    """One request to one process, with the head and the version of its stream in the store as it began and ended."""
+    """One request to one process, with the version of its stream in the store as it began and ended, and how many
+    events each feed had then."""
 
     asked: Any
     label: str
     stream: str
     process: str
     began_s: float
-    head_before: int
     version_before: int
     command_id: str | None = None
     expected: int | None = None
@@ -33,7 +34,7 @@ class Attempt:
     key: Any = None
     outcome: Any = STILL_WAITING
     ended_s: float = 0.0
-    head_after: int = 0
+    lengths_after: Mapping[int, int] = field(default_factory=dict)
     version_after: int = 0
 
     @property

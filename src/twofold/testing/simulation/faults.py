@@ -123,7 +123,7 @@ class Restart(Disturbing):
         """Ask it to end."""
         server = world.server(self.at)
         if self.upgrade:
-            server.next_app = upgraded(server.app)
+            server.next_app = upgraded(server.app, world.partitions)
             world.counts["upgrades"] += 1
         world.counts["clean stops"] += 1
         server.stop()
@@ -146,7 +146,7 @@ class StealLease(Disturbing):
     async def happen(self, world: World) -> None:
         """In the store, at once."""
         storage = world.storage
-        places = [storage.row_checkpoints.rows, storage.log.checkpoints.rows]
+        places = [storage.row_checkpoints.rows, *(part.log.checkpoints.rows for part in storage.logs.values())]
         held = [(rows, follower) for rows in places for follower in rows if rows[follower].owner is not None]
         if held:
             rows, follower = held[int(self.pick * len(held))]
@@ -175,11 +175,13 @@ class Slow(Disturbing):
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = world.link(self.store)
+        links = world.storage.links(self.store)
         world.counts["slow"] += 1
-        link.slowness = self.times
+        for link in links:
+            link.slowness = self.times
         await asyncio.sleep(self.for_s)
-        link.slowness = 1.0
+        for link in links:
+            link.slowness = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +201,13 @@ class Deaf(Disturbing):
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = world.link(self.store)
+        links = world.storage.links(self.store)
         world.counts["deaf"] += 1
-        link.deaf = True
+        for link in links:
+            link.deaf = True
         await asyncio.sleep(self.for_s)
-        link.deaf = False
+        for link in links:
+            link.deaf = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +233,19 @@ class GoAway(Disturbing):
 
     async def happen(self, world: World) -> None:
         """For a while."""
-        link = world.link(self.store)
-        world.counts[f"{self.store} {'crashed' if self.crash else 'went away'}"] += 1
+        links = world.storage.links(self.store)
+        store = self.store if self.store == "the read store" else "the log"
+        world.counts[f"{store} {'crashed' if self.crash else 'went away'}"] += 1
+        world.counts["a partition crashed or went away"] += self.store not in ("the log", "the read store")
         if self.crash and self.store == "the read store":
             world.storage.crash_rows()
         else:
-            link.crash(away=True)
+            for link in links:
+                link.crash(away=True)
             world.watcher.log_crashed()
         await asyncio.sleep(self.for_s)
-        link.away = False
+        for link in links:
+            link.away = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +261,7 @@ class Lose(Disturbing):
     def drawn(cls, dice: Dice) -> Self:
         """One mishap, to one or several requests of a kind."""
         store, kind = dice.random.choice(REQUESTS)
-        return cls(store, kind, dice.random.choice(MISHAPS), dice.random.choice(TIMES))
+        return cls(dice.part(store), kind, dice.random.choice(MISHAPS), dice.random.choice(TIMES))
 
     @classmethod
     def answer_to_page(cls, dice: Dice) -> Self:
@@ -266,7 +274,8 @@ class Lose(Disturbing):
 
     async def happen(self, world: World) -> None:
         """When they come."""
-        world.link(self.store).mishaps[self.mishap, self.kind] += self.times
+        for link in world.storage.links(self.store):
+            link.mishaps[self.mishap, self.kind] += self.times
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def simulate(
     always: Mapping[Any, Callable[[Any], bool]] | None = None,
     may_park: bool = False,
     given: Given = (),
+    partitions: int | None = None,
 ) -> Simulated:
     """Run an App through histories with crashes, lost responses, pauses and the like, in virtual time.
 
@@ -75,6 +76,8 @@ def simulate(
 
     `given` is the log that each history begins with: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
     or a list of pairs, `[("show-hamlet", Booked("ada", 9)), …]`, where the order between streams matters.
+
+    A log has as many `partitions`; without the number, most histories have a log of one, and some a log of several.
 
     Seeds count up from `seed`; without one they are new each time. A history takes about 10 ms.
 
@@ -89,7 +92,7 @@ def simulate(
     before = appends_of(given, app)
     scenario = Scenario(app, _checked(commands, app), always=always or {}, may_park=may_park, given=before)
     first = secrets.randbits(40) if seed is None else seed
-    return run_histories([scenario], range(first, first + runs))
+    return run_histories([scenario], range(first, first + runs), partitions=partitions)
 
 
 def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Callable[[Random], To]:
@@ -107,12 +110,14 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
     return draw_one
 
 
-def run_histories(scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = ()) -> Simulated:
+def run_histories(
+    scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = (), partitions: int | None = None
+) -> Simulated:
     """One history per seed, of one of the scenarios, with faults `among` these kinds. Raises: SimulationFailed."""
     simulated = Simulated(seeds.start)
     with _in_silence():
         for seed in seeds:
-            plan = draw(scenarios[seed % len(scenarios)], seed, among)
+            plan = draw(scenarios[seed % len(scenarios)], seed, among, partitions)
             history = run(plan)
             simulated.runs += 1
             simulated.counts.update(history.counts)

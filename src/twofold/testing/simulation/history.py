@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Mapping, Sequence
 
-from twofold.ambient import Ambient
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Unavailable
 from twofold.feed.checkpoints import Claim
-from twofold.messages import BEGINNING, Entry
+from twofold.messages import Entry, Position
 from twofold.react.runner import MOST_TRIES, PAUSES_S
 from twofold.testing.simulation.loop import Stuck
+from twofold.testing.simulation.parts import LogBecomes
 from twofold.testing.simulation.plan import Plan
+from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.remote import LATE_S
-from twofold.testing.simulation.storage import LogBecomes
-from twofold.testing.simulation.stores import SimulatedLog
 from twofold.testing.simulation.watch import ENGINE, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
 
@@ -27,17 +25,25 @@ NOTICED_WITHIN_S = 12.0
 
 
 class History:
-    """One run of a plan. `seen` is what a reader that followed the feed all along was given."""
+    """One run of a plan. `readers` follow the feeds meanwhile."""
 
     def __init__(self, plan: Plan, *, is_told: bool = False) -> None:
         self.plan = plan
-        self.world = World(plan.scenario, plan.schedule, refuses=plan.refuses, cures=plan.cures, is_told=is_told)
+        self.world = World(
+            plan.scenario,
+            plan.schedule,
+            partitions=plan.partitions,
+            refuses=plan.refuses,
+            cures=plan.cures,
+            is_told=is_told,
+        )
         self.storage, self.watcher, self.loop = self.world.storage, self.world.watcher, self.world.loop
         self.storage.keeps_unsynced = plan.read_store_crashes
         self.storage.syncs_tables_only = plan.syncs_tables_only
-        self.log_id = self.storage.log.log_id
-        self.seen: list[Entry] = []
-        self._before_replaced: Sequence[Entry] | None = None
+        self.log_id, self.courses = self.storage.log_id, self.storage.courses
+        self.readers = self._readers()
+        self.ends: Mapping[int, int] | None = None  # of the feeds, when the log was replaced
+        self._before_replaced: Mapping[int, Sequence[Entry]] | None = None
 
     @property
     def violations(self) -> list[Violation]:
@@ -50,9 +56,9 @@ class History:
         return self.world.counts
 
     @property
-    def entries(self) -> Sequence[Entry]:
-        """What is in the log; once it was replaced, what was in it before."""
-        return self.storage.entries if self._before_replaced is None else self._before_replaced
+    def entries(self) -> Mapping[int, Sequence[Entry]]:
+        """What is in each partition; once the log was replaced, what was in it before."""
+        return self._before_replaced or {part.number: part.entries for part in self.storage.parts()}
 
     def broken(self, promise: str, text: str) -> None:
         """Note that a promise was broken, and how."""
@@ -66,14 +72,15 @@ class History:
                 self.broken(ENGINE, f"an error that nobody caught: {error}")
         except Stuck as stuck:
             self.broken(ENGINE, str(stuck))
-        self.counts["events"] += len(self.entries)
+        self.counts["events"] += sum(map(len, self.entries.values()))
+        self.counts["histories of several partitions"] += self.plan.partitions > 1
 
     def close(self) -> None:
         """End every task."""
         self.world.close()
 
     async def _main(self) -> None:
-        reader = asyncio.ensure_future(self._read_along())
+        reading = [asyncio.ensure_future(reader.follow()) for reader in self.readers]
         self.world.servers = [self.world.start(place, self.world.app) for place in range(self.plan.processes)]
         happening = []
         for step in self.plan.steps:
@@ -85,28 +92,29 @@ class History:
         self._mend()
         if await self._rests() and (not self.plan.cures or await self._is_cured()):
             await self._end()
-        reader.cancel()
+        for task in reading:
+            task.cancel()
 
-    async def _read_along(self) -> None:
-        """A reader that follows the feed in small pages, and never goes away."""
-        log = SimulatedLog(self.storage, Ambient())
-        limits = Random(self.plan.schedule)
-        while True:
-            after = self.seen[-1].position if self.seen else BEGINNING
-            try:
-                page = await log.read(after, limits.randint(1, 9))
-                self.seen += page.entries
-                if page.upto == after:
-                    await log.wait(after, 5.0)
-            except Unavailable:
-                await asyncio.sleep(LOOK_AGAIN_S)
-            except LogReplaced:
-                return
+    def _readers(self) -> Sequence[Reader]:
+        """One of each partition; of a merged feed that is followed, three that begin at different times."""
+        seed, ambient = self.plan.schedule, self.world.ambient
+        readers = [Reader(self.storage, ambient, number, seed) for number in self.courses.partitions]
+        if self.is_merged:
+            ends_s = self.plan.steps[-1].at_s if self.plan.steps else 0.0
+            begin = {"early": 0.0, "midway": ends_s / 2, "late": ends_s}
+            readers += [Reader(self.storage, ambient, 0, f"{seed} {name}", at_s) for name, at_s in begin.items()]
+        return readers
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether something follows the merged feed for sure: only then every event comes to lie in a cut."""
+        several = self.plan.partitions > 1
+        return several and (self.plan.reads_merged or any(p.key is not None for p in self.world.app.projections))
 
     def _mend(self) -> None:
         """From here on the followers must come to the end of the feed by themselves."""
         self.world.tell("from here on nothing goes wrong any more")
-        for link in (self.storage.log_link, self.storage.rows_link):
+        for link in (*self.storage.links("the log"), self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
             link.mishaps.clear()
         for server in self.world.servers:
@@ -147,8 +155,10 @@ class History:
         rows = self.storage.row_checkpoints
         for follows in [p.follows for server in self.world.servers for p in server.app.projections]:
             live = self.storage.in_rows.live(follows.name)
-            if len(self.storage.entries) and live < follows.version and not rows.waiting.get(follows):
-                return f"{follows} is at {rows.rows[follows].position}, and version {live} is still shown"
+            parts = rows.parts(follows)
+            if self.courses.events and live < follows.version and not rows.all_parked(follows):
+                at = ", ".join(str(one.position) for one in parts)
+                return f"{follows} is at {at}, and version {live} is still shown"
         return ""
 
     async def _tried_again(self, name: str) -> None:
@@ -164,7 +174,7 @@ class History:
 
     async def _end(self) -> None:
         """Every process ends in order; what was sent before is done by then."""
-        if self.plan.log_becomes is not None and self.storage.entries:
+        if self.plan.log_becomes is not None and self.courses.events:
             await asyncio.sleep(LATE_S)
             await self._replace_log(self.plan.log_becomes)
         held = {
@@ -179,52 +189,67 @@ class History:
             server.stop()
         await asyncio.wait([server.task for server in self.world.servers])
         await asyncio.sleep(LATE_S)
-        for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log.checkpoints.rows.values()]:
+        for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log_checkpoints().values()]:
             was_left = Claim(row.follower, row.epoch) in self.storage.not_released
             if (row.follower, row.owner) in held and not was_left:
                 self.broken(ENGINE, f"{row.follower} is still held after every process has ended in order")
 
     async def _replace_log(self, by: LogBecomes) -> None:
-        """Another log, or an older copy, lies where the log was: it is noticed, and nothing is read as if it were the
-        same (G11)."""
-        self.world.tell(f"the log is replaced by {by}")
-        self._before_replaced = self.entries
+        """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as
+        if it were the same (G11)."""
+        part = self.world.random.choice([part for part in self.storage.parts() if part.entries])
+        what = part.link.name
+        self.world.tell(f"{what} is replaced by {by}")
+        self._before_replaced = {one.number: one.entries for one in self.storage.parts()}
+        self.ends = self.courses.lengths()
         self.counts["logs replaced"] += 1
         before = {follows: dict(rows) for follows, rows in self.storage.in_rows.tables.items()}
-        self.storage.replace_log(by)
+        part.replace(by, self.storage.ambient)
         self.watcher.went_back()
         await asyncio.sleep(NOTICED_WITHIN_S)
         for server in self.world.servers:
             for following in server.running.followers if server.running else ():
-                if following.follower.follows in before and following.state != "stopped":
-                    text = f"{following.follower.follows} is {following.state} at {server.process.name}"
-                    self.broken("G11", f"the log was replaced by {by}, and {text}")
+                follows = following.follower.follows
+                if follows.whole in before and follows.partition in (0, part.number) and following.state != "stopped":
+                    text = f"{follows} is {following.state} at {server.process.name}"
+                    self.broken("G11", f"{what} was replaced by {by}, and {text}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
-            self.broken("G11", f"the log was replaced by {by}, and folded into the rows of the one before")
+            self.broken("G11", f"{what} was replaced by {by}, and folded into the rows of the one before")
         newcomer = self.world.start(len(self.world.servers), self.world.servers[0].app)
         newcomer.leaves = True
         await asyncio.sleep(NOTICED_WITHIN_S)
         if before and newcomer.running is not None:
-            self.broken("G11", f"the log was replaced by {by}, and a process was started on it")
+            self.broken("G11", f"{what} was replaced by {by}, and a process was started on it")
         newcomer.stop()
         await newcomer.task
 
     def _at_rest(self) -> bool:
-        at_head = all(server.running for server in self.world.servers) and len(self.seen) == len(self.storage.entries)
+        lengths = self.courses.lengths()
+        have_seen = all(len(reader.seen) == lengths[reader.partition] for reader in self.readers)
+        if self.is_merged and lengths[0] != self.courses.events:
+            return False
+        at_head = have_seen and all(server.running for server in self.world.servers)
         return at_head and not (self._behind() or self._in_between() or self._not_shown())
 
     def _in_between(self) -> bool:
         """Whether effects are still tried again."""
-        waiting = self.storage.log.checkpoints.waiting
+        waiting = self.storage.log_waiting()
         names = self.plan.scenario.observed.reactors
         return any(one.tries < MOST_TRIES for f in waiting if f.name in names for one in waiting[f].values())
 
     def _behind(self) -> str:
-        checkpoints = {**self.storage.row_checkpoints.rows, **self.storage.log.checkpoints.rows}
+        checkpoints = {**self.storage.row_checkpoints.rows, **self.storage.log_checkpoints()}
         followings = [following for s in self.world.servers if s.running for following in s.running.followers]
         behind = []
         for following in followings:
             checkpoint = checkpoints.get(following.follower.follows)
-            if checkpoint is None or checkpoint.position.offset < len(self.storage.entries):
+            if checkpoint is None or self._reached(checkpoint.position) < self._length(checkpoint.position.partition):
                 behind.append(f"{following.follower.follows}: {checkpoint}, {following.state}: {following.error}")
         return "; ".join(behind)
+
+    def _reached(self, position: Position) -> int:
+        return self.courses[position.partition].index(position)
+
+    def _length(self, partition: int) -> int:
+        several = partition not in self.courses.partitions
+        return self.courses.events if several else len(self.courses[partition].entries)

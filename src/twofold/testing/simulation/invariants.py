@@ -16,13 +16,16 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.kept import own
-from twofold.messages import BEGINNING, Entry, Receipt, Token
+from twofold.messages import Entry, Position, Receipt, Token
 from twofold.read.projection import Projection
 from twofold.read.proof.verify import Report
 from twofold.read.query import Page
 from twofold.testing.simulation.attempts import Attempt
 from twofold.testing.simulation.clients import AppendTwo, Execute, Read, Verify
+from twofold.testing.simulation.courses import BITS
+from twofold.testing.simulation.faults import Lose, Pause, Slow
 from twofold.testing.simulation.history import History
+from twofold.testing.simulation.moments import Moments
 from twofold.testing.simulation.operators import Retry
 from twofold.testing.simulation.oracle import Fold, Streams
 from twofold.testing.simulation.server import Unanswered
@@ -30,6 +33,8 @@ from twofold.testing.simulation.watch import ENGINE, difference
 from twofold.write.decider import Done
 
 IN_TIME_S = 1.0
+NOTICED_IN_CALM_S = 0.05  # the first cut, by a reactor that has just looked for one
+NOTICED_WITHIN_S = 20.0  # and by one whose process stands still, after a request that is late
 
 
 def check(history: History) -> None:
@@ -43,9 +48,11 @@ class _Checking:
     def __init__(self, history: History) -> None:
         self.history, self.plan, self.broken = history, history.plan, history.broken
         self.app, self.attempts, self.watcher = history.world.app, history.world.attempts, history.watcher
-        self.entries: Sequence[Entry] = history.entries
+        self.courses = history.courses
+        self.entries: Sequence[Entry] = [entry for entries in history.entries.values() for entry in entries]
         self.streams = Streams(self.app, self.entries)
-        self.metas = {entry.position.offset: self.app.codec.recorded(entry) for entry in self.entries}
+        self.positions = {(entry.stream, entry.version): entry.position for entry in self.entries}
+        self.metas = {entry.position: self.app.codec.recorded(entry) for entry in self.entries}
 
     def all(self) -> None:
         """Each promise in turn."""
@@ -55,6 +62,8 @@ class _Checking:
         self.the_same_id_gets_the_same_answer()
         self.two_appends()
         self.the_feed()
+        if self.plan.partitions > 1:
+            self.the_merged_feed()
         self.read_models()
         self.what_the_app_says()
 
@@ -86,28 +95,53 @@ class _Checking:
 
     def the_feed(self) -> None:
         """Positions and versions have no gaps; the reader that followed the feed saw everything, in order (G4)."""
-        for offset, entry in enumerate(self.entries, start=1):
-            if entry.position.offset != offset:
-                self.broken("G4", f"the feed has {entry.position} where 0:{offset} should be")
+        for partition, entries in self.history.entries.items():
+            for offset, entry in enumerate(entries, start=1):
+                if entry.position != Position(partition, offset):
+                    self.broken("G4", f"the feed has {entry.position} where {partition}:{offset} should be")
         for stream, entries in self.streams.entries.items():
             versions = [entry.version for entry in entries]
             if versions != list(range(1, len(versions) + 1)):
                 self.broken("G4", f"{stream} has versions {versions}")
-        seen, there = [e.position.offset for e in self.history.seen], [e.position.offset for e in self.entries]
-        if seen != there:
-            self.broken("G4", f"a reader of the feed saw {seen}, and in the log are {there}")
+        for reader in self.history.readers:
+            end = None if self.history.ends is None else self.history.ends[reader.partition]
+            seen = [(e.position.offset, e.stream, e.version) for e in reader.seen[:end]]
+            there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries[:end]]
+            if seen != there:
+                self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then the two differ")
+
+    def the_merged_feed(self) -> None:
+        """Its cuts take every event once (G4). What follows from an event lies in a later cut, once there was one that
+        the reactor had to know of."""
+        merged = {(entry.stream, entry.version): entry for entry in self.courses[0].entries}
+        slow = any(isinstance(step.does, Slow | Lose | Pause) for step in self.plan.steps)
+        since_s = self.watcher.first_cut_at + (NOTICED_WITHIN_S if slow else NOTICED_IN_CALM_S)
+        for entry in self.entries:
+            cause = self._cause(self.metas[entry.position].causation_id)
+            if cause is None or self.watcher.appended_at[self.positions[cause]] < since_s:
+                continue
+            before, after = merged.get(cause), merged.get((entry.stream, entry.version))
+            if after is not None and (before is None or _cut(before) >= _cut(after)):
+                text = f"{entry.stream}@{entry.version} followed from {cause[0]}@{cause[1]}"
+                self.broken("G4", f"{text}, and lies in cut {_cut(after)}: it is not in a later one")
+
+    def _cause(self, id: str | None) -> tuple[str, int] | None:
+        stream, _, version = (id or "").rpartition("@")
+        cause = (stream, int(version)) if version.isdecimal() else None
+        return cause if cause in self.positions else None
 
     def what_is_stored_is_there_once(self) -> None:
         """The events of one command id on one stream lie side by side, and come from one request (G1, G3)."""
-        last: dict[tuple[str, str], tuple[int, str | None]] = {}
-        for offset, recorded in self.metas.items():
+        last: dict[tuple[str, str], tuple[Position, str | None]] = {}
+        for position, recorded in self.metas.items():
             name = (str(recorded.stream), recorded.command_id)
             before = last.get(name)
-            if before is not None and before != (offset - 1, recorded.actor):
+            right_before = Position(position.partition, position.offset - 1)
+            if before is not None and before != (right_before, recorded.actor):
                 self.broken(
-                    "G3", f"the events of {recorded.command_id} on {name[0]} were stored twice, again at 0:{offset}"
+                    "G3", f"the events of {recorded.command_id} on {name[0]} were stored twice, again at {position}"
                 )
-            last[name] = (offset, recorded.actor)
+            last[name] = (position, recorded.actor)
 
     # ---- what clients got
 
@@ -128,7 +162,7 @@ class _Checking:
 
     def _stored(self, attempt: Attempt) -> list[Entry]:
         entries = self.streams.entries.get(attempt.stream, [])
-        return [entry for entry in entries if self.metas[entry.position.offset].actor == attempt.label]
+        return [entry for entry in entries if self.metas[entry.position].actor == attempt.label]
 
     def _acknowledged(self, attempt: Attempt, stored: Sequence[Entry]) -> None:
         done = attempt.outcome
@@ -224,30 +258,21 @@ class _Checking:
             return
         if isinstance(outcome, Unavailable | Unanswered):
             return
-        fold = self.watcher.folds[attempt.asked.projection]
-        since = token.position.offset if token else 0
-        moments = range(since, max(since, attempt.head_after) + 1)
-        if len(fold.tables) <= moments[-1]:
+        moments = Moments(self.courses, self.watcher, attempt, token)
+        if moments.token_is_beyond:
             self.broken("G6", f"{attempt.label}: its token {token} lies beyond the end of the log")
-            return
-        if isinstance(outcome, ReadModelBehind):
+        elif isinstance(outcome, ReadModelBehind):
             self._behind(attempt, token)
         elif isinstance(outcome, RowParked):
-            if not any(fold.waits(attempt.key, at, since) for at in moments):
+            if not moments.waits():
                 self.broken("G7", f"{attempt.label}: {outcome}, and it is not")
         elif isinstance(outcome, Page):
-            found = dict(_keyed(fold.projection, row) for row in outcome.rows)
-            if not any(found == fold.tables[at] and outcome.parked == len(fold.parked[at]) for at in moments):
-                closest = difference(fold.tables[attempt.head_after], found)
+            if (closest := moments.differ_from(outcome)) is not None:
                 self.broken("G6", f"{attempt.label}: no moment since the token has these rows: {closest}")
         elif isinstance(outcome, Exception):
             self.broken("the App", f"{attempt.asked} raised {outcome!r}")
-        else:
-            values = None if outcome is None else fold.projection.format.to_values(outcome)
-            if not any(
-                fold.tables[at].get(attempt.key) == values and not fold.waits(attempt.key, at, since) for at in moments
-            ):
-                self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {values!r} since {token}, or waited")
+        elif not moments.have(outcome):
+            self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {outcome!r} since {token}, or waited")
 
     def _token(self, attempt: Attempt) -> Token | None:
         return Token.parse(attempt.token) if isinstance(attempt.token, str) else attempt.token
@@ -269,30 +294,36 @@ class _Checking:
         """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
         storage = self.history.storage
         for projection in self.app.projections:
-            fresh = Fold(projection, self.app, self.watcher.refuses).take(self.entries)
-            along = self.watcher.folds[projection.name]
-            if fresh.tables[-1] != along.tables[-1] and not self.plan.cures:
-                text = difference(fresh.tables[-1], along.tables[-1])
-                self.broken("G9", f"{projection.name}, folded a second time, has other rows: {text}")
-            for follows in storage.in_rows.tables:
-                checkpoint = storage.row_checkpoints.rows.get(follows)
-                if follows.name == projection.name and checkpoint is not None:
+            for (name, number), along in self.watcher.folds.items():
+                if name == projection.name:
+                    self._folded_again(projection, along, number)
+            for follows, checkpoint in storage.row_checkpoints.rows.items():
+                if follows.name == projection.name and follows.whole in storage.in_rows.tables:
                     self.watcher.check_table(follows, checkpoint.position)
-            self.history.counts["keys parked"] += len(fresh.parked[-1])
-            if fresh.parked[-1] and not self.plan.scenario.may_park:
-                self._parked(projection)
-        for reactor in self.app.reactors:
-            checkpoint = storage.log.checkpoints.rows.get(reactor.follows)
-            if checkpoint is not None and reactor.start == "beginning" and self.plan.log_becomes is None:
-                self.watcher.check_reactions(reactor, BEGINNING, checkpoint.position)
-        for follows, waiting in storage.log.checkpoints.waiting.items():
+        reactors = {reactor.name: reactor for reactor in self.app.reactors}
+        for follows, checkpoint in storage.log_checkpoints().items():
+            if reactors[follows.name].start == "beginning" and self.plan.log_becomes is None:
+                self.watcher.check_reactions(
+                    reactors[follows.name], Position(follows.partition, 0), checkpoint.position
+                )
+        for follows, waiting in storage.log_waiting().items():
             self.history.counts["streams parked"] += len(waiting)
             for one in waiting.values():
                 if not self.plan.scenario.may_park:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
 
+    def _folded_again(self, projection: Projection[Any], along: Fold, partition: int) -> None:
+        fresh = Fold(projection, self.app, self.watcher.refuses).take(self.courses[partition].entries)
+        if fresh.tables[-1] != along.tables[-1] and not self.plan.cures:
+            text = difference(fresh.tables[-1], along.tables[-1])
+            self.broken("G9", f"{projection.name}, folded a second time, has other rows: {text}")
+        if partition in self.watcher.feeds_of(projection.name):
+            self.history.counts["keys parked"] += len(fresh.parked[-1])
+            if fresh.parked[-1] and not self.plan.scenario.may_park:
+                self._parked(projection)
+
     def _parked(self, projection: Projection[Any]) -> None:
-        for one in self.history.storage.row_checkpoints.waiting.get(projection.follows, {}).values():
+        for one in self.history.storage.row_checkpoints.all_parked(projection.follows):
             self.broken("the App", f"{projection.name} parked {one.kind} {one.key} at {one.position}: {one.error}")
 
     def what_the_app_says(self) -> None:
@@ -305,9 +336,10 @@ class _Checking:
 
     def _values(self, of: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(of, Projection):
-            for at, table in enumerate(self.watcher.folds[of.name].tables):
-                for key, values in table.items():
-                    yield f"row {key!r} of {of.name} at 0:{at}", of.format.from_values(values)
+            for number in self.watcher.feeds_of(of.name):
+                for at, table in enumerate(self.watcher.folds[of.name, number].tables):
+                    for key, values in table.items():
+                        yield f"row {key!r} of {of.name} at {number}:{at}", of.format.from_values(values)
             return
         for stream in self.streams.entries:
             if stream.partition("-")[0] == of.category:
@@ -330,6 +362,12 @@ def _answer(attempt: Attempt) -> Any:
     return (*place, attempt.outcome.state, attempt.outcome.events) if isinstance(attempt.outcome, Done) else place
 
 
-def _keyed(projection: Projection[Any], row: Any) -> tuple[Any, Any]:
-    values = projection.format.to_values(row)
-    return projection.key_in(values), values
+def _cut(entry: Entry) -> int:
+    return entry.position.offset >> BITS
+
+
+def _first_other(seen: Sequence[Any], there: Sequence[Any]) -> Any:
+    same = 0
+    while same < min(len(seen), len(there)) and seen[same] == there[same]:
+        same += 1
+    return f"{same} events of {len(there)} ({len(seen)} in all; {seen[same : same + 1]}, not {there[same : same + 1]})"

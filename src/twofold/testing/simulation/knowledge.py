@@ -10,6 +10,7 @@ from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.watch import Watcher
 
 Expects = Literal["any version", "the version last heard of", "an older version", "a later version"]
+BEYOND = 1_000_000
 After = Literal["no token", "the newest token", "a token of another log", "a token beyond the end"]
 
 
@@ -17,7 +18,7 @@ class Knowledge:
     """What all clients know together."""
 
     def __init__(self, storage: Storage, watcher: Watcher) -> None:
-        self._storage, self._watcher, self._log_id = storage, watcher, storage.log.log_id
+        self._storage, self._watcher, self._log_id = storage, watcher, storage.log_id
         self._versions: dict[str, int] = {}
         self._newest: Receipt | None = None
 
@@ -25,7 +26,8 @@ class Knowledge:
         """Clients know this much now."""
         stream = str(receipt.stream)
         self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
-        if self._newest is None or receipt.position > self._newest.position:
+        newest = None if self._newest is None else self._newest.position
+        if newest is None or receipt.position.partition != newest.partition or receipt.position > newest:
             self._newest = receipt
 
     def expected(self, stream: str, expects: Expects) -> int | None:
@@ -51,15 +53,16 @@ class Knowledge:
             case "a token of another log":
                 return Token("0123456789abcdef", self._newest.position) if self._newest else None
             case "a token beyond the end":
-                return Token(self._log_id, Position(0, len(self._storage.entries) + 1_000_000))
+                partition = self._newest.position.partition if self._newest else self._storage.courses.partitions[0]
+                return Token(self._log_id, Position(partition, BEYOND))
 
     def some_key(self, projection: str, pick: float) -> Key | None:
         """The key of a row that there was at some time."""
-        tables = self._watcher.folds[projection].tables
-        keys = sorted({key for table in tables[-3:] for key in table}, key=repr)
+        folds = [self._watcher.folds[projection, number] for number in self._watcher.feeds_of(projection)]
+        keys = sorted({key for fold in folds for table in fold.tables[-3:] for key in table}, key=repr)
         return keys[int(pick * len(keys))] if keys else None
 
     def some_stream(self, pick: float) -> str | None:
         """A stream that there is."""
-        streams = sorted(self._storage.in_log.streams)
+        streams = sorted(stream for part in self._storage.parts() for stream in part.inside.streams)
         return streams[int(pick * len(streams))] if streams else None

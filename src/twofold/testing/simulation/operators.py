@@ -12,8 +12,10 @@ from twofold import operate
 from twofold.app import App
 from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
 from twofold.feed.parking import Parking
+from twofold.messages import Recorded
+from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
-from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
+from twofold.testing.simulation.stores import SimulatedRows, connected
 from twofold.testing.simulation.watch import DISCARDING
 from twofold.testing.simulation.world import World
 
@@ -113,11 +115,12 @@ class Rebuild(Disturbing):
     async def _build(self, world: World, name: str) -> None:
         app = world.app
         for _ in range(self.ahead):
-            app = upgraded(app)
+            app = upgraded(app, world.partitions)
         version = app.projections[0].version
         world.rebuilding[version] += 1
-        log, rows = SimulatedLog(world.storage, world.ambient), SimulatedRows(world.storage)
+        rows = SimulatedRows(world.storage)
         try:
+            log = await connected(world.storage, world.ambient)
             async with app.look(log, read_store=rows, ambient=world.ambient) as running:
                 projection = app.projection(self.projection)
                 rebuilding = operate.rebuild(running, projection, from_scratch=self.from_scratch, note=world.tell)
@@ -146,11 +149,29 @@ class Deploy:
             cure.deployed = True
 
 
-@lru_cache(maxsize=16)
-def upgraded(app: App) -> App:
-    """The same App with the next version of each projection."""
+@lru_cache(maxsize=32)
+def upgraded(app: App, partitions: int = 1) -> App:
+    """The same App with the next version of each projection.
+
+    On a log of several partitions, what followed each of them by itself follows the merged feed then, and the other way
+    round in the version after that.
+    """
     projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
+    if partitions > 1:
+        projections = [_crossed(app, projection) for projection in projections]
     return replace(app, projections=projections)
+
+
+def _crossed(app: App, projection: Projection[Any]) -> Projection[Any]:
+    if projection.key is _by_id:
+        return replace(projection, key=None)
+    if projection.key is None and not app.folding(projection).documents:
+        return replace(projection, key=_by_id)
+    return projection
+
+
+def _by_id(event: Any, recorded: Recorded) -> str:
+    return recorded.stream.id
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, V
 from twofold.testing.simulation.faults import FAULTS, GoAway
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
+from twofold.testing.simulation.parts import LogBecomes
 from twofold.testing.simulation.scenario import Scenario
-from twofold.testing.simulation.storage import LogBecomes
+
+PARTITIONS = (1, 1, 1, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Plan:
     syncs_tables_only: bool = False
     log_becomes: LogBecomes | None = None
     refuses: bool = False
+    partitions: int = 1
+    reads_merged: bool = False
 
     @property
     def app(self) -> App:
@@ -79,23 +83,28 @@ class Plan:
             size //= 2
         if self.processes > 1:
             yield replace(self, processes=self.processes - 1)
+        if self.partitions > 1:
+            yield replace(self, partitions=1)
         if self.log_becomes is not None:
             yield replace(self, log_becomes=None)
 
 
-def draw(scenario: Scenario, seed: int, among: Sequence[str] = ()) -> Plan:
-    """The plan of a seed; its faults are `among` these kinds, where some are named."""
-    return _Drawing(scenario, seed, among).plan()
+def draw(scenario: Scenario, seed: int, among: Sequence[str] = (), partitions: int | None = None) -> Plan:
+    """The plan of a seed; its faults are `among` these kinds, where some are named. The number of partitions is drawn
+    where it is not given."""
+    if partitions is None:
+        partitions = Random(f"partitions {seed}").choice(PARTITIONS)
+    return _Drawing(scenario, seed, among, partitions).plan()
 
 
 class _Drawing:
     """Draws one plan."""
 
-    def __init__(self, scenario: Scenario, seed: int, among: Sequence[str]) -> None:
+    def __init__(self, scenario: Scenario, seed: int, among: Sequence[str], partitions: int) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
         self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays what it was
-        self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0])
+        self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0], partitions)
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
         self.sent: list[Any] = []
         self.ids = 0
@@ -120,6 +129,8 @@ class _Drawing:
             syncs_tables_only=random.random() < 0.3,
             log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
             refuses=self.scenario.refuses is not None and self.more.random() < 0.5,
+            partitions=self.dice.partitions,
+            reads_merged=self.more.random() < 0.5,
         )
 
     def operators(self) -> list[tuple[float, Any]]:

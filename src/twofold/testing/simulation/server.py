@@ -12,7 +12,7 @@ from twofold.app import App, Running
 from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.storage import Storage
-from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
+from twofold.testing.simulation.stores import SimulatedRows, connected
 
 PATIENCE_S = 15.0
 RESTART_AFTER_S = 0.3
@@ -55,8 +55,9 @@ class Server:
         return self._loop.create_task(work, context=self.process.context)
 
     async def _main(self) -> None:
-        log, rows = SimulatedLog(self._storage, self.ambient), SimulatedRows(self._storage)
+        rows = SimulatedRows(self._storage)
         try:
+            log = await connected(self._storage, self.ambient)
             async with self.app.open(log, read_store=rows, ambient=self.ambient) as running:
                 self.running = running
                 await self._stop.wait()

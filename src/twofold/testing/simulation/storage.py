@@ -6,25 +6,24 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from random import Random
-from typing import Any, Literal, Protocol
-
-import msgspec
+from typing import Any, Protocol
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
-from twofold.backends.memory.inspection import LogInspection, RowsInspection, Snapshot, log_of
+from twofold.backends.memory.inspection import RowsInspection, Snapshot
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.doorbell import Doorbell
-from twofold.messages import Append, Entry, Position, Receipt
+from twofold.messages import Append, Position, Receipt
 from twofold.read.projection import Key, Table
 from twofold.read.store import StoredTable
+from twofold.testing.simulation.courses import Courses
 from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.oracle import GivenUp
+from twofold.testing.simulation.parts import Part, name_of_part
 from twofold.testing.simulation.remote import Remote
 
-Store = Literal["the log", "the read store"]
-LogBecomes = Literal["an older copy", "another log"]
+Store = str  # "the read store", "the log" as a whole, or a part of it by name
 
 UNSYNCED_S = 0.6
 
@@ -32,8 +31,8 @@ UNSYNCED_S = 0.6
 class Watch(Protocol):
     """Observes the store itself, where nothing is lost or late."""
 
-    def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """A batch is in the log."""
+    def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+        """A batch is in the log, or in this part of it."""
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
         """A checkpoint was taken over."""
@@ -75,33 +74,48 @@ class RowsOnDisk(MemoryReadStore):
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
         await super().drop(follows)
-        self.given_up.pop(follows, None)
+        self._forget(follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
         await super().clear(table, log_id)
-        self.given_up.pop(table.follows, None)
+        self._forget(table.follows)
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. What was given up of the old table is folded in the new one."""
         done = await super().replace(table, claims, built, at)
-        self.given_up[table.follows] = self.given_up.pop(built, ())
+        self._forget(table.follows)
+        for place in at:
+            beside = self.given_up.pop(built.in_partition(place.partition), ())
+            self.given_up[table.follows.in_partition(place.partition)] = beside
         return done
+
+    def _forget(self, follows: FollowerId) -> None:
+        for one in [one for one in self.given_up if one.whole == follows.whole]:
+            del self.given_up[one]
 
 
 class Storage:
-    """Log and read store, each with its network and its disk."""
+    """Log and read store, each with its network and its disk. A log of several partitions is several logs."""
 
-    def __init__(self, loop: SimulatedLoop, random: Random, counts: Counter[str]) -> None:
+    def __init__(self, loop: SimulatedLoop, random: Random, counts: Counter[str], partitions: int = 1) -> None:
         self._loop, self._counts, self._draw = loop, counts, random.random
         self.clock: Ambient = Ambient()
-        self.log_link = Remote(loop, random, "the log", counts)
+        links = [
+            Remote(loop, random, name_of_part(number, partitions), counts)
+            for number in range(partitions + (partitions > 1))
+        ]
         self.rows_link = Remote(loop, random, "the read store", counts)
-        self.log_bell, self.rows_bell = Doorbell(), Doorbell()
-        self._ambient = Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}")
-        self.log = MemoryLog(self._ambient)
+        self.rows_bell = Doorbell()
+        self.ambient = Ambient(now=self._now, new_id=lambda: f"{random.getrandbits(128):032x}")
+        self.log_id = self.ambient.new_id()[:16]
+        self.courses = Courses(partitions)
+        self.logs = {
+            number: Part(MemoryLog(self.ambient, partition=number, log_id=self.log_id), link)
+            for number, link in enumerate(links)
+        }
         self.rows = RowsOnDisk()
-        self.in_log, self.in_rows = LogInspection(self.log), RowsInspection(self.rows)
+        self.in_rows = RowsInspection(self.rows)
         self.watch: Watch
         self.not_released: set[Claim] = set()  # their holders got an error on release, and leave it to the lease
         self.refuses = False
@@ -113,19 +127,32 @@ class Storage:
         """The wall clock of the process that appends."""
         return self.clock.now()
 
-    @property
-    def head(self) -> Position:
-        """The end of the log, as it is."""
-        return Position(0, len(self.entries))
+    def part_of(self, stream: str) -> Part:
+        """Where a stream is kept."""
+        return self.logs[self.courses.partition_of(stream.partition("-")[2])]
 
-    @property
-    def entries(self) -> Sequence[Entry]:
-        """Everything that is in the log."""
-        return self.in_log.entries
+    def parts(self) -> Sequence[Part]:
+        """Where events are: all logs but that of the cuts."""
+        return [self.logs[number] for number in self.courses.partitions]
+
+    def links(self, store: Store) -> Sequence[Remote]:
+        """The networks in front of a store."""
+        links = [part.link for part in self.logs.values()]
+        if store == "the log":
+            return links
+        return [link for link in [*links, self.rows_link] if link.name == store]
 
     def version(self, stream: str) -> int:
         """The version of a stream, as it is."""
-        return len(self.in_log.streams.get(stream, ()))
+        return len(self.part_of(stream).inside.streams.get(stream, ()))
+
+    def log_checkpoints(self) -> dict[FollowerId, Checkpoint]:
+        """Those of the reactors, of all partitions."""
+        return {one: row for part in self.logs.values() for one, row in part.log.checkpoints.rows.items()}
+
+    def log_waiting(self) -> dict[FollowerId, dict[tuple[str, str], Parked]]:
+        """What is parked of the reactors."""
+        return {one: its for part in self.logs.values() for one, its in part.log.checkpoints.waiting.items()}
 
     @property
     def row_checkpoints(self) -> MemoryCheckpoints:
@@ -133,8 +160,11 @@ class Storage:
         return self.in_rows.checkpoints
 
     def table(self, follows: FollowerId) -> dict[Key, Any]:
-        """The rows as they are."""
-        return self.in_rows.tables[follows]
+        """The rows as they are; of one partition, those that belong to it."""
+        table = self.in_rows.tables[follows.whole]
+        if not follows.partition:
+            return table
+        return {key: row for key, row in table.items() if self.courses.partition_of(str(key[0])) == follows.partition}
 
     def refuse(self, refuses: Refuses) -> None:
         """From now on there are rows that the read store does not keep."""
@@ -143,15 +173,6 @@ class Storage:
     def take_all(self) -> None:
         """It keeps any row again."""
         self.rows.refuses = lambda table, values: None
-
-    def replace_log(self, by: LogBecomes) -> None:
-        """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""
-        if by == "an older copy":
-            self.log = self.in_log.older_copy(self._ambient)
-        else:
-            twice = enumerate([*self.entries, *self.entries], start=1)
-            self.log = log_of([_elsewhere(entry, offset) for offset, entry in twice], self._ambient)
-        self.in_log = LogInspection(self.log)
 
     # ---- the disk of the read store
 
@@ -177,7 +198,3 @@ class Storage:
         self._unsynced.clear()
         self.rows_link.crash(away=True)
         self.watch.went_back()
-
-
-def _elsewhere(entry: Entry, offset: int) -> Entry:
-    return msgspec.structs.replace(entry, position=Position(0, offset), stream=f"{entry.stream}-there")

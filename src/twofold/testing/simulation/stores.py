@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
-from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.backends.partitioned import Partitioned
+from twofold.backends.ports import LogStore
+from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Belongs, Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
@@ -34,16 +36,17 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
 
 
 class SimulatedLog(DenseFeed):
-    """The log as one process reaches it (a `LogStore`)."""
+    """The log, or one of the parts of it, as one process reaches it (a `LogStore`)."""
 
     limits = MemoryLog.limits
 
-    def __init__(self, storage: Storage, ambient: Ambient) -> None:
-        self._storage, self._ambient = storage, ambient
-        self._link = storage.log_link
-        self.log_id = storage.log.log_id
+    def __init__(self, storage: Storage, ambient: Ambient, partition: int = 0) -> None:
+        self._storage, self._ambient, self.partition = storage, ambient, partition
+        self._part = part = storage.logs[partition]
+        self._link = part.link
+        self.log_id = part.log.log_id
         self.checkpoints: Checkpoints = SimulatedCheckpoints(
-            storage, self._link, lambda: storage.log.checkpoints, synced=_nothing, before_change=_nothing
+            storage, self._link, lambda: part.log.checkpoints, synced=_nothing, before_change=_nothing
         )
 
     async def _look(self, work: Callable[[MemoryLog], Any]) -> Any:
@@ -51,7 +54,7 @@ class SimulatedLog(DenseFeed):
 
     def _same(self) -> MemoryLog:
         """The log itself. Raises: LogReplaced when another log has replaced it."""
-        memory = self._storage.log
+        memory = self._part.log
         if memory.log_id != self.log_id:
             raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}", self.log_id)
         return memory
@@ -74,9 +77,9 @@ class SimulatedLog(DenseFeed):
     def _append(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         self._storage.clock = self._ambient
         outcomes = at_once(self._same().commit(batch))
-        self._storage.watch.appended(batch, outcomes)
+        self._storage.watch.appended(self._part, batch, outcomes)
         if not self._link.deaf:
-            self._link.later(self._storage.log_bell.ring)
+            self._link.later(self._part.bell.ring)
         return outcomes
 
     async def load(
@@ -107,16 +110,29 @@ class SimulatedLog(DenseFeed):
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""
-        if self._storage.head <= after:
-            await self._storage.log_bell.wait(timeout_s)
+        if self._part.head <= after:
+            await self._part.bell.wait(timeout_s)
 
     async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
         await self._look(lambda memory: at_once(memory.new_id(log_id)))
-        self.log_id = self._storage.log.log_id
+        self.log_id = self._part.log.log_id
 
     async def close(self) -> None:
         """Nothing to release."""
+
+
+async def connected(storage: Storage, ambient: Ambient) -> LogStore:
+    """The log as a new process reaches it. Raises: LogReplaced where its parts are not of one log; Unavailable."""
+    if len(storage.logs) == 1:
+        return SimulatedLog(storage, ambient)
+    cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]
+    log = Partitioned(parts, cuts, ambient)
+    try:
+        await log.open()
+    except ConfigurationError as error:
+        raise LogReplaced(str(error)) from error
+    return log
 
 
 class SimulatedCheckpoints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,17 @@ from twofold.app import App
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.lease import LEASE_S
-from twofold.messages import MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
+from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
 from twofold.react.reactor import Reactor
-from twofold.read.projection import Table
+from twofold.read.projection import Projection, Table
 from twofold.read.store import StoredTable
+from twofold.testing.simulation.courses import BITS, END
 from twofold.testing.simulation.effects import Effects
 from twofold.testing.simulation.oracle import Fold, GivenUp, name_of
+from twofold.testing.simulation.parts import Part
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 
-_NEVER = Position(0, MAX_OFFSET)
 DISCARDING = "discarding"  # the end of the owner's name of whoever discards what is parked
 ENGINE = "engine"  # breaks no promise by itself: no rest is reached, or an error is lost
 
@@ -49,14 +51,20 @@ class Watcher:
         tell: Callable[[str], None],
     ) -> None:
         self.violations: list[Violation] = []
-        self.folds = {one.name: Fold(one, app, storage.rows.refuses) for one in app.projections}
+        self.courses = storage.courses
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
+        self.folds = {
+            (one.name, number): Fold(one, app, storage.rows.refuses)
+            for one in app.projections
+            for number in self._may_follow(app.folding(one))
+        }
+        self.appended_at: dict[Position, float] = {}
+        self.first_cut_at = math.inf
         self._tell = tell
         self.refuses = storage.rows.refuses
         self._reactors = {reactor.name: reactor for reactor in app.reactors}
         self.effects = Effects(done=self._has_happened)
         self.cure: Cure | None = None
-        self._entries: list[Entry] = []  # as they were appended, whatever becomes of the log
         self._epochs: dict[FollowerId, int] = {}
         self._lives: dict[FollowerId, float] = {}
         self._discarding: set[tuple[FollowerId, int]] = set()
@@ -66,25 +74,61 @@ class Watcher:
         """Record it."""
         self.violations.append(Violation(promise, text))
 
-    def appended(self, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def _may_follow(self, projection: Projection[Any]) -> Sequence[int]:
+        """The partitions in which some version of it has checkpoints; 0 is the merged feed."""
+        if projection.key is not None:
+            return [0]
+        return self.courses.partitions if projection.documents else sorted({0, *self.courses.partitions})
+
+    def feeds_of(self, projection: str) -> Sequence[int]:
+        """The partitions that it follows in its first version."""
+        own = [number for name, number in self.folds if name == projection]
+        return own if len(own) == 1 else self.courses.partitions
+
+    def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """The new entries stand where they should; fold them into the expected read models."""
-        new = self._storage.entries[len(self._entries) :]
-        for offset, entry in enumerate(new, start=len(self._entries) + 1):
+        if part.number not in self.courses.partitions:
+            self._cuts_appended(part)
+            return
+        known = len(self.courses[part.number].entries)
+        new = part.entries[known:]
+        for offset, entry in enumerate(new, start=known + 1):
+            self.appended_at[entry.position] = self._clock()
             if entry.position.offset != offset:
-                self.broken("G4", f"the entry after 0:{offset - 1} is at {entry.position}")
-        for fold in self.folds.values():
-            fold.take(new)
-        self._entries += new
+                self.broken("G4", f"the entry after {part.number}:{offset - 1} is at {entry.position}")
+        self._take(part.number, new)
         stored = [o.position for o in outcomes if isinstance(o, Receipt) and o.events and not o.repeated]
         if stored != sorted(stored):
             self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
         self._counts["batches"] += 1
         self._counts["batches of several"] += len(batch) > 1
 
+    def _take(self, partition: int, new: Sequence[Entry]) -> None:
+        for (_, number), fold in self.folds.items():
+            if number == partition:
+                fold.take(new)
+        self.courses[partition].add(new)
+
+    def _cuts_appended(self, cuts: Part) -> None:
+        """Each takes what there is of every partition, and takes nothing back."""
+        vectors = [entry for entry in cuts.entries if entry.type == "Cut"]
+        for entry in vectors[self.courses.cuts :]:
+            before = self.courses.vector
+            new = self.courses.take_cut(entry.data)
+            if new is None:
+                self.broken("G4", f"a cut after {before} takes {entry.data!r}, which is not what there is")
+                return
+            self._counts["cuts"] += 1
+            self.first_cut_at = min(self.first_cut_at, self._clock())
+            self._tell(f"cut {self.courses.cuts} of the merged feed: {list(self.courses.vector)}")
+            self._take(0, new)
+
     def log_crashed(self) -> None:
         """What was in the log still is (G1)."""
-        if self._storage.head.offset < len(self._entries):
-            self.broken("G1", f"of {len(self._entries)} events {self._storage.head.offset} are left after a crash")
+        for part in self._storage.parts():
+            known = len(self.courses[part.number].entries)
+            if len(part.entries) < known:
+                self.broken("G1", f"of {known} events {len(part.entries)} are left after a crash")
 
     # ---- leases
 
@@ -127,7 +171,7 @@ class Watcher:
 
     def went_back(self) -> None:
         """Forget what was lost."""
-        rows = {**self._storage.row_checkpoints.rows, **self._storage.log.checkpoints.rows}
+        rows = {**self._storage.row_checkpoints.rows, **self._storage.log_checkpoints()}
         for follower in self._epochs:
             self._epochs[follower] = rows[follower].epoch if follower in rows else 0
             self._lives.pop(follower, None)
@@ -144,20 +188,26 @@ class Watcher:
         self._tell(f"{claim.follower} has moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
-        if to > self._storage.head:
-            self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {self._storage.head}")
+        head = self._head(claim.follower.partition)
+        if to > head:
+            self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {head}")
             return
         if (claim.follower, claim.epoch) in self._discarding:
             self._give_up(claim.follower, unparked, to)
-        if _version(claim.follower).name in self.folds:
+        if _version(claim.follower).name not in self._reactors:
             self.check_table(claim.follower, to)
         else:
             self.check_reactions(self._reactors[claim.follower.name], after, to)
 
+    def _head(self, partition: int) -> Position:
+        if partition in self.courses.partitions:
+            return self._storage.logs[partition].head
+        return Position(0, self.courses.cuts << BITS | END) if self.courses.cuts else BEGINNING
+
     def _give_up(self, follower: FollowerId, unparked: Sequence[Parked], to: Position) -> None:
         given_up = [GivenUp(one.kind, one.key, one.position.offset, to.offset) for one in unparked]
         self._counts["given up"] += len(given_up)
-        if follower.name in self.folds:
+        if follower.name not in self._reactors:
             rows = self._storage.rows
             rows.given_up[follower] = (*rows.given_up.get(follower, ()), *given_up)
         else:
@@ -172,20 +222,27 @@ class Watcher:
         if before.live or before.owner is not None:
             state = "shown" if before.live else f"held by {before.owner}"
             self.broken("G8", f"{before.follows} was dropped, and it was {state}")
-        self._epochs.pop(before.follows, None)
-        self._lives.pop(before.follows, None)
+        for kept in (self._epochs, self._lives):
+            for one in [one for one in kept if one.whole == before.follows.whole]:
+                del kept[one]
 
     def check_table(self, follows: FollowerId, at: Position) -> None:
         """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
-        fold, given_up = self.folds[_version(follows).name], self._storage.rows.given_up.get(follows, ())
+        fold = self.folds.get((_version(follows).name, follows.partition))
+        if fold is None:
+            self.broken("G5", f"{follows}: its rows have events of other partitions, which others fold")
+            return
+        given_up = self._storage.rows.given_up.get(follows, ())
+        course = self.courses[follows.partition]
+        index = course.index(at)
         if given_up:
             fold = Fold(fold.projection, self._app, self.refuses, given_up)
-            fold.take(self._entries[: at.offset])
+            fold.take(course.entries[:index])
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
-        expected, allowed = fold.tables[at.offset], fold.parked[at.offset]
+        expected, allowed = fold.tables[index], fold.parked[index]
         if self.cure is not None and self.cure.deployed:  # what is parked was parked by the old code
-            expected = fold.without(self._entries[: at.offset], parked)
+            expected = fold.without(course.entries[:index], parked)
             unclear = given_up or self._storage.refuses
             allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
         found = self._storage.table(follows)
@@ -202,18 +259,24 @@ class Watcher:
             self._epochs[follows] = now.epoch
             if now.epoch <= one.epoch:
                 self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {one.epoch}")
-            if now.position < one.position and one.position <= self._storage.head:
+            if now.position < one.position and one.position <= self._head(follows.partition):
                 self.broken("G8", f"{follows} was at {one.position}, and was replaced at {now.position}")
             self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
         """Every reaction to the events before the checkpoint has happened, or is parked."""
-        waiting = self._storage.log.checkpoints.waiting.get(reactor.follows, {}).values()
+        part = self._storage.logs[to.partition]
+        follower = reactor.follows.in_partition(to.partition)
+        waiting = part.log.checkpoints.waiting.get(follower, {}).values()
         parked = {one.key: one.position for one in waiting}
         types = self._app.codec.names(reactor.event_types)
-        for entry in self._storage.entries[after.offset : to.offset]:
-            given_up = self._is_given_up(reactor.follows, entry)
-            if entry.type in types and not given_up and entry.position < parked.get(entry.stream, _NEVER):
+        for entry in part.entries[after.offset : to.offset]:
+            given_up = self._is_given_up(follower, entry)
+            if (
+                entry.type in types
+                and not given_up
+                and entry.position < parked.get(entry.stream, Position(to.partition, MAX_OFFSET))
+            ):
                 self._check_reaction(reactor, entry)
 
     def _check_reaction(self, reactor: Reactor, entry: Entry) -> None:
@@ -232,16 +295,19 @@ class Watcher:
             self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
             return
         for command_id, command in commands:
-            if (name_of(command), command_id) not in self._storage.in_log.receipts:
+            receipts = self._storage.part_of(name_of(command)).inside.receipts
+            if (name_of(command), command_id) not in receipts:
                 asked = f"{command.command!r} for {name_of(command)}, which it returns now, was never carried out"
                 self.broken("G5", f"{passed}; {asked}")
 
     def _has_happened(self, reactor: str, recorded: Recorded) -> None:
         """The effects of a stream's earlier events come first."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
-        for entry in self._storage.in_log.streams[str(recorded.stream)][: recorded.version - 1]:
+        part = self._storage.part_of(str(recorded.stream))
+        follower = self._reactors[reactor].follows.in_partition(part.number)
+        for entry in part.inside.streams[str(recorded.stream)][: recorded.version - 1]:
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
-            if entry.type in types and not (begun or self._is_given_up(self._reactors[reactor].follows, entry)):
+            if entry.type in types and not (begun or self._is_given_up(follower, entry)):
                 text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
                 self.broken("G7", text)
 
@@ -255,12 +321,21 @@ class Watcher:
         if live == live_before:
             return
         self._counts["versions published"] += 1
-        rows = self._storage.row_checkpoints.rows
-        new, old = rows[FollowerId(table.name, live)], rows.get(FollowerId(table.name, live_before))
+        rows = self._storage.row_checkpoints
+        new, old = rows.parts(FollowerId(table.name, live)), rows.parts(FollowerId(table.name, live_before))
         if live < live_before:
             self.broken("G8", f"{table.name} went back from version {live_before} to {live}")
-        elif old is not None and new.position < old.position:
-            self.broken("G8", f"{new.follower} is shown at {new.position}, and {old.follower} was at {old.position}")
+            return
+        crossed = {one.follower.partition for one in new} != {one.follower.partition for one in old}
+        self._counts["versions published across"] += bool(old) and crossed
+        shown, were = self.courses.reached(new), self.courses.reached(old)
+        if any(shown[number] < were[number] for number in shown):
+            now, then = _places(new), _places(old)
+            self.broken("G8", f"{table.name} v{live} is shown at {now}, and v{live_before} was at {then}")
+
+
+def _places(checkpoints: Sequence[Checkpoint]) -> str:
+    return ", ".join(str(one.position) for one in checkpoints)
 
 
 def _version(follows: FollowerId) -> FollowerId:

@@ -19,10 +19,10 @@ from twofold.read.proof.verify import Report
 from twofold.testing.simulation.attempts import Attempt, told
 from twofold.testing.simulation.knowledge import Knowledge
 from twofold.testing.simulation.loop import SimulatedLoop
-from twofold.testing.simulation.remote import Remote, at_once
+from twofold.testing.simulation.remote import at_once
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import Server, Unanswered
-from twofold.testing.simulation.storage import Storage, Store
+from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.watch import Watcher
 from twofold.write.decider import Done
 
@@ -33,20 +33,29 @@ LOOK_AGAIN_S = 0.1
 class World:
     """Made for one history. `schedule` is the seed of everything that is drawn while it runs.
 
+    The log has so many `partitions`.
+
     With `refuses` the read store does not keep what the scenario says it refuses. With `cures` better code is deployed
     at some moment. With `is_told` every happening becomes one of the `lines`.
     """
 
     def __init__(
-        self, scenario: Scenario, schedule: str, *, refuses: bool = False, cures: bool = False, is_told: bool = False
+        self,
+        scenario: Scenario,
+        schedule: str,
+        *,
+        partitions: int = 1,
+        refuses: bool = False,
+        cures: bool = False,
+        is_told: bool = False,
     ) -> None:
         self.scenario, self.app = scenario, scenario.observed.app
-        self.random = Random(schedule)
+        self.random, self.partitions = Random(schedule), partitions
         self.loop = SimulatedLoop(self.random)  # type: ignore[abstract]  # no sockets, files or signals here
         self.counts: Counter[str] = Counter()
         self.lines: list[str] | None = [] if is_told else None
         self.ambient = Ambient(self._now, self._new_id, self.random.random)
-        self.storage = Storage(self.loop, self.random, self.counts)
+        self.storage = Storage(self.loop, self.random, self.counts, partitions)
         if refuses and scenario.refuses is not None:
             self.storage.refuse(scenario.refuses)
         self.watcher = Watcher(self.app, self.storage, self.loop.time, self.counts, self.tell)
@@ -71,8 +80,9 @@ class World:
             self._give(append)
 
     def _give(self, append: Append) -> None:
-        outcomes: Sequence[Receipt | TwofoldError] = at_once(self.storage.log.commit([append]))
-        self.watcher.appended([append], outcomes)
+        part = self.storage.part_of(str(append.stream))
+        outcomes: Sequence[Receipt | TwofoldError] = at_once(part.log.commit([append]))
+        self.watcher.appended(part, [append], outcomes)
         for outcome in outcomes:
             if isinstance(outcome, TwofoldError):
                 raise outcome
@@ -80,8 +90,8 @@ class World:
 
     def close(self) -> None:
         """End every task; whatever is on its way to a store is lost."""
-        self.storage.log_link.crash(away=True)
-        self.storage.rows_link.crash(away=True)
+        for link in (*self.storage.links("the log"), self.storage.rows_link):
+            link.crash(away=True)
         self._over = True
         self.loop.close()
         if self.scenario.cure is not None:
@@ -113,10 +123,6 @@ class World:
         """The process at this place; places are counted round."""
         return self.servers[place % len(self.servers)]
 
-    def link(self, store: Store) -> Remote:
-        """The network in front of a store."""
-        return self.storage.log_link if store == "the log" else self.storage.rows_link
-
     def _ended(self, server: Server) -> None:
         if not (server.leaves or self._over):
             self.after(server.back_after_s, lambda: self._start_again(server))
@@ -138,8 +144,8 @@ class World:
 
     def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
         """The record of a request that is about to be sent."""
-        head, version = len(self.storage.entries), self.storage.version(stream)
-        made = Attempt(asked, label, stream, "", self.loop.time(), head, version, **more)
+        version = self.storage.version(stream) if stream else 0
+        made = Attempt(asked, label, stream, "", self.loop.time(), version, **more)
         self.attempts.append(made)
         return made
 
@@ -159,7 +165,8 @@ class World:
             attempt.outcome = unanswered
         self._count(attempt.outcome)
         attempt.ended_s = self.loop.time()
-        attempt.head_after, attempt.version_after = len(self.storage.entries), self.storage.version(attempt.stream)
+        attempt.lengths_after = self.storage.courses.lengths()
+        attempt.version_after = self.storage.version(attempt.stream) if attempt.stream else 0
         if self.lines is not None:
             self.tell(f"{attempt.label} is told by {attempt.process}: {told(attempt.outcome)}")
 

@@ -1,4 +1,4 @@
-"""Admission: requests beyond the limits are refused at once, so that admitted ones are answered in good time."""
+"""Admission: requests beyond the limits are refused at once, so that admitted ones finish in good time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
--- The tables, and the one function that appends. Plain SQL is a way in: docs/postgres-roles.md says who may do what.
+-- The tables, and the function that appends. They may be used with plain SQL: see docs/postgres-roles.md for rights.
 
 DO $$
 BEGIN
-    -- IF NOT EXISTS asks for the right to create even where there is nothing to create
+    -- IF NOT EXISTS requires the right to create even if the schema exists
     IF to_regnamespace('twofold') IS NULL THEN
         CREATE SCHEMA twofold;
     END IF;
@@ -29,7 +29,7 @@ CREATE TABLE twofold.events (
     data        json             NOT NULL,
     meta        json             NOT NULL,
     recorded_at timestamptz      NOT NULL,
-    -- kept, because asking a large value for its length would read all of it
+    -- stored, because the length of a large value cannot be computed without reading all of it
     bytes       integer          NOT NULL GENERATED ALWAYS AS (octet_length(data::text)) STORED,
     UNIQUE (stream, version)
 );
@@ -43,7 +43,7 @@ CREATE TABLE twofold.commands (
     PRIMARY KEY (stream, command_id)
 );
 
--- Updated all the time: room for the next version of a row in its own page keeps its index still.
+-- Updated all the time: free space in the page of a row lets updates leave the index alone (HOT).
 CREATE TABLE twofold.checkpoints (
     kind      text COLLATE "C" NOT NULL,  -- projection or reactor
     name      text COLLATE "C" NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE twofold.parked (
     position  bigint           NOT NULL,
     error     text             NOT NULL,
     since     timestamptz      NOT NULL,
-    -- unique; by a hash, because a key may be longer than an entry of a b-tree can be
+    -- unique; by a hash, because a key may be longer than a b-tree entry
     EXCLUDE USING hash ((kind || ' ' || name || ' ' || version || ' ' || what || ' ' || key) WITH =)
 );
 
@@ -81,15 +81,15 @@ CREATE TABLE twofold.tables (
     PRIMARY KEY (name, version)
 );
 
--- Appends, in order, each all or nothing; one answer for each.
+-- A batch of appends, in order. Each is all or nothing, and has an outcome of its own.
 --
--- `streams` names each stream once, and (`command_streams`, `command_ids`) each command once. One append is one place in
--- `commands` to `firsts`: which of the commands it is, what it expects, and that its events are so many (`counts`) of
--- the last three arrays, after the first so many (`firsts`).
+-- `streams` holds each stream once, and (`command_streams`, `command_ids`) each command once. `commands` to `firsts` have
+-- one element for each append: which command it is, the version it expects, its metadata, the number of its events
+-- (`counts`), and how many elements of the last three arrays come before them (`firsts`).
 --
--- The first statement takes the lock, so that all others look at what was committed by whoever held it before. That is
--- so in READ COMMITTED only. What is stored is looked up for the whole batch at once, and written at once; in between
--- the appends are judged one by one, each as those before it have left the streams.
+-- The first statement takes the lock, so that later statements see what the previous holder committed. This is true in
+-- READ COMMITTED only. Reads and writes cover the whole batch at once; in between the appends are decided one by one,
+-- each seeing those before it.
 CREATE FUNCTION twofold.append(
     log             text,
     streams         text[],
@@ -104,12 +104,12 @@ CREATE FUNCTION twofold.append(
     schemas         integer[],
     datas           text[],    -- JSON
     OUT answers     text[],    -- appended, repeated or conflict
-    OUT at_versions bigint[],  -- the stream's: after the append; of that time; as it is
+    OUT at_versions bigint[],  -- of the stream: after the append; after the original append; current
     OUT stored      integer[],
     OUT positions   bigint[]
 )
 LANGUAGE plpgsql VOLATILE
--- One plan, by index, also while the tables are so small that reading them whole seems cheap.
+-- One plan, by index, even while the tables are small enough for a sequential scan to look cheap.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off

@@ -1,3 +1,3 @@
--- Who has fewer to follow and would take it over: its holder lets go at its next sign of life.
+-- A less loaded worker that asked for the checkpoint: its holder releases it at its next heartbeat.
 
 ALTER TABLE twofold.checkpoints ADD COLUMN wanted_by text;

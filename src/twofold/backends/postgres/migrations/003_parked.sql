@@ -1,4 +1,4 @@
--- How often what is parked was tried, and where its error came from.
+-- How often a parked key was tried, and the traceback of its error.
 
 ALTER TABLE twofold.parked
     ADD COLUMN tries     integer NOT NULL DEFAULT 1,

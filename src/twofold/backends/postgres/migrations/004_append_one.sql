@@ -1,5 +1,5 @@
--- One event to one stream, which is what a lone caller appends: the same as `twofold.append` for a batch of one, without
--- what a batch needs. The first statement takes the lock, so that the second sees what its last holder committed.
+-- One event to one stream, the append of a single caller: the same as `twofold.append` for a batch of one, without the
+-- overhead of a batch. The first statement takes the lock, so that the second sees what the previous holder committed.
 CREATE FUNCTION twofold.append_one(
     log            text,
     stream         text,
@@ -10,7 +10,7 @@ CREATE FUNCTION twofold.append_one(
     schema         integer,
     data           text,    -- JSON
     OUT answer     text,    -- appended, repeated or conflict
-    OUT at_version bigint,  -- the stream's: after the append; of that time; as it is
+    OUT at_version bigint,  -- of the stream: after the append; after the original append; current
     OUT stored     integer,
     OUT at         bigint   -- position
 )

@@ -1,4 +1,4 @@
--- Whose a checkpoint is, as JSON: the App, the name it had before, and the events it follows. NULL where nobody has opened
--- an App on it since.
+-- The owner of a checkpoint as JSON: the App, its previous name, and the events it follows. NULL until an App is opened on
+-- it after this migration.
 
 ALTER TABLE twofold.checkpoints ADD COLUMN belongs text;

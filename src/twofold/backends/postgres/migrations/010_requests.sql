@@ -1,11 +1,11 @@
--- Requests with an idempotency key, and what they were answered: beside the command ids, and no longer in the feed.
+-- Requests with an idempotency key, and their responses: beside the command ids, and no longer in the feed.
 
 ALTER TABLE twofold.log
     -- the key of the fingerprints below
     ADD COLUMN secret bytea NOT NULL
         DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
 
--- The last five columns are the answer; they are NULL before there is one, and when it has expired.
+-- The last five columns are the response; they are NULL until there is one, and after it has expired.
 CREATE TABLE twofold.requests (
     id          bytea  PRIMARY KEY,
     fingerprint bytea  NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE twofold.requests (
 
 CREATE INDEX requests_expiring ON twofold.requests (expires_at) WHERE expires_at IS NOT NULL;
 
--- Whoever may append may do this too: a role of its own that ran before the migration goes on without new grants.
+-- Every role that may append may do this too, so that existing roles need no new grants.
 DO $$
 DECLARE
     grantee text;

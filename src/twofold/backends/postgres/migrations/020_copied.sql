@@ -1,5 +1,5 @@
--- Of a log that was made by copying another one: how far that was read, one row for each of its partitions, and the
--- position here of the last event that was taken.
+-- For a log that is a copy of another one: how far the other one was read, one row for each of its partitions, and the
+-- position in this log of the last event that was copied.
 CREATE TABLE twofold.copied (
     partition integer          PRIMARY KEY,
     source    text COLLATE "C" NOT NULL,
@@ -8,7 +8,7 @@ CREATE TABLE twofold.copied (
     ended     boolean          NOT NULL
 );
 
--- Whoever may read the command ids looks here when an App is opened: no role needs a new grant.
+-- Every role that may read the command ids reads this when an App is opened, so no role needs a new grant.
 DO $$
 DECLARE
     grantee text;

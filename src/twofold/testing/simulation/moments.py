@@ -1,0 +1,102 @@
+"""What a read may have seen: the rows at some moment between its token and its end, in each partition by itself."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from twofold.messages import Position, Token
+from twofold.read.projection import Projection
+from twofold.read.query import Page
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.courses import BITS, END, Courses
+from twofold.testing.simulation.oracle import Fold
+from twofold.testing.simulation.watch import Watcher, difference
+
+
+class Moments:
+    """For one read. Of a projection that each version follows in another way, either way will do."""
+
+    def __init__(self, courses: Courses, watcher: Watcher, attempt: Attempt, token: Token | None) -> None:
+        self._courses, self._attempt = courses, attempt
+        self._token = None if token is None else token.position
+        name = attempt.asked.projection
+        several = [number for number in courses.partitions if (name, number) in watcher.folds]
+        ways = [[0], several] if (name, 0) in watcher.folds and 0 not in several else [several or [0]]
+        self._ways = [{number: watcher.folds[name, number] for number in way} for way in ways if way]
+        self._key = attempt.key
+
+    @property
+    def token_is_beyond(self) -> bool:
+        """Whether it lies beyond the end of the log."""
+        at = self._token
+        return at is not None and at.offset > len(self._courses[at.partition].entries)
+
+    def _since(self, number: int) -> tuple[range, int]:
+        """The moments in a feed since the token, and the token's offset there."""
+        end = self._attempt.lengths_after[number]
+        if self._token is None or self._token.is_beginning:
+            return range(end + 1), 0
+        if number == self._token.partition:
+            since = self._token.offset
+            return range(since, max(since, end) + 1), since
+        if number in self._courses.partitions:
+            return range(end + 1), 0
+        return self._since_merged(self._token, end)
+
+    def _since_merged(self, token: Position, end: int) -> tuple[range, int]:
+        event = self._courses[token.partition].entries[token.offset - 1]
+        merged = self._courses.merged(event)
+        if merged is None:
+            return range(0), 0
+        index = self._courses[0].index(merged.position)
+        return range(index, max(index, end) + 1), (merged.position.offset >> BITS) << BITS | END
+
+    def _mine(self, way: dict[int, Fold]) -> list[int]:
+        """The feeds whose events the row has."""
+        if len(way) == 1:
+            return list(way)
+        return [self._courses.partition_of(str(self._key[0]))]
+
+    def waits(self) -> bool:
+        """Whether the row waited at one of them."""
+        for way in self._ways:
+            for number in self._mine(way):
+                moments, since = self._since(number)
+                if any(way[number].waits(self._key, at, since) for at in moments):
+                    return True
+        return False
+
+    def have(self, row: Any) -> bool:
+        """Whether this was the row at one of them, and did not wait."""
+        for way in self._ways:
+            for number in self._mine(way):
+                fold, (moments, since) = way[number], self._since(number)
+                values = None if row is None else fold.projection.format.to_values(row)
+                if any(
+                    fold.tables[at].get(self._key) == values and not fold.waits(self._key, at, since) for at in moments
+                ):
+                    return True
+        return False
+
+    def differ_from(self, page: Page[Any]) -> str | None:
+        """None where one moment in each feed has these rows, and as many parked; else what is different."""
+        closest = ""
+        for way in self._ways:
+            parked: list[set[int]] = []
+            for number, fold in way.items():
+                found = dict(_keyed(fold.projection, row) for row in page.rows)
+                if len(way) > 1:
+                    found = {key: v for key, v in found.items() if self._courses.partition_of(str(key[0])) == number}
+                moments, _ = self._since(number)
+                parked.append({len(fold.parked[at]) for at in moments if fold.tables[at] == found})
+                if not parked[-1]:
+                    closest = difference(fold.tables[self._attempt.lengths_after[number]], found)
+            if any(sum(numbers) == page.parked for numbers in product(*parked)):
+                return None
+        return closest or f"{page.parked} parked"
+
+
+def _keyed(projection: Projection[Any], row: Any) -> tuple[Any, Any]:
+    values = projection.format.to_values(row)
+    return projection.key_in(values), values

@@ -1,0 +1,48 @@
+"""Readers that follow a feed in small pages and never go away: what they were given shows whether it has one order."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from twofold.ambient import Ambient
+from twofold.errors import LogReplaced, Unavailable
+from twofold.feed.partitions import feed_of
+from twofold.messages import Entry, Position
+from twofold.testing.simulation.storage import Storage
+from twofold.testing.simulation.stores import connected
+from twofold.testing.simulation.world import LOOK_AGAIN_S
+
+
+class Reader:
+    """One of them. `seen` is what it was given."""
+
+    def __init__(self, storage: Storage, ambient: Ambient, partition: int, seed: str, begins_at_s: float = 0.0) -> None:
+        self._storage, self._ambient, self.partition = storage, ambient, partition
+        self._limits, self._begins_at_s = Random(seed), begins_at_s
+        self.seen: list[Entry] = []
+        self.upto = Position(partition, 0)
+
+    def __str__(self) -> str:
+        feed = f"partition {self.partition}" if self.partition else "the feed"
+        return f"a reader of {feed}" + (f" that began at {self._begins_at_s:.3f} s" if self._begins_at_s else "")
+
+    async def follow(self) -> None:
+        """Until the log is replaced."""
+        await asyncio.sleep(self._begins_at_s)
+        while True:
+            try:
+                await self._read_on()
+            except Unavailable:
+                await asyncio.sleep(LOOK_AGAIN_S)
+            except LogReplaced:
+                return
+
+    async def _read_on(self) -> None:
+        feed = feed_of(await connected(self._storage, self._ambient), self.partition)
+        while True:
+            page = await feed.read(self.upto, self._limits.randint(1, 9))
+            self.seen += page.entries
+            if page.upto == self.upto:
+                await feed.wait(page.upto, 5.0)
+            self.upto = page.upto
