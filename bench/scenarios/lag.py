@@ -1,4 +1,4 @@
-"""Lag: how long after the acknowledgement of an append its row can be read.
+"""Lag: how long after an append is acknowledged its row can be read.
 
 At rest there are twenty appends a second, and every one of them is followed to its row; at 1,000 a second every
 twentieth is. twofold's reader holds the receipt, which the query waits for; eventsourcing's polls without pause. The

@@ -1,4 +1,4 @@
-"""Load: streams of 100 events per second that one caller loads and folds into the write model's state.
+"""Load: how many streams of 100 events a second one caller loads and folds into the write model's state.
 
 twofold remembers recently folded states, so each pass begins with a newly opened App: every load reads and folds all
 100 events. eventsourcing gets its aggregates from a repository without a cache, its default.
