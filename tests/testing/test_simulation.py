@@ -68,7 +68,7 @@ def test_a_sample_of_histories_that_nobody_has_seen_keeps_every_promise(capsys: 
 WHAT_HAPPENS = [
     *("commands done", "answered again", "batches of several", "reads answered", "pages", "events", "restarts"),
     *("crashes", "pauses", "takeovers", "leases stolen", "clean stops", "upgrades", "versions published", "rebuilds"),
-    *("the log went away", "the log crashed", "the read store went away", "the read store crashed"),
+    *("the log became unreachable", "the log crashed", "the read store became unreachable", "the read store crashed"),
     *("read store went back", "slow", "deaf", "clock jumps", "logs replaced", "keys parked", "streams parked"),
     *(f"append: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
     *(f"page: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
