@@ -64,7 +64,7 @@ class Report:
     def _goals(self) -> Iterator[str]:
         yield "### Goals"
         yield ""
-        yield "| | goal | measured | |"
+        yield "| | wanted | measured | |"
         yield "|---|---|---|---|"
         for goal in GOALS:
             found = goal.measured(self._book)

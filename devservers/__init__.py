@@ -1,1 +1,1 @@
-"""Servers for development and tests. `./dev` and tests start them; twofold never imports them."""
+"""Servers for development and tests, started by `./dev` and by tests. twofold never imports them."""

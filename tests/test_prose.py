@@ -25,7 +25,6 @@ FILES = [path.relative_to(ROOT).as_posix() for path in (*SOURCES, *PAGES)]
 NOT_YET: tuple[str, ...] = (
     "docs/simulation.md",  # quotes what the simulator prints
     "src/twofold/ambient.py",
-    "src/twofold/backends/",
     "src/twofold/cli/",
     "src/twofold/errors.py",
     "src/twofold/feed/",

@@ -1,6 +1,6 @@
-"""Appends: how many events a second reach the disk when 1, 16 or 128 callers append one event at a time in a loop.
+"""Appends: events per second that reach the disk when callers append single events, again and again.
 
-Every event begins a new stream, which the caller requires not to exist yet. eventsourcing saves a new
+Every event starts a new stream, and the caller requires that it does not exist yet. eventsourcing saves a new
 aggregate with one event, eventsource-py appends to its event store; raw is one INSERT and its commit.
 """
 

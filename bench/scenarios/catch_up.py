@@ -1,7 +1,7 @@
-"""Catch-up: how many events a second a new projection folds from a full log.
+"""Catch-up: events per second of a new projection that starts from nothing on a full log.
 
 `one key` is a row for each order, a frozen dataclass as in the tutorial or a Struct of msgspec; `several keys` is a row
-for each product among an order's item lines. twofold runs as a server does, `App.open` with its followers at work, into
+for each product among an order's item lines. twofold runs as a server does, `App.open` with its followers running, into
 an empty read store. The floor only reads, decodes and folds; pure SQL is one statement over all events. Peers fold
 their own log of the same events: eventsourcing with its projection runner, eventsource-py with a batch handler, for
 which twofold runs on Python 3.13 too.

@@ -1,4 +1,4 @@
-"""HTTP: how many requests a second the example shop handles on 32 connections, as `shop.serve` runs it.
+"""HTTP: requests per second of the example shop on 32 connections, run by `shop.serve`.
 
 Reads get one of 200 orders from a read model. Commands place an order: the server loads, decides and appends, and a
 reactor reserves what was ordered. The client (wrk, or asyncio's streams) runs on the same cores.

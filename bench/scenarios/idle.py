@@ -1,6 +1,6 @@
-"""Idle: how much of one core the whole shop takes (followers, doorbells, HTTP) while there are no requests.
+"""Idle: the share of one core that the whole shop uses (followers, doorbells, HTTP) without any requests.
 
-The value is the server's process; `database_percent` is PostgreSQL with all its processes.
+The value is for the server's process; `database_percent` is for all processes of PostgreSQL.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""An import beside readers: how long after an append is acknowledged its row can be read, in an import.
+"""An import next to readers: how long after the acknowledgement of an append its row can be read.
 
 Twenty appends a second, each followed to its row with its receipt, at rest and during an import in bulk. The value is
-the median, with the 99th percentile beside it; the ratio of the two 99th percentiles is a goal.
+the median, shown with the 99th percentile; the ratio of the two 99th percentiles is a goal.
 """
 
 from bench.places import Backend

@@ -1,8 +1,8 @@
-"""Lag: how long after an append is acknowledged its row can be read.
+"""Lag: how long after the acknowledgement of an append its row can be read.
 
-At rest there are twenty appends a second, and every one of them is followed to its row; at 1,000 a second every
-twentieth is. twofold's reader holds the receipt, which the query waits for; eventsourcing's polls without pause. The
-value is the median of all that were followed, with the 99th percentile beside it.
+At rest there are twenty appends a second, each followed to its row; at 1,000 a second every twentieth is. twofold's
+reader passes the receipt, which the query waits for; eventsourcing's polls without pause. The value is the median of
+the followed appends, shown with the 99th percentile.
 """
 
 from bench.places import Backend

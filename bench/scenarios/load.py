@@ -1,7 +1,7 @@
-"""Load: how many streams of 100 events a second one caller loads and folds into the write model's state.
+"""Load: streams of 100 events per second that one caller loads and folds into the write model's state.
 
-twofold remembers recently folded states, so each pass begins with a newly opened App: every load reads and folds all
-100 events. eventsourcing gets its aggregates from a repository without a cache, its default.
+twofold caches recently folded states, so each pass begins with a newly opened App: every load reads and folds all 100
+events. eventsourcing gets its aggregates from a repository without a cache, its default.
 """
 
 from bench.places import Backend

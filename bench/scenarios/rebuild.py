@@ -1,7 +1,7 @@
-"""Rebuild: how many events a second `twofold rebuild` folds, and how much memory that adds.
+"""Rebuild: events per second of `twofold rebuild`, and the memory it adds.
 
-The floor only reads, decodes and folds the same log, and writes nothing. Memory is what the process's peak grows by
-while it rebuilds; PostgreSQL's own is not in it.
+The floor only reads, decodes and folds the same log and writes nothing. Memory is the growth of the process's peak
+during the rebuild; that of PostgreSQL is not included.
 """
 
 from bench.places import Backend

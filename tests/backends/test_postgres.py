@@ -42,6 +42,7 @@ class TogetherConformance(QueryConformance, FollowConformance, AppConformance, D
     """Where log and read models meet. What one of them does alone is tested where both are of its kind."""
 
 
+@pytest.mark.slow  # --quick runs the same tests on memory and SQLite
 class TestPostgres(BackendConformance):
     """Log and read models in one database."""
 

@@ -21,6 +21,7 @@ from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
+from twofold.backends.postgres.batch import of_batch, of_one
 from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
@@ -372,7 +373,7 @@ async def test_what_is_not_ours_is_not_touched(database: str, made: str) -> None
     """A table or a view of the user's has the projection's name: that is said, and it stays."""
     execute(database, f"CREATE {made}")
     async with opened_rows(database) as store:
-        with pytest.raises(ConfigurationError, match="not ours: rename it"):
+        with pytest.raises(ConfigurationError, match="did not create: rename it"):
             await store.prepare(balances.table)
         assert await store.tables() == []
 
@@ -501,9 +502,9 @@ async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(datab
         for setting, kept in (("off", "on"), ("on", "on"), ("remote_apply", "remote_apply"), ("local", "local")):
             async with session(database, synchronous_commit=setting) as other, other.transaction():
                 if several:
-                    await other.fetchrow(log._SQL["append"], store.log_id, *log._of_batch([append("note-1", event())]))
+                    await other.fetchrow(log._SQL["append"], store.log_id, *of_batch([append("note-1", event())]))
                 else:
-                    await other.fetchrow(log._SQL["append_one"], store.log_id, *log._of_one(append("note-1", event())))
+                    await other.fetchrow(log._SQL["append_one"], store.log_id, *of_one(append("note-1", event())))
                 assert await other.fetchval("SHOW synchronous_commit") == kept
 
 
@@ -668,7 +669,9 @@ async def test_a_newer_database_is_refused(database: str) -> None:
         pass
     execute(database, "INSERT INTO twofold.migrations (number, name) VALUES (99, 'from the future')")
     for open_ in (lambda: connect(database, Ambient()), lambda: connect_read(database)):
-        with pytest.raises(ConfigurationError, match=rf"number 99.*up to {max(migrations())}: run the newer twofold"):
+        with pytest.raises(
+            ConfigurationError, match=rf"migration 99.*up to {max(migrations())}: run the newer twofold"
+        ):
             await open_()
 
 

@@ -11,7 +11,7 @@ import pytest
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import connect_read
-from twofold.backends.sqlite import read_store
+from twofold.backends.sqlite import definitions
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.messages import BEGINNING
 from twofold.read import publish
@@ -164,13 +164,13 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(
     try:
         for version in (1, 2, 3):
             await prepared(store, tally(version))
-        index = read_store._index
+        index = definitions.index
 
         def meanwhile(db: apsw.Connection, sql: Any) -> None:
-            monkeypatch.setattr(read_store, "_index", index)
-            assert read_store._publish(user, tally(3), [BEGINNING], ())
+            monkeypatch.setattr(definitions, "index", index)
+            assert definitions.publish(user, tally(3), [BEGINNING], ())
 
-        monkeypatch.setattr(read_store, "_index", meanwhile)
+        monkeypatch.setattr(definitions, "index", meanwhile)
         assert await store.publish(tally(2), [BEGINNING]) is True
         assert await live(other) == [1, 3], "balance v1, tally v3"
         [(shown,)] = user.execute("SELECT sql FROM sqlite_schema WHERE name = 'tally'")

@@ -81,6 +81,7 @@ def test_the_checksum_counts_command_ids() -> None:
     assert len({contents.checksum for contents in found}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sqlite to postgres", "postgres to sqlite"])
 async def test_killed_at_any_moment_it_goes_on(way: str, tmp_path: Path, new_database: Callable[[], str]) -> None:
     """`kill -9` between any two instructions, again and again: nothing is stored twice, nothing is missing."""

@@ -49,6 +49,7 @@ from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
+from twofold.write.commits import Commits
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
 
@@ -841,6 +842,19 @@ def what_every_partition_holds_counts_as_read(patch: Patch) -> None:
         return [await self.head(), *positions]
 
     patch.setattr(Merged, "covered_by", covered_by)
+
+
+@on_four("engine or G6", among=["away", "slow"], scenarios=[IN_THE_DIRECTORY])
+def all_partitions_commit_together(patch: Patch) -> None:
+    """Where one of them cannot be reached, the others wait."""
+    append = Commits.append
+
+    async def together(self: Commits, one: Append) -> Receipt:
+        for part in partitions.feeds(self._log).values():
+            await part.head()
+        return await append(self, one)
+
+    patch.setattr(Commits, "append", together)
 
 
 @on_four("engine", scenarios=[IN_THE_WAREHOUSE])

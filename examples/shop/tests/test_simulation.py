@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from random import Random
 
+import pytest
+
 from shop.app import shop
 from shop.read.inventory import inventory
 from shop.values import Address, Buyer, Item
@@ -46,6 +48,7 @@ def nothing_is_sold_that_is_not_there(stock: Stock) -> bool:
     return stock.available >= 0 and all(quantity > 0 for quantity in stock.reserved.values())
 
 
+@pytest.mark.slow
 def test_no_promise_is_broken_and_no_stock_is_negative() -> None:
     simulated = simulate(
         shop,

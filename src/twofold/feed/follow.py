@@ -16,9 +16,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
+from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
-from twofold.feed.lease import LEASE_S, Lease, to_the_end
+from twofold.feed.lease import Lease, to_the_end
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
@@ -192,7 +193,7 @@ class Following:
                     idle = True
                     await self._tend(claim, after)
                     self._goes_well()
-                    await self.feed.wait(after, timeout_s=LEASE_S / 4)
+                    await self.feed.wait(after, timeout_s=lease.LEASE_S / 4)
                 if self.lease.is_wanted:
                     return
 
@@ -276,8 +277,8 @@ class Held:
 def share(followings: Sequence[Following]) -> None:
     """These are of one process: together they leave a fair share to others (see `Lease`)."""
     leases = [following.lease for following in followings]
-    for lease in leases:
-        lease.fellows = leases
+    for one in leases:
+        one.fellows = leases
 
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:

@@ -65,6 +65,18 @@ def feed_of(log: Feed, partition: int) -> Feed:
     raise InvalidToken(f"this log has no partition {partition}")
 
 
+async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
+    """The newest event of each partition that a feed is made of. Raises: Unavailable, LogReplaced."""
+    parts = feeds(log).values() if feed.partition == log.partition else [feed]
+    return [await part.head() for part in parts]
+
+
+async def has_passed(feed: Feed, position: Position, events: Sequence[Position]) -> bool:
+    """Whether whoever stands at a position of this feed has read all these events. Raises: Unavailable."""
+    places = [await feed.covering(event) for event in events]
+    return all(place is not None and place <= position for place in places)
+
+
 async def covered_by(log: Feed, positions: Sequence[Position]) -> Sequence[Position]:
     """How far a follower that stands at these positions has certainly come: a position for each partition number.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import compress
 
 import msgspec
 
-from twofold.errors import InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
+from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
@@ -78,8 +79,7 @@ class Freshness:
             found = await look()
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
-            for checkpoint in found.checkpoints:
-                await self._check_log(checkpoint)
+            await self._check_log(found.checkpoints)
             if token is None:
                 return Fresh(found, None)
             checkpoint = _concerned(found, token)
@@ -119,13 +119,28 @@ class Freshness:
             return await feed.behind(checkpoint.position)
         return await feed.distance(checkpoint.position, position)
 
-    async def _check_log(self, checkpoint: Checkpoint) -> None:
-        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on."""
+    async def _check_log(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Rows of another log, or from beyond its end, are never returned (G11). Heads are kept: they move on.
+
+        Of several partitions, one that does not respond holds up no read of the others.
+        """
+        unclear = [one for one in checkpoints if self._is_unclear(one)]
+        if not unclear:
+            return
+        partitions = [one.follower.partition for one in unclear]
+        if len(checkpoints) == 1:
+            self._heads[partitions[0]] = await feed_of(self._log, partitions[0]).head()
+            reached: Collection[int] = partitions
+        else:
+            reached = await self._look_at(partitions)
+        for one in unclear:
+            partition = one.follower.partition
+            check_log(one, self._log.log_id, self._heads[partition] if partition in reached else one.position)
+
+    def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition
         known = self._heads.get(partition, Position(partition, 0))
-        if checkpoint.log_id != self._log.log_id or checkpoint.position > known:
-            head = self._heads[partition] = await feed_of(self._log, partition).head()
-            check_log(checkpoint, self._log.log_id, head)
+        return checkpoint.log_id != self._log.log_id or checkpoint.position > known
 
     async def _look_at_log(self) -> None:
         """See how far the log goes by now: an older copy may have been put in its place. Raises: LogReplaced.
@@ -137,13 +152,22 @@ class Freshness:
         async with self._looking:
             if clock() - self._looked_at < LOOK_EVERY_S:  # another reader has, meanwhile
                 return
+            await self._look_at(sorted({*feeds(self._log), *self._heads}))
+            self._looked_at = clock()
+
+    async def _look_at(self, partitions: Sequence[int]) -> Collection[int]:
+        """Which of them could be reached in time. What is known of the others stays. Raises: LogReplaced."""
+
+        async def look_at(partition: int) -> bool:
             try:
                 async with asyncio.timeout(LOOK_PATIENCE_S):
-                    for partition in {*feeds(self._log), *self._heads}:
-                        self._heads[partition] = await feed_of(self._log, partition).head()
-            except (Unavailable, TimeoutError):
-                pass
-            self._looked_at = clock()
+                    self._heads[partition] = await feed_of(self._log, partition).head()
+            except (Unavailable, Closed, TimeoutError):
+                return False
+            return True
+
+        reached = await asyncio.gather(*(look_at(partition) for partition in partitions))
+        return set(compress(partitions, reached))
 
 
 def _concerned(found: Found, token: Token) -> Checkpoint:

@@ -17,6 +17,7 @@ from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, Held
 from twofold.feed.lease import taken_over, taken_over_if_silent
+from twofold.feed.partitions import ends, has_passed
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector
@@ -60,7 +61,7 @@ class Rebuilding:
         indexed, deadline = False, math.inf
         while True:
             for held in all_held:
-                async with aclosing(held.catch_up(await held.feed.head())) as positions:
+                async with aclosing(self._to_the_end(held)) as positions:
                     async for position in positions:
                         yield position
             if not indexed:
@@ -78,6 +79,14 @@ class Rebuilding:
                 deadline = now() + PATIENCE_S
                 log.warning("%s: an open transaction reads from the old table, waiting for it", self._table.follows)
             await asyncio.sleep(LOOK_S)
+
+    async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
+        """Up to the events that were the newest when it began. A merged feed has a place for them once it is read."""
+        newest = await ends(self._log, held.feed)
+        while not await has_passed(held.feed, held.position, newest):
+            async with aclosing(held.catch_up(await held.feed.head())) as positions:
+                async for position in positions:
+                    yield position
 
     async def _takes_its_place(self, all_held: Sequence[Held]) -> bool:
         """While the old table's checkpoints stand still, so that there is nothing more to catch up with."""
@@ -120,13 +129,20 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
             await drop_unheld(found.follows, store, owner)
 
 
+async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:
+    """In one partition."""
+    async with taken_over_if_silent(store.checkpoints, follower, owner) as free:
+        pass  # let go again, or it would seem to be held by us
+    return free
+
+
 async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None:
     """Drop a version, or what is built beside one. A holder that gives no sign of life for a lease is none.
 
     Raises: InvalidInput when it is not there, is live, or is held.
     """
-    async with taken_over_if_silent(store.checkpoints, follows, owner) as free:
-        pass  # let go again, or it would seem to be held by us
-    if not free and follows.builds is not None:
+    followers = [one.follower for one in await store.checkpoints.of(follows)] or [follows]
+    free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))
+    if not all(free) and follows.builds is not None:
         raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")
     await store.drop(follows)

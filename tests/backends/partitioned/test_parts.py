@@ -10,12 +10,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from twofold.backends.memory import MemoryLog
+from twofold import operate
+from twofold.app import Running
+from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.errors import BatchRefused, Closed, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
+from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.material import append, event
 from twofold.write.requests import KeepsRequests
 
@@ -63,7 +66,7 @@ async def test_parts_of_another_log_are_refused_by_name() -> None:
 async def test_parts_in_another_order_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="part 1 was opened as partition 2"):
         await Partitioned(memory((2, 1)), MemoryLog(log_id=LOG_ID)).open()
-    with pytest.raises(ConfigurationError, match="the log of the cuts is partition 4"):
+    with pytest.raises(ConfigurationError, match="the log of the cuts was opened as partition 4"):
         await Partitioned(memory(), MemoryLog(partition=4, log_id=LOG_ID)).open()
     with pytest.raises(ConfigurationError, match="1 to 1000 partitions, not 0"):
         Partitioned([], MemoryLog())
@@ -261,3 +264,58 @@ async def test_g11_a_new_id_that_was_interrupted_is_completed(tmp_path: Path) ->
         assert log.log_id != old_id
         assert len({part.log_id for part in log.parts.values()} | {log.log_id}) == 1
         assert len(await everything(log)) == 9
+
+
+# ---- an App on files, of which one goes away
+
+
+async def test_a_file_that_was_closed_is_back_with_the_next_process(tmp_path: Path) -> None:
+    """Meanwhile the others' commands, rows and reactions go on; then everything is there once, also in the whole."""
+    async with files(tmp_path, 4) as log, files(tmp_path, 4) as other:
+        ids = {log.partition_of(f"a{n}"): f"a{n}" for n in range(40)}
+        rows = MemoryReadStore()
+        async with bank.open(log, read_store=rows) as running:
+            for name in ids.values():
+                await running.execute(accounts, name, Deposit(1))
+            await running.settled(timeout_s=30)
+            await log.parts[1].close()
+            with pytest.raises(TwofoldError):
+                await running.execute(accounts, ids[1], Deposit(1))
+            done = await running.execute(accounts, ids[2], Deposit(5, to=ids[3]))
+            assert await running.get(balances, ids[2], after=done.receipt) == Balance(ids[2], 6, 2)
+            await eventually(lambda: received(running, ids[3], 6))
+        async with bank.open(other, read_store=rows) as running:
+            await running.execute(accounts, ids[1], Deposit(1))
+            await running.settled(timeout_s=30)
+            for projection in (balances, sums):
+                report = await operate.verify(running, projection)
+                assert (report.equal, report.parked) == (True, [])
+            found = await running.get(sums, "all")
+            assert found is not None
+            assert found.deposits == 7
+
+
+async def received(running: Running, name: str, balance: int) -> bool:
+    return (await running.load(accounts, name))[0].balance == balance
+
+
+async def test_an_older_file_of_one_part_is_noticed(tmp_path: Path) -> None:
+    """By whoever opens it, and by the merged feed."""
+    rows = MemoryReadStore()
+    async with files(tmp_path, 4) as log, bank.open(log, read_store=rows) as running:
+        ids = {log.partition_of(f"a{n}"): f"a{n}" for n in range(40)}
+        await running.execute(accounts, ids[1], Deposit(1))
+        await running.settled(timeout_s=30)
+    shutil.copy(tmp_path / "1.db", tmp_path / "older.db")
+    async with files(tmp_path, 4) as log, bank.open(log, read_store=rows) as running:
+        await running.execute(accounts, ids[1], Deposit(1))
+        await running.settled(timeout_s=30)
+    for file in tmp_path.glob("1.db*"):
+        file.unlink()
+    (tmp_path / "older.db").rename(tmp_path / "1.db")
+    async with files(tmp_path, 4) as log:
+        with pytest.raises(LogReplaced):
+            await everything(log)
+        with pytest.raises(LogReplaced):
+            async with bank.open(log, read_store=rows):
+                pytest.fail("it was opened")

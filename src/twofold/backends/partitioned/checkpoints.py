@@ -1,4 +1,4 @@
-"""Checkpoints of reactors, each kept with the events that it counts."""
+"""Checkpoints of reactors, each stored with the events it counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twofold.messages import Position
 
 
 class RoutedCheckpoints:
-    """See `Checkpoints`. Those of partition p lie with part p, those of the merged feed with the cuts (number 0)."""
+    """See `Checkpoints`. Those of partition p are stored with part p, those of the merged feed (0) with the cuts."""
 
     def __init__(self, stores: Mapping[int, Checkpoints]) -> None:
         self._stores = stores
@@ -28,8 +28,9 @@ class RoutedCheckpoints:
 
     async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """See `Checkpoints.of`."""
-        found = await all_of(store.of(follower) for store in self._stores.values())
-        return sorted((one for some in found for one in some), key=lambda one: one.follower.partition)
+        by_store = await all_of(store.of(follower) for store in self._stores.values())
+        checkpoints = [checkpoint for stored in by_store for checkpoint in stored]
+        return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
     async def belongs(self, follower: FollowerId) -> Belongs | None:
         """See `Checkpoints.belongs`."""

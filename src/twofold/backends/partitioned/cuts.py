@@ -1,4 +1,4 @@
-"""The cuts of a log: version k of one stream is the vector of cut k, in a log that is none of the parts."""
+"""The cuts of a partitioned log: version k of one stream, in a log of its own, holds the vector of cut k."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from twofold.backends.ports import LogStore
 from twofold.errors import LogReplaced, OutcomeUnknown, Unavailable
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream
 
-BLOCK = 64  # vectors that are read at once
+BLOCK = 64  # vectors read at once
 MOST_KEPT = 4_096
 
 _VECTOR = msgspec.json.Decoder(tuple[int, ...])
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A cut, and where it lies in the log of the cuts."""
+    """A cut, and its position in the log of the cuts."""
 
     number: int
     vector: Vector
@@ -29,48 +29,48 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Cuts:
-    """What this process knows of the cuts: the newest, when it learned of it (loop time), and some older vectors."""
+    """The cuts this process knows: the newest, when it was learned (loop time, seconds), and some older vectors."""
 
     def __init__(self, log: LogStore, parts: int, new_id: Callable[[], str]) -> None:
         self.log, self._parts, self._new_id = log, parts, new_id
         self.forget()
 
     def forget(self) -> None:
-        """Begin again: under a new id the log has no cut yet."""
+        """Start over: under a new id the log has no cut yet."""
         self.newest = Cut(0, (0,) * self._parts, Position(self.log.partition, 0))
         self.learned_at = -math.inf
         self._vectors: OrderedDict[int, Vector] = OrderedDict()
 
     @property
     def _stream(self) -> Stream:
-        return Stream("cut", self.log.log_id)  # under a new id, cuts that older positions belong to do not count
+        return Stream("cut", self.log.log_id)  # with the id, so that cuts from before a new id do not count
 
     async def learn(self) -> Cut:
-        """The newest cut there is. Raises: Unavailable, LogReplaced."""
-        await self._look_beyond_the_rest()
+        """The newest cut. Raises: Unavailable, LogReplaced."""
+        await self._skip_other_events()
         known = self.newest
-        found = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
-        if not found.events:
+        loaded = await self.log.load(self._stream, last=1, after=max(0, known.number - 1))
+        if not loaded.events:
             if known.number:
                 raise self._shorter(known.number)
             return known
-        vector = _VECTOR.decode(found.events[0][2])
-        if found.version == known.number and vector != known.vector:
+        vector = _VECTOR.decode(loaded.events[0][2])
+        if loaded.version == known.number and vector != known.vector:
             raise self._shorter(known.number)
-        self._heard(Cut(found.version, vector, found.position))
+        self._heard(Cut(loaded.version, vector, loaded.position))
         return self.newest
 
-    async def _look_beyond_the_rest(self) -> None:
-        """What else is in this log is not news to a reader that waits for the first cut: it would never wait."""
+    async def _skip_other_events(self) -> None:
+        """Before the first cut: other events in this log are not news, or a reader would never wait."""
         if self.newest.number == 0:
             head = await self.log.head()
-            if self.newest.number == 0:  # nobody else has learned of a cut meanwhile
+            if self.newest.number == 0:  # no other task has learned of a cut since
                 self.newest = Cut(0, self.newest.vector, head)
 
     async def add(self, last: Cut, vector: Vector) -> bool:
-        """Propose the cut behind `last`. Returns whether it was taken; otherwise another one was, and is learned.
+        """Propose the cut after `last`. Returns whether it was accepted; if another one was, that is learned.
 
-        Raises: Unavailable, also where it is not known whether it was taken; LogReplaced.
+        Raises: Unavailable, also when the outcome is unknown; LogReplaced.
         """
         command_id = self._new_id()
         event = Encoded("Cut", 1, msgspec.json.encode(vector), None)
@@ -91,7 +91,7 @@ class Cuts:
             self._keep([(cut.number, cut.vector)])
 
     async def vector(self, number: int) -> Vector:
-        """That of a cut that there is. Raises: Unavailable, LogReplaced."""
+        """The vector of an existing cut. Raises: Unavailable, LogReplaced."""
         if number == 0:
             return (0,) * self._parts
         if number not in self._vectors:
@@ -104,11 +104,11 @@ class Cuts:
         return self._vectors[number]
 
     async def around(self, first: int) -> list[Vector]:
-        """The vectors of the cut before, of this one, and of those that follow as far as they are at hand."""
-        found = [await self.vector(first - 1), await self.vector(first)]
-        while len(found) <= BLOCK and (following := self._vectors.get(first + len(found) - 1)) is not None:
-            found.append(following)
-        return found
+        """The vectors of the cut before this one, of this one, and of later ones as far as they are cached."""
+        vectors = [await self.vector(first - 1), await self.vector(first)]
+        while len(vectors) <= BLOCK and (following := self._vectors.get(first + len(vectors) - 1)) is not None:
+            vectors.append(following)
+        return vectors
 
     def _keep(self, vectors: Iterable[tuple[int, Vector]]) -> None:
         self._vectors.update(vectors)
@@ -116,10 +116,10 @@ class Cuts:
             self._vectors.popitem(last=False)
 
     async def first_reaching(self, part: int, offset: int) -> int | None:
-        """The first cut that has the event at this offset of the part with this index; None while there is none.
+        """The first cut that contains the event at `offset` of the part with index `part`; None if there is none yet.
 
-        Vectors never decrease, so it is found by halving; first in growing steps back from the newest, where most
-        are looked for. Raises: Unavailable, LogReplaced.
+        Vectors never decrease, so this is a binary search. It starts near the newest cut, where most lookups end.
+        Raises: Unavailable, LogReplaced.
         """
         if offset == 0:
             return 0
@@ -141,7 +141,7 @@ class Cuts:
         return high
 
     async def last_within(self, vector: Vector) -> int:
-        """The last cut that takes nothing beyond this vector; 0 where even the first one does."""
+        """The last cut that contains nothing beyond this vector; 0 if even the first one does."""
         low, high = 0, (await self.learn()).number + 1
         while high - low > 1:
             middle = (low + high) // 2
@@ -153,6 +153,6 @@ class Cuts:
 
     def _shorter(self, number: int) -> LogReplaced:
         return LogReplaced(
-            f"the log of the cuts no longer holds cut {number} as it was: an older copy was put in its place. Put the "
-            f"newer one back; if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`"
+            f"the log of the cuts no longer holds cut {number} as it was: an older copy replaced it. Put the newer one "
+            f"back; if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`"
         )

@@ -1,4 +1,4 @@
-"""The feed of one part as reactors read it."""
+"""The feed of one part, as reactors read it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from twofold.messages import Position
 
 
 class Gated:
-    """See `Feed`. Once there is a cut it ends at the newest one, so what follows from a reaction is in a later cut.
+    """See `Feed`. Once there is a cut, this feed ends at the newest one, so that effects of a reaction are in a later
+    cut.
 
-    Whoever stands at that gate and sees news proposes the next cut. Without a cut it is the part's own feed.
+    A reader at that gate that sees news proposes the next cut. Without any cut this is the part's own feed.
     """
 
     def __init__(self, part: Feed, merged: Merged) -> None:
@@ -28,13 +29,13 @@ class Gated:
         return self._part.partition
 
     async def head(self) -> Position:
-        """See `Feed.head`: the part's newest event, on whichever side of the gate."""
+        """See `Feed.head`: the part's newest event, even if it is beyond the gate."""
         return await self._part.head()
 
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
     ) -> FeedPage:
-        """See `Feed.read`. `more` counts what lies beyond the gate: the next read moves it."""
+        """See `Feed.read`. `more` includes events beyond the gate, which the next read moves."""
         gate = await self._gate(after)
         if gate is None:
             return await self._part.read(after, limit, types, until)
@@ -47,7 +48,7 @@ class Gated:
         return FeedPage(page.entries, page.upto, more=page.upto < await self._part.head())
 
     async def _gate(self, after: Position) -> Position | None:
-        """How far it may be read; None where there is no cut."""
+        """How far this part may be read; None if there is no cut."""
         newest = await self._merged.cuts.learn()
         if newest.number and after >= self._at(newest.vector) and after < await self._part.head():
             newest = await self._merged.proposer.propose_for_reactor(newest)
@@ -57,7 +58,7 @@ class Gated:
         return Position(self.partition, vector[self.partition - 1])
 
     async def wait(self, after: Position, timeout_s: float) -> None:
-        """See `Feed.wait`. News of the part is enough, also beyond the gate: whoever reads moves it."""
+        """See `Feed.wait`. Events beyond the gate count as news, because the next read moves it."""
         newest = self._merged.cuts.newest
         if newest.number == 0 or after >= self._at(newest.vector):
             await self._part.wait(after, timeout_s)

@@ -28,8 +28,8 @@ _COUNT = Stream("partitions", "all")
 class Partitioned(Merged):
     """A log store of several partitions. Read as a feed it is the merged feed, partition 0.
 
-    `parts` in order of their numbers 1, 2, …, each made with its number as `partition`; `cuts` is an ordinary log for
-    this alone. All have the same log id. They are opened by whoever made them, before `open`, and closed by `close`.
+    `parts` are in order of their numbers 1, 2, …, each created with its number as `partition`. `cuts` is an ordinary
+    log that holds nothing else. All have the same log id. The caller opens them before `open`; `close` closes them.
     """
 
     def __init__(self, parts: Sequence[LogStore], cuts: LogStore, ambient: Ambient | None = None) -> None:
@@ -52,7 +52,8 @@ class Partitioned(Merged):
         """
         if self._cut_log.partition != 0:
             raise ConfigurationError(
-                f"the log of the cuts is partition {self._cut_log.partition}: it must be an ordinary log, of its own"
+                f"the log of the cuts was opened as partition {self._cut_log.partition}: open it without `partition`, "
+                f"and do not pass a part"
             )
         for number, part in self.parts.items():
             if part.partition != number:
@@ -69,20 +70,21 @@ class Partitioned(Merged):
         await self._check_count()
 
     async def _check_count(self) -> None:
-        """The number of partitions is fixed when the log is made: a stream's partition follows from it."""
-        found = await self._cut_log.load(_COUNT)
-        if not found.events:
+        """Check the number of partitions, which never changes: a stream's partition depends on it."""
+        loaded = await self._cut_log.load(_COUNT)
+        if not loaded.events:
             command_id = self._ambient.new_id()
             event = Encoded("Partitions", 1, msgspec.json.encode(len(self.parts)), None)
             try:
                 await self._cut_log.commit([Append(_COUNT, [event], 0, Meta(command_id, command_id))])
             except OutcomeUnknown as error:
                 raise Unavailable(f"the log of the cuts: {error}") from error
-            found = await self._cut_log.load(_COUNT)  # somebody else may have been quicker
-        count = msgspec.json.decode(found.events[0][2], type=int)
+            loaded = await self._cut_log.load(_COUNT)  # another process may have been faster
+        count = msgspec.json.decode(loaded.events[0][2], type=int)
         if count != len(self.parts):
             raise ConfigurationError(
-                f"log {self.log_id} has {count} partitions, but {len(self.parts)} parts were given: give all of them"
+                f"log {self.log_id} has {count} partitions, but {len(self.parts)} parts were given: pass all of "
+                f"them, and no others"
             )
 
     def partition_of(self, id: str) -> int:
@@ -90,9 +92,9 @@ class Partitioned(Merged):
         return crc32(id.encode()) % len(self.parts) + 1
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
-        """See `Log.commit`. Each part commits its appends by itself, and all of them side by side.
+        """See `Log.commit`. The parts commit their appends separately and concurrently.
 
-        Where there are several and one of them fails, its error is the outcome of each of its appends.
+        If one of several parts fails, its error is the outcome of each of its appends.
         """
         shares: dict[int, list[int]] = defaultdict(list)
         for index, append in enumerate(batch):
@@ -100,9 +102,9 @@ class Partitioned(Merged):
         commits = [self.parts[number].commit([batch[i] for i in share]) for number, share in shares.items()]
         if len(commits) == 1:
             return await commits[0]
-        found = await asyncio.gather(*commits, return_exceptions=True)
+        results = await asyncio.gather(*commits, return_exceptions=True)
         outcomes: dict[int, Receipt | TwofoldError] = {}
-        for share, result in zip(shares.values(), found, strict=True):
+        for share, result in zip(shares.values(), results, strict=True):
             if not isinstance(result, BaseException):
                 outcomes.update(zip(share, result, strict=True))
             elif isinstance(result, TwofoldError):

@@ -1,6 +1,6 @@
 """The merged feed: one fixed order over all partitions.
 
-Only where the cuts lie is stored; the order within a cut follows from that (`order`). Whoever reads at the newest cut
+Only the cuts are stored; the order within a cut follows from them (`order`). A reader that has reached the newest cut
 and sees news proposes the next one. One proposer wins, and the others adopt its cut.
 """
 
@@ -20,7 +20,7 @@ from twofold.messages import Entry, Position
 
 
 class Merged:
-    """See `Feed`. Its methods raise Unavailable while one of the parts, or the log of the cuts, cannot be reached."""
+    """See `Feed`. Methods raise Unavailable while a part, or the log of the cuts, cannot be reached."""
 
     partition = 0
 
@@ -29,7 +29,7 @@ class Merged:
         self.forget()
 
     def forget(self) -> None:
-        """Begin again, after the log was given a new id."""
+        """Start over, after the log was given a new id."""
         self.cuts.forget()
         self._runs = Runs()
         self.proposer = Proposer(self._feeds, self.cuts, self._runs)
@@ -40,9 +40,9 @@ class Merged:
         return self.cuts.log.log_id
 
     async def head(self) -> Position:
-        """The end of the newest cut. What is in no cut yet has no position here; `behind` counts it.
+        """The end of the newest cut. Events in no cut yet have no position here; `behind` counts them.
 
-        Raises: LogReplaced also where a part that responds ends before that cut (G11).
+        Raises: LogReplaced also when a part that responds ends before that cut (G11).
         """
         newest = await self.cuts.learn()
         await self.proposer.check_complete(newest)
@@ -51,7 +51,7 @@ class Merged:
     async def read(
         self, after: Position, limit: int, types: frozenset[str] | None = None, until: Position | None = None
     ) -> FeedPage:
-        """See `Feed.read`. At the newest cut, where a part has news, the next cut is made first."""
+        """See `Feed.read`. At the newest cut, if a part has news, the next cut is made first."""
         if until is not None and after >= until:
             await self._check_not_beyond(after)
             return FeedPage((), after)
@@ -64,7 +64,7 @@ class Merged:
         return FeedPage(wanted, page.upto, more)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
-        """See `Feed.wait`. There is news as soon as a part has some; the cut is made by whoever reads."""
+        """See `Feed.wait`. There is news as soon as a part has some; the next read makes the cut."""
         newest = self.cuts.newest
         if after < end_of(newest.number):
             return
@@ -88,7 +88,7 @@ class Merged:
         return max(0, sum(distances) + beyond_end - beyond_begin)
 
     async def behind(self, after: Position) -> int:
-        """See `Feed.behind`. Events that are in no cut yet count."""
+        """See `Feed.behind`. Includes events that are in no cut yet."""
         vector, beyond = await self._vector_at(after)
         counts = await all_of(
             of_part(number, feed.behind, Position(number, vector[number - 1])) for number, feed in self._feeds.items()
@@ -96,7 +96,7 @@ class Merged:
         return max(0, sum(counts) - beyond)
 
     async def covering(self, position: Position) -> Position | None:
-        """See `Feed.covering`: of an event of a part, the end of the first cut that has it."""
+        """See `Feed.covering`: for an event of a part, the end of the first cut that contains it."""
         if position.partition == self.partition:
             return position
         if position.partition not in self._feeds:
@@ -106,7 +106,7 @@ class Merged:
 
     async def covered_by(self, positions: Sequence[Position]) -> Sequence[Position]:
         """See `Parts.covered_by`."""
-        at = {one.partition: one for one in positions}
+        at = {position.partition: position for position in positions}
         if self.partition in at:
             vector, _ = await self._vector_at(at[self.partition])
             return [at[self.partition], *(Position(number, vector[number - 1]) for number in self._feeds)]
@@ -114,7 +114,7 @@ class Merged:
         return [end_of(await self.cuts.last_within(vector)), *positions]
 
     async def _vector_at(self, position: Position) -> tuple[Vector, int]:
-        """The end of a cut at or before a position, and how many events lie between."""
+        """The end of the last cut at or before a position, and how many events lie between the two."""
         cut, index = place(position)
         if index == LAST or cut == 0:
             return await self.cuts.vector(cut), 0
@@ -125,7 +125,7 @@ class Merged:
             check_not_beyond(after, await self.head())
 
     async def _run_behind(self, after: Position) -> Run | None:
-        """What comes after a position; None where nothing does."""
+        """The run that follows a position; None if nothing does."""
         await self._check_not_beyond(after)
         cut = cut_behind(after)
         if cut > self.cuts.newest.number:
@@ -139,10 +139,10 @@ class Merged:
         return cut < newest.number or self.proposer.left_something(cut) or await self.proposer.has_news(newest)
 
     async def _fetched(self, first: int) -> Run:
-        """This cut, and as many of those that follow as one page of each part holds."""
+        """This cut, and as many later ones as one page of each part covers."""
         vectors = await self.cuts.around(first)
         ends = zip(self._feeds, vectors[0], vectors[1], vectors[-1], strict=True)
-        pages = await all_of(of_part(number, self._events, number, *its_ends) for number, *its_ends in ends)
+        pages = await all_of(of_part(number, self._events, number, *offsets) for number, *offsets in ends)
         count = 1
         while count + 1 < len(vectors) and _reach(pages, vectors[count + 1]):
             count += 1

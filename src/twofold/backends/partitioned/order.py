@@ -2,8 +2,8 @@
 
 A cut is a vector: for each partition the offset up to which its events belong to this cut or an earlier one. The
 merged feed is cut 1, cut 2, …; within a cut the events are ordered by time, then partition, then position. The time of
-an event is here the latest stored time in its partition since the cut began, so that a clock that goes back never
-reverses the order within a partition.
+an event here is the latest stored time in its partition since the start of the cut, so that a clock that goes back
+never reverses the order within a partition.
 
 A merged position is (cut, index): event number `index` of the cut. After its last event the position is `end_of(cut)`.
 """
@@ -18,7 +18,7 @@ from itertools import accumulate
 from twofold.feed.feed import FeedPage
 from twofold.messages import BEGINNING, Entry, Position
 
-MOST_IN_CUT = 1_024  # of one partition
+MOST_IN_CUT = 1_024  # events of one partition
 MOST_PARTS = 1_000  # so that an index is always below LAST
 
 _BITS = 24
@@ -29,7 +29,7 @@ Vector = tuple[int, ...]
 
 
 def end_of(cut: int) -> Position:
-    """The place behind the last event of a cut. Cut 0 ends before the first event."""
+    """The position after the last event of a cut. Cut 0 ends before the first event."""
     return Position(0, cut << _BITS | LAST) if cut else BEGINNING
 
 
@@ -39,25 +39,29 @@ def place(position: Position) -> tuple[int, int]:
 
 
 def cut_behind(position: Position) -> int:
-    """The cut that holds what comes next."""
+    """The cut that contains the next event."""
     cut, index = place(position)
     return cut + 1 if index == LAST or cut == 0 else cut
 
 
 def before(position: Position) -> Position:
-    """The place right before an event."""
+    """The position directly before an event."""
     cut, index = place(position)
     return Position(0, position.offset - 1) if index > 1 else end_of(max(0, cut - 1))
 
 
 def next_cut(vector: Vector, pages: Sequence[FeedPage]) -> Vector:
-    """The cut that follows `vector`, given for each partition the page behind it.
+    """The cut after `vector`, given for each partition the page of events after it.
 
-    Where a partition has more than its page, events later than the page may still be anywhere in the other partitions:
-    the cut then ends at one time in all of them, the earliest end of such a page.
+    If a partition has more events than its page, events of the others may come after the missing ones. The cut then
+    ends at the same time in all partitions: the earliest end of such a page.
     """
     times = [list(_times(page.entries)) for page in pages]
-    ends = [its[-1] if its else _EARLIEST for its, page in zip(times, pages, strict=True) if page.more]
+    ends = [
+        times_of_page[-1] if times_of_page else _EARLIEST
+        for times_of_page, page in zip(times, pages, strict=True)
+        if page.more
+    ]
     end = min(ends, default=None)
     return tuple(map(_upto, vector, pages, times, [end] * len(vector)))
 
@@ -72,8 +76,8 @@ def _upto(after: int, page: FeedPage, times: Sequence[datetime], end: datetime |
 def in_order(first: int, vectors: Sequence[Vector], parts: Sequence[Sequence[Entry]]) -> list[Entry]:
     """The events of the cuts from number `first` on, with their merged positions.
 
-    `vectors` are that of the cut before, then one for each of these cuts. `parts` are the events of each partition
-    behind the first vector; those beyond the last are left out.
+    `vectors` holds the vector of the cut before them, then one for each of these cuts. `parts` holds the events of each
+    partition after the first vector; events beyond the last one are left out.
     """
     merged: list[Entry] = []
     at = [0] * len(parts)
@@ -87,7 +91,7 @@ def in_order(first: int, vectors: Sequence[Vector], parts: Sequence[Sequence[Ent
 
 def _one_cut(cut: int, parts: Sequence[Sequence[Entry]]) -> list[Entry]:
     entries = [entry for part in parts for entry in part]
-    if len(parts) > 1:  # stable: at one time the partitions stay in order, and each partition in its own
+    if len(parts) > 1:  # a stable sort: events of one time stay ordered by partition, then position
         times = [time for part in parts for time in _times(part)]
         entries = [entries[index] for index in sorted(range(len(entries)), key=times.__getitem__)]
     base = cut << _BITS
@@ -98,7 +102,7 @@ def _one_cut(cut: int, parts: Sequence[Sequence[Entry]]) -> list[Entry]:
 
 
 def _times(entries: Sequence[Entry]) -> accumulate[datetime]:
-    """Each event's time in the order of the cut: the latest so far."""
+    """Each event's time for ordering: the latest so far."""
     return accumulate((entry.recorded_at for entry in entries), max)
 
 

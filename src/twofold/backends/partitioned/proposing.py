@@ -1,4 +1,4 @@
-"""Making cuts. Nothing is lost by stopping anywhere: a cut that was not appended does not exist."""
+"""Making cuts. It is safe to stop at any point: a cut that was not appended does not exist."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from twofold.backends.partitioned.cuts import Cut, Cuts
 from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
 from twofold.backends.partitioned.runs import Run, Runs
 from twofold.backends.partitioned.waiting import all_of
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.feed.feed import Feed, FeedPage
 from twofold.messages import Position
 
 PAUSE_S = 0.025  # between learning of a cut and proposing the next one
-LOOK_PATIENCE_S = 0.25  # with a part that does not respond, where only its completeness is checked
-PATIENCE_S = 1.0  # with a part that does not respond, where the others must not wait for it
+LOOK_PATIENCE_S = 0.25  # for a part that does not respond, when it is only checked
+PATIENCE_S = 1.0  # for a part that does not respond, when readers of other parts must not wait for it
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,20 +24,21 @@ PageOf = Callable[[int, Position], Coroutine[Any, Any, FeedPage]]
 
 
 async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Errors that a store raises name the partition."""
+    """Run `work`; its errors name the partition."""
     try:
         return await work(*args, **kwargs)
-    except Unavailable as error:
+    except (Unavailable, Closed) as error:
         raise Unavailable(f"partition {number}: {error}") from error
     except LogReplaced as error:
         raise LogReplaced(f"partition {number}: {error}") from error
 
 
 def shorter(number: int, offset: int, end: Position) -> LogReplaced:
-    """A part does not hold what a cut says that it holds (G11)."""
+    """The error for a part that ends before a cut's position in it (G11)."""
     return LogReplaced(
-        f"partition {number}: the merged feed has read up to {Position(number, offset)}, but the partition ends at "
-        f"{end}: an older copy was put in its place"
+        f"partition {number}: the merged feed is at {Position(number, offset)}, but the partition ends at {end}: an "
+        f"older copy replaced it. Put the newer one back; if it is gone, run `twofold log new-id APP`, then "
+        f"`twofold rebuild APP --all`"
     )
 
 
@@ -48,7 +49,7 @@ def _check_reach(heads: Sequence[Position], cut: Cut) -> None:
 
 
 class Proposer:
-    """Proposes for this process, once at a time. Feeds by number of their partition; what it made goes to `runs`."""
+    """Proposes cuts for this process, one at a time. `feeds` by partition number; events of its cuts go to `runs`."""
 
     def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts, runs: Runs) -> None:
         self._feeds, self._cuts, self._runs = feeds, cuts, runs
@@ -56,7 +57,7 @@ class Proposer:
         self._not_all = 0
 
     async def propose(self, last: Cut) -> Cut:
-        """The newest cut; where that is `last` and a part has news, the next one is made of all parts.
+        """The newest cut. If that is `last` and a part has news, the next one is proposed first, over all parts.
 
         Raises: Unavailable, LogReplaced.
         """
@@ -66,10 +67,10 @@ class Proposer:
             return await self._propose(last, self._page)
 
     async def propose_for_reactor(self, last: Cut) -> Cut:
-        """The newest cut; where that is `last`, the next one is made of the parts that respond.
+        """The newest cut. If that is `last`, the next one is proposed first, over the parts that respond.
 
-        A part that cannot be reached holds up the merged feed, but no reactor on another partition: until it is back
-        the cuts take nothing of it.
+        An unreachable part holds up the merged feed, but no reactor on another partition: until it is back, cuts
+        contain none of its events.
         """
         async with self._turn_of_reactors:
             if self._cuts.newest.number > last.number:
@@ -83,7 +84,7 @@ class Proposer:
         return any(head.offset > offset for head, offset in zip(heads, last.vector, strict=True))
 
     async def check_complete(self, last: Cut) -> None:
-        """Raises: LogReplaced where a part that responds at once does not hold what the cut took of it."""
+        """Raises: LogReplaced when a part that responds in time ends before the cut."""
         _check_reach(await all_of(self._head_in_time(number, last) for number in self._feeds), last)
 
     async def _head_in_time(self, number: int, last: Cut) -> Position:
@@ -94,7 +95,7 @@ class Proposer:
             return Position(number, last.vector[number - 1])
 
     def left_something(self, number: int) -> bool:
-        """Whether this process proposed this cut, and saw more than it took."""
+        """Whether this process made this cut, and saw more events than the cut contains."""
         return number == self._not_all
 
     async def _propose(self, last: Cut, page: PageOf) -> Cut:

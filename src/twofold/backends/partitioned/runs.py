@@ -1,4 +1,4 @@
-"""Pieces of the merged feed that readers in this process have just looked at, or are about to."""
+"""A cache of pieces of the merged feed that readers in this process have just read, or will read next."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Run(msgspec.Struct, frozen=True):
 
     @staticmethod
     def of(first: int, last: int, entries: Sequence[Entry]) -> Run:
-        """With its size in bytes of data."""
+        """A run with its size, in bytes of data."""
         return Run(first, last, entries, sum(len(entry.data) for entry in entries))
 
     def page(self, after: Position, limit: int, until: Position | None) -> FeedPage:
-        """At most `limit` events; `more` says whether this run goes on behind them, before `until`."""
+        """At most `limit` events after a position; `more` says whether this run has more of them, up to `until`."""
         entries = self.entries
         begin = _index_behind(entries, after)
         end = len(entries) if until is None else _index_behind(entries, until)
@@ -49,7 +49,7 @@ class Run(msgspec.Struct, frozen=True):
         return stop
 
     def _upto(self, stop: int, after: Position, until: Position | None) -> Position:
-        """The last event before `stop`, or the end of its cut where that has no other event."""
+        """The position of the last event before `stop`, or the end of its cut if it was the last one there."""
         entries = self.entries
         following = place(entries[stop].position)[0] if stop < len(entries) else self.last + 1
         upto = max(after, end_of(following - 1))
@@ -59,18 +59,18 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Runs:
-    """The newest of them, bounded."""
+    """The most recent runs, bounded in number and bytes."""
 
     def __init__(self) -> None:
         self._runs: deque[Run] = deque()
         self._size = 0
 
     def holding(self, cut: int) -> Run | None:
-        """The one with this cut."""
+        """The run that contains this cut, if any."""
         return next((run for run in self._runs if run.first <= cut <= run.last), None)
 
     def keep(self, run: Run) -> None:
-        """And forget the oldest where they are too many, or too large."""
+        """Add a run, and drop the oldest while there are too many, or too many bytes."""
         self._runs.appendleft(run)
         self._size += run.size
         while len(self._runs) > MOST_RUNS or (self._size > MOST_BYTES and len(self._runs) > 1):

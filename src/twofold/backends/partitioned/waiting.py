@@ -1,4 +1,4 @@
-"""Several things at once."""
+"""Awaiting several coroutines at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; where one fails its error, and the others are cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    """The results of all. If one fails, its error is raised and the others are cancelled."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -20,8 +20,8 @@ async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def first_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Return with the first, and cancel the others. Raises: what the first raises."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    """Return when the first is done, and cancel the others. Raises: what the first one raises."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

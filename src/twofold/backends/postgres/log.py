@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-import msgspec
 
 from twofold.ambient import Ambient
+from twofold.backends.postgres.batch import of_batch, of_one
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints
 from twofold.backends.postgres.connection import (
     BY_INDEX,
@@ -40,7 +40,7 @@ from twofold.errors import (
     VersionConflict,
 )
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
-from twofold.messages import BEGINNING, MAX_OFFSET, Append, Encoded, Entry, Position, Receipt, Stream
+from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -118,9 +118,9 @@ class PostgresLog(DenseFeed):
         if not batch:
             return []
         if len(batch) == 1 and len(batch[0].events) == 1:
-            results = [await self._resolved("append_one", _of_one(batch[0]), batch)]
+            results = [await self._resolved("append_one", of_one(batch[0]), batch)]
         else:
-            results = list(zip(*await self._resolved("append", _of_batch(batch), batch), strict=True))
+            results = list(zip(*await self._resolved("append", of_batch(batch), batch), strict=True))
         self._news.heard_head(max((offset for outcome, _, _, offset in results if outcome == "appended"), default=0))
         return [self._outcome(append, *result) for append, result in zip(batch, results, strict=True)]
 
@@ -240,53 +240,6 @@ async def _rename(connection: Connection, log_id: str, old: str) -> bool:
         if renamed:
             await connection.execute(_SQL["rename_checkpoints"], log_id)
     return bool(renamed)
-
-
-def _of_one(append: Append) -> tuple[Any, ...]:
-    """The arguments of `twofold.append_one` after the log id."""
-    [event] = append.events
-    return (
-        str(append.stream),
-        append.command_id,
-        append.expected_version,
-        msgspec.json.encode(append.meta).decode(),
-        event.type,
-        event.schema,
-        _text(event),
-    )
-
-
-def _of_batch(batch: Sequence[Append]) -> tuple[Sequence[Any], ...]:
-    """The arguments of `twofold.append` after the log id: each stream and command once, then the appends."""
-    streams: dict[str, int] = {}
-    commands: dict[tuple[int, str], int] = {}
-    places, firsts, before = [], [], 0
-    for append in batch:
-        stream = streams.setdefault(str(append.stream), len(streams) + 1)
-        places.append(commands.setdefault((stream, append.command_id), len(commands) + 1))
-        firsts.append(before)
-        before += len(append.events)
-    events = [event for append in batch for event in append.events]
-    return (
-        list(streams),
-        [stream for stream, _ in commands],
-        [command_id for _, command_id in commands],
-        places,
-        [append.expected_version for append in batch],
-        [msgspec.json.encode(append.meta).decode() for append in batch],
-        [len(append.events) for append in batch],
-        firsts,
-        [event.type for event in events],
-        [event.schema for event in events],
-        [_text(event) for event in events],
-    )
-
-
-def _text(event: Encoded) -> str:
-    try:
-        return event.data.decode()
-    except UnicodeDecodeError as error:
-        raise BatchRefused(str(error)) from error
 
 
 def _entry(row: Sequence[Any]) -> Entry:

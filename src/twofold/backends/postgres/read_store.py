@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Literal
 
 import asyncpg
 import msgspec
 
+from twofold.backends.postgres import definitions
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in, lost, moving, unparking
 from twofold.backends.postgres.connection import (
     BY_INDEX,
     DATA,
-    DEFINITION,
-    LOCK_TIMEOUT_S,
-    MISSING,
     Address,
     Database,
-    brief_transaction,
 )
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
-from twofold.backends.postgres.swap import come_as_far, drop_table, make_indexes, publish, replace, show_first
-from twofold.backends.postgres.tables import TableSql, table_name, table_sql
+from twofold.backends.postgres.swap import come_as_far, make_indexes, publish, replace
+from twofold.backends.postgres.tables import TableSql, table_sql
 from twofold.backends.statements import statements
-from twofold.errors import BatchRefused, Closed, ConfigurationError, InvalidInput
+from twofold.errors import BatchRefused, Closed, ConfigurationError
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
 from twofold.messages import Position
@@ -40,9 +36,6 @@ from twofold.read.store import (
     Query,
     RowLimits,
     StoredTable,
-    check_columns,
-    check_droppable,
-    refused_definition,
 )
 
 WORKERS = 4
@@ -107,9 +100,9 @@ class PostgresReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        if not await self._work.run(lambda c: _is_there(c, table)):
-            await self._work.run(lambda c: _defining(_make(c, table), table))
-        elif await self._work.run(lambda c: _holds_whole_texts(c, table)):
+        if not await self._work.run(lambda c: definitions.is_there(c, table)):
+            await self._work.run(lambda c: definitions.defining(definitions.make(c, table), table))
+        elif await self._work.run(lambda c: definitions.holds_whole_texts(c, table)):
             self._whole.add(table.follows)
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
@@ -124,7 +117,7 @@ class PostgresReadStore:
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`."""
-        await self._work.run(lambda c: _defining(make_indexes(c, self._sql(table)), table))
+        await self._work.run(lambda c: definitions.defining(make_indexes(c, self._sql(table)), table))
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
@@ -136,15 +129,15 @@ class PostgresReadStore:
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
-        return await self._work.run(_stored_tables)
+        return await self._work.run(definitions.stored_tables)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
-        await self._work.run(lambda c: _drop(c, follows))
+        await self._work.run(lambda c: definitions.drop(c, follows))
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        await self._work.run(lambda c: _clear(c, table, log_id))
+        await self._work.run(lambda c: definitions.clear(c, table, log_id))
         self._news.reached.forget(table.follows)
 
     def _sql(self, table: Table) -> TableSql:
@@ -219,16 +212,6 @@ class PostgresReadStore:
         return checkpoints_in(follows, about.checkpoints), rows, _parked(about)
 
 
-async def _defining(making: Awaitable[None], table: Table) -> None:
-    """Raises: ConfigurationError when the server refuses the definition itself, so that retrying does not help."""
-    try:
-        await making
-    except asyncpg.PostgresError as error:
-        if (error.sqlstate or "").startswith(DEFINITION) and error.sqlstate not in ("42501", *MISSING):
-            raise refused_definition(table, "PostgreSQL", error) from error
-        raise
-
-
 async def _refusing(writing: Awaitable[None]) -> None:
     """Raises: BatchRefused when the server refuses the data."""
     try:
@@ -257,62 +240,3 @@ def _parked(about: _About) -> list[Parked]:
         for kind, key, partition, position, error, since, tries in about.parked
     ]
     return sorted(parked, key=lambda entry: (entry.position, entry.kind, entry.key))
-
-
-async def _is_there(connection: Connection, table: Table) -> bool:
-    """Whether the table exists. Raises: ConfigurationError when it has other columns."""
-    name, version = table.name, table.follows.version
-    known = await connection.fetchval(_SQL["fingerprint"], name, version)
-    if known is not None:
-        check_columns(table, known)
-    return known is not None
-
-
-async def _holds_whole_texts(connection: Connection, table: Table) -> bool:
-    """Whether an older twofold made its indexes, which hold whole texts and refuse long ones; they stay in use."""
-    names = table_sql(table, whole=True).indexes().keys() - table_sql(table).indexes().keys()
-    return bool(names and await connection.fetch(_SQL["indexes"], list(names)))
-
-
-async def _make(connection: Connection, table: Table) -> None:
-    sql = table_sql(table)
-    async with brief_transaction(connection):
-        await connection.execute(_SQL["one_at_a_time"])
-        if await _is_there(connection, table):  # another process was faster
-            return
-        await connection.execute(sql.create())
-        first = table.follows.builds is None
-        if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint, first):
-            await make_indexes(connection, sql)
-            await show_first(connection, sql)
-
-
-async def _stored_tables(connection: Connection) -> list[StoredTable]:
-    stored = [tuple(row) for row in await connection.fetch(_SQL["all"])]
-    return [
-        StoredTable(follows, fingerprint, live, checkpoints_in(follows, [row[4:] for row in rows]))
-        for (name, version, fingerprint, live), rows in groupby(stored, key=lambda row: row[:4])
-        for follows in [FollowerId(name, version)]
-    ]
-
-
-async def _drop(connection: Connection, follows: FollowerId) -> None:
-    async with brief_transaction(connection, LOCK_TIMEOUT_S):
-        await connection.execute(_SQL["one_at_a_time"])
-        stored = [table for table in await _stored_tables(connection) if table.follows == follows]
-        if not stored:
-            raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
-        check_droppable(stored[0])
-        await drop_table(connection, follows)
-        for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
-            await connection.execute(_SQL[statement], follows.name, follows.version)
-
-
-async def _clear(connection: Connection, table: Table, log_id: str) -> None:
-    name, version = table.name, table.follows.version
-    async with brief_transaction(connection):
-        await connection.execute(
-            _SQL["begin_again"], name, version, log_id
-        )  # first, so that the current holder waits here
-        await connection.execute(f"DELETE FROM {table_name(table.follows)}")
-        await connection.execute(_SQL["forget_parked"], name, version)

@@ -26,12 +26,12 @@ def migrations() -> dict[int, tuple[str, str]]:
     """
     package = files("twofold.backends.postgres")
     functions = package.joinpath("append.sql").read_text(encoding="utf-8")
-    found = {
+    numbered = {
         int(match[1]): (match[2], _TODAY.sub(lambda _: functions, file.read_text(encoding="utf-8")))
         for file in package.joinpath("migrations").iterdir()
         if (match := _NUMBERED.fullmatch(file.name))
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(numbered.items()))
 
 
 async def migrate(database: Database, *, create: bool = True) -> None:

@@ -58,9 +58,8 @@ class SqlCheckpoints:
         as_seen = (*here(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
         taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT}
         claiming = sa.update(checkpoints).where(*as_seen).values(taken)
-        claimed = await self._database.alone(
-            lambda c: c.execute(claiming)
-        )  # on disk, so that no epoch is given out twice
+        # on disk, so that no epoch is assigned twice
+        claimed = await self._database.alone(lambda c: c.execute(claiming))
         return Claim(seen.follower, seen.epoch + 1) if claimed.rowcount else None
 
     async def ask(self, seen: Checkpoint, asker: str) -> None:

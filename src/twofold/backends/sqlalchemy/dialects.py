@@ -57,7 +57,7 @@ def by_value(dialect: str, column: sa.Column[Any], decimal: bool) -> Any:
 
 
 def ordered(dialect: str, expression: Any, descending: bool, nullable: bool) -> Any:
-    """An ORDER BY term. NULL is the smallest value, which PostgreSQL needs to be told."""
+    """An ORDER BY term. NULL is the smallest value, which PostgreSQL does not assume."""
     direction = expression.desc() if descending else expression.asc()
     if not nullable or dialect != "postgresql":
         return direction

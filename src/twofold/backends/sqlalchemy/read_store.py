@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, of, read_all_parked, read_checkpoints
+from twofold.backends.sqlalchemy import definitions
+from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, read_all_parked, read_checkpoints
 from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
-from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
-from twofold.backends.sqlalchemy.swap import MovedOn, drop_table, live_version, publish, refuse_others, replace
+from twofold.backends.sqlalchemy.schema import checkpoints
+from twofold.backends.sqlalchemy.swap import MovedOn, publish, replace
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
-from twofold.errors import BatchRefused, ConfigurationError, InvalidInput, Unavailable
+from twofold.errors import BatchRefused, ConfigurationError, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
 from twofold.messages import Position
@@ -30,8 +31,6 @@ from twofold.read.store import (
     Query,
     RowLimits,
     StoredTable,
-    check_columns,
-    check_droppable,
     refused_definition,
 )
 
@@ -73,8 +72,8 @@ class SqlReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        await self._database.alone(lambda c: self._defining(_prepare, c, table))
-        if await self._database.snapshot(lambda c: _holds_whole_texts(c, self._sql(table))):
+        await self._database.alone(lambda c: self._defining(definitions.prepare, c, table))
+        if await self._database.snapshot(lambda c: definitions.holds_whole_texts(c, self._sql(table))):
             self._whole.add(table.follows)
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
@@ -98,15 +97,15 @@ class SqlReadStore:
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
-        return await self._database.snapshot(_stored_tables)
+        return await self._database.snapshot(definitions.stored_tables)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
-        await self._database.alone(lambda c: _drop(c, follows))
+        await self._database.alone(lambda c: definitions.drop(c, follows))
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        await self._database.transaction(lambda c: _clear(c, self._sql(table), log_id))
+        await self._database.transaction(lambda c: definitions.clear(c, self._sql(table), log_id))
 
     # ---- rows
 
@@ -173,64 +172,13 @@ class SqlReadStore:
             await asyncio.sleep(POLL_S)
 
 
-async def _prepare(connection: AsyncConnection, sql: TableSql) -> None:
-    name, version = sql.table.name, sql.table.follows.version
-    known = await connection.scalar(sa.select(tables.c.fingerprint).where(*of(tables, sql.table.follows)))
-    if known is None:
-        await connection.run_sync(sql.sql.create, checkfirst=True)
-        first = sql.table.follows.builds is None and await live_version(connection, name) is None
-        row = {"name": name, "version": version, "fingerprint": sql.table.fingerprint, "live": first}
-        await connection.execute(sa.insert(tables), row)
-        if first:
-            await refuse_others(connection, name)
-            await connection.execute(sa.CreateView(sql.select, name))
-    else:
-        check_columns(sql.table, known)
-
-
-async def _holds_whole_texts(connection: AsyncConnection, sql: TableSql) -> bool:
-    """Whether an older twofold made its indexes, which hold whole texts and refuse long ones; they stay in use."""
-    names = {index.name for index in table_sql(sql.table, connection.dialect.name, whole=True).sql.indexes}
-    names -= {index.name for index in sql.sql.indexes}
-    if not names:
-        return False
-    there = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes(sql.sql.name))
-    return bool(names & {index["name"] for index in there})
-
-
-async def _stored_tables(connection: AsyncConnection) -> list[StoredTable]:
-    t = tables.c
-    everything = sa.select(t.name, t.version, t.fingerprint, t.live).order_by(t.name, t.version)
-    known = [(FollowerId(name, version), *what) for name, version, *what in await connection.execute(everything)]
-    return [StoredTable(name, mark, live, await read_checkpoints(connection, name)) for name, mark, live in known]
-
-
-async def _drop(connection: AsyncConnection, follows: FollowerId) -> None:
-    stored = [table for table in await _stored_tables(connection) if table.follows == follows]
-    if not stored:
-        raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
-    check_droppable(stored[0])
-    await drop_table(connection, follows)
-    for table in (tables, checkpoints, parked):
-        await connection.execute(sa.delete(table).where(*of(table, follows)))
-
-
-async def _clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None:
-    follows = sql.table.follows
-    mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that the current holder waits here
-    again = {"log_id": log_id, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
-    await connection.execute(mine.values(again))
-    await connection.execute(sa.delete(sql.sql))
-    await connection.execute(sa.delete(parked).where(*of(parked, follows)))
-
-
 async def _rows(connection: AsyncConnection, sql: TableSql, keys: Sequence[Key]) -> Mapping[Key, Values]:
-    found: dict[Key, Values] = {}
+    rows_by_key: dict[Key, Values] = {}
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         for row in await connection.execute(sql.rows_of(keys[start : start + KEYS_PER_STATEMENT])):
             values = sql.values(row)
-            found[sql.key_of(values)] = values
-    return found
+            rows_by_key[sql.key_of(values)] = values
+    return rows_by_key
 
 
 async def _tried(connection: AsyncConnection, sql: TableSql, rows: Sequence[Values]) -> None:

@@ -6,12 +6,13 @@ removes is folded again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
+from twofold.backends.sqlite import definitions
 from twofold.backends.sqlite.checkpoints import (
     SqliteCheckpoints,
     create_checkpoints,
@@ -21,10 +22,10 @@ from twofold.backends.sqlite.checkpoints import (
 )
 from twofold.backends.sqlite.connection import READERS, File, transaction
 from twofold.backends.sqlite.log import holds
-from twofold.backends.sqlite.swap import drop, named_alike, replace, show
-from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, plain, table_sql
-from twofold.backends.statements import quoted, statements
-from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
+from twofold.backends.sqlite.swap import replace
+from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql
+from twofold.backends.statements import statements
+from twofold.errors import BatchRefused, ConfigurationError
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Reached
@@ -38,10 +39,6 @@ from twofold.read.store import (
     Query,
     RowLimits,
     StoredTable,
-    check_columns,
-    check_droppable,
-    has_come_as_far,
-    refused_definition,
 )
 
 T = TypeVar("T")
@@ -76,15 +73,19 @@ class SqliteReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
-        await self._file.writer.run(_defining, _prepare, table)
+        await self._file.writer.run(definitions.defining, definitions.prepare, table)
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`."""
-        return await self._file.writer.run(_defining, lambda db, table: _publish(db, table, covered, lost), table)
+        return await self._file.writer.run(
+            definitions.defining, lambda db, table: definitions.publish(db, table, covered, lost), table
+        )
 
     async def index(self, table: Table) -> None:
         """See `ReadStore.index`."""
-        await self._file.writer.run(_defining, lambda db, table: _index(db, table_sql(table)), table)
+        await self._file.writer.run(
+            definitions.defining, lambda db, table: definitions.index(db, table_sql(table)), table
+        )
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. Readers never block it."""
@@ -97,15 +98,15 @@ class SqliteReadStore:
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
-        return await self._file.reader.run(_all_tables)
+        return await self._file.reader.run(definitions.all_tables)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
-        await self._file.writer.run(_drop, follows)
+        await self._file.writer.run(definitions.drop, follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
         """See `ReadStore.clear`."""
-        await self._file.writer.run(_clear, table, log_id)
+        await self._file.writer.run(definitions.clear, table, log_id)
         self._reached.forget(table.follows)
 
     async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
@@ -152,97 +153,9 @@ def _set_up(db: apsw.Connection) -> None:
         create_checkpoints(db)
 
 
-def _defining(db: apsw.Connection, making: Callable[[apsw.Connection, Table], T], table: Table) -> T:
-    """Raises: ConfigurationError when SQLite refuses the definition itself, so that retrying does not help."""
-    try:
-        return making(db, table)
-    except (apsw.SQLError, apsw.TooBigError) as error:
-        raise refused_definition(table, f"SQLite, {db.filename}", error) from error
-
-
-def _prepare(db: apsw.Connection, table: Table) -> None:
-    name, version = table.name, table.follows.version
-    with transaction(db):
-        known = db.execute(_SQL["fingerprint"], (name, version)).fetchone()
-        if known is None:
-            sql = table_sql(table)
-            for statement in sql.create():
-                db.execute(statement)
-            db.execute(_SQL["added"], (name, version, table.fingerprint, table.follows.builds is None))
-            if table.follows.builds is None and _live(db, name) == version:
-                _index(db, sql)
-                if (other := named_alike(db, name)) is not None:
-                    raise ConfigurationError(f"the read store has {other}")
-                show(db, table)
-        else:
-            check_columns(table, known[0])
-
-
-def _publish(db: apsw.Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]) -> bool:
-    name, version = table.name, table.follows.version
-    if _live(db, name) < version and not _come_as_far(db, table, covered, lost):
-        return False
-    _index(db, table_sql(table))  # only now: a table without indexes fills faster
-    with transaction(db):
-        if _live(db, name) < version and _come_as_far(db, table, covered, lost):
-            db.execute(_SQL["make_live"], (name, version))
-            show(db, table)
-        return _live(db, name) >= version
-
-
-def _index(db: apsw.Connection, sql: TableSql) -> None:
-    there = {plain(name) for name, _ in list[tuple[str, str]](db.execute(_SQL["indexes_on"], (sql.name,)))}
-    for name, statement in sql.indexes().items():
-        if name not in there:
-            db.execute(statement)
-
-
-def _come_as_far(db: apsw.Connection, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint]) -> bool:
-    live = read_checkpoints(db, FollowerId(table.name, _live(db, table.name)))
-    return has_come_as_far(read_checkpoints(db, table.follows), live, covered, lost)
-
-
-def _live(db: apsw.Connection, name: str) -> int:
-    [(version,)] = list[tuple[int]](db.execute(_SQL["live_version"], (name,)))
-    return version
-
-
-def _all_tables(db: apsw.Connection) -> list[StoredTable]:
-    with transaction(db, "DEFERRED"):
-        return _stored_tables(db)
-
-
-def _stored_tables(db: apsw.Connection) -> list[StoredTable]:
-    known = list[tuple[str, int, str, int]](db.execute(_SQL["all"]))
-    return [
-        StoredTable(follows, fingerprint, bool(live), read_checkpoints(db, follows))
-        for name, version, fingerprint, live in known
-        for follows in [FollowerId(name, version)]
-    ]
-
-
-def _drop(db: apsw.Connection, follows: FollowerId) -> None:
-    with transaction(db):
-        stored = [table for table in _stored_tables(db) if table.follows == follows]
-        if not stored:
-            raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
-        check_droppable(stored[0])
-        drop(db, follows)
-        for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
-            db.execute(_SQL[statement], (follows.name, follows.version))
-
-
-def _clear(db: apsw.Connection, table: Table, log_id: str) -> None:
-    name, version = table.name, table.follows.version
-    with transaction(db):
-        db.execute(f"DELETE FROM {quoted(table_sql(table).name)}")
-        db.execute(_SQL["forget_parked"], (name, version))
-        db.execute(_SQL["begin_again"], (log_id, name, version))
-
-
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
     sql = table_sql(table)
-    found: dict[Key, Values] = {}
+    rows_by_key: dict[Key, Values] = {}
     places = table.key_places
     with transaction(db, "DEFERRED"):
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
@@ -250,8 +163,8 @@ def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key
             bound = [value for key in some for value in sql.key_to_sqlite(key)]
             for row in db.execute(sql.rows_of(len(some)), bound):
                 values = sql.from_sqlite(row)
-                found[tuple([values[place] for place in places])] = values
-    return found
+                rows_by_key[tuple([values[place] for place in places])] = values
+    return rows_by_key
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:

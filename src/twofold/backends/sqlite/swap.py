@@ -36,7 +36,7 @@ def show(db: apsw.Connection, table: Table) -> None:
         raise held(table.follows, table.name, f"{broken}: {way_out}")
 
 
-def drop(db: apsw.Connection, follows: FollowerId) -> None:
+def drop_tables(db: apsw.Connection, follows: FollowerId) -> None:
     """Drop the tables of a version, inside a transaction. Raises: InvalidInput when a user's view reads from one."""
     gone = [f"DROP TABLE {quoted(name)}" for name in tables_of(db, follows)]
     broken = _broken_by(db, gone, follows.name)

@@ -1,4 +1,4 @@
-"""What every backend must pass. Its own test file says how to open it, and inherits the rest:
+"""The suite that every backend must pass. A backend's test file says how to open it and inherits the rest:
 
     class TestSqlite(BackendConformance):
         @pytest.fixture
@@ -16,6 +16,7 @@ _PARTS = (
     "checkpoints",
     "commits",
     "copies",
+    "dense",
     "deploy",
     "faithful",
     "feed",
@@ -39,10 +40,11 @@ _PARTS = (
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asserts are rewritten as they are imported)
-from twofold.testing.conformance.backend import Backend, InMemory, StoreAt  # noqa: E402
+from twofold.testing.conformance.backend import Backend, InMemory, InParts, InPartsAt, StoreAt  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
 from twofold.testing.conformance.copies import CopyConformance  # noqa: E402
+from twofold.testing.conformance.dense import DenseConformance  # noqa: E402
 from twofold.testing.conformance.deploy import DeployConformance  # noqa: E402
 from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E402
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
@@ -63,11 +65,18 @@ from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E4
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 
-__all__ = ["Backend", "BackendConformance", "InMemory", "StoreAt"]
+__all__ = [
+    "Backend",
+    "BackendConformance",
+    "InMemory",
+    "InParts",
+    "InPartsAt",
+    "PartitionedConformance",
+    "StoreAt",
+]
 
 
-class BackendConformance(
-    MachineConformance,
+class PartitionedConformance(
     ProofConformance,
     MeetingConformance,
     ParkingConformance,
@@ -92,4 +101,11 @@ class BackendConformance(
     LimitConformance,
     LogConformance,
 ):
-    """Every promise that needs no crash, on one backend. Pytest begins with the last base: quick ones first."""
+    """Every promise that needs no crash, on one backend whose log has any number of partitions.
+
+    Pytest begins with the last base: quick ones first.
+    """
+
+
+class BackendConformance(MachineConformance, PartitionedConformance, DenseConformance):
+    """The same of a log with one partition, and that it answers as the one in memory does, call by call."""

@@ -1,4 +1,4 @@
-"""Group commit in front of the log: many callers, one commit, and to each what is his."""
+"""Group commit in front of the log: many callers, one commit, and each gets its own result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from twofold.backends.ports import LogStore
 from twofold.errors import InvalidEvent, TwofoldError, VersionConflict
-from twofold.messages import BEGINNING, Append, Encoded, Receipt
+from twofold.messages import Append, Encoded, Receipt
 from twofold.testing.conformance.backend import Backend, OnBackend
-from twofold.testing.conformance.material import append, event, value, values
+from twofold.testing.conformance.material import all_of, append, event, value, values
+from twofold.write.commits import Commits
 from twofold.write.group_commit import GroupCommit
 
 
@@ -21,7 +22,7 @@ class CommitConformance(OnBackend):
     """See `GroupCommit`."""
 
     async def test_two_appends_to_one_stream_in_one_batch(self, log: LogStore) -> None:
-        """They are taken in order, and the second sees the first."""
+        """They are stored in order, and the second sees the first."""
         commits = Counting(log)
         group = GroupCommit(commits)
         first, second, third = await asyncio.gather(
@@ -35,21 +36,21 @@ class CommitConformance(OnBackend):
         assert commits.sizes == [3]
 
     async def test_a_conflict_is_its_own_alone(self, log: LogStore) -> None:
-        """Strangers in its batch do not hear of it."""
+        """Others in its batch are not affected."""
         group = GroupCommit(log)
         outcomes = await asyncio.gather(
             *(group.append(append(f"note-{n}", event(n), expected=n % 2)) for n in range(20)), return_exceptions=True
         )
         await group.close()
         assert [type(outcome) for outcome in outcomes] == [Receipt, VersionConflict] * 10
-        assert len((await log.read(BEGINNING, 100)).entries) == 10
+        assert len(await all_of(log)) == 10
 
     async def test_data_that_the_store_refuses_fails_alone(self, log: LogStore, backend: Backend) -> None:
-        """The batch is taken apart until the one that cannot be stored stands alone."""
+        """The batch is split until the append that cannot be stored is alone."""
         if backend.refuses is None:
             pytest.skip("this backend takes whatever the engine lets pass")
         bad = Encoded("Noted", 1, backend.refuses, None)
-        group = GroupCommit(log)
+        group = Commits(log)
         outcomes = await asyncio.gather(
             *(group.append(append(f"note-{n}", event(n), *([bad] if n in (3, 11) else []))) for n in range(16)),
             return_exceptions=True,
@@ -57,12 +58,10 @@ class CommitConformance(OnBackend):
         await group.close()
         assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, InvalidEvent)] == [3, 11]
         assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 14
-        assert sorted(value(e) for e in (await log.read(BEGINNING, 100)).entries) == [
-            n for n in range(16) if n not in (3, 11)
-        ]
+        assert sorted(value(e) for e in await all_of(log)) == [n for n in range(16) if n not in (3, 11)]
 
     async def test_a_cancelled_caller_neither_loses_nor_doubles(self, log: LogStore) -> None:
-        """Whoever was cancelled may ask again with his command id: then it is there once, as it is for all others."""
+        """A cancelled caller may repeat its command id: then it is stored once, as for all others."""
         chance = random.Random(7)  # noqa: S311 (a test, and repeatable)
         group = GroupCommit(log)
         asked = [append(f"note-{n % 9}", event([n, 1]), event([n, 2])) for n in range(200)]
@@ -77,7 +76,7 @@ class CommitConformance(OnBackend):
         cancelled = [one for one, outcome in zip(asked, outcomes, strict=True) if not isinstance(outcome, Receipt)]
         assert 10 < len(cancelled) < 190
 
-        there = Counter(tuple(value(e)) for e in (await log.read(BEGINNING, 1_000)).entries)
+        there = Counter(tuple(value(e)) for e in await all_of(log))
         assert set(there.values()) == {1}
         for n in range(200):
             assert ((n, 1) in there) == ((n, 2) in there), "an append is all or nothing"
@@ -85,7 +84,7 @@ class CommitConformance(OnBackend):
 
         await asyncio.gather(*(group.append(one) for one in cancelled))
         await group.close()
-        there = Counter(tuple(value(e)) for e in (await log.read(BEGINNING, 1_000)).entries)
+        there = Counter(tuple(value(e)) for e in await all_of(log))
         assert there == {(n, k): 1 for n in range(200) for k in (1, 2)}
 
 

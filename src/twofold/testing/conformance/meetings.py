@@ -32,7 +32,7 @@ from twofold.testing.conformance.bank import (
     deposited,
 )
 from twofold.testing.conformance.checkpoints import claimed, parked
-from twofold.testing.conformance.material import at
+from twofold.testing.conformance.material import at, own_feed, place_in, place_of
 from twofold.testing.conformance.parking import TOO_MUCH, Fold, at_rest, balances_of, folded, order_of, refusing
 from twofold.testing.conformance.rows import everything, live, nothing, prepared, tally
 
@@ -99,8 +99,9 @@ class MeetingConformance(OnBackend):
             for name, *amounts in (("a", 1, 2), ("b", 3), ("a", 4, KEYLESS, 5), ("b", 6, TOO_MUCH, 7)):
                 await deposited(log, str(name), *map(int, amounts))
             await folded(running)
-            waits = {one.parked.key: one.parked.position.offset for one in await running.parking.list()}
-            assert waits == {"account-a": 5, '["all"]': 8, '["b"]': 8}
+            waits = {one.parked.key: one.parked.position for one in await running.parking.list()}
+            stopped, too_much = await place_in(log, "account-a@4"), await place_in(log, "account-b@3")
+            assert waits == {"account-a": stopped, '["all"]': too_much, '["b"]': too_much}
             rows = {row.id: row for row in (await running.find(projection)).rows}
             assert rows == {"all": Balance("all", 16, 5), "a": Balance("a", 7, 3), "b": Balance("b", 9, 2)}
 
@@ -150,7 +151,8 @@ class MeetingConformance(OnBackend):
                 await deposited(log, name, 5, CURSED, 7)
             await folded(one)
             fold.mended = True
-            read, looks = one.log.read, 0
+            feed, looks = own_feed(one.log, "a"), 0
+            read = feed.read
 
             async def looked(*values: Any) -> Any:
                 nonlocal looks
@@ -172,10 +174,10 @@ class MeetingConformance(OnBackend):
                 return page
 
             with monkeypatch.context() as patched:
-                patched.setattr(one.log, "read", looked)
+                patched.setattr(feed, "read", looked)
                 await persistently(lambda: one.parking.retry("balance"))
             left = {waiting.parked.key: waiting.parked.position for waiting in await one.parking.list("balance")}
-            assert left == ({'["c"]': at(11)} if meanwhile == "one more waits" else {})
+            assert left == ({'["c"]': await place_of(log, "account-c@2")} if meanwhile == "one more waits" else {})
             rows = {row.id: row for row in (await one.find(balances_of(one))).rows}
             more = meanwhile in ("later events", "one more waits")
             a = Balance("a", 12 + CURSED + (3 + CURSED) * more, 3 + 3 * more)
@@ -332,6 +334,7 @@ class MeetingConformance(OnBackend):
         """A row that may be touched by it is refused from that very token on, and answered with the one before."""
         async with at_rest(fold.app, log, store) as running:
             before = await deposited(log, "b", 1)
+            await folded(running)
             waits = await deposited(log, "a", KEYLESS)
             await folded(running)
             assert await running.get(order_of(running), "b", after=before) is not None
@@ -370,9 +373,10 @@ class MeetingConformance(OnBackend):
         """Although nobody folds just now: by who lets the last of them go, and not before."""
         old = replace(bank, projections=[balances], reactors=[])
         new = replace(old, projections=[Projection("balance", Balance, fold.balance, version=2)])
-        async with at_rest(old, log, store):
+        async with at_rest(old, log, store) as running:
             await deposited(log, "a", CURSED)
             await deposited(log, "b", CURSED, 7)
+            await folded(running)
         async with at_rest(new, log, store) as running:
             for key, shown in (("a", 1), ("b", 2)):
                 assert await live(store) == [1]
@@ -435,7 +439,7 @@ class MeetingConformance(OnBackend):
         await store.drop(balances.follows)
         async with at_rest(old, other_log, other_store) as running:
             [waits] = await running.parking.list()
-            assert (waits.parked.key, waits.parked.position) == ('["a"]', at(2))
+            assert (waits.parked.key, waits.parked.position) == ('["a"]', await place_of(log, "account-a@2"))
             assert list((await store.get(balances.table, ("a",))).rows) == [("a", 5, 1)]
         shown = {table.follows.version: table.live for table in await store.tables() if table.follows.name == "balance"}
         assert shown == {1: False, 2: True}
@@ -487,9 +491,10 @@ class MeetingConformance(OnBackend):
                 assert (await running.find(balances)).rows == [Balance("a", total, total)]
                 await deposited(log, "a", 1)
         async with app.open(log, read_store=store) as working:
+            await working.find(balances, after=await deposited(log, "a", 1))
             last = await deposited(log, "b", *[1] * (events - 2))
             assert await working.get(balances, "b", after=last, wait_s=30) == Balance("b", events - 2, events - 2)
-            assert await working.get(balances, "a") == Balance("a", events + 2, events + 2)
+            assert await working.get(balances, "a") == Balance("a", events + 3, events + 3)
 
     @pytest.mark.parametrize("rows", [3, 4, 5, 8])
     async def test_pages_of_rows_that_end_exactly(

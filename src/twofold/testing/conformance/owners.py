@@ -15,7 +15,8 @@ from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Belongs
-from twofold.messages import BEGINNING, Recorded
+from twofold.feed.partitions import partitions_of
+from twofold.messages import Position, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
 from twofold.read.publish import published
@@ -94,8 +95,12 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
 
 def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
     """Each of its followers, and where its checkpoint lies."""
-    read = [(store.checkpoints, projection.follows) for projection in one.projections]
-    return [*read, *((log.checkpoints, reactor.follows) for reactor in one.reactors)]
+    partitions = partitions_of(log, spread=True)
+    whole = [
+        *((store.checkpoints, projection.follows) for projection in one.projections),
+        *((log.checkpoints, reactor.follows) for reactor in one.reactors),
+    ]
+    return [(checkpoints, follows.in_partition(p)) for checkpoints, follows in whole for p in partitions]
 
 
 class OwnerConformance(OnBackend):
@@ -147,11 +152,11 @@ class OwnerConformance(OnBackend):
             for projection in one.projections:
                 await store.prepare(projection.table)
             for checkpoints, follows in followed(one, log, store):
-                await checkpoints.register(follows, log.log_id, BEGINNING)
+                await checkpoints.register(follows, log.log_id, Position(follows.partition, 0))
                 assert await checkpoints.belongs(follows) is None
             await opened(one, log, store)
-            [(checkpoints, follows)] = followed(one, log, store)
-            assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
+            for checkpoints, follows in followed(one, log, store):
+                assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
             await refused(replace(one, name="other"), log, store, "'bank'", "'other'")
 
     @pytest.mark.parametrize("made", [app, reacting])
@@ -172,20 +177,22 @@ class OwnerConformance(OnBackend):
         await opened(one, log, store)
         [projection] = one.projections
         await store.clear(projection.table, log.log_id)
-        assert await store.checkpoints.belongs(projection.follows) == Belongs("bank", None, ("Deposited",))
+        for checkpoints, follows in followed(one, log, store):
+            assert await checkpoints.belongs(follows) == Belongs("bank", None, ("Deposited",))
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
             assert await published(second.table, store, MemoryLog(), look_for_lost=False)
         await store.drop(projection.follows)
-        assert await store.checkpoints.belongs(projection.follows) is None
+        for checkpoints, follows in followed(one, log, store):
+            assert await checkpoints.belongs(follows) is None
 
     async def test_who_was_too_late_is_told(self, log: LogStore) -> None:
         """Compared and kept in one step; without a checkpoint there is nothing to keep it with."""
-        [(checkpoints, follows)] = followed(reacting("x"), log, None)  # type: ignore[arg-type]
+        checkpoints, follows = followed(reacting("x"), log, None)[0]  # type: ignore[arg-type]
         theirs = replace_app(OURS, "theirs")
         assert not await checkpoints.assign(follows, None, OURS)
-        await checkpoints.register(follows, log.log_id, BEGINNING)
+        await checkpoints.register(follows, log.log_id, Position(follows.partition, 0))
         assert await checkpoints.assign(follows, None, OURS)
         assert not await checkpoints.assign(follows, None, theirs)
         assert not await checkpoints.assign(follows, theirs, theirs)

@@ -20,8 +20,8 @@ from twofold.errors import (
     Unavailable,
 )
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import DenseFeed
-from twofold.messages import BEGINNING, Position, Receipt, Recorded, Stream, Token
+from twofold.feed.feed import DenseFeed, Feed
+from twofold.messages import Position, Receipt, Recorded, Stream, Token
 from twofold.read import freshness
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
@@ -29,7 +29,7 @@ from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import claimed, parked
 from twofold.testing.conformance.feed import BOUND_S
-from twofold.testing.conformance.material import appended, at
+from twofold.testing.conformance.material import Places, appended, at, own_feed
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Half:
 
 
 def nothing(row: Half, event: Noted, recorded: Recorded) -> Half:
-    """A fold that is never asked: these tests write rows themselves."""
+    """A fold that is never called: these tests write rows themselves."""
     return row
 
 
@@ -60,14 +60,14 @@ keyed = Projection("keyed_half", Half, nothing, key=lambda event, recorded: ["a"
 class QueryConformance(OnBackend):
     """See `Queries`."""
 
-    # ---- G6: reading one's own writes
+    # ---- G6: reading your own writes
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_a_token_waits_for_the_write(
         self, log: LogStore, store: Rows, other_store: Rows, read: str
     ) -> None:
-        """The answer comes when the checkpoint has reached the token, written by this process or another."""
-        folding = await Folding.of(halves, log, store)
+        """The result comes when the checkpoint has reached the token, written by this process or another."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries = Queries(other_store, log)
         for receipt_as in (lambda r: r, lambda r: r.token, lambda r: Token.parse(r.token)):
             receipt = await appended(log, "note-1", "x")
@@ -75,12 +75,12 @@ class QueryConformance(OnBackend):
             await asyncio.sleep(0)
             await folding.commit(1)
             [row] = await asyncio.wait_for(reading, BOUND_S)
-            assert row.total == receipt.position.offset
+            assert row.total == folding.position
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_it_says_in_time_that_it_cannot(self, log: LogStore, store: Rows, read: str) -> None:
-        """After the wait: how far behind, and never an old row."""
-        folding = await Folding.of(halves, log, store)
+        """After the timeout: how far behind, and never an old row."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
         receipt = await appended(log, "note-1", "y", "z")
@@ -91,17 +91,17 @@ class QueryConformance(OnBackend):
             await ask(Queries(store, log), read, after=receipt, wait_s=0)
 
     async def test_g6_an_old_token_and_none_are_answered_at_once(self, log: LogStore, store: Rows) -> None:
-        """What is reached is reached."""
-        folding = await Folding.of(halves, log, store)
+        """A reached token needs no wait."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(3)]
         await folding.commit(3)
-        for after in (*receipts, None, Token(log.log_id, BEGINNING)):
+        for after in (*receipts, None, Token(log.log_id, at(0, folding.feed.partition))):
             assert [row.total for row in await ask(Queries(store, log), "get", after=after, wait_s=0)] == [3]
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
-        """Of another log, beyond the head, of no partition, or not ours at all."""
-        await Folding.of(halves, log, store)
+        """Of another log, beyond the head, of an unknown partition, or not a token at all."""
+        await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         for after in (
             str(Token("f" * 16, at(1))),
@@ -120,26 +120,28 @@ class QueryConformance(OnBackend):
             assert refused.value.token == (after.token if isinstance(after, Receipt) else after)
 
     async def test_g6_find_is_of_one_snapshot(self, log: LogStore, store: Rows, other_store: Rows) -> None:
-        """Rows that one event changes together, their checkpoint, and what a token asks for, never disagree.
+        """Rows that one event changes together, their checkpoint, and a token never disagree.
 
-        A thousand parked keys, which are part of the answer, give the fold time to come in between.
+        A thousand parked keys, which are part of the result, give the fold time to get in between.
         """
-        folding = await Folding.of(halves, log, store)
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries, looks = Queries(other_store, log), 0
         receipts = [await appended(log, "note-1", n) for n in range(60)]
-        await folding.commit(1, *(parked("row", f'["{n}"]', 1) for n in range(1_000)))
+        places = await Places.of(folding.feed)
+        partition = folding.feed.partition
+        await folding.commit(1, *(parked("row", f'["{n}"]', 1, partition=partition) for n in range(1_000)))
 
         async def look() -> None:
             nonlocal looks
             while folding.position < 60:
                 for stored in (await other_store.find(halves.table, BOTH), await other_store.get(halves.table, ("a",))):
-                    assert {row[1] for row in stored.rows} == {stored.checkpoints[0].position.offset}
+                    assert {places[row[1]] for row in stored.rows} == {stored.checkpoints[0].position}
                 wanted = receipts[folding.position - 1]
                 page = await queries.find(halves, after=wanted)
                 assert len({row.total for row in page}) == 1, page.rows
-                assert all(row.total >= wanted.position.offset for row in page)
+                assert all(row.total >= places.number(wanted.position) for row in page)
                 looks += 1
-                await asyncio.sleep(0)  # a store in memory answers without letting others run
+                await asyncio.sleep(0)  # a store in memory returns without letting others run
 
         async def fold() -> None:
             for _ in range(59):
@@ -154,10 +156,10 @@ class QueryConformance(OnBackend):
     # ---- G6: never silently stale
 
     async def test_g6_a_parked_row_says_so(self, log: LogStore, store: Rows) -> None:
-        """`get` raises, with since when and why; its neighbours answer; `find` tells how many wait."""
-        folding = await Folding.of(halves, log, store)
+        """`get` raises, with since when and why; other rows are returned; `find` counts the parked ones."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x", "y")
-        waits = parked("row", '["a"]', 2)
+        waits = parked("row", '["a"]', 2, partition=folding.feed.partition)
         await folding.commit(2, waits)
         queries = Queries(store, log)
         with pytest.raises(RowParked) as raised:
@@ -171,11 +173,12 @@ class QueryConformance(OnBackend):
         assert (len(page), page.parked) == (2, 1)
 
     async def test_g6_a_parked_stream_says_so(self, log: LogStore, store: Rows) -> None:
-        """A stream's own row says so; where rows have keys of their own, none can be named, and `find` counts it."""
-        folding, others = await Folding.of(halves, log, store), await Folding.of(keyed, log, store)
+        """A stream's own row reports it; if rows have their own keys, none can be named, and `find` counts it."""
+        feed = own_feed(log, "a")
+        folding, others = await Folding.of(halves, log, store, feed), await Folding.of(keyed, log, store, feed)
         await appended(log, "note-a", "x")
-        await folding.commit(1, parked("stream", "note-a", 1))
-        await others.commit(1, parked("stream", "note-a", 1))
+        await folding.commit(1, parked("stream", "note-a", 1, partition=feed.partition))
+        await others.commit(1, parked("stream", "note-a", 1, partition=feed.partition))
         queries = Queries(store, log)
         with pytest.raises(RowParked):
             await queries.get(halves, "a")
@@ -190,11 +193,11 @@ class QueryConformance(OnBackend):
     async def test_g11_rows_of_another_log_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
-        """The read model was built from a log that is not this one: no answer, and the way out."""
-        await Folding.of(halves, log, store, log_id="f" * 16)
+        """The read model was built from another log: an error that says how to fix it."""
+        await Folding.of(halves, log, store, own_feed(log, "1"), log_id="f" * 16)
         await appended(log, "note-1", "x")
         with pytest.raises(LogReplaced, match="twofold rebuild") as replaced:
-            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+            await ask(Queries(store, log), read, after=after and token_of(log, after))
         assert replaced.value.log_id == "f" * 16
 
     @pytest.mark.parametrize("read", ["get", "find"])
@@ -202,28 +205,28 @@ class QueryConformance(OnBackend):
     async def test_g11_rows_from_beyond_the_head_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
-        """An older copy of the log was put in place: rows hold what it does not, and lack what comes now."""
-        folding = await Folding.of(halves, log, store)
+        """An older copy of the log was restored: rows contain events it lacks, and lack the new ones."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(5)
         await appended(log, "note-1", "written to the older copy")
         with pytest.raises(LogReplaced, match="twofold rebuild"):
-            await ask(Queries(store, log), read, after=after and Token(log.log_id, at(after)))
+            await ask(Queries(store, log), read, after=after and token_of(log, after))
 
     async def test_g11_a_log_that_is_put_back_stops_reads_of_who_only_reads(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody follows here who would notice: reads look at the log now and then, and never each for itself."""
-        folding = await Folding.of(halves, log, store)
+        """No follower here would notice: reads check the log now and then, together and not one by one."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
-        feed = PutBack(log)
+        feed = PutBack(folding.feed)
         queries = Queries(store, feed)
         for _ in range(50):
             assert await queries.get(halves, "a", after=receipts[-1]) is not None
-        assert feed.looks <= 2  # the first one, and perhaps one more where a second is over
+        assert feed.looks <= 2  # the first one, and perhaps one more after a second
 
-        feed.end = at(2)
+        feed.end = receipts[1].position
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
         for read in ("get", "find"):
             for after in (None, receipts[-1], receipts[0]):
@@ -237,11 +240,11 @@ class QueryConformance(OnBackend):
     async def test_a_log_that_cannot_be_reached_does_not_stop_reads(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The look at it is a precaution: rows are answered without it."""
-        folding = await Folding.of(halves, log, store)
+        """Checking it is a precaution: rows are returned without it."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
-        feed = PutBack(log)
+        feed = PutBack(folding.feed)
         queries = Queries(store, feed)
         assert await queries.get(halves, "a") is not None
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
@@ -255,8 +258,8 @@ class QueryConformance(OnBackend):
     async def test_a_table_that_is_begun_again_elsewhere_is_waited_for_in_peace(
         self, log: LogStore, store: Rows, other_store: Rows, look: str
     ) -> None:
-        """Whoever has folded it before waits for it like anybody else: not by looking all the time."""
-        folding = await Folding.of(halves, log, store)
+        """A process that folded it before waits for it like any other, without polling."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
         assert await Queries(store, log).get(halves, "a", after=receipts[-1]) is not None
@@ -268,12 +271,13 @@ class QueryConformance(OnBackend):
             if look == "rows":
                 await store.get(halves.table, ("a",))
             else:
-                await store.checkpoints.read(halves.follows)
-            await store.wait(halves.follows, BEGINNING, end - clock())
+                await store.checkpoints.read(folding.claim.follower)
+            await store.wait(folding.claim.follower, at(0, folding.feed.partition), end - clock())
             looks += 1
         assert looks < 50
 
-        again = Folding(halves, other_store, await claimed(other_store.checkpoints, halves.follows))
+        claim = await claimed(other_store.checkpoints, folding.claim.follower)
+        again = Folding(halves, other_store, claim, folding.feed)
         reading = asyncio.ensure_future(ask(Queries(store, log), "get", after=receipts[-1], wait_s=30))
         await asyncio.sleep(0)
         await again.commit(5)
@@ -282,7 +286,7 @@ class QueryConformance(OnBackend):
 
 
 class RefusalConformance(OnBackend):
-    """What no query may ask, and cursors that belong to theirs: a matter of the read store, wherever the log lies."""
+    """Invalid queries, and cursors that belong to their query: independent of where the log is stored."""
 
     # ---- cursors belong to their query
 
@@ -311,13 +315,13 @@ class RefusalConformance(OnBackend):
         "cursor", ["", "x", "é", "W10", "bnVsbA", "eyJhIjoxfQ", "W1siYSJdLFsxXV0", "=" * 50, "A" * 1_000_000]
     )
     async def test_a_cursor_that_is_not_ours_is_refused(self, log: LogStore, store: Rows, cursor: str) -> None:
-        """Whatever comes: the same clear answer."""
+        """Any input gives the same clear error."""
         await Folding.of(halves, log, store)
         with pytest.raises(InvalidCursor):
             await Queries(store, log).find(halves, cursor=cursor)
 
     async def test_a_cursor_survives_long_values(self, log: LogStore, store: Rows) -> None:
-        """Keys and values as long as they may be: what is given out is taken back."""
+        """Keys and values of maximal length: a returned cursor is accepted."""
         folding = await Folding.of(halves, log, store)
         await folding.write({(f"{n}{'🦊' * 199}",): (f"{n}{'🦊' * 199}", n, "[]", "日" * 3_000) for n in range(3)})
         queries = Queries(store, Headless(log))
@@ -327,7 +331,7 @@ class RefusalConformance(OnBackend):
         assert second.cursor is None
 
         await folding.write({(id_,): (id_, 9, "[]", "日" * 30_000) for id_ in "xyz"})
-        with pytest.raises(InvalidQuery, match="note"):  # better than a cursor that is refused
+        with pytest.raises(InvalidQuery, match="note"):  # better than a cursor that is refused later
             await queries.find(halves, order_by="note", limit=4)
         assert len(await queries.find(halves, order_by="note")) == 6
 
@@ -374,13 +378,13 @@ class RefusalConformance(OnBackend):
 
     @pytest.mark.parametrize("key", [1, None, ("a", "b"), (), b"a", "\x00", "\ud800", ["a"]], ids=repr)
     async def test_g10_a_key_of_another_type_is_refused(self, log: LogStore, store: Rows, key: object) -> None:
-        """It is not simply not found."""
+        """It is refused, rather than just not found."""
         await Folding.of(halves, log, store)
         with pytest.raises(InvalidQuery):
             await Queries(store, log).get(halves, key)
 
     async def test_limits(self, log: LogStore, store: Rows) -> None:
-        """50 rows unless asked for others, 500 at most; a cursor exactly where there is more."""
+        """50 rows by default, 500 at most; a cursor exactly if there is more."""
         folding = await Folding.of(halves, log, store)
         await folding.write({(f"{n:03}",): (f"{n:03}", n, "[]", None) for n in range(500)})
         queries = Queries(store, Headless(log))
@@ -391,47 +395,60 @@ class RefusalConformance(OnBackend):
 
 
 class Folding:
-    """A projector's part, done by hand: rows `a` and `b` both hold the number of the position."""
+    """A projector's part, done by hand: rows `a` and `b` both hold the number of the event.
 
-    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim) -> None:
-        self.projection, self.store, self.claim = projection, store, claim
+    Where it is no matter which events there are, `feed` is one without a head.
+    """
+
+    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim, feed: Feed) -> None:
+        self.projection, self.store, self.claim, self.feed = projection, store, claim, feed
         self.position = 0
 
     @staticmethod
-    async def of(projection: Projection[Half], log: LogStore, store: Rows, log_id: str | None = None) -> Folding:
-        """Prepared and claimed, at the beginning."""
+    async def of(
+        projection: Projection[Half], log: LogStore, store: Rows, feed: Feed | None = None, log_id: str | None = None
+    ) -> Folding:
+        """Prepare and claim, at the start."""
+        feed = feed or Headless(log)
+        follower = projection.follows.in_partition(feed.partition)
         await store.prepare(projection.table)
-        await store.checkpoints.register(projection.follows, log_id or log.log_id, BEGINNING)
-        return Folding(projection, store, await claimed(store.checkpoints, projection.follows))
+        await store.checkpoints.register(follower, log_id or log.log_id, at(0, feed.partition))
+        return Folding(projection, store, await claimed(store.checkpoints, follower), feed)
 
     async def commit(self, events: int, *waits: Parked) -> None:
-        """Move on by so many events."""
+        """Advance by this many events."""
         to = self.position + events
         await self.write({(id_,): (id_, to, "[]", None) for id_ in ("a", "b")}, waits, to)
 
     async def write(self, rows: dict[Any, Any], waits: Sequence[Parked] = (), to: int | None = None) -> None:
         """Any rows."""
         to = self.position + 1 if to is None else to
-        await self.store.commit(self.projection.table, self.claim, at(self.position), at(to), Changes(rows, waits))
+        places = await self._places()
+        await self.store.commit(
+            self.projection.table, self.claim, places[self.position], places[to], Changes(rows, waits)
+        )
         self.position = to
+
+    async def _places(self) -> Places:
+        return Places(at(0), []) if isinstance(self.feed, Headless) else await Places.of(self.feed)
 
 
 class Headless(DenseFeed):
-    """The feed of a log whose end nobody minds: these rows are not folded from events."""
+    """The feed of a log whose end does not matter: these rows are not folded from events."""
 
     def __init__(self, log: LogStore) -> None:
         self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
 
     async def head(self) -> Position:
-        """Further than any row."""
-        return at(2**40)
+        """Beyond any row."""
+        return at(2**62)
 
 
 class PutBack(DenseFeed):
-    """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
+    """The feed of a log that on demand ends earlier than before, or cannot be reached."""
 
-    def __init__(self, log: LogStore) -> None:
-        self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
+    def __init__(self, log: Feed) -> None:
+        self.log_id, self.partition, self.read, self.wait = log.log_id, log.partition, log.read, log.wait
         self.end: Position | None = None
         self.problem: Exception | None = None
         self.stuck = False
@@ -448,8 +465,13 @@ class PutBack(DenseFeed):
         return self.end or await self._log.head()
 
 
+def token_of(log: LogStore, number: int) -> Token:
+    """That of an event of note-1, there or not."""
+    return Token(log.log_id, at(number, own_feed(log, "1").partition))
+
+
 async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:
-    """Row `a`, by either way."""
+    """Row `a`, by `get` or `find`."""
     if read == "get":
         row = await queries.get(halves, "a", **asked)
         return [] if row is None else [row]

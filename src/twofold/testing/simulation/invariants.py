@@ -28,6 +28,7 @@ from twofold.testing.simulation.history import History
 from twofold.testing.simulation.moments import Moments
 from twofold.testing.simulation.operators import Retry
 from twofold.testing.simulation.oracle import Fold, Streams
+from twofold.testing.simulation.parts import name_of_part
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.watch import ENGINE, difference
 from twofold.write.decider import Done
@@ -48,7 +49,7 @@ class _Checking:
     def __init__(self, history: History) -> None:
         self.history, self.plan, self.broken = history, history.plan, history.broken
         self.app, self.attempts, self.watcher = history.world.app, history.world.attempts, history.watcher
-        self.courses = history.courses
+        self.courses, self.held_up = history.courses, self.plan.held_up
         self.entries: Sequence[Entry] = [entry for entries in history.entries.values() for entry in entries]
         self.streams = Streams(self.app, self.entries)
         self.positions = {(entry.stream, entry.version): entry.position for entry in self.entries}
@@ -69,7 +70,7 @@ class _Checking:
 
     def an_attempt(self, attempt: Attempt) -> None:
         """Check a client's request and its outcome."""
-        if self.plan.is_calm:
+        if self.plan.is_calm or (self.held_up and self._concerns_others(attempt)):
             self._in_calm(attempt)
         if isinstance(attempt.asked, Execute | AppendTwo):
             self.a_write(attempt)
@@ -80,6 +81,21 @@ class _Checking:
             self.a_verification(attempt.asked, attempt.outcome)
         elif isinstance(attempt.outcome, tuple):
             self.a_load(attempt)
+
+    def _concerns_others(self, attempt: Attempt) -> bool:
+        """Whether the request needs none of the parts that are held up."""
+        asked, of_rows = attempt.asked, []
+        if isinstance(asked, Read):
+            if attempt.key is None or len(self.watcher.feeds_of(asked.projection)) == 1:
+                return False
+            token = self._token(attempt)
+            of_rows = [self.courses.partition_of(str(attempt.key[0])), *([token.position.partition] if token else [])]
+        elif not attempt.stream:
+            return False
+        concerned = of_rows or [self.courses.partition_of(attempt.stream.partition("-")[2])]
+        others = not self.held_up & {name_of_part(number, self.plan.partitions) for number in concerned}
+        self.history.counts["requests beside parts that are held up"] += others
+        return others
 
     def _in_calm(self, attempt: Attempt) -> None:
         """If nothing goes wrong, every client gets a response in time."""

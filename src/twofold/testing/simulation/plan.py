@@ -10,13 +10,14 @@ from typing import Any
 from twofold.app import App
 from twofold.testing.simulation.actions import Action, Dice, Disturbing
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
-from twofold.testing.simulation.faults import FAULTS, GoAway
+from twofold.testing.simulation.faults import FAULTS, Deaf, GoAway, Slow
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
 from twofold.testing.simulation.parts import LogBecomes
 from twofold.testing.simulation.scenario import Scenario
 
 PARTITIONS = (1, 1, 1, 4)
+STARTED_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,16 @@ class Plan:
     def is_calm(self) -> bool:
         """Whether nothing goes wrong, and no process ends or is delayed."""
         return not any(isinstance(step.does, Disturbing) for step in self.steps)
+
+    @property
+    def held_up(self) -> frozenset[str]:
+        """The parts of a log to which something happens, where nothing else goes wrong. All others go on."""
+        faults = [step for step in self.steps if isinstance(step.does, Disturbing)]
+        of_parts = [step for step in faults if isinstance(step.does, GoAway | Slow | Deaf)]
+        names = {getattr(step.does, "store", "the log") for step in of_parts}
+        at_the_start = any(step.at_s < STARTED_S for step in faults)  # a process needs all of them to start
+        only_parts = len(of_parts) == len(faults) and not names & {"the log", "the read store"}
+        return frozenset(names) if only_parts and not at_the_start else frozenset()
 
     @property
     def read_store_crashes(self) -> bool:
