@@ -1,4 +1,4 @@
-"""What tests of several places share: a real PostgreSQL, one for all processes of a run, and databases on it."""
+"""Shared by tests in several folders: one real PostgreSQL for all processes of a run, and databases on it."""
 
 import asyncio
 import os
@@ -13,16 +13,16 @@ from devservers.postgres import copy_database, drop_database, new_database, serv
 from twofold.backends.connect import connect_read
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what runs in the background with SIGINT ignored, and every program inherits that: those that a test
-    # ends with SIGINT would go on for ever.
+    # A shell starts background jobs with SIGINT ignored, and child processes inherit that: those that a test ends with
+    # SIGINT would run for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _URL = pytest.StashKey[str]()
 
 
 def server_of(config: pytest.Config) -> str:
-    """The URL of a server for the whole run: that of TWOFOLD_TEST_POSTGRES, else the bundled one, started when first
-    asked for. The bundled one ends with the process that started it, however that ends.
+    """The URL of a server for the whole run: that of TWOFOLD_TEST_POSTGRES, else the bundled one, started on first
+    use. The bundled one ends with the process that started it, however that ends.
     """
     if _URL not in config.stash:
         config.stash[_URL] = os.environ.get("TWOFOLD_TEST_POSTGRES") or _started(config)
@@ -30,8 +30,8 @@ def server_of(config: pytest.Config) -> str:
 
 
 def _started(config: pytest.Config) -> str:
-    # Nothing that a crash could take is tested on it, so it need not write to the disk: tests that kill a server, cut
-    # its power or fill its disk start one of their own.
+    # It need not sync to the disk, because no crash is tested on it: tests that kill a server, cut its power or fill
+    # its disk start their own.
     running = ExitStack()
     config.add_cleanup(running.close)
     return running.enter_context(server(fsync=False)).url
@@ -39,31 +39,31 @@ def _started(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist is about to start a process that runs tests: it uses the server of this one."""
+    """pytest-xdist is about to start a worker process, which uses the server of this one."""
     node.workerinput["postgres_url"] = server_of(node.config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In a process that pytest-xdist has started, the server is there already."""
+    """In a worker process of pytest-xdist the server already exists."""
     if hasattr(config, "workerinput"):
         config.stash[_URL] = config.workerinput["postgres_url"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of several processes the first begins with what takes long, and the others take the rest off its hands."""
+    """With several processes the slow tests start first, and the others take the rest."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
 def postgres_url(pytestconfig: pytest.Config) -> str:
-    """The server for the whole run; its role may make databases."""
+    """The server for the whole run; its role may create databases."""
     return server_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def _template(postgres_url: str) -> Iterator[str]:
-    """A database with the tables of today, and nothing in them: its log has no name yet."""
+    """A database with the current tables, all empty: its log has no id yet."""
     url = new_database(postgres_url)
     asyncio.run(_migrated(url))
     yield url
@@ -76,7 +76,7 @@ async def _migrated(url: str) -> None:
 
 @pytest.fixture
 def _databases(postgres_url: str) -> Iterator[list[str]]:
-    """The URLs of those that go with the test."""
+    """Creates databases and drops them after the test."""
     made: list[str] = []
     yield made
     for url in made:
@@ -85,7 +85,7 @@ def _databases(postgres_url: str) -> Iterator[list[str]]:
 
 @pytest.fixture(name="new_database")
 def _new_database(postgres_url: str, _databases: list[str]) -> Callable[[], str]:
-    """Makes empty databases, which go with the test; returns the URL of each."""
+    """Makes empty databases and drops them after the test; returns the URL of each."""
 
     def make() -> str:
         _databases.append(new_database(postgres_url))
@@ -96,7 +96,7 @@ def _new_database(postgres_url: str, _databases: list[str]) -> Callable[[], str]
 
 @pytest.fixture
 def new_store(_template: str, _databases: list[str]) -> Callable[[], str]:
-    """Makes databases that have our tables already, which saves the migrations; they go with the test."""
+    """Makes databases that already have our tables, which saves the migrations; drops them after the test."""
 
     def make() -> str:
         _databases.append(copy_database(_template))

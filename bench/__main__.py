@@ -22,17 +22,17 @@ from bench.scenarios import NOT_QUICK, SCENARIOS
 from bench.who import WHO
 
 KEPT = ROOT / "data" / "bench"
-QUICK_LIMIT_S = 255.0  # no scenario of a quick run begins later
-EPILOG = f"""Results are kept as JSON lines in {KEPT.relative_to(ROOT)}, with the report and its picture beside them.
+QUICK_LIMIT_S = 255.0  # no scenario of a quick run starts later
+EPILOG = f"""Results are kept as JSON lines in {KEPT.relative_to(ROOT)}, next to the report and its picture.
 A full run of all scenarios also writes the generated part of docs/performance.md and docs/performance.svg; --write
-does so after any run. Peers are installed into .venv-bench at the first run."""
+does so after any run. Peers are installed into .venv-bench on the first run."""
 
 
 def main() -> None:
     options = parser().parse_args()
     if unknown := [name for name in options.scenarios if name not in SCENARIOS]:
-        parser().error(f"no scenario is called {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
-    for who in WHO.values():  # so that installing is over before anything is measured
+        parser().error(f"unknown scenario {', '.join(unknown)}; choose from {', '.join(SCENARIOS)}")
+    for who in WHO.values():  # so that everything is installed before anything is measured
         with suppress(Missing):
             who.python()
     KEPT.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measured(book: Book, options: argparse.Namespace) -> Report:
-    """All that was asked for."""
+    """Run the chosen scenarios."""
     began = time.monotonic()
     with places() as made:
         header = machine.header(made, shlex.join(["./dev", "bench", *sys.argv[1:]]))
@@ -56,9 +56,9 @@ def measured(book: Book, options: argparse.Namespace) -> Report:
         run = Run(QUICK if options.quick else FULL, made, book, tell)
         for name in options.scenarios or SCENARIOS:
             if options.quick and not options.scenarios and name in NOT_QUICK:
-                book.leave_out(name, f"it takes long: ./dev bench {name}")
+                book.leave_out(name, f"it takes too long: ./dev bench {name}")
             elif options.quick and time.monotonic() - began > QUICK_LIMIT_S:
-                book.leave_out(name, "the five minutes of a quick run were nearly over")
+                book.leave_out(name, "the five minutes of a quick run were nearly used up")
             else:
                 tell(f"— {name}")
                 SCENARIOS[name](run)
@@ -71,18 +71,18 @@ def measured(book: Book, options: argparse.Namespace) -> Report:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="./dev bench",
-        description="Measure twofold beside its peers, a floor and a ceiling, in one run on this machine.",
+        description="Measure twofold against its peers, a floor and a ceiling, in one run on this machine.",
         epilog=EPILOG,
     )
     made.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one of {', '.join(SCENARIOS)}; all by default")
     made.add_argument("--quick", action="store_true", help="short rounds, few events: ends within five minutes")
     made.add_argument("--json", action="store_true", help="JSON lines on standard output; the last holds the ratios")
-    made.add_argument("--write", action="store_true", help="write docs/performance.md and its picture in any case")
+    made.add_argument("--write", action="store_true", help="always write docs/performance.md and its picture")
     return made
 
 
 def summed_up(book: Book) -> dict[str, Any]:
-    """The ratios by name; null where one could not be taken, with the reason beside it."""
+    """The ratios by name; null for one that could not be taken, with the reason."""
     taken = {ratio.name: ratio.taken(book) for ratio in RATIOS}
     return {
         "ratios": {n: round(t.median, 3) if isinstance(t, Spread) else None for n, t in taken.items()},
@@ -98,12 +98,12 @@ def write(line: str, *files: TextIO | None) -> None:
 
 
 def tell(text: str) -> None:
-    """Progress, for people."""
+    """Print progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
         main()
     except KeyboardInterrupt:

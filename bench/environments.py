@@ -1,7 +1,7 @@
-"""The Pythons of the sides: the one of ./dev, and an environment for each peer, made from its locked packages.
+"""The Pythons of the sides: that of ./dev, and an environment per peer, built from its locked packages.
 
-They lie in `.venv-bench` and are made again when their lock, their Python or their place changes. Where that cannot
-be (no registry, no Python of the version a peer needs), the peer is missing, with the reason.
+They are kept in `.venv-bench` and rebuilt when their lock file, Python or path changes. If that is not possible (no
+registry, no Python of the version a peer needs), the peer is missing, with the reason.
 """
 
 import fcntl
@@ -23,19 +23,19 @@ INSTALL_TIMEOUT_S = 600.0
 
 
 class Missing(Exception):
-    """A side cannot be measured here, and why."""
+    """A side cannot be measured here; the message says why."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """`requirements-NAME.lock`, installed for our own Python, or for another that is found on this machine."""
+    """`requirements-NAME.lock`, installed for our own Python or another one found on this machine."""
 
     name: str
     version: str | None = None
 
     @property
     def lock(self) -> Path:
-        """What is installed, with hashes."""
+        """The packages to install, with hashes."""
         return ROOT / "bench" / f"requirements-{self.name}.lock"
 
     def python(self) -> Path:
@@ -46,7 +46,7 @@ class Environment:
         return found
 
     def prepared(self) -> Path:
-        """Made, if need be. Raises: Missing."""
+        """Build it if needed. Raises: Missing."""
         interpreter = Path(sys.executable) if self.version is None else find_python(self.version)
         folder = FOLDER / self.name
         wanted = "\n".join((hashlib.sha256(self.lock.read_bytes()).hexdigest(), str(interpreter), str(folder)))
@@ -81,7 +81,7 @@ class Environment:
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise Missing(f"{self.name} could not be installed: {error}") from error
             if done.returncode:
-                said = re.sub(r"\S*/\S*", "…", " ".join(done.stdout.split()))  # no address and no path of this machine
+                said = re.sub(r"\S*/\S*", "…", " ".join(done.stdout.split()))  # without addresses and local paths
                 raise Missing(f"{self.name} could not be installed: {said[:300]}")
 
 
@@ -94,15 +94,15 @@ def _ready(environment: Environment) -> Path | Missing:
 
 
 def find_python(version: str) -> Path:
-    """A Python of this version on the PATH or among pyenv's. Raises: Missing."""
+    """A Python of this version on the PATH or from pyenv. Raises: Missing."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     on_path = shutil.which(f"python{version}")
     candidates = [Path(on_path)] if on_path else []
     candidates += sorted(pyenv.glob(f"versions/{version}*/bin/python{version}"), reverse=True)
     for candidate in candidates:
         asked: list[str | Path] = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"]
-        done = subprocess.run(asked, check=False, capture_output=True, text=True)  # a shim of pyenv may lead nowhere
+        done = subprocess.run(asked, check=False, capture_output=True, text=True)  # a shim of pyenv may start nothing
         found, _, executable = done.stdout.strip().partition(" ")
         if found == version:
             return Path(executable)
-    raise Missing(f"no Python {version} on the PATH or among pyenv's")
+    raise Missing(f"no Python {version} on the PATH or in pyenv")

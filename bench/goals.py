@@ -1,4 +1,4 @@
-"""What is to be reached: the ratios, and limits that are no ratios against another side."""
+"""The goals: the ratios, and limits that do not compare with another side."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bench.results import Book, Spread
 
 @dataclass(frozen=True)
 class Goal:
-    """`measured` answers the figure, or why there is none; it is met at `wanted` or better."""
+    """`measured` returns the figure, or why there is none; the goal is met at `wanted` or better."""
 
     what: str
     wanted: float
@@ -23,7 +23,7 @@ class Goal:
 
 
 def at_most(what: str, wanted: float, unit: str, scenario: str, backend: str, case: str, detail: str = "") -> Goal:
-    """A limit for one result, or for a further figure of it."""
+    """A limit for one result, or for an additional figure of it."""
 
     def measured(book: Book) -> Spread | str:
         found = book.find(scenario, backend, case)
@@ -35,7 +35,7 @@ def at_most(what: str, wanted: float, unit: str, scenario: str, backend: str, ca
 
 
 def p99_beside_raw(book: Book) -> Spread | str:
-    """How much longer the slowest of a hundred appends takes than with raw inserts, round by round."""
+    """The 99th percentile of appends relative to raw inserts, round by round."""
     where = ("append", "postgres", "16 callers")
     ours, raw = book.find(*where), book.find(*where, "raw")
     if ours is None or raw is None:
@@ -44,7 +44,7 @@ def p99_beside_raw(book: Book) -> Spread | str:
 
 
 def p99_during_import(backend: str) -> Goal:
-    """How much longer the slowest of a hundred reads with a token takes while another process imports."""
+    """The 99th percentile of reads with a token while another process imports, relative to rest."""
 
     def measured(book: Book) -> Spread | str:
         rest, busy = book.find("importing", backend, "at rest"), book.find("importing", backend, "during an import")
@@ -57,7 +57,7 @@ def p99_during_import(backend: str) -> Goal:
 
 
 def cost_of_many(backend: str, case: str) -> Goal:
-    """What an event costs when there are 1,000,000 of them, against 100,000."""
+    """The cost per event at 1,000,000 events, relative to 100,000."""
 
     def measured(book: Book) -> Spread | str:
         few, many = book.find("catch-up", backend, case), book.find("catch-up", backend, f"{case}, 1,000,000 events")

@@ -1,6 +1,6 @@
-"""32 connections that ask a server without pause: `wrk` where there is one, else a client of asyncio's streams.
+"""32 connections that send requests to a server without pause: `wrk` if installed, else a client on asyncio streams.
 
-Each connection sends its next request when the last one is answered.
+Each connection sends its next request when the last one has been answered.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1_000.0}
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it. `count` requests were answered, all of them well."""
+    """The result: `count` requests, all of them successful."""
 
     client: str
     count: int
@@ -35,14 +35,14 @@ class Load:
 
 
 def read_orders(shop: Shop, orders: int, prefix: str, seconds: float) -> Load:
-    """GET one of the orders that are there, again and again. Raises: SideFailed."""
+    """GET existing orders, again and again. Raises: SideFailed."""
     if wrk := shutil.which("wrk"):
         return _wrk(wrk, shop, seconds, "read", orders, prefix)
     return asyncio.run(_streams(shop, seconds, lambda n: _request("GET", f"/orders/{prefix}{n % orders}", "")))
 
 
 def place_orders(shop: Shop, prefix: str, seconds: float) -> Load:
-    """POST one new order after the other. Raises: SideFailed."""
+    """POST one new order after another. Raises: SideFailed."""
     if wrk := shutil.which("wrk"):
         return _wrk(wrk, shop, seconds, "place", 0, prefix)
     return asyncio.run(
@@ -86,7 +86,7 @@ async def _streams(shop: Shop, seconds: float, request: Callable[[int], bytes]) 
         length = re.search(rb"(?i)content-length: (\d+)", head)
         body = await reader.readexactly(int(length[1]) if length else 0)
         if not head.startswith(b"HTTP/1.1 2"):
-            raise SideFailed(f"answered with {head[:40]!r}, {body[:200]!r}")
+            raise SideFailed(f"the server returned {head[:40]!r}, {body[:200]!r}")
 
     try:
         done = (await callers([partial(one, *connection) for connection in connections], seconds)).answer()

@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine, the versions, how durable a commit is, and how busy it was here."""
+"""What the figures depend on: the machine, the versions, the durability of a commit, and the load."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ def header(places: Places, command: str) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Of the checkout; with a mark when it has changed since."""
+    """The commit of the checkout, marked if there are uncommitted changes."""
     try:
         told = [
             subprocess.run(["git", "-C", ROOT, *what], check=True, capture_output=True, text=True).stdout.strip()
@@ -49,7 +49,7 @@ def commit() -> str:
 
 
 def processor() -> str:
-    """Its name, where the system tells one."""
+    """The name of the processor, if the system reports one."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -58,7 +58,7 @@ def processor() -> str:
 
 
 def file_system(folder: Path) -> str:
-    """Of the disk that commits wait for."""
+    """The file system of the disk that commits wait for."""
     if sys.platform != "linux":
         return "unknown"
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""The domain of the workload as a user of twofold writes it: also the floor decodes to these and folds with these."""
+"""The domain of the workload as a user of twofold would write it; the floor uses the same classes and folds."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -58,7 +58,7 @@ STEPS: tuple[type[Event], ...] = (OrderPlaced, ItemsAdded, OrderPaid, OrderShipp
 
 
 def event(number: int, version: int = 1) -> Event:
-    """The event that makes this version of an order."""
+    """The event that takes an order to this version."""
     said = details(number, version)
     items = tuple([Item(**item) for item in said.pop("items")])
     return STEPS[(version - 1) % len(STEPS)](items=items, **said)
@@ -85,7 +85,7 @@ class Order:
 
 def decide(command: AddItems, order: Order) -> list[Event]:
     if order.status == "shipped":
-        raise Rejected("the order has left")
+        raise Rejected("the order has been shipped")
     return [ItemsAdded(command.customer_id, command.items, command.total_amount, command.currency, command.warehouse)]
 
 
@@ -105,7 +105,7 @@ orders = Decider("order", Order(), decide, evolve)
 
 
 def add_items(number: int) -> AddItems:
-    """A command of the same size as an event."""
+    """A command as large as an event."""
     said = details(number)
     return AddItems(items=tuple([Item(**item) for item in said.pop("items")]), **said)
 
@@ -139,7 +139,7 @@ order_rows = Projection("order_row", OrderRow, fold_order)
 
 
 class OrderStruct(Struct, frozen=True):
-    """The same row as a Struct of msgspec: quicker to make and to copy than a dataclass."""
+    """The same row as a msgspec Struct: faster to create and copy than a dataclass."""
 
     order_id: str
     customer_id: str = ""
@@ -187,5 +187,5 @@ product_rows = Projection("product_row", ProductRow, fold_product, key=skus)
 
 
 def app(*projections: Projection[Any]) -> App:
-    """The App with these read models."""
+    """An App with these read models."""
     return App("bench", deciders=[orders], projections=projections)

@@ -1,4 +1,4 @@
-"""One picture: for each comparison of rates a bar for each side, twofold first, in SVG that needs nothing else."""
+"""One picture: a bar per side for each comparison of rates, twofold first, as a self-contained SVG."""
 
 from collections.abc import Iterator
 from html import escape
@@ -7,7 +7,7 @@ from bench.results import Book, Case, Result
 
 WIDTH, MARGIN, COLUMNS, GAP = 1_160, 28, 4, 24
 COLUMN = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
-ROW, BAR = 29, 8  # what one side takes, and the bar in it
+ROW, BAR = 29, 8  # the height of one side, and of its bar
 HEAD, CASE_HEAD, CASE_FOOT = 40, 22, 16
 
 TITLES = {
@@ -69,7 +69,7 @@ def _legend() -> Iterator[str]:
 
 
 def _case(x: float, y: float, case: Case, results: list[Result]) -> Iterator[str]:
-    """Bars on a scale of their own, the longest as wide as the column."""
+    """Bars on their own scale, the longest as wide as the column."""
     yield _text(x, y + 12, "case", f"{BACKENDS[case.backend]}, {case.name}")
     longest = max(result.spread.median for result in results)
     for place, result in enumerate(results):

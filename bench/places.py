@@ -20,7 +20,7 @@ Backend = Literal["postgres", "sqlite"]
 
 @dataclass(frozen=True)
 class Place:
-    """An empty database: `url` as twofold takes it."""
+    """A database, empty at first; `url` in twofold's form."""
 
     backend: Backend
     url: str
@@ -35,19 +35,19 @@ class Place:
         return Place(self.backend, f"sqlite:///{self.file.with_name(name)}")
 
     def query(self, sql: str) -> tuple[Any, ...]:
-        """The one row that a query answers."""
+        """The single row of a query's result."""
         [row] = self.rows(sql)
         return row
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """All rows that a query answers."""
+        """All rows of a query's result."""
         if self.backend == "postgres":
             return asyncio.run(_queried(self.url, sql))
         with closing(apsw.Connection(str(self.file), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
             return [tuple(row) for row in db.execute(sql)]
 
     def settle(self) -> None:
-        """After much was written: statistics are taken and dirty pages are on the disk, so that no side pays later."""
+        """After bulk writes: update statistics and flush dirty pages, so that no side pays for them later."""
         if self.backend == "postgres":
             execute(self.url, "VACUUM (ANALYZE)", "CHECKPOINT")
 
@@ -61,7 +61,7 @@ async def _queried(url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 class Places:
-    """Makes places, and takes them away again."""
+    """Creates places and removes them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Places:
         self._numbers = count(1)
 
     def new(self, backend: Backend) -> Place:
-        """An empty one."""
+        """Create an empty place."""
         if backend == "postgres":
             return Place(backend, new_database(self._server_url))
         folder = self.folder / f"sqlite-{next(self._numbers)}"
@@ -78,7 +78,7 @@ class Places:
         return Place(backend, f"sqlite:///{folder / 'bench.db'}")
 
     def drop(self, place: Place) -> None:
-        """With all that is in it."""
+        """Remove a place with its data."""
         if place.backend == "postgres":
             drop_database(place.url)
         else:
@@ -86,7 +86,7 @@ class Places:
 
     @contextmanager
     def fresh(self, backend: Backend) -> Iterator[Place]:
-        """An empty one for a while."""
+        """An empty place within a `with` block."""
         place = self.new(backend)
         try:
             yield place
@@ -94,7 +94,7 @@ class Places:
             self.drop(place)
 
     def postgres_settings(self) -> dict[str, str]:
-        """What decides how durable, and how fast, PostgreSQL is here."""
+        """The settings that determine how durable and fast PostgreSQL is here."""
         names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         values = Place("postgres", self._server_url).query(
             "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
@@ -111,7 +111,7 @@ class Places:
 
 @contextmanager
 def places() -> Iterator[Places]:
-    """For one run, in a temporary folder."""
+    """The places of one run, in a temporary folder."""
     with (
         tempfile.TemporaryDirectory(prefix="twofold-bench-", ignore_cleanup_errors=True) as folder,
         Places(Path(folder)).opened() as made,

@@ -1,4 +1,4 @@
-"""A side, seen from the parent: a process that is asked one thing at a time."""
+"""A side as the parent sees it: a process that handles one request at a time."""
 
 import json
 import os
@@ -15,7 +15,7 @@ END_TIMEOUT_S = 15.0
 
 
 class SideFailed(Exception):
-    """A side could not do what it was asked."""
+    """A side failed to carry out a request."""
 
 
 class Side:
@@ -39,7 +39,7 @@ class Side:
             )
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """What it answers. Raises: SideFailed."""
+        """Call a method of the side; returns its answer. Raises: SideFailed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         too_late = threading.Timer(ANSWER_TIMEOUT_S, self._process.kill)
@@ -66,7 +66,7 @@ class Side:
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it printed nothing"
 
     def __enter__(self) -> Self:
         return self

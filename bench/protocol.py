@@ -1,5 +1,5 @@
-"""What a side and the parent say to each other: a request is one line of JSON on standard input, its answer one line
-on standard output. Only the standard library is used: every side's Python can import this.
+"""The protocol between a side and its parent: a request is one line of JSON on standard input, the answer one line on
+standard output. Only the standard library is used, so that every side's Python can import this.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import Any, TextIO
 
 @dataclass
 class Clocked:
-    """How long each of many like calls took, and all of them together."""
+    """The duration of each of many equal calls, and of all together."""
 
     latencies_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def answer(self, **more: Any) -> dict[str, Any]:
-        """As a side answers it."""
+        """The answer of a side."""
         return {
             "count": len(self.latencies_s),
             "seconds": self.seconds,
@@ -33,12 +33,12 @@ class Clocked:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that so large a share of all does not exceed; 0 where there is none."""
+    """The value that this share of all values does not exceed; 0 without values."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
 async def callers(calls: Sequence[Callable[[], Awaitable[object]]], seconds: float) -> Clocked:
-    """One caller for each of these, for so long: each makes its next call when its last one is answered."""
+    """Run one caller for each of these for `seconds`: each makes its next call when the last one has returned."""
     clocked = Clocked()
     clock = time.perf_counter
     began = clock()
@@ -55,9 +55,9 @@ async def callers(calls: Sequence[Callable[[], Awaitable[object]]], seconds: flo
 
 
 def serve(side: object) -> None:
-    """Let the parent call the side's methods, until it closes standard input."""
+    """Let the parent call the side's methods until it closes standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a library must not look like an answer
     try:
         import uvloop
     except ModuleNotFoundError:

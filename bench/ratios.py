@@ -1,4 +1,4 @@
-"""The ratios that are looked at: who against whom, in which comparison, and what is to be reached."""
+"""The ratios: which sides, in which comparison, and the goal."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from bench.results import Book, Spread
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as good `ours` was as `theirs`, round by round."""
+    """How many times better `ours` was than `theirs`, round by round."""
 
     name: str
     scenario: str
@@ -18,7 +18,7 @@ class Ratio:
     ours: str = "twofold"
 
     def taken(self, book: Book) -> Spread | str:
-        """The ratio of each round, summed up; or why there is none."""
+        """The spread of the rounds' ratios, or why there is none."""
         where = (self.scenario, self.backend, self.case)
         ours, theirs = book.find(*where, self.ours), book.find(*where, self.theirs)
         if ours is None or theirs is None:

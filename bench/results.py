@@ -1,4 +1,4 @@
-"""What was measured, and what could not be: kept in memory, and written as JSON lines while the run goes on."""
+"""What was measured and what could not be: kept in memory, and written as JSON lines during the run."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-NOT_ASKED = "was not asked for"
+NOT_ASKED = "was not selected"
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One comparison: a scenario on a backend, and which of its variants. `unit` ends in /s where more is better."""
+    """One comparison: a variant of a scenario on a backend. `unit` ends in /s if more is better."""
 
     scenario: str
     backend: str
@@ -20,7 +20,7 @@ class Case:
 
     @property
     def more_is_better(self) -> bool:
-        """Rates are better when they are higher; times, bytes and shares when they are lower."""
+        """Higher is better for rates; lower for times, bytes and shares."""
         return self.unit.endswith("/s")
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of several rounds, with the lowest and the highest of them."""
+    """The median of several rounds, with the lowest and the highest."""
 
     median: float
     low: float
@@ -37,13 +37,13 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[float]) -> "Spread":
-        """Of at least one value."""
+        """The spread of at least one value."""
         return Spread(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one side reached in each round; `details` are further figures of each round."""
+    """The results of one side by round; `details` are additional figures by round."""
 
     case: Case
     side: str
@@ -52,11 +52,11 @@ class Result:
 
     @property
     def spread(self) -> Spread:
-        """Of the rounds."""
+        """The spread of the rounds."""
         return Spread.of(self.values)
 
     def detail(self, name: str) -> float | None:
-        """The median of a further figure, where the side tells it."""
+        """The median of an additional figure, if the side reports it."""
         values = self.details.get(name)
         return median(values) if values else None
 
@@ -71,11 +71,11 @@ class Book:
         self.left_out: dict[str, str] = {}
 
     def line(self, **values: Any) -> None:
-        """One line of JSON."""
+        """Write one line of JSON."""
         self._write(json.dumps(values))
 
     def add(self, result: Result) -> None:
-        """Keep it and write it down."""
+        """Keep and write a result."""
         case, spread = result.case, result.spread
         self.results[case, result.side] = result
         self.line(
@@ -90,35 +90,35 @@ class Book:
         )
 
     def miss(self, case: Case, side: str, reason: str) -> None:
-        """Keep why there is no result, and write it down."""
+        """Keep and write why there is no result."""
         self.results.pop((case, side), None)
         self.missing[case, side] = reason
         self.line(scenario=case.scenario, backend=case.backend, case=case.name, side=side, reason=reason)
 
     def leave_out(self, scenario: str, reason: str) -> None:
-        """Keep why a whole scenario was not measured, and write it down."""
+        """Keep and write why a whole scenario was not measured."""
         self.left_out[scenario] = reason
         self.line(scenario=scenario, reason=reason)
 
     def find(self, scenario: str, backend: str, case: str, side: str = "twofold") -> Result | None:
-        """One result, if it is there."""
+        """One result, if it exists."""
         return self.results.get((Case(scenario, backend, case, ""), side))
 
     def why_not(self, scenario: str, backend: str, case: str, *sides: str) -> str:
-        """Why results are not there."""
+        """Why results are missing."""
         found = [self.missing.get((Case(scenario, backend, case, ""), side)) for side in sides]
         known = "; ".join(dict.fromkeys(filter(None, found)))
         return known or self.left_out.get(scenario, f"{scenario} {NOT_ASKED}")
 
     def of(self, case: Case) -> list[Result]:
-        """The results of one comparison, in the order in which they came."""
+        """The results of one comparison, in the order of measuring."""
         return [result for (known, _), result in self.results.items() if known == case]
 
     def cases(self) -> Iterator[Case]:
-        """Every comparison that has a result, in the order in which they came."""
+        """Every comparison with a result, in the order of measuring."""
         return iter(dict.fromkeys(case for case, _ in self.results))
 
 
 def _rounded(value: float) -> float:
-    """Four figures say more than a benchmark knows."""
+    """Round: four digits are already more than a benchmark can tell."""
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Sides at work: started side by side, asked in turn, and checked."""
+"""Running the sides: started together, called in turn, and checked."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,14 +13,14 @@ from bench.who import WHO
 
 
 class WrongResult(Exception):
-    """A side answered, and its data says that it has not done the work."""
+    """A side answered, but its data shows that it did not do the work."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. `seconds` is how long a side works in one round of a scenario that is measured by time, and
-    `peer_seconds` how long a peer may fold. `peer_events` bounds what a peer is given in one scenario,
-    `imported` is how many events come in while others read."""
+    """The size of a run. `seconds` is how long a side works in one round of a scenario measured by time, and
+    `peer_seconds` how long a peer may fold. `peer_events` limits the events of a peer in one scenario;
+    `imported` is how many events are imported while others read."""
 
     rounds: int
     seconds: float
@@ -39,7 +39,7 @@ TINY = Size(1, 0.05, (1, 2), 2_000, 2_000, 100, 0.5, 300)
 
 @dataclass
 class Seat:
-    """A side in a comparison, where its data lies, and how many events it has said it stored there."""
+    """A side in a comparison, the place of its data, and how many events it claims to have stored there."""
 
     name: str
     place: Place
@@ -51,17 +51,17 @@ class Seat:
         return self.side.ask(do, **arguments)
 
     def check_stored(self, more: int) -> None:
-        """That the events it says it has stored lie in its table. Raises: WrongResult."""
+        """Check that its table holds the events it claims to have stored. Raises: WrongResult."""
         self.stored += more
         table = WHO[self.name].events[self.place.backend]
         [found] = self.place.query(f"SELECT count(*) FROM {table}")
         if found != self.stored:
-            raise WrongResult(f"{self.name} says that it stored {self.stored:,} events, and {table} holds {found:,}")
+            raise WrongResult(f"{self.name} claims to have stored {self.stored:,} events, but {table} holds {found:,}")
 
 
 @dataclass
 class Seats:
-    """Those that take part, and why others do not."""
+    """The sides that take part, and why others do not."""
 
     taken: list[Seat] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
@@ -76,13 +76,13 @@ class Measured:
 
     @staticmethod
     def rate(answer: Mapping[str, Any], *details: str) -> "Measured":
-        """So many in so many seconds."""
+        """A rate: `count` in `seconds`."""
         return Measured(answer["count"] / answer["seconds"], {name: answer[name] for name in details if name in answer})
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the benchmark, as a scenario sees it."""
+    """One run of the benchmark, from the view of a scenario."""
 
     size: Size
     places: Places
@@ -91,7 +91,7 @@ class Run:
     _logs: dict[tuple[Backend, int], Place] = field(default_factory=dict)
 
     def filled(self, backend: Backend, events: int) -> Place:
-        """A log of twofold with so many events of the workload; scenarios share it, and leave it as it is."""
+        """A log of twofold with the first events of the workload; scenarios share it and do not change it."""
         if (backend, events) not in self._logs:
             self.tell(f"filling a log on {backend} with {events:,} events …")
             place = self.places.new(backend)
@@ -103,7 +103,7 @@ class Run:
 
     @contextmanager
     def sides(self, backend: Backend, names: Sequence[str], log: Place | None = None) -> Iterator[Seats]:
-        """Start these sides, each on an empty place of its own; where `log` is given, on it who reads twofold's log."""
+        """Start these sides, each on its own empty place; with `log`, sides that read twofold's log get that one."""
         with ExitStack() as stack:
             seats = Seats()
             for name in names:
@@ -121,7 +121,7 @@ class Run:
             yield seats
 
     def compare(self, case: Case, seats: Seats, measure: Callable[[Seat], Measured], rounds: int | None = None) -> None:
-        """Several rounds; in each every side is measured once, whoever was first now being last."""
+        """Measure every side once per round, for several rounds; the first side of a round is the last of the next."""
         for name, reason in seats.missing.items():
             self.book.miss(case, name, reason)
         playing = list(seats.taken)
@@ -139,7 +139,7 @@ class Run:
         self.tell(_line(case, self.book.of(case)))
 
     def alone(self, case: Case, measure: Callable[[], Measured], rounds: int | None = None) -> None:
-        """Several rounds of twofold by itself."""
+        """Several rounds of twofold alone."""
         try:
             measured = [measure() for _ in range(rounds or self.size.rounds)]
         except (SideFailed, WrongResult) as error:

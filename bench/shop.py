@@ -1,4 +1,4 @@
-"""The example shop as a process that serves HTTP: what the scenarios about a whole server start and ask."""
+"""The example shop as a process that serves HTTP, for the scenarios about a whole server."""
 
 import http.client
 import json
@@ -25,13 +25,13 @@ STOCK = 1_000_000
 
 @dataclass(frozen=True)
 class Shop:
-    """A shop that is open at this address."""
+    """A running shop at this address."""
 
     address: str
     pid: int
 
     def ask(self, method: str, path: str, body: Any = None, token: str = "") -> str:
-        """One request; answers the consistency token. Raises: SideFailed for anything but success."""
+        """Send one request; returns the consistency token. Raises: SideFailed for anything but success."""
         parts = urlsplit(self.address)
         headers = {"Content-Type": "application/json", **({"Consistency-Token": token} if token else {})}
         with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_TIMEOUT_S)) as line:
@@ -39,17 +39,17 @@ class Shop:
             answer = line.getresponse()
             said = answer.read()
         if answer.status >= 300:
-            raise SideFailed(f"{method} {path} was answered with {answer.status}: {said[:200]!r}")
+            raise SideFailed(f"{method} {path} returned {answer.status}: {said[:200]!r}")
         return answer.headers.get("Consistency-Token", "")
 
     def stock_up(self) -> None:
-        """A product, a customer and plenty in stock."""
+        """Create a product, a customer and plenty of stock."""
         self.ask("PUT", "/products/tea", PRODUCT)
         self.ask("PUT", "/customers/ann", CUSTOMER)
         self.ask("POST", "/inventory/products/tea/receipts", {"quantity": STOCK})
 
     def place(self, orders: int, prefix: str) -> None:
-        """So many orders, each of which can be read then."""
+        """Place orders and wait until each can be read."""
         token = ""
         for number in range(orders):
             token = self.ask("POST", "/orders", order(f"{prefix}{number}"))
@@ -57,14 +57,14 @@ class Shop:
 
 
 def order(order_id: str) -> dict[str, Any]:
-    """An order for one tea."""
+    """The body of an order for one tea."""
     items = [{"productId": "tea", "quantity": 1}]
     return {"orderId": order_id, "customerId": "ann", "items": items, "shippingAddress": ADDRESS}
 
 
 @contextmanager
 def open_shop(place: Place) -> Iterator[Shop]:
-    """On an empty place. Raises: SideFailed."""
+    """Run the shop on an empty place. Raises: SideFailed."""
     command = [sys.executable, "-P", "-m", "shop.serve", "--port", "0", "--store", place.url]
     paths = os.pathsep.join(str(ROOT / part) for part in ("src", "examples"))
     with subprocess.Popen(
@@ -78,7 +78,7 @@ def open_shop(place: Place) -> Iterator[Shop]:
         try:
             found = next(filter(None, (re.search(r"http://\S+:\d+", line) for line in process.stdout)), None)
             if found is None:
-                raise SideFailed("the shop did not open")
+                raise SideFailed("the shop did not start")
             yield Shop(found[0], process.pid)
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The sides by name: which module, in which environment, and the table that holds their events."""
+"""The sides by name: module, environment, and the table that holds their events."""
 
 import sys
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from bench.environments import Environment
 from bench.places import Backend
 
 _EVENTSOURCING = Environment("eventsourcing")
-_EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # holds what twofold needs, too
+_EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # also has what twofold needs
 
 
 @dataclass(frozen=True)
 class Who:
-    """`environment=None` is that of ./dev. `events` are the tables that an append ends up in; who has none of its own
+    """`environment=None` is that of ./dev. `events` are the tables that appends are stored in; a side without one
     reads twofold's log."""
 
     module: str
@@ -24,7 +24,7 @@ class Who:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def python(self) -> Path:
-        """The Python that runs it. Raises: Missing."""
+        """The Python to run it with. Raises: Missing."""
         return Path(sys.executable) if self.environment is None else self.environment.python()
 
 

@@ -1,5 +1,6 @@
--- What wrk sends to the shop: `read` looks at orders that are there, `place` places one new order after the other.
--- Called with: the kind, how many orders are there, how their names begin, and the body of an order with %s for its name.
+-- The requests wrk sends to the shop: `read` gets existing orders, `place` places one new order after another.
+-- Arguments: the kind, the number of existing orders, the prefix of their names, and the body of an order with %s for
+-- its name.
 
 local kind, orders, prefix, body
 local headers = { ["Content-Type"] = "application/json" }

@@ -1,4 +1,4 @@
-"""The Apps that the engine itself is simulated with: small, so that histories are short, and full of trouble."""
+"""The Apps with which the engine itself is simulated: small, so that histories are short, and full of trouble."""
 
 from simulated.directory import IN_THE_DIRECTORY
 from simulated.letters import IN_THE_OFFICE

@@ -1,4 +1,4 @@
-"""Simulate the engine itself: `./dev simulate --histories 2000`. It ends with how often what happened."""
+"""Simulate the engine itself: `./dev simulate --histories 2000`. At the end it prints how often what happened."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main(
-    histories: Annotated[int, typer.Option(min=1, help="How many.")] = 2_000,
-    seed: Annotated[int | None, typer.Option(help="Of the first one; they are counted up. New each time.")] = None,
-    partitions: Annotated[int | None, typer.Option(min=1, help="Of the log; drawn for each history otherwise.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many run side by side, in processes of their own.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one object of numbers.")] = False,
+    histories: Annotated[int, typer.Option(min=1, help="How many to run.")] = 2_000,
+    seed: Annotated[int | None, typer.Option(help="Of the first history; counts up. Random by default.")] = None,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Of the log; by default drawn for each history.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to run in parallel.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Run the engine through histories with crashes, takeovers and lost responses, and check G1 to G11 after each.
 
@@ -73,7 +75,7 @@ def main(
 
 
 def _slices(first: int, histories: int, jobs: int, partitions: int | None) -> Iterator[Simulated | SimulationFailed]:
-    """The outcome of each slice, in order."""
+    """Yield the outcome of each slice, in order."""
     slices = [range(start, min(start + SLICE, first + histories)) for start in range(first, first + histories, SLICE)]
     if jobs == 1:
         yield from map(partial(_slice, partitions), slices)

@@ -1,4 +1,4 @@
-"""Profiles: documents, whose newest state is the row."""
+"""Profiles: documents whose newest state is the row."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from twofold.write.decider import Decider
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """Give it another name."""
+    """Rename the profile."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """It has another name."""
+    """The profile was renamed."""
 
     name: str
 
@@ -37,14 +37,14 @@ class Profile:
 
 
 def decide_profile(command: Rename, profile: Profile) -> list[Renamed]:
-    """Only if it is another one."""
+    """Rename only to a different name."""
     if not command.name:
-        raise Rejected("a name is not empty")
+        raise Rejected("a name must not be empty")
     return [Renamed(command.name)] if command.name != profile.name else []
 
 
 def evolve_profile(profile: Profile, event: Renamed) -> Profile:
-    """One change more."""
+    """Count the change."""
     return replace(profile, name=event.name, changes=profile.changes + 1)
 
 
@@ -61,7 +61,7 @@ class Card:
 
 
 def fold_card(row: Card, event: Profile, recorded: Recorded) -> Card:
-    """From the document alone."""
+    """Built from the document alone."""
     return Card(row.id, event.name, row.changes + event.changes)
 
 

@@ -1,4 +1,4 @@
-"""Letters: a reactor with an effect outside, at an office that is not always up to it."""
+"""Letters: a reactor with an external effect, at a post office that sometimes fails."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """It is written, and to be posted."""
+    """A letter was written and is to be posted."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Note that it is posted."""
+    """Note that a letter was posted."""
 
     letter: str
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """It is posted."""
+    """A letter was posted."""
 
     letter: str
 
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """How many there are."""
+    """Count the letters."""
 
     count: int = 0
 
@@ -78,13 +78,13 @@ CLOSED: tuple[type[BaseException], ...] = (ConnectionError, asyncio.CancelledErr
 
 
 class Office:
-    """It takes its time, refuses now and then, and at times takes a letter and says nothing of it."""
+    """Slow; now and then it refuses a letter, and at times it takes one without confirming it."""
 
     def __init__(self) -> None:
         self.random = Random()
 
     def begin(self, seed: str) -> None:
-        """A new history."""
+        """Reset for a new history."""
         self.random = Random(seed)
 
     async def take(self, text: str) -> None:
@@ -98,7 +98,7 @@ office = Office()
 
 
 async def post(event: Written, recorded: Recorded) -> list[To]:
-    """And note it."""
+    """Post the letter and note it."""
     await office.take(event.text)
     return [To(posted, "all", Note(recorded.id))]
 
@@ -107,7 +107,7 @@ correspondence = App("correspondence", deciders=[letters, posted], reactors=[Rea
 
 
 def write_somebody(random: Random) -> To:
-    """To a few people."""
+    """Write letters to a few people."""
     text = UNDELIVERABLE if random.random() < 0.02 else random.choice(("hello", "world"))
     return To(letters, random.choice("abc"), Write(text))
 

@@ -1,4 +1,4 @@
-"""Notes: some of them cannot be folded, some have no key, some cannot be reacted to."""
+"""Notes: some cannot be folded, some have no key, and a reactor fails on some."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twofold.write.decider import Decider
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Note something down."""
+    """Write a note."""
 
     text: str
     tags: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """How many there are."""
+    """Count the notes."""
 
     count: int = 0
 
@@ -45,7 +45,7 @@ cure = Cure()
 
 
 def decide_notes(command: Write, notes: Notes) -> list[Written]:
-    """Nothing is noted as nothing."""
+    """An empty text changes nothing."""
     return [Written(command.text, command.tags)] if command.text else []
 
 
@@ -59,7 +59,7 @@ notes = Decider("note", Notes(), decide_notes, evolve_notes)
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """How often a tag was used, and with what text last."""
+    """How often a tag was used, and its latest text."""
 
     tag: str
     used: int = 0
@@ -67,14 +67,14 @@ class Tag:
 
 
 def tags_of(event: Written, recorded: Recorded) -> list[str]:
-    """Several rows, or none; some events have no key at all."""
+    """Keys of several rows or none; for some events it raises."""
     if event.text == KEYLESS and not cure.deployed:
-        raise LookupError("whose is it?")
+        raise LookupError("this note has no key")
     return ["all", *event.tags]
 
 
 def fold_tag(row: Tag, event: Written, recorded: Recorded) -> Tag:
-    """Counts; one of the tags does not take every text."""
+    """Count; one of the tags rejects some texts."""
     if event.text == CURSED and row.tag != "all" and not cure.deployed:
         raise SystemExit("this cannot be folded")
     return Tag(row.tag, row.used + 1, event.text)
@@ -82,7 +82,7 @@ def fold_tag(row: Tag, event: Written, recorded: Recorded) -> Tag:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many copies came."""
+    """Count the copies."""
 
     count: int = 0
 
@@ -119,7 +119,7 @@ copies = Decider("copy", Copies(), decide_copy, evolve_copies)
 def copy(event: Written, recorded: Recorded) -> list[To]:
     """To two archives, the first twice."""
     if event.text == POISON and not cure.deployed:
-        raise GeneratorExit("nobody can react to this")
+        raise GeneratorExit("no reaction to this is possible")
     return [To(copies, "a", Copy(event.text)), To(copies, "b", Copy(event.text)), To(copies, "a", Copy("again"))]
 
 
@@ -141,19 +141,19 @@ def _note(random: Random) -> Any:
 
 
 def note_something(random: Random) -> To:
-    """A few notebooks."""
+    """Write in a few notebooks."""
     id_, text, used = _note(random)
     return To(notes, id_, Write(text, used))
 
 
 def append_notes(random: Random) -> tuple[str, tuple[list[Written], list[Written]]]:
-    """Past the decider."""
+    """Append without the decider."""
     id_, text, used = _note(random)
     return f"note-{id_}", ([Written(text or "first", used)], [Written("second", used), Written("third", used)])
 
 
 def too_often(table: Table, values: Values) -> str | None:
-    """A read store with narrow columns."""
+    """A read store with narrow columns, which refuses some values."""
     return f"{values[1]} is out of range" if values[1] > MOST_USED else None
 
 

@@ -1,4 +1,4 @@
-"""A warehouse: orders reserve stock through a reactor, and hear what came of it."""
+"""A warehouse: orders reserve stock through a reactor and get the result back."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from twofold.write.decider import Decider
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Goods come in."""
+    """Receive goods."""
 
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Promise some of it to an order."""
+    """Promise goods to an order."""
 
     order: str
     quantity: int
@@ -56,17 +56,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What is there and not promised."""
+    """Goods in stock that are not promised."""
 
     available: int = 0
 
 
 def decide_stock(command: Receive | Reserve, stock: Stock) -> list[Received | Reserved | Refused]:
-    """What is not there is not promised."""
+    """Only goods in stock can be promised."""
     match command:
         case Receive(quantity):
             if quantity > 8:
-                raise Rejected(f"{quantity} are too many at once")
+                raise Rejected(f"{quantity} is too many at once")
             return [Received(1) for _ in range(quantity)]
         case Reserve(order, quantity) if quantity > stock.available:
             return [Refused(order, quantity)]
@@ -75,7 +75,7 @@ def decide_stock(command: Receive | Reserve, stock: Stock) -> list[Received | Re
 
 
 def evolve_stock(stock: Stock, event: Received | Reserved | Refused) -> Stock:
-    """What is there then."""
+    """Apply an event to the stock."""
     match event:
         case Received(quantity):
             return Stock(stock.available + quantity)
@@ -98,7 +98,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The order hears whether it is promised."""
+    """Tell the order whether its goods are promised."""
 
     promised: bool
 
@@ -113,14 +113,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Promised or not."""
+    """The order's goods were promised or refused."""
 
     promised: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How far it is."""
+    """The state of an order."""
 
     status: Literal["new", "open", "promised", "refused"] = "new"
 
@@ -137,7 +137,7 @@ def decide_order(command: Place | Settle, order: Order) -> list[Placed | Settled
 
 
 def evolve_order(order: Order, event: Placed | Settled) -> Order:
-    """How far it is then."""
+    """Apply an event to the order."""
     match event:
         case Placed():
             return Order("open")
@@ -149,7 +149,7 @@ orders = Decider("order", Order(), decide_order, evolve_order)
 
 
 def reserve(event: Placed | Reserved | Refused, recorded: Recorded) -> list[To]:
-    """Order → stock → order."""
+    """Pass orders to the stock, and its results back to the orders."""
     match event:
         case Placed(product, quantity):
             return [To(stock, product, Reserve(recorded.stream.id, quantity))]
@@ -161,7 +161,7 @@ def reserve(event: Placed | Reserved | Refused, recorded: Recorded) -> list[To]:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Sums: whatever is folded twice, or not at all, shows."""
+    """Sums show whatever is folded twice or not at all."""
 
     product: str
     available: int = 0
@@ -169,14 +169,14 @@ class Shelf:
 
 
 def fold_shelf(row: Shelf, event: Received | Reserved, recorded: Recorded) -> Shelf:
-    """Adds and takes away."""
+    """Add and subtract."""
     change = event.quantity if isinstance(event, Received) else -event.quantity
     return Shelf(row.product, row.available + change, row.changes + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
-    """Rows come and go."""
+    """Rows are created and deleted."""
 
     order: str
     product: str = ""
@@ -184,7 +184,7 @@ class OpenOrder:
 
 
 def fold_open_order(row: OpenOrder, event: Placed | Settled, recorded: Recorded) -> OpenOrder | None:
-    """As long as it is open."""
+    """Keep the row while the order is open."""
     return OpenOrder(row.order, event.product, event.quantity) if isinstance(event, Placed) else None
 
 
@@ -219,7 +219,7 @@ warehouse = App(
 
 
 def order_something(random: Random) -> To:
-    """Few products, few orders: everything meets."""
+    """Few products and few orders, so that they conflict."""
     product = random.choice(("p1", "p2"))
     if random.random() < 0.4:
         return To(stock, product, Receive(random.choice((0, 1, 2, 3, 9))))

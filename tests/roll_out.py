@@ -17,14 +17,14 @@ class Sell:
 
 @dataclass(frozen=True)
 class SoldForEuros:
-    """The event as the old code has it."""
+    """The event in the old code."""
 
     euros: int
 
 
 @dataclass(frozen=True)
 class SoldForCents:
-    """The same event as the new code has it."""
+    """The same event in the new code."""
 
     cents: int
 

@@ -1,4 +1,4 @@
-"""The whole of it as a user writes it: DESIGN's order example, on memory, and what cannot be an App."""
+"""A whole App as a user writes it: DESIGN's order example on memory, and invalid Apps."""
 
 from __future__ import annotations
 
@@ -446,7 +446,7 @@ async def test_lag_is_told_in_events_and_seconds() -> None:
 
 
 async def test_lag_is_never_made_from_a_time_in_the_future(tmp_path: Path) -> None:
-    """The clock was wrong while the only event was appended, and is right again: it waits all the same."""
+    """The clock was wrong when the only event was appended and is right again: it waits all the same."""
     wrong = timedelta(days=70 * 365)
     ambient = Ambient(now=lambda: datetime.now(UTC) + wrong)
     async with shop.open(f"sqlite:///{tmp_path}/log.db", work=False, ambient=ambient) as running:
@@ -457,7 +457,7 @@ async def test_lag_is_never_made_from_a_time_in_the_future(tmp_path: Path) -> No
         assert 0 < lags[0] < lags[1] < 3_600
 
 
-# ---- what cannot be
+# ---- invalid Apps
 
 
 def test_two_of_one_name_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark's own parts: what it counts as a ratio, what it does where one cannot be taken, what it writes."""
+"""The benchmark itself: its ratios, what it does when one cannot be taken, and what it writes."""
 
 import gzip
 import json
@@ -128,7 +128,7 @@ def test_without_a_side_there_is_no_ratio_but_its_reason(book: Book) -> None:
     book.add(Result(CASE, "twofold", [100]))
     book.miss(CASE, "eventsourcing", "it could not be installed")
     assert Ratio("any", *CASE_KEY, "eventsourcing", 1).taken(book) == "it could not be installed"
-    assert Ratio("any", *CASE_KEY, "raw", 1).taken(book) == "append was not asked for"
+    assert Ratio("any", *CASE_KEY, "raw", 1).taken(book) == "append was not selected"
     book.leave_out("append", "there was no time")
     assert Ratio("any", *CASE_KEY, "raw", 1).taken(book) == "there was no time"
 
@@ -181,7 +181,7 @@ def test_the_report_has_the_date_the_command_and_every_side(report: Report) -> N
     assert "| SQLite, 16 callers | twofold | 6,222 (100–12,345) events/s | p99 2 ms |" in text
     assert "| | eventsourcing | – | no registry \\| here |" in text
     assert "| `append_sqlite_16_vs_eventsourcing` | ≥ 6 × | – | no registry \\| here |" in text
-    assert "load100" not in text  # what was not asked for is no goal of this run
+    assert "load100" not in text  # a scenario that was not selected is no goal of this run
 
 
 def test_only_the_generated_part_of_a_page_is_replaced(report: Report, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_python_is_found_by_its_version_or_missing() -> None:
         environments.find_python("3.98")
 
 
-# ---- sides at work
+# ---- running sides
 
 
 def test_a_tiny_scenario_runs_end_to_end(run: Run, book: Book) -> None:
@@ -277,7 +277,7 @@ def test_a_side_that_claims_more_than_it_stored_is_found_out(run: Run, book: Boo
             return Measured(1)
 
         run.compare(CASE, seats, measure)
-    assert "raw says that it stored" in book.missing[CASE, "raw"]
+    assert "raw claims to have stored" in book.missing[CASE, "raw"]
     assert book.of(CASE) == []
 
 
@@ -343,7 +343,7 @@ def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
     command = [sys.executable, "-P", "-m", "bench", "apend"]
     refused = subprocess.run(command, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
     assert refused.returncode == 2
-    assert "no scenario is called apend; there are append," in refused.stderr
+    assert "unknown scenario apend; choose from append," in refused.stderr
 
 
 def test_orders_of_the_workload_are_uuids_and_distinct() -> None:

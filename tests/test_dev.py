@@ -1,4 +1,4 @@
-"""The ./dev script: what it lists, what it refuses, and that it leaves the caller's world as it is."""
+"""The ./dev script: what it lists, what it refuses, and that it leaves the caller's environment alone."""
 
 import os
 import re
@@ -94,7 +94,7 @@ def test_the_whole_suite_runs_in_several_processes_and_what_is_named_in_one(dev:
 def test_another_python_has_an_environment_of_its_own(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One that is on the PATH and starts nothing, as pyenv has them, is passed over."""
+    """A shim on the PATH that starts nothing, like those of pyenv, is skipped."""
     became: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: became.append(arguments))
     monkeypatch.setenv(dev.OTHER_PYTHON, "")
@@ -150,7 +150,7 @@ def test_another_lock_another_python_or_another_place_is_another_environment(
     (tmp_path / "requirements.lock").write_text("changed")
     with monkeypatch.context() as patch:
         patch.setattr(dev, "LOCK", tmp_path / "requirements.lock")
-        assert dev.wanted_stamp().startswith(dev.base())  # the same .venv can be brought up to date
+        assert dev.wanted_stamp().startswith(dev.base())  # the same .venv can be updated
         assert dev.wanted_stamp() != before
     for owner, name, value in ((sys, "version", "3.99"), (dev, "ROOT", tmp_path)):
         with monkeypatch.context() as patch:

@@ -66,7 +66,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 class Course:
-    """One reading of a page, from its first block to its last."""
+    """One run of a page, from its first block to its last."""
 
     def __init__(self, page: Path, folder: Path) -> None:
         self.page, self.folder = page, folder
@@ -132,13 +132,13 @@ class Course:
 
 
 def compiled(block: Block) -> object:
-    """Its lines keep the numbers they have on the page."""
+    """Keeps the line numbers of the page."""
     text = "\n" * (block.line - 1) + block.text
     return compile(text, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
-    """Each command, and what the page says that it prints."""
+    """Each command and its documented output."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         yield command, shown
@@ -189,7 +189,7 @@ def test_links_between_pages_resolve(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Headings as they are linked to: small letters, hyphens for spaces, everything else left out."""
+    """The anchors of headings: lower case, hyphens for spaces, everything else dropped."""
     headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text("utf-8")), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -200,7 +200,7 @@ def test_the_example_of_the_readme_is_the_file() -> None:
 
 
 def test_the_quickstart_runs(tmp_path: Path) -> None:
-    """A second time, too: the store is there then, and the accounts hold more."""
+    """A second run works too: the store exists then, and the balances are higher."""
     for total in ("42.5", "85"):
         done = subprocess.run(
             [sys.executable, ROOT / "examples" / "quickstart.py"],

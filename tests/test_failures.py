@@ -1,4 +1,4 @@
-"""What is kept of a failure: in any case something, never too much, and nothing that a store could not keep."""
+"""The stored text of a failure: never empty, never too long, and always storable."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What can be changed in a value, and how it is handed out. It is the value that is looked at, not its annotations."""
+"""Which parts of a value are mutable, and how it is handed out. Decided by the value, not by its annotations."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Cached:
 
 
 class Loose(Frozen):
-    """Its fields cannot be set, and everything else can."""
+    """Its fields cannot be set, but everything else can."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Plain:
 
 
 class Code(str):
-    """A text that can carry more."""
+    """A string that can have attributes."""
 
 
 class Nothing:
@@ -153,7 +153,7 @@ CHANGEABLE = [
 
 
 def named(value: object) -> str:
-    """Without its address, which is another one in each process that runs tests."""
+    """Without its address, which differs in each test process."""
     return repr(value).partition(" at 0x")[0]
 
 
@@ -182,7 +182,7 @@ def test_of_what_can_be_everybody_gets_a_copy(value: Any) -> None:
 def test_a_long_way_down() -> None:
     deep: Any = ()
     for _ in range(200):
-        deep = (deep, deep)  # 2**200 of them, were each looked at
+        deep = (deep, deep)  # 2**200 visits if each were visited
     assert is_fixed(deep)
     assert not is_fixed((deep, [1]))
     endless = Frozen()

@@ -1,4 +1,4 @@
-"""Names, positions and tokens: what they look like, and what cannot be one."""
+"""Names, positions and tokens: their format, and invalid ones."""
 
 import pytest
 from hypothesis import given
@@ -63,7 +63,7 @@ def test_a_new_name_is_printable(char: str, named: str) -> None:
         checked_name(f"te{char}a", "the id of a stream")
     assert str(refused.value).startswith(f"the id of a stream contains the unprintable character {named}: 'te\\")
     assert char not in str(refused.value)
-    assert Stream("order", f"te{char}a").id == f"te{char}a"  # of an older log: it must still be read
+    assert Stream("order", f"te{char}a").id == f"te{char}a"  # from an older log: must still be readable
 
 
 @pytest.mark.parametrize("name", ["日本茶　☕️", "a b", "Zoë", "é", "", "a b"])

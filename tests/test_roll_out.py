@@ -1,4 +1,4 @@
-"""A changed event is rolled out: processes of the old and of the new code at work on one store, at the same time."""
+"""Roll-out of a changed event: processes of the old and of the new code work on one store at the same time."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @contextmanager
 def process(code: str, url: str) -> Iterator[Callable[[int], str]]:
-    """One that runs this code; called with cents it sells for them, and returns what came of it."""
+    """Start a process of this code; called with cents it makes a sale and returns the result."""
     command = [sys.executable, str(PROGRAM), code, url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdin is not None
@@ -40,7 +40,7 @@ def process(code: str, url: str) -> Iterator[Callable[[int], str]]:
 
 
 def test_readers_first_then_writers(url: str) -> None:
-    """While the new code writes the old schema both go on; afterwards the old code can do nothing, nor any harm."""
+    """While the new code writes the old schema, both work; afterwards the old code stops without doing harm."""
     with process("old", url) as old:
         with process("meanwhile", url) as meanwhile:
             assert [old(100), meanwhile(200), old(300), meanwhile(400)] == ["100", "300", "600", "1000"]

@@ -1,4 +1,4 @@
-"""The classes that a function takes are read from its annotations, and nothing is guessed."""
+"""The classes that a function accepts are read from its annotations, never guessed."""
 
 from __future__ import annotations
 

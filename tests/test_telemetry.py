@@ -55,10 +55,10 @@ async def test_a_repeated_command_is_no_append(url: str) -> None:
     async with app.open(url, work=False) as running:
         await running.execute(totals, "a", Add(3), command_id="once")
         assert await counted(running) == counts(1, 3, 0)
-        for _ in range(4):  # from memory: only the append itself finds that it was done
+        for _ in range(4):  # from the cache: only the append itself notices the repetition
             await running.execute(totals, "a", Add(3), command_id="once")
         assert await counted(running) == counts(1, 3, 4)
-        await running.execute(totals, "a", Add(3), command_id="once", expected_version=3)  # found when loading
+        await running.execute(totals, "a", Add(3), command_id="once", expected_version=3)  # noticed when loading
         assert await counted(running) == counts(1, 3, 5)
         await running.execute(totals, "a", Add(0), command_id="nothing")
         assert await counted(running) == counts(2, 3, 5)

@@ -1,4 +1,4 @@
-"""What is published: the wheel holds twofold alone, works without the checkout, and declares no extra in vain."""
+"""The published wheel contains only twofold, works without the checkout, and declares no unused extra."""
 
 import re
 import subprocess
@@ -59,7 +59,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_without_checkout(wheel: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """-S leaves out what the editable install puts on the path, and the installed packages with it."""
+    """-S drops the paths of the editable install, and the installed packages with them."""
     paths = [str(wheel), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     program = f"import sys; sys.path += {paths!r}\n{script}"
     return subprocess.run([sys.executable, "-I", "-S", "-c", program], check=False, capture_output=True, text=True)

@@ -1,24 +1,24 @@
-"""Torture: real processes on a real store, killed, paused and cut off at random, and afterwards every fact is checked.
+"""Torture: real processes on a real store are killed, paused and cut off at random; afterwards every fact is checked.
 
-`python -m torture --backend sqlite --minutes 1` runs it. Each module here is one role:
+Run it with `python -m torture --backend sqlite --minutes 1`. Each module has one job:
 
-    domain      the write models: orders, and the stock that they reserve
-    app         the App under torture: what is folded from them, and the reactors between them
-    appender    a process that sends commands, and writes down each answer
+    domain      the write models: orders, and the stock they reserve
+    app         the App under torture: its projections, and the reactors between orders and stock
+    appender    a process that sends commands and journals every answer
     worker      a process that folds and reacts
-    reader      a process that reads the whole feed with a cursor of its own, and rows with the tokens of others
-    mender      a process that lets what is parked go on, with a corrected fold
-    member      what these processes have in common: how they start, are told where to die, and end
-    aim         the places where a process may be told to die or to stand still
-    ground      the store below them: a file, or a PostgreSQL that can be killed
+    reader      a process that reads the whole feed with its own cursor, and rows with other processes' tokens
+    mender      a process that unparks rows with a corrected fold
+    member      what these processes share: how they start, receive strikes, and end
+    aim         the places where a process can be killed or paused
+    ground      the store under test: a file, or a PostgreSQL that can be killed
     disk        a disk that can be filled
-    crew        starts the processes, and starts again whoever died
-    chaos       decides who suffers next, from a seed
-    journal     what each process writes down, before it counts
-    evidence    all that is known afterwards: journals, log, rows
-    checker     what must be true of the evidence: of the log, of every answer, of every page that was read
-    models      and of read models and reactions, which are worked out once more
-    report      what is told while it runs and at the end
-    run         all of it together
-    mutations   ways to break the engine on purpose, which the checker must find
+    crew        starts the processes and restarts those that die
+    chaos       decides from a seed what to hit next
+    journal     what each process records, before the record counts
+    evidence    everything known afterwards: journals, log, rows
+    checker     what must hold for the log, every answer and every page that was read
+    models      what must hold for read models and reactions, recomputed from the log
+    report      the output during the run and at the end
+    run         the whole run
+    mutations   ways to break the engine on purpose; the checker must find each
 """

@@ -21,10 +21,10 @@ LINE_EVERY_S = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 when nothing was wrong, 1 on any violation, 2 when it could not be run."""
+    """Exit code: 0 without violations, 1 with any, 2 when it could not run."""
     options = parsed(arguments)
     seed, folder = options.seed or secrets.token_hex(4), Path(tempfile.mkdtemp(prefix="twofold-torture-"))
-    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     settings = Settings(
         options.backend, options.minutes, seed, folder, options.small_disk, options.mutate, options.partitions
     )
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"torture: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"torture: stopped, and nothing was checked; what there is lies in {folder}.\n")
+        sys.stderr.write(f"torture: stopped before anything was checked; its files are in {folder}.\n")
         return 130
     finally:
-        with suppress(OSError):  # it goes only where nothing came into it
+        with suppress(OSError):  # only succeeds if it is empty
             folder.rmdir()
     file = Path(
         options.report or f"torture-{options.backend}{f'-{options.partitions}' if options.partitions > 1 else ''}.md"
@@ -63,14 +63,14 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
     parser.add_argument("--partitions", type=int, default=1, metavar="N", help="of the log; with sqlite (1)")
     parser.add_argument("--minutes", type=minutes, default=1.0, metavar="N", help="how long (1)")
-    parser.add_argument("--seed", metavar="S", help="the plan of who is hit when; another one each time without it")
+    parser.add_argument("--seed", metavar="S", help="the seed of the plan; without it each run differs")
     parser.add_argument("--report", metavar="FILE", help="Markdown, or JSON for .json (torture-BACKEND.md)")
-    parser.add_argument("--json", action="store_true", help="the figures as one object on the last line")
-    parser.add_argument("--small-disk", type=int, metavar="MB", help="on a disk of this size, filled at times; as root")
-    parser.add_argument("--mutate", choices=MUTATIONS, help="break the engine on purpose, to see that it is found")
+    parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
+    parser.add_argument("--small-disk", type=int, metavar="MB", help="a disk of this size, filled at times; as root")
+    parser.add_argument("--mutate", choices=MUTATIONS, help="break the engine, which the checker must find")
     options = parser.parse_args(arguments)
     if options.partitions < 1 or (options.partitions > 1 and options.backend != "sqlite"):
-        parser.error("--partitions is a number from 1, and more than one are for --backend sqlite")
+        parser.error("--partitions must be at least 1, and more than 1 needs --backend sqlite")
     return options
 
 
@@ -86,7 +86,7 @@ def minutes(text: str) -> float:
 
 
 async def run(settings: Settings) -> Report:
-    """The first Ctrl-C ends it early, and everything is checked; the second ends it at once."""
+    """The first Ctrl-C ends the run early and still checks everything; the second ends it at once."""
     main_task = asyncio.current_task()
     loop = asyncio.get_running_loop()
 
@@ -106,13 +106,13 @@ async def run(settings: Settings) -> Report:
 
 
 class Teller:
-    """On a terminal one line that changes, elsewhere a line every ten seconds."""
+    """One updating line on a terminal; elsewhere a line every ten seconds."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def __call__(self, counts: Counts) -> None:
-        """The figures as they are now."""
+        """Show the current figures."""
         if sys.stdout.isatty():
             say(f"\r\033[K{counts.line()}")
         elif time.monotonic() >= self._next:

@@ -1,4 +1,4 @@
-"""Places where a process may be told to die or to stand still: between two steps that belong together."""
+"""Places where a process can be killed or paused: between two steps that belong together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEFORE_ADVANCE, AFTER_ADVANCE = "before a reactor's checkpoint", "after a reacto
 
 
 class Strike(msgspec.Struct, frozen=True):
-    """What is to happen to who comes by a place first: a signal, and after how long a pause is over."""
+    """A signal for the first process that reaches a place; a pause ends after `pause_s`."""
 
     place: str
     signal: str
@@ -37,28 +37,28 @@ class Strike(msgspec.Struct, frozen=True):
 
 
 class Aim:
-    """What this process was told. Where it strikes it says so, on standard output and in its journal."""
+    """The strike this process received. It is reported on standard output and in the journal just before it happens."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._told: Strike | None = None
+        self._pending: Strike | None = None
 
     def take(self, strike: Strike | None) -> None:
-        """From now on; None forgets."""
-        self._told = strike
+        """Replace the pending strike; None cancels it."""
+        self._pending = strike
 
     def reached(self, place: str) -> None:
-        """The process is at this place now."""
-        told = self._told
-        if told is not None and told.place == place:
-            self._told = None
-            self._journal.write(Struck(place, told.signal))
-            os.write(1, msgspec.json.encode(told) + b"\n")
-            os.kill(os.getpid(), signal.Signals[told.signal])
+        """Strike if the pending strike is for this place."""
+        strike = self._pending
+        if strike is not None and strike.place == place:
+            self._pending = None
+            self._journal.write(Struck(place, strike.signal))
+            os.write(1, msgspec.json.encode(strike) + b"\n")
+            os.kill(os.getpid(), signal.Signals[strike.signal])
 
 
 def watch(running: Running, aim: Aim, journal: Journal) -> None:
-    """Put the places, and what is written down of claims, around the calls of a running App."""
+    """Wrap the calls of a running App with the places to strike and with the journal of claims."""
     for log in feeds(running.log).values():
         around(log, "commit", passing(aim, BEFORE_APPEND, AFTER_APPEND))
     if isinstance(running.log, Partitioned):
@@ -74,14 +74,14 @@ def watch(running: Running, aim: Aim, journal: Journal) -> None:
 
 
 def around(owner: Any, name: str, wrap: Callable[[Method], Method]) -> None:
-    """Wrap a method of one object, for whoever calls it from now on."""
+    """Wrap a method of one object."""
     setattr(owner, name, wrap(getattr(owner, name)))
 
 
 def passing(
     aim: Aim, before: str, after: str, when: Callable[..., bool] = lambda *_: True
 ) -> Callable[[Method], Method]:
-    """A call with a place before it and one after it, where it has something to do."""
+    """Put a place before and after a call, for the calls that `when` selects."""
 
     def wrap(method: Method) -> Method:
         async def call(*args: Any) -> Any:
@@ -98,12 +98,12 @@ def passing(
 
 
 def writes_rows(_table: Table, _claim: Claim, _after: Position, _to: Position, changes: Changes) -> bool:
-    """Most pages of a slow feed hold nothing for a projection: to die there would show nothing."""
+    """Most pages of a slow feed hold nothing for a projection, and dying there would prove nothing."""
     return bool(changes.rows)
 
 
 def noting_refusals(journal: Journal) -> Callable[[Method], Method]:
-    """Write down each write that the fence has refused."""
+    """Journal each write that the fence refused."""
 
     def wrap(method: Method) -> Method:
         async def call(*args: Any) -> Any:
@@ -119,7 +119,7 @@ def noting_refusals(journal: Journal) -> Callable[[Method], Method]:
 
 
 def noting_claims(journal: Journal) -> Callable[[Method], Method]:
-    """Write down each claim, and whether it was taken over from the dead."""
+    """Journal each claim, and whether it was taken over from another owner."""
 
     def wrap(method: Method) -> Method:
         async def call(seen: Checkpoint, owner: str) -> Any:

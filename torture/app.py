@@ -1,6 +1,6 @@
-"""The App under torture: what is folded from orders and stock, and the two reactors between them.
+"""The App under torture: projections of orders and stock, and the two reactors between them.
 
-Rows hold what an error would change: how many events were folded, and a digest of which ones in which order.
+Rows hold what an error would change: the number of events folded, and a digest of which ones and in what order.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class OrderRow:
 
 
 def fold_order(row: OrderRow, event: Placed | Paid | Answered | Cancelled, recorded: Recorded) -> OrderRow:
-    """As it is deployed. Raises ValueError for what is cursed: on purpose, so that something is parked."""
+    """The deployed fold. Raises ValueError for cursed events on purpose, so that rows get parked."""
     if isinstance(event, Placed | Cancelled) and event.curse:
         raise ValueError(f"this event is cursed {event.curse}")
     return fold_order_corrected(row, event, recorded)
 
 
 def fold_order_corrected(row: OrderRow, event: Placed | Paid | Answered | Cancelled, recorded: Recorded) -> OrderRow:
-    """As the mender has it. Raises ValueError for what is cursed for ever."""
+    """The mender's corrected fold. Raises ValueError only for events that are cursed for ever."""
     if isinstance(event, Placed | Cancelled) and event.curse == "for ever":
         raise ValueError("this event is cursed for ever")
     row = replace(row, version=recorded.version, folded=row.folded + 1, digest=digested(row.digest, recorded))
@@ -80,7 +80,7 @@ class StockRow:
 
 
 def fold_stock(row: StockRow, event: Delivered | Reserved | ReservationRefused, recorded: Recorded) -> StockRow:
-    """What is on the shelf, and what has become of the rest."""
+    """What is on the shelf, and where the rest went."""
     row = replace(row, version=recorded.version, folded=row.folded + 1, digest=digested(row.digest, recorded))
     match event:
         case Delivered(quantity):
@@ -93,7 +93,7 @@ def fold_stock(row: StockRow, event: Delivered | Reserved | ReservationRefused, 
 
 @dataclass(frozen=True, slots=True)
 class DemandRow:
-    """What was asked for of one product, over all orders: one event touches several of these rows."""
+    """Demand for one product over all orders: one event touches several of these rows."""
 
     product: str
     orders: int = 0
@@ -102,13 +102,13 @@ class DemandRow:
 
 
 def fold_demand(row: DemandRow, event: Placed, recorded: Recorded) -> DemandRow:
-    """Add this order's part."""
+    """Add the quantity this order asks for."""
     pieces = sum(item.quantity for item in event.items if item.product == row.product)
     return DemandRow(row.product, row.orders + 1, row.pieces + pieces, digested(row.digest, recorded))
 
 
 def products_of(event: Placed, _recorded: Recorded) -> list[str]:
-    """The keys of `demand`."""
+    """Return the keys of `demand`."""
     return [item.product for item in event.items]
 
 
@@ -127,14 +127,14 @@ demand_rows = Projection("torture_demand", DemandRow, fold_demand, key=products_
 
 
 def reserve(event: Placed, recorded: Recorded) -> list[To]:
-    """Every item of a placed order is asked of its product. Now and then it fails: then it is to be tried again."""
+    """Reserve every item of a placed order with its product. Fails now and then, and must then be retried."""
     if random() < FLAKY:  # noqa: S311
-        raise ConnectionError("somebody could not be reached, this time")
+        raise ConnectionError("the stock could not be reached this time")
     return [To(stock, item.product, Reserve(recorded.stream.id, item.quantity)) for item in event.items]
 
 
 def answer(event: Reserved | ReservationRefused, recorded: Recorded) -> list[To]:
-    """The order hears what came of it."""
+    """Report the result of a reservation to its order."""
     return [To(orders, event.order, Answer(recorded.stream.id, isinstance(event, Reserved)))]
 
 

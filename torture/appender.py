@@ -1,7 +1,8 @@
-"""The process that sends commands, and writes down what it asked for and what it heard, before it goes on.
+"""The process that sends commands, and journals each request and each answer before it goes on.
 
-There are several, and they quarrel: over few hot products, with versions they expect, with commands sent twice at once.
-What was under way when one of them died, its next life asks for again, with the same command id, or leaves alone.
+Several run at once and conflict on purpose: over a few hot products, with expected versions, and with commands sent
+twice at once. After a process dies, its next life either repeats the commands that were in flight, with the same ids,
+or leaves them alone.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KINDS: dict[str, type[Command]] = {"Place": Place, "Cancel": Cancel, "Deliver":
 
 @dataclass(frozen=True)
 class Errand:
-    """One command on its way, with the id it keeps however often it is sent."""
+    """One command, with the id it keeps however often it is sent."""
 
     command_id: str
     id: str
@@ -44,12 +45,12 @@ class Errand:
 
     @property
     def stream(self) -> str:
-        """Where it goes."""
+        """The stream it goes to."""
         return str((stock if isinstance(self.command, Deliver) else orders).stream(self.id))
 
     @property
     def asked(self) -> Asked:
-        """How it is written down. What cannot be written in JSON is never stored either."""
+        """Its form in the journal. A command that cannot be written as JSON is never stored either."""
         match self.command:
             case Place():
                 sizes: tuple[int, ...] = (2,)
@@ -71,7 +72,7 @@ class Appender:
         self._orders: deque[str] = deque(["nobody's"], maxlen=200)
 
     async def call(self) -> None:
-        """One caller: command after command."""
+        """One caller that sends one command after another."""
         while not self._member.ending.is_set():
             errand = await self._member.patiently(self._errand)
             times = 2 if self._chance.random() < SENT_TWICE else 1
@@ -79,14 +80,14 @@ class Appender:
             await asyncio.sleep(self._chance.random() * LONGEST_PAUSE_S)
 
     async def _run(self, errand: Errand) -> None:
-        """Send it; while the store cannot say what became of it, mostly again."""
+        """Send it; usually resend it while the outcome is unknown."""
         for _ in range(TRIES):
             if await self.send(errand) or self._chance.random() > ASKED_AGAIN:
                 return
             await asyncio.sleep(RETRY_S)
 
     async def send(self, errand: Errand) -> bool:
-        """Send it once. Answers whether it was told what became of it."""
+        """Send it once. Returns whether the outcome is known."""
         journal, asked = self._member.journal, errand.asked
         journal.write(asked)
         decider: Decider[Any, Any, Any] = stock if isinstance(errand.command, Deliver) else orders
@@ -113,7 +114,7 @@ class Appender:
         return True
 
     async def _errand(self) -> Errand:
-        """Something to ask for."""
+        """Draw a command."""
         self._numbers += 1
         command_id = f"{self._member.name}-{self._member.life}-{self._numbers}"
         lot = self._chance.random()
@@ -121,7 +122,7 @@ class Appender:
             self._orders.append(command_id)
             return Errand(command_id, command_id, Place(self._items(), self._curse()))
         if lot < 0.45:
-            return Errand(command_id, self._chance.choice(self._orders), Place(self._items()))  # there is one already
+            return Errand(command_id, self._chance.choice(self._orders), Place(self._items()))  # one exists already
         if lot < 0.60:
             return Errand(command_id, self._chance.choice(self._orders), Cancel(self._curse()))
         if lot < 0.85:
@@ -130,7 +131,7 @@ class Appender:
             return Errand(command_id, self._product(), Deliver(1, self._chance.choice(("\ud800", "\x00"))))
         product = self._product()
         _, version = await self._running.load(stock, product)
-        await asyncio.sleep(self._chance.random() * 0.01)  # somebody may well come in between
+        await asyncio.sleep(self._chance.random() * 0.01)  # another caller may well get in between
         return Errand(command_id, product, Deliver(1), expected_version=version)
 
     def _items(self) -> tuple[Item, ...]:
@@ -148,7 +149,7 @@ class Appender:
 
 
 async def play(member: Member) -> None:
-    """First what an earlier life has left behind, then new errands, until it is told to end."""
+    """Repeat what an earlier life left open, then send new commands until told to end."""
     left = [errand for errand in left_behind(member) if member.chance.random() < ASKED_AGAIN]
     async with member.opened() as running:
         appender = Appender(member, running)
@@ -157,7 +158,7 @@ async def play(member: Member) -> None:
 
 
 def left_behind(member: Member) -> list[Errand]:
-    """What was asked for and never answered, as the journals of earlier lives have it."""
+    """Commands without an answer in the journals of earlier lives."""
     waiting: dict[str, Asked] = {}
     for _, fact in Journals(member.journals, f"{member.name}.").news():
         if isinstance(fact, Asked):
@@ -168,6 +169,6 @@ def left_behind(member: Member) -> list[Errand]:
 
 
 def errand_of(asked: Asked) -> Errand:
-    """Read back what was written down."""
+    """Read a command back from its journal entry."""
     command: Command = msgspec.json.decode(asked.command, type=_KINDS[asked.kind])
     return Errand(asked.id, asked.stream.partition("-")[2], command, asked.expected_version)

@@ -1,4 +1,4 @@
-"""Who is hit next. The plan follows from the seed alone; what it hits depends on what happens to be under way."""
+"""What is hit next. The plan depends on the seed alone; its effect depends on what happens to be running."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from twofold.feed.lease import LEASE_S
 SHORTEST_S, LONGEST_S = 0.3, 2.8
 KILL, GROUND = 0.55, 0.2  # the rest are pauses
 AIMED_KILLS, AIMED_PAUSES = 0.5, 0.8
-SHOWN = 0.6  # where something was broken on purpose: so often is done what shows it
+SHOWN = 0.6  # with a mutation: the share of faults that make it show
 
 KILLED: tuple[Role, ...] = ("worker",) * 5 + ("appender",) * 4 + ("reader", "mender")
-PAUSED: tuple[Role, ...] = ("worker",) * 4 + ("appender", "mender")  # who wakes up as a zombie is interesting
+PAUSED: tuple[Role, ...] = ("worker",) * 4 + ("appender", "mender")  # a worker can wake up as a zombie
 TO_DIE: dict[Role, tuple[str, ...]] = {
     "appender": (BEFORE_APPEND, AFTER_APPEND),
     "worker": (
@@ -57,7 +57,7 @@ TO_PAUSE: dict[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Blow:
-    """One thing that is done, so long after the last one: to the ground, or to one of a role."""
+    """One fault, `after_s` after the previous one: to the ground, or to a process of a role."""
 
     after_s: float
     what: Fault | Strike
@@ -69,7 +69,7 @@ def plan(seed: str, faults: tuple[Fault, ...], mutation: str | None = None, *, c
     """Without end. `cuts`: there are several partitions, and workers may be struck as they make a cut."""
     to_die = {**TO_DIE, "worker": (*TO_DIE["worker"], *((BEFORE_CUT, AFTER_CUT) * cuts))}
     chance = Random(f"{seed}|chaos")  # noqa: S311
-    if "fill the disk" in faults:  # who asked for a small one sees it full, however short the run is
+    if "fill the disk" in faults:  # a requested small disk gets full in any run, however short
         yield Blow(LONGEST_S, "fill the disk")
     while True:
         after_s, number, lot = chance.uniform(SHORTEST_S, LONGEST_S), chance.randrange(1_000), chance.random()
@@ -92,7 +92,7 @@ def _place(chance: Random, places: Sequence[str], aimed: float) -> str:
 
 
 class Chaos:
-    """Carries the plan out. `faults` counts what hit the ground, where one fault at a time is under way."""
+    """Carries out the plan. `faults` counts faults of the ground, which come one at a time."""
 
     def __init__(self, crew: Crew, ground: Ground, seed: str, mutation: str | None) -> None:
         self._crew, self._ground = crew, ground
@@ -101,7 +101,7 @@ class Chaos:
         self.faults: Counter[Fault] = Counter()
 
     async def rage(self) -> None:
-        """Until cancelled; the store may be left as a fault has left it."""
+        """Run until cancelled; the store may be left in the state of the last fault."""
         shaking: asyncio.Task[None] | None = None
         try:
             for blow in self._plan:

@@ -1,4 +1,4 @@
-"""What must be true of the evidence. Pure: each check is given what was found, and answers what is wrong with it."""
+"""What must hold for the evidence. Pure: each check takes what was found and yields its violations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HONEST = ("ReadModelBehind", "Unavailable")
 
 
 def check(evidence: Evidence) -> list[Violation]:
-    """Everything that is wrong."""
+    """All violations."""
     return list(
         chain(
             in_order(evidence.events),
@@ -45,39 +45,39 @@ def in_order(events: Sequence[Logged]) -> Iterator[Violation]:
         at = position_of(event.position)
         offsets[at.partition] += 1
         if at.offset != offsets[at.partition]:
-            yield Violation("gap", f"position {offsets[at.partition]} should come, {at} does")
+            yield Violation("gap", f"expected position {offsets[at.partition]}, found {at}")
             return
         versions[event.stream] += 1
         if event.version != versions[event.stream]:
-            yield Violation("gap", f"{event.stream} has version {event.version} where {versions[event.stream]} comes")
+            yield Violation("gap", f"{event.stream}: expected version {versions[event.stream]}, found {event.version}")
             versions[event.stream] = event.version
 
 
 def receipts(events: Sequence[Logged], kept: Mapping[Command, Stored]) -> Iterator[Violation]:
-    """Each command of a stream is there once, whole, and as its receipt says (G1, G3)."""
+    """Each command of a stream is stored once, whole, and matches its receipt (G1, G3)."""
     stored = by_command(events)
     for command, found in stored.items():
         first, last = found[0], found[-1]
         together = last.position - first.position == last.version - first.version == len(found) - 1
         receipt = kept.get(command)
         if not together:
-            yield Violation("doubled", f"{name(command)} lies at {places(found)}: more than once")
+            yield Violation("doubled", f"{name(command)} is stored at {places(found)}: more than once")
         elif receipt is None:
-            yield Violation("lost", f"{name(command)} has events and no receipt")
+            yield Violation("lost", f"{name(command)} has events but no receipt")
         elif receipt != (last.version, len(found), last.position):
             kind = "doubled" if len(found) > receipt[1] else "lost"
-            yield Violation(kind, f"{name(command)} lies at {places(found)}, and its receipt says {receipt}")
+            yield Violation(kind, f"{name(command)} is stored at {places(found)}, but its receipt says {receipt}")
     for command, (_, count, _) in kept.items():
         if count and command not in stored:
-            yield Violation("lost", f"{name(command)} has a receipt and no events")
+            yield Violation("lost", f"{name(command)} has a receipt but no events")
 
 
 def answers(
     events: Sequence[Logged], kept: Mapping[Command, Stored], facts: Sequence[tuple[str, Fact]]
 ) -> Iterator[Violation]:
-    """What was acknowledged is stored as it was acknowledged, what was refused is not, the rest at most once (G1, G3).
+    """Acknowledged commands are stored as acknowledged, refused ones are not, the rest at most once (G1, G3).
 
-    An answer that nobody waited for any more counts as unknown, and so does one that said so.
+    A command counts as unknown when its answer said so, or when its caller died before the answer.
     """
     asked: dict[Command, list[Asked]] = defaultdict(list)
     acked: dict[Command, list[Acked]] = defaultdict(list)
@@ -95,37 +95,37 @@ def answers(
         elif command not in kept:
             continue
         elif refusals[command] == len(asks):
-            yield Violation("refused", f"{name(command)} was refused, and stored: {kept[command]}")
+            yield Violation("refused", f"{name(command)} was refused, but is stored: {kept[command]}")
         elif kept[command][1] not in asks[0].sizes:
-            yield Violation("torn", f"{name(command)} came to {kept[command][1]} events, not {asks[0].sizes}")
+            yield Violation("torn", f"{name(command)} stored {kept[command][1]} events, not {asks[0].sizes}")
     for command, found in by_command(events).items():
         if command not in asked and found[0].causation_id is None:
-            yield Violation("doubled", f"{name(command)} lies at {places(found)}, and nobody asked for it")
+            yield Violation("doubled", f"{name(command)} is stored at {places(found)}, but nobody sent it")
 
 
 def acknowledged(command: Command, asked: Asked, acked: Sequence[Acked], kept: Stored | None) -> Iterator[Violation]:
-    """One command that was acknowledged, perhaps several times."""
-    told = {(one.version, one.events, one.position) for one in acked}
-    if len(told) > 1 or sum(not one.repeated for one in acked) > 1:
-        yield Violation("doubled", f"{name(command)} was answered as if it had been done more than once: {told}")
+    """Check a command that was acknowledged, perhaps several times."""
+    answered = {(one.version, one.events, one.position) for one in acked}
+    if len(answered) > 1 or sum(not one.repeated for one in acked) > 1:
+        yield Violation("doubled", f"{name(command)} was acknowledged as if it ran more than once: {answered}")
     elif kept is None:
-        yield Violation("lost", f"{name(command)} was acknowledged with {told}, and is not there")
-    elif told != {kept}:
-        yield Violation("lost", f"{name(command)} was acknowledged with {told}, and is kept as {kept}")
+        yield Violation("lost", f"{name(command)} was acknowledged with {answered}, but is not stored")
+    elif answered != {kept}:
+        yield Violation("lost", f"{name(command)} was acknowledged with {answered}, but is stored as {kept}")
     elif kept[1] not in asked.sizes:
-        yield Violation("torn", f"{name(command)} came to {kept[1]} events, not {asked.sizes}")
+        yield Violation("torn", f"{name(command)} stored {kept[1]} events, not {asked.sizes}")
     elif asked.expected_version not in (None, kept[0] - kept[1]):
-        yield Violation("refused", f"{name(command)} expected {asked.expected_version}, and was stored as {kept}")
+        yield Violation("refused", f"{name(command)} expected {asked.expected_version}, but was stored as {kept}")
 
 
 def uncut(events: Sequence[Logged], merged: Sequence[Logged]) -> Iterator[Violation]:
-    """When all is over, every event lies in a cut, once."""
+    """At the end every event is in a cut, once."""
     if merged and len({(e.stream, e.version) for e in merged}) != len(events):
         yield Violation("skipped", f"{len(events)} events are in the partitions, {len(merged)} in their merged feed")
 
 
 def feed(partition: int, events: Sequence[Logged], facts: Sequence[tuple[str, Fact]]) -> Iterator[Violation]:
-    """Whoever reads on from where he was sees every event once, in order (G4)."""
+    """A reader that resumes at its cursor sees every event once, in order (G4)."""
     pages: dict[str, list[Seen]] = defaultdict(list)
     for reader, fact in facts:
         if isinstance(fact, Seen) and fact.partition == partition:
@@ -135,12 +135,12 @@ def feed(partition: int, events: Sequence[Logged], facts: Sequence[tuple[str, Fa
         cursor = 0
         for page in read_pages:
             if page.after != cursor:
-                yield Violation("skipped", f"{reader} went on after {page.after}, and had come to {cursor}")
+                yield Violation("skipped", f"{reader} resumed after {page.after}, but its cursor was {cursor}")
             first, last = bisect_right(places, page.after), bisect_right(places, page.upto)
             there = [(places[i], events[i].stream, events[i].version) for i in range(first, last)]
             seen = [tuple(one) for one in page.events]
             for missed in sorted(set(there) - set(seen)):
-                yield Violation("skipped", f"{reader} never saw {missed}: it read {page.after} to {page.upto}")
+                yield Violation("skipped", f"{reader} never saw {missed}, though it read {page.after} to {page.upto}")
             for strange in sorted(set(seen) - set(there)):
                 yield Violation("lost", f"{reader} saw {strange}, which is not in the log")
             if len(seen) != len(set(seen)) or seen != sorted(seen):
@@ -149,26 +149,26 @@ def feed(partition: int, events: Sequence[Logged], facts: Sequence[tuple[str, Fa
                 )
             cursor = page.upto
         if bisect_right(places, cursor) != len(events):
-            yield Violation("skipped", f"{reader} came to {cursor} of {len(events)} events")
+            yield Violation("skipped", f"{reader} ended at {cursor} of {len(events)} events")
 
 
 def tokens(facts: Sequence[tuple[str, Fact]], may_park: Collection[str]) -> Iterator[Violation]:
-    """A read with a token sees that write, or says that it cannot (G6)."""
+    """A read with a token sees that write or reports that it cannot (G6)."""
     for _, fact in facts:
         if not isinstance(fact, Looked) or fact.answer in HONEST:
             continue
         if fact.answer == "RowParked":
             if fact.stream not in may_park:
-                yield Violation("stale", f"{fact.stream} was said to be parked, and is not")
+                yield Violation("stale", f"{fact.stream} was reported as parked, but is not")
         elif fact.answer not in ("get", "find"):
             yield Violation("stale", f"{fact.stream} with the token of version {fact.version}: {fact.answer}")
         elif fact.found < fact.version and not (fact.answer == "find" and fact.parked and fact.stream in may_park):
-            text = f"{fact.stream} with the token of version {fact.version} was answered at {fact.found}"
+            text = f"{fact.stream} with the token of version {fact.version} was read at version {fact.found}"
             yield Violation("stale", f"{text} by {fact.answer}")
 
 
 def by_command(events: Sequence[Logged]) -> dict[Command, list[Logged]]:
-    """The events of each command."""
+    """Group events by command."""
     found: dict[Command, list[Logged]] = defaultdict(list)
     for event in events:
         found[event.stream, event.command_id].append(event)
@@ -176,5 +176,5 @@ def by_command(events: Sequence[Logged]) -> dict[Command, list[Logged]]:
 
 
 def name(command: Command) -> str:
-    """For people."""
+    """Name a command in a message."""
     return f"command {command[1]} of {command[0]}"

@@ -1,4 +1,4 @@
-"""The processes: started, killed, paused, and started again when they have died."""
+"""The processes: started, killed, paused, and restarted when they die."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import msgspec
 from torture.aim import Strike
 from torture.member import Orders, Role
 
-AIM_S = 1.0  # for so long a process may take to come by the place where it is to be struck
+AIM_S = 1.0  # how long to wait for a process to reach the place of a strike
 ENDING_S = 20.0
-TOLD_CHARACTERS = 1_500
+TAIL_CHARACTERS = 1_500
 
 
 class Crew:
-    """All processes of one torture. `kills` counts those that died of `kill -9`, `fallen` says who ended otherwise."""
+    """All processes of a run. `kills` counts deaths by `kill -9`; `fallen` describes those that ended otherwise."""
 
     def __init__(self, url: str, folder: Path, seed: str, mutation: str | None) -> None:
         self._url, self._seed, self._mutation = url, seed, mutation
@@ -37,7 +37,7 @@ class Crew:
         self.fallen: list[str] = []
 
     def start(self, role: Role, count: int) -> None:
-        """So many of a role, each kept alive from now on."""
+        """Start `count` processes of a role and keep each alive."""
         for number in range(count):
             name = f"{role}-{number}"
             self._keepers[name] = asyncio.create_task(self._keep(role, name), name=name)
@@ -46,7 +46,7 @@ class Crew:
         return [(name, process) for name, process in self._processes.items() if name.startswith(role)]
 
     async def strike(self, role: Role, number: int, strike: Strike) -> None:
-        """Hit whoever of a role comes by the place first; where nobody does in time, one of them where he is."""
+        """Hit the first process of a role that reaches the place; if none does in time, hit one wherever it is."""
         if strike.place and await self._comes_by(role, strike):
             return
         if awake := [process for _, process in self._of(role) if process not in self._wakers]:
@@ -83,7 +83,7 @@ class Crew:
         self._wakers.pop(process, None)
 
     async def end(self, role: Role) -> None:
-        """SIGTERM: each finishes what it has begun. Who does not is killed, and named."""
+        """SIGTERM: each finishes what it has begun. One that does not is killed and reported."""
         self._ending.update(name for name in self._keepers if name.startswith(role))
         for _, process in self._of(role):
             _signal(process, signal.SIGCONT)
@@ -91,12 +91,12 @@ class Crew:
         keepers = [keeper for name, keeper in self._keepers.items() if name.startswith(role)]
         _, late = await asyncio.wait(keepers, timeout=ENDING_S)
         for keeper in late:
-            self.fallen.append(f"{keeper.get_name()} had not ended {ENDING_S:g} s after SIGTERM")
+            self.fallen.append(f"{keeper.get_name()} was still running {ENDING_S:g} s after SIGTERM")
             _signal(self._processes[keeper.get_name()], signal.SIGKILL)
         await asyncio.gather(*keepers)
 
     async def abandon(self) -> None:
-        """Kill whoever is left."""
+        """Kill the processes that are left."""
         for task in (*self._keepers.values(), *self._wakers.values()):
             task.cancel()
         await asyncio.gather(*self._keepers.values(), *self._wakers.values(), return_exceptions=True)
@@ -113,14 +113,14 @@ class Crew:
             status = await self._live(orders, output)
             if status == -signal.SIGKILL:
                 self.kills += 1
-            elif name not in self._ending or status not in (0, -signal.SIGTERM):  # that of one that had barely begun
-                told = output.read_text(errors="replace")[-TOLD_CHARACTERS:]
-                self.fallen.append(f"{name} ended by itself with status {status}: {told}")
+            elif name not in self._ending or status not in (0, -signal.SIGTERM):  # SIGTERM: it had barely started
+                output_tail = output.read_text(errors="replace")[-TAIL_CHARACTERS:]
+                self.fallen.append(f"{name} ended by itself with status {status}: {output_tail}")
 
     async def _live(self, orders: Orders, output: Path) -> int:
-        """From its start to its end, which is answered."""
+        """Run one process to its end; returns its exit status."""
         command = [sys.executable, "-m", "torture.member", msgspec.json.encode(orders).decode()]
-        with output.open("wb") as errors:  # a session of its own: Ctrl-C is for who started it
+        with output.open("wb") as errors:  # in its own session: Ctrl-C is for the torturer
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
             )
@@ -138,7 +138,7 @@ class Crew:
 def _signal(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
         try:
-            # not process.send_signal: that looks for the end first, and takes its status away from who waits for it
+            # not process.send_signal: it polls first, and that would take the exit status from the waiting task
             os.kill(process.pid, number)
         except ProcessLookupError:
             pass

@@ -1,4 +1,4 @@
-"""A disk that is small enough to be filled: a file system in memory, which only root can mount."""
+"""A disk small enough to fill: a file system in memory, which only root can mount."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ CHUNK = bytes(64 * 1024)
 
 
 class CannotMount(Exception):
-    """There can be no small disk here; the message says why."""
+    """A small disk is not possible here; the message says why."""
 
 
 class SmallDisk:
-    """A folder with an end."""
+    """A folder with limited space."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._filler = folder / "filler"
 
     async def full_for(self, seconds: float) -> None:
-        """Leave no space for so long."""
+        """Leave no free space for this long."""
         try:
             self._fill()
             await asyncio.sleep(seconds)
-            self._fill()  # somebody may have given some of it back
+            self._fill()  # another process may have freed some space
             await asyncio.sleep(seconds)
         finally:
             self._filler.unlink(missing_ok=True)
@@ -45,7 +45,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """Mount one at `folder`, and unmount it again; what lies on it then lies in the folder itself.
+    """Mount one at `folder`, and unmount it at the end; its files are then in the folder itself.
 
     Raises: CannotMount.
     """
@@ -53,7 +53,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
         raise CannotMount("a file system can only be mounted by root")
     mount = shutil.which("mount")
     if mount is None:
-        raise CannotMount("there is no command called mount")
+        raise CannotMount("the command `mount` was not found")
     folder.mkdir(mode=0o755)
     command = [mount, "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "twofold-torture", str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The write models under torture: orders, and the stock that they reserve."""
+"""The write models under torture: orders, and the stock they reserve."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twofold.errors import Rejected
 from twofold.write.decider import Decider
 
 Curse = Literal["", "until fixed", "for ever"]
-"""Of an event that the deployed fold of `order_rows` cannot take; one of the two the corrected fold can."""
+"""Of an event that the deployed fold of `order_rows` rejects; the corrected fold accepts one of the two."""
 
 
 # ---- stock: the hot streams
@@ -17,7 +17,7 @@ Curse = Literal["", "until fixed", "for ever"]
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Put pieces on the shelf. None changes nothing, fewer is refused, and not every note can be stored."""
+    """Put pieces on the shelf. 0 changes nothing, a negative number is refused, and some notes cannot be stored."""
 
     quantity: int
     note: str = ""
@@ -25,7 +25,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Take pieces from the shelf for an order, all or none."""
+    """Take pieces off the shelf for an order, all or none."""
 
     order: str
     quantity: int
@@ -41,7 +41,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Pieces are kept for an order."""
+    """Pieces were reserved for an order."""
 
     order: str
     quantity: int
@@ -49,7 +49,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class ReservationRefused:
-    """There were too few."""
+    """There were too few pieces."""
 
     order: str
     quantity: int
@@ -60,13 +60,13 @@ StockEvent = Delivered | Reserved | ReservationRefused
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What a product knows of itself."""
+    """The state of a product's stock."""
 
     available: int = 0
 
 
 def decide_stock(command: Deliver | Reserve, shelf: Shelf) -> list[StockEvent]:
-    """Never below nothing."""
+    """Stock never falls below zero."""
     match command:
         case Deliver(0, _):
             return []
@@ -77,7 +77,7 @@ def decide_stock(command: Deliver | Reserve, shelf: Shelf) -> list[StockEvent]:
         case Reserve(order, quantity):
             return [ReservationRefused(order, quantity)]
         case _:
-            raise Rejected(f"{command}: a delivery brings something")
+            raise Rejected(f"{command}: a delivery cannot be negative")
 
 
 def evolve_stock(shelf: Shelf, event: StockEvent) -> Shelf:
@@ -99,7 +99,7 @@ stock = Decider("stock", Shelf(), decide_stock, evolve_stock)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """So many of a product; an order names each product once."""
+    """A quantity of a product; an order names each product once."""
 
     product: str
     quantity: int
@@ -115,7 +115,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Give an order up; nothing happens the second time."""
+    """Cancel an order; a second time has no effect."""
 
     curse: Curse = ""
 
@@ -138,14 +138,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """Enters the log together with `Placed`, or not at all."""
+    """Appended together with `Placed`, or not at all."""
 
     pieces: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The stock has answered."""
+    """The stock replied."""
 
     product: str
     reserved: bool
@@ -153,7 +153,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The order was given up."""
+    """The order was cancelled."""
 
     curse: Curse = ""
 
@@ -163,13 +163,13 @@ OrderEvent = Placed | Paid | Answered | Cancelled
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What an order knows of itself."""
+    """The state of an order."""
 
     status: Literal["new", "placed", "cancelled"] = "new"
 
 
 def decide_order(command: Place | Cancel | Answer, order: Order) -> list[OrderEvent]:
-    """Placed once; cancelled once; answered whenever the stock says so."""
+    """Placed once, cancelled once; the stock's reply is always noted."""
     match command:
         case Place(items, curse) if order.status == "new":
             return [Placed(items, curse), Paid(sum(item.quantity for item in items))]

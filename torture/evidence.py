@@ -1,4 +1,4 @@
-"""All that is known when it is over: what each process wrote down, the log, and the rows. Read with plain SQL."""
+"""Everything known when it is over: the journals, the log, and the rows. Read with plain SQL."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ROWS = {
 
 
 class Logged(msgspec.Struct, frozen=True, gc=False):
-    """One event as it lies in the log. `position` is one number for partition and offset (see `number_of`)."""
+    """One event as stored in the log. `position` is one number for partition and offset (see `number_of`)."""
 
     position: int
     stream: str
@@ -50,10 +50,10 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Violation:
-    """Something is wrong, and where it shows.
+    """Something wrong, and where it shows.
 
-    A promise was broken: lost, doubled, skipped, torn, refused (and stored), gap, row, parked, negative, stale. Or
-    something happened on the way that should not: stuck, fallen, damage.
+    Either a broken promise: lost, doubled, skipped, torn, refused (but stored), gap, row, parked, negative, stale. Or
+    something that should not happen during a run: stuck, fallen, damage.
     """
 
     kind: str
@@ -62,11 +62,11 @@ class Violation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checker judges.
+    """The input of the checker.
 
     `merged`: of a log of several partitions, the events in the one order that its cuts fix.
     `receipts`: (stream, command id) → version, events, position. `facts`: each with the name of its process. `rows`:
-    by projection and key. `parked`: by follower, key → position. `complaints`: what was noticed while it ran,
+    by projection and key. `parked`: by follower, key → position. `complaints`: problems noticed during the run,
     and damage to the files.
     """
 
@@ -79,7 +79,7 @@ class Evidence:
     complaints: Sequence[Violation] = ()
 
     def feeds(self) -> Mapping[int, Sequence[Logged]]:
-        """What a reader of each feed is to see: of the partitions, and of the log as a whole."""
+        """What a reader of each feed must see: of the partitions, and of the whole log."""
         found: dict[int, list[Logged]] = defaultdict(list, {0: list(self.merged)})
         for event in self.events:
             found[event.position >> OFFSET_BITS].append(event)
@@ -87,12 +87,12 @@ class Evidence:
 
 
 def places(events: Sequence[Logged]) -> str:
-    """Where events lie, for people."""
+    """Describe where events are stored."""
     return ", ".join(str(position_of(event.position)) for event in events)
 
 
 async def gather(url: str, journals: Path, complaints: Sequence[Violation]) -> Evidence:
-    """Everything, when nobody writes any more."""
+    """Gather everything, once nothing writes any more."""
     if files_of(url):
         return await _of_parts(url, journals, complaints)
     look = _in_postgres(url) if is_postgres(url) else asyncio.to_thread(_in_sqlite, url)

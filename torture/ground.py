@@ -1,4 +1,4 @@
-"""What the processes stand on: a SQLite file, or a PostgreSQL of their own; and the faults that can be made below."""
+"""The store under the processes, a SQLite file or a PostgreSQL of its own, and the faults it can suffer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Fault = Literal[
     "fill the disk",
 ]
 
-SHORT_S, LONG_S, LONG_EACH = 2.0, 13.0, 6  # every sixth time the server is away for longer than appends wait for it
+SHORT_S, LONG_S, LONG_EACH = 2.0, 13.0, 6  # every sixth time the server is down for longer than appends wait for it
 STARTS, RETRY_S = 100, 0.1
 
 _OTHERS = """SELECT pid FROM pg_stat_activity
@@ -33,27 +33,27 @@ _CUT = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS})"  # noqa: S608
 
 
 class Ground(Protocol):
-    """A store, and what can be done to it."""
+    """A store, and the faults it can suffer."""
 
     url: str
     version: str
     faults: tuple[Fault, ...]
 
     async def strike(self, fault: Fault, chance: Random) -> int:
-        """Make a fault and let it be over again; answers how often it hit."""
+        """Inject a fault and end it; returns how often it hit."""
         ...
 
     def mend(self) -> None:
-        """Make sure that the store can be used."""
+        """Make the store usable again."""
         ...
 
     def close(self) -> None:
-        """Stop it; its data stays."""
+        """Stop it; the data stays."""
         ...
 
 
 class SqliteGround:
-    """Nothing but files: there is no server to kill."""
+    """Only files: there is no server to kill."""
 
     def __init__(self, folder: Path, disk: SmallDisk | None = None, partitions: int = 1) -> None:
         import apsw
@@ -71,14 +71,14 @@ class SqliteGround:
         return 1
 
     def mend(self) -> None:
-        """A file is never down."""
+        """Nothing to do: a file is never down."""
 
     def close(self) -> None:
         """Nothing runs."""
 
 
 class PostgresGround:
-    """A server of its own, which writes to the disk before it answers (`fsync` is on)."""
+    """Its own server, which writes to the disk before it replies (`fsync` is on)."""
 
     def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
         self._disk = disk
@@ -103,9 +103,9 @@ class PostgresGround:
                 return await self._down(self._server.kill, chance)
             case "restart the server":
                 return await self._down(self._server.stop, chance)
-            case "kill a session":  # the server then ends all others too, and recovers
+            case "kill a session":  # the server then ends all other sessions too, and recovers
                 return sum([_signal(pid, signal.SIGKILL) for [pid] in await self._ask(_OTHERS, 1)])
-            case "pause a session":  # it may well be the one that holds the lock of all appends
+            case "pause a session":  # possibly the one that holds the lock of all appends
                 return await self._pause(chance)
             case "cut connections":
                 return sum([count for [count] in await self._ask(_CUT, chance.choice((1, 4, 1_000)))])
@@ -132,7 +132,7 @@ class PostgresGround:
         return len(paused)
 
     async def _ask(self, question: str, count: int) -> Sequence[Sequence[int]]:
-        """Nothing is answered by a server that is just starting."""
+        """A server that is still starting has no sessions to return."""
         import asyncpg
 
         try:
@@ -145,9 +145,9 @@ class PostgresGround:
             await connection.close()
 
     def mend(self) -> None:
-        """Start the server if it does not run: also whoever interrupts this program at a terminal interrupts it.
+        """Start the server if it is not running: Ctrl-C at a terminal stops it together with this program.
 
-        Those who served a killed one hold its memory for a moment, and until they are gone it cannot start.
+        Processes of a killed server hold its shared memory for a moment, and it cannot start until they are gone.
         """
         for attempt in range(STARTS):
             if self._server.runs:

@@ -1,7 +1,7 @@
-"""What each process writes down: one JSON object a line, in a file of its own, before it counts.
+"""What each process records, in a file of its own and before the record counts: one JSON object per line.
 
-A line is one write to a file that is only appended to. That is enough to survive `kill -9`, which takes the process
-and not the system; a line without its end was not written.
+A line is one write to an append-only file. That is enough to survive `kill -9`, which ends the process and not the
+system; a line without its newline does not count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Asked(msgspec.Struct, frozen=True, tag=True):
-    """A command is about to be sent. `sizes` says how many events it may come to, when it is stored."""
+    """A command is about to be sent. `sizes`: how many events it may store."""
 
     id: str
     stream: str
@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Acked(msgspec.Struct, frozen=True, tag=True):
-    """It was acknowledged, with this receipt."""
+    """The command was acknowledged with this receipt."""
 
     id: str
     stream: str
@@ -37,7 +37,7 @@ class Acked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """It was refused: nothing was stored."""
+    """The command was refused: nothing was stored."""
 
     id: str
     stream: str
@@ -45,7 +45,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag=True):
-    """What became of it could not be told."""
+    """The outcome of the command is unknown."""
 
     id: str
     stream: str
@@ -62,9 +62,9 @@ class Seen(msgspec.Struct, frozen=True, tag=True):
 
 
 class Looked(msgspec.Struct, frozen=True, tag=True):
-    """A row was asked for with the token of `version`: how it was answered, by `get`, `find` or an error.
+    """A row was read with the token of `version`; `answer` is `get`, `find` or the name of an error.
 
-    `found` is the version up to which the row that came had been folded, 0 where none came.
+    `found` is the version up to which the returned row had been folded, 0 without a row.
     """
 
     stream: str
@@ -75,7 +75,7 @@ class Looked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Claimed(msgspec.Struct, frozen=True, tag=True):
-    """A worker holds a follower now; `taken_over` from one that did not let go."""
+    """A worker now holds a follower; `taken_over` from one that had not released it."""
 
     follower: str
     epoch: int
@@ -83,13 +83,13 @@ class Claimed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fenced(msgspec.Struct, frozen=True, tag=True):
-    """A write was refused, because somebody else holds the follower."""
+    """A write was refused because another worker holds the follower."""
 
     follower: str
 
 
 class Retried(msgspec.Struct, frozen=True, tag=True):
-    """What was parked was tried again: so many rows wait no longer, so many again, and so many events were folded."""
+    """Parked rows were retried: how many were unparked, how many parked again, and how many events were folded."""
 
     done: int
     again: int
@@ -97,7 +97,7 @@ class Retried(msgspec.Struct, frozen=True, tag=True):
 
 
 class Struck(msgspec.Struct, frozen=True, tag=True):
-    """The process dies or stands still, at a place it was told."""
+    """The process is killed or paused at the place of its strike."""
 
     place: str
     signal: str
@@ -115,21 +115,21 @@ class Journal:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, fact: Fact) -> None:
-        """One line, handed to the system when this returns."""
+        """Write one line; the system has it when this returns."""
         line = msgspec.json.encode(fact) + b"\n"
         if os.write(self._descriptor, line) != len(line):
-            raise OSError("a line of the journal was not written whole")
+            raise OSError("a journal line was only partly written")
 
 
 class Journals:
-    """All journals of a folder whose names begin with `prefix`, read on from where they were last."""
+    """All journals of a folder whose names begin with `prefix`, read incrementally."""
 
     def __init__(self, folder: Path, prefix: str = "") -> None:
         self._folder, self._prefix = folder, prefix
         self._read: dict[Path, int] = {}
 
     def news(self) -> Iterator[tuple[str, Fact]]:
-        """What was written since the last call: the name of the process, and a fact."""
+        """Yield what was written since the last call: the name of the process, and a fact."""
         for file in sorted(self._folder.glob(f"{self._prefix}*.jsonl")):
             done = self._read.get(file, 0)
             with file.open("rb") as lines:
@@ -142,10 +142,10 @@ class Journals:
 
 
 def file_of(folder: Path, name: str, life: int) -> Path:
-    """Each life of a process has a file of its own, so that half a line is always the last one."""
+    """Each life of a process has its own file, so only the last line can be incomplete."""
     return folder / f"{name}.{life:05}.jsonl"
 
 
 def name_of(file: Path) -> str:
-    """The process of a file."""
+    """The name of the process that wrote a file."""
     return file.name.partition(".")[0]

@@ -1,9 +1,9 @@
-"""What appenders, workers and readers have in common: how they start, are told where to die, and end.
+"""What appenders, workers and readers share: how they start, receive strikes, and end.
 
     python -m torture.member '{"role": "worker", …}'
 
-Strikes come on standard input as JSON, one a line; `null` takes the last one back. When standard input ends, whoever
-started this process is gone, and it ends at once.
+Strikes come on standard input as JSON, one per line; `null` cancels the last one. When standard input ends, the
+parent is gone, and this process ends at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RETRY_S = 0.1
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What a process is told when it starts. `life` counts how often it was started."""
+    """The argument a process starts with. `life` counts its starts."""
 
     role: Role
     name: str
@@ -64,7 +64,7 @@ class Member:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Running]:
-        """The App on the store, with every place to die at put around it; waits for a store that is away."""
+        """The App on the store, wrapped with the places to strike; waits for a store that is down."""
         mine = corrected_app if self.orders.role == "mender" else app
         async with AsyncExitStack() as stack:
             running = await self.patiently(lambda: stack.enter_async_context(looked(mine, self.orders.url)))
@@ -75,7 +75,7 @@ class Member:
             yield running
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Again, as long as the store is away."""
+        """Retry while the store is down."""
         while True:
             try:
                 return await work()
@@ -83,7 +83,7 @@ class Member:
                 await asyncio.sleep(RETRY_S)
 
     async def listen(self) -> None:
-        """Take orders until there is nobody to give them."""
+        """Take strikes until standard input ends."""
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
@@ -95,7 +95,7 @@ PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 def die_with_the_torturer() -> None:
-    """Also while this process is stopped: then it cannot notice by itself that nobody is left to let it go on."""
+    """Die with the parent even while stopped, when this process cannot notice that nothing is left to continue it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

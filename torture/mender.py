@@ -1,4 +1,4 @@
-"""The process of somebody who has corrected a fold, and lets what is parked go on, again and again, while all burns."""
+"""The process with a corrected fold that unparks rows, again and again, during the chaos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 6.0
 
 
 async def play(member: Member) -> None:
-    """Until it is told to end."""
+    """Run until told to end."""
     async with member.opened() as running:
         while not member.ending.is_set():
             try:
@@ -27,7 +27,7 @@ async def play(member: Member) -> None:
 
 
 async def retry(running: Running) -> Unparked:
-    """All that is parked of `order_rows`, as soon as the store and the workers let it."""
+    """Unpark all rows of `order_rows`, as soon as the store and the workers allow it."""
     while True:
         try:
             return await running.parking.retry(order_rows.name)

@@ -1,4 +1,4 @@
-"""The log read once more, without the engine: what read models, reactions and shelves have to be."""
+"""The log recomputed without the engine: what read models, reactions and stock must be."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CLASSES = {cls.__name__: cls for decider in corrected_app.deciders for cls in d
 
 @dataclass
 class Model:
-    """A read model as it must be: rows, and from which position on a key is parked."""
+    """The expected read model: its rows, and the position from which a key is parked."""
 
     rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
@@ -46,7 +46,7 @@ def read(event: Logged) -> Any:
 
 
 def folded(projection: Projection[Any], events: Sequence[Logged]) -> Model:
-    """The read model of these events, one by one."""
+    """Fold these events one by one."""
     rows: dict[str, Any] = {}
     parked: dict[str, int] = {}
     types = {cls.__name__ for cls in projection.event_types}
@@ -65,43 +65,43 @@ def folded(projection: Projection[Any], events: Sequence[Logged]) -> Model:
 
 
 def recorded_of(event: Logged) -> Recorded:
-    """As a fold is given it."""
+    """The event in the form a fold gets."""
     position, stream = position_of(event.position), Stream.parse(event.stream)
     return Recorded(read(event), stream, event.version, position, SOME_TIME, event.command_id, event.command_id)
 
 
 def keys_of(projection: Projection[Any], recorded: Recorded) -> list[str]:
-    """The rows that an event touches."""
+    """The keys of the rows that an event touches."""
     return [recorded.stream.id] if projection.key is None else list(projection.key(recorded.event, recorded))
 
 
 def rows(evidence: Evidence) -> Iterator[Violation]:
-    """Each read model is what a fresh fold of the log gives, up to what nobody could correct (G5, G7)."""
+    """Each read model equals a fresh fold of the log, except rows that no fold could correct (G5, G7)."""
     for projection in corrected_app.projections:
         follows_merged = projection.key is not None and evidence.merged
         model = folded(projection, evidence.merged if follows_merged else evidence.events)
         there = evidence.rows.get(projection.name, {})
         for key in sorted(model.rows.keys() | there.keys()):
             if model.rows.get(key) != there.get(key):
-                text = f"{projection.name} {key}: {there.get(key)}, and the log gives {model.rows.get(key)}"
+                text = f"{projection.name} {key}: {there.get(key)}, but the log gives {model.rows.get(key)}"
                 yield Violation("row", text)
         parked = evidence.parked.get(projection.name, {})
         if parked != model.parked:
-            yield Violation("parked", f"{projection.name}: {parked} is parked, and the log gives {model.parked}")
+            yield Violation("parked", f"{projection.name}: {parked} is parked, but the log gives {model.parked}")
     for reactor in corrected_app.reactors:
         if evidence.parked.get(reactor.name):
             yield Violation("parked", f"{reactor.name}: {evidence.parked[reactor.name]} is parked for no reason")
 
 
 def cursed(events: Sequence[Logged]) -> set[str]:
-    """The streams whose rows were parked at some time, or could have been."""
+    """The streams whose rows were or could have been parked at some time."""
     return {
         event.stream for event in events if event.type in (Placed.__name__, Cancelled.__name__) and read(event).curse
     }
 
 
 def reactions(events: Sequence[Logged]) -> Iterator[Violation]:
-    """What follows from an event has happened once: a reservation for each item, an answer for each reservation."""
+    """Each consequence of an event happened once: a reservation for each item, a reply to each reservation."""
     caused: dict[tuple[str, str], list[Logged]] = defaultdict(list)
     for event in events:
         if event.causation_id is not None:
@@ -111,17 +111,17 @@ def reactions(events: Sequence[Logged]) -> Iterator[Violation]:
             found = caused.pop((f"{event.stream}@{event.version}", stream), [])
             cause = f"{event.stream}@{event.version} at {event.position}"
             if not found:
-                yield Violation("lost", f"{cause} was to be followed by {content} on {stream}, and was not")
+                yield Violation("lost", f"{cause} should be followed by {content} on {stream}, but was not")
             elif len(found) > 1:
                 yield Violation("doubled", f"{cause} was followed by more than one event on {stream}: {places(found)}")
             elif read(found[0]) not in content:
                 yield Violation("lost", f"{cause} was followed by {read(found[0])} on {stream}, not by {content}")
     for (cause, stream), found in caused.items():
-        yield Violation("doubled", f"on {stream} at {places(found)} lies what follows from {cause}, which should not")
+        yield Violation("doubled", f"{places(found)} on {stream} follow from {cause}, but should not")
 
 
 def later_cuts(merged: Sequence[Logged]) -> Iterator[Violation]:
-    """What follows from an event lies in a later cut; of the first cuts, no reactor may have known yet."""
+    """Consequences of an event are in a later cut; reactors may not have known the first cuts yet."""
     cuts = {f"{event.stream}@{event.version}": event.position >> CUT_BITS for event in merged}
     for event in merged:
         cut, cause = event.position >> CUT_BITS, cuts.get(event.causation_id or "", 0)
@@ -131,7 +131,7 @@ def later_cuts(merged: Sequence[Logged]) -> Iterator[Violation]:
 
 
 def consequences(event: Logged) -> Iterator[tuple[str, list[Any]]]:
-    """What must follow from an event: on which stream, and what it may be."""
+    """What must follow from an event: the stream, and the allowed contents."""
     name = Stream.parse(event.stream).id
     match read(event):
         case Placed(items):
@@ -144,7 +144,7 @@ def consequences(event: Logged) -> Iterator[tuple[str, list[Any]]]:
 
 
 def shelves(events: Sequence[Logged]) -> Iterator[Violation]:
-    """No product was ever below nothing, at no moment of its history."""
+    """No product's stock was ever below zero in its history."""
     there: dict[str, Shelf] = defaultdict(lambda: stock.initial)
     for event in events:
         if event.stream.startswith("stock-"):

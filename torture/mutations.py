@@ -1,5 +1,5 @@
-"""Ways to break the engine on purpose. The checker must find each of them: a promise whose breaking nothing notices is
-not shown. They are put around the calls of the engine in the workers of a torture, and nowhere else.
+"""Ways to break the engine on purpose. The checker must find each: a promise that can break unnoticed is not proven.
+They wrap calls of the engine in the workers of a torture run, and nowhere else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def apart(running: Running, aim: Aim) -> None:
 
 
 def unfenced(running: Running, aim: Aim) -> None:
-    """Whoever has lost his lease writes his rows all the same."""
+    """A worker that lost its lease writes its rows all the same."""
 
     def wrap(commit: Method) -> Method:
         async def call(table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> Any:
@@ -58,7 +58,7 @@ def unfenced(running: Running, aim: Aim) -> None:
 
 
 def forgetful(running: Running, aim: Aim) -> None:
-    """The command ids of reactors are not kept: what comes again is new."""
+    """The command ids of reactors are not kept: a repeated command counts as new."""
 
     def wrap(commit: Method) -> Method:
         async def call(batch: Sequence[Append]) -> Any:
@@ -77,7 +77,7 @@ def _renamed(append: Append) -> Append:
 
 @dataclass(frozen=True)
 class Mutation:
-    """What is broken, and the strike that shows it."""
+    """A mutation, and the strike that makes it show."""
 
     apply: Callable[[Running, Aim], None]
     strike: Strike

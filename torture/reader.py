@@ -1,4 +1,4 @@
-"""The process that reads: the whole feed with a cursor of its own (G4), and rows with the tokens of others (G6)."""
+"""The process that reads the whole feed with its own cursor (G4), and rows with other processes' tokens (G6)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_S = (0.0, 0.2, 2.0)
 
 
 async def play(member: Member) -> None:
-    """Both at once."""
+    """Do both concurrently."""
     async with member.opened() as running:
         tokens: asyncio.Queue[Acked] = asyncio.Queue(maxsize=LOOKERS)
         looking = [look(member, running, tokens) for _ in range(LOOKERS)]
@@ -36,13 +36,13 @@ async def play(member: Member) -> None:
         await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
-                task.result()  # none of them ends by itself: what went wrong is raised here
+                task.result()  # neither ends by itself: errors are raised here
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def tail(member: Member, feed: Feed) -> None:
-    """Page by page, from where the last life of this process had come to."""
+    """Read page by page, from where the last life of this process stopped."""
     position = Position(feed.partition, last_seen(member, feed.partition))
     while True:
         page = await member.patiently(partial(feed.read, position, PAGE))
@@ -55,13 +55,13 @@ async def tail(member: Member, feed: Feed) -> None:
 
 
 def last_seen(member: Member, partition: int) -> int:
-    """The cursor, as the journals of earlier lives have it."""
+    """The cursor according to the journals of earlier lives."""
     facts = [fact for _, fact in Journals(member.journals, member.name).news() if isinstance(fact, Seen)]
     return max((fact.upto for fact in facts if fact.partition == partition), default=0)
 
 
 async def overhear(member: Member, tokens: asyncio.Queue[Acked]) -> None:
-    """Take tokens from the journals of those who append, as many as can be looked at."""
+    """Take as many tokens from the appenders' journals as can be checked."""
     journals = Journals(member.journals, "appender")
     for _ in journals.news():
         pass
@@ -73,7 +73,7 @@ async def overhear(member: Member, tokens: asyncio.Queue[Acked]) -> None:
 
 
 async def look(member: Member, running: Running, tokens: asyncio.Queue[Acked]) -> None:
-    """Ask for the row of each token's stream."""
+    """Read the row of each token's stream."""
     while True:
         token = await tokens.get()
         find = member.chance.random() < FINDING
@@ -88,14 +88,14 @@ async def look(member: Member, running: Running, tokens: asyncio.Queue[Acked]) -
 
 
 async def got(running: Running, token: Acked, wait_s: float) -> Looked:
-    """The version up to which the row has been folded, 0 where there is none."""
+    """The version up to which the row has been folded, 0 without a row."""
     projection, key = asked(token)
     row = await running.get(projection, key, after=token.token, wait_s=wait_s)
     return Looked(token.stream, token.version, "get", row.version if row is not None else 0)
 
 
 async def found(running: Running, token: Acked, wait_s: float) -> Looked:
-    """The same through a query, which also says how many rows are parked."""
+    """The same through a query, which also returns how many rows are parked."""
     projection, key = asked(token)
     condition: dict[str, Any] = {projection.table.key[0]: key}
     page = await running.find(projection, after=token.token, wait_s=wait_s, **condition)
@@ -103,6 +103,6 @@ async def found(running: Running, token: Acked, wait_s: float) -> Looked:
 
 
 def asked(token: Acked) -> tuple[Projection[Any], str]:
-    """The row that a stream is folded into."""
+    """The key of the row that a stream is folded into."""
     stream = Stream.parse(token.stream)
     return (order_rows if stream.category == "order" else stock_rows), stream.id

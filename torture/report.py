@@ -1,4 +1,4 @@
-"""The figures, and how they are told: on one line while it runs, in a file at the end."""
+"""The figures, on one line during the run and in a file at the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN = 10  # of the violations of a kind
 
 @dataclass
 class Counts:
-    """All figures. Those of `lost`, `doubled`, `skipped` and `negative` are among `violations` too."""
+    """All figures. `violations` includes `lost`, `doubled`, `skipped` and `negative`."""
 
     seconds: int = 0
     appends: int = 0
@@ -60,7 +60,7 @@ class Counts:
     violations: int = 0
 
     def take(self, fact: Fact) -> None:
-        """One fact of a journal."""
+        """Count a fact of a journal."""
         match fact:
             case Asked():
                 self.in_flight += 1
@@ -88,7 +88,7 @@ class Counts:
                 pass
 
     def take_faults(self, faults: Mapping[Fault, int]) -> None:
-        """What was done to the store so far."""
+        """Take over the counts of faults of the store."""
         self.server_kills = faults.get("kill the server", 0) + faults.get("kill a session", 0)
         self.server_restarts = faults.get("restart the server", 0)
         self.server_pauses = faults.get("pause a session", 0)
@@ -96,52 +96,52 @@ class Counts:
         self.full_disks = faults.get("fill the disk", 0)
 
     def judge(self, violations: Sequence[Violation]) -> None:
-        """What the checker found."""
+        """Count the violations."""
         kinds = Counter(violation.kind for violation in violations)
         self.lost, self.doubled = kinds["lost"], kinds["doubled"]
         self.skipped, self.negative = kinds["skipped"], kinds["negative"]
         self.violations = len(violations)
 
     def line(self) -> str:
-        """How it goes."""
+        """The figures during the run."""
         shown = ("appends", "kills", "takeovers", "fenced", "parked", "lag")
-        return f"{self.seconds // 60}:{self.seconds % 60:02}  {self._told(shown)}"
+        return f"{self.seconds // 60}:{self.seconds % 60:02}  {self._figures(shown)}"
 
     def summary(self) -> str:
-        """How it went."""
+        """The figures at the end."""
         done = ("appends", "kills", "pauses", "cuts", "takeovers", "fenced", "parked", "unparked")
         wrong = ("skipped", "lost", "doubled", "negative", "violations")
-        return f"{self._told(done)}\n{self._told(wrong)}"
+        return f"{self._figures(done)}\n{self._figures(wrong)}"
 
-    def _told(self, names: Iterable[str]) -> str:
+    def _figures(self, names: Iterable[str]) -> str:
         return "  ".join(f"{name} {getattr(self, name):,}" for name in names)
 
 
 MEANINGS = {
     "appends": "appends that were acknowledged",
-    "repeated": "commands that came again and were answered, not repeated",
-    "refused": "commands that were refused, of which nothing may be stored",
-    "unknown": "commands of which the store could not say what became of them",
-    "in_flight": "commands whose sender was killed before it heard the answer",
+    "repeated": "repeated commands that got the original answer",
+    "refused": "commands that were refused and may not be stored",
+    "unknown": "commands whose outcome the store could not tell",
+    "in_flight": "commands whose sender was killed before the answer",
     "events": "events in the log at the end",
     "kills": "processes that were killed with `kill -9`, the server's among them",
     "server_kills": "of these, the server or one of its sessions",
-    "server_restarts": "restarts of the server in good order",
-    "pauses": "processes that stood still (SIGSTOP), workers for longer than their lease",
+    "server_restarts": "orderly restarts of the server",
+    "pauses": "processes that were paused (SIGSTOP), workers for longer than their lease",
     "server_pauses": "of these, sessions of the server",
     "aimed": "kills and pauses at a chosen place between two steps",
     "cuts": "connections that were cut",
     "full_disks": "times that the disk was full",
     "takeovers": "followers that were taken over from a worker that was dead or paused",
     "fenced": "writes that were refused because another worker had taken over",
-    "parked": "rows that are parked at the end, all on purpose",
-    "unparked": "rows that were parked on purpose, and folded on by somebody with a corrected fold",
-    "token_reads": "reads with the token of somebody else's write",
+    "parked": "rows parked at the end, all on purpose",
+    "unparked": "rows parked on purpose and unparked with a corrected fold",
+    "token_reads": "reads with the token of another process's write",
     "skipped": "events that a reader of the feed never saw",
-    "lost": "acknowledged appends, or reactions, that are not there",
-    "doubled": "appends or reactions that are there twice",
-    "negative": "moments at which a stock was below nothing",
-    "violations": "everything that was wrong, those above included",
+    "lost": "acknowledged appends, or reactions, that are missing",
+    "doubled": "appends or reactions that are stored twice",
+    "negative": "moments at which a stock was below zero",
+    "violations": "all violations, including those above",
 }
 
 
@@ -173,7 +173,7 @@ class Report:
         return "\n".join([*lines, "", *self.verdict(), ""])
 
     def verdict(self) -> list[str]:
-        """In words: what was wrong, and where everything lies that tells of it."""
+        """The violations in words, and where the evidence is kept."""
         if not self.violations:
             return ["Nothing was lost, doubled or skipped, and every read model equals a fresh fold of the log."]
         kinds = Counter(violation.kind for violation in self.violations)
@@ -189,7 +189,7 @@ class Report:
         return json.dumps({**asdict(self.counts), "minutes": self.minutes})
 
     def write(self, file: Path) -> None:
-        """Markdown, or JSON where the name of the file ends so."""
+        """Write Markdown, or JSON if the file name ends in .json."""
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".json":
             about = {"backend": self.backend, "version": self.version, "seed": self.seed, "minutes": self.minutes}

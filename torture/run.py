@@ -1,4 +1,4 @@
-"""All of it together: start, rage, settle, gather, check."""
+"""The whole run: start, rage, settle, gather, check."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SETTLE_S = 120.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for. With `disk_mb` the store lies on a disk of this size, which is filled now and then.
+    """The options of a run. With `disk_mb` the store is on a disk of this size, which is filled now and then.
 
-    The folder has to be there and empty. As root PostgreSQL runs as another user, who has to reach it.
+    The folder must exist and be empty. As root, PostgreSQL runs as another user, which must be able to reach it.
     """
 
     backend: Literal["sqlite", "postgres"]
@@ -51,7 +51,7 @@ class Settings:
 
 
 class Torture:
-    """One run on one store. `tell` hears of the figures every second; once `enough` is set it comes to its end."""
+    """One run on one store. `tell` gets the figures every second; setting `enough` ends the run."""
 
     def __init__(self, settings: Settings, ground: Ground, tell: Callable[[Counts], None]) -> None:
         self._settings, self._ground, self._tell = settings, ground, tell
@@ -63,7 +63,7 @@ class Torture:
         self._seen: Counter[int] = Counter()
 
     async def run(self) -> list[Violation]:
-        """Everything that was wrong. Whatever happens, no process is left."""
+        """Run, and return all violations. No process is left, whatever happens."""
         try:
             async with AsyncExitStack() as stack:
                 for role, count in MEMBERS.items():
@@ -98,7 +98,7 @@ class Torture:
             raise outcome[0]
 
     async def _settle(self, running: Running) -> list[Violation]:
-        """Nobody is hurt any more: all that was begun is finished, and everybody comes to the end of the log."""
+        """No more faults: everything begun is finished, and every follower reaches the end of the log."""
         await self.crew.end("appender")
         await self.crew.end("mender")
         behind = await self._until_all_have_read(running)
@@ -112,7 +112,7 @@ class Torture:
         return [Violation("fallen", one) for one in self.crew.fallen] + [Violation("stuck", one) for one in stuck]
 
     async def _until_all_have_read(self, running: Running) -> list[str]:
-        """Answers who has not come to the end of the log, or still has something to try again, in time."""
+        """Wait; returns the followers that did not reach the end of the log in time, or still have retries open."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SETTLE_S
         while (behind := await self._look(running)) and clock() < deadline:
@@ -120,7 +120,7 @@ class Torture:
         return behind
 
     async def _look(self, running: Running) -> list[str]:
-        """Count; answers who has not come to the end of the log."""
+        """Update the counts; returns the followers that are behind the end of the log."""
         for _, fact in self._journals.news():
             self.counts.take(fact)
             if isinstance(fact, Seen):
@@ -146,7 +146,7 @@ class Torture:
             if s.lag_events or s.head < heads[s.partition]
         ]
         behind += [
-            f"{s.name} has yet to try {s.parked} streams again" for s in statuses if s.kind == "reactor" and s.parked
+            f"{s.name} still has {s.parked} streams to retry" for s in statuses if s.kind == "reactor" and s.parked
         ]
         seen = {number: Position(number, self._seen[number]) for number in heads}
         return behind + [
@@ -157,9 +157,9 @@ class Torture:
 async def torture(
     settings: Settings, tell: Callable[[Counts], None], started: Callable[[Torture], None] = lambda _: None
 ) -> Report:
-    """Run it and judge it. Where anything was wrong, store, journals and output of all processes stay in the folder.
+    """Run and check. With violations, the store, journals and output of all processes stay in the folder.
 
-    Raises: CannotMount where there can be no small disk, RuntimeError where no PostgreSQL can be started.
+    Raises: CannotMount if a small disk is not possible, RuntimeError if PostgreSQL cannot be started.
     """
     with ExitStack() as stack:
         place = settings.folder / "store"

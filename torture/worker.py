@@ -1,4 +1,4 @@
-"""The process that folds and reacts. There are several, and they share what is to be followed."""
+"""The process that folds and reacts. Several share the followers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torture.member import Member
 
 
 async def play(member: Member) -> None:
-    """Until it is told to end, or worse."""
+    """Run until told to end, or killed."""
     async with member.opened() as running:
         running.work()
         await member.ending.wait()

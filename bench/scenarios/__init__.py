@@ -14,7 +14,7 @@ from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
 from bench.scenarios.retail import retail
 
-# Those with ratios come first: on a slow machine the five minutes of a quick run may not do for all.
+# Scenarios with ratios come first: on a slow machine the five minutes of a quick run may not suffice for all.
 SCENARIOS: dict[str, Callable[[Run], None]] = {
     "append": appends,
     "load": load,
@@ -27,4 +27,4 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "idle": idle,
     "retail": retail,
 }
-NOT_QUICK = {"retail"}  # half a minute for one round: a quick run leaves it out unless it is named
+NOT_QUICK = {"retail"}  # half a minute per round: a quick run skips it unless it is named

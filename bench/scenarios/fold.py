@@ -23,14 +23,14 @@ def by_twofold(run: Run, seat: Seat, do: str, projection: str, events: int) -> M
 
 
 def in_memory(seat: Seat, events: int) -> Measured:
-    """The floor and pure SQL: all that twofold's log holds."""
+    """The floor and pure SQL: everything in twofold's log."""
     answer = seat.ask("fold")
     check(seat.name, answer["totals"], "order_row", events)
     return Measured.rate(answer)
 
 
 def by_peer(run: Run, seat: Seat) -> Measured:
-    """A peer, on its own log; eventsourcing as far as it comes in its time."""
+    """A peer on its own log; eventsourcing as far as it gets in its time."""
     events = run.size.peer_events
     if seat.stored == 0:
         run.tell(f"filling {seat.name} with {events:,} events …")
@@ -44,12 +44,12 @@ def by_peer(run: Run, seat: Seat) -> Measured:
 
 
 def sums(place: Place, projection: str) -> list[int]:
-    """What the rows of a read model add up to."""
+    """The sums over the rows of a read model."""
     return [int(value or 0) for value in place.query(SUMS[projection])]
 
 
 def check(name: str, found: list[int], projection: str, events: int) -> None:
-    """Raises: WrongResult when the rows do not add up to what the events say."""
+    """Check the sums of the rows against the events. Raises: WrongResult."""
     expected = list(astuple(product_totals(events) if projection == "product_row" else totals(events)))
     if found != expected:
-        raise WrongResult(f"the rows of {name} add up to {found}, and {events:,} events to {expected}")
+        raise WrongResult(f"the rows of {name} add up to {found}, but {events:,} events to {expected}")

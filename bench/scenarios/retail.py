@@ -1,8 +1,8 @@
-"""Online Retail: the whole history of a retailer into the shop on SQLite, from the command to the last read model.
+"""Online Retail: import the whole history of a retailer into the shop on SQLite, from commands to read models.
 
 541,909 lines of 25,900 invoices, as `python -m shop.import_retail` does it: read the file, execute a command for each
 product, customer and invoice, and wait until every read model has folded them. The sums are compared with the file,
-which is added up here without any of the shop's code.
+which is summed up here without any of the shop's code.
 """
 
 import csv
@@ -23,11 +23,11 @@ from bench.run import Measured, Run, WrongResult
 FILE = ROOT.parent / "shared" / "data" / "online-retail.csv.gz"
 CASE = Case("retail", "sqlite", "whole import", "s")
 
-Sums = dict[str, tuple[int, int, Decimal]]  # by kind of invoice: how many, their lines, their value
+Sums = dict[str, tuple[int, int, Decimal]]  # by kind of invoice: count, lines, value
 
 
 def retail(run: Run) -> None:
-    """Once in a quick run, if it is asked for by name."""
+    """Measure once in a quick run, if it is named."""
     if not FILE.exists():
         run.book.miss(CASE, "twofold", "the retailer's file is not there: shared/data/online-retail.csv.gz beside it")
         return
@@ -40,7 +40,7 @@ def retail(run: Run) -> None:
             seconds = time.perf_counter() - began
             found = reconciled(place.beside("bench.read.db"))
         if found != expected:
-            raise WrongResult(f"the import adds up to {found}, and the file to {expected}")
+            raise WrongResult(f"the import adds up to {found}, but the file to {expected}")
         return Measured(seconds)
 
     run.alone(CASE, measure, rounds=max(1, run.size.rounds - 2))
@@ -56,13 +56,13 @@ def import_into(place: Place) -> None:
 
 
 def reconciled(rows: Place) -> Sums:
-    """What the read model says."""
+    """The figures of the read model."""
     found = rows.rows("SELECT kind, invoices, lines, value FROM reconciliation WHERE kind <> 'all'")
     return {kind: (invoices, lines, Decimal(value)) for kind, invoices, lines, value in found}
 
 
 def added_up(file: Path) -> Sums:
-    """What the file says."""
+    """The figures of the file."""
     invoices: dict[str, set[str]] = defaultdict(set)
     lines: dict[str, int] = defaultdict(int)
     values: dict[str, Decimal] = defaultdict(Decimal)

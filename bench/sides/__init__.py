@@ -1,1 +1,1 @@
-"""Who is measured. Each module is a process of its own: `serve(Side(...))`, whose methods the parent calls."""
+"""What is measured. Each module runs as a process: `serve(Side(...))`, whose methods the parent calls."""

@@ -1,4 +1,4 @@
-"""How a side is told where its data lies. Only the standard library is used: every side's Python can import this."""
+"""The arguments of a side: where its data is. Only the standard library, so that every side's Python can import it."""
 
 import json
 import sys
@@ -9,20 +9,20 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Arguments:
-    """`url` as twofold takes it; `more` is for this side alone."""
+    """`url` in twofold's form; `more` is specific to the side."""
 
     url: str
     more: dict[str, Any]
 
     @staticmethod
     def read() -> "Arguments":
-        """From the command line."""
+        """Parse the command line."""
         given = json.loads(sys.argv[1])
         return Arguments(given.pop("url"), given)
 
     @property
     def is_postgres(self) -> bool:
-        """Else it is SQLite."""
+        """Otherwise SQLite."""
         return self.url.startswith("postgresql://")
 
     @property
@@ -32,7 +32,7 @@ class Arguments:
 
     @property
     def socket_folder(self) -> str:
-        """Where PostgreSQL's socket lies."""
+        """The folder of PostgreSQL's socket."""
         return parse_qs(urlsplit(self.url).query)["host"][0]
 
     @property

@@ -1,7 +1,7 @@
-"""The peer eventsource-py: a subscription with a hand-written batch handler, its quickest way to a read model.
+"""The peer eventsource-py: a subscription with a hand-written batch handler, its fastest way to a read model.
 
 The handler loads the rows of a batch, folds in memory and writes each row once, all in one transaction; batches hold
-1,000 events, what its `create_catch_up_config` advises. It needs Python 3.13.
+1,000 events, as its `create_catch_up_config` advises. It needs Python 3.13.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from bench.workload import details, history, order_id
 
 POOL_SIZE = 16
 DRAIN_S = 30.0
-UNUSED_EXTENSION = 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";'  # its schema asks for it, and nothing in it uses it
+UNUSED_EXTENSION = 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";'  # its schema requires it, though nothing uses it
 
 
 class OrderEvent(DomainEvent):
@@ -133,18 +133,18 @@ class EventsourcePy:
         self._numbers = count(1)
 
     async def append(self, clients: int, seconds: float) -> dict[str, Any]:
-        """Single events to new streams, straight into its event store."""
+        """Append single events to new streams, directly to its event store."""
         await self._make_tables()
 
         async def one() -> None:
             event = made(next(self._numbers), 1)
             await self._store.append(StreamId(event.aggregate_id, "Order"), [event], ExpectedVersion.no_stream())
 
-        await asyncio.gather(*(one() for _ in range(min(clients, POOL_SIZE))))  # connections are made before the clock
+        await asyncio.gather(*(one() for _ in range(min(clients, POOL_SIZE))))  # connect before the clock starts
         return (await callers([one] * clients, seconds)).answer(before=min(clients, POOL_SIZE))
 
     async def fill(self, events: int) -> dict[str, Any]:
-        """The first so many events of the workload, as its own serializer writes them."""
+        """Store the first events of the workload as its own serializer writes them."""
         await self._make_tables()
         connection = await asyncpg.connect(self._url)
         columns = ["event_id", "event_type", "aggregate_type", "aggregate_id", "version", "timestamp", "payload"]
@@ -161,7 +161,7 @@ class EventsourcePy:
         await connection.close()
 
     async def catch_up(self, events: int) -> dict[str, Any]:
-        """The read model from the beginning to the head."""
+        """Fold the read model from the beginning to the head."""
         async with self._engine.begin() as connection:
             await connection.execute(text("TRUNCATE order_row, projection_checkpoints"))
         self._round += 1

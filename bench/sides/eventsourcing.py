@@ -1,7 +1,7 @@
-"""The peer eventsourcing: aggregates saved through an application, from one thread for each caller.
+"""The peer eventsourcing: aggregates saved through an application, one thread per caller.
 
-Its default recorder, psycopg's compiled driver, and a connection for each of 16 callers; more callers share 24.
-`database_functions` is its variant that inserts through functions in the database.
+It uses the default recorder, psycopg's compiled driver, and one connection per caller up to 16; more callers share 24.
+`database_functions` is its variant that inserts through database functions.
 """
 
 import random
@@ -65,7 +65,7 @@ class Shop(Application):
 
 
 class OrderRows(PostgresTrackingRecorder):
-    """The view: one statement and the tracking of one event in each transaction."""
+    """The view: each transaction runs one statement and tracks one event."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -106,7 +106,7 @@ class OrderProjection(Projection[OrderRows]):
 
 
 def environment(arguments: Arguments) -> dict[str, str]:
-    """How its documentation sets it up."""
+    """Set up as its documentation does."""
     if not arguments.is_postgres:
         return {
             "PERSISTENCE_MODULE": "eventsourcing.sqlite",
@@ -127,7 +127,7 @@ def environment(arguments: Arguments) -> dict[str, str]:
 
 
 def refuse_less_than_full(file: str) -> None:
-    """It has no option for `synchronous`: the SQLite of its Python must wait for the disk by default."""
+    """It has no option for `synchronous`, so the SQLite of its Python must wait for the disk by default."""
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         [synchronous] = db.execute("PRAGMA synchronous").fetchone()
@@ -148,16 +148,16 @@ class Eventsourcing:
         self._orders: list[Any] = []
 
     def append(self, clients: int, seconds: float) -> dict[str, Any]:
-        """Single events to new aggregates."""
+        """Save new aggregates with single events."""
 
         def one() -> None:
             self._app.save(Order(**details(next(self._numbers))))
 
-        one()  # connections and statements are made before the clock runs
+        one()  # connect and prepare statements before the clock starts
         return self._in_threads(one, clients, seconds).answer(before=1)
 
     def _in_threads(self, call: Callable[[], None], clients: int, seconds: float) -> Clocked:
-        """So many callers for so long, each making its next call when its last one is answered."""
+        """Run `clients` callers for `seconds`, each making its next call when the last one has returned."""
         clocked, clock = Clocked(), time.perf_counter
         start = threading.Barrier(clients + 1)
 
@@ -179,7 +179,7 @@ class Eventsourcing:
         return clocked
 
     def fill(self, events: int) -> dict[str, Any]:
-        """The first so many events of the workload, through its recorder."""
+        """Store the first events of the workload through its recorder."""
         steps: tuple[Callable[..., None], ...] = (Order.add_items, Order.pay, Order.ship)
         orders: dict[int, Order] = {}
         stored: list[Any] = []
@@ -197,7 +197,7 @@ class Eventsourcing:
         return {"count": self._app.recorder.max_notification_id()}
 
     def catch_up(self, events: int, seconds: float) -> dict[str, Any]:
-        """The read model from the beginning, as far as a runner comes in this time."""
+        """Fold the read model from the beginning, as far as a runner gets in this time."""
         with self._app.factory.datastore.transaction(commit=True) as cursor:
             cursor.execute("DROP TABLE IF EXISTS order_row, orders_tracking")
         began = time.perf_counter()
@@ -212,7 +212,7 @@ class Eventsourcing:
         return {"count": done, "seconds": took, "folded": runner.projection.view.max_tracking_id("shop") or 0}
 
     def lag(self, per_second: int, seconds: float) -> dict[str, Any]:
-        """From the return of a save until its row can be read; asking without pause, for its own `wait` sleeps."""
+        """The time from the return of a save until its row can be read; polls, because `wait` sleeps."""
         clocked, clock = Clocked(), time.perf_counter
         with (
             ProjectionRunner(
@@ -229,7 +229,7 @@ class Eventsourcing:
                     pass
                 clocked.latencies_s.append(clock() - before)
 
-            one()  # the runner is at work
+            one()  # the runner is running
             clocked.latencies_s.clear()
             began = clock()
             for number in range(int(per_second * seconds)):
@@ -239,7 +239,7 @@ class Eventsourcing:
         return clocked.answer()
 
     def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
-        """So many aggregates of so many events each."""
+        """Store aggregates of this many events each."""
         self._orders = []
         for number in range(streams):
             order = Order(**details(number))
@@ -250,7 +250,7 @@ class Eventsourcing:
         return {"count": streams * length}
 
     def load(self, streams: int, length: int, seconds: float) -> dict[str, Any]:
-        """Whole aggregates, one after the other; by default nothing is kept in memory."""
+        """Load whole aggregates one after another; by default nothing is cached."""
         clocked, clock = Clocked(), time.perf_counter
         began = clock()
         for number in cycle(range(streams)):
@@ -265,7 +265,7 @@ class Eventsourcing:
         return clocked.answer()
 
     def commands(self, clients: int, streams: int, seconds: float) -> dict[str, Any]:
-        """Commands to any of so many aggregates: get, call, save; again where somebody else was quicker."""
+        """Send commands to random aggregates: get, call, save; retry after a conflict."""
         chance = random.Random(streams)
 
         def one() -> None:

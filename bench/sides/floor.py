@@ -1,12 +1,12 @@
-"""The floor of folding: read, decode and fold alone, as little as Python can do to come to the same rows.
+"""The floor of folding: only read, decode and fold, the least that Python must do to get the same rows.
 
-It reads twofold's log with the bare driver in pages of 5,000, one page after the other. It decodes with msgspec into
-the same event classes, gives them to the same `evolve` and keeps the rows in a dict. It writes nothing, checks nothing,
-and would have to begin again after a crash.
+It reads twofold's log with the bare driver in pages of 5,000, one page after another. It decodes with msgspec into
+the same event classes, calls the same `evolve` and keeps the rows in a dict. It writes nothing, checks nothing, and
+would have to start over after a crash.
 
-`evolve` is owed the event and the record of it (stream, position, time, command id, …). The floor makes both for each
-event; with `events_alone` it reads and decodes the event only, and gives every fold the same record, which nothing
-that keeps the contract of `evolve` could do.
+`evolve` takes the event and its record (stream, position, time, command id, …). The floor builds both for each event;
+with `events_alone` it reads and decodes only the event and passes the same record to every fold, which would break the
+contract of `evolve`.
 """
 
 import time
@@ -35,7 +35,7 @@ ALL = "position, stream, type, data, version, meta, recorded_at"
 
 
 class Floor:
-    """On a log that twofold has filled."""
+    """On a log filled by twofold."""
 
     def __init__(self, arguments: Arguments) -> None:
         self._pages = _postgres_pages if arguments.is_postgres else _sqlite_pages
@@ -43,7 +43,7 @@ class Floor:
         self._events_alone = bool(arguments.more.get("events_alone"))
 
     async def fold(self) -> dict[str, Any]:
-        """All of it, into rows by order."""
+        """Fold everything into rows by order."""
         rows: Rows = {}
         events = 0
         columns, take = (EVENT_ALONE, _take_events) if self._events_alone else (ALL, _take_records)

@@ -1,4 +1,4 @@
-"""An import beside a server: `python -m bench.sides.importer URL EVENTS`, each an append to a new stream."""
+"""An import next to a server: `python -m bench.sides.importer URL EVENTS`; each event starts a new stream."""
 
 import asyncio
 import sys
@@ -8,11 +8,11 @@ from bench.orders import app, event, order_rows
 from bench.workload import order_id
 from twofold.messages import Stream
 
-FIRST = 10_000_000  # no order of another scenario has such a number
+FIRST = 10_000_000  # above the order numbers of every other scenario
 
 
 async def run(url: str, events: int) -> None:
-    """Import them as the how-to says: without working, in bulk."""
+    """Import as the how-to describes: without working, in bulk."""
     async with app(order_rows).open(url, work=False) as running:
         calls = (
             partial(running.append, Stream("order", order_id(number)), [event(number)], command_id=f"import-{number}")

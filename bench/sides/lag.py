@@ -1,4 +1,4 @@
-"""End-to-end lag of twofold: from the acknowledgement of an append to the moment when its row can be read."""
+"""End-to-end lag of twofold: from the acknowledgement of an append until its row can be read."""
 
 import asyncio
 import time
@@ -17,17 +17,17 @@ WAIT_S = 10.0
 
 
 class Lag:
-    """Appends at a steady pace, however long each takes; some of them are followed to their rows."""
+    """Appends at a steady rate, however long each takes; some are followed to their rows."""
 
     def __init__(self, running: Running, numbers: Iterator[int]) -> None:
         self._running, self._numbers = running, numbers
 
     async def settle(self) -> None:
-        """Until the follower is at work and what was there before is folded."""
+        """Wait until the follower works and earlier events are folded."""
         await self._append(followed=True, lags_s=[])
 
     async def measured(self, per_second: int, seconds: float) -> dict[str, Any]:
-        """For so long."""
+        """Append for this long."""
         every = max(1, per_second // FOLLOWED_PER_S)
         lags_s: list[float] = []
         began = time.perf_counter()
@@ -43,7 +43,7 @@ class Lag:
         }
 
     async def measured_until(self, done: asyncio.Future[Any], per_second: int) -> dict[str, Any]:
-        """Until this is done; every append is followed."""
+        """Append until the task is done; every append is followed."""
         lags_s: list[float] = []
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:

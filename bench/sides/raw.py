@@ -1,7 +1,7 @@
-"""The floor of appends: one INSERT and its commit for each event, with nothing but the driver (asyncpg, apsw).
+"""The floor of appends: one INSERT and commit per event, with only the driver (asyncpg, apsw).
 
-On PostgreSQL each caller has a connection of its own, as far as the server's 100 connections go: more than 32
-callers share 32. On SQLite there is one caller in a plain loop, because commits to one file come one after the other.
+On PostgreSQL each caller has its own connection, within the server's limit of 100: more than 32 callers share 32.
+On SQLite one caller runs a plain loop, because commits to one file are serial.
 """
 
 import asyncio
@@ -33,25 +33,25 @@ SQLITE_INSERT = "INSERT INTO raw_events (stream, version, type, data) VALUES (?,
 
 
 class Rows:
-    """Single events of new orders."""
+    """Generate single events of new orders."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
 
     def next(self) -> tuple[str, int, str, str]:
-        """The next one as a row, encoded as cheaply as can be."""
+        """The next event as a row, encoded as cheaply as possible."""
         number = next(self._numbers)
         return order_id(number), 1, "OrderPlaced", msgspec.json.encode(details(number)).decode()
 
 
 class Postgres:
-    """A prepared INSERT through asyncpg, committed by itself: one round trip."""
+    """A prepared INSERT through asyncpg in its own transaction: one round trip."""
 
     def __init__(self, url: str) -> None:
         self._url, self._rows = url, Rows()
 
     async def append(self, clients: int, seconds: float) -> dict[str, Any]:
-        """Single events to new streams."""
+        """Append single events to new streams."""
         async with AsyncExitStack() as stack:
             calls = [await self._connected(stack) for _ in range(min(clients, MAX_CONNECTIONS))]
             if clients == len(calls):
@@ -76,7 +76,7 @@ class Postgres:
 
 
 class Sqlite:
-    """INSERT through apsw, committed by itself, `synchronous=FULL`."""
+    """INSERT through apsw in its own transaction, `synchronous=FULL`."""
 
     def __init__(self, file: str) -> None:
         self._rows = Rows()
@@ -86,7 +86,7 @@ class Sqlite:
         self._db.execute(SQLITE_TABLE)
 
     def append(self, clients: int, seconds: float) -> dict[str, Any]:
-        """Single events to new streams. However many callers: they stand in one line."""
+        """Append single events to new streams. The number of callers does not matter: they take turns."""
         clocked, clock, execute = Clocked(), time.perf_counter, self._db.execute
         began = clock()
         while (before := clock()) < began + seconds:

@@ -1,6 +1,6 @@
 """The ceiling of folding: one SQL statement over all events of twofold's log, with no Python in it.
 
-It is only possible because these folds can be said in SQL, and it has no checkpoint from which to go on.
+It is only possible because these folds can be expressed in SQL, and it has no checkpoint to resume from.
 """
 
 import time
@@ -36,13 +36,13 @@ TABLE = "folded_by_sql"
 
 
 class Postgres:
-    """On a log that twofold has filled."""
+    """On a log filled by twofold."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def fold(self) -> dict[str, Any]:
-        """All of it, into a new table, which is then dropped."""
+        """Fold everything into a new table, then drop it."""
         connection = await asyncpg.connect(self._url)
         try:
             events = await connection.fetchval(EVENTS.format(events="twofold.events"))
@@ -57,13 +57,13 @@ class Postgres:
 
 
 class Sqlite:
-    """On a log that twofold has filled; the table is a temporary one."""
+    """On a log filled by twofold; the table is temporary."""
 
     def __init__(self, file: str) -> None:
         self._file = file
 
     def fold(self) -> dict[str, Any]:
-        """All of it, into a new table, which is then dropped."""
+        """Fold everything into a new table, then drop it."""
         db = apsw.Connection(self._file, flags=apsw.SQLITE_OPEN_READWRITE)
         [(events,)] = db.execute(EVENTS.format(events="twofold_events")).fetchall()
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""twofold, through its public front door: `App.open`, `append`, `execute`, `load`, `get`."""
+"""twofold through its public API: `App.open`, `append`, `execute`, `load`, `get`."""
 
 import asyncio
 import random
@@ -31,20 +31,20 @@ class Twofold:
     # ---- writing
 
     async def append(self, clients: int, seconds: float) -> dict[str, Any]:
-        """Single events to new streams."""
+        """Append single events to new streams."""
         async with app().open(self._url) as running:
 
             async def one() -> None:
                 number = next(self._orders)
                 await running.append(Stream("order", order_id(number)), [event(number)], expected_version=0)
 
-            await one()  # connections and statements are made before the clock runs
+            await one()  # connect and prepare statements before the clock starts
             done = await callers([one] * clients, seconds)
             made = running.commits.counts
             return done.answer(before=1, appends_per_batch=round(made.appends / made.batches, 1))
 
     async def fill(self, events: int) -> dict[str, Any]:
-        """The first so many events of the workload, each an append of its own."""
+        """Store the first events of the workload, each as its own append."""
         async with app().open(self._url) as running:
             codec, log = running.app.codec, running.log
             batch: list[Append] = []
@@ -60,7 +60,7 @@ class Twofold:
     # ---- reading
 
     async def catch_up(self, projection: str, read_store: str) -> dict[str, Any]:
-        """A projection from the beginning to the head, as a running App does it."""
+        """Fold a projection from the beginning to the head, as a running App does."""
         chosen = PROJECTIONS[projection]
         async with app(chosen).open(self._url, read_store=read_store, work=False) as running:
             head = await running.log.head()
@@ -70,7 +70,7 @@ class Twofold:
             return {"count": head.offset, "seconds": time.perf_counter() - began}
 
     async def rebuild(self, projection: str, read_store: str) -> dict[str, Any]:
-        """The table of a projection from the beginning to the head, as `twofold rebuild` does it."""
+        """Rebuild the table of a projection, as `twofold rebuild` does."""
         async with app(PROJECTIONS[projection]).look(self._url, read_store=read_store) as running:
             head, memory = await running.log.head(), PeakMemory()
             began = time.perf_counter()
@@ -81,7 +81,7 @@ class Twofold:
             return {"count": head.offset, "seconds": time.perf_counter() - began, "added_mb": memory.added_mb()}
 
     async def fill_streams(self, streams: int, length: int) -> dict[str, Any]:
-        """So many streams of so many events each."""
+        """Store `streams` streams of `events` events each."""
         async with app().open(self._url) as running:
             for number in range(streams):
                 events = [event(number, 1 if at == 0 else 2) for at in range(length)]
@@ -89,7 +89,7 @@ class Twofold:
         return {"count": streams * length}
 
     async def load(self, streams: int, length: int, seconds: float) -> dict[str, Any]:
-        """Whole streams, one after the other, each for the first time: the App is opened anew before every pass."""
+        """Load whole streams one after another, each for the first time: the App is reopened before every pass."""
         clocked, clock = Clocked(), time.perf_counter
         while clocked.seconds < seconds:
             async with app().open(self._url, work=False) as running:
@@ -104,7 +104,7 @@ class Twofold:
         return clocked.answer()
 
     async def commands(self, clients: int, streams: int, seconds: float) -> dict[str, Any]:
-        """Commands to any of so many streams: load, decide, append."""
+        """Send commands to random streams: load, decide, append."""
         chance, numbers = random.Random(streams), count(1)
         async with app().open(self._url) as running:
 
@@ -115,14 +115,14 @@ class Twofold:
             return done.answer()
 
     async def lag(self, per_second: int, seconds: float) -> dict[str, Any]:
-        """From the acknowledgement of an append until its row can be read, at so many appends a second."""
+        """The time from the acknowledgement of an append until its row can be read, at this rate of appends."""
         async with app(order_rows).open(self._url) as running:
             lag = Lag(running, self._orders)
             await lag.settle()
             return await lag.measured(per_second, seconds)
 
     async def lag_during_import(self, per_second: int, events: int) -> dict[str, Any]:
-        """The same while another process imports so many events."""
+        """The same while another process imports events."""
         async with app(order_rows).open(self._url) as running:
             lag = Lag(running, self._orders)
             await lag.settle()

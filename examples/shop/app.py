@@ -1,4 +1,4 @@
-"""The shop: every write model, read model and reactor it is made of."""
+"""The shop: all its write models, read models and reactors."""
 
 from shop.react.fulfilment import fulfilment
 from shop.read.customer_summary import customer_summary

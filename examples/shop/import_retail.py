@@ -1,7 +1,7 @@
-"""Bring a retailer's history into the shop: `python -m shop.import_retail FILE --store sqlite:///retail.db`.
+"""Import a retailer's history into the shop: `python -m shop.import_retail FILE --store sqlite:///retail.db`.
 
-Every invoice is one command whose id is made from its number. So the import can be stopped at any point, also by
-`kill -9`, and started again: what is there already is answered, not repeated.
+Every invoice is one command whose id is derived from its number. So the import can be stopped at any point, even by
+`kill -9`, and restarted: commands that were already executed are not executed again.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ console = Console(highlight=False, soft_wrap=True)
 
 def main(
     file: Annotated[Path, typer.Argument(help="The retailer's transactions, .csv or .csv.gz.")],
-    store: Annotated[str, typer.Option(help="Where the log lies, like sqlite:///retail.db.")],
+    store: Annotated[str, typer.Option(help="The URL of the log, like sqlite:///retail.db.")],
     read_store: Annotated[
-        str | None, typer.Option(help="Where the read models lie; beside the log by default.")
+        str | None, typer.Option(help="The URL of the read models; next to the log by default.")
     ] = None,
 ) -> None:
     """Import a retailer's history. It can be stopped at any point and started again.
 
-    Exit codes: 0 all is in; 1 it could not be done; 3 all is in but the lines listed, which no rule covers;
+    Exit codes: 0 all lines imported; 1 the import failed; 3 all imported but the listed lines, which no rule covers;
     130 stopped by Ctrl-C.
     """
     try:
         uncovered = asyncio.run(run(file, store, read_store))
     except KeyboardInterrupt:
-        console.print("\nStopped. Start it again to go on from here: nothing is done twice.")
+        console.print("\nStopped. Start it again to continue from here: nothing is imported twice.")
         raise typer.Exit(130) from None
     except (RetailFileError, TwofoldError) as error:
         Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", soft_wrap=True)
@@ -56,10 +56,10 @@ def main(
 
 
 async def run(file: Path, store: str, read_store: str | None) -> list[Uncovered]:
-    """Import the file and print what it comes to. Answers the lines that no rule covers."""
+    """Import the file and print its figures. Returns the lines that no rule covers."""
     started = time.monotonic()
     console.print(f"Reading {file} …")
-    gc.disable()  # of the million values that are now made, and kept to the end, none is garbage
+    gc.disable()  # none of the million values created now is garbage: all are kept to the end
     try:
         history = await asyncio.to_thread(read, file)
     finally:
@@ -69,7 +69,7 @@ async def run(file: Path, store: str, read_store: str | None) -> list[Uncovered]
     async with shop.open(store, read_store=read_store) as running:
         repeated = await execute_all(running, list(history.commands()))
         await fold_all(running)
-        console.print(f"Done in {time.monotonic() - started:.1f} s; {repeated:,} commands had been executed before.")
+        console.print(f"Done in {time.monotonic() - started:.1f} s; {repeated:,} commands had already been executed.")
         await report(running)
     list_uncovered(history.uncovered)
     return history.uncovered
@@ -83,7 +83,7 @@ def summary(history: History) -> str:
 
 
 async def execute_all(running: Running, commands: list[To]) -> int:
-    """Execute them, the products and customers before the invoices, many at once. Returns how many were repeated."""
+    """Execute all commands, products and customers before invoices, many at once. Returns how many were repeated."""
     with progress() as bar:
         task = bar.add_task("Commands", total=len(commands))
         calls = [partial(execute, running, to) for to in commands]
@@ -97,7 +97,7 @@ async def execute(running: Running, to: To) -> Done[Any, Any]:
 
 
 async def fold_all(running: Running) -> None:
-    """Wait until every read model holds all of it."""
+    """Wait until every read model has folded everything."""
     with progress() as bar:
         task = bar.add_task("Read models", total=None)
         while True:
@@ -119,7 +119,7 @@ def progress() -> Progress:
 
 
 async def report(running: Running) -> None:
-    """The figures, from the read models."""
+    """Print the figures from the read models."""
     rows = {row.kind: row for row in await running.find(reconciliation)}
     print_table(
         "Reconciliation",
@@ -141,7 +141,7 @@ async def report(running: Running) -> None:
 
 
 def money(value: Decimal) -> str:
-    """Every decimal there is, three at least."""
+    """Format with all decimals, at least three."""
     exponent = value.as_tuple().exponent
     return f"{value:,.{max(3, -exponent if isinstance(exponent, int) else 0)}f}"
 

@@ -1,7 +1,7 @@
-"""A retailer's history in a CSV file, read and grouped into commands. Reading only: nothing is executed here.
+"""Reads a retailer's history from a CSV file and groups it into commands. Nothing is executed here.
 
 Every line of the file ends up either in exactly one invoice or among the uncovered lines, with its number and the
-reason. What is written is kept as written: codes, names and descriptions are neither trimmed nor folded.
+reason. Codes, names and descriptions are kept as written, neither trimmed nor case-folded.
 """
 
 import csv
@@ -36,7 +36,7 @@ Kind = type[RecordPastOrder] | type[RecordReturn] | type[RecordStockAdjustment] 
 
 
 class RetailFileError(Exception):
-    """The file as a whole cannot be read; the message says which, why, and the way out."""
+    """The file as a whole cannot be read; the message says which file, why, and how to fix it."""
 
     def __init__(self, path: Path, problem: str, way_out: str) -> None:
         super().__init__(f"{path}: {problem}. {way_out}.")
@@ -54,16 +54,16 @@ class Uncovered:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that the file says, in the order in which the file first says it."""
+    """The content of the file, in order of first appearance."""
 
     products: dict[str, PutProduct]
     customers: dict[str, PutCustomer]
     invoices: dict[tuple[Kind, str], Record]
-    """By kind and InvoiceNo: one number may name an order and a stock adjustment."""
+    """By kind and InvoiceNo: an order and a stock adjustment may share a number."""
     uncovered: list[Uncovered]
 
     def commands(self) -> Iterator[To]:
-        """The whole history as commands; products and customers first, because invoices speak of them."""
+        """The whole history as commands; products and customers first, because invoices refer to them."""
         for code, put_product in self.products.items():
             yield To(products, code, put_product)
         for customer_id, put_customer in self.customers.items():
@@ -87,7 +87,7 @@ def recorded_in(number: str, record: Record) -> To:
 def read(path: Path) -> History:
     """The history in a `.csv` or `.csv.gz` file.
 
-    Raises RetailFileError when the file as a whole cannot be read; a line that cannot be is listed as uncovered.
+    Raises RetailFileError if the file as a whole cannot be read; a line that cannot be read is listed as uncovered.
     """
     grouping = Grouping()
     uncovered: list[Uncovered] = []
@@ -125,7 +125,7 @@ def raw(path: Path) -> gzip.GzipFile | BufferedReader:
 
 
 class Header:
-    """Finds the columns by their names; their order, and further columns, do not matter."""
+    """Finds columns by name; their order and additional columns do not matter."""
 
     def __init__(self, path: Path, text: str) -> None:
         try:
@@ -140,7 +140,7 @@ class Header:
         self.pick = itemgetter(*(names.index(name) for name in COLUMNS))
 
     def columns_of(self, text: str) -> tuple[str, ...]:
-        """The eight COLUMNS of a line. A line of the file is always one record: an open quote spoils no other line."""
+        """The eight COLUMNS of a line. A line is always one record: an unclosed quote affects no other."""
         fields = fields_of(text)
         if len(fields) != self.width:
             raise NotCovered(f"{len(fields)} fields instead of {self.width}")
@@ -153,7 +153,7 @@ def fields_of(text: str) -> list[str]:
     if not is_text(text):
         raise NotCovered("not a text in UTF-8")
     if '"' not in text:
-        return text.split(",")  # nearly all lines, and several times as fast
+        return text.split(",")  # nearly all lines, and several times faster
     try:
         return next(csv.reader([text], strict=True))
     except csv.Error as error:
@@ -192,7 +192,7 @@ class Line(NamedTuple):
 
 def parsed(columns: tuple[str, ...]) -> Line:
     number, code, description, quantity, date, price, customer, country = columns
-    # Interned, because the same few thousand texts come half a million times.
+    # Interned, because the same few thousand texts occur half a million times.
     item = Item(code_of("StockCode", code), intern(description), quantity_of(quantity), price_of(price))
     kind = kind_of(code_of("InvoiceNo", number), item.quantity)
     return Line(kind, number, item, moment_of(date), customer_of(customer), name("Country", country))
@@ -200,14 +200,14 @@ def parsed(columns: tuple[str, ...]) -> Line:
 
 @lru_cache(maxsize=100_000)
 def name(column: str, text: str) -> str:
-    """The text itself, if it can name something."""
+    """Return the text if it is a valid name."""
     if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,200}", text):
         raise NotCovered(f"{column} {text!r:.60} is not 1 to 200 printable characters")
     return intern(text)
 
 
 def code_of(column: str, text: str) -> str:
-    """The text itself, if it can name a stream, and be a part of an address."""
+    """Return the text if it can be a stream id and part of an address."""
     if "/" in text or text in (".", ".."):
         raise NotCovered(f"{column} {text!r:.60} has a slash, or is a dot or two: it could not be asked for over HTTP")
     return name(column, text)
@@ -247,7 +247,7 @@ def price_of(text: str) -> Decimal:
 
 @lru_cache(maxsize=100_000)
 def moment_of(text: str) -> datetime:
-    """London's wall clock in UTC. An hour that came twice is taken as its first; one that never came as winter time."""
+    """London's local time in UTC. A repeated hour counts as its first occurrence, a skipped one as winter time."""
     try:
         if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", text):
             raise ValueError(text)
@@ -278,7 +278,7 @@ class OpenInvoice:
 
 
 class Grouping:
-    """Lines put together over the whole file, for an invoice's lines may lie apart."""
+    """Collects lines over the whole file, because an invoice's lines may be scattered."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -287,7 +287,7 @@ class Grouping:
         self.invoices: dict[tuple[Kind, str], OpenInvoice] = {}
 
     def add(self, line: Line) -> None:
-        """Raises NotCovered, and changes nothing, when the line contradicts its invoice's first line."""
+        """Raises NotCovered, and changes nothing, if the line contradicts the first line of its invoice."""
         self.add_to_invoice(line)
         code, description = line.item.product_id, line.item.product_name
         self.prices.setdefault(code, line.item.price)

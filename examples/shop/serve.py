@@ -1,4 +1,4 @@
-"""Serve the shop: `python -m shop.serve`. Without options, from files in the checkout's folder `data`."""
+"""Serve the shop: `python -m shop.serve`. By default it keeps its files in the checkout's folder `data`."""
 
 import argparse
 import sys
@@ -10,12 +10,12 @@ from twofold_start import end_at_ctrl_c
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
-# Every line can be pasted again: a repeated key gets the first answer, so no stock is received twice.
+# Every line can be pasted again: a repeated key gets the first response, so no stock is received twice.
 WELCOME = r"""
 The shop serves ADDRESS, its API is described at ADDRESS/docs.
 Its data: WHERE.
 
-To try it, paste these lines one by one: put things in, place an order, read it back at least as new as it was placed.
+To try it, paste these lines one by one: they add data, place an order, and read back at least that version of it.
 
   CURL -X PUT ADDRESS/products/tea JSON -d 'TEA' --next NICE -X PUT ADDRESS/customers/ann JSON -d 'ANN' RECEIVE
 
@@ -37,7 +37,7 @@ SHORT = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from fastapi import FastAPI  # all of this takes a while, and Ctrl-C is to end it quietly: see the last lines
+    from fastapi import FastAPI  # imports take a while, and Ctrl-C must end them quietly: see the last lines
 
     from shop.app import shop
     from shop.http.app import shop_http
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         store = options.store or default_store()
     except OSError as error:
-        print(f"{error.filename} cannot be made ({error.strerror}): name another place with --store", file=sys.stderr)
+        print(f"{error.filename} cannot be created ({error.strerror}): use another with --store", file=sys.stderr)
         return 1
 
     @asynccontextmanager
@@ -69,18 +69,18 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="shop.serve", description="Serve the shop over HTTP.")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made.add_argument("--port", type=port, default=8000, help="port to listen on (default: %(default)s)")
-    made.add_argument("--store", metavar="URL", help=f"where the log lies (default: {DATA}/shop.db)")
+    made.add_argument("--store", metavar="URL", help=f"URL of the log (default: {DATA}/shop.db)")
     made.add_argument(
-        "--read-store", metavar="URL", help="where the read models lie (default: beside the log, s.db -> s.read.db)"
+        "--read-store", metavar="URL", help="URL of the read models (default: next to the log, s.db -> s.read.db)"
     )
     made.add_argument(
         "--max-commands",
         type=int,
         default=Limits().commands,
         metavar="N",
-        help="commands at once; more are refused (default: %(default)s)",
+        help="concurrent commands; more are refused (default: %(default)s)",
     )
-    made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that forgets."
+    made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that keeps nothing."
     return made
 
 
@@ -96,7 +96,7 @@ def default_store() -> str:
 
 
 def where(store: str, read_store: str | None) -> str:
-    return f"{store}, its read models {read_store or 'beside it'}"
+    return f"{store}, read models {read_store or 'next to it'}"
 
 
 def welcome(address: str, where: str) -> str:

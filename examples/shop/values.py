@@ -1,4 +1,4 @@
-"""What commands, events and rows are made of."""
+"""The values in commands, events and rows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 
 LARGEST = 1_000_000_000
-"""No quantity and no price is beyond it: every sum then stays within the 28 digits in which Decimal is exact."""
+"""The limit of quantities and prices, so that every sum stays within the 28 digits in which Decimal is exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of an order or invoice, with the product's name and price as they were then."""
+    """A line of an order or invoice, with the product's name and price at that time."""
 
     product_id: str
     product_name: str
@@ -21,7 +21,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """The customer as known when the order was made: orders do not follow renames."""
+    """The customer at the time of the order: orders do not follow renames."""
 
     customer_id: str
     name: str
@@ -54,19 +54,19 @@ def total(items: Iterable[Item]) -> Decimal:
 
 
 def country_of(address: ShippingAddress) -> str:
-    """Only a structured address names its country; a free text is not searched for one."""
+    """Only a structured address has a country; free text is not searched for one."""
     return address.country if isinstance(address, Address) else "Unspecified"
 
 
 def quantity_fault(quantity: int) -> str | None:
-    """Why this can be no quantity in anyone's books, whatever its sign; `None` when it can."""
+    """Why this quantity is invalid, whatever its sign; `None` if it is valid."""
     return None if abs(quantity) <= LARGEST else f"The quantity {quantity} is beyond {LARGEST}"
 
 
 def price_fault(price: Decimal) -> str | None:
-    """Why this can be no price in anyone's books, whatever its sign; `None` when it can."""
+    """Why this price is invalid, whatever its sign; `None` if it is valid."""
     exponent = price.as_tuple().exponent
-    if not isinstance(exponent, int):  # NaN and Infinity, which must not be compared either
+    if not isinstance(exponent, int):  # NaN and Infinity, which cannot be compared either
         return f"The price {price} is not a number"
     if abs(price) > LARGEST:
         return f"The price {price} is beyond {LARGEST}"

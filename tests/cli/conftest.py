@@ -1,4 +1,4 @@
-"""A folder with an App and a store on which it has run, and the commands run in it."""
+"""A folder with an App and a store it has run on, and a runner for commands in it."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def counting() -> Any:
-    """The module of the Apps, and a store with some events in five streams."""
+    """Create the module of the Apps, and a store with some events in five streams."""
     import counting
 
     asyncio.run(filled(counting, STORE, EVENTS))
@@ -41,7 +41,7 @@ def counting() -> Any:
 
 
 async def filled(counting: Any, store: str, events: int) -> None:
-    """So many events, all folded."""
+    """Append events and wait until all are folded."""
     async with counting.today.open(store) as running:
         for number in range(events):
             done = await running.execute(counting.counters, str(number % 5), counting.Add(1))
@@ -62,7 +62,7 @@ def twofold() -> Callable[..., Result]:
 
 @pytest.fixture
 def program() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start the program itself; it ends with the test."""
+    """Start the program as a process; it ends with the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""The Apps that the tests of the command line operate: what it is today, and what somebody makes of it tomorrow."""
+"""The Apps used in tests of the command line: the deployed one, and later versions of it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the commands print, and the exit codes that go with it."""
+"""The output of the commands, and their exit codes."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ APP = "counting:today"
 
 
 def heads(result: Result) -> list[str]:
-    """The headings of the table that was printed."""
+    """The headings of the printed table."""
     [line] = [line for line in result.stdout.splitlines() if line.startswith("┃")]
     return [cell.strip() for cell in line.strip("┃").split("┃")]
 
@@ -135,7 +135,7 @@ def test_a_rebuild_that_parks_says_what_and_does_not_go_live(twofold: Callable[.
 
 
 def test_all_are_rebuilt_after_a_restore(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
-    """Those that were built from another log from scratch, each with its progress; then there is nothing to do."""
+    """Read models built from another log are rebuilt from scratch, each with progress; then there is nothing to do."""
     for app in ("counting:several", "counting:several_tomorrow"):
         assert twofold("rebuild", app, "--all").exit_code == 0
     twofold("log", "new-id", APP)
@@ -161,7 +161,7 @@ def test_all_are_rebuilt_although_one_cannot_be(twofold: Callable[..., Result], 
 
 
 def test_one_row_is_rebuilt(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
-    """By its key as it is shown, or as one types it; what cannot be folded is left as it is."""
+    """By its key as shown or as typed; a row that cannot be folded stays parked."""
     with closing(sqlite3.connect("counting.read.db")) as db, db:
         db.execute("UPDATE twofold_totals_v1 SET total = 99 WHERE counter_id IN ('1', '2')")
         db.execute("INSERT INTO twofold_totals_v1 VALUES ('nobody', 1)")
@@ -179,7 +179,7 @@ def test_one_row_is_rebuilt(twofold: Callable[..., Result], counting: Any, folde
 
 
 def test_a_name_that_is_held_is_said(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:
-    """The version is built and can be deployed; only SQL sees the old columns."""
+    """The version is built and can be deployed; the old columns are visible only in SQL."""
     with closing(sqlite3.connect("counting.read.db")) as db, db:
         db.execute("CREATE VIEW report AS SELECT totals.counter_id, totals.total FROM totals")
     assert twofold("rebuild", "counting:tomorrow", "totals").exit_code == 0, "the new version has these columns too"
@@ -248,7 +248,7 @@ def test_whoever_has_seen_enough_may_close_the_pipe(
     os.close(writing)
     os.read(reading, 100)
     os.close(reading)
-    asyncio.run(further(counting))  # prints again, and there is nobody who reads it
+    asyncio.run(further(counting))  # prints again after its reader has gone
     assert printing.communicate(timeout=60) == (None, "")
     assert printing.returncode == 0
 

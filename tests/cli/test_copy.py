@@ -1,4 +1,4 @@
-"""`twofold copy`: what it prints, where it ends, and its exit codes."""
+"""`twofold copy`: its output, how it ends, and its exit codes."""
 
 import asyncio
 import json

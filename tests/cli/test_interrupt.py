@@ -1,4 +1,4 @@
-"""Ctrl-C while the program is still being imported: it ends with 130, and says nothing."""
+"""Ctrl-C while the program is still importing: it exits with 130 and prints nothing."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ TWOFOLD = [sys.executable, "-c", "from twofold_start import main; main()", "stat
 
 
 def interrupted_at(imported: str, command: list[str]) -> tuple[int, str]:
-    """Its exit code, and what it said, when Ctrl-C comes as soon as this was imported."""
+    """The exit code and output when Ctrl-C comes right after this module was imported."""
     environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment

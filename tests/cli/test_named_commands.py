@@ -1,4 +1,4 @@
-"""What errors and docstrings tell a user to run exists, with these arguments and options."""
+"""The commands that errors and docstrings name exist, with these arguments and options."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ NAMED = re.compile(r"`twofold ([^`]+)`|\btwofold ([a-z-]+ --[a-z-]+)")
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
-    """Every string; what a formatted one inserts is a word of its own."""
+    """Every string; each value inserted into an f-string becomes a separate word."""
     parts = set[ast.AST]()
     for node in ast.walk(tree):  # an f-string comes before its parts
         if isinstance(node, ast.JoinedStr):
@@ -36,7 +36,7 @@ def named() -> Iterator[tuple[str, str]]:
 
 
 def wrong_with(line: str) -> str | None:
-    """Why the program would refuse this command line, if it would."""
+    """Why the program would refuse this command line, or nothing."""
     name, *words = line.split()
     command = PROGRAM.commands.get(name)
     if command is None:

@@ -1,4 +1,4 @@
-"""`twofold parked` as it is typed."""
+"""`twofold parked` on the command line."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`twofold verify` and `twofold diff` as they are typed."""
+"""`twofold verify` and `twofold diff` on the command line."""
 
 import json
 import subprocess

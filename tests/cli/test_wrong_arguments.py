@@ -1,4 +1,4 @@
-"""Whatever is wrong is said in a sentence, with the exit code that is documented, and nothing is made or changed."""
+"""Every mistake gives one sentence and the documented exit code, and nothing is created or changed."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def further_arguments(command: str) -> list[str]:
 
 
 def refused(result: Result, code: int, sentence: str) -> None:
-    """Said on standard error, in a sentence and not by a traceback; standard output is left alone."""
+    """Reported on standard error as a sentence without a traceback; standard output stays empty."""
     assert (result.exit_code, result.stdout) == (code, "")
     assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
@@ -117,7 +117,7 @@ def test_a_store_that_is_none(
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     refused(twofold(*first_arguments(command), APP, *further_arguments(command), "--store", store), 1, sentence)
     assert {path: path.read_bytes() for path in before} == before
-    ours = [folder / f"counting.read.db{end}" for end in ("-shm", "-wal")]  # a look at our own file may leave them
+    ours = [folder / f"counting.read.db{end}" for end in ("-shm", "-wal")]  # reading our own file may leave them
     assert {path for path in folder.iterdir() if path.is_file()} <= {*before, *ours}
 
 

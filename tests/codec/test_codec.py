@@ -1,4 +1,4 @@
-"""Events become JSON and are read back as they were, or are refused by name; old JSON is brought up to date."""
+"""Events become JSON and are read back unchanged, or are refused by name; old JSON is upcast."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -169,7 +169,7 @@ def round_trip(event: Any) -> Any:
 )
 def test_an_event_comes_back_as_it_was(event: Any) -> None:
     assert round_trip(event) == event
-    if not isinstance(event, BaseModel):  # those have a zone of their own that is UTC too
+    if not isinstance(event, BaseModel):  # those have their own zone, which is UTC too
         assert repr(round_trip(event)) == repr(event)
 
 
@@ -206,7 +206,7 @@ ODD_ZONES = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)) | st.timede
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")) | st.just("2024-01-01T03:00:00+05:30"),
 )
 def test_offsets_that_json_cannot_say_are_stored_in_utc_too(moment: datetime, product: str) -> None:
-    """JSON knows minutes, Python microseconds. A class of nothing but texts, numbers and times."""
+    """JSON offsets have minutes, Python's microseconds. A class of only texts, numbers and times."""
     item = Item(product, Decimal("1.10"), moment)
     assert round_trip(item) == item
     stored = msgspec.json.decode(codec(Item).encode(item).data)
@@ -322,7 +322,7 @@ class RawModel(BaseModel, frozen=True):
 
 
 def test_a_model_that_would_come_back_changed_is_refused() -> None:
-    """Pydantic reads bytes in another way than they are written; nothing may be changed in silence."""
+    """Pydantic reads bytes differently from how they are written; no value may change silently."""
     with pytest.raises(InvalidEvent, match=r"RawModel\.raw is b'plain', and would be read back as"):
         round_trip(RawModel(raw=b"plain"))
 
@@ -467,7 +467,7 @@ def test_unknown_fields_of_old_events_are_passed_over() -> None:
 
 
 class Plain:
-    """A class without fields that JSON could hold."""
+    """A class without fields that fit into JSON."""
 
 
 @dataclass

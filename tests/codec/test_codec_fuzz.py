@@ -1,4 +1,4 @@
-"""Whatever an event holds, and whatever a log holds: it comes back as it was, or is refused by a name."""
+"""Any event and any log entry is read back unchanged or refused with a named error."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone

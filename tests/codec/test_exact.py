@@ -1,4 +1,4 @@
-"""The quick check is true for nearly every value, false where a class or collection is not exactly the annotated."""
+"""The quick check is true for nearly every value, and false if a class or collection is not exactly the annotated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an event class is made of, and what of that is refused when the App is built."""
+"""The fields of an event class, and which are refused when the App is built."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_an_alias_beside_the_name_of_the_field_does_no_harm(event: BaseModel) ->
     assert b"paid_at" in encoded.data
 
 
-# ---- where == and the same JSON are enough
+# ---- when == and the same JSON are enough
 
 
 @dataclass(frozen=True, slots=True, order=True)

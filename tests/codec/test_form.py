@@ -1,4 +1,4 @@
-"""What an event holds comes back as it was, or is refused by its path: whatever its class, and its `==`, say."""
+"""Every value in an event comes back unchanged or is refused by its path, whatever its class and its `==`."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Folded(BaseModel, frozen=True):
 
 @dataclass
 class Put:
-    """A field of each type that a value of another could be put into."""
+    """A field of each type that could hold a value of another type."""
 
     text: str = ""
     integer: int = 0
@@ -206,7 +206,7 @@ class Put:
 
 @dataclass(frozen=True)
 class Flat:
-    """No field whose values have to be walked: the quick way."""
+    """Without fields whose values must be walked: the fast path."""
 
     text: str = ""
     integer: int = 0
@@ -473,7 +473,7 @@ def test_what_pydantic_keeps(event: Any) -> None:
     assert repr(encoded.event) == repr(event)
 
 
-# ---- code of the user's that raises
+# ---- user code that raises
 
 
 class Grumpy(Exception):
@@ -547,7 +547,7 @@ def test_a_large_set_of_wrong_members_is_refused_at_the_first() -> None:
         CODEC.encode(Put(chosen=insured))
 
 
-# ---- nested without end
+# ---- nested endlessly
 
 
 @dataclass
@@ -588,11 +588,11 @@ def test_what_is_nested_too_deep_is_refused_by_the_start_of_its_path(levels: int
         assert str(refused.value).endswith(f"is nested more than {MAX_DEPTH} levels deep")
 
 
-# ---- against an oracle that knows nothing of how it is done
+# ---- against an oracle independent of the implementation
 
 
 def same(value: Any, read: Any) -> bool:
-    """Type by type, as a person would say it."""
+    """Type by type, in the simplest way."""
     if isinstance(value, bool) or isinstance(read, bool):
         return value is read
     if isinstance(value, datetime):
@@ -628,7 +628,7 @@ def same_number(value: Any, read: Any) -> bool:
 def ratio(number: Any) -> tuple[int, int] | None:
     try:
         return number.as_integer_ratio()  # type: ignore[no-any-return]
-    except (ValueError, OverflowError):  # no number, or infinite
+    except (ValueError, OverflowError):  # NaN or infinite
         return None
 
 

@@ -1,4 +1,4 @@
-"""What was read again is the same, or the path of what is not is named; whatever `==` says."""
+"""A value read back is the same, or the path of the difference is named, whatever `==` says."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Insured(Parcel):
 
 
 class Silent(Parcel):
-    """Adds no field, and says that it equals everything."""
+    """Adds no field, and claims to equal everything."""
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -102,7 +102,7 @@ class Better(Place):
 
 
 class Attrs:
-    """As the attrs library makes them, which is not among the development tools."""
+    """As the attrs library creates them; it is not a development dependency."""
 
     __attrs_attrs__ = (SimpleNamespace(name="at"), SimpleNamespace(name="note"))
 
@@ -261,7 +261,7 @@ def test_what_is_nested_too_deep_is_said_with_the_limit(levels: int) -> None:
     assert len(said) < 200
     with pytest.raises(TooDeep, match=r"^Put\['a'\]\[0\]\[0\].*nested more than"):
         list(parts({"a": deep}, "Put"))
-    while deep:  # a hundred thousand levels would be freed one inside the other
+    while deep:  # a hundred thousand levels would be freed recursively
         deep = deep.pop()
 
 

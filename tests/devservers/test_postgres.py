@@ -1,4 +1,4 @@
-"""The bundled PostgreSQL: started, kept, killed; by root and by a plain user; wherever the package lies."""
+"""The bundled PostgreSQL: started, kept, killed; as root and as a plain user; wherever the package is installed."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def test_it_writes_to_the_disk_unless_told_otherwise() -> None:
 
 
 def test_nobody_else_gets_in(tmp_path: Path) -> None:
-    """The socket's folder is closed to others; TCP wants the password that the URL has."""
+    """The socket's folder is closed to others; TCP requires the password in the URL."""
     with server(port=0, fsync=False) as running:
         folder = Path(running.url.partition("host=")[2].partition("&")[0].replace("%2F", "/"))
         assert folder.stat().st_mode & 0o077 == 0
@@ -63,7 +63,7 @@ def test_nobody_else_gets_in(tmp_path: Path) -> None:
 
 
 def test_data_can_be_kept(kept: Path) -> None:
-    """Stopped and killed servers leave what was written; the password stays too."""
+    """Stopped and killed servers keep what was written, and the password."""
     with server(kept, port=0) as first:
         url = new_database(first.url, "shop")
         execute(url, "CREATE TABLE t AS SELECT 42 AS answer")
@@ -75,7 +75,7 @@ def test_data_can_be_kept(kept: Path) -> None:
 
 @pytest.fixture
 def kept() -> Any:
-    """A folder that every user can reach; those of pytest belong to root alone, where root runs the tests."""
+    """A folder that every user can reach; pytest's folders are only for root when root runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="twofold-kept-"))
     folder.chmod(0o755)
     yield folder / "data"
@@ -83,7 +83,7 @@ def kept() -> Any:
 
 
 def test_it_ends_with_the_process_that_started_it() -> None:
-    """However that ends: a test run that is killed leaves no server behind."""
+    """However the parent ends: a killed test run leaves no server behind."""
     script = "from devservers.postgres import *\nwith server() as s: print(s.pid, s.data, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -134,7 +134,7 @@ def test_root_becomes_nobody(tmp_path: Path) -> None:
 
 @as_root
 def test_a_package_that_nobody_can_read_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkout in root's own folder, say."""
+    """For example a checkout in root's home folder."""
     open_to_all = postgres._open_to_all
     monkeypatch.setattr(postgres, "_open_to_all", lambda path: "pginstall" not in str(path) and open_to_all(path))
     with server(fsync=False) as running:
@@ -145,7 +145,7 @@ def test_a_package_that_nobody_can_read_is_copied(monkeypatch: pytest.MonkeyPatc
 
 @as_root
 def test_a_plain_user_runs_it_as_himself() -> None:
-    """With the same modules; where this Python is root's alone, with the system's."""
+    """Run with the same modules; with the system's Python if only root can use this one."""
     nobody = pwd.getpwnam("nobody")
     script = "from devservers.postgres import *\nwith server(fsync=False) as s: execute(s.new_database(), 'SELECT 1')"
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):

@@ -1,4 +1,4 @@
-"""The loop of all followers, on memory and in virtual time: leases and pauses fall at exact moments."""
+"""The loop of all followers, on memory and in virtual time: leases and pauses end at exact moments."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ ONE = FollowerId("one")
 
 
 class Noting:
-    """A follower that notes the positions it is handed, and does on the way what it is told to."""
+    """A follower that notes the positions it gets, and can be told to do something in between."""
 
     follows = ONE
     types = frozenset({"Noted"})
@@ -44,7 +44,7 @@ class Noting:
 
 
 class Failing(Noting):
-    """One that raises so many times, and notes when it was asked."""
+    """A follower that raises a number of times, and notes when it was called."""
 
     def __init__(self, log: MemoryLog, *errors: Exception) -> None:
         super().__init__(log)
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def holder(log: MemoryLog) -> Claim:
-    """Somebody has the checkpoint."""
+    """A worker holds the checkpoint."""
     await log.checkpoints.register(ONE, log.log_id, BEGINNING)
     seen = await log.checkpoints.read(ONE)
     assert seen is not None
@@ -181,7 +181,7 @@ def test_g5_a_holder_gives_signs_of_life_while_a_page_is_slow_and_while_nothing_
 
 
 def test_g5_a_holder_goes_on_giving_signs_of_life_after_some_were_lost() -> None:
-    """The store is away for one beat, or for several, as long as they are no whole lease; nobody takes over."""
+    """The store is down for one beat or several, but for less than a lease; no worker takes over."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -213,7 +213,7 @@ def test_g5_a_holder_goes_on_giving_signs_of_life_after_some_were_lost() -> None
 
 
 def test_g5_a_lease_is_measured_with_a_clock_that_cannot_be_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wall clocks are wrong in both directions while it runs; the lease lasts exactly as long as it should."""
+    """Wall clocks jump in both directions while it runs; the lease still lasts exactly as long as it should."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -313,7 +313,7 @@ def test_g11_a_replaced_log_stops_it_before_anything_is_handled(log_id: str | No
 
 
 def test_a_store_that_is_away_at_the_start_and_at_the_end_is_borne() -> None:
-    """No claim can be taken, no heartbeat given and nothing released: it goes on, and it stops."""
+    """Claims, heartbeats and releases all fail: it keeps running, and it stops when asked."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -341,7 +341,7 @@ def test_a_store_that_is_away_at_the_start_and_at_the_end_is_borne() -> None:
 
 
 def test_who_is_stopped_while_claiming_lets_go_of_what_he_got() -> None:
-    """Otherwise it would look held, by somebody who is gone, for as long as the lease is."""
+    """Otherwise it would look held by a worker that is gone, for the length of a lease."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -368,7 +368,7 @@ def test_who_is_stopped_while_claiming_lets_go_of_what_he_got() -> None:
 
 @pytest.mark.parametrize("while_it", ["settles", "releases"])
 def test_who_is_stopped_while_letting_go_lets_go(while_it: str) -> None:
-    """He was about to anyway, for the store had failed: stopped in the middle of that he must not leave it held."""
+    """It was about to release because the store had failed: stopped in the middle of that, it must still release."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -419,7 +419,7 @@ def test_who_is_stopped_while_claiming_stops_although_the_store_goes_away() -> N
 
 
 def test_who_is_stopped_while_he_leaves_gives_no_more_signs_of_life() -> None:
-    """The log is away, so it lets go; a page is still being committed; just then it is stopped."""
+    """The log is down, so it releases while a page is still being committed, and is stopped just then."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -451,7 +451,7 @@ def test_who_is_stopped_while_he_leaves_gives_no_more_signs_of_life() -> None:
 
 
 def test_who_waits_for_events_notices_that_the_store_has_gone_back() -> None:
-    """A crash takes what was not synced: position and rows. The feed gives them again, although nothing new comes."""
+    """A crash loses what was not synced: position and rows. The feed delivers again, even without new events."""
 
     async def main() -> None:
         log = MemoryLog()
@@ -508,7 +508,7 @@ def test_catching_up_ends_at_the_head_and_lets_go() -> None:
 
 
 class Process:
-    """Followers of one process, all on one log."""
+    """The followers of one process, on one log."""
 
     def __init__(self, log: MemoryLog, owner: str, names: list[str]) -> None:
         self.owner = owner
@@ -563,7 +563,7 @@ def shared_out(processes: list[Process], followers: int) -> bool:
 
 
 def test_a_process_that_fails_does_not_ask_for_more() -> None:
-    """What it would take over would only fail again."""
+    """A follower it would take over would only fail again."""
 
     async def main() -> None:
         log = MemoryLog()

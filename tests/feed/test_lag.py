@@ -1,4 +1,4 @@
-"""Lag in seconds, where clocks were wrong: never made from a time in the future."""
+"""Lag in seconds with wrong clocks: never computed from a time in the future."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 
 async def log_of(clock: Clock, *ahead: timedelta) -> MemoryLog:
-    """One event each, recorded so far ahead of noon."""
+    """Append one event each, recorded this far ahead of noon."""
     log = MemoryLog(Ambient(now=clock.now))
     for one in ahead:
         clock.time = NOON + one
@@ -64,7 +64,7 @@ def test_where_all_lie_in_the_future_what_was_seen_counts(clock: Clock) -> None:
         assert [await lag.seconds(position) for position in (at(1), at(2))] == pytest.approx([8, 3])
         lag.forget(at(2))
         assert await lag.seconds(at(2)) == pytest.approx(3)
-        lag.mark(at(1))  # a command that comes again has the position of then
+        lag.mark(at(1))  # a repeated command has its original position
         assert await lag.seconds(at(2)) == pytest.approx(3)
 
     run(seen())

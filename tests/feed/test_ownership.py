@@ -1,4 +1,4 @@
-"""Whose a checkpoint is: the rule."""
+"""The rule that says which projection a checkpoint belongs to."""
 
 import pytest
 
@@ -17,7 +17,7 @@ KEPT = Ownership("ours", "older", ("Deposited",))
         ("older", None, True),
         ("newer", "ours", True),
         ("theirs", None, False),
-        ("theirs", "older", False),  # it was renamed once already, and not to this
+        ("theirs", "older", False),  # it was already renamed to another name
         ("theirs", "theirs before", False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The limit of what may be parked within a minute, at exactly its size, and by a clock that cannot be put back."""
+"""The limit of parked keys per minute, at exactly its size, on a clock that cannot be set back."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def test_exactly_so_many_may_be_parked_at_once_or_one_after_the_other() -> None:
 
 
 def test_the_first_that_is_too_many_is_the_first_of_the_feed() -> None:
-    """In whatever order they are told, and whatever kind and key they have."""
+    """In whatever order they are reported, and for every kind and key."""
 
     async def main() -> None:
         limit = ParkingLimit()
@@ -43,7 +43,7 @@ def test_the_first_that_is_too_many_is_the_first_of_the_feed() -> None:
 
 
 def test_after_a_minute_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other, each a minute after it was parked; the wall clock has no part in it."""
+    """One after another, each a minute after it was parked; the wall clock does not matter."""
     wall = [1e9]
     monkeypatch.setattr("time.time", lambda: wall[0])
 

@@ -1,4 +1,4 @@
-"""What was heard of followers, each partition for itself."""
+"""The known positions of followers, per partition."""
 
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.doorbell import Reached

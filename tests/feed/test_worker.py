@@ -1,4 +1,4 @@
-"""A follower's task: whatever ends it, it shows, and the task is begun again, but for a follower that has stopped."""
+"""A follower's task: whatever ends it is reported, and the task restarts, unless the follower has stopped."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ notes = Decider("note", 0, write, written)
 
 
 async def cancelled() -> None:
-    """What a follower does that cancels the task it runs in."""
+    """A follower that cancels the task it runs in."""
     task = asyncio.current_task()
     assert task is not None
     task.cancel()

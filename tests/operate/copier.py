@@ -1,4 +1,4 @@
-"""A process that copies: `python copier.py FROM TO`. It prints a line after each page, until it is done or killed."""
+"""A process that copies: `python copier.py FROM TO`. It prints a line after each page."""
 
 import asyncio
 import sys

@@ -84,7 +84,7 @@ def test_the_checksum_counts_command_ids() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["sqlite to postgres", "postgres to sqlite"])
 async def test_killed_at_any_moment_it_goes_on(way: str, tmp_path: Path, new_database: Callable[[], str]) -> None:
-    """`kill -9` between any two instructions, again and again: nothing is there twice, nothing is missing."""
+    """`kill -9` between any two instructions, again and again: nothing is stored twice, nothing is missing."""
     chance = random.Random(way)
     urls = [f"sqlite:///{tmp_path}/a.db", new_database()]
     source, target = urls if way.startswith("sqlite") else reversed(urls)
@@ -104,7 +104,7 @@ async def test_killed_at_any_moment_it_goes_on(way: str, tmp_path: Path, new_dat
 
 
 async def _copied_or_killed(source: str, target: str, after_lines: int) -> bool:
-    """Whether it came to its end before so many lines were read."""
+    """Whether it finished before this many lines were read."""
     process = await asyncio.create_subprocess_exec(sys.executable, COPIER, source, target, stdout=PIPE)
     assert process.stdout is not None
     for _ in range(after_lines):
@@ -113,7 +113,7 @@ async def _copied_or_killed(source: str, target: str, after_lines: int) -> bool:
             return await process.wait() == 0
         assert line, "it failed"
     process.kill()
-    rest = await process.stdout.read()  # it may have ended before it was killed
+    rest = await process.stdout.read()  # it may have finished before it was killed
     return await process.wait() == 0 and rest.endswith(b"done\n")
 
 
@@ -147,7 +147,7 @@ async def _rows(url: str) -> dict[str, list[object]]:
 
 
 async def test_memory_to_sqlite_with_pages_that_are_full(tmp_path: Path) -> None:
-    """More than one page of events and of command ids, at their real sizes."""
+    """More than one page of events and of command ids, at real sizes."""
     original = MemoryLog()
     for n in range(6):
         await original.commit([append(f"note-{n}-{k}", event(k)) for k in range(1_000)])

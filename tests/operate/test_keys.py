@@ -1,4 +1,4 @@
-"""A row's key, as somebody types it."""
+"""A row's key as a user types it."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

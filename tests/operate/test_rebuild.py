@@ -1,4 +1,4 @@
-"""A rebuild, as a program asks for it."""
+"""A rebuild called from a program."""
 
 from contextlib import aclosing
 from dataclasses import replace

@@ -37,7 +37,7 @@ app = App("words", deciders=[puts], projections=[words])
 
 
 async def test_a_fold_that_depends_on_the_process_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within this process it looks pure, so it takes others to see it: they are asked where the App can be imported."""
+    """Within one process it looks pure, so other processes check it if they can import the App."""
     (tmp_path / "words_of_a_set.py").write_text(WORDS, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""A reactor: its commands, their ids, what cannot be one, and what the store's failures become."""
+"""A reactor: its commands, their ids, invalid reactors, and failures of the store."""
 
 import asyncio
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def test_each_command_has_an_id_of_its_own_that_never_changes() -> None:
     assert len(set(ids)) == 3
     assert all(len(id_) == 32 for id_ in ids)
     assert [id_ for id_, _ in fulfilment.commands(fact)] == ids
-    # Written down: a release that changed this would do everything again that was done before it.
+    # Literal ids: a release that changed them would repeat everything that was done before it.
     assert ids[0] == "fc1c06b76011e668e5d598d5e37ebf18"
 
 
@@ -111,7 +111,7 @@ async def ordered(log: MemoryLog, stream: str, *items: str) -> None:
     "error", [Unavailable("down"), OutcomeUnknown("c", "gone"), VersionConflict(Stream("stock", "a"), 1, 2)]
 )
 def test_what_the_store_cannot_do_just_now_is_tried_again(error: Exception) -> None:
-    """The follower says what is wrong in its own words, parks nothing, and goes on when it is over."""
+    """The follower reports the failure, parks nothing, and continues when it is over."""
     states = set()
 
     async def main() -> None:

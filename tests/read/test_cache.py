@@ -1,4 +1,4 @@
-"""What a holder remembers of its rows: bounded, and never wrong about what it does not know."""
+"""A worker's cache of rows: bounded, and never wrong about rows it does not know."""
 
 import random
 from sys import getsizeof
@@ -69,7 +69,7 @@ def test_a_row_that_grows_counts_and_what_is_let_go_makes_room() -> None:
 
 @given(st.lists(st.dictionaries(st.integers(0, 30), st.none() | st.integers(0, 3_000), max_size=8), max_size=40))
 def test_whatever_is_kept_it_is_never_wrong(pages: list[dict[int, int | None]]) -> None:
-    """Beside a table that holds everything: a row is as there, or unknown."""
+    """Compared with a table that holds everything: a cached row equals the stored one, or is unknown."""
     table: dict[Key, Values | None] = {}
     for complete in (True, False):
         table.clear()
@@ -114,7 +114,7 @@ def test_the_caches_of_a_process_are_bounded_together() -> None:
 
 @pytest.mark.parametrize("how", ["grow", "shrink", "come and go", "are many"])
 def test_whatever_rows_do_its_bound_holds_and_is_made_use_of(how: str) -> None:
-    """What it keeps is measured from outside, row by row, after each page."""
+    """Its size is measured from outside, row by row, after each page."""
     limit, chance = 200_000, random.Random(how)
     cache, known, most = RowCache(complete=False, limit=limit), dict[int, str | None](), 0
     for page in range(300):

@@ -1,4 +1,4 @@
-"""The kind of column of each annotation, and values that no column may hold."""
+"""The kind of column for each annotation, and values that no column may hold."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""A cursor is a stranger's text: whatever it says, it is a page or an `InvalidCursor`. So are tokens."""
+"""A cursor is untrusted text: any text gives a page or an `InvalidCursor`. The same holds for tokens."""
 
 import asyncio
 import base64
@@ -63,7 +63,7 @@ APP = App("fuzzed", deciders=[Decider("thing", "", decide, fold)], projections=[
 
 
 class Opened:
-    """A running App, to be asked from code that is not asynchronous."""
+    """A running App that synchronous code can call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, running: Running, token: str) -> None:
         self.loop, self.running, self.token = loop, running, token
@@ -107,7 +107,7 @@ def test_any_text_for_a_cursor(opened: Opened) -> None:
 
 
 def test_a_cursor_of_ours_with_other_values(opened: Opened) -> None:
-    """Whoever takes one apart and puts anything in: no value gets further than the reading of it."""
+    """A forged cursor: no value gets past parsing."""
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["NaN", "1E+999999999"]),
         lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
@@ -130,7 +130,7 @@ def test_any_text_for_a_token(opened: Opened) -> None:
     @WIDE
     @given(st.text() | st.from_regex(r"[0-9a-f]{16}:\d{1,10}:\d{1,20}") | st.integers(0).map(beyond(opened.token)))
     def any_text(token: str) -> None:
-        with suppress(InvalidToken):  # and not ReadModelBehind: nothing is
+        with suppress(InvalidToken):  # and not ReadModelBehind: no read model is behind
             opened.find(after=token, wait_s=0)
 
     any_text()

@@ -1,4 +1,4 @@
-"""What not every store could have as columns, keys or indexes is refused when the Projection is built."""
+"""Columns, keys and indexes that not every store supports are refused when the Projection is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fold that is none is told: by its event, by its row, by what it did."""
+"""A fold that is not pure is reported with the event, the row and what it did."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A read model as a value: its keys, its fold, its rows in memory, and what cannot be one."""
+"""A read model as a value: its keys, its fold, its rows in memory, and invalid definitions."""
 
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -161,7 +161,7 @@ def test_the_fingerprint_is_that_of_the_columns() -> None:
     assert len(others | {base}) == 6
 
 
-# ---- what cannot be one
+# ---- invalid definitions
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The projector, where the store goes away at the wrong moment. On memory and in virtual time."""
+"""The projector when the store fails at the wrong moment. On memory and in virtual time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ deployed = replace(bank, projections=[newer], reactors=[])
 
 
 class GoesAway(MemoryReadStore):
-    """Just when the newer version is to be shown for the first time."""
+    """Just when the newer version is about to be published."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def test_g8_a_rebuild_that_was_stopped_before_the_end_shows_it_the_next_time() -
 
 
 class Fails(MemoryReadStore):
-    """So many commits are done; the next ends as it is told to, slowly, when the page behind it is folded already."""
+    """Some commits succeed; the next is slow and ends as told, when the page after it is already folded."""
 
     def __init__(self, after: int, how: Callable[[Claim], Exception] | None) -> None:
         super().__init__()
@@ -122,9 +122,9 @@ def refused(claim: Claim) -> Exception:
 def test_g5_a_page_is_folded_while_the_one_before_fails(
     after: int, how: Callable[[Claim], Exception] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows and what waits are those of a fresh fold: a row that the store refuses, one that cannot be folded, a stream.
+    """Rows and parked keys equal a fresh fold: with a row that the store refuses, one that cannot be folded, a stream.
 
-    Pages are small and full, so that one is always on its way while the next is folded, on top of it.
+    Pages are small and full, so that one is always being committed while the next is folded on top of it.
     """
     monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
     monkeypatch.setattr("twofold.read.projector.LARGEST_PAGE", 6)
@@ -154,7 +154,7 @@ def test_g5_a_page_is_folded_while_the_one_before_fails(
 
 
 def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However little may be remembered: the page behind is folded on what the store does not have yet."""
+    """However small the cache: the next page is folded on rows that the store does not have yet."""
     monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
     monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 6)
     monkeypatch.setattr("twofold.read.projector.RowCache", partial(RowCache, limit=600))
@@ -174,7 +174,7 @@ def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("how", [away, lost, None])
 def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exception] | None) -> None:
-    """Of the hundred keys that may be parked within a minute: what was not stored, or comes again, is none."""
+    """Keys that were not stored, or come again, do not count towards the hundred that may be parked per minute."""
 
     async def main() -> None:
         log, rows = MemoryLog(), Fails(1, how)

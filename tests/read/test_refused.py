@@ -1,4 +1,4 @@
-"""Rows that a store itself refuses, for reasons of its own: a check, a trigger, an index that cannot hold them."""
+"""Rows that the store itself refuses: a check, a trigger, an index that cannot hold them."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Store = tuple[str, str | None, Callable[[bool], Awaitable[None]]]
 
 @pytest.fixture(params=["sqlite", "postgresql", "sqlalchemy on sqlite", "sqlalchemy on postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Log, read store, and how the table of balances comes to refuse what is above `MOST`, and no longer does."""
+    """Log, read store, and how the table of balances starts and stops refusing amounts above `MOST`."""
     log = f"sqlite:///{tmp_path}/bank.db"
     if request.param.endswith("postgresql"):
         url = str(request.getfixturevalue("new_database")())

@@ -1,4 +1,4 @@
-"""A table that a store refuses is misconfigured, and a value that somebody wrote into a table by hand is told."""
+"""A table that a store refuses is misconfigured; a value written into a table by hand is reported."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_definition_that_a_store_refuses_is_misconfigured(url: str, name
     try:
         with pytest.raises(ConfigurationError, match="counted v1"):
             await store.prepare(table)
-        await store.prepare(counted.table)  # nothing of it is left
+        await store.prepare(counted.table)  # nothing is left of it
     finally:
         await store.close()
 

@@ -1,4 +1,4 @@
-"""The row that a fold is given does not depend on where a page of the feed ends, whatever the fold puts into it."""
+"""The row that a fold gets does not depend on where pages of the feed end, whatever the fold puts into it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Row:
 
 
 def types_of(value: Any) -> str:
-    """All that a fold could see of a value, whose repr need not tell the types in it."""
+    """Everything a fold can see of a value; its repr may hide the types in it."""
     match value:
         case dict():
             return f"{{{', '.join(f'{types_of(k)}: {types_of(v)}' for k, v in value.items())}}}"
@@ -104,13 +104,13 @@ def types_of(value: Any) -> str:
 
 
 def remembers(row: Row, event: Put, recorded: Recorded) -> Row:
-    """Writes down what it is given: so the row tells what the fold has seen."""
+    """Record the arguments in the row, which shows what the fold has seen."""
     given = ", ".join(types_of(getattr(row, name)) for name in Row.__dataclass_fields__ if name != "seen")
     return replace(row, **event.fields, seen=(*row.seen, given))
 
 
 def in_place(row: Row, event: Put, recorded: Recorded) -> Row:
-    """Changes the list that an earlier event brought, and writes down what it sees of it."""
+    """Change the list of an earlier event, and record what is seen of it."""
     row.tags.append("x")
     return replace(row, seen=(*row.seen, ",".join(row.tags)), **event.fields)
 
@@ -121,9 +121,9 @@ def in_pages(
     sizes: Sequence[int],
     row: type[Any] = Row,
 ) -> tuple[Values | None, int | None]:
-    """The row after these events, folded in pages of these sizes; and the position of the event that failed.
+    """The row after these events, folded in pages of these sizes, and the position of a failed event.
 
-    As the projector does it, and as `verify` and a retry do it: it is the same.
+    The projector, `verify` and a retry all fold like this.
     """
     projection: Projection[Any] = Projection("row", row, evolve)
     pages = list(paged([recorded(Put(places), version=number) for number, places in enumerate(puts, start=1)], sizes))

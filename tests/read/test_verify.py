@@ -1,4 +1,4 @@
-"""Read models that somebody has changed with SQL, and how much memory it takes to notice."""
+"""Read models changed with SQL, and the memory it takes to notice."""
 
 import asyncio
 import tracemalloc
@@ -66,7 +66,7 @@ async def running(url: str) -> AsyncIterator[Running]:
 
 @pytest.fixture
 def sql(url: str) -> Sql:
-    """Says something to the database behind the back of twofold; `{sales}` is the table."""
+    """Run SQL behind the back of twofold; `{sales}` is the table."""
 
     async def say(statement: str) -> None:
         if url.startswith("sqlite"):
@@ -92,7 +92,7 @@ async def sold(running: Running, count: int, products: int = 10) -> Receipt:
 
 async def test_g9_rows_that_were_changed_with_sql(running: Running, sql: Sql) -> None:
     await sold(running, 1_000)
-    await sql("UPDATE {sales} SET total = '496.01' WHERE product = 'p00001'")  # one cent more
+    await sql("UPDATE {sales} SET total = '496.01' WHERE product = 'p00001'")  # a cent more
     await sql("DELETE FROM {sales} WHERE product = 'p00002'")
     await sql("UPDATE {sales} SET product = 'p00099' WHERE product = 'p00003'")
     await sql("UPDATE {sales} SET last = NULL WHERE product = 'p00004'")

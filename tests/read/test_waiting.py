@@ -1,4 +1,4 @@
-"""A read that waits for a token is not late: what comes while it looks is not missed. In virtual time."""
+"""A read that waits for a token is not late: it misses nothing that arrives while it looks. In virtual time."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ app = App("bank", deciders=[accounts], projections=[balances])
 
 
 class Slow(MemoryReadStore):
-    """One whose answers are old by the time that they arrive: what `meanwhile` does has happened since."""
+    """A store whose results are outdated when they arrive: `meanwhile` has run in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def test_g6_what_is_committed_while_it_looks_needs_no_further_news() -> None:
 
 
 def test_g6_news_that_is_not_what_it_waits_for_does_not_make_it_wait_longer() -> None:
-    """Every half second something else is folded; after the time that it was given it says how far behind it is."""
+    """Something else is folded every half second; after its timeout the read reports how far behind it is."""
 
     async def main() -> None:
         log, rows = MemoryLog(), MemoryReadStore()

@@ -1,4 +1,4 @@
-"""Given, when, then: what a test that fails says, and that no case can change another's state."""
+"""Given, when, then: the message of a failing test, and that no case can change another's state."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,10 +68,10 @@ def failing(answer: Any, *expected: object) -> str:
     return str(failed.value)
 
 
-def test_a_difference_is_told_field_by_field() -> None:
+def test_a_difference_is_shown_field_by_field() -> None:
     other = Placed("bob", (Item("tea", 3), Item("cup", 2)), {"gift": "no"})
     assert failing([PLACED], other).splitlines() == [
-        "Place(items=[Item(sku='x', quantity=1)]) was decided otherwise:",
+        "Place(items=[Item(sku='x', quantity=1)]) led to other events:",
         "  event 1, Placed.customer is 'ann', expected 'bob'",
         "  event 1, Placed.items[0].quantity is 1, expected 3",
         "  event 1, Placed.notes['gift'] is 'yes', expected 'no'",
@@ -81,7 +81,7 @@ def test_a_difference_is_told_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected", "told"),
     [
-        ([PLACED], (), "event 1 is one too many: Placed(customer='ann'"),
+        ([PLACED], (), "event 1 is unexpected: Placed(customer='ann'"),
         ([], (PLACED,), "event 1 is missing: Placed(customer='ann'"),
         ([Struct("a")], (PLACED,), "event 1, Struct is Struct(note='a'), expected Placed(customer='ann'"),
         ([Struct("a"), Struct("b")], (Struct("a"), Struct("c")), "\n  event 2, Struct.note is 'b', expected 'c'"),
@@ -91,7 +91,7 @@ def test_a_difference_is_told_field_by_field() -> None:
             "Placed.items is (), expected (Item(sku='a', quantity=1),)",
         ),
         ([Placed("ann", ())], (Placed("ann", (), {"a": "b"}),), "Placed.notes is {}, expected {'a': 'b'}"),
-        ([ByIdentity("a")], (ByIdentity("a"),), "ByIdentity: every field is equal, and yet they are not"),
+        ([ByIdentity("a")], (ByIdentity("a"),), "ByIdentity: all fields are equal, but the values are not"),
         (None, (), "decide must return a list of events, not None; to do nothing, return an empty one"),
         (PLACED, (), "decide must return a list of events, not Placed("),
         (Unspeakable(), (), "raised Unspeakable: (no text: str() raises SystemExit)"),
@@ -134,5 +134,5 @@ def test_rows_of_none_of_its_events_are_refused() -> None:
     counted = Projection("counted", Row, count)
     assert rows(counted) == {}
     assert rows(counted, Struct("a"), PLACED) == {"1": Row("1", 1)}
-    with pytest.raises(InvalidInput, match="'counted' takes Placed, and none of these is one: Struct, ByIdentity"):
+    with pytest.raises(InvalidInput, match="'counted' takes Placed, but got only Struct, ByIdentity"):
         rows(counted, Struct("a"), ByIdentity("b"))

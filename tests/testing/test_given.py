@@ -1,4 +1,4 @@
-"""A history to begin from: rules deep in a process are reached, and what cannot have happened is refused."""
+"""Starting from a given history: it reaches rules deep in a process, and impossible histories are refused."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_rules_that_no_short_history_reaches_are_reached() -> None:
 
 
 def test_in_pairs_the_order_between_streams_is_that_of_the_list() -> None:
-    """Clients know of it, readers read it, rows hold it; the same seed gives the same history again."""
+    """Clients know it, readers read it, rows contain it; the same seed gives the same history again."""
     given = [("stock-p1", Received(5)), ("order-o1", Placed("p1", 2)), ("stock-p1", Received(5))]
     first, second = (
         simulate(warehouse, order_something, seed=7, runs=20, given=given, always={shelves: lambda shelf: True})

@@ -80,7 +80,7 @@ def test_cuts_that_take_few_events_keep_every_promise(monkeypatch: pytest.Monkey
 WHAT_HAPPENS = [
     *("commands done", "answered again", "batches of several", "reads answered", "pages", "events", "restarts"),
     *("crashes", "pauses", "takeovers", "leases stolen", "clean stops", "upgrades", "versions published", "rebuilds"),
-    *("the log went away", "the log crashed", "the read store went away", "the read store crashed"),
+    *("the log became unreachable", "the log crashed", "the read store became unreachable", "the read store crashed"),
     *("read store went back", "slow", "deaf", "clock jumps", "logs replaced", "keys parked", "streams parked"),
     *(f"append: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),
     *(f"page: {mishap}" for mishap in ("request lost", "answer lost", "late", "twice")),

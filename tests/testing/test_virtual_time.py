@@ -1,4 +1,4 @@
-"""The clock that jumps: nothing takes time, and everything happens in its order."""
+"""The clock that jumps: nothing takes real time, and everything happens in order."""
 
 import asyncio
 

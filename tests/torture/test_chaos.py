@@ -1,4 +1,4 @@
-"""Who is hit when: the same seed makes the same plan, and there is enough of everything in it."""
+"""What is hit when: the same seed gives the same plan, with enough of every fault."""
 
 from itertools import islice
 
@@ -15,7 +15,7 @@ FAULTS: tuple[Fault, ...] = ("kill the server", "restart the server", "kill a se
 
 
 def blows(seed: str, faults: tuple[Fault, ...], minutes: float) -> list[Blow]:
-    """Those of so much time, where each one that is aimed waits as long as it can."""
+    """The faults of this much time, if each aimed one waits as long as possible."""
     found: list[Blow] = []
     left_s = minutes * 60
     for blow in plan(seed, faults):

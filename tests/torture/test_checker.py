@@ -1,4 +1,4 @@
-"""The checker of the torture can fail: each kind of violation is planted in a true history, and found."""
+"""The checker of the torture can fail: each kind of violation is planted in a valid history and found."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ set_ = msgspec.structs.replace
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    """What one process did in peace: one of everything."""
+    """One process without faults: one of everything."""
     folder = tmp_path_factory.mktemp("peace")
     return asyncio.run(peace(folder, f"sqlite:///{folder}/peace.db"))
 
@@ -89,13 +89,13 @@ async def peace(folder: Path, url: str) -> Evidence:
 
 
 def seen_in(journals: Path) -> Sequence[tuple[int, str, int]]:
-    """All events that the readers saw, in whichever feed."""
+    """All events that the readers saw, in any feed."""
     facts = [fact for _, fact in Journals(journals).news() if isinstance(fact, Seen)]
     return [event for fact in facts for event in fact.events]
 
 
 async def until_all_is_seen(journals: Path, running: Running) -> None:
-    """The readers have come to the end of every feed."""
+    """Wait until the readers reach the end of every feed."""
     followed = {running.log.partition: running.log, **feeds(running.log)}
     pages = [await feed.read(Position(feed.partition, 0), 10_000) for feed in followed.values()]
     while True:
@@ -105,7 +105,7 @@ async def until_all_is_seen(journals: Path, running: Running) -> None:
 
 
 async def until_all_is_done(running: Running) -> None:
-    """Nothing follows from anything any more, and nobody is behind."""
+    """Wait until no reactions are left and no follower is behind."""
     heads: Any = None
     while heads != [await feed.head() for feed in feeds(running.log).values()] or any(
         status.lag_events or (status.kind == "reactor" and status.parked) for status in await operate.status(running)
@@ -175,7 +175,7 @@ def test_what_follows_has_to_lie_in_a_later_cut() -> None:
 
 
 def facts(history: Evidence, change: Callable[[Any], Any | None]) -> Evidence:
-    """Every fact as it is changed; None takes it out."""
+    """Change every fact; None removes it."""
     changed = [(name, change(fact)) for name, fact in history.facts]
     return replace(history, facts=[(name, fact) for name, fact in changed if fact is not None])
 
@@ -193,7 +193,7 @@ def asked(id: str) -> Asked:
 
 
 def appended(history: Evidence, *events: Logged) -> Evidence:
-    """These at the end of the log, wherever they lay before; the readers see them too."""
+    """Move these events to the end of the log; the readers see them too."""
     versions = {event.stream: event.version for event in history.events}
     log = list(history.events)
     for event in events:
@@ -284,7 +284,7 @@ def an_event_that_the_reader_missed(history: Evidence) -> Evidence:
 
 
 def an_event_behind_the_cursor(history: Evidence) -> Evidence:
-    """The reader had been told that there was nothing up to there."""
+    """The reader had got an empty page up to there."""
     return replace(history, facts=[("reader-9", Seen(0, 5, [])), *history.facts])
 
 
@@ -441,7 +441,7 @@ def reservation(history: Evidence) -> Logged:
 
 
 def test_a_reaction_that_is_missing(history: Evidence) -> None:
-    """The answer to it then follows from nothing."""
+    """The reply to it then has no cause."""
     gone = reservation(history)
     rest = [event for event in history.events if event is not gone]
     assert kinds_of(list(reactions(rest))) == ["lost", "doubled"]
@@ -468,7 +468,7 @@ def test_a_shelf_below_nothing() -> None:
     assert kinds_of(list(shelves(events))) == ["negative"]
 
 
-# ---- what is left of the dead
+# ---- journals of killed processes
 
 
 def test_half_a_line_was_not_written(tmp_path: Path) -> None:

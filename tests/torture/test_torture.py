@@ -1,4 +1,4 @@
-"""The torture as it is run: half a minute on each store, on a disk that is full at times, and ended early."""
+"""Real runs of the torture: half a minute on each store, on a disk that is full at times, and ended early."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def command(report: Path, *options: str) -> list[str]:
 
 
 def torture(report: Path, *options: str) -> tuple[int, dict[str, int], str]:
-    """Exit code, figures, and everything that was told."""
+    """Exit code, figures and all output."""
     done = subprocess.run(command(report, *options), check=False, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
@@ -83,7 +83,7 @@ def test_what_is_broken_on_purpose_is_found(
 
 @pytest.fixture
 def seed() -> Iterator[str]:
-    """By which all processes of a run can be known; none of them is left behind."""
+    """Identifies all processes of a run; none is left behind."""
     made = uuid4().hex
     yield made
     for pid in processes(made):
@@ -102,7 +102,7 @@ def processes(seed: str) -> list[int]:
 
 
 def under_way(report: Path, *options: str) -> subprocess.Popen[str]:
-    """A run that has told its first figures."""
+    """A run that has printed its first figures."""
     running = subprocess.Popen(
         command(report, "--minutes", "10", *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -122,7 +122,7 @@ def test_ctrl_c_ends_it_early_and_everything_is_checked(store: str, seed: str, t
 
 
 def test_ctrl_c_twice_ends_it_at_once(seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where what is there is left
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where its files stay
     running = under_way(tmp_path / "report.md", "--seed", seed)
     running.send_signal(signal.SIGINT)
     running.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A small App with a counter, and a client for whatever FastAPI app a test makes around it."""
+"""A small App with a counter, and a client for the FastAPI app that a test builds around it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack

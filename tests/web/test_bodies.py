@@ -1,4 +1,4 @@
-"""JSON of strangers: what is read, what is refused, and how exactly it is said."""
+"""Untrusted JSON: what is accepted, what is refused, and the exact errors."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The dependencies of a strict route are solved as FastAPI solves them, whichever way is taken."""
+"""The dependencies of a strict route are solved as FastAPI solves them, on both paths."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
@@ -124,7 +124,7 @@ async def test_overrides_of_the_app_are_honoured(connect: Connect, make: Callabl
         assert (await client.get("/quick")).json() == "Hello anybody"
         assert (await client.get("/quick?who=Ann")).json() == "Hello Ann"
         assert (await client.get("/slow?who=Ann")).json() == "Hello Ann, Ann"
-        assert (await beside.get("/quick")).status_code == 401  # of this app alone, though they share their routes
+        assert (await beside.get("/quick")).status_code == 401  # only of this app, though they share routes
         app.dependency_overrides.clear()
         assert (await client.get("/quick")).status_code == 401
         assert (await client.get("/quick", headers={"X-User": "Bo"})).json() == "Hello Bo"

@@ -1,4 +1,4 @@
-"""One rule for names and decimals: what OpenAPI describes, what a body may be, and what is answered agree."""
+"""One rule for names and decimals: OpenAPI, accepted bodies and responses agree."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def routes_of(form: JsonForm) -> APIRouter:
 
 
 def sent(form: JsonForm, value: Any) -> Any:
-    """The body again, as the form names it."""
+    """The same body, with the names of the form."""
     if isinstance(value, dict) and not value.keys() & {"snake_case", "shelf-id"}:
         return {form.name(key): sent(form, inner) for key, inner in value.items()}
     return [sent(form, inner) for inner in value] if isinstance(value, tuple) else value
@@ -182,7 +182,7 @@ async def test_schema_body_and_answer_agree(client: httpx2.AsyncClient, form: Js
     row = await client.get(f"{at}/members/ada", headers=token)
     rows = await client.get(f"{at}/members", headers=token)
     assert (row.json(), rows.json()) == (put.json(), [put.json()])
-    again = await client.put(f"{at}/members/ada", json=row.json())  # what was answered can be sent
+    again = await client.put(f"{at}/members/ada", json=row.json())  # a response body can be sent back
     assert (again.status_code, again.json()) == (200, put.json())
     made = await client.post(f"{at}/terms", json=sent(form, {"daily_fee": 0.5}))
     assert made.json() == sent(form, {"daily_fee": form_of("0.5", form), "max_loans": None})

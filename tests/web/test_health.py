@@ -1,4 +1,4 @@
-"""Live, ready, and how every follower is doing."""
+"""Liveness, readiness, and the status of every follower."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -105,7 +105,7 @@ async def test_not_ready_before_the_tables_have_caught_up(tmp_path: Path, connec
         async with APP.open(store(tmp_path)):
             await until_ready(client)
         await add(running)
-        assert await ready(client) == (200, [])  # behind again, but not by much: the worker is elsewhere
+        assert await ready(client) == (200, [])  # behind again, but not by much: the worker is another process
 
 
 async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
@@ -124,7 +124,7 @@ async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
 async def test_ready_while_a_table_is_rebuilt(
     tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From scratch, by somebody else: the old rows are there until the new ones replace them."""
+    """Rebuilt from scratch by another process: the old rows stay until the new ones replace them."""
     monkeypatch.setattr(Projector, "largest_page", 2)
     async with APP.open(store(tmp_path)) as running, APP.look(store(tmp_path)) as operator:
         for _ in range(10):
@@ -156,7 +156,7 @@ async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connec
         refused = await client.get("/totals/one")
         assert (refused.status_code, refused.json()["type"]) == (503, "row-parked")
         assert datetime.fromisoformat(refused.json()["since"]) <= datetime.now(UTC)
-        assert "ZeroDivisionError" not in refused.text  # what failed is for the log, not for strangers
+        assert "ZeroDivisionError" not in refused.text  # the cause is for the log, not for clients
 
 
 @pytest.mark.parametrize("name", ["c.db", "c.read.db"])

@@ -1,4 +1,4 @@
-"""The same key, the same answer: also for those who wait, after a crash, and from another process."""
+"""Same key, same response: also for waiting requests, after a crash, and from another process."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ def requests(clock: Clock) -> MemoryRequests:
 
 
 class Work:
-    """Counts how often it was done, and can be held back."""
+    """Counts its runs, and can be blocked."""
 
     def __init__(self, answer: bytes | Response | Exception = MADE) -> None:
         self.answer, self.times = answer, 0
@@ -62,7 +62,7 @@ async def once(idempotency: Idempotency, work: Work, body: bytes = b"{}", id: st
 async def test_work_is_done_once(requests: MemoryRequests) -> None:
     work, idempotency = Work(), Idempotency(requests)
     answers = [await once(idempotency, work) for _ in range(3)]
-    answers.append(await once(Idempotency(requests), work))  # also after a restart
+    answers.append(await once(Idempotency(requests), work))  # even after a restart
     said = {(one.status_code, bytes(one.body), tuple(sorted(one.headers.items()))) for one in answers}
     assert (len(said), work.times) == (1, 1)
 
@@ -103,7 +103,7 @@ async def test_the_key_belongs_to_its_request(requests: MemoryRequests, clock: C
         for said in ([b'{"a": 1}', b"a=1"], [b"{}", b"a=2"], [b"{}"], [b"{}", b"a=1", b"x"]):
             with pytest.raises(IdempotencyKeyReused):
                 await idempotency.once(Steps(ID), Work(), *said)
-        clock.now += timedelta(days=2)  # also when its answer has expired: its command ids have not
+        clock.now += timedelta(days=2)  # even if its response has expired: its command ids have not
 
 
 async def test_what_could_not_be_done_is_done_again(requests: MemoryRequests) -> None:
@@ -141,7 +141,7 @@ async def test_what_was_done_is_not_denied(
 
 
 async def test_the_first_answer_is_handed_on_as_it_is(requests: MemoryRequests) -> None:
-    """What is not kept of it, a cookie, is not lost the first time."""
+    """The first response has its cookie, though cookies are not kept."""
     response = Response(b"\x00\xff", 201, {"Cache-Control": "no-store"}, "image/png")
     response.headers.append("Link", "</a>")
     response.headers.append("Link", "</b>")

@@ -1,4 +1,4 @@
-"""What holds for every route, whoever wrote it: HEAD where there is GET, and no precondition passed over."""
+"""Rules for every route, including the user's: HEAD for each GET, and no precondition ignored."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,7 +79,7 @@ async def stream() -> StreamingResponse:
 
 
 class Deaf(Response):
-    """A stream that never waits, nor looks whether anybody listens."""
+    """A stream that never waits and never checks whether the client is still there."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-stream", b"deaf")]})

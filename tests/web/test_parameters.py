@@ -1,4 +1,4 @@
-"""Numbers and times among the parameters are written the way JSON writes them."""
+"""Numbers and times in parameters are written as in JSON."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime

@@ -17,7 +17,7 @@ def request(*lines: tuple[str, str | None]) -> Request:
         ("*", None),
         ('"3"', 3),
         (' "3" ', 3),
-        ('"2"', 2),  # the log decides: it may have been this very command that made version 3
+        ('"2"', 2),  # the log decides: this very command may have made version 3
         ('"1", "3"', 3),
         ('"x,y","2"', 2),
     ],
@@ -53,11 +53,11 @@ async def test_a_weak_tag_is_told_why_it_never_matches(tags: str) -> None:
     ("header", "actual", "expected"),
     [
         ("*", 0, 0),
-        ("*", 3, 0),  # handed on: it may have been this very command that made it
+        ("*", 3, 0),  # passed on: this very command may have made it
         ('"3"', 3, 2),
         ('W/"3"', 3, 2),
         ('"2", W/"3"', 3, 2),
-        ('"2"', 3, None),  # a version that has been will not be again
+        ('"2"', 3, None),  # a past version never comes back
         ('"4"', 3, 3),
         ('"x"', 3, None),
         ('"3"', 0, 0),
@@ -74,7 +74,7 @@ async def test_what_is_expected_where_a_version_is_excluded(header: str, actual:
         ('"3"', '"2"', 3),
         ('"3"', "*", 0),
         ('"3"', '"3"', 2),
-        ('"2"', "*", 2),  # If-Match comes first, and has failed
+        ('"2"', "*", 2),  # If-Match is checked first, and failed
         ("*", '"2"', None),
         ("*", "*", 0),
         ("*", '"3"', 2),

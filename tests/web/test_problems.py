@@ -1,4 +1,4 @@
-"""Every error has its status, its type and its members; nothing of our insides is told."""
+"""Every error has its status, type and members, and reveals no internals."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -123,7 +123,7 @@ def test_very_many_errors_are_counted() -> None:
 
 
 def test_every_type_is_in_the_reference() -> None:
-    """So that a client can know what it may meet."""
+    """So that a client knows what to expect."""
     reference = (Path(__file__).parents[2] / "docs" / "reference.md").read_text("utf-8")
     sources = [path.read_text("utf-8") for path in Path(problems.__file__).parent.glob("*.py")]
     types = {found for text in sources for found in re.findall(r'Problem\(\s*\d+,\s*"([a-z-]+)"', text)}

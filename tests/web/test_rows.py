@@ -1,4 +1,4 @@
-"""Rows that are answered straight from their columns are answered as the rows themselves would be."""
+"""Rows rendered directly from their columns give the same response as the rows themselves."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_the_row_class_is_not_made_and_what_needs_no_change_is_not_read(mo
         monkeypatch.setattr(Thing, "__init__", lambda *_, **__: pytest.fail("a row was made"))
         row = await running.get(as_json(things), FULL.thing_id)
         assert row is not None
-        assert (row.how_many, row.kind) == (2**62, "b")  # an ETag may be made of it
+        assert (row.how_many, row.kind) == (2**62, "b")  # an ETag may be derived from it
         assert isinstance(row.words, msgspec.Raw)
         assert isinstance(row.counts_by_name, msgspec.Raw)
         assert row.parts == [

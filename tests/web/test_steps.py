@@ -1,4 +1,4 @@
-"""Places of commands and new ids: the same ones when a request runs again."""
+"""Step numbers of commands and new ids stay the same when a request runs again."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ def test_commands_under_way_at_once_have_their_own() -> None:
 
 @pytest.mark.parametrize("error", [CONFLICT, Unavailable("disk"), OutcomeUnknown("c", "disk")])
 def test_a_command_that_is_tried_again_keeps_its_id(error: Exception) -> None:
-    """Or a request that runs again, and meets no conflict any more, would do it a second time."""
+    """Otherwise a repeated request, now without a conflict, would do it a second time."""
     steps = Steps(ID)
     assert [failed(steps, "order-1", error), *commanded(steps, "order-1", "order-1")] == [
         ID,
@@ -112,5 +112,5 @@ def test_the_scope_is_actor_method_path_and_key() -> None:
         ("annPOST", "", "/a", "k"),
     ]
     assert len({request_id(*scope) for scope in scopes}) == len(scopes)
-    # As it has always been: it is the id of commands that are stored.
+    # Must never change: stored commands have this id.
     assert request_id(*scopes[0]) == "9f7124475c5474376a025ba60700b0ab6ece227f4ade350674934360834e5b04"

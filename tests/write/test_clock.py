@@ -1,4 +1,4 @@
-"""The time at which events are recorded: never before the newest one's, unless that came from a wrong clock."""
+"""The time of recording: never before that of the newest event, unless that came from a wrong clock."""
 
 import logging
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_the_clock_counts_where_nothing_is_ahead_of_it(newest: datetime | None) 
 
 
 class Clock:
-    """What the store takes for the time."""
+    """The store's clock."""
 
     def __init__(self, url: str, set_: Callable[[datetime], None] | None = None) -> None:
         self.url, self.time, self._set = url, NOON, set_
@@ -62,7 +62,7 @@ def clock(request: pytest.FixtureRequest, tmp_path: Path) -> Clock:
         return Clock("memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/log.db")
     url = request.getfixturevalue("new_database")()
     name = url.partition("?")[0].rpartition("/")[2]
-    execute(  # our function before that of the server
+    execute(  # our function takes precedence over the server's
         url,
         "CREATE SCHEMA fake",
         f"CREATE TABLE fake.clock AS SELECT '{NOON.isoformat()}'::timestamptz AS time",
@@ -92,7 +92,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_exactly_a_second_is_kept_and_a_microsecond_more_is_not(
     clock: Clock, log: LogStore, caplog: pytest.LogCaptureFixture, events: int
 ) -> None:
-    """On every store, for a lone event and for a batch; said once, with both times."""
+    """On every store, for a single event and a batch; logged once, with both times."""
     clock.set(NOON + SECOND)
     await appended(log, "note-1", "ahead")
     clock.set(NOON)
@@ -114,7 +114,7 @@ async def test_exactly_a_second_is_kept_and_a_microsecond_more_is_not(
 async def test_one_wild_clock_does_not_make_all_later_times_wild(
     clock: Clock, log: LogStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What changes nothing changes no time either: repeats, conflicts, empty decisions."""
+    """Operations without events do not change the time either: repeats, conflicts, empty decisions."""
     years = timedelta(days=70 * 365)
     clock.set(NOON + years)
     await appended(log, "note-1", "wild", command_id="once")
@@ -133,7 +133,7 @@ async def test_one_wild_clock_does_not_make_all_later_times_wild(
 
 
 async def test_a_clock_that_goes_back_a_little_is_waited_for(clock: Clock, log: LogStore) -> None:
-    """No time lies before the one before it, and all events of one commit have the same."""
+    """Times never decrease, and all events of one commit have the same."""
     for ms in (0, 500, 200, -400, 499, 501, 100):
         clock.set(NOON + timedelta(milliseconds=ms))
         await commit(log, append("note-1", event(ms)), append("note-2", event(ms), event(ms)))

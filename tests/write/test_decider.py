@@ -1,4 +1,4 @@
-"""A write model: folding, deciding, and what cannot be one."""
+"""A write model: folding, deciding, and invalid definitions."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Execute: load, decide, append, and decide again where somebody else was quicker. On memory; conflicts are counted."""
+"""Execute: load, decide, append, and decide again after a conflict. On memory; conflicts are counted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ codec = Codec([Added, Total], {})
 
 
 class Busy(MemoryLog):
-    """A log where somebody else is always quicker: so many times, an append of his comes first."""
+    """A log where another caller is faster: a number of times, its append comes first."""
 
     def __init__(self, interruptions: int, stream: str = "total-a") -> None:
         super().__init__()
@@ -118,12 +118,12 @@ def test_the_pauses_between_attempts_grow_and_stay_small() -> None:
     pauses = virtual_time.run(main())
     assert [round(pause, 6) for pause in pauses] == sorted(round(pause, 6) for pause in pauses)
     assert 0 < pauses[0] < 0.01
-    assert pauses[-1] == pytest.approx(0.05)  # half of the longest, for chance is a half here
+    assert pauses[-1] == pytest.approx(0.05)  # half of the longest, because randomness is fixed at a half
 
 
 @pytest.mark.parametrize("expected", [0, 1])
 def test_who_expects_a_version_is_told_at_once(expected: int) -> None:
-    """Before `decide` where it is stale already, and without a second attempt where it becomes so."""
+    """Before `decide` if it is already stale, and without a second attempt if it becomes stale."""
 
     async def main() -> None:
         log = Busy(interruptions=1)
@@ -136,7 +136,7 @@ def test_who_expects_a_version_is_told_at_once(expected: int) -> None:
 
 
 def test_g3_the_answer_of_a_command_id_comes_before_the_decision() -> None:
-    """One look finds it; `decide` is not asked, and no version matters."""
+    """One lookup finds it; `decide` is not called, and the version does not matter."""
 
     async def main() -> None:
         log = Busy(interruptions=0)
@@ -152,11 +152,11 @@ def test_g3_the_answer_of_a_command_id_comes_before_the_decision() -> None:
 
 
 def test_g3_whoever_loses_the_race_with_himself_gets_the_winners_answer() -> None:
-    """The same command id, sent twice at once: both were loaded before either was appended."""
+    """The same command id sent twice at once: both load before either appends."""
 
     async def main() -> None:
         log = Busy(interruptions=0)
-        processes = [executor(log) for _ in range(5)]  # in one, they would wait for each other
+        processes = [executor(log) for _ in range(5)]  # on one, they would wait for each other
         dones = await asyncio.gather(*(one.execute(totals, "a", Add(5), command_id="once") for one in processes))
         assert sorted(done.receipt.repeated for done in dones) == [False, True, True, True, True]
         assert {(done.state, done.events) for done in dones} == {(Total(5), (Added(5),))}
@@ -166,7 +166,7 @@ def test_g3_whoever_loses_the_race_with_himself_gets_the_winners_answer() -> Non
 
 
 def test_g1_a_stored_command_whose_answer_cannot_be_read_is_not_said_to_have_changed_nothing() -> None:
-    """The commit was answered as a repetition, for its first answer was lost; then the store goes away."""
+    """The commit returned a repetition because its first response was lost; then the store goes down."""
 
     class Forgetful(MemoryLog):
         async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
@@ -203,14 +203,14 @@ def test_an_empty_decision_is_kept_only_where_it_can_be_asked_for_again() -> Non
 
 
 def test_a_state_that_is_ahead_of_its_stream_is_forgotten() -> None:
-    """What was folded lately is kept; when the log has lost some of it, the conflict tells, and it is loaded anew."""
+    """Recent states are cached; if the log has lost events, the conflict shows it, and the state is loaded again."""
 
     async def main() -> None:
         log = Busy(interruptions=0)
         execute = executor(log).execute
         for amount in (1, 2, 4):
             await execute(totals, "a", Add(amount))
-        del log._streams["total-a"][1:]  # as a failover to an older copy would
+        del log._streams["total-a"][1:]  # as after a failover to an older copy
         done = await execute(totals, "a", Add(8))
         assert (done.state, done.receipt.version) == (Total(9), 2)
 
@@ -276,7 +276,7 @@ def test_nothing_is_appended_of_a_decision_whose_last_event_cannot_be_stored() -
 
 
 def test_callers_of_one_process_do_not_race_each_other() -> None:
-    """On one stream each comes after the other; on others they do not wait for each other."""
+    """Commands on one stream run one after another; on different streams they do not wait."""
 
     async def main() -> None:
         log, most, running = Busy(0), 0, 0

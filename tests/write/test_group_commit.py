@@ -1,4 +1,4 @@
-"""Group commit: which appends share a batch, and what each caller hears when the store fails."""
+"""Group commit: which appends share a batch, and what each caller gets when the store fails."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from twofold.write.group_commit import GroupCommit
 
 
 class Gate(MemoryLog):
-    """A log that commits when it is told to, or fails as it is told to."""
+    """A log that commits or fails on demand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_the_batch_is_what_queued_while_the_last_one_was_written() -> None:
 
 
 def test_callers_who_come_again_and_again_do_not_miss_each_others_batch() -> None:
-    """One begins while the other's batch is being written: from then on they would take turns, a commit each."""
+    """One starts while the other's batch is being written: from then on they would alternate, with a commit each."""
 
     async def main() -> None:
         log = Gate()
@@ -143,7 +143,7 @@ def test_who_is_cancelled_while_waiting_takes_his_append_back() -> None:
         waiting = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in (2, 3)]
         await asyncio.sleep(0.01)
         waiting[0].cancel()
-        first.cancel()  # too late: it is being written
+        first.cancel()  # too late: it is already being written
         await asyncio.sleep(0.01)
         log.open.set()
         await waiting[1]
@@ -201,7 +201,7 @@ def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
 
 
 def test_closing_waits_until_everything_is_written() -> None:
-    """Whoever closes the store next must not take it away from under a batch; also where that batch fails."""
+    """`close` returns only after the batch is written, even if it fails, so that the store can be closed next."""
 
     async def main() -> None:
         for failure in (None, Unavailable("down")):
@@ -227,7 +227,7 @@ def test_closing_waits_until_everything_is_written() -> None:
 
 
 def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody who has waited for a place is forgotten: everybody is either written or told that it is closed."""
+    """No waiting caller is forgotten: each is either written or gets the error that the log is closed."""
     monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
 
     async def main() -> None:
@@ -270,7 +270,7 @@ def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytes
 
 
 def test_refused_data_does_not_change_the_order_of_the_others() -> None:
-    """Two of one caller, with others between them and around: what was sent first is stored first."""
+    """Two appends of one caller among those of others: the first one sent is stored first."""
 
     async def main() -> None:
         log = Gate()
@@ -307,7 +307,7 @@ def test_who_is_being_written_when_the_program_is_stopped_does_not_hear_that_not
 
 
 def test_who_waits_when_the_writing_is_cancelled_is_written_all_the_same() -> None:
-    """Nobody else may come whose append would begin the writing again."""
+    """Even if no later append restarts the writer."""
 
     async def main() -> None:
         log = Gate()

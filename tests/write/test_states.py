@@ -1,4 +1,4 @@
-"""What is remembered of streams: what is dear to load is not displaced by what is not, and all of it is bounded."""
+"""The cache of states: expensive streams are not displaced by cheap ones, and its size is bounded."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,7 @@ def test_many_short_streams_do_not_displace_a_long_one(remembered: States) -> No
     for n in range(10):
         remembered.keep(totals, Stream("total", f"order{n}"), known(2))
     assert version_of(remembered, totals, "shelf") == LONG + 1
-    assert version_of(remembered, documents, "long") == 0  # one look loads it
+    assert version_of(remembered, documents, "long") == 0  # one read loads it
     assert [n for n in range(10) if version_of(remembered, totals, f"order{n}")] == [6, 7, 8, 9]
 
 

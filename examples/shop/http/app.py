@@ -8,13 +8,13 @@ from twofold.web.application import web_app
 from twofold.web.headers import printable_header
 
 DESCRIPTION = """
-Every change answers with a `Consistency-Token`; send it with a GET, and the answer is at least as new. A POST with an
-`Idempotency-Key` can be repeated safely. `X-Actor` is recorded as who asked. Errors are problem details (RFC 9457).
+Every change returns a `Consistency-Token`; a GET that sends it gets a response at least as new. A POST with an
+`Idempotency-Key` can be repeated safely. `X-Actor` is recorded as the author. Errors are problem details (RFC 9457).
 """
 
 
 def stated_actor(request: Request) -> str | None:
-    """Who asks, as they say themselves: a shop that is more than an example asks its login."""
+    """The actor, as the client claims: a real shop would take it from the login."""
     return printable_header(request.headers, "X-Actor")
 
 

@@ -1,4 +1,4 @@
-"""Customers: put one; their orders, and what these come to."""
+"""Customers: register one; read their orders and a summary."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,7 +72,7 @@ routes = router(form=FORM, prefix="/customers", tags=["customers"])
 async def put_customer(
     customer_id: CustomerId, body: JsonBody[CustomerBody], condition: Precondition, asked: Asking
 ) -> Response:
-    """Register the customer, or change name and e-mail. The same values again change nothing."""
+    """Register the customer, or change name and e-mail. Repeating the same values changes nothing."""
 
     async def handle() -> Response:
         _, version = await asked.running.load(customers, customer_id)
@@ -93,7 +93,7 @@ async def customer_orders(
     limit: Annotated[int, Query(ge=1, le=500)] = 500,
     cursor: str | None = None,
 ) -> Response:
-    """The customer's orders, newest first. Where there are more, `Link` has the address of the next page."""
+    """The customer's orders, newest first. If there are more, `Link` has the address of the next page."""
     _, version = await running.load(customers, customer_id)
     if version == 0:
         raise no_customer(customer_id)
@@ -115,7 +115,7 @@ async def customer_orders(
 
 @routes.get("/{customerId}/summary", response_model=SummaryAnswer)
 async def summary(customer_id: CustomerId, running: Run, fresh: Fresh) -> Response:
-    """How many orders, worth how much, and when the last one. An order counts from its confirmation."""
+    """The number, value and latest date of the customer's orders. An order counts once it is confirmed."""
     row = await running.get(as_json(customer_summary), customer_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:
         raise no_customer(customer_id)

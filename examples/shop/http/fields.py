@@ -1,7 +1,7 @@
-"""What strangers may write into a field. Rules between fields belong into ../write.
+"""What clients may send in a field. Rules across fields belong in ../write.
 
-An id is a part of an address, and so holds no slash here. History may: what was imported under such a code is counted
-in /sales and in every other read model, but has no address of its own and cannot be ordered.
+An id is part of an address, so it contains no slash here. Imported history may have such codes: they count in /sales
+and in every other read model, but have no address and cannot be ordered.
 """
 
 import re
@@ -26,9 +26,9 @@ from twofold.messages import unprintable
 from twofold.web.forms import JsonForm
 
 FORM = JsonForm(names="camel", decimals="number")
-"""Of all JSON, in both directions."""
+"""For JSON in both directions."""
 BODY = ConfigDict(extra="forbid")
-"""For what is sent; unknown fields are refused in any case, and OpenAPI then says so."""
+"""For request bodies; unknown fields are always refused, and this makes OpenAPI say so."""
 
 _DIGITS = re.compile(r"\d{1,10}(\.\d{1,4})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -64,7 +64,7 @@ def email(text: str) -> str:
 
 
 def amount(value: Any) -> Decimal:
-    """A number, or a string that is one at first sight."""
+    """A number, or a string that looks like one."""
     match value:
         case bool():
             pass
@@ -76,7 +76,7 @@ def amount(value: Any) -> Decimal:
 
 
 def without_sign(value: Decimal) -> Decimal:
-    return abs(value)  # of zero: what is below was refused already
+    return abs(value)  # only changes -0: other negative values were refused
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(names_one_thing)]

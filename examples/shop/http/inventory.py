@@ -1,4 +1,4 @@
-"""Stock: receive some, ask how much there is."""
+"""Stock: receive goods, read the available quantity."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ routes = router(form=FORM, prefix="/inventory/products", tags=["inventory"])
 
 @routes.post("/{productId}/receipts", status_code=202, response_model=StockAnswer)
 async def receive_stock(product_id: ProductId, body: JsonBody[ReceiptBody], asked: Asking) -> Response:
-    """Goods have come in."""
+    """Receive goods."""
 
     async def handle() -> Response:
         _, version = await asked.running.load(products, product_id)

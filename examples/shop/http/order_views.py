@@ -1,4 +1,4 @@
-"""Orders as their readers see them: one, a page of them, and all that has happened to one."""
+"""Orders for readers: one order, a page of orders, and the history of one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,7 +78,7 @@ async def find_orders(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> Response:
-    """Orders that meet all conditions, newest first."""
+    """Orders that match all filters, newest first."""
     conditions = {"customer_id": customer_id, "status": status, "product_ids__contains": product_id}
     page = await running.find(
         order_view,
@@ -95,7 +95,7 @@ async def find_orders(
 
 @routes.get("/{orderId}", response_model=OrderDetails)
 async def get_order(order_id: OrderId, running: Run, fresh: Fresh, known: Known) -> Response:
-    """One order. Its `ETag` is the version that `If-Match` of a later change can demand."""
+    """One order. Its `ETag` is the version to send in `If-Match` with a later change."""
     row: OrderView | None = await running.get(order_view, order_id, after=fresh.after, wait_s=fresh.wait_s)
     if row is None:
         raise no_order(order_id)
@@ -104,7 +104,7 @@ async def get_order(order_id: OrderId, running: Run, fresh: Fresh, known: Known)
 
 @routes.get("/{orderId}/history", response_model=list[HistoryEntry])
 async def order_history(order_id: OrderId, running: Run, fresh: Fresh) -> Response:
-    """Every event of the order, from the log itself: never behind, so a token is only checked."""
+    """Every event of the order, read from the log: never behind, so a token is only checked."""
     await running.check_token(fresh.after)
     history = await running.history(Stream("order", order_id))
     if not history:

@@ -1,4 +1,4 @@
-"""Orders: what can be done with one. Answers come from the write model, so they are never behind."""
+"""Orders: the commands. Responses come from the write model, so they are never behind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ routes = router(form=FORM, prefix="/orders", tags=["orders"])
 
 @routes.post("", status_code=202, response_model=OrderAnswer, responses=sends(202, "Location", "ETag"))
 async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) -> Response:
-    """Order, in one step. An item without `unitPrice` costs what the product costs now."""
+    """Place an order in one step. An item without `unitPrice` gets the product's current price."""
 
     async def handle() -> Response:
         buyer, items = await buyer_and_items(asked.running, body.customer_id, body.items)
@@ -129,7 +129,7 @@ async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) ->
 
 @routes.post("/drafts", status_code=201, response_model=OrderAnswer, responses=sends(201, "Location", "ETag"))
 async def draft_order(body: JsonBody[NewDraft], if_new: IfNew, asked: Asking) -> Response:
-    """Begin an order, to be filled item by item and then submitted."""
+    """Start a draft, to be filled item by item and then submitted."""
 
     async def handle() -> Response:
         buyer = await buyer_of(asked.running, body.customer_id)
@@ -154,7 +154,7 @@ async def add_item(order_id: OrderId, body: JsonBody[NewLine], condition: Precon
 
 @routes.post("/{orderId}/submit", response_model=SubmitAnswer)
 async def submit_order(order_id: OrderId, condition: Precondition, asked: Asking) -> Response:
-    """The draft is complete: reserve its items."""
+    """Submit the draft and reserve its items."""
 
     async def handle() -> Response:
         done = await change(asked, order_id, SubmitOrder(), condition)
@@ -169,7 +169,7 @@ async def submit_order(order_id: OrderId, condition: Precondition, asked: Asking
 async def cancel_order(
     order_id: OrderId, body: JsonBody[Cancellation], condition: Precondition, asked: Asking
 ) -> Response:
-    """Give up an order that has not been shipped."""
+    """Cancel an order that has not been shipped."""
 
     async def handle() -> Response:
         return status(await change(asked, order_id, CancelOrder(body.reason), condition), 202)
@@ -179,7 +179,7 @@ async def cancel_order(
 
 @routes.post("/{orderId}/ship", status_code=202, response_model=OrderAnswer)
 async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Precondition, asked: Asking) -> Response:
-    """A confirmed order has left the house."""
+    """Mark a confirmed order as shipped."""
 
     async def handle() -> Response:
         return status(await change(asked, order_id, ShipOrder(body.tracking_number), condition), 202)
@@ -188,7 +188,7 @@ async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Pre
 
 
 async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int, if_new: bool) -> Response:
-    """Raises: Problem 409 when there is such an order; VersionConflict, which is 412, where `if_new`."""
+    """Raises: Problem 409 if the order exists; with `if_new` VersionConflict, which becomes 412."""
     try:
         done = await asked.execute(orders, order_id, command, expected_version=0)
     except VersionConflict as error:

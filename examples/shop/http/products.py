@@ -1,4 +1,4 @@
-"""Products: put one, with its name and today's price."""
+"""Products: register one with its name and current price."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,7 +38,7 @@ routes = router(form=FORM, prefix="/products", tags=["products"])
 async def put_product(
     product_id: ProductId, body: JsonBody[ProductBody], condition: Precondition, asked: Asking
 ) -> Response:
-    """Register the product, or change its name and price. The same values again change nothing."""
+    """Register the product, or change its name and price. Repeating the same values changes nothing."""
 
     async def handle() -> Response:
         _, version = await asked.running.load(products, product_id)

@@ -1,4 +1,4 @@
-"""Products and customers that a request names, as the write models know them at this moment."""
+"""The current state of products and customers that a request names, from the write models."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from twofold.web.problems import Problem
 
 
 class Line(Protocol):
-    """A line of an order as it was asked for; without a price it takes the product's."""
+    """A requested line of an order; without a price it gets the product's."""
 
     @property
     def product_id(self) -> str: ...
@@ -26,7 +26,7 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something that was named, but is not there. `field` is where it was named, a JSON pointer."""
+    """A reference to something that does not exist. `field` is its place in the request, a JSON pointer."""
 
     what: str
     id: str
@@ -50,7 +50,7 @@ async def item_of(running: Running, line: Line) -> Item:
 
 
 async def buyer_and_items(running: Running, customer_id: str, lines: Sequence[Line]) -> tuple[Buyer, tuple[Item, ...]]:
-    """Raises: Problem 422, naming everything that is unknown."""
+    """Raises: Problem 422, which names all unknown references."""
     customer, items = await asyncio.gather(_customer(running, customer_id), _items(running, lines, at="/items/{}"))
     missing = [found for found in (customer, *items) if isinstance(found, Unknown)]
     if missing or isinstance(customer, Unknown):

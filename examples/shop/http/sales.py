@@ -1,4 +1,4 @@
-"""Sales: what sells, and where."""
+"""Sales by product and by country."""
 
 from dataclasses import dataclass
 from decimal import Decimal

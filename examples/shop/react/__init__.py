@@ -1,1 +1,1 @@
-"""Reactors: what should happen because something happened."""
+"""Reactors: what follows from events."""

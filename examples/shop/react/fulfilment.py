@@ -1,7 +1,7 @@
-"""Fulfilment: orders ask stock for their items, and stock's answers go back to the orders.
+"""Fulfilment: reserves stock for the items of orders, and passes the results back to the orders.
 
-Every answer is told to the order, which alone decides (write/order.py). So the process has no state of its own, and
-whatever arrives late, twice or in another order than it was sent ends the same.
+Every result goes to the order, which alone decides (write/order.py). So the process has no state of its own, and late,
+repeated or reordered messages lead to the same outcome.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""Read models: rows folded from events. They know the events of `write`, and nothing of its rules."""
+"""Read models: rows folded from events. They know the events of `write` but not its rules."""

@@ -1,8 +1,7 @@
-"""One row per customer: how many orders, worth how much, and when the last one.
+"""One row per customer: the number, value and latest date of their orders.
 
-An order counts once, from the moment it is confirmed, and no longer when it is cancelled. The retailer's past orders
-count like confirmed ones; returns do not reduce them. Orders of nobody in particular (a past order without a customer)
-touch no row.
+An order counts once, from its confirmation until it is cancelled. The retailer's past orders count like confirmed
+ones; returns do not reduce them. Past orders without a customer touch no row.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ class CustomerSummary:
     total_orders: int = 0
     total_spent: Decimal = Decimal(0)
     last_order_date: datetime | None = None
-    """Of the newest order ever confirmed, also when that one was cancelled later."""
+    """Of the newest order ever confirmed, even if it was cancelled later."""
 
 
 Event = CustomerPut | OrderConfirmed | OrderCancelled | PastOrderRecorded
@@ -39,7 +38,7 @@ def key(event: Event, recorded: Recorded) -> str | None:
 def evolve(row: CustomerSummary, event: Event, recorded: Recorded) -> CustomerSummary:
     match event:
         case CustomerPut():
-            return row  # the row begins to exist, with zeros
+            return row  # creates the row, with zeros
         case OrderConfirmed():
             return counted(row, event.total_amount, event.order_date)
         case PastOrderRecorded():

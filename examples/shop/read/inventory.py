@@ -1,4 +1,4 @@
-"""One row per product: how much of it can still be ordered."""
+"""One row per product: the quantity that can still be ordered."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ class Inventory:
 def evolve(row: Inventory, event: ProductPut | InventoryUpdated, recorded: Recorded) -> Inventory:
     match event:
         case ProductPut():
-            return row  # the row begins to exist, with nothing in stock
+            return row  # creates the row, with nothing in stock
         case InventoryUpdated():
             return replace(row, available_quantity=event.available_quantity)
 

@@ -1,4 +1,4 @@
-"""One row per order: what a customer, and the one who serves them, want to see of it."""
+"""One row per order, for customers and customer service."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,23 +30,23 @@ class OrderView:
     customer_email: str | None = None
     items: tuple[Item, ...] = ()
     product_ids: tuple[str, ...] = ()
-    """The products of the items, each once: to find orders by product."""
+    """The distinct products of the items, to find orders by product."""
     item_count: int = 0
-    """Number of lines, not of pieces."""
+    """The number of lines, not of pieces."""
     total_amount: Decimal = Decimal(0)
     status: str = ""
     shipping_summary: str | None = None
     country: str = "Unspecified"
     tracking_number: str | None = None
     cancellation_reason: str | None = None
-    """Why it was cancelled or rejected."""
+    """The reason for a cancellation or rejection."""
     created_at: datetime | None = None
-    """The order's date, as its events carry it: `lastOrderDate` of a customer is one of these."""
+    """The order's date from its events; `lastOrderDate` of a customer is one of these."""
     updated_at: datetime | None = None
     shipped_at: datetime | None = None
     cancelled_at: datetime | None = None
     version: int = 0
-    """Of the stream: every event of an order raises it, so it can be demanded in If-Match."""
+    """The version of the stream: every event of an order increases it, so it works in If-Match."""
 
 
 def evolve(row: OrderView, event: Event, recorded: Recorded) -> OrderView:
@@ -87,7 +87,7 @@ def opened(row: OrderView, event: OrderDrafted | OrderPlaced, status: str) -> Or
 
 
 def past(row: OrderView, event: PastOrderRecorded) -> OrderView:
-    """All that happened to it happened at the invoice's date; when it was recorded here tells nothing of the order."""
+    """Everything happened at the invoice's date; the time of recording says nothing about the order."""
     return replace(
         row,
         customer_id=event.customer_id,

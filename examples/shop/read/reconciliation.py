@@ -1,4 +1,4 @@
-"""What the retailer's history adds up to, per kind of invoice: to be compared with the books."""
+"""Totals of the retailer's history per kind of invoice, to compare with the books."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal

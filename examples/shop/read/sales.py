@@ -1,7 +1,7 @@
-"""What was sold, per product and per country: orders net of returns.
+"""Sales per product and per country: orders net of returns.
 
-An order counts from the moment it is confirmed, and no longer when it is cancelled; past orders count like confirmed
-ones. Returns carry negative quantities, so they are added like everything else.
+An order counts from its confirmation until it is cancelled; past orders count like confirmed ones. Returns have
+negative quantities, so they are added like everything else.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ def never_counted(event: Sale) -> bool:
 class ProductSales:
     product_id: str
     name: str = ""
-    """The product's name of today, whatever it was called on the invoices."""
+    """The product's current name, whatever the invoices called it."""
     units: int = 0
     value: Decimal = Decimal(0)
 

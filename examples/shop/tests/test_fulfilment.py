@@ -1,4 +1,4 @@
-"""Orders, stock and the process between them, under whatever order and repetition of messages."""
+"""Orders, stock and the process between them, with reordered and repeated messages."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -89,9 +89,9 @@ some_address = st.sampled_from(ADDRESSES)
 
 
 class Fulfilment(RuleBasedStateMachine):
-    """Events reach the reactor late and repeatedly, its commands reach their streams late, repeatedly and shuffled.
+    """Events reach the reactor late and repeatedly; its commands reach their streams late, repeatedly and shuffled.
 
-    More is done to them than the toolkit does; what it promises is kept: a command id has its effect once.
+    This is worse than what the toolkit does, but keeps its promise: a command id takes effect once.
     """
 
     order_ids = Bundle("order_ids")
@@ -146,7 +146,7 @@ class Fulfilment(RuleBasedStateMachine):
     def ask(self, order_id: str, command: Any) -> None:
         try:
             self.world.execute(To(orders, order_id, command))
-        except Rejected:  # the domain may say no to people, but never to the process
+        except Rejected:  # the domain may refuse people, but never the process
             return
 
     # What the process does.
@@ -169,7 +169,7 @@ class Fulfilment(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Nothing more is under way."""
+        """No more messages are in flight."""
         while self.delivered < len(self.world.feed) or len(self.arrived) < len(self.sent):
             if self.delivered < len(self.world.feed):
                 self.deliver()
@@ -278,5 +278,5 @@ TestFulfilment.settings = settings(
     max_examples=150,
     stateful_step_count=40,
     deadline=None,
-    phases=set(Phase) - {Phase.explain},  # on a failure it takes eight times as long, and the shrunk steps say it all
+    phases=set(Phase) - {Phase.explain},  # explaining takes eight times as long, and the shrunk steps are enough
 )

@@ -1,4 +1,4 @@
-"""The shop's server is killed again and again while orders come in; afterwards everything adds up."""
+"""The shop's server is killed again and again while it receives orders; afterwards everything adds up."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ CUSTOMERS = ("ann", "bob", "eve")
 
 
 class Server:
-    """The shop as a process of its own, that can be killed."""
+    """The shop as a separate process that can be killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ class Server:
 
 
 async def send(server: Server, method: str, path: str, body: Mapping[str, object], key: str = "") -> httpx2.Response:
-    """The answer, however often the server dies on the way; the key makes sending it again safe."""
+    """Send until there is a response, however often the server dies; the key makes repeating safe."""
     headers = {"Idempotency-Key": key} if key else {}
     while True:
         try:
@@ -92,7 +92,7 @@ async def order(server: Server, number: int, chance: random.Random) -> None:
         cancelled = await send(
             server, "POST", f"/orders/o{number}/cancel", {"reason": "changed my mind"}, f"c-{number}"
         )
-        assert cancelled.status_code in (202, 422), cancelled.text  # 422: it was refused by the stock before
+        assert cancelled.status_code in (202, 422), cancelled.text  # 422: the stock had refused it before
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ async def test_everything_adds_up_after_kills(tmp_path: Path) -> None:
 async def settled(running: Running) -> None:
     """Wait until nothing is left to fold or to react to."""
     quiet = 0
-    while quiet < 3:  # a reaction is an event again
+    while quiet < 3:  # a reaction is an event, too
         status = await operate.status(running)
         assert [one.error for one in status if one.error] == []
         quiet = quiet + 1 if all(one.lag_events == 0 for one in status) else 0
@@ -146,7 +146,7 @@ async def settled(running: Running) -> None:
 
 
 async def check_stock(running: Running) -> None:
-    """What came in is either there or held by a confirmed order; at no time was anything below zero."""
+    """Received goods are either available or held by a confirmed order; stock was never below zero."""
     held: Counter[str] = Counter()
     for number in range(ORDERS):
         view = await running.get(order_view, f"o{number}")
@@ -166,7 +166,7 @@ async def check_stock(running: Running) -> None:
 
 
 async def check_orders(running: Running) -> None:
-    """Each order is there once, its row is what its stream says, and the summaries are the sums of confirmed ones."""
+    """Each order exists once, its row matches its stream, and the summaries are the sums of confirmed orders."""
     found: list[OrderView] = []
     cursor: str | None = None
     while True:

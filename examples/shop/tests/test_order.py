@@ -126,7 +126,7 @@ def test_an_item_needs_a_quantity_and_a_price(wrong: Item) -> None:
             decided(command, *events)
 
 
-# Stock answers.
+# Results from stock.
 
 
 def test_an_order_is_confirmed_when_all_its_lines_are_reserved() -> None:

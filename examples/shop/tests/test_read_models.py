@@ -87,7 +87,7 @@ def test_a_draft_grows_line_by_line() -> None:
 
 
 def test_where_its_events_lie_in_the_feed_does_not_matter() -> None:
-    """So a copy of the log, in which they may lie elsewhere, has the same rows."""
+    """So a copy of the log, where positions may differ, gives the same rows."""
     here, there = feed("order", "o1", PLACED, first=7), feed("order", "o1", PLACED, first=99)
     there[0][1].recorded_at = here[0][1].recorded_at
     assert rows(OrderView, evolve_view, here) == rows(OrderView, evolve_view, there)

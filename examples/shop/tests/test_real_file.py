@@ -1,4 +1,4 @@
-"""The whole retailer's file: what it must add up to, from the reader through the commands to the read models."""
+"""The retailer's whole file: its totals, from the reader through the commands to the read models."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ def history() -> History:
 
 @pytest.fixture(scope="module")
 def raw() -> list[list[str]]:
-    """The same lines, read without any of the shop's code."""
+    """The same totals, read without any of the shop's code."""
     with gzip.open(FILE, "rt", encoding="utf-8", newline="") as lines:
         return list(csv.reader(lines))[1:]
 

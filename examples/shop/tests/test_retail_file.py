@@ -1,4 +1,4 @@
-"""What the reader makes of small files: the rules one by one, and the dirt."""
+"""Small files: the rules one by one, and dirty data."""
 
 import gzip
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def history(tmp_path: Path, *lines: str) -> History:
 
 
 def only_uncovered(tmp_path: Path, text: str) -> Uncovered:
-    """A good line, and `text` as the third line of the file."""
+    """Read a file with a good line and `text` as its third line."""
     found = history(tmp_path, line(), text)
     assert [record.items for record in found.invoices.values()] == [(Item("85123A", "HOLDER", 6, Decimal("2.55")),)]
     [uncovered] = found.uncovered
@@ -123,8 +123,8 @@ def test_commands_name_products_and_customers_before_the_invoices(tmp_path: Path
     [
         ("2010-12-01 08:26:00", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
         ("2011-07-01 08:26:00", datetime(2011, 7, 1, 7, 26, tzinfo=UTC)),
-        ("2011-10-30 01:30:00", datetime(2011, 10, 30, 0, 30, tzinfo=UTC)),  # came twice: the first
-        ("2011-03-27 01:30:00", datetime(2011, 3, 27, 1, 30, tzinfo=UTC)),  # never came: winter time
+        ("2011-10-30 01:30:00", datetime(2011, 10, 30, 0, 30, tzinfo=UTC)),  # repeated hour: the first
+        ("2011-03-27 01:30:00", datetime(2011, 3, 27, 1, 30, tzinfo=UTC)),  # skipped hour: winter time
     ],
 )
 def test_dates_are_of_london(tmp_path: Path, london: str, utc: datetime) -> None:

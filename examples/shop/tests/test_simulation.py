@@ -1,4 +1,4 @@
-"""The whole shop under crashes, lost answers and takeovers: short histories in virtual time, new ones each time."""
+"""The whole shop under crashes, lost responses and takeovers: short random histories in virtual time."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ BUYERS = (Buyer("ann", "Ann", "ann@example.com"), Buyer("bob", "Bob", "bob@examp
 
 
 def somebody_does_something(random: Random) -> To:
-    """Two products and four orders: they get in one another's way."""
+    """Two products and four orders, so that they conflict."""
     if random.random() < 0.25:
         return To(stock, random.choice(("tea", "mug")), ReceiveStock(random.randint(1, 6)))
     items = tuple(_item(random) for _ in range(random.randint(1, 3)))

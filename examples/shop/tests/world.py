@@ -1,4 +1,4 @@
-"""The pure shop in memory: streams, their feed, and folds of it. No toolkit runs here, only the domain."""
+"""The pure shop in memory: streams, their feed, and folds of it. Only the domain runs here, not the toolkit."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ def item(product_id: str = "tea", quantity: int = 1, price: str = "2.50") -> Ite
 
 
 def recorded(category: str, id: str, version: int = 1, offset: int = 1) -> Any:
-    """What the toolkit tells of an event beside the event itself; each was recorded a second after the one before."""
+    """The toolkit's record of an event; each was recorded a second after the previous one."""
     return SimpleNamespace(
         stream=SimpleNamespace(category=category, id=id),
         version=version,
@@ -38,7 +38,7 @@ class World:
     """Ids of the commands that were executed."""
 
     def execute(self, to: To, command_id: tuple[object, ...] | None = None) -> list[Any]:
-        """The events that the command appended; none when its id was used before."""
+        """Execute a command; returns its events, none if its id was used before."""
         if command_id in self.used:
             return []
         decider = cast(Decider[Any, Any, Any], to.decider)
@@ -66,7 +66,7 @@ def rows(
     feed: Iterable[tuple[Any, Any]],
     key: Callable[[Any, Recorded], str | list[str] | None] = lambda event, recorded: recorded.stream.id,
 ) -> dict[str, Row]:
-    """The read model that the feed folds to, by key."""
+    """Fold the feed into the read model, by key."""
     table: dict[str, Row] = {}
     for event, about in feed:
         if consumes(evolve, event):

@@ -1,1 +1,1 @@
-"""Write models: one file each holds the commands, the events, the state and the rules between them."""
+"""Write models: one file each, with its commands, events, state and rules."""

@@ -1,4 +1,4 @@
-"""Customers: who buys, under which name and e-mail address today."""
+"""Customers: current name and e-mail address."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from twofold import Decider, Rejected
 
 @dataclass(frozen=True, slots=True)
 class PutCustomer:
-    """Register the customer, or change name and e-mail. Only a customer of the retailer's history has none."""
+    """Register the customer, or change name and e-mail. Only customers from the retailer's history have no e-mail."""
 
     name: str
     email: str | None

@@ -1,13 +1,13 @@
-"""Orders: what may be asked of one, what has happened to it.
+"""Orders: commands, events and rules.
 
     draft -> pending -> confirmed -> shipped
                 |           `-> cancelled
                 |-> rejected (stock refused)
                 `-> cancelled
 
-An order is pending while stock is being reserved for its items. The fulfilment process does that and tells the
-order what came of each line (`NoteReserved`, `NoteRefused`); the order alone decides what follows, and names in its
-events whatever must be released. Lines are numbered from 1 in the order of the items, and are never merged.
+An order is pending while stock is being reserved for its items. The fulfilment process does that and reports
+the result of each line to the order (`NoteReserved`, `NoteRefused`); the order alone decides what follows, and its
+events list what must be released. Lines are numbered from 1 in the order of the items, and are never merged.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from shop.values import Buyer, Invoice, Item, ShippingAddress, country_of, item_
 from twofold import Decider, Rejected
 
 MAX_LINES = 10_000
-"""An order has no more: each of its later events carries all of them."""
+"""The limit per order: each of its later events carries all lines."""
 
-# Commands. `order_date` comes from the edge, because `decide` has no clock.
+# Commands. `order_date` is set at the edge, because `decide` has no clock.
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class RecordPastOrder(Invoice):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Where the stock of a line is held."""
+    """The product and line whose stock is held."""
 
     line: int
     product_id: str
@@ -106,7 +106,7 @@ class ItemAdded:
 
 @dataclass(frozen=True, slots=True)
 class OrderSubmitted:
-    """A draft is now pending; says all that `OrderPlaced` says."""
+    """A draft is now pending; has the same fields as `OrderPlaced`."""
 
     customer: Buyer
     items: tuple[Item, ...]

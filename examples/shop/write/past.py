@@ -1,7 +1,7 @@
 """Historic invoices that are not orders: returns, stock adjustments and bad debts.
 
-They come from the retailer's books, one stream and one event each. The books are closed: they touch no stock, nothing
-reacts to them, and an invoice cannot be recorded twice. Past orders are in order.py, because they are orders.
+They come from the retailer's books, one stream with one event each. The books are closed: they touch no stock, no
+reactor handles them, and an invoice cannot be recorded twice. Past orders are in order.py, because they are orders.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from twofold import Decider, Rejected
 
 @dataclass(frozen=True, slots=True)
 class RecordReturn(Invoice):
-    """A credit note: what came back, in negative quantities."""
+    """A credit note: returned goods, as negative quantities."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordStockAdjustment(Invoice):
-    """Goods lost or broken, in negative quantities."""
+    """Lost or broken goods, as negative quantities."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordBadDebt(Invoice):
-    """A claim that was written off, or corrected, by the sign of its price."""
+    """A claim that was written off or corrected, depending on the sign of its price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class BadDebtRecorded(Invoice):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All that the books remember of an invoice when they are asked to record it."""
+    """The state of an invoice: whether it was recorded."""
 
     recorded: bool = False
 
@@ -53,7 +53,7 @@ Facts = tuple[str | None, str | None, str, datetime, tuple[Item, ...], Decimal]
 
 
 def facts(invoice: Invoice, entry: Entry) -> Facts:
-    """What the event says: the fields of the invoice and its total. Raises Rejected when it cannot be recorded."""
+    """The data of the event: the fields of the invoice and its total. Raises Rejected if it cannot be recorded."""
     if entry.recorded:
         raise Rejected("The invoice is already recorded")
     if not invoice.items:

@@ -1,4 +1,4 @@
-"""Products: what is sold, under which name and at which price today."""
+"""Products: current name and price."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ from twofold import Decider, Rejected
 
 @dataclass(frozen=True, slots=True)
 class PutProduct:
-    """Register the product, or change its name and price. A retailer's books may price an adjustment below zero."""
+    """Register the product, or change its name and price. The retailer's books have adjustments priced below zero."""
 
     name: str
     price: Decimal

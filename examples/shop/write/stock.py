@@ -1,7 +1,7 @@
-"""Stock: how much of one product can still be promised, and to which order lines the rest is promised.
+"""Stock: the quantity of a product that can still be promised, and the order lines that the rest is promised to.
 
-The stream's id is the product's id, so events do not repeat it: `decide` need not know whose stock it is,
-and read models take it from `recorded.stream.id`.
+The stream's id is the product's id, so events do not repeat it: `decide` does not need it, and read models take it
+from `recorded.stream.id`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class ReceiveStock:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Promise a quantity to a line of an order; too little stock is answered by an event, not by `Rejected`."""
+    """Promise a quantity to a line of an order; too little stock leads to an event, not to `Rejected`."""
 
     order_id: str
     line: int
@@ -27,7 +27,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give back what is reserved for the line, if anything is."""
+    """Release the line's reservation, if it has one."""
 
     order_id: str
     line: int
@@ -35,7 +35,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Fulfil:
-    """What was reserved for the line has left the house."""
+    """The goods reserved for the line were shipped."""
 
     order_id: str
     line: int
@@ -77,7 +77,7 @@ class ReservationFulfilled:
 
 @dataclass(frozen=True, slots=True)
 class InventoryUpdated:
-    """Stands beside every change of the available quantity, for readers who only want to know the new one."""
+    """Follows every change of the available quantity, for readers that need only the new value."""
 
     available_quantity: int
 

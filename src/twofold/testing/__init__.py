@@ -1,4 +1,4 @@
-"""For tests of your own domain: given, when, then; facts as the feed delivers them; read models folded in memory.
+"""For tests of your domain: given, when, then; facts as the feed delivers them; read models folded in memory.
 
 Nothing here needs a store, an event loop or a test runner. The suite for backends is `twofold.testing.conformance`.
 """

@@ -13,12 +13,12 @@ from twofold.write.decider import Decider
 
 
 def given(decider: Decider[Any, Any, Any], *events: object) -> Given:
-    """A stream of this decider to which these events have happened; none: a new one."""
+    """A stream of this decider with these events; without any, a new stream."""
     return Given(decider, Kept(decider.state(events)))
 
 
 class Given:
-    """A decider at a state."""
+    """A decider and the state it decides from."""
 
     def __init__(self, decider: Decider[Any, Any, Any], state: Kept[Any]) -> None:
         self.decider, self._state = decider, state
@@ -29,10 +29,10 @@ class Given:
         return self._state.own()
 
     def when(self, command: object) -> Decision:
-        """What is decided, as `execute` would have it, whatever becomes of it."""
+        """Decide the command as `execute` would; an exception becomes the outcome."""
         try:
             return Decision(command, self.decider.decided(command, self.state))
-        except BaseException as error:  # it is the test that says what was to be raised
+        except BaseException as error:  # the test checks what was raised
             return Decision(command, failure(error))
 
 
@@ -43,15 +43,15 @@ class Decision:
         self.command, self.outcome = command, outcome
 
     def then(self, *events: object) -> None:
-        """Exactly these events happen, in this order; none: nothing happens."""
+        """Assert that the command led to exactly these events, in this order; without any, to none."""
         if isinstance(self.outcome, BaseException):
             raise AssertionError(f"{self._asked} raised {error_text(self.outcome)}") from self.outcome
         if tuple(self.outcome) != events:
             lines = "\n  ".join(of_events(self.outcome, events))
-            raise AssertionError(f"{self._asked} was decided otherwise:\n  {lines}")
+            raise AssertionError(f"{self._asked} led to other events:\n  {lines}")
 
     def raises(self, error: type[BaseException] = Rejected, match: str = "") -> None:
-        """It is refused with this error, in whose text `match`, a regular expression, is found."""
+        """Assert that the command raised this error, and that its text matches the regular expression `match`."""
         if isinstance(self.outcome, BaseException) and not isinstance(self.outcome, error):
             raise AssertionError(f"{self._asked} raised {error_text(self.outcome)}, not {error.__name__}")
         if not isinstance(self.outcome, error):

@@ -1,4 +1,4 @@
-"""What two values differ in, field by field."""
+"""The differences between two values, field by field."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def of_events(got: Sequence[object], expected: Sequence[object]) -> Iterator[str
         if number >= len(got):
             yield f"event {number + 1} is missing: {shown(expected[number], 200)}"
         elif number >= len(expected):
-            yield f"event {number + 1} is one too many: {shown(got[number], 200)}"
+            yield f"event {number + 1} is unexpected: {shown(got[number], 200)}"
         else:
             yield from differences(f"event {number + 1}, {_name(got[number])}", got[number], expected[number])
 
 
 def differences(path: str, got: Any, expected: Any) -> Iterator[str]:
-    """A line for each place in which two values differ."""
+    """A line for each place where two values differ."""
     if got == expected:
         return
     pairs = _pairs(got, expected)
@@ -34,11 +34,11 @@ def differences(path: str, got: Any, expected: Any) -> Iterator[str]:
     if lines:
         yield from lines
     else:
-        yield f"{path}: every field is equal, and yet they are not: {_name(got)} compares in a way of its own"
+        yield f"{path}: all fields are equal, but the values are not: {_name(got)} has its own comparison"
 
 
 def _pairs(got: Any, expected: Any) -> list[tuple[str, Any, Any]] | None:
-    """The parts of both, each with how it is reached; None where they cannot be paired."""
+    """The parts of both, each with its path; None if they cannot be paired."""
     if type(got) is not type(expected):
         return None
     if isinstance(got, dict):

@@ -27,7 +27,7 @@ def recorded(
     causation_id: str | None = None,
     actor: str | None = None,
 ) -> Recorded:
-    """The fact, as a projection or a reactor would be given it. `position` is the version unless said otherwise."""
+    """The event as a projection or a reactor gets it. `position` defaults to the version."""
     place = Position(0, version if position is None else position)
     return Recorded(
         event, Stream.parse(stream), version, place, recorded_at, command_id, correlation_id, causation_id, actor
@@ -35,17 +35,17 @@ def recorded(
 
 
 def rows(projection: Projection[R], *facts: object, documents: bool = False) -> dict[Any, R]:
-    """The read model after these facts, by key: events of one stream `order-1`, or `recorded(…)` ones.
+    """The read model after these facts, by key. A fact is an event, of the stream `order-1`, or a `recorded(…)` one.
 
-    As from the feed, a projection gets only the events that it is annotated with. `documents` for those over
-    state-stored streams, whose fold always begins with the initial row. What a fold raises is raised.
+    As with the feed, a projection gets only the event types in its annotation. Set `documents` for a projection over
+    state-stored streams, whose fold always starts from the initial row. Exceptions of a fold propagate.
 
-    Raises: InvalidInput when not one of the facts is for this projection.
+    Raises: InvalidInput if none of the facts is for this projection.
     """
     taken = projection.event_types
     if facts and not any(isinstance(_event(fact), taken) for fact in facts):
         names, given = " | ".join(cls.__name__ for cls in taken), ", ".join(type(_event(one)).__name__ for one in facts)
-        raise InvalidInput(f"{projection.owner} takes {names}, and none of these is one: {given}")
+        raise InvalidInput(f"{projection.owner} takes {names}, but got only {given}")
     folding = projection.over_documents() if documents else projection
     table: dict[Key, Values | None] = {}
     for number, fact in enumerate(facts, start=1):

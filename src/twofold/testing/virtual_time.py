@@ -1,7 +1,7 @@
-"""An event loop whose clock is a number: while everybody waits it jumps to the next moment somebody waits for.
+"""An event loop whose clock is a number: when every task waits, it jumps to the earliest time one waits for.
 
-Leases, back-off and time-outs then cost no time and fall at exact moments. Only for what lives in one process's
-memory: a thread or a socket that is waited for does not stop the clock.
+Leases, back-off and timeouts then take no real time and happen at exact moments. Only for code that stays in the
+memory of one process: the clock does not wait for a thread or a socket.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ T = TypeVar("T")
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """See the module."""
+    """The event loop of this module."""
 
     def __init__(self) -> None:
         self._now = 0.0
         super().__init__(_Jumping(self))
 
     def time(self) -> float:
-        """Seconds since the loop was made, none of them real."""
+        """Virtual seconds since the loop was created."""
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Nothing can happen before so much time has passed: let it have passed."""
-        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))  # some time, however late it is
+        """Advance the clock by `seconds`."""
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))  # moves even if the sum rounds down
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Instead of waiting, the clock moves on."""
+    """A selector that advances the clock instead of waiting."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
-        """Whatever is ready at once."""
+        """Return what is ready now; if nothing is, advance the clock by `timeout`."""
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise RuntimeError("everybody waits, and nothing is left that could wake them")
+                raise RuntimeError("all tasks wait, and nothing is left that could wake them")
             self._loop.jump(timeout)
         return ready
 

@@ -1,4 +1,4 @@
-"""Admission at the moments where two things meet: bodies that end together, errors after a request was admitted."""
+"""Admission at critical moments: bodies that end together, errors after a request was admitted."""
 
 import asyncio
 from collections import Counter
@@ -13,7 +13,7 @@ from twofold.web.serving.limits import Limits
 
 
 class Request:
-    """One request, whose body comes when it is told to."""
+    """One request whose body arrives on demand."""
 
     def __init__(self, method: str = "POST", body: bool = True) -> None:
         length = [(b"content-length", b"2")] if body else []
@@ -54,7 +54,7 @@ async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) ->
     requests = [Request() for _ in range(5)]
     tasks = [asyncio.create_task(request.run(admission)) for request in requests]
     for request in requests:
-        await request.is_waited_for.wait()  # all of them were admitted: none was being worked on
+        await request.is_waited_for.wait()  # all were admitted: none was being handled
     for request in requests:
         request.body_comes.set()
         if not together:
@@ -96,7 +96,7 @@ async def test_an_error_gives_the_place_back(method: str, begun: bool, error: Ba
             await request.run(admission)
             assert request.status == 418
         else:
-            with pytest.raises(type(error)):  # it is nobody's cut, and a TimeoutError neither
+            with pytest.raises(type(error)):  # neither cut off nor a TimeoutError
                 await request.run(admission)
         assert not admission.reads.running
         assert not admission.commands.running

@@ -1,4 +1,4 @@
-"""What one process takes on is bounded: in number, in size, and in the time that a client may take."""
+"""The load of one process is bounded: in number, in size, and in the time a client may take."""
 
 import json
 import signal
@@ -57,7 +57,7 @@ class Client:
         return Answer(status, headers, self.file.read(int(headers["content-length"])))
 
     def is_closed(self) -> bool:
-        """Waits for the other side to close, and for nothing else."""
+        """Wait only for the other side to close."""
         try:
             return self.file.read(1) == b""
         except ConnectionError:
@@ -88,7 +88,7 @@ class Server:
         return client.answer()
 
     def holding(self, method: str, path: str = "/hold", body: bytes | None = None) -> Client:
-        """A client whose request is being worked on."""
+        """A client whose request is being handled."""
         client = self.client()
         client.ask(method, path, body)
         assert self.says() == "holding"
@@ -104,7 +104,7 @@ class Server:
 
 @contextmanager
 def starting(folder: Path) -> Iterator[Start]:
-    """Servers that end with the block, each with the limits that are named, and else the usual ones."""
+    """Servers that end with the block, each with the given limits and otherwise the defaults."""
     with ExitStack() as stack, open(folder / "log", "w") as log:
 
         def start(*options: str, **limits: float) -> Server:
@@ -127,7 +127,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One with the usual limits, for all tests that leave it as it was."""
+    """A server with default limits, for all tests that leave it unchanged."""
     with starting(tmp_path_factory.mktemp("usual")) as start:
         yield start()
 
@@ -256,7 +256,7 @@ HEAD_BYTES = 64 * 1024
 @pytest.mark.parametrize("where", ["query", "header", "headers"])
 @pytest.mark.parametrize(("too_many", "status"), [(0, 200), (1, 431)])
 def test_a_head_of_exactly_the_limit(server: Server, where: str, too_many: int, status: int) -> None:
-    """What counts is the address, and the names and values of headers."""
+    """The address and the names and values of headers count."""
     fill = "x" * (HEAD_BYTES + too_many - len("/health/live?") - len("host" + "t" + "a" + "b" * 10))
     query = fill if where == "query" else ""
     headers = {"a": "" if where == "query" else fill, "bbbbbbbbbb": ""}
@@ -348,7 +348,7 @@ def test_a_second_signal_ends_what_the_first_let_go_on(start: Start, second: int
     server = start(stop_s=1_000)
     held = [server.holding("POST"), server.holding("GET")]
     server.process.send_signal(signal.SIGTERM)
-    assert held[1].answer().problem == (503, "stopping")  # so the first signal has come
+    assert held[1].answer().problem == (503, "stopping")  # so the first signal has arrived
     server.process.send_signal(second)
     assert held[0].answer().problem == (503, "outcome-unknown")
     assert server.stop() == (0, ["closed"])

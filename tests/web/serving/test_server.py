@@ -1,4 +1,4 @@
-"""What keeps a server from starting is one sentence, and exit status 1."""
+"""A server that cannot start prints one sentence and exits with 1."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A client that speaks to the app in process, checks that errors are problems, and reads what it wrote."""
+"""A client that calls the app in process, checks that errors are problem details, and reads its own writes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,7 +12,7 @@ Answer = httpx2.Response
 
 
 class Client:
-    """`get` reads at least what this client has written."""
+    """`get` sees at least what this client has written."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
@@ -34,7 +34,7 @@ class Client:
         return self._checked(await self.http.request(method, path, content=text, headers=headers))
 
     async def until(self, path: str, is_so: Callable[[Any], bool]) -> Any:
-        """The answer, as soon as it is so: what reactors do takes a moment."""
+        """Repeat until the response matches: reactors take a moment."""
         async with asyncio.timeout(20):
             while True:
                 found = (await self.get(path)).json()
@@ -67,7 +67,7 @@ def problem(answer: Answer) -> tuple[int, str]:
 
 
 def fields(answer: Answer) -> list[str]:
-    """Which fields were refused."""
+    """The refused fields."""
     assert answer.status_code == 422, answer.text
     return sorted(error["field"] for error in answer.json()["errors"])
 

@@ -1,7 +1,7 @@
-"""Requests made up from the shop's OpenAPI description, against the shop as a process: `./dev fuzz`.
+"""Requests generated from the shop's OpenAPI description, sent to the shop as a process: `./dev fuzz`.
 
-Schemathesis sends what the description allows and what it forbids, boundary values, methods that are not there, and
-sequences of requests that build on each other. Every answer must be one that the description promises.
+Schemathesis sends what the description allows and what it forbids, boundary values, unknown methods, and sequences of
+requests that build on each other. Every response must be one that the description documents.
 """
 
 import argparse
@@ -44,9 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 def fuzz(
     folder: Path, examples: int, store: str | None = None, seed: int | None = None
 ) -> tuple[int, Counter[tuple[str, int]]]:
-    """Serve a stocked shop and run Schemathesis on it. Answers its exit status, and the answers that were given.
+    """Serve a stocked shop and run Schemathesis on it. Returns its exit status and the responses.
 
-    The answers are counted by method and status as the server has logged them.
+    The responses are counted by method and status from the server's log.
     """
     command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", ",".join(CHECKS)]
     command += ["--max-examples", str(examples), "--continue-on-failure", "--suppress-health-check", "all"]
@@ -60,7 +60,7 @@ def fuzz(
 
 
 def stocked(address: str) -> None:
-    """What the examples of the description speak of."""
+    """Create what the examples of the description refer to."""
     for path, body in (
         ("products/tea", {"name": "Tea", "price": 2.5}),
         ("customers/ann", {"name": "Ann", "email": "ann@example.com"}),

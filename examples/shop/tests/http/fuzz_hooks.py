@@ -1,4 +1,4 @@
-"""What `./dev fuzz` does to made-up requests before they are sent. Schemathesis loads this module by its name."""
+"""Hooks of `./dev fuzz` that change generated requests before they are sent. Schemathesis loads this by name."""
 
 import random
 from typing import Any
@@ -11,7 +11,7 @@ SELDOM = 0.2
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Any, kwargs: dict[str, object]) -> None:
-    """Leave out, mostly, what cannot be made up: every read with an invented token or cursor would end at once."""
+    """Mostly leave out what cannot be generated: a read with an invented token or cursor would fail at once."""
     valid = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if valid and random.random() > SELDOM:
         for name in ("Consistency-Token", "If-Match"):

@@ -1,4 +1,4 @@
-"""An HTTP client that costs little, so that a load comes to lie on the server: one request at a time a connection."""
+"""A cheap HTTP client, so that the load is on the server: one request at a time per connection."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class Caller:
-    """One connection, opened again when the server has closed it."""
+    """One connection, reopened when the server has closed it."""
 
     def __init__(self, address: str) -> None:
         where = urlsplit(address)
@@ -39,7 +39,7 @@ class Caller:
         self.close()
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Raises: OSError and IncompleteReadError when the connection ends before the answer."""
+        """Raises: OSError or IncompleteReadError if the connection ends before the response."""
         lines = [f"{method} {path} HTTP/1.1", "Host: shop"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         sent = b"" if body is None else json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""Whether an answer is what the OpenAPI description of its route says: status, headers, body, and no field more."""
+"""Checks that a response matches the OpenAPI description of its route: status, headers, body, no extra fields."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ TOLD = ("consistency-token", "etag", "location", "link", "preference-applied", "
 
 
 class Description:
-    """An OpenAPI document, and which of its answers have been seen."""
+    """An OpenAPI document, and which of its responses have been seen."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -26,7 +26,7 @@ class Description:
     def check(self, answer: httpx2.Response) -> None:
         operation = self._operation(answer)
         described = operation["responses"].get(str(answer.status_code))
-        assert described is not None, f"{operation['operationId']} does not tell of {answer.status_code}: {answer.text}"
+        assert described is not None, f"{operation['operationId']} has no {answer.status_code}: {answer.text}"
         told = {name.lower() for name in described.get("headers", {})}
         assert {name for name in TOLD if name in answer.headers} <= told, (operation["operationId"], answer.headers)
         kind = answer.headers.get("content-type", "").partition(";")[0]
@@ -46,7 +46,7 @@ class Description:
             if fits and answer.request.method.lower() in item:
                 found: dict[str, Any] = item[answer.request.method.lower()]
                 return found
-        raise AssertionError(f"{answer.request.method} {answer.request.url} is not described")
+        raise AssertionError(f"{answer.request.method} {answer.request.url} is not documented")
 
 
 def _any(part: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def _any(part: str) -> tuple[str, ...]:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema again, in which an object has no field that is not described."""
+    """The schema, with undocumented fields forbidden."""
     match schema:
         case {"properties": dict()}:
             closed = {key: _closed(inner) for key, inner in schema.items() if key not in ("default", "examples")}

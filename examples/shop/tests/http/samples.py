@@ -1,4 +1,4 @@
-"""What a soak looks at, and when it is content."""
+"""What a soak samples and how it judges the samples."""
 
 import asyncio
 import re
@@ -15,13 +15,13 @@ ROWS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment of the server."""
+    """The server at one moment."""
 
     at_s: float
     memory_mib: float
     files: int
     connections: int
-    """Of PostgreSQL; 0 where there is none."""
+    """Of PostgreSQL; 0 without one."""
     lag_events: float
     lag_s: float
     command_p99_ms: float
@@ -68,14 +68,14 @@ async def _connections(url: str) -> int:
 
 
 def table(samples: Sequence[Sample]) -> str:
-    """About twenty of them, with a head."""
+    """About twenty samples, with a header."""
     step = max(1, len(samples) // ROWS_SHOWN)
     head = "".join(f"{one.name:>12}" if len(one.name) < 12 else f" {one.name[:11]}" for one in fields(Sample))
     return "\n".join([head, *(sample.line() for sample in samples[::step])])
 
 
 def judged(samples: Sequence[Sample]) -> list[str]:
-    """What is wrong, each in one sentence. The first half is for caches to fill."""
+    """What is wrong, one sentence each. The first half lets caches fill and is ignored."""
     early, late = samples[len(samples) // 4 : len(samples) // 2], samples[len(samples) // 2 :]
     if len(late) < 4 or not early:
         return ["too short to be judged"]

@@ -1,4 +1,4 @@
-"""The shop as a process of its own, as `./dev run` starts it."""
+"""The shop as a separate process, as `./dev run` starts it."""
 
 import json
 import socket
@@ -42,25 +42,25 @@ class Server:
         return [line.strip() for line in self.welcome.splitlines() if line.strip().startswith("curl")]
 
     def send(self, *pieces: bytes) -> Answer:
-        """The answer to these bytes, on a connection of their own. Nothing is made better on the way, or refused."""
+        """Send these bytes on a new connection and return the response. No client corrects or refuses them."""
         where = urlsplit(self.address)
         with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
             try:
                 for piece in pieces:
                     connection.sendall(piece)
             except ConnectionError:
-                pass  # it is answered before all of it was sent
+                pass  # the response came before everything was sent
             with connection.makefile("rb") as file:
                 status = int(file.readline().split()[1])
                 lines = [line.decode("latin-1").strip().split(": ", 1) for line in iter(file.readline, b"\r\n")]
                 headers = {name.lower(): value for name, value in lines}
                 told = int(headers.get("content-length", 0))
                 if pieces[0].startswith(b"HEAD "):
-                    told = -1 if b"Connection: close" in pieces[0] else 0  # whatever comes, or nothing
+                    told = -1 if b"Connection: close" in pieces[0] else 0  # whatever arrives, or nothing
                 return Answer(status, headers, file.read(told))
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, *headers: str) -> Answer:
-        """The answer to a request. `headers` are lines, and may say anything."""
+        """Send a request and return the response. `headers` are raw lines."""
         sent = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body or b""
         lines = [f"{method} {path} HTTP/1.1", "Host: shop", *headers]
         if body is not None:
@@ -75,7 +75,7 @@ class Server:
 
 @contextmanager
 def serving(store: str, folder: Path, *options: str) -> Iterator[Server]:
-    """A server at a free port; it is stopped, and must then have ended well. Its logs are in `folder`."""
+    """A server on a free port; at the end it is stopped and must exit cleanly. Its logs are in `folder`."""
     with open(folder / "log", "a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "shop.serve", "--port", "0", "--store", store, *options],

@@ -1,7 +1,7 @@
-"""Half of what the shop can take, for as long as one likes, while others read: `./dev soak --minutes 20`.
+"""Orders at half the shop's capacity, for any length of time, while others read: `./dev soak --minutes 20`.
 
-The limit is measured first: orders a second, until all that follows from them is done too. Then memory, open files,
-connections, lag and latencies are sampled; at the end they are shown and judged: what grows without end will end badly.
+The limit is measured first: orders a second, including all reactions and rows. Then memory, open files, connections,
+lag and latencies are sampled; at the end they are shown and judged: nothing may grow without bound.
 """
 
 import argparse
@@ -30,8 +30,8 @@ READS_A_SECOND = 20
 MEASURED_S = 20.0
 SAMPLE_EVERY_S = 5.0
 QUIET_S = 120.0
-UNSHIPPED = 1_000  # orders; so many later each is shipped, as a shop does that is not to keep all of them in mind
-KINDS = 500  # products, and customers: what all buy from one shelf is decided one after the other
+UNSHIPPED = 1_000  # orders; each is shipped after this many newer ones, so that the shop does not cache all
+KINDS = 500  # of products and of customers: orders for one product are decided one after another
 QUERIES = ("/orders?limit=20", "/orders?customerId=c1&limit=50", "/customers/c1/orders", "/sales/products?limit=20")
 
 
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not quiet:
         faults.append(f"the followers had not caught up {QUIET_S:g} s after the end")
     if strange := {status: count for status, count in answers.items() if status >= 300}:
-        faults.append(f"not all was answered well: {strange}")
+        faults.append(f"some requests failed: {strange}")
     print(
         f"{answers.total():,} requests; " + ("; ".join(faults) or "memory, files and connections stay, lag is bounded")
     )
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def ordered(number: int) -> dict[str, Any]:
-    """An order of its own, of somebody, for two things."""
+    """A distinct order of some customer for two products."""
     items = [{"productId": f"p{(number * factor) % KINDS}", "quantity": 1} for factor in (1, 7)]
     return {**order(f"o{number}"), "customerId": f"c{number % KINDS}", "items": items}
 
@@ -74,7 +74,7 @@ def store(backend: str, folder: Path) -> Iterator[str]:
 
 @dataclass
 class Told:
-    """What was answered since the last sample."""
+    """Latencies since the last sample."""
 
     commands_s: list[float] = field(default_factory=list)
     reads_s: list[float] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Soak:
         self.unshipped: deque[int] = deque()
 
     async def run(self, seconds: float) -> tuple[list[Sample], Counter[int], bool]:
-        """Samples, answers by status, and whether all was quiet in the end."""
+        """Returns samples, responses by status, and whether every follower caught up in the end."""
         await self.stock()
         rate = await self.limit()
         print(f"the limit is {rate:.0f} orders a second; now half of it for {seconds / 60:g} minutes", flush=True)
@@ -105,7 +105,7 @@ class Soak:
         return samples, self.answers, await self.until_quiet()
 
     async def stock(self) -> None:
-        """Products, customers, and enough of everything."""
+        """Create products, customers and enough stock."""
         numbers = iter(range(KINDS))
 
         async def put(caller: Caller) -> None:
@@ -117,17 +117,17 @@ class Soak:
         await self.together(CALLERS, put)
 
     async def limit(self) -> float:
-        """Orders a second: from the first to the last row that follows from them, reactions among them."""
+        """Measure orders a second, from the first order to the last resulting row, including reactions."""
         began = time.monotonic()
         await self.load(MEASURED_S, None)
         count = len(self.told.commands_s)
-        print(f"{count / MEASURED_S:.0f} orders a second are taken; waiting for what follows from them", flush=True)
+        print(f"{count / MEASURED_S:.0f} orders a second are accepted; waiting for what follows", flush=True)
         if not await self.until_quiet():
-            raise SystemExit(f"what {MEASURED_S:g} s of orders set off was not done after {QUIET_S:g} s")
+            raise SystemExit(f"the reactions and rows of {MEASURED_S:g} s of orders were not done after {QUIET_S:g} s")
         return count / (time.monotonic() - began)
 
     async def load(self, seconds: float, rate: float | None) -> None:
-        """Orders, from all callers together: so many a second, or as many as it takes; `UNSHIPPED` are not shipped."""
+        """Place orders from all callers: `rate` a second, or as many as possible; `UNSHIPPED` stay unshipped."""
         began = time.monotonic()
         due = iter(range(1_000_000_000))
 
@@ -145,7 +145,7 @@ class Soak:
         await self.together(CALLERS, place)
 
     async def ship(self, caller: Caller, number: int) -> None:
-        """Later, where it is not confirmed yet."""
+        """Ship the order; try again later if it is not confirmed yet."""
         answer = await caller.ask("POST", f"/orders/o{number}/ship", {"trackingNumber": f"T{number}"})
         if answer.status == 409:
             self.unshipped.append(number)
@@ -153,7 +153,7 @@ class Soak:
             self.answers[answer.status] += 1
 
     async def read(self, seconds: float) -> None:
-        """Pages, sums, and the order that was placed last, at least as new as it was placed."""
+        """Read pages, sums and the latest order, with its token."""
         began = time.monotonic()
         due = iter(range(1_000_000_000))
 

@@ -13,7 +13,7 @@ ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress":
 HOSTILE = ["", "\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "a\x85b", "a\u2028b", "x" * 201]
 
 
-@pytest.fixture(params=["sqlite"])  # what is refused does not reach the store: one will do
+@pytest.fixture(params=["sqlite"])  # refused input does not reach the store: one is enough
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
     from shop.tests.http.conftest import opened
 

@@ -102,7 +102,7 @@ async def test_a_put_can_demand_that_there_is_nothing_yet(stocked: Client) -> No
     new, other = {"name": "N", "price": 1}, {"name": "O", "price": 2}
     assert (await stocked.put("/products/new", new, If_None_Match="*")).json()["version"] == 1
     for header in ("*", '"1"', 'W/"1"', '"7", "1"'):
-        for body in (new, other):  # what would change nothing is refused too
+        for body in (new, other):  # a request that would change nothing is refused too
             refused = await stocked.put("/products/new", body, If_None_Match=header)
             assert problem(refused) == (412, "version-conflict")
     assert refused.json()["expected"] == 'If-None-Match: "7", "1"'
@@ -149,7 +149,7 @@ async def test_a_repetition_is_not_refused_for_what_it_has_made_itself(
         with monkeypatch.context() as crash:
             crash.setattr(Idempotency, "_kept", die)
             assert (await stocked.put(path, {"name": "N", "price": 1}, **send)).status_code == 500
-        for _ in range(2):  # from the log, and then from the answer that was kept
+        for _ in range(2):  # from the log, then from the kept response
             again = await stocked.put(path, {"name": "N", "price": 1}, **send)
             assert (again.status_code, again.json()["version"]) == (200, 1)
         other = await stocked.put(path, {"name": "O", "price": 1}, If_None_Match=header, Idempotency_Key="k2")
@@ -266,7 +266,7 @@ async def test_answers_outlive_the_process(tmp_path: Path) -> None:
 
 
 async def test_a_log_from_when_answers_were_events(tmp_path: Path) -> None:
-    """They disturb nobody, and what was done for their keys is not done again."""
+    """They do no harm, and what was done under their keys is not repeated."""
     async with shop.open(f"sqlite:///{tmp_path / 'shop.db'}") as running:
         order_id = request_id(None, "POST", "/orders/drafts", "k")[:32]
         stream = Stream("http_request", request_id(None, "POST", "/orders/drafts", "k"))
@@ -286,7 +286,7 @@ async def test_a_log_from_when_answers_were_events(tmp_path: Path) -> None:
 
 
 async def test_a_crash_before_the_answer_was_kept_is_healed(stocked: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order was placed and has gone on since; whoever repeats the request gets the answer it would have had."""
+    """The order was placed and has moved on since; a repeated request gets the original response."""
     from twofold.web.idempotency import Idempotency
 
     async def die(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Whatever comes, over a real connection: the right status, a problem that names what is wrong, nothing appended."""
+"""Hostile input over a real connection: the right status, a problem that names the fault, nothing appended."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def head(server: Server) -> str:
-    """The end of the log, once all has followed from what was accepted."""
+    """The end of the log, once all reactions to accepted input are done."""
     while True:
         followers = json.loads(server.ask("GET", "/status").body)
         if not any(follower["lagEvents"] for follower in followers):
@@ -40,7 +40,7 @@ def head(server: Server) -> str:
 
 @pytest.fixture
 def unchanged(server: Server) -> Iterator[Server]:
-    """The server, to which nothing may be appended."""
+    """The server; fails if anything is appended."""
     before = head(server)
     yield server
     assert head(server) == before
@@ -95,7 +95,7 @@ def test_a_header_that_is_long(unchanged: Server, line: str) -> None:
     assert unchanged.ask("GET", "/orders/none", None, *[f"X-{n}: {n}" for n in range(20_000)]).status == 431
 
 
-# Text that is none
+# Invalid text
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '"\\udc00\\ud800"', '"\ud800"', '"\x00"', '"\x1f"'])
@@ -195,7 +195,7 @@ def test_what_is_refused_is_shown(unchanged: Server) -> None:
     assert unchanged.ask("GET", "/orders?limit=501").problem["errors"][0]["message"].endswith(', not "501"')
 
 
-# SQL, and whatever else is only text
+# SQL and other harmless text
 
 
 def test_sql_is_text(server: Server) -> None:
@@ -288,7 +288,7 @@ def test_a_preference_that_is_none_is_ignored(unchanged: Server, value: str) -> 
     assert unchanged.ask("GET", "/sales/products", None, f"Prefer: {value}").status == 200
 
 
-# Another form
+# Other formats
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Too many at once, and an end in the middle of it: what was answered is so, and everybody is told something."""
+"""Overload, and a shutdown in the middle of it: acknowledged orders exist, and every caller gets a response."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 class Buyers:
-    """Callers that place one order after the other, and remember what each was answered."""
+    """Callers that place one order after another and remember each response."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -63,7 +63,7 @@ class Buyers:
             assert answer.headers["content-type"] == "application/problem+json"
 
     async def have(self, count: int) -> None:
-        """Until so many were answered."""
+        """Wait until this many got a response."""
         while len(self.answers) < count:
             self._more.clear()
             await self._more.wait()
@@ -76,19 +76,19 @@ class Buyers:
 
 
 async def placed_in(store: str) -> Counter[str]:
-    """How often each order was placed, as the log has it."""
+    """How often each order was placed, according to the log."""
     found: Counter[str] = Counter()
     async with shop.look(store) as running:
         after = BEGINNING
         while (page := await running.log.read(after, 1_000, frozenset({OrderPlaced.__name__}))).upto != after:
             found.update(entry.stream.removeprefix("order-") for entry in page.entries)
             after = page.upto
-        assert {status.owner for status in await operate.status(running)} == {None}  # nobody has to wait for a lease
+        assert {status.owner for status in await operate.status(running)} == {None}  # no worker left one to wait for
     return found
 
 
 async def overloaded(server: Server, limit: int) -> Buyers:
-    """Three times as many as the server takes at once, while others read."""
+    """Three times as many callers as the server accepts at once, while others read."""
     buyers, reading = Buyers(server.address), True
 
     async def read() -> Counter[int]:
@@ -117,7 +117,7 @@ def test_more_than_it_can_take(store: str, tmp_path: Path) -> None:
 
 
 async def stopped_under_load(server: Server, wanted: int, second: int | None) -> Buyers:
-    """A signal to stop while many buy, some are slow, and one reads with all the patience there is."""
+    """A signal to stop while many place orders, some uploads are slow, and one read waits for long."""
     buyers = Buyers(server.address)
     buying = [asyncio.create_task(buyers.buy()) for _ in range(32)]
     slow = []
@@ -153,7 +153,7 @@ def test_a_stop_in_the_middle_of_it(store: str, tmp_path: Path, second: int | No
 
 
 async def cut_while_waiting(worker: Server, stopping: Server) -> Answer:
-    """Whoever holds the read models stands still; a read that waits for them elsewhere is told when that ends."""
+    """The process that holds the read models is paused; a read waiting elsewhere gets a response at shutdown."""
     async with Caller(stopping.address) as caller, Caller(stopping.address) as other:
         os.kill(worker.process.pid, signal.SIGSTOP)
         put = await caller.ask("PUT", "/customers/bob", {"name": "Bob", "email": "bob@example.com"})
@@ -169,7 +169,7 @@ async def cut_while_waiting(worker: Server, stopping: Server) -> Answer:
         return await waiting
 
 
-def test_a_patient_reader_is_told(tmp_path: Path) -> None:
+def test_a_patient_reader_gets_a_response(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'shop.db'}"
     with serving(store, tmp_path) as worker:
         stocked(worker.address)
@@ -180,5 +180,5 @@ def test_a_patient_reader_is_told(tmp_path: Path) -> None:
             finally:
                 with suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGCONT)
-    # On a slow machine the lease ran out first: then it was read.
+    # On a slow machine the lease expires first, and the read succeeds.
     assert (answer.status, answer.json.get("type")) in ((503, "stopping"), (200, None))

@@ -1,4 +1,4 @@
-"""The OpenAPI description tells the truth about every route: each is asked, and its answers are held against it."""
+"""The OpenAPI description is true for every route: each is called, and its responses are compared with it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The real process: what it says at the start, that it ends well, and that nothing is lost."""
+"""The real process: its welcome, its clean exit, and that nothing is lost."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def test_the_lines_work_as_pasted_again_and_after_a_restart(tmp_path: Path) -> N
             for _ in range(2):
                 product, customer, stock = paste(put)
                 assert (product["version"], customer["version"], stock["availableQuantity"]) == (1, 1, 100)
-                ordered, found = paste(f"{order}\n{read}")  # in one shell, as they are pasted
+                ordered, found = paste(f"{order}\n{read}")  # in one shell, as if pasted
                 assert ordered == {"orderId": "first", "status": "pending", "version": 1}
                 assert (found["orderId"], found["totalAmount"]) == ("first", 5)
                 assert found["status"] in ("pending", "confirmed")

@@ -1,4 +1,4 @@
-"""The table of requests, one after the other."""
+"""A table of requests, one after another."""
 
 import json
 from decimal import Decimal

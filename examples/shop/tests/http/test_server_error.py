@@ -1,4 +1,4 @@
-"""A server error under an Idempotency-Key is not kept: whoever repeats the request gets what it was meant to get."""
+"""A server error under an Idempotency-Key is not kept: a repeated request gets the proper response."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -50,7 +50,7 @@ ERRORS: list[Any] = [
     (Unavailable("secret"), 503, "unavailable"),
     (OutcomeUnknown("c", "secret"), 503, "outcome-unknown"),
     (Problem(503, "elsewhere", "not now"), 503, "elsewhere"),
-    (Problem(500, "broken", "not mended yet"), 500, "broken"),
+    (Problem(500, "broken", "not fixed yet"), 500, "broken"),
 ]
 
 
@@ -63,7 +63,7 @@ async def test_a_server_error_is_not_kept(client: Client, when: str, error: Exce
         assert problem(failed) == (status, kind)
         assert "secret" not in failed.text
     first = await client.post("/receipts/tea", {"quantity": 5}, Idempotency_Key="k")
-    assert (first.status_code, first.json()) == (200, {"available": 5})  # once, however often it was tried
+    assert (first.status_code, first.json()) == (200, {"available": 5})  # once, however many attempts
     again = await client.post("/receipts/tea", {"quantity": 5}, Idempotency_Key="k")
     assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, first.headers["etag"])
     assert problem(await client.post("/receipts/tea", {"quantity": 6}, Idempotency_Key="k"))[0] == 422

@@ -1,4 +1,4 @@
-"""What every backend must pass. Its own test file says how to open it, and inherits the rest:
+"""The suite that every backend must pass. A backend's test file says how to open it and inherits the rest:
 
     class TestSqlite(BackendConformance):
         @pytest.fixture

@@ -64,7 +64,7 @@ class AppConformance(OnBackend):
     # ---- commands
 
     async def test_g3_the_same_command_id_gets_the_same_answer_for_ever(self, one: Running, two: Running) -> None:
-        """State and events of that time, although the stream went on, and whatever the command is by now."""
+        """The original state and events, although the stream has grown, and whatever the command is now."""
         first = await one.execute(accounts, "a", Deposit(5), command_id="once")
         empty = await one.execute(accounts, "a", Deposit(0), command_id="nothing")
         await one.execute(accounts, "a", Deposit(7))
@@ -91,7 +91,7 @@ class AppConformance(OnBackend):
             }
 
     async def test_g2_many_at_once_on_one_stream(self, one: Running, two: Running) -> None:
-        """Who comes second decides again: all get through, none is lost."""
+        """The loser of a conflict decides again: all commands get through, none is lost."""
         dones = await asyncio.gather(*((one, two)[n % 2].execute(accounts, "a", Deposit(1)) for n in range(24)))
         assert sorted(done.receipt.version for done in dones) == list(range(1, 25))
         assert all(done.state.balance == done.receipt.version for done in dones)
@@ -99,7 +99,7 @@ class AppConformance(OnBackend):
             await two.execute(accounts, "a", Deposit(1), expected_version=23)
 
     async def test_g10_what_is_refused_changes_nothing(self, one: Running) -> None:
-        """Neither `Rejected` nor a conflict leaves a trace, and the command id stays free."""
+        """Neither `Rejected` nor a conflict leaves a trace, and the command id stays unused."""
         with pytest.raises(Rejected):
             await one.execute(accounts, "a", Deposit(-1), command_id="c")
         with pytest.raises(VersionConflict):
@@ -108,7 +108,7 @@ class AppConformance(OnBackend):
         assert (await one.execute(accounts, "a", Deposit(1), command_id="c")).receipt.repeated is False
 
     async def test_g10_the_name_of_a_new_stream_is_printable(self, one: Running) -> None:
-        """An older log's stream whose name is not can still be read and changed."""
+        """A stream of an older log with a name that is not allowed any more can still be read and changed."""
         new, old = "te\u200ba", "te\u202ea"
         for refused in (
             one.execute(accounts, new, Deposit(1)),
@@ -131,7 +131,7 @@ class AppConformance(OnBackend):
         assert row.total == 3
 
     async def test_who_asked_and_why_is_in_the_history(self, one: Running) -> None:
-        """Actor, correlation and causation come back with every event, page after page."""
+        """Actor, correlation and causation are returned with every event, page after page."""
         await one.execute(
             accounts, "a", Deposit(5), command_id="c", actor="Zoë", correlation_id="k", causation_id="o-1@1"
         )
@@ -164,7 +164,7 @@ class AppConformance(OnBackend):
             assert await running.get(sums, "all") == everything
 
     async def test_g6_reads_its_own_writes_in_another_process(self, one: Running, two: Running) -> None:
-        """The token travels."""
+        """The token works in another process."""
         for n in range(1, 20):
             done = await one.execute(accounts, "a", Deposit(1))
             row = await two.get(balances, "a", after=done.receipt.token)
@@ -179,7 +179,7 @@ class AppConformance(OnBackend):
         assert {(status.lag_events, status.lag_s, status.parked) for status in statuses} == {(0, 0.0, 0)}
 
     async def test_a_fold_that_raises_parks_its_key_alone(self, one: Running) -> None:
-        """The other keys of the event go on, and so does everybody else; what comes later for the key waits."""
+        """The other keys of the event continue, and so do all other rows; later events of the key wait."""
         await one.execute(accounts, "a", Deposit(5))
         await one.execute(accounts, "a", Deposit(CURSED))
         await one.execute(accounts, "a", Deposit(7))
@@ -192,7 +192,7 @@ class AppConformance(OnBackend):
         with pytest.raises(RowParked):
             await one.get(sums, "a", after=done.receipt)
 
-        later = await one.execute(accounts, "a", Deposit(1))  # in a page of its own
+        later = await one.execute(accounts, "a", Deposit(1))  # in its own page
         page = await one.find(balances, after=later.receipt)
         assert (list(page.rows), page.parked) == ([Balance("a", 5, 1), Balance("b", 1, 1)], 1)
         [parked] = await all_parked(one.rows.checkpoints, balances.follows)
@@ -201,7 +201,7 @@ class AppConformance(OnBackend):
 
     @pytest.mark.parametrize("fault", ["the key cannot be told", "the event cannot be read"])
     async def test_an_event_without_a_key_parks_its_stream_alone(self, one: Running, fault: str) -> None:
-        """Nobody can say whose it is, so the stream waits, and everything else goes on."""
+        """Its rows cannot be known, so the stream waits, and everything else continues."""
         await one.execute(accounts, "a", Deposit(5))
         broken = {
             "the key cannot be told": bank.codec.encode(Deposited(KEYLESS)),
@@ -215,7 +215,7 @@ class AppConformance(OnBackend):
         assert isinstance(receipt, Receipt)
         await one.find(sums, after=done.receipt)
         assert await one.get(sums, "all") == Sum("all", 6, 2)
-        with pytest.raises(RowParked, match="stream account-a"):  # it may be any row's
+        with pytest.raises(RowParked, match="stream account-a"):  # it may belong to any row
             await one.get(sums, "all", after=done.receipt)
         later = await one.execute(accounts, "c", Deposit(1))
         page = await one.find(sums, after=later.receipt)
@@ -225,7 +225,7 @@ class AppConformance(OnBackend):
         assert parked.position == await place_in(one.log, "account-a@2")
 
     async def test_an_event_of_newer_code_waits_for_it(self, one: Running) -> None:
-        """Nothing is wrong with it, so nothing is parked: the older process tries again, and holds nothing."""
+        """The event is fine, so nothing is parked: the older process retries and holds nothing."""
         newer = Encoded("Deposited", 99, b'{"amount":1}', None)
         await one.log.commit([Append(Stream("account", "a"), [newer], 0, Meta("newer", "newer"))])
 
@@ -241,7 +241,7 @@ class AppConformance(OnBackend):
             assert re.match(r"NewerSchema: Deposited .* schema 99 .* deploy readers first", status.error or "")
 
     async def test_a_new_version_is_folded_beside_the_old_one(self, one: Running, log: LogStore, store: Rows) -> None:
-        """It has a table and a checkpoint of its own, and begins at the beginning."""
+        """It has its own table and checkpoint, and starts from the first event."""
         await one.execute(accounts, "a", Deposit(5))
         second = Projection("balance", Balance, fold_balance, version=2)
         async with App("bank", deciders=[accounts], projections=[second]).open(log, read_store=store) as running:
@@ -252,7 +252,7 @@ class AppConformance(OnBackend):
     # ---- reactors
 
     async def test_a_reactor_acts_once_for_each_event(self, one: Running, two: Running) -> None:
-        """Through two processes, in order, with ids that say where it came from."""
+        """Through two processes, in order, with ids that show the cause."""
         await asyncio.gather(
             *((one, two)[n % 2].execute(accounts, f"s{n % 5}", Deposit(n, to="t")) for n in range(1, 31))
         )
@@ -268,7 +268,7 @@ class AppConformance(OnBackend):
     async def test_what_was_done_is_not_done_again_when_the_checkpoint_is_put_back(
         self, log: LogStore, store: Rows
     ) -> None:
-        """A page that comes again, to the same worker or to one that begins anew, has no second effect."""
+        """A page delivered again, to the same worker or to a new one, has no second effect."""
         async with bank.open(log, read_store=store, work=False) as running:
             for n in range(1, 6):
                 await deposited(log, "s", n, to="t")
@@ -284,7 +284,7 @@ class AppConformance(OnBackend):
             assert await running.load(accounts, "t") == (Account(15), 5)
 
     async def test_a_page_that_failed_half_way_is_finished(self, log: LogStore, store: Rows) -> None:
-        """The store goes away at each command once, before or after it: in the end each was executed once."""
+        """The store fails once per command, before or after it: in the end each was executed once."""
         failed: set[str] = set()
         async with bank.open(log, read_store=store, work=False) as running:
 
@@ -316,7 +316,7 @@ class AppConformance(OnBackend):
             assert found.position == page.upto
 
     async def test_start_says_where_a_new_reactor_begins(self, log: LogStore, store: Rows) -> None:
-        """At the first event, or with the next one; once it is there it goes on from its checkpoint."""
+        """At the first event or the next one; afterwards it resumes from its checkpoint."""
         await deposited(log, "s", 1, to="t")
         reactor = Reactor("from_now", forward, start="now")
         app = App("bank", deciders=[accounts], reactors=[reactor])
@@ -352,7 +352,7 @@ class AppConformance(OnBackend):
     # ---- starting and stopping
 
     async def test_it_goes_on_where_it_stopped(self, log: LogStore, store: Rows) -> None:
-        """Stopped and started again and again, with work and without."""
+        """Stopped and restarted again and again, with work and without."""
         for n in range(1, 7):
             async with bank.open(log, read_store=store, work=n % 2 == 0) as running:
                 done = await running.execute(accounts, "a", Deposit(1))
@@ -369,7 +369,7 @@ async def has_parked(running: Running) -> bool:
 
 
 def balance_of(running: Running, id: str, expected: int) -> Callable[[], Awaitable[bool]]:
-    """Whether the account has it."""
+    """Whether the account has this much."""
 
     async def look() -> bool:
         state, _ = await running.load(accounts, id)

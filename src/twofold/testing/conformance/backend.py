@@ -1,4 +1,4 @@
-"""What the suite has to know of a backend, and the stores it opens for its tests."""
+"""What the suite must know about a backend, and the stores it opens for its tests."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from twofold.feed import lease
 
 
 class Backend(Protocol):
-    """One place for data, empty at first. Each opening stands for one more process on it."""
+    """One place for data, empty at first. Each opening stands for one more process."""
 
     @property
     def refuses(self) -> bytes | None:
-        """Stored JSON that this backend's own rules refuse while the engine lets it pass; None if there is none."""
+        """Stored JSON that this backend refuses but the engine accepts; None if there is none."""
         ...
 
     async def open_log(self) -> LogStore:
-        """The log, once more."""
+        """Open the log once more."""
         ...
 
     async def open_rows(self) -> Rows:
-        """The read store, once more."""
+        """Open the read store once more."""
         ...
 
 
 class StoreAt:
-    """A backend that `connect` knows, by its URL; the read store lies beside the log."""
+    """A backend that `connect` knows, by its URL; the read store is next to the log."""
 
     def __init__(self, url: str, refuses: bytes | None = None) -> None:
         self.url, self.refuses = url, refuses
@@ -122,7 +122,7 @@ class OnBackend:
 
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that nobody has to wait for it, nor for the next sign of life."""
+        """So that no test has to wait for it, or for the next heartbeat."""
         monkeypatch.setattr(lease, "LEASE_S", 0.1)
         monkeypatch.setattr(lease, "CLAIM_POLL_S", 0.01)
 
@@ -140,7 +140,7 @@ class OnBackend:
 
     @pytest.fixture
     async def other_log(self, log: LogStore, backend: Backend) -> AsyncIterator[LogStore]:
-        """The log as another process has it."""
+        """The log as another process opens it."""
         store = await backend.open_log()
         yield store
         await store.close()
@@ -154,7 +154,7 @@ class OnBackend:
 
     @pytest.fixture
     async def other_store(self, store: Rows, backend: Backend) -> AsyncIterator[Rows]:
-        """The read store as another process has it."""
+        """The read store as another process opens it."""
         store = await backend.open_rows()
         yield store
         await store.close()

@@ -15,12 +15,12 @@ from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
 from twofold.write.decider import Decider
 
-CURSED, KEYLESS = 13, 14  # amounts that no fold takes, and for which no key can be told
+CURSED, KEYLESS = 13, 14  # amounts that no fold accepts, and for which `key` raises
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Put money in; `to` is who gets it next."""
+    """Deposit money; `to` is the account that gets it next."""
 
     amount: int
     to: str | None = None
@@ -28,12 +28,12 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """An account takes nothing more."""
+    """Close an account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deposited:
-    """Money was put in."""
+    """Money was deposited."""
 
     amount: int
     to: str | None = None
@@ -41,19 +41,19 @@ class Deposited:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Nothing more is taken."""
+    """The account was closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What an account knows."""
+    """The state of an account."""
 
     balance: int = 0
     closed: bool = False
 
 
 def decide(command: Deposit | Close, account: Account) -> list[Deposited | Closed]:
-    """Nothing for nothing, and nothing less."""
+    """0 changes nothing, and a negative amount is refused."""
     match command:
         case Deposit(amount, to):
             if account.closed or amount < 0:
@@ -77,7 +77,7 @@ accounts = Decider("account", Account(), decide, evolve)
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What was put into an account."""
+    """The deposits of an account."""
 
     id: str
     total: int = 0
@@ -85,7 +85,7 @@ class Balance:
 
 
 def fold_balance(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
-    """Sums up, and chokes on one amount."""
+    """Sum up; fails on one amount."""
     if event.amount == CURSED:
         raise ArithmeticError("thirteen")
     return Balance(row.id, row.total + event.amount, row.deposits + 1)
@@ -111,7 +111,7 @@ def sum_keys(event: Deposited, recorded: Recorded) -> list[str]:
 
 
 def fold_sum(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
-    """Sums up; the one of all does not take every amount."""
+    """Sum up; the row of all accounts fails on one amount."""
     if event.amount == CURSED and row.name != "all":
         raise ArithmeticError("thirteen")
     return Sum(row.name, row.total + event.amount, row.deposits + 1)
@@ -121,7 +121,7 @@ sums = Projection("sum", Sum, fold_sum, key=sum_keys)
 
 
 def forward(event: Deposited, recorded: Recorded) -> list[To]:
-    """Pass it on."""
+    """Pass the money on."""
     return [To(accounts, event.to, Deposit(event.amount))] if event.to else []
 
 
@@ -130,7 +130,7 @@ bank = App("bank", deciders=[accounts], projections=[balances, sums], reactors=[
 
 
 async def deposited(log: LogStore, id: str, *amounts: int, to: str | None = None) -> Receipt:
-    """Deposits that are simply there, in one append."""
+    """Append deposits directly, in one append."""
     stream = Stream("account", id)
     version = (await log.load(stream)).version
     meta = Meta(f"deposit {version}", f"deposit {version}")
@@ -141,7 +141,7 @@ async def deposited(log: LogStore, id: str, *amounts: int, to: str | None = None
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """For what rings no bell: looks again until it is so; what hangs is ended by the time-out."""
+    """Poll until the condition holds, for changes without a doorbell; a timeout ends what hangs."""
     async with asyncio.timeout(60):
         while True:
             answer = condition()

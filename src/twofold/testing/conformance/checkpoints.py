@@ -1,4 +1,4 @@
-"""Checkpoints: lease, fence and progress (G5), for those beside the log and those beside the rows."""
+"""Checkpoints: lease, fence and progress (G5), for those next to the log and those next to the rows."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ class CheckpointConformance(OnBackend):
 
     @pytest.fixture(params=["log", "store"])
     def beside(self, request: pytest.FixtureRequest) -> str:
-        """Those of reactors lie with the log, those of projections with the rows."""
+        """Those of reactors are stored with the log, those of projections with the rows."""
         kind: str = request.param
         return kind
 
     @pytest.fixture
     def checkpoints(self, beside: str, request: pytest.FixtureRequest) -> Checkpoints:
-        """The one or the other."""
+        """One of the two."""
         return opened(request, beside)
 
     @pytest.fixture
     def others(self, checkpoints: Checkpoints, beside: str, request: pytest.FixtureRequest) -> Checkpoints:
-        """The same as another process has them."""
+        """The same, opened by another process."""
         return opened(request, f"other_{beside}")
 
     async def test_what_was_never_registered_is_not_there(self, checkpoints: Checkpoints) -> None:
-        """None, and nothing parked."""
+        """No checkpoint, and nothing parked."""
         assert await checkpoints.read(ONE) is None
         assert list(await checkpoints.parked(ONE)) == []
 
     async def test_registering_again_changes_nothing(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """The first one stands, wherever the second one would begin."""
+        """The first one stays, wherever the second one would start."""
         await checkpoints.register(ONE, LOG_ID, at(7))
         await others.register(ONE, "f" * 16, BEGINNING)
         assert await others.read(ONE) == Checkpoint(ONE, LOG_ID, at(7), None, 0, 0)
 
     async def test_versions_and_names_stand_apart(self, checkpoints: Checkpoints) -> None:
-        """Each has a checkpoint of its own."""
+        """Each has its own checkpoint."""
         several = [ONE, FollowerId("one", 2), FollowerId("one_2", 1), FollowerId("two", 1)]
         for number, follows in enumerate(several):
             await checkpoints.register(follows, LOG_ID, at(number))
@@ -63,7 +63,7 @@ class CheckpointConformance(OnBackend):
         assert positions == [at(0), at(9), at(2), at(3)]
 
     async def test_g5_a_claim_is_taken_by_one(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """Of all who saw the same checkpoint one gets it, with the next epoch; the others get nothing."""
+        """Of all workers that saw the same checkpoint, one gets it with the next epoch; the others get nothing."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         for epoch in range(1, 6):
             seen = await checkpoints.read(ONE)
@@ -79,7 +79,7 @@ class CheckpointConformance(OnBackend):
     async def test_g5_a_sign_of_life_outdates_what_a_taker_saw(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:
-        """A holder that beats, or moves on, between a taker's look and its claim, keeps the checkpoint."""
+        """A holder that beats or advances between a taker's look and its claim keeps the checkpoint."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         holder = await claimed(checkpoints, ONE)
         seen = await others.read(ONE)
@@ -98,7 +98,7 @@ class CheckpointConformance(OnBackend):
     async def test_a_holder_hears_at_its_next_beat_who_would_take_over(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:
-        """Asking takes nothing away; whoever claims it next begins without a request."""
+        """A request takes nothing away; the next claim starts without a request."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         holder = await claimed(checkpoints, ONE)
         seen = await others.read(ONE)
@@ -117,7 +117,7 @@ class CheckpointConformance(OnBackend):
         assert await others.beat(taken) is None
 
     async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """Once it was taken over, beating and moving on are refused, and change nothing; letting go does nothing."""
+        """After a takeover, beating and advancing are refused and change nothing; a release does nothing."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         old = await claimed(checkpoints, ONE)
         await checkpoints.advance(old, BEGINNING, at(3))
@@ -132,7 +132,7 @@ class CheckpointConformance(OnBackend):
         assert list(await others.parked(ONE)) == []
 
     async def test_g5_moving_on_from_somewhere_else_is_refused(self, checkpoints: Checkpoints) -> None:
-        """A page that was handed out twice is written once: the second time its `after` is not where one stands."""
+        """A page delivered twice is written once: the second time its `after` does not match."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         claim = await claimed(checkpoints, ONE)
         await checkpoints.advance(claim, BEGINNING, at(5))
@@ -145,7 +145,7 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(claim, at(5), at(6))
 
     async def test_g5_who_lets_go_need_not_be_waited_for(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """After a release nobody owns it, and the next one takes it with the next epoch."""
+        """After a release it has no owner, and the next worker takes it with the next epoch."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         claim = await claimed(checkpoints, ONE)
         await checkpoints.advance(claim, BEGINNING, at(2))
@@ -156,7 +156,7 @@ class CheckpointConformance(OnBackend):
         assert await claimed(others, ONE, "next") == Claim(ONE, 2)
 
     async def test_what_is_parked_is_kept_in_order_and_the_first_stands(self, checkpoints: Checkpoints) -> None:
-        """Rows and streams apart; who waits already waits from where he waited first."""
+        """Rows and streams separately; a parked key stays parked from its first event."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         claim = await claimed(checkpoints, ONE)
         late, early, stream = parked("row", '["b"]', 9), parked("row", '["ä 🦊"]', 2), parked("stream", '["b"]', 5)
@@ -168,7 +168,7 @@ class CheckpointConformance(OnBackend):
     # ---- several partitions
 
     async def test_partitions_stand_apart(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """Each has a checkpoint of its own, with a start, a holder and an epoch; `of` returns them in order."""
+        """Each has its own checkpoint, with a start, a holder and an epoch; `of` returns them in order."""
         for number in (2, 0, 1):
             await others.register(ONE.in_partition(number), LOG_ID, at(number, number))
         for n, name in ((2, "zeta"), (1, "alpha"), (1, "beta")):
@@ -183,7 +183,7 @@ class CheckpointConformance(OnBackend):
         assert list(await others.of(FollowerId("one", 2))) == []
 
     async def test_g5_a_claim_is_of_one_partition(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """With it another one is neither moved nor let go, although both stand alike."""
+        """It can neither advance nor release another one, although both look alike."""
         first, second = await both_claimed(checkpoints)
         before = await others.of(ONE)
         for after in (at(0, 1), at(0)):
@@ -201,7 +201,7 @@ class CheckpointConformance(OnBackend):
     async def test_g5_taking_over_one_partition_leaves_the_other(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:
-        """A request, a sign of life and a takeover concern the partition they are for."""
+        """A request, a heartbeat and a takeover affect only their partition."""
         first, second = await both_claimed(checkpoints)
         seen = await others.read(SECOND)
         assert seen is not None
@@ -214,7 +214,7 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(first, at(0, 1), at(1, 1))
 
     async def test_what_is_parked_belongs_to_its_partition(self, checkpoints: Checkpoints) -> None:
-        """It is listed and let go on there alone, and has its traceback there."""
+        """It is listed, unparked and has its traceback only there."""
         first, second = await both_claimed(checkpoints)
         early = parked("stream", "note-2", 2, partition=2)
         late = msgspec.structs.replace(parked("row", '["a"]', 9, partition=2), traceback="where it failed")
@@ -230,7 +230,7 @@ class CheckpointConformance(OnBackend):
         assert list(await checkpoints.parked(SECOND)) == [early]
 
     async def test_whose_a_checkpoint_is_is_kept_for_each_partition(self, checkpoints: Checkpoints) -> None:
-        """One is assigned; the other still belongs to nobody."""
+        """One is assigned; the other has no owner yet."""
         await both_claimed(checkpoints)
         assert await checkpoints.assign(SECOND, None, OURS) is True
         assert await checkpoints.assign(SECOND, None, OURS) is False
@@ -238,7 +238,7 @@ class CheckpointConformance(OnBackend):
 
 
 async def both_claimed(checkpoints: Checkpoints) -> tuple[Claim, Claim]:
-    """Two partitions at their beginning, held by one worker."""
+    """Two partitions at their start, held by one worker."""
     for follower in (FIRST, SECOND):
         await checkpoints.register(follower, LOG_ID, at(0, follower.partition))
     return await claimed(checkpoints, FIRST), await claimed(checkpoints, SECOND)
@@ -257,7 +257,7 @@ def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much"
 
 
 async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "worker") -> Claim:
-    """The claim of a checkpoint that is there, whoever holds it."""
+    """Claim an existing checkpoint, whichever worker holds it."""
     seen = await checkpoints.read(follows)
     assert seen is not None
     claim = await checkpoints.claim(seen, owner)

@@ -1,4 +1,4 @@
-"""Group commit in front of the log: many callers, one commit, and to each what is his."""
+"""Group commit in front of the log: many callers, one commit, and each gets its own result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CommitConformance(OnBackend):
     """See `GroupCommit`."""
 
     async def test_two_appends_to_one_stream_in_one_batch(self, log: LogStore) -> None:
-        """They are taken in order, and the second sees the first."""
+        """They are stored in order, and the second sees the first."""
         commits = Counting(log)
         group = GroupCommit(commits)
         first, second, third = await asyncio.gather(
@@ -36,7 +36,7 @@ class CommitConformance(OnBackend):
         assert commits.sizes == [3]
 
     async def test_a_conflict_is_its_own_alone(self, log: LogStore) -> None:
-        """Strangers in its batch do not hear of it."""
+        """Others in its batch are not affected."""
         group = GroupCommit(log)
         outcomes = await asyncio.gather(
             *(group.append(append(f"note-{n}", event(n), expected=n % 2)) for n in range(20)), return_exceptions=True
@@ -46,7 +46,7 @@ class CommitConformance(OnBackend):
         assert len(await all_of(log)) == 10
 
     async def test_data_that_the_store_refuses_fails_alone(self, log: LogStore, backend: Backend) -> None:
-        """The batch is taken apart until the one that cannot be stored stands alone."""
+        """The batch is split until the append that cannot be stored is alone."""
         if backend.refuses is None:
             pytest.skip("this backend takes whatever the engine lets pass")
         bad = Encoded("Noted", 1, backend.refuses, None)
@@ -61,7 +61,7 @@ class CommitConformance(OnBackend):
         assert sorted(value(e) for e in await all_of(log)) == [n for n in range(16) if n not in (3, 11)]
 
     async def test_a_cancelled_caller_neither_loses_nor_doubles(self, log: LogStore) -> None:
-        """Whoever was cancelled may ask again with his command id: then it is there once, as it is for all others."""
+        """A cancelled caller may repeat its command id: then it is stored once, as for all others."""
         chance = random.Random(7)  # noqa: S311 (a test, and repeatable)
         group = GroupCommit(log)
         asked = [append(f"note-{n % 9}", event([n, 1]), event([n, 2])) for n in range(200)]

@@ -1,4 +1,4 @@
-"""Copying: a copy holds what the original does, wherever it was stopped, and nothing is copied over what is there."""
+"""Copying: a copy equals the original, wherever it was interrupted, and existing data is never overwritten."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import UNUSUAL_IDS, append, appended, at, event
 from twofold.write.copies import Exports, Imports
 
-SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # reading and writing it again would change it
+SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # decoding and encoding would change it
 
 
 Store = TypeVar("Store", bound=LogStore)
 
 
 class Stopped(Exception):
-    """Where a process might be killed."""
+    """A place where a process might be killed."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -39,13 +39,13 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def years_apart() -> Ambient:
-    """A clock of which no two times are near each other, from the first year on."""
+    """A clock with times far apart, starting with the first year."""
     ticks = count()
     return Ambient(now=lambda: datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC) + timedelta(days=36_500.1 * next(ticks)))
 
 
 async def filled(log: Store) -> Store:
-    """Unusual names, times and JSON; several events at once; command ids that decided nothing."""
+    """Unusual names, times and JSON; several events at once; command ids without events."""
     for number, id_ in enumerate(UNUSUAL_IDS):
         await appended(log, f"note-{id_}", number, "again", command_id=id_)
     meta = Meta("command-1", "correlation-1", "order-7@3", "Zoë 🦊")
@@ -57,7 +57,7 @@ async def filled(log: Store) -> Store:
 
 
 async def same(one: LogStore, other: LogStore) -> None:
-    """Everything that a log says is the same of both, but for positions and the name of the log."""
+    """Both logs have the same content, except positions and the id of the log."""
     assert isinstance(one, Exports)
     assert isinstance(other, Exports)
     ours, theirs = [(await log.read(BEGINNING, 10_000)).entries for log in (one, other)]
@@ -84,7 +84,7 @@ class CopyConformance(OnBackend):
 
     @pytest.fixture
     def able(self, log: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Skipped where the store can neither be copied nor hold a copy. Pages are small."""
+        """Skipped if the store can neither be copied nor hold a copy. Pages are small."""
         if not isinstance(log, Imports) or not isinstance(log, Exports):
             pytest.skip("this store neither is copied nor holds a copy")
         monkeypatch.setattr(operated, "EVENTS_AT_ONCE", 5)
@@ -92,7 +92,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_a_copy_of_a_copy_is_the_original(self, log: LogStore) -> None:
-        """There and back: the same events byte for byte, times and command ids; each has a log id of its own."""
+        """There and back: the same events byte for byte, times and command ids; each has its own log id."""
         original, back = await filled(MemoryLog(years_apart())), MemoryLog()
         there, again = await copying(original, log), await copying(log, back)
         ended = await there.run(silent)
@@ -106,7 +106,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_g3_command_ids_are_known_in_the_copy(self, log: LogStore) -> None:
-        """A command that comes again gets its first answer there, also one that decided nothing; new ones are taken."""
+        """A repeated command gets its first result there, even one without events; new ones are accepted."""
         original = await filled(MemoryLog())
         await (await copying(original, log)).run(silent)
         for stream, id_ in (("note-1", "decided nothing"), ("note-none", "on nothing"), ("note-日本語", "日本語")):
@@ -118,7 +118,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_what_is_stopped_anywhere_goes_on(self, log: LogStore) -> None:
-        """After each page in turn: nothing twice, nothing missing."""
+        """Interrupted after each page in turn: nothing twice, nothing missing."""
         original = await filled(MemoryLog())
         for last in (1, 1, 2, 4, 4):
             pages = count(1)
@@ -138,7 +138,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_what_is_appended_meanwhile_is_copied_too(self, log: LogStore) -> None:
-        """Up to the head that is seen at the end; a later run goes on from there."""
+        """Up to the head seen at the end; a later run continues from there."""
         original = await filled(MemoryLog())
         others: list[asyncio.Task[Receipt]] = []
 
@@ -157,7 +157,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_two_copies_at_once_are_one(self, log: LogStore, other_log: LogStore) -> None:
-        """Each page is taken once; whichever process comes too late says so, or has nothing left to do."""
+        """Each page is stored once; a process that is too late reports it, or has nothing left to do."""
         original = await filled(MemoryLog())
         copies = [await copying(original, log), await copying(original, other_log)]
         outcomes = await asyncio.gather(*(copy.run(silent) for copy in copies), return_exceptions=True)
@@ -167,7 +167,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_nothing_is_copied_over_what_is_there(self, log: LogStore) -> None:
-        """A log of its own, with events or with command ids alone, is refused and stays as it is."""
+        """A different log, with events or with command ids alone, is refused and stays as it is."""
         original = await filled(MemoryLog())
         await appended(log, "note-1", command_id="nothing")
         with pytest.raises(InvalidInput, match="already holds events or commands of its own: copy to an empty store"):
@@ -178,7 +178,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_a_copy_goes_on_from_its_own_original_alone(self, log: LogStore) -> None:
-        """Another source is refused, and so is a copy that somebody has appended to."""
+        """Another source is refused, and so is a copy that has been appended to."""
         original = await filled(MemoryLog())
         await (await copying(original, log)).run(silent)
         with pytest.raises(InvalidInput, match=f"it is a copy of log {original.log_id}, not of "):
@@ -189,7 +189,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:
-        """Nor copied: commands would be decided on half of the log. Once it is finished it is."""
+        """Nor copied: commands would be decided on half of the log. Once finished, it can be."""
         original = MemoryLog()
         async with bank.open(original, read_store=MemoryReadStore()) as running:
             done = await running.execute(accounts, "a", Deposit(5), command_id="once")
@@ -208,7 +208,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_an_event_that_the_store_refuses_is_named(self, log: LogStore, backend: Backend) -> None:
-        """The others of its page are copied; the error says which one stays behind, and why."""
+        """The others of its page are copied; the error names the one that is left out, and why."""
         if backend.refuses is None:
             pytest.skip("this backend takes whatever the engine lets pass")
         original = await filled(MemoryLog())

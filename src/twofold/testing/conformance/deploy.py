@@ -1,4 +1,4 @@
-"""A changed read model is deployed (G8): while commands go on, and with an end at the worst moment."""
+"""A changed read model is deployed (G8): during commands, and with a stop at the worst moment."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ deployed = replace(bank, projections=[doubled], reactors=[])
 
 
 class DeployConformance(OnBackend):
-    """Which version is shown, and what it holds."""
+    """The version that is shown, and its rows."""
 
     async def test_g8_a_new_version_during_load(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:
-        """It is folded from the beginning and shown when it is there; meanwhile the old one answers, never behind."""
+        """Folded from the beginning and shown once it has caught up; until then the old one is read, never behind."""
         for name in NAMES:
             await deposited(log, name, *[1, 2, 3] * 100)
         receipts = dict[str, Receipt]()
@@ -84,7 +84,7 @@ class DeployConformance(OnBackend):
     async def test_g8_an_end_between_the_rows_and_the_swap(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The old version stays; whoever comes next has nothing to fold any more, and shows the new one."""
+        """The old version stays; the next process has nothing left to fold and shows the new one."""
         async with bank.open(log, read_store=store) as old:
             receipt = await deposited(log, "a", 1, 2, 3)
             assert await old.get(balances, "a", after=receipt) == Balance("a", 6, 3)
@@ -155,7 +155,7 @@ class DeployConformance(OnBackend):
         short_of_it: list[list[Position]],
         covers_it: list[Position],
     ) -> None:
-        """Shown where all of the live version's are covered, as far as its own have really come."""
+        """Shown if all checkpoints of the live version are covered by its own actual ones."""
         await standing(store, tally(1), *its)
         await standing(store, tally(2), *mine)
         for covered in short_of_it:
@@ -166,7 +166,7 @@ class DeployConformance(OnBackend):
         assert await other_store.publish(tally(1), []) is True
 
     async def test_g8_a_partition_that_has_moved_on_since_is_compared_again(self, store: Rows) -> None:
-        """What was covered when the engine looked no longer is."""
+        """The positions were covered when the engine looked, but no longer are."""
         _, second = await standing(store, tally(1), at(5, 1), at(7, 2))
         await standing(store, tally(2), at(9))
         await store.commit(tally(1), second, at(7, 2), at(8, 2), Changes({}))
@@ -174,7 +174,7 @@ class DeployConformance(OnBackend):
         assert await store.publish(tally(2), [at(9), at(5, 1), at(8, 2)]) is True
 
     async def test_g8_a_lost_partition_does_not_count(self, store: Rows) -> None:
-        """Only the one that was found to be lost, as long as it stands where it did."""
+        """Only the table that was found to be lost, as long as it has not moved."""
         await standing(store, tally(1), at(5, 1), at(5, 2))
         await standing(store, tally(2), at(9))
         first, second = await store.checkpoints.of(tally(1).follows)
@@ -192,7 +192,7 @@ class DeployConformance(OnBackend):
 
 
 async def standing(store: Rows, table: Table, *places: Position) -> list[Claim]:
-    """The table is there, and its checkpoints stand at these places; they are ours."""
+    """Create the table with checkpoints at these positions, held by us."""
     claims = await spread(store, table, *(place.partition for place in places))
     for claim, place in zip(claims, places, strict=True):
         await store.commit(table, claim, at(0, place.partition), place, Changes({}))
@@ -200,7 +200,7 @@ async def standing(store: Rows, table: Table, *places: Position) -> list[Claim]:
 
 
 async def caught_up(running: Running) -> int:
-    """As `twofold rebuild` does it; how many events were folded."""
+    """Rebuild as `twofold rebuild` does; returns how many events were folded."""
     followings = await operate.prepared(running, running.app.projection("balance"))
     for following in followings:
         await to_the_end(following)

@@ -1,4 +1,4 @@
-"""A row with a field of each kind, values of each in their order, and what `find` means said in plain Python."""
+"""A row with a field of each kind, values of each in order, and the meaning of `find` in plain Python."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ ORDERS = st.sampled_from([f"{sign}{name}" for name in ("id", *IN_ORDER) for sign
 
 @st.composite
 def conditions(draw: Any, rows: Sequence[Everything]) -> dict[str, Any]:
-    """Up to three conditions whose values occur in the rows, or might."""
+    """Up to three conditions with values that occur in the rows, or could."""
     found: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from([*IN_ORDER, "tags", "numbers"]), max_size=3, unique=True)):
         if name in ("tags", "numbers"):
@@ -147,7 +147,7 @@ def conditions(draw: Any, rows: Sequence[Everything]) -> dict[str, Any]:
 
 
 def meets(row: Everything, condition: str, wanted: Any) -> bool:
-    """What a condition means."""
+    """The meaning of a condition."""
     name, _, operator = condition.partition("__")
     value, bound = plain(getattr(row, name)), plain(wanted)
     if operator == "":
@@ -158,7 +158,7 @@ def meets(row: Everything, condition: str, wanted: Any) -> bool:
 
 
 def in_order(rows: Iterable[Everything], order: Sequence[str]) -> list[Everything]:
-    """What an order means: the key decides between equals, in the direction of the last field."""
+    """The meaning of an order: the key breaks ties, in the direction of the last field."""
     descending = bool(order) and order[-1].startswith("-")
     found = list(rows)
     for field in reversed([*order, "-id" if descending else "id"]):

@@ -1,4 +1,4 @@
-"""Rows come back as what they are, whatever a fold puts into them and wherever a page ends."""
+"""Rows are read back unchanged, whatever a fold puts into them and wherever a page ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from twofold.write.decider import Decider
 
 @dataclass(frozen=True)
 class Put:
-    """The value at this place in VALUES goes into its field."""
+    """Put the value at this index of VALUES into its field."""
 
     place: int
 
@@ -39,12 +39,12 @@ class Said:
 
 
 def nothing_decided(command: Put, state: int) -> list[Put | Said]:
-    """These tests append by themselves."""
+    """These tests append without a decider."""
     return []
 
 
 def counted(state: int, event: Put | Said) -> int:
-    """How many there are."""
+    """Count the events."""
     return state + 1
 
 
@@ -70,16 +70,16 @@ class Word(StrEnum):
 
 
 class Sum(Decimal):
-    """A Decimal of somebody's own."""
+    """A user's subclass of Decimal."""
 
 
 class Moment(datetime):
-    """A datetime of somebody's own."""
+    """A user's subclass of datetime."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """Remembers in `seen` what the fold was given."""
+    """Records in `seen` what the fold got."""
 
     id: str
     customer: Vip | None = None
@@ -115,7 +115,7 @@ HARMLESS = 12
 
 
 def put(row: Thing, event: Put, recorded: Recorded) -> Thing:
-    """The value, and what the row looked like before."""
+    """Set the value, and record the row before."""
     before = [getattr(row, name) for name in Thing.__dataclass_fields__ if name != "seen"]
     hour = row.at.hour if row.at is not None else None
     return replace(row, **VALUES[event.place], seen=f"{row.seen}; {before!r} {hour} {[*map(type, before)]}"[-2_000:])
@@ -126,7 +126,7 @@ appended = App("things", deciders=[things], projections=[one_by_one, at_once])
 
 
 class Old(Enum):
-    """What may become of a thing."""
+    """The state of a thing."""
 
     KEPT = "kept"
     LOST = "lost"
@@ -136,7 +136,7 @@ New = Enum("New", {"KEPT": "kept"})
 
 
 def shelf(state: type[Enum], name: str = "shelf") -> Projection[Any]:
-    """Puts each thing where its event says."""
+    """Put each thing where its event says."""
     row = make_dataclass("Shelf", [("id", str), ("state", state, state("kept")), ("said", int, 0)], frozen=True)
 
     def fold(row: Any, event: Said, recorded: Recorded) -> Any:
@@ -149,7 +149,7 @@ def shelf(state: type[Enum], name: str = "shelf") -> Projection[Any]:
 
 @dataclass(frozen=True)
 class Talk:
-    """Texts and bytes under indexes, beside others."""
+    """Texts and bytes with and without indexes."""
 
     id: str
     text: str = ""
@@ -167,7 +167,7 @@ talks = Projection("talk", Talk, listen, indexes=["text", ("note", "-text"), "ra
 
 @dataclass(frozen=True)
 class ByText:
-    """Keyed by what was said."""
+    """Keyed by the text."""
 
     text: str
     said: int = 0
@@ -229,7 +229,7 @@ class FaithfulConformance(OnBackend):
     """See `RowFormat`, `Projection` and `Queries`."""
 
     async def test_a_row_does_not_depend_on_where_a_page_ends(self, log: LogStore, store: Rows) -> None:
-        """Folded one by one through the store and in one page: the same values, and the same event waits."""
+        """Folded one by one through the store and in one page: the same values, and the same event is parked."""
         ids = [f"{place}" for place in range(len(VALUES))]
         async with appended.open(log, read_store=store, work=False) as running:
             for turn in range(4):
@@ -247,7 +247,7 @@ class FaithfulConformance(OnBackend):
             assert (await operate.verify(running, at_once)).equal
 
     async def test_plain_values_mean_the_same_in_rows_and_queries(self, log: LogStore, store: Rows) -> None:
-        """A NewType is what it stands for, an IntEnum its number, a subclass its plain value."""
+        """A NewType becomes its base, an IntEnum its number, a subclass its plain value."""
         async with appended.open(log, read_store=store, work=False) as running:
             await running.append("thing-1", [Put(place) for place in (0, 1, 2, 5, 9, 10)])
             await folded(running, at_once)
@@ -274,7 +274,7 @@ class FaithfulConformance(OnBackend):
                     await running.find(at_once, **refused)
 
     async def test_g7_a_row_that_cannot_be_read_waits_alone(self, log: LogStore, store: Rows) -> None:
-        """Its class lacks what it once had: no foreign error, all other rows go on, and a retry mends it."""
+        """Its class lacks a member it once had: the error is ours, all other rows continue, and a retry fixes it."""
         before, after = shelf(Old), shelf(New)
         async with App("a", deciders=[things], projections=[before]).open(log, read_store=store, work=False) as running:
             for id_, text in (("a", "kept"), ("b", "lost"), ("c", "kept")):
@@ -309,7 +309,7 @@ class FaithfulConformance(OnBackend):
             assert (await operate.verify(running, before)).equal
 
     async def test_g9_a_row_that_cannot_be_read_is_told(self, log: LogStore, store: Rows) -> None:
-        """`verify` names it, and goes on."""
+        """`verify` names it and continues."""
         projection = shelf(New)
         app = App("a", deciders=[things], projections=[projection])
         async with app.open(log, read_store=store, work=False) as running:
@@ -359,7 +359,7 @@ class FaithfulConformance(OnBackend):
             assert (await operate.verify(running, talks)).equal
 
     async def test_a_long_key(self, log: LogStore, store: Rows) -> None:
-        """2,000 bytes as JSON; a longer one is refused alike, and the stream waits."""
+        """2,000 bytes as JSON; a longer one is refused in every store, and the stream waits."""
         by_text = Projection("by_text", ByText, count_said, key=lambda event, recorded: event.text)
         kept = ["a" * 1_996, "日" * 665, "\x01" * 332, '"' * 998]
         longer = [f"{text}x" * 2 for text in kept]
@@ -379,7 +379,7 @@ class FaithfulConformance(OnBackend):
                 await running.get(by_text, longer[0])
 
     async def test_g6_a_key_is_read_from_the_id_of_its_stream(self, log: LogStore, store: Rows) -> None:
-        """In one form; any other waits, and is never simply not there for who has a token."""
+        """In one form; any other is parked, and a read with a token never just misses it."""
         keyed = {name: Projection(f"keyed_{name}", keyed_by(kind), said_again) for name, (kind, *_) in KEYED.items()}
         app, receipts = App("a", deciders=[things], projections=list(keyed.values())), dict[str, Receipt]()
         async with app.open(log, read_store=store, work=False) as running:
@@ -417,7 +417,7 @@ class FaithfulConformance(OnBackend):
             assert await running.get(keyed, UUID(int=8), after=token) is None
 
     async def test_a_list_of_any_name_can_be_searched(self, log: LogStore, store: Rows) -> None:
-        """Also where a store has a meaning of its own for it; the key is called `member`, or `key`."""
+        """Even if the name means something to a store; the key is called `member`, or `key`."""
         listed = [listing(name, number) for number, name in enumerate(LISTS)]
         async with App("a", deciders=[things], projections=listed).open(log, read_store=store, work=False) as running:
             for id_, text in (("a", "x"), ("b", "x"), ("a", "y")):
@@ -430,7 +430,7 @@ class FaithfulConformance(OnBackend):
                     assert "".join(getattr(row, key) for row in those) == ids, name
 
     async def test_a_cursor_belongs_to_each_operator(self, log: LogStore, store: Rows) -> None:
-        """One that was given out for `__ge` is none of `__le`, nor of any other."""
+        """One made for `__ge` is not valid for `__le` or any other."""
         async with appended.open(log, read_store=store, work=False) as running:
             for n in range(3):
                 await running.append(f"thing-{n}", [Put(1)])

@@ -18,20 +18,20 @@ from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import Places, all_of, append, appended, commit, event, value
 from twofold.write.group_commit import GroupCommit
 
-BOUND_S = 60.0  # a net under what hangs
+BOUND_S = 60.0  # ends a test that hangs
 
 
 class FeedConformance(OnBackend):
     """See `Feed`."""
 
     async def test_an_empty_log(self, log: LogStore) -> None:
-        """Its head is before the first event, and there is nothing to read."""
+        """Its head is before the first event, and reading returns nothing."""
         assert await log.head() == BEGINNING
         page = await log.read(BEGINNING, 10)
         assert (list(page.entries), page.upto) == ([], BEGINNING)
 
     async def test_g4_after_is_exclusive(self, log: LogStore) -> None:
-        """Reading on from where one has looked gives what comes next, and never the same again."""
+        """Reading on from the last page returns what comes next, and never the same again."""
         await appended(log, "note-1", *range(1, 6))
         places = await Places.of(log)
         for n in range(5):
@@ -47,7 +47,7 @@ class FeedConformance(OnBackend):
     async def test_g4_until_ends_a_page_and_more_says_that_it_goes_on(
         self, log: LogStore, limit: int, wanted: frozenset[str] | None
     ) -> None:
-        """Neither says anything about what lies beyond `until`, whether it is wanted or not."""
+        """Neither returns anything beyond `until`, whether its type matches or not."""
         await appended(log, "note-1", *range(1, 6))
         places = await Places.of(log)
         for until in (None, *range(7)):
@@ -61,7 +61,7 @@ class FeedConformance(OnBackend):
                 )
 
     async def test_positions_are_compared_and_computed_with_by_the_feed(self, log: LogStore) -> None:
-        """What is right before an event, how many lie between, how many are still to come, and what covers what."""
+        """The position before an event, the number between two, the number still to come, and which covers which."""
         for n in range(3):
             await appended(log, f"note-{n}", 1, 2)
         entries = await all_of(log)
@@ -78,7 +78,7 @@ class FeedConformance(OnBackend):
             await log.covering(Position(7, 1))
 
     async def test_g11_pages_end_with_the_log(self, log: LogStore) -> None:
-        """Whoever wants to come further than the log goes has seen another one, which was longer."""
+        """A position beyond the end of the log comes from another log, which was longer."""
         await appended(log, "note-1", *range(1, 4))
         places = await Places.of(log)
         async with aclosing(pages(log, places[1], places[3], None)) as found:
@@ -102,7 +102,7 @@ class FeedConformance(OnBackend):
             assert of_stream == [[n, k, i] for n in range(5) for i in (1, 2)]
 
     async def test_g4_upto_passes_over_what_is_not_wanted(self, log: LogStore) -> None:
-        """A filtered page says how far was looked, so that a checkpoint also moves over what was left out."""
+        """A filtered page says how far it looked, so that a checkpoint also passes the events left out."""
         types = ["Noted", "Erased", "Noted", "Moved", "Erased", "Moved", "Moved"]
         await commit(log, append("note-1", *(event(n, name) for n, name in enumerate(types, start=1))))
         wanted, places = frozenset({"Noted", "Erased"}), await Places.of(log)
@@ -119,7 +119,7 @@ class FeedConformance(OnBackend):
 
     @pytest.mark.parametrize("types", [None, frozenset({"Noted"})], ids=["all", "of one type"])
     async def test_g4_large_pages_are_cut_without_a_gap(self, log: LogStore, types: frozenset[str] | None) -> None:
-        """A page may end early where it grows large: then `upto` is where it ended."""
+        """A large page may end early: then `upto` is where it ended."""
         text = "x" * 1_048_576
         for n in range(6):
             await commit(log, append("note-1", event(f"{n} {text}"), event(0, "Other"), event(f"{n} {text}")))
@@ -131,10 +131,10 @@ class FeedConformance(OnBackend):
         assert pages > 1, "12 MiB in one page is more than a reader can be asked to hold"
 
     async def test_g4_never_skips_under_16_concurrent_writers(self, log: LogStore, other_log: LogStore) -> None:
-        """Whoever has read up to a position never sees an event at or before it appear later.
+        """After reading up to a position, no event at or before it appears later.
 
-        16 writers, in two processes, append several events each, to streams of their own and to shared ones. A reader
-        goes on from its own last position all the while: what it saw is all that was acknowledged, once, in order.
+        16 writers in two processes append several events each, to their own streams and to shared ones. Meanwhile a
+        reader continues from its last position: it sees everything that was acknowledged, once, in order.
         """
         groups = GroupCommit(log), GroupCommit(other_log)
         written = asyncio.Event()
@@ -168,11 +168,11 @@ class FeedConformance(OnBackend):
             assert entry.version == versions[entry.stream], "a stream's versions come in order"
 
     async def test_the_doorbell_rings_for_the_own_process(self, log: LogStore) -> None:
-        """`wait` ends with an append, long before its time is over."""
+        """`wait` ends with an append, long before its timeout."""
         await self._rung(log, log)
 
     async def test_the_doorbell_rings_for_other_processes(self, log: LogStore, other_log: LogStore) -> None:
-        """`wait` ends also when somebody else has appended."""
+        """`wait` also ends when another process appends."""
         await self._rung(log, other_log)
 
     async def _rung(self, log: LogStore, writer: LogStore) -> None:
@@ -185,7 +185,7 @@ class FeedConformance(OnBackend):
             position = (await log.read(position, 10)).upto
 
     async def test_waiting_ends_with_its_time(self, log: LogStore) -> None:
-        """Nobody appends: it returns all the same."""
+        """It returns even without an append."""
         await asyncio.wait_for(log.wait(await log.head(), 0.01), BOUND_S)
 
     async def test_where_there_is_news_nobody_waits(self, log: LogStore) -> None:
@@ -204,7 +204,7 @@ async def read_all(feed: Feed, limit: int) -> list[list[Entry]]:
 
 
 async def tail(feed: Feed, written: asyncio.Event, chance: random.Random) -> list[Entry]:
-    """What a reader sees that always goes on from where it is, until all is written and read."""
+    """What a reader sees that continues from its position until everything is written and read."""
     position, seen = BEGINNING, list[Entry]()
     while True:
         finished = written.is_set()
@@ -216,7 +216,7 @@ async def tail(feed: Feed, written: asyncio.Event, chance: random.Random) -> lis
 
 
 async def write(group: GroupCommit, writer: int, chance: random.Random) -> list[tuple[Receipt, list[str]]]:
-    """Appends of one writer: what was acknowledged, and the values that were in it."""
+    """Append as one writer; returns what was acknowledged, with the values."""
     acknowledged = []
     for n in range(25):
         stream = Stream("note", chance.choice(("shared", "also shared", f"own {writer}")))
@@ -227,6 +227,6 @@ async def write(group: GroupCommit, writer: int, chance: random.Random) -> list[
 
 
 async def until_past(feed: Feed, position: Position) -> None:
-    """Waits as a follower does. A ring may be a false one, so it looks again; the time-out is too long to help."""
+    """Wait as a follower does. A ring may be spurious, so it looks again; the timeout is too long to help."""
     while (await feed.read(position, 1)).upto == position:
         await feed.wait(position, 10 * BOUND_S)

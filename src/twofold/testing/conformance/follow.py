@@ -1,4 +1,4 @@
-"""Followers on a backend: who may follow, who may no longer (G5), and logs that were replaced (G11)."""
+"""Followers on a backend: which worker may follow (G5), and logs that were replaced (G11)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FollowConformance(OnBackend):
     async def test_g5_a_live_holder_keeps_its_checkpoint_and_a_dead_one_loses_it(
         self, log: LogStore, store: Rows, other_store: Rows, projector: Projector
     ) -> None:
-        """A taker waits as long as it sees signs of life, then takes over by itself."""
+        """Another worker waits as long as it sees heartbeats, then takes over by itself."""
         await store.prepare(balances.table)
         await store.checkpoints.register(balances.follows, log.log_id, BEGINNING)
         holder = await claimed(store.checkpoints, balances.follows, "holder")
@@ -45,7 +45,7 @@ class FollowConformance(OnBackend):
             async def read(self, follower: FollowerId) -> Checkpoint | None:
                 nonlocal looks
                 looks += 1
-                if looks < 40:  # 0.4 s of looking, four times the lease
+                if looks < 40:  # looks for 0.4 s, four times the lease
                     await store.checkpoints.beat(holder)
                 return await super().read(follower)
 
@@ -62,7 +62,7 @@ class FollowConformance(OnBackend):
     async def test_g5_after_a_clean_stop_the_next_one_need_not_wait(
         self, log: LogStore, other_log: LogStore, store: Rows, projector: Projector
     ) -> None:
-        """The checkpoint was let go, so no lease has to run out."""
+        """The checkpoint was released, so no lease has to expire."""
         await store.prepare(balances.table)
         first = Following(projector, log, store.checkpoints, "first")
         async with running(first):
@@ -77,7 +77,7 @@ class FollowConformance(OnBackend):
     async def test_g5_a_zombie_cannot_fold_twice(
         self, log: LogStore, store: Rows, other_store: Rows, projector: Projector
     ) -> None:
-        """A worker that slept through its replacement wakes with a page in hand: it is refused, nothing is doubled."""
+        """A worker that was replaced while paused wakes up with a page: it is refused, and nothing is doubled."""
         await store.prepare(balances.table)
         await store.checkpoints.register(balances.follows, log.log_id, BEGINNING)
         zombie = await claimed(store.checkpoints, balances.follows, "zombie")
@@ -93,7 +93,7 @@ class FollowConformance(OnBackend):
             with pytest.raises(LeaseLost):
                 await projector.settle()
         await other.handle(claim, BEGINNING, page)
-        with pytest.raises(LeaseLost):  # not even who holds it may fold a page a second time
+        with pytest.raises(LeaseLost):  # not even the holder may fold a page a second time
             await other.settle()
         [row] = (await store.get(balances.table, ("a",))).rows
         assert balances.format.from_values(row).total == 10
@@ -103,7 +103,7 @@ class FollowConformance(OnBackend):
     async def test_g11_a_replaced_log_stops_the_follower(
         self, log: LogStore, store: Rows, projector: Projector, kind: str, fault: str
     ) -> None:
-        """It stops before it reads a thing, and its error names the way out."""
+        """It stops before it reads anything, and its error says how to fix it."""
         await store.prepare(balances.table)
         await deposited(log, "a", 5, 5)
         checkpoints: Checkpoints = store.checkpoints if kind == "projection" else log.checkpoints
@@ -136,7 +136,7 @@ class Delegating:
 
 
 def reactor(log: LogStore) -> Runner:
-    """A reactor that will not come to act."""
+    """A reactor that is never called."""
 
     async def execute(*_: object, **__: object) -> None:
         raise AssertionError("it was to stop")
@@ -146,7 +146,7 @@ def reactor(log: LogStore) -> Runner:
 
 @asynccontextmanager
 async def running(following: Following) -> AsyncIterator[None]:
-    """The follower at work."""
+    """A running follower."""
     task = asyncio.create_task(following.run())
     try:
         yield

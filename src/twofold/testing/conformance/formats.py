@@ -1,4 +1,4 @@
-"""What a row may hold, in which order it comes, and what `find` answers: compared with a plain Python model."""
+"""The values of a row, their order, and the results of `find`, compared with a plain Python model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FormatConformance(OnBackend):
 
     @pytest.mark.parametrize("field", [*IN_ORDER, *NESTED])
     async def test_every_kind_of_field_comes_back(self, log: LogStore, store: Rows, field: str) -> None:
-        """Exactly as it was written, and of the same type; times in UTC."""
+        """Exactly as written and of the same type; times in UTC."""
         values = [*IN_ORDER.get(field, []), *NESTED.get(field, []), None]
         model = await ReadModel.of(log, store)
         await model.write(Everything(f"{n:02}", **{field: value}) for n, value in enumerate(values))
@@ -55,7 +55,7 @@ class FormatConformance(OnBackend):
 
     @pytest.mark.parametrize("field", IN_ORDER)
     async def test_order_and_ranges_are_those_of_the_values(self, log: LogStore, store: Rows, field: str) -> None:
-        """Numbers by number, text by code point, times by time; None is smaller than any value."""
+        """Numbers by value, text by code point, times by time; None is smaller than any value."""
         ordered = IN_ORDER[field]
         model = await ReadModel.of(log, store)
         await model.write(Everything(f"{n:02}", **{field: v}) for n, v in enumerate([None, *ordered]))
@@ -118,7 +118,7 @@ class FormatConformance(OnBackend):
         assert await model.ids(numbers__contains=1) == ""
 
     async def test_a_member_is_a_whole_one(self, log: LogStore, store: Rows) -> None:
-        """Nothing inside a member is found, nor how a member happens to be written."""
+        """It matches neither parts of a member nor its encoding."""
         model = await ReadModel.of(log, store)
         await model.write([Everything("a", lines=(Line("p", Decimal(1)),)), Everything("b", tags=['{"product":"p"}'])])
         assert await model.ids(lines__contains="p") == ""
@@ -132,7 +132,7 @@ class FormatConformance(OnBackend):
     async def test_pages_visit_each_row_once_while_others_change(
         self, log: LogStore, store: Rows, order: Sequence[str], size: int
     ) -> None:
-        """Over ties, None and mixed directions, while rows that are not asked for come, change and go."""
+        """Over ties, None and mixed directions, while unrelated rows come, change and go."""
         model = await ReadModel.of(log, store)
         texts, numbers = (None, "a", "b"), (None, -1, 0, 1)
         rows = [
@@ -181,7 +181,7 @@ class FormatConformance(OnBackend):
 
     @pytest.fixture
     def shared(self, new_backend: Callable[[], Backend]) -> Iterable[dict[str, Any]]:
-        """One event loop and one backend for all examples; each has a version of the read model to itself."""
+        """One event loop and one backend for all examples; each has its own version of the read model."""
         backend, versions = new_backend(), count(1)
         with asyncio.Runner() as runner:
             log, store = runner.run(backend.open_log()), runner.run(backend.open_rows())
@@ -203,7 +203,7 @@ class ReadModel:
 
     @staticmethod
     async def of(log: LogStore, store: Rows, indexes: Sequence[Any] = (), version: int = 1) -> ReadModel:
-        """An empty one."""
+        """Create an empty one."""
         projection = Projection("everything", Everything, nothing, version=version, indexes=indexes)
         await store.prepare(projection.table)
         await store.checkpoints.register(projection.follows, log.log_id, BEGINNING)

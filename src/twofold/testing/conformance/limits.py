@@ -1,4 +1,4 @@
-"""The limits that a log declares: what is exactly as large is stored, and what is larger by one is refused."""
+"""The limits that a log declares: a value of exactly this size is stored, one larger by one is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.write.group_commit import GroupCommit
 
 
 def sized(size: int) -> Encoded:
-    """An event of so many bytes."""
+    """An event of this many bytes."""
     return Encoded("Noted", 1, b'"' + b"x" * (size - 2) + b'"', None)
 
 
@@ -21,7 +21,7 @@ class LimitConformance(OnBackend):
     """See `LogLimits`."""
 
     async def test_an_append_of_as_many_bytes_as_it_takes(self, log: LogStore) -> None:
-        """Of events that are as large as they can be. One byte more, of the event or of all, changes nothing."""
+        """Events as large as possible. With one byte more, of one event or of all, nothing is stored."""
         largest, most = log.limits.event_bytes, log.limits.append_bytes
         full = [sized(largest)] * (most // largest)
         rest = [sized(most % largest)] if most % largest else []

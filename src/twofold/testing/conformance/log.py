@@ -1,4 +1,4 @@
-"""The log: G1, G2, G3, and that whatever may be named and written comes back as it was."""
+"""The log: G1, G2, G3, and that every valid name and value is read back unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LogConformance(OnBackend):
     # ---- G1: all or nothing, and durable
 
     async def test_g1_several_events_enter_together(self, log: LogStore) -> None:
-        """An append of several events is one: they lie side by side in the stream and in the feed."""
+        """An append of several events is atomic: they are adjacent in the stream and in the feed."""
         first = await appended(log, "note-1", "a", "b", "c")
         second = await appended(log, "note-2", "x")
         third = await appended(log, "note-1", "d", "e")
@@ -58,7 +58,7 @@ class LogConformance(OnBackend):
         assert loaded.position == third.position
 
     async def test_g1_a_refused_append_leaves_nothing(self, log: LogStore) -> None:
-        """What is refused has changed neither the stream nor the feed, nor is its command id known."""
+        """A refused append changes neither the stream nor the feed, and its command id stays unknown."""
         refused = append("note-1", event("a"), event("b"), expected=3, command_id="again")
         assert isinstance((await commit(log, refused))[0], VersionConflict)
         loaded = await log.load(NOTE, "again")
@@ -68,7 +68,7 @@ class LogConformance(OnBackend):
         assert (await appended(log, "note-1", "c", command_id="again")).repeated is False
 
     async def test_g1_all_is_there_after_reopening(self, backend: Backend) -> None:
-        """Events, receipts and the name of the log outlive whoever wrote them."""
+        """Events, receipts and the id of the log outlive the process that wrote them."""
         log = await backend.open_log()
         receipts = [await appended(log, f"note-{n % 3}", n, command_id=f"c{n}") for n in range(9)]
         before = await log.read(BEGINNING, 100)
@@ -89,13 +89,13 @@ class LogConformance(OnBackend):
             await log.close()
 
     async def test_g1_the_log_has_one_name_for_all(self, log: LogStore, other_log: LogStore) -> None:
-        """16 hex digits, made once."""
+        """16 hex digits, generated once."""
         assert log.log_id == other_log.log_id
         assert len(log.log_id) == 16
         assert int(log.log_id, 16) >= 0
 
     async def test_g11_a_log_can_be_given_a_new_name(self, log: LogStore, backend: Backend) -> None:
-        """After an older copy was put in place: what was kept of the old log is refused, its reactors go along."""
+        """After an older copy was restored: tokens of the old log are refused, its reactors continue."""
         follows = FollowerId("reactor")
         await log.checkpoints.register(follows, log.log_id, at(3))
         before = log.log_id
@@ -113,7 +113,7 @@ class LogConformance(OnBackend):
     # ---- G2: the expected version
 
     async def test_g2_the_second_of_two_is_told(self, log: LogStore) -> None:
-        """One wins, the other learns stream, expected and actual version."""
+        """One wins; the other gets stream, expected and actual version."""
         await appended(log, "note-1", "a", "b")
         [won] = await commit(log, append("note-1", event("c"), event("d"), expected=2))
         [lost] = await commit(log, append("note-1", event("x"), expected=2))
@@ -123,7 +123,7 @@ class LogConformance(OnBackend):
         assert await values(log) == ["a", "b", "c", "d"]
 
     async def test_g2_in_one_batch_the_first_wins_and_strangers_are_not_hurt(self, log: LogStore) -> None:
-        """An append sees those before it in its batch; a conflict is its own alone."""
+        """An append sees those before it in its batch; a conflict affects only itself."""
         outcomes = await commit(
             log,
             append("note-2", event("before")),
@@ -146,11 +146,11 @@ class LogConformance(OnBackend):
         assert (outcome.expected, outcome.actual) == (expected, there)
 
     async def test_g2_none_is_not_checked(self, log: LogStore) -> None:
-        """Whoever expects nothing always appends."""
+        """An append without an expected version always succeeds."""
         assert [(await appended(log, "note-1", n)).version for n in range(3)] == [1, 2, 3]
 
     async def test_g2_across_processes_one_wins(self, log: LogStore, other_log: LogStore) -> None:
-        """Again and again: of all who expect one version exactly one succeeds."""
+        """Again and again: of all appends that expect one version, exactly one succeeds."""
         for version in range(10):
             attempts = [
                 (log if n % 2 else other_log).commit([append("note-1", event(n), expected=version)]) for n in range(6)
@@ -163,7 +163,7 @@ class LogConformance(OnBackend):
     # ---- G3: the command id
 
     async def test_g3_the_same_id_gets_the_same_receipt(self, log: LogStore) -> None:
-        """Whatever the version is by now, whatever is expected, whatever the events: nothing is appended."""
+        """Whatever the current version, the expected version and the events: nothing is appended."""
         first = await appended(log, "note-1", "a", "b", command_id="once")
         await appended(log, "note-1", "c")
         again = await commit(
@@ -176,7 +176,7 @@ class LogConformance(OnBackend):
         assert await values(log) == ["a", "b", "c"]
 
     async def test_g3_the_id_is_known_to_whoever_loads(self, log: LogStore, other_log: LogStore) -> None:
-        """Stream and receipt come in one look, in every process."""
+        """Stream and receipt come from one lookup, in every process."""
         first = await appended(log, "note-1", "a", command_id="once")
         await appended(log, "note-1", "b")
         loaded = await other_log.load(NOTE, "once")
@@ -186,7 +186,7 @@ class LogConformance(OnBackend):
         assert (await other_log.load(NOTE)).receipt is None
 
     async def test_g3_an_empty_decision_keeps_its_id(self, log: LogStore) -> None:
-        """No event, and yet the answer stands: version and position of then."""
+        """No event, but the result is kept: the original version and position."""
         await appended(log, "note-1", "a")
         empty = await appended(log, "note-1", command_id="nothing")
         assert (empty.version, empty.events, empty.repeated) == (1, 0, False)
@@ -197,7 +197,7 @@ class LogConformance(OnBackend):
         assert await values(log) == ["a", "b"]
 
     async def test_g3_an_empty_decision_on_a_stream_that_does_not_exist(self, log: LogStore) -> None:
-        """It does not come into being by it."""
+        """It is not created."""
         empty = await appended(log, "note-1", command_id="nothing")
         assert (empty.version, empty.events) == (0, 0)
         assert empty.position == Position(own_feed(log, "1").partition, 0)
@@ -207,7 +207,7 @@ class LogConformance(OnBackend):
         assert again == msgspec.structs.replace(empty, repeated=True)
 
     async def test_g3_a_duplicate_beside_its_original(self, log: LogStore) -> None:
-        """In one batch the first is taken, the second answered."""
+        """In one batch the first is stored, and the second gets its receipt."""
         first, second, stranger = await commit(
             log,
             append("note-1", event("a"), expected=0, command_id="once"),
@@ -221,14 +221,14 @@ class LogConformance(OnBackend):
         assert await values(log) == ["a"]
 
     async def test_g3_on_another_stream_the_id_is_another(self, log: LogStore) -> None:
-        """A command id means something only together with its stream."""
+        """A command id is only unique together with its stream."""
         streams = ("note-1", "note-2", "memo-1")
         receipts = [await appended(log, stream, stream, command_id="once") for stream in streams]
         assert not any(receipt.repeated for receipt in receipts)
         assert [receipt.position for receipt in receipts] == [await place_of(log, f"{stream}@1") for stream in streams]
 
     async def test_g3_the_same_id_at_the_same_time(self, log: LogStore, other_log: LogStore) -> None:
-        """Sent at once through two processes it is taken once, and both get its receipt."""
+        """Sent at once through two processes, it is stored once, and both get its receipt."""
         for n in range(10):
             attempts = [
                 store.commit([append("note-1", event(n), command_id=f"once {n}")]) for store in (log, other_log, log)
@@ -242,7 +242,7 @@ class LogConformance(OnBackend):
     # ---- what is read is what was written
 
     async def test_a_stream_is_read_in_part(self, log: LogStore) -> None:
-        """`last` and `from_version` look at a part; the version is the stream's all the same."""
+        """`last` and `from_version` read a part; the version is still that of the whole stream."""
         await appended(log, "note-2", "stranger")
         await appended(log, "note-1", *range(1, 8))
         beginning, end = Position(own_feed(log, "1").partition, 0), await place_of(log, "note-1@7")
@@ -264,7 +264,7 @@ class LogConformance(OnBackend):
         assert (none.version, none.position.is_beginning, list(none.events)) == (0, True, [])
 
     async def test_an_entry_is_whole(self, log: LogStore) -> None:
-        """Everything that was said about an event comes back with it; its time is UTC and never goes back."""
+        """All metadata of an event is returned with it; its time is UTC and never decreases."""
         meta = Meta("command-1", "correlation-1", "order-7@3", "Zoë 🦊")
         begun = datetime.now(UTC)
         await log.commit([Append(NOTE, [event("a", "Noted.v2", 7)], 0, meta)])
@@ -291,7 +291,7 @@ class LogConformance(OnBackend):
         batches = [[append(f"note-{n}", *(event(k) for k in range(1 + n % 3)))] * (1 + n % 2) for n in range(30)]
         await asyncio.gather(*((log, other_log)[n % 2].commit(batch) for n, batch in enumerate(batches)))
         of_each = [[entry.recorded_at for entry in await all_of(feed)] for feed in (*feeds(log).values(), log)]
-        expected = sum(len(batch[0].events) for batch in batches)  # the second of a batch comes again
+        expected = sum(len(batch[0].events) for batch in batches)  # the second of a batch is a repetition
         assert (sum(map(len, of_each[:-1])), len(of_each[-1])) == (expected, expected)
         assert of_each == [sorted(times) for times in of_each]
 
@@ -316,7 +316,7 @@ class LogConformance(OnBackend):
         assert await values(log) == [written]
 
     async def test_unusual_ids_are_names_like_any_other(self, log: LogStore, other_log: LogStore) -> None:
-        """No character of a stream or command id means anything to the store, and none are taken for equal."""
+        """No character of a stream or command id is special to the store, and no two are treated as equal."""
         places = []
         for number, id_ in enumerate(UNUSUAL_IDS):
             receipt = await appended(log, f"note-{id_}", number, command_id=id_)
@@ -332,20 +332,20 @@ class LogConformance(OnBackend):
             assert (entry.stream, value(entry), entry.position) == (str(stream), number, places[number])
 
     async def test_an_event_of_a_mebibyte(self, log: LogStore) -> None:
-        """Big payloads are taken and given back whole."""
+        """Large payloads are stored and returned whole."""
         text = "0123456789abcdeß" * 65_536
         await appended(log, "note-1", text, "small")
         assert await values(log) == [text, "small"]
 
     async def test_an_append_of_5000_events(self, log: LogStore) -> None:
-        """As one: all of it, in order."""
+        """Together: everything, in order."""
         receipt = await appended(log, "note-1", *range(5_000))
         assert (receipt.version, receipt.events) == (5_000, 5_000)
         assert receipt.position == await place_of(log, "note-1@5000")
         assert await values(log) == list(range(5_000))
 
     async def test_thousands_of_streams(self, log: LogStore) -> None:
-        """Each is at its own version, whatever the others do."""
+        """Each has its own version, whatever happens to the others."""
         ids = range(3_000)
         for round_ in (1, 2):
             outcomes = await commit(log, *(append(f"note-{n}", event((n, round_)), expected=round_ - 1) for n in ids))

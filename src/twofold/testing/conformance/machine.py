@@ -1,4 +1,4 @@
-"""Any sequence of calls to the ports gets the answers that the memory backend gives to it."""
+"""Any sequence of calls to the ports gets the same results as on the memory backend."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MachineConformance(OnBackend):
 
     @pytest.mark.slow
     def test_any_calls_get_the_answers_that_memory_gives(self, new_backend: Callable[[], Backend]) -> None:
-        """Appends, loads, pages, checkpoints, claims, rows: compared call by call, in sequences made up by chance."""
+        """Appends, loads, pages, checkpoints, claims, rows: compared call by call, in random sequences."""
         machine = type("AgainstThisBackend", (AgainstMemory,), {"new_backend": staticmethod(new_backend)})
         run_state_machine_as_test(
             machine,
@@ -47,7 +47,7 @@ class MachineConformance(OnBackend):
 
 
 class AgainstMemory(RuleBasedStateMachine):
-    """Two stores that are told the same. What each answers must be the same, but for log id and time."""
+    """Two stores that get the same calls. Their results must be equal, except log id and time."""
 
     new_backend: Callable[[], Backend]
 
@@ -63,7 +63,7 @@ class AgainstMemory(RuleBasedStateMachine):
         self.fresh = 0
 
     def run(self, work: Awaitable[Any]) -> Any:
-        """The answer, or the error that is part of the contract."""
+        """The result, or an error that is part of the contract."""
 
         async def answer() -> Any:
             try:
@@ -74,7 +74,7 @@ class AgainstMemory(RuleBasedStateMachine):
         return self.runner.run(answer())
 
     def both(self, stores: list[Any], ask: Callable[[Any], Awaitable[Any]]) -> Any:
-        """The one answer that both give."""
+        """Assert that both give the same result, and return it."""
         memory, other = (self.run(ask(store)) for store in stores)
         assert comparable(other) == comparable(memory)
         return memory
@@ -89,12 +89,12 @@ class AgainstMemory(RuleBasedStateMachine):
         )
     )
     def commit(self, batch: list[tuple[str, str, str | None, list[str]]]) -> None:
-        """One batch; what is expected is what was right before it."""
+        """One batch; expected versions are those before it."""
         appends = [self.append(*one) for one in batch]
         self.both(self.logs, lambda log: log.commit(appends))
 
     def append(self, stream: str, expected: str, command_id: str | None, types: list[str]) -> Append:
-        """An append with an expectation that is right or wrong."""
+        """An append with a right or wrong expected version."""
         version = self.run(self.logs[0].load(Stream.parse(stream))).version
         versions = {"none": None, "right": version, "too low": max(version - 1, 0), "too high": version + 1, "zero": 0}
         self.fresh += 1
@@ -103,7 +103,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @rule(stream=STREAMS, command_id=COMMANDS, last=st.none() | st.integers(1, 4), after=st.integers(0, 6))
     def load(self, stream: str, command_id: str | None, last: int | None, after: int) -> None:
-        """A stream, whole or its end, with a receipt."""
+        """A whole stream or its end, with a receipt."""
         self.both(self.logs, lambda log: log.load(Stream.parse(stream), command_id, last, after))
 
     @rule(stream=STREAMS, from_version=st.integers(0, 8), limit=st.integers(0, 5))
@@ -119,7 +119,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @invariant()
     def same_log(self) -> None:
-        """All of it."""
+        """The whole feed."""
         self.both(self.logs, lambda log: log.read(BEGINNING, 10_000))
 
     # ---- checkpoints, of both kinds
@@ -137,7 +137,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, old=st.booleans())
     def claim(self, kind: str, follows: FollowerId, old: bool) -> None:
-        """As it is, or as it once was."""
+        """With the current checkpoint or an earlier one."""
         seen = self.both(self.kept(kind), lambda store: store.checkpoints.read(follows))
         if seen is None:
             return
@@ -155,7 +155,7 @@ class AgainstMemory(RuleBasedStateMachine):
         parks=st.lists(st.tuples(st.sampled_from(["row", "stream"]), IDS), max_size=2, unique=True),
     )
     def hold(self, kind: str, follows: FollowerId, do: str, which: int, parks: list[tuple[str, str]]) -> None:
-        """With the claim of today, or an older one."""
+        """With the current claim or an older one."""
         claims = self.claims.get((kind, follows))
         if not claims:
             return
@@ -174,7 +174,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @invariant()
     def same_checkpoints(self) -> None:
-        """All of them, and what is parked."""
+        """All checkpoints, and what is parked."""
         for stores in (self.logs, self.stores):
             self.both(stores, lambda store: store.checkpoints.read(tally(1).follows))
             self.both(stores, lambda store: store.checkpoints.read(tally(2).follows))
@@ -190,7 +190,7 @@ class AgainstMemory(RuleBasedStateMachine):
         rows=st.dictionaries(IDS, st.one_of(st.none(), st.integers(-2, 2)), max_size=4),
     )
     def fold(self, follows: FollowerId, which: int, wrong: bool, rows: dict[str, int | None]) -> None:
-        """A page of rows, with a claim of today or an older one."""
+        """A page of rows, with the current claim or an older one."""
         claims = self.claims.get(("store", follows))
         if not claims:
             return
@@ -214,7 +214,7 @@ class AgainstMemory(RuleBasedStateMachine):
         limit=LIMITS,
     )
     def find(self, follows: FollowerId, conditions: Any, descending: Any, after: Any, limit: int) -> None:
-        """Any query, and what a fold would begin with."""
+        """Any query, and the rows that a fold would start with."""
         table = tally(follows.version)
         if self.both(self.stores, lambda store: store.checkpoints.read(follows)) is None:
             return
@@ -237,7 +237,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
 
 def comparable(answer: Any) -> Any:
-    """An answer without log id and times, in plain values."""
+    """A result without log id and times, in plain values."""
     match answer:
         case Receipt():
             return msgspec.structs.replace(answer, log_id="")
@@ -249,11 +249,11 @@ def comparable(answer: Any) -> Any:
             return (answer.stream, answer.expected, answer.actual)
         case Checkpoint():
             return answer
-        case [Parked(), *_]:  # in order of position; where that is equal, in any
+        case [Parked(), *_]:  # by position; in any order for equal ones
             return sorted(answer, key=lambda one: (one.position, one.kind, one.key))
         case list() | tuple():
             return [comparable(one) for one in answer]
-        case bytes():  # JSON, which stores hand out either way
+        case bytes():  # JSON, which stores return in either form
             return answer.decode()
         case msgspec.Struct():
             return {name: comparable(getattr(answer, name)) for name in answer.__struct_fields__}

@@ -1,4 +1,4 @@
-"""Appends without a domain: what the tests of the log and the feed are made of."""
+"""Appends without a domain, for the tests of the log and the feed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNUSUAL_IDS = (
     "{}[]:/?#&=$1",
     " ",
     "Größe",
-    "Gro\u0308ße",  # the same to a reader, another one to a store
+    "Gro\u0308ße",  # looks the same, but is different to a store
     "größe",
     "שלום-عليكم",
     "日本語",
@@ -47,7 +47,7 @@ def append(
     expected: int | None = None,
     command_id: str | None = None,
 ) -> Append:
-    """An append with a command id of its own, unless one is given."""
+    """An append with a new command id, unless one is given."""
     command_id = command_id or next(_fresh)
     return Append(Stream.parse(stream), events, expected, Meta(command_id, command_id))
 
@@ -58,20 +58,20 @@ async def commit(log: Log, *batch: Append) -> list[Receipt | TwofoldError]:
 
 
 async def appended(log: Log, stream: str = "note-1", *values: object, command_id: str | None = None) -> Receipt:
-    """The receipt of an append that has to succeed."""
+    """The receipt of an append that must succeed."""
     [outcome] = await log.commit([append(stream, *(event(value) for value in values), command_id=command_id)])
     assert isinstance(outcome, Receipt), outcome
     return outcome
 
 
 def value(stored: Entry | StoredEvent) -> Any:
-    """What `event` was made of."""
+    """The argument of `event`."""
     data = stored.data if isinstance(stored, Entry) else stored[2]
     return msgspec.json.decode(data)["value"]
 
 
 async def values(log: Log, stream: str = "note-1") -> list[Any]:
-    """What lies in a stream."""
+    """The values in a stream."""
     return [value(stored) for stored in (await log.load(Stream.parse(stream))).events]
 
 
@@ -136,5 +136,5 @@ def offsets(entries: Sequence[Entry]) -> list[int]:
 
 
 def at(offset: int, partition: int = BEGINNING.partition) -> Position:
-    """A position; where nothing else is said, in the only partition of most logs."""
+    """A position, by default in the only partition of most logs."""
     return Position(partition, offset)

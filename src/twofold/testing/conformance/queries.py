@@ -48,7 +48,7 @@ class Half:
 
 
 def nothing(row: Half, event: Noted, recorded: Recorded) -> Half:
-    """A fold that is never asked: these tests write rows themselves."""
+    """A fold that is never called: these tests write rows themselves."""
     return row
 
 
@@ -60,13 +60,13 @@ keyed = Projection("keyed_half", Half, nothing, key=lambda event, recorded: ["a"
 class QueryConformance(OnBackend):
     """See `Queries`."""
 
-    # ---- G6: reading one's own writes
+    # ---- G6: reading your own writes
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_a_token_waits_for_the_write(
         self, log: LogStore, store: Rows, other_store: Rows, read: str
     ) -> None:
-        """The answer comes when the checkpoint has reached the token, written by this process or another."""
+        """The result comes when the checkpoint has reached the token, written by this process or another."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries = Queries(other_store, log)
         for receipt_as in (lambda r: r, lambda r: r.token, lambda r: Token.parse(r.token)):
@@ -79,7 +79,7 @@ class QueryConformance(OnBackend):
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_it_says_in_time_that_it_cannot(self, log: LogStore, store: Rows, read: str) -> None:
-        """After the wait: how far behind, and never an old row."""
+        """After the timeout: how far behind, and never an old row."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
@@ -91,7 +91,7 @@ class QueryConformance(OnBackend):
             await ask(Queries(store, log), read, after=receipt, wait_s=0)
 
     async def test_g6_an_old_token_and_none_are_answered_at_once(self, log: LogStore, store: Rows) -> None:
-        """What is reached is reached."""
+        """A reached token needs no wait."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(3)]
         await folding.commit(3)
@@ -100,7 +100,7 @@ class QueryConformance(OnBackend):
 
     @pytest.mark.parametrize("read", ["get", "find"])
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
-        """Of another log, beyond the head, of no partition, or not ours at all."""
+        """Of another log, beyond the head, of an unknown partition, or not a token at all."""
         await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         for after in (
@@ -120,9 +120,9 @@ class QueryConformance(OnBackend):
             assert refused.value.token == (after.token if isinstance(after, Receipt) else after)
 
     async def test_g6_find_is_of_one_snapshot(self, log: LogStore, store: Rows, other_store: Rows) -> None:
-        """Rows that one event changes together, their checkpoint, and what a token asks for, never disagree.
+        """Rows that one event changes together, their checkpoint, and a token never disagree.
 
-        A thousand parked keys, which are part of the answer, give the fold time to come in between.
+        A thousand parked keys, which are part of the result, give the fold time to get in between.
         """
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         queries, looks = Queries(other_store, log), 0
@@ -141,7 +141,7 @@ class QueryConformance(OnBackend):
                 assert len({row.total for row in page}) == 1, page.rows
                 assert all(row.total >= places.number(wanted.position) for row in page)
                 looks += 1
-                await asyncio.sleep(0)  # a store in memory answers without letting others run
+                await asyncio.sleep(0)  # a store in memory returns without letting others run
 
         async def fold() -> None:
             for _ in range(59):
@@ -156,7 +156,7 @@ class QueryConformance(OnBackend):
     # ---- G6: never silently stale
 
     async def test_g6_a_parked_row_says_so(self, log: LogStore, store: Rows) -> None:
-        """`get` raises, with since when and why; its neighbours answer; `find` tells how many wait."""
+        """`get` raises, with since when and why; other rows are returned; `find` counts the parked ones."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x", "y")
         waits = parked("row", '["a"]', 2, partition=folding.feed.partition)
@@ -173,7 +173,7 @@ class QueryConformance(OnBackend):
         assert (len(page), page.parked) == (2, 1)
 
     async def test_g6_a_parked_stream_says_so(self, log: LogStore, store: Rows) -> None:
-        """A stream's own row says so; where rows have keys of their own, none can be named, and `find` counts it."""
+        """A stream's own row reports it; if rows have their own keys, none can be named, and `find` counts it."""
         feed = own_feed(log, "a")
         folding, others = await Folding.of(halves, log, store, feed), await Folding.of(keyed, log, store, feed)
         await appended(log, "note-a", "x")
@@ -193,7 +193,7 @@ class QueryConformance(OnBackend):
     async def test_g11_rows_of_another_log_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
-        """The read model was built from a log that is not this one: no answer, and the way out."""
+        """The read model was built from another log: an error that says how to fix it."""
         await Folding.of(halves, log, store, own_feed(log, "1"), log_id="f" * 16)
         await appended(log, "note-1", "x")
         with pytest.raises(LogReplaced, match="twofold rebuild") as replaced:
@@ -205,7 +205,7 @@ class QueryConformance(OnBackend):
     async def test_g11_rows_from_beyond_the_head_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
     ) -> None:
-        """An older copy of the log was put in place: rows hold what it does not, and lack what comes now."""
+        """An older copy of the log was restored: rows contain events it lacks, and lack the new ones."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(5)
@@ -216,7 +216,7 @@ class QueryConformance(OnBackend):
     async def test_g11_a_log_that_is_put_back_stops_reads_of_who_only_reads(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody follows here who would notice: reads look at the log now and then, and never each for itself."""
+        """No follower here would notice: reads check the log now and then, together and not one by one."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
@@ -224,7 +224,7 @@ class QueryConformance(OnBackend):
         queries = Queries(store, feed)
         for _ in range(50):
             assert await queries.get(halves, "a", after=receipts[-1]) is not None
-        assert feed.looks <= 2  # the first one, and perhaps one more where a second is over
+        assert feed.looks <= 2  # the first one, and perhaps one more after a second
 
         feed.end = receipts[1].position
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
@@ -240,7 +240,7 @@ class QueryConformance(OnBackend):
     async def test_a_log_that_cannot_be_reached_does_not_stop_reads(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The look at it is a precaution: rows are answered without it."""
+        """Checking it is a precaution: rows are returned without it."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         await folding.commit(1)
@@ -258,7 +258,7 @@ class QueryConformance(OnBackend):
     async def test_a_table_that_is_begun_again_elsewhere_is_waited_for_in_peace(
         self, log: LogStore, store: Rows, other_store: Rows, look: str
     ) -> None:
-        """Whoever has folded it before waits for it like anybody else: not by looking all the time."""
+        """A process that folded it before waits for it like any other, without polling."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
         receipts = [await appended(log, "note-1", n) for n in range(5)]
         await folding.commit(5)
@@ -286,7 +286,7 @@ class QueryConformance(OnBackend):
 
 
 class RefusalConformance(OnBackend):
-    """What no query may ask, and cursors that belong to theirs: a matter of the read store, wherever the log lies."""
+    """Invalid queries, and cursors that belong to their query: independent of where the log is stored."""
 
     # ---- cursors belong to their query
 
@@ -315,13 +315,13 @@ class RefusalConformance(OnBackend):
         "cursor", ["", "x", "é", "W10", "bnVsbA", "eyJhIjoxfQ", "W1siYSJdLFsxXV0", "=" * 50, "A" * 1_000_000]
     )
     async def test_a_cursor_that_is_not_ours_is_refused(self, log: LogStore, store: Rows, cursor: str) -> None:
-        """Whatever comes: the same clear answer."""
+        """Any input gives the same clear error."""
         await Folding.of(halves, log, store)
         with pytest.raises(InvalidCursor):
             await Queries(store, log).find(halves, cursor=cursor)
 
     async def test_a_cursor_survives_long_values(self, log: LogStore, store: Rows) -> None:
-        """Keys and values as long as they may be: what is given out is taken back."""
+        """Keys and values of maximal length: a returned cursor is accepted."""
         folding = await Folding.of(halves, log, store)
         await folding.write({(f"{n}{'🦊' * 199}",): (f"{n}{'🦊' * 199}", n, "[]", "日" * 3_000) for n in range(3)})
         queries = Queries(store, Headless(log))
@@ -331,7 +331,7 @@ class RefusalConformance(OnBackend):
         assert second.cursor is None
 
         await folding.write({(id_,): (id_, 9, "[]", "日" * 30_000) for id_ in "xyz"})
-        with pytest.raises(InvalidQuery, match="note"):  # better than a cursor that is refused
+        with pytest.raises(InvalidQuery, match="note"):  # better than a cursor that is refused later
             await queries.find(halves, order_by="note", limit=4)
         assert len(await queries.find(halves, order_by="note")) == 6
 
@@ -378,13 +378,13 @@ class RefusalConformance(OnBackend):
 
     @pytest.mark.parametrize("key", [1, None, ("a", "b"), (), b"a", "\x00", "\ud800", ["a"]], ids=repr)
     async def test_g10_a_key_of_another_type_is_refused(self, log: LogStore, store: Rows, key: object) -> None:
-        """It is not simply not found."""
+        """It is refused, rather than just not found."""
         await Folding.of(halves, log, store)
         with pytest.raises(InvalidQuery):
             await Queries(store, log).get(halves, key)
 
     async def test_limits(self, log: LogStore, store: Rows) -> None:
-        """50 rows unless asked for others, 500 at most; a cursor exactly where there is more."""
+        """50 rows by default, 500 at most; a cursor exactly if there is more."""
         folding = await Folding.of(halves, log, store)
         await folding.write({(f"{n:03}",): (f"{n:03}", n, "[]", None) for n in range(500)})
         queries = Queries(store, Headless(log))
@@ -408,7 +408,7 @@ class Folding:
     async def of(
         projection: Projection[Half], log: LogStore, store: Rows, feed: Feed | None = None, log_id: str | None = None
     ) -> Folding:
-        """Prepared and claimed, at the beginning."""
+        """Prepare and claim, at the start."""
         feed = feed or Headless(log)
         follower = projection.follows.in_partition(feed.partition)
         await store.prepare(projection.table)
@@ -416,7 +416,7 @@ class Folding:
         return Folding(projection, store, await claimed(store.checkpoints, follower), feed)
 
     async def commit(self, events: int, *waits: Parked) -> None:
-        """Move on by so many events."""
+        """Advance by this many events."""
         to = self.position + events
         await self.write({(id_,): (id_, to, "[]", None) for id_ in ("a", "b")}, waits, to)
 
@@ -434,18 +434,18 @@ class Folding:
 
 
 class Headless(DenseFeed):
-    """The feed of a log whose end nobody minds: these rows are not folded from events."""
+    """The feed of a log whose end does not matter: these rows are not folded from events."""
 
     def __init__(self, log: LogStore) -> None:
         self.log_id, self.read, self.wait = log.log_id, log.read, log.wait
 
     async def head(self) -> Position:
-        """Further than any row."""
+        """Beyond any row."""
         return at(2**62)
 
 
 class PutBack(DenseFeed):
-    """The feed of a log that ends earlier than it did, once that is said, or cannot be reached."""
+    """The feed of a log that on demand ends earlier than before, or cannot be reached."""
 
     def __init__(self, log: Feed) -> None:
         self.log_id, self.partition, self.read, self.wait = log.log_id, log.partition, log.read, log.wait
@@ -471,7 +471,7 @@ def token_of(log: LogStore, number: int) -> Token:
 
 
 async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:
-    """Row `a`, by either way."""
+    """Row `a`, by `get` or `find`."""
     if read == "get":
         row = await queries.get(halves, "a", **asked)
         return [] if row is None else [row]

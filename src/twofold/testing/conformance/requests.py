@@ -1,4 +1,4 @@
-"""Requests with a key: claimed once, answered once, forgotten in part."""
+"""Requests with a key: claimed once, one response kept, and partly forgotten."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ID, OTHER_ID = "ab" * 32, "cd" * 32
 HEADERS = [("content-type", "application/json"), ("link", "</a>"), ("link", "</b>"), ("x-name", "Gr\xf6\xdfe")]
 MADE = Answer(202, HEADERS, b'{"orderId": "1"}')
 DAY_S = 86_400.0
-OVER_S = -1.0  # an answer that is kept so long has expired before
+OVER_S = -1.0  # a response kept for this long has already expired
 
 
 class RequestConformance(OnBackend):
@@ -32,12 +32,12 @@ class RequestConformance(OnBackend):
 
     @pytest.fixture
     def other_requests(self, other_log: LogStore) -> Requests:
-        """The requests as another process has them."""
+        """The requests as another process opens them."""
         assert isinstance(other_log, KeepsRequests)
         return other_log.requests
 
     async def test_the_secret_is_the_logs_own(self, requests: Requests, other_requests: Requests) -> None:
-        """It is random, and stays the same."""
+        """It is random and never changes."""
         secret = await requests.secret()
         assert (len(secret), len(set(secret)) > 8) == (32, True)
         assert [await requests.secret(), await other_requests.secret()] == [secret] * 2
@@ -50,7 +50,7 @@ class RequestConformance(OnBackend):
         assert (await other_requests.claim(OTHER_ID, b"g")).fingerprint == b"g"
 
     async def test_the_first_answer_stays(self, requests: Requests, other_requests: Requests) -> None:
-        """It is returned as it was kept, and says until when."""
+        """It is returned as it was kept, with its expiry."""
         await requests.claim(ID, b"f")
         before = datetime.now(UTC)
         kept = await requests.keep(ID, MADE, ["order-1"], DAY_S)
@@ -82,7 +82,7 @@ class RequestConformance(OnBackend):
         assert list((await other_requests.claim(ID, b"f")).asked) == ["note-1"]
 
     async def test_an_answer_expires_and_its_claim_does_not(self, requests: Requests, other_requests: Requests) -> None:
-        """The key can never be used for anything else: the command ids that derive from it are known for ever."""
+        """The key can never be used for another request: the command ids derived from it are known for ever."""
         await requests.claim(ID, b"f")
         await requests.keep(ID, MADE, ["order-1"], OVER_S)
         for other in range(3):  # each sweeps
@@ -95,7 +95,7 @@ class RequestConformance(OnBackend):
         assert (await requests.claim(ID, b"f")).answer == again
 
     async def test_g11_an_answer_belongs_to_a_log_id(self, log: LogStore, requests: Requests) -> None:
-        """It holds a token, which the log does not know under its new id."""
+        """It contains a token, which the log does not accept under its new id."""
         await requests.claim(ID, b"f")
         await requests.keep(ID, MADE, ["order-1"], DAY_S)
         secret = await requests.secret()
@@ -108,7 +108,7 @@ class RequestConformance(OnBackend):
         assert await requests.secret() == secret
 
     async def test_many_at_once(self, requests: Requests, other_requests: Requests) -> None:
-        """One claim and one answer win."""
+        """One claim and one response win."""
         both = (requests, other_requests)
         claims = await asyncio.gather(*(both[n % 2].claim(ID, bytes([n])) for n in range(12)))
         assert len({claim.fingerprint for claim in claims}) == 1
@@ -123,7 +123,7 @@ class RequestConformance(OnBackend):
         assert (await appended(log, "note-1", "a")).position.offset == 1
 
     async def test_they_outlive_the_process(self, requests: Requests, log: LogStore, backend: Backend) -> None:
-        """They are there when the store is opened again."""
+        """They exist when the store is reopened."""
         await requests.claim(ID, b"f")
         kept = await requests.keep(ID, MADE, [], DAY_S)
         secret = await requests.secret()

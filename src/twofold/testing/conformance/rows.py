@@ -42,7 +42,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Select:
-    """Columns whose names mean something to SQL."""
+    """Columns whose names are SQL keywords."""
 
     order: str
     group: int = 0
@@ -61,7 +61,7 @@ class Sale:
 
 
 def nothing(row: Any, event: Noted, recorded: Recorded) -> Any:
-    """A fold that is never asked: these tests write rows themselves."""
+    """A fold that is never called: these tests write rows themselves."""
     return row
 
 
@@ -74,7 +74,7 @@ class RowConformance(OnBackend):
     """See `ReadStore`."""
 
     async def test_g5_rows_and_checkpoint_move_together(self, store: Rows, other_store: Rows) -> None:
-        """Everybody sees both or neither."""
+        """Every reader sees both or neither."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1), ("b",): ("b", 2)}))
         found = await other_store.get(table, ("a",))
@@ -116,7 +116,7 @@ class RowConformance(OnBackend):
         assert (await row_keys(store, table), await position(store, table)) == ([("a",)], at(1))
 
     async def test_g5_all_is_there_after_reopening(self, backend: Backend) -> None:
-        """Rows, checkpoint and what is parked outlive whoever wrote them."""
+        """Rows, checkpoint and what is parked outlive the process that wrote them."""
         table, store = tally(), await backend.open_rows()
         claim = await prepared(store, table)
         waits = parked("row", '["b"]', 2)
@@ -132,7 +132,7 @@ class RowConformance(OnBackend):
             await store.close()
 
     async def test_none_deletes(self, store: Rows) -> None:
-        """A row that is there, and one that is not; it can come back."""
+        """An existing row and a missing one; it can come back."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1), ("b",): ("b", 1)}))
         await store.commit(table, claim, at(1), at(2), Changes({("a",): None, ("c",): None}))
@@ -142,7 +142,7 @@ class RowConformance(OnBackend):
         assert list((await store.get(table, ("a",))).rows) == [("a", 7)]
 
     async def test_a_page_without_changes_moves_the_checkpoint(self, store: Rows) -> None:
-        """What was filtered out need not be looked at again."""
+        """Filtered events need not be read again."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(500), Changes({}))
         assert (await row_keys(store, table), await position(store, table)) == ([], at(500))
@@ -167,7 +167,7 @@ class RowConformance(OnBackend):
         assert list(found.rows) == [(*key, 2) for key in keys[1::2]]
 
     async def test_unusual_keys_are_keys_like_any_other(self, store: Rows) -> None:
-        """No character of a key means anything to the store, and none are taken for equal."""
+        """No character of a key is special to the store, and no two are treated as equal."""
         table, claim = tally(), await prepared(store, tally())
         rows = {(id_,): (id_, number) for number, id_ in enumerate((*UNUSUAL_IDS, "", "A", "a", "a "))}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
@@ -191,7 +191,7 @@ class RowConformance(OnBackend):
         ids=lambda keys: type(keys[0]).__name__,
     )
     async def test_keys_of_other_types(self, store: Rows, keys: Sequence[Any]) -> None:
-        """Whatever can be a key comes back as it was, in the order of its type."""
+        """Every valid key is returned unchanged, in the order of its type."""
         row = msgspec.defstruct("Keyed", [("id", type(keys[0])), ("count", int, 0)], frozen=True)
         table = Projection("keyed", row, nothing, key=lambda *_: None).table
         claim = await prepared(store, table)
@@ -203,7 +203,7 @@ class RowConformance(OnBackend):
         assert await row_keys(store, table) == list(rows)[:1]
 
     async def test_composite_keys(self, store: Rows) -> None:
-        """All fields of the key together say which row it is."""
+        """All fields of the key together identify the row."""
         projection = Projection("sale", Sale, nothing, key=lambda *_: None, key_fields=("shop", "day", "product"))
         table = projection.table
         claim = await prepared(store, table)
@@ -235,7 +235,7 @@ class RowConformance(OnBackend):
             assert (list(found.rows), found.checkpoints[0].position) == ([("a", version)], at(version))
 
     async def test_the_same_version_with_other_columns_is_refused(self, store: Rows, other_store: Rows) -> None:
-        """The way out is a new version; as it was it may be prepared any number of times."""
+        """It needs a new version; an unchanged one may be prepared any number of times."""
         for preparing in (store, other_store, store):
             await preparing.prepare(tally())
         other = msgspec.defstruct("Tally", [("id", str), ("count", str, "")], frozen=True)
@@ -261,11 +261,11 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
         assert (
             await published(tally(1), store, MemoryLog(), look_for_lost=False) is True
-        )  # a newer one is live, and stays so
+        )  # a newer one is live and stays so
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
-        """The live version, one that somebody holds, one that is not there; what can go leaves nothing behind."""
+        """Not the live version, a held one or a missing one; dropping another leaves nothing behind."""
         await prepared(store, tally(1))
         claim = await prepared(store, tally(2))
         await store.commit(tally(2), claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
@@ -280,7 +280,7 @@ class RowConformance(OnBackend):
         assert (list(found.rows), list(found.parked), found.checkpoints[0].position) == ([], [], BEGINNING)
 
     async def test_a_cleared_version_begins_again(self, store: Rows) -> None:
-        """Without rows and parked keys, at the beginning of the log it is told; its holder is fenced off."""
+        """Without rows and parked keys, at the start of the given log; its holder is fenced off."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
         await store.clear(table, "f" * 16)
@@ -294,7 +294,7 @@ class RowConformance(OnBackend):
     # ---- several partitions
 
     async def test_g6_all_partitions_are_in_one_snapshot(self, store: Rows, other_store: Rows) -> None:
-        """Rows, checkpoints and what is parked, of all of them, whichever wrote the row."""
+        """Rows, checkpoints and what is parked, of all partitions, whichever wrote the row."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         ours, theirs = parked("row", '["x"]', 2, partition=1), parked("stream", "note-7", 1, partition=2)
         await store.commit(table, first, at(0, 1), at(3, 1), Changes({("a",): ("a", 1)}, [ours]))
@@ -311,7 +311,7 @@ class RowConformance(OnBackend):
     async def test_g5_a_claim_writes_for_its_own_partition(
         self, store: Rows, other_store: Rows, after: Position
     ) -> None:
-        """From a place of another one it writes nothing."""
+        """From a position of another partition it writes nothing."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         await store.commit(table, first, at(0, 1), at(3, 1), Changes({}))
         before = await other_store.find(table, everything(table))
@@ -321,7 +321,7 @@ class RowConformance(OnBackend):
         assert await other_store.find(table, everything(table)) == before
 
     async def test_a_cleared_version_begins_again_in_all_partitions(self, store: Rows) -> None:
-        """Each at its own beginning, in an epoch of its own."""
+        """Each at its own start, in its own epoch."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         waits = parked("row", '["b"]', 1, partition=2)
         await store.commit(table, first, at(0, 1), at(3, 1), Changes({("a",): ("a", 1)}))
@@ -340,7 +340,7 @@ class RowConformance(OnBackend):
                 )
 
     async def test_what_is_held_in_one_partition_cannot_be_dropped(self, store: Rows) -> None:
-        """When nobody holds any, all of them go."""
+        """If none is held, all are dropped."""
         await prepared(store, tally(1))
         first, second = await spread(store, tally(2), 1, 2)
         await store.commit(tally(2), second, at(0, 2), at(1, 2), Changes({}, [parked("row", '["a"]', 1, partition=2)]))
@@ -357,7 +357,7 @@ class RowConformance(OnBackend):
         assert list(await store.checkpoints.parked(second.follower)) == []
 
     async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:
-        """It ends when another process has moved that one on; what has come further already is not waited for."""
+        """It ends when another process has advanced that one; it does not wait for one that is already further."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         await store.commit(table, first, at(0, 1), at(9, 1), Changes({}))
         await store.get(table, ("a",))
@@ -376,14 +376,14 @@ async def live(store: Rows) -> list[int]:
 
 
 async def prepared(store: Rows, table: Table) -> Claim:
-    """The table is there, and its checkpoint is ours."""
+    """Create the table and claim its checkpoint."""
     await store.prepare(table)
     await store.checkpoints.register(table.follows, LOG_ID, BEGINNING)
     return await claimed(store.checkpoints, table.follows)
 
 
 async def spread(store: Rows, table: Table, *partitions: int) -> list[Claim]:
-    """The table is there, and so are its checkpoints in these partitions, which are ours."""
+    """Create the table and claim its checkpoints in these partitions."""
     await store.prepare(table)
     followers = [table.follows.in_partition(number) for number in partitions]
     for follower in followers:
@@ -397,14 +397,14 @@ def everything(table: Table) -> Query:
 
 
 async def row_keys(store: Rows, table: Table) -> list[Any]:
-    """The keys that are there, in order."""
+    """The existing keys, in order."""
     places = [[column.name for column in table.columns].index(name) for name in table.key]
     found = await store.find(table, everything(table))
     return [tuple(row[place] for place in places) for row in found.rows]
 
 
 async def position(store: Rows, table: Table) -> Position | None:
-    """Where the checkpoint stands."""
+    """The position of the checkpoint."""
     follows: FollowerId = table.follows
     found = await store.checkpoints.read(follows)
     return found.position if found is not None else None

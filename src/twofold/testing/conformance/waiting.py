@@ -1,4 +1,4 @@
-"""Waiting for followers: until all is handled (`Running.settled`), and while an import goes on (`Running.bulk`)."""
+"""Waiting for followers: until everything is handled (`Running.settled`), and during an import (`Running.bulk`)."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class WaitingConformance(OnBackend):
 
     @pytest.fixture
     async def worker(self, away: Running, other_log: LogStore, other_store: Rows) -> AsyncIterator[Running]:
-        """The bank in a second process, at work."""
+        """The bank in a second process that works."""
         async with bank.open(other_log, read_store=other_store) as running:
             yield running
 
     # ---- settled
 
     async def test_settled_waits_for_what_reactions_cause(self, away: Running, worker: Running) -> None:
-        """Also in a process that only looks on: money that was passed on has arrived, and is in the rows."""
+        """Even in a process that does not work: money that was passed on has arrived and is in the rows."""
         for running in (away, worker):
             await running.execute(accounts, "a", Deposit(5, to="b"))
             await running.execute(accounts, "c", Deposit(7, to="b"))
@@ -64,11 +64,11 @@ class WaitingConformance(OnBackend):
         assert (await away.load(accounts, "b"))[0] == Account(24)
 
     async def test_settled_on_an_empty_log(self, worker: Running) -> None:
-        """There is nothing to wait for."""
+        """Returns at once."""
         await worker.settled(timeout_s=60)
 
     async def test_what_is_parked_for_good_is_settled(self, worker: Running) -> None:
-        """A row that waits for somebody, and a reaction that was refused."""
+        """A parked row, and a reaction that was refused."""
         await worker.execute(accounts, "a", Deposit(CURSED))
         await worker.execute(accounts, "b", Deposit(1, to="closed"))
         await worker.settled(timeout_s=60)
@@ -80,7 +80,7 @@ class WaitingConformance(OnBackend):
         assert waiting == {"balance": 1, "sum": 1, "forwarding": 0}
 
     async def test_who_does_not_settle_is_named(self, away: Running) -> None:
-        """Nobody does the work: how far everyone is behind."""
+        """No worker runs: the error says how far each follower is behind."""
         await away.execute(accounts, "a", Deposit(5))
         named = [str(one.follower_id) for one in away.followers if one.feed.partition in concerned(away, "a")]
         with pytest.raises(NotSettled, match=f"{named[0]} is 1 events behind") as raised:
@@ -105,7 +105,7 @@ class WaitingConformance(OnBackend):
     # ---- bulk
 
     async def test_an_import_is_all_there_and_can_be_started_again(self, worker: Running, away: Running) -> None:
-        """Commands and events; what was imported before is repeated, and told so."""
+        """Commands and events; earlier imports are repetitions, and are reported as such."""
         calls: list[Call] = [
             *(partial(away.execute, accounts, f"{n % 7}", Deposit(n + 20), command_id=f"d{n}") for n in range(1, 100)),
             *(partial(away.append, f"account-e{n}", [Deposited(1)] * 3, command_id=f"e{n}") for n in range(50)),
@@ -121,7 +121,7 @@ class WaitingConformance(OnBackend):
         assert everything.deposits == 99 + 150
 
     async def test_an_import_leaves_no_follower_further_behind(self, away: Running, worker: Running) -> None:
-        """Seen from the other process's checkpoints, each read after the head: never more than really lay between."""
+        """From the other process's checkpoints, each read after the head: never more than the actual difference."""
         furthest = 0
 
         async def call(number: int) -> Receipt:
@@ -141,12 +141,12 @@ class WaitingConformance(OnBackend):
         assert 0 < furthest <= 60
 
     async def test_an_import_does_not_wait_for_a_follower_that_nobody_holds(self, away: Running) -> None:
-        """It has no readers who could suffer; it catches up when a worker is started."""
+        """It has no readers to slow down; it catches up when a worker starts."""
         calls = (partial(away.append, f"account-{n}", [Deposited(1)]) for n in range(100))
         assert (await away.bulk(calls, at_once=4, most_behind=10)).events == 100
 
     async def test_an_import_stops_at_the_first_error(self, away: Running) -> None:
-        """As it was raised; nothing further is begun, and what is under way is ended."""
+        """As raised; no further calls start, and running ones end."""
         begun: list[int] = []
 
         async def call(number: int) -> Done[Account, Deposited | Closed]:

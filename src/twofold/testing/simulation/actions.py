@@ -1,4 +1,4 @@
-"""What the steps of a plan have in common, and what they are drawn from."""
+"""What the steps of a plan share, and what they are drawn from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.testing.simulation.world import World
 
 
 class Action(Protocol):
-    """Something that happens; `str` says it in words."""
+    """Something that happens; `str` describes it."""
 
     async def happen(self, world: World) -> None:
         """Let it happen."""
@@ -27,7 +27,7 @@ class Disturbing:
 
 @dataclass(frozen=True)
 class Dice:
-    """Chance, and what it chooses among: the processes and stores of one plan."""
+    """Randomness over the processes and stores of one plan."""
 
     random: Random
     app: App
@@ -35,16 +35,16 @@ class Dice:
     partitions: int = 1
 
     def place(self) -> int:
-        """The place of a process."""
+        """Draw the place of a process."""
         return self.random.randrange(self.processes)
 
     def store(self) -> Store:
-        """One of the two stores."""
+        """Draw one of the two stores."""
         stores: tuple[Store, Store] = ("the log", "the read store")
         return self.part(self.random.choice(stores))
 
     def part(self, store: Store) -> Store:
-        """The store; in place of a log of several partitions mostly one of its parts, or the log of the cuts."""
+        """Draw a store; instead of a log of several partitions mostly one of its parts, or the log of its cuts."""
         if store != "the log" or self.partitions == 1 or self.random.random() < 0.2:
             return store
         return name_of_part(self.random.randint(0, self.partitions), self.partitions)

@@ -1,4 +1,4 @@
-"""What clients asked, and what came of it: the record that the checks are made on."""
+"""The requests of clients and their outcomes: the record that the checks work on."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Attempt:
 
     @property
     def unknown(self) -> bool:
-        """Whether the client cannot know what became of it."""
+        """Whether the client cannot know the outcome."""
         return isinstance(self.outcome, Unanswered | OutcomeUnknown)
 
     @property
     def answered(self) -> bool:
-        """Whether it was done, and the client knows."""
+        """Whether it was done and the client knows."""
         return isinstance(self.outcome, Done | Receipt)
 
 
@@ -59,9 +59,9 @@ def told(outcome: Any) -> str:
         case Page(rows, _, parked):
             return f"{', '.join(map(repr, rows)) or 'no rows'}; {parked} parked"
         case Unparked(done, again, events):
-            return f"{events} events handled, {len(done)} wait no longer, {len(again)} again"
+            return f"{events} events handled, {len(done)} unparked, {len(again)} parked again"
         case Report():
-            return f"{outcome.rows} rows are {'' if outcome.equal else 'not '}those of a fresh fold"
+            return f"{outcome.rows} rows {'equal' if outcome.equal else 'differ from'} a fresh fold"
         case Exception():
             return f"{type(outcome).__name__}: {outcome}"
         case _:

@@ -24,7 +24,7 @@ AGAIN_AFTER_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """A command. While its outcome is unknown, the client sends it again with the same id."""
+    """A command. The client repeats it with the same id while its outcome is unknown."""
 
     to: To
     at: int
@@ -89,7 +89,7 @@ class AppendTwo:
         )
 
     async def happen(self, world: World) -> None:
-        """The second begins when the first waits for its batch."""
+        """The second starts once the first waits for its batch."""
         expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
@@ -161,7 +161,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The write model itself."""
+    """Load the write model."""
 
     pick: float
     at: int
@@ -183,7 +183,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Compare a read model with a fresh fold, while it goes on."""
+    """Compare a read model with a fresh fold while its follower runs."""
 
     projection: str
     at: int

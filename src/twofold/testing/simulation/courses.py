@@ -1,4 +1,4 @@
-"""What was appended to each partition, and the one order over all of them: known without the engine."""
+"""What was appended to each partition, and the one order over all of them, computed without the engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END = (1 << BITS) - 1
 
 
 class Course:
-    """The events of one feed in order, whatever becomes of the log."""
+    """The events of one feed in order, whatever happens to the log."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -30,12 +30,12 @@ class Course:
         self._offsets += [entry.position.offset for entry in self.entries[len(self._offsets) :]]
 
     def index(self, position: Position) -> int:
-        """How many events lie at or before a position."""
+        """The number of events at or before a position."""
         return bisect_right(self._offsets, position.offset)
 
 
 class Courses:
-    """Those of a log, by the number of the partition. Of a log of several, 0 is the merged feed: it grows by cuts."""
+    """The courses of a log by partition number. With several partitions, 0 is the merged feed, which grows by cuts."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions: Sequence[int] = [0] if partitions == 1 else range(1, partitions + 1)
@@ -48,19 +48,19 @@ class Courses:
 
     @property
     def events(self) -> int:
-        """How many there are in all partitions."""
+        """The number of events in all partitions."""
         return sum(len(self._of[number].entries) for number in self.partitions)
 
     def lengths(self) -> Mapping[int, int]:
-        """How many events each feed has by now."""
+        """The current number of events of each feed."""
         return {number: len(course.entries) for number, course in self._of.items()}
 
     def partition_of(self, id: str) -> int:
-        """Where the streams with this id are."""
+        """The partition of the streams with this id."""
         return crc32(id.encode()) % len(self.partitions) + 1 if len(self.partitions) > 1 else 0
 
     def take_cut(self, data: str | bytes) -> Sequence[Entry] | None:
-        """The events of the next cut in the merged order; None where it takes what there is not, or takes it back."""
+        """The next cut's events in the merged order; None if it takes events that do not exist, or takes some back."""
         vector: Sequence[int] = json.loads(data)
         ends = [len(self._of[number].entries) for number in self.partitions]
         if any(not begin <= at <= end for begin, at, end in zip(self.vector, vector, ends, strict=True)):
@@ -89,6 +89,6 @@ class Courses:
         return found
 
     def merged(self, entry: Entry) -> Entry | None:
-        """The same event in the merged feed; None where no cut has it yet."""
+        """The same event in the merged feed; None if no cut has it yet."""
         of = (entry.stream, entry.version)
         return next((one for one in self._of[0].entries if (one.stream, one.version) == of), None)

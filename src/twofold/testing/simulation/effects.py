@@ -1,4 +1,4 @@
-"""Reactors with effects: what an App does outside of itself is recorded, as it begins and when it is done."""
+"""Reactors with effects: external effects of an App are recorded when they begin and when they are done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Event = tuple[str, str, int]  # the reactor, and the event's stream and version
 
 @dataclass
 class Effects:
-    """The effects of one history: how often each reaction was begun, and what it returned if it finished, in order."""
+    """The effects of one history: how often each reaction started, and what it returned if it finished, in order."""
 
     begun: Counter[Event] = field(default_factory=Counter)
     answers: dict[Event, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Effects:
 
 
 class Observed:
-    """An App whose coroutine reactors are observed; `effects` belongs to the history that is running."""
+    """An App whose coroutine reactors are observed; `effects` belongs to the running history."""
 
     def __init__(self, app: App) -> None:
         self.effects = Effects()

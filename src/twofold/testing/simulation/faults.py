@@ -1,4 +1,4 @@
-"""What can go wrong, each fault a value that says how it is drawn and what it does; the plan says when.
+"""What can go wrong. Each fault is a value that knows how it is drawn and what it does; the plan says when.
 
 A new fault is a class here, with an entry in `FAULTS`.
 """
@@ -36,7 +36,7 @@ REQUESTS: Sequence[tuple[Store, Kind]] = (
 
 @dataclass(frozen=True, slots=True)
 class Crash(Disturbing):
-    """A process ends between two of its steps, as by kill -9."""
+    """A process dies between two of its steps, as by kill -9."""
 
     at: int
     steps: int
@@ -66,7 +66,7 @@ class Crash(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Pause(Disturbing):
-    """A process stands still, as by SIGSTOP, and goes on as if nothing had happened."""
+    """A process is paused, as by SIGSTOP, and continues as if nothing had happened."""
 
     at: int
     steps: int
@@ -78,7 +78,7 @@ class Pause(Disturbing):
         return cls(dice.place(), dice.random.randrange(60), dice.random.choice((0.5, 4.0, 5.5, 7.0, 12.0)))
 
     def __str__(self) -> str:
-        return f"process {self.at + 1} stands still {self.steps} steps later, for {self.for_s:.3f} s"
+        return f"process {self.at + 1} is paused {self.steps} steps later, for {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """At one of its next awaits."""
@@ -87,7 +87,7 @@ class Pause(Disturbing):
         def pause() -> None:
             if process.runs:
                 world.counts["pauses"] += 1
-                world.tell(f"{process.name} stands still")
+                world.tell(f"{process.name} is paused")
                 process.pause()
                 world.after(self.for_s, wake)
 
@@ -101,7 +101,7 @@ class Pause(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Restart(Disturbing):
-    """A process ends in order and starts again; with `upgrade`, on the next version of the App."""
+    """A process stops cleanly and restarts; with `upgrade`, on the next version of the App."""
 
     at: int
     upgrade: bool
@@ -117,7 +117,7 @@ class Restart(Disturbing):
         return cls(dice.place(), upgrade=True)
 
     def __str__(self) -> str:
-        return f"process {self.at + 1} ends in order and starts again" + (" on the next version" * self.upgrade)
+        return f"process {self.at + 1} stops cleanly and restarts" + (" on the next version" * self.upgrade)
 
     async def happen(self, world: World) -> None:
         """Ask it to end."""
@@ -137,14 +137,14 @@ class StealLease(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """From any follower."""
+        """From a random follower."""
         return cls(dice.random.random())
 
     def __str__(self) -> str:
         return "a lease is stolen"
 
     async def happen(self, world: World) -> None:
-        """In the store, at once."""
+        """Immediately, in the store."""
         storage = world.storage
         places = [storage.row_checkpoints.rows, *(part.log.checkpoints.rows for part in storage.logs.values())]
         held = [(rows, follower) for rows in places for follower in rows if rows[follower].owner is not None]
@@ -186,7 +186,7 @@ class Slow(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Deaf(Disturbing):
-    """The doorbell of a store is not heard."""
+    """The doorbell of a store does not ring."""
 
     store: Store
     for_s: float
@@ -197,7 +197,7 @@ class Deaf(Disturbing):
         return cls(dice.store(), dice.random.random() * 6)
 
     def __str__(self) -> str:
-        return f"the doorbell of {self.store} is not heard for {self.for_s:.3f} s"
+        return f"the doorbell of {self.store} does not ring for {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """For a while."""
@@ -229,14 +229,14 @@ class GoAway(Disturbing):
         return cls(dice.store(), crash=True, for_s=dice.random.random() * 2)
 
     def __str__(self) -> str:
-        return f"{self.store} {'crashes' if self.crash else 'is away'}, back after {self.for_s:.3f} s"
+        return f"{self.store} {'crashes' if self.crash else 'is unreachable'}, back after {self.for_s:.3f} s"
 
     async def happen(self, world: World) -> None:
         """For a while."""
         links = world.storage.links(self.store)
         store = self.store if self.store == "the read store" else "the log"
-        world.counts[f"{store} {'crashed' if self.crash else 'went away'}"] += 1
-        world.counts["a partition crashed or went away"] += self.store not in ("the log", "the read store")
+        world.counts[f"{store} {'crashed' if self.crash else 'became unreachable'}"] += 1
+        world.counts["a partition crashed or became unreachable"] += self.store not in ("the log", "the read store")
         if self.crash and self.store == "the read store":
             world.storage.crash_rows()
         else:
@@ -250,7 +250,7 @@ class GoAway(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Lose(Disturbing):
-    """Something happens to the next requests of a kind."""
+    """The next requests of a kind go wrong."""
 
     store: Store
     kind: Kind
@@ -259,28 +259,28 @@ class Lose(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """One mishap, to one or several requests of a kind."""
+        """One mishap for one or several requests of a kind."""
         store, kind = dice.random.choice(REQUESTS)
         return cls(dice.part(store), kind, dice.random.choice(MISHAPS), dice.random.choice(TIMES))
 
     @classmethod
     def answer_to_page(cls, dice: Dice) -> Self:
-        """Pages of a projection are stored, and their workers do not learn of it."""
+        """Pages of a projection are stored, but their workers do not learn of it."""
         return cls("the read store", "page", "answer lost", dice.random.choice(TIMES))
 
     def __str__(self) -> str:
-        what = {"request lost": "is lost", "answer lost": "is done and its answer lost", "late": "arrives late"}
+        what = {"request lost": "is lost", "answer lost": "is done and its response lost", "late": "arrives late"}
         return f"{self.times} of the next {self.kind} requests to {self.store}: {what.get(self.mishap, self.mishap)}"
 
     async def happen(self, world: World) -> None:
-        """When they come."""
+        """When the requests arrive."""
         for link in world.storage.links(self.store):
             link.mishaps[self.mishap, self.kind] += self.times
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """The wall clock of a process is put forwards or back."""
+    """The wall clock of a process jumps forwards or back."""
 
     at: int
     seconds: float
@@ -300,7 +300,7 @@ class Jump:
 
 
 class Fault(NamedTuple):
-    """How a fault is drawn, and how often in relation to the others."""
+    """How a fault is drawn, and its weight relative to the others."""
 
     weight: int
     drawn: Callable[[Dice], Action]

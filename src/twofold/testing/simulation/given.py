@@ -1,4 +1,4 @@
-"""The events that a simulation begins with: checked against the App, and made into appends."""
+"""The events that a simulation starts with: checked against the App and turned into appends."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def _check(stream: str, events: Sequence[Any], app: App) -> None:
             raise ConfigurationError(f"given: streams of {decider.owner} hold {names}, and {stream} has {event!r:.200}")
     try:
         decider.after(decider.initial, events)
-    except Exception as error:  # what evolve raises is the user's
+    except Exception as error:  # the user's evolve may raise anything
         raise ConfigurationError(f"given: {stream} cannot be folded: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Many histories: run them, shrink the one that fails, and say what happened in it."""
+"""Many histories: run them, shrink a failing one, and describe what happened in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SimulationFailed(AssertionError):
     """A history in which a promise was broken; the message shows it, shrunk as far as possible.
 
     `seed` repeats it: `simulate(…, seed=SEED, runs=1)`. `violation` names the promise, `history` is what happened, line
-    by line, and `steps` how many operations and faults are left of how many drawn.
+    by line, and `steps` is how many of the drawn operations and faults are left.
     """
 
     def __init__(self, seed: int, violation: Violation, history: Sequence[str], steps: tuple[int, int]) -> None:
@@ -46,7 +46,7 @@ class SimulationFailed(AssertionError):
 
 @dataclass
 class Simulated:
-    """How many histories ran, from which seed on, and how often what happened in them: `counts["crashes"]`, …"""
+    """The number of histories, their first seed, and how often what happened in them: `counts["crashes"]`, …"""
 
     first_seed: int
     runs: int = 0
@@ -72,12 +72,12 @@ def simulate(
 
     `commands` gets a random number generator and returns the next command that some client sends, or it is a list to
     draw from. After each history G1 to G11 are checked, and `always`: for a decider or a projection, what must be true
-    of each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
+    for each of its states or rows. A fold or a reaction that raises is a failure, unless the App `may_park`.
 
-    `given` is the log that each history begins with: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
-    or a list of pairs, `[("show-hamlet", Booked("ada", 9)), …]`, where the order between streams matters.
+    `given` is the log that each history starts with: events by stream, `{"show-hamlet": [Booked("ada", 9)]}`,
+    or a list of pairs, `[("show-hamlet", Booked("ada", 9)), …]`, if the order between streams matters.
 
-    A log has as many `partitions`; without the number, most histories have a log of one, and some a log of several.
+    `partitions` is the number of partitions of the log; by default most histories have one, some several.
 
     Seeds count up from `seed`; without one they are new each time. A history takes 10 to 50 ms.
 
@@ -85,7 +85,7 @@ def simulate(
     given events that do not belong to this App. RuntimeError inside a running event loop.
     """
     if asyncio._get_running_loop() is not None:
-        raise RuntimeError("simulate() runs an event loop of its own: call it from a function that is not async")
+        raise RuntimeError("simulate() runs its own event loop: call it from a function that is not async")
     for of in always or {}:
         if of not in (*app.deciders, *app.projections):
             raise ConfigurationError(f"always: {of!r:.80} is neither a decider nor a projection of {app.name}")
@@ -96,7 +96,7 @@ def simulate(
 
 
 def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Callable[[Random], To]:
-    """Draws a command, and checks that it is one."""
+    """Draw a command and check that it is one."""
 
     def draw_one(random: Random) -> To:
         to = commands(random) if callable(commands) else random.choice(commands)
@@ -113,7 +113,7 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
 def run_histories(
     scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = (), partitions: int | None = None
 ) -> Simulated:
-    """One history per seed, of one of the scenarios, with faults `among` these kinds. Raises: SimulationFailed."""
+    """Run one history of one of the scenarios per seed, with faults `among` these kinds. Raises: SimulationFailed."""
     simulated = Simulated(seeds.start)
     with _in_silence():
         for seed in seeds:
@@ -137,7 +137,7 @@ def run(plan: Plan, *, is_told: bool = False) -> History:
         try:
             history.close()
         except Stuck:
-            history.broken(ENGINE, "a task was cancelled, and goes on")
+            history.broken(ENGINE, "a task was cancelled, but is still running")
     return history
 
 
@@ -150,12 +150,12 @@ def failure(seed: int, plan: Plan, violation: Violation) -> SimulationFailed:
 
 
 def _worst(violations: Sequence[Violation]) -> Violation:
-    """The first that is a promise to users; an engine that does not come to rest may be its consequence."""
+    """The first broken promise to users; an engine that does not come to rest may be its consequence."""
     return min(violations, key=lambda violation: violation.promise == ENGINE)
 
 
 def _smallest(plan: Plan, promise: str) -> Plan:
-    """A plan that breaks the same promise, from which nothing more can be left out."""
+    """A plan that breaks the same promise and cannot be reduced further."""
     tries = MOST_TRIES
     shrunk = True
     while shrunk and tries > 0:
@@ -171,7 +171,7 @@ def _smallest(plan: Plan, promise: str) -> Plan:
 
 
 def _candidates(plan: Plan) -> Iterator[Plan]:
-    """Smaller plans. A smaller plan runs differently, so short ones are tried under a few other schedules too."""
+    """Smaller plans. A smaller plan runs differently, so short ones are also tried with a few other schedules."""
     for smaller in plan.smaller():
         yield smaller
         if len(smaller.steps) <= 8:
@@ -181,7 +181,7 @@ def _candidates(plan: Plan) -> Iterator[Plan]:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Without the engine's logs of crashes and takeovers, which are the rule here."""
+    """Silence the engine's logs of crashes and takeovers, which are normal here."""
     logger = logging.getLogger("twofold")
     before = logger.disabled, logger.level
     logger.setLevel(logging.CRITICAL + 1)

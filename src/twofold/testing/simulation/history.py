@@ -1,4 +1,4 @@
-"""One history: the steps of a plan happen in a world, until everything has come to rest."""
+"""One history: the steps of a plan happen in a world until everything has come to rest."""
 
 from __future__ import annotations
 
@@ -52,24 +52,24 @@ class History:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often what happened."""
+        """How often each thing happened."""
         return self.world.counts
 
     @property
     def entries(self) -> Mapping[int, Sequence[Entry]]:
-        """What is in each partition; once the log was replaced, what was in it before."""
+        """The events of each partition; once the log was replaced, those from before."""
         return self._before_replaced or {part.number: part.entries for part in self.storage.parts()}
 
     def broken(self, promise: str, text: str) -> None:
-        """Note that a promise was broken, and how."""
+        """Record that a promise was broken, and how."""
         self.watcher.broken(promise, text)
 
     def run(self) -> None:
-        """From the first step to rest."""
+        """Run from the first step until rest."""
         try:
             self.loop.run_until_complete(self._main())
             for error in self.loop.errors:
-                self.broken(ENGINE, f"an error that nobody caught: {error}")
+                self.broken(ENGINE, f"an uncaught error: {error}")
         except Stuck as stuck:
             self.broken(ENGINE, str(stuck))
         self.counts["events"] += sum(map(len, self.entries.values()))
@@ -96,7 +96,7 @@ class History:
             task.cancel()
 
     def _readers(self) -> Sequence[Reader]:
-        """One of each partition; of a merged feed that is followed, three that begin at different times."""
+        """One for each partition; for a merged feed with followers, three that start at different times."""
         seed, ambient = self.plan.schedule, self.world.ambient
         readers = [Reader(self.storage, ambient, number, seed) for number in self.courses.partitions]
         if self.is_merged:
@@ -107,12 +107,12 @@ class History:
 
     @property
     def is_merged(self) -> bool:
-        """Whether something follows the merged feed for sure: only then every event comes to lie in a cut."""
+        """Whether the merged feed surely has a follower: only then every event gets into a cut."""
         several = self.plan.partitions > 1
         return several and (self.plan.reads_merged or any(p.key is not None for p in self.world.app.projections))
 
     def _mend(self) -> None:
-        """From here on the followers must come to the end of the feed by themselves."""
+        """From here on the followers must reach the end of the feed by themselves."""
         self.world.tell("from here on nothing goes wrong any more")
         for link in (*self.storage.links("the log"), self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
@@ -136,9 +136,9 @@ class History:
         return True
 
     async def _is_cured(self) -> bool:
-        """With the better code, and a store that takes every row, nothing stays parked when it is tried again."""
+        """With the corrected code and a store that accepts every row, a retry leaves nothing parked."""
         self.storage.take_all()
-        self.world.tell("everything that is parked is tried again")
+        self.world.tell("everything that is parked is retried")
         running = self.world.servers[0].running
         assert running is not None, "it rests"
         for following in running.followers:
@@ -151,29 +151,29 @@ class History:
         return rested
 
     def _not_shown(self) -> str:
-        """A newest version that runs has come as far as any, so the public name should show it (G8)."""
+        """The newest running version is as far as any, so the public name should show it (G8)."""
         rows = self.storage.row_checkpoints
         for follows in [p.follows for server in self.world.servers for p in server.app.projections]:
             live = self.storage.in_rows.live(follows.name)
             parts = rows.parts(follows)
             if self.courses.events and live < follows.version and not rows.all_parked(follows):
                 at = ", ".join(str(one.position) for one in parts)
-                return f"{follows} is at {at}, and version {live} is still shown"
+                return f"{follows} is at {at}, but version {live} is still shown"
         return ""
 
     async def _tried_again(self, name: str) -> None:
         while True:
-            running = self.world.servers[0].running  # a roll-out that was under way may have replaced it
+            running = self.world.servers[0].running  # an unfinished roll-out may have replaced it
             try:
                 if running is not None:
                     await running.parking.retry(name)
                     return
-            except Unavailable:  # to a request that was sent long ago; by a process that stops
+            except Unavailable:  # to a request sent long ago; by a process that is stopping
                 pass
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _end(self) -> None:
-        """Every process ends in order; what was sent before is done by then."""
+        """Stop every process cleanly; earlier requests are done by then."""
         if self.plan.log_becomes is not None and self.courses.events:
             await asyncio.sleep(LATE_S)
             await self._replace_log(self.plan.log_becomes)
@@ -192,7 +192,7 @@ class History:
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log_checkpoints().values()]:
             was_left = Claim(row.follower, row.epoch) in self.storage.not_released
             if (row.follower, row.owner) in held and not was_left:
-                self.broken(ENGINE, f"{row.follower} is still held after every process has ended in order")
+                self.broken(ENGINE, f"{row.follower} is still held after every process stopped cleanly")
 
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as
@@ -217,12 +217,12 @@ class History:
                 if concerned != (following.state == "stopped"):
                     self.broken("G11" if concerned else ENGINE, f"{text}: {following.error}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
-            self.broken("G11", f"{what} was replaced by {by}, and folded into the rows of the one before")
+            self.broken("G11", f"{what} was replaced by {by}, which was folded into the rows of the previous one")
         newcomer = self.world.start(len(self.world.servers), self.world.servers[0].app)
         newcomer.leaves = True
         await asyncio.sleep(NOTICED_WITHIN_S)
         if before and newcomer.running is not None:
-            self.broken("G11", f"{what} was replaced by {by}, and a process was started on it")
+            self.broken("G11", f"{what} was replaced by {by}, but a process could start on it")
         newcomer.stop()
         await newcomer.task
 
@@ -241,7 +241,7 @@ class History:
         return at_head and not (self._behind() or self._in_between() or self._not_shown())
 
     def _in_between(self) -> bool:
-        """Whether effects are still tried again."""
+        """Whether effects are still being retried."""
         waiting = self.storage.log_waiting()
         names = self.plan.scenario.observed.reactors
         return any(one.tries < MOST_TRIES for f in waiting if f.name in names for one in waiting[f].values())

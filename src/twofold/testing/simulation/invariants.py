@@ -1,4 +1,4 @@
-"""What must hold when a history has come to rest: the promises G1 to G11, judged by what clients got."""
+"""What must hold once a history has come to rest: the promises G1 to G11, judged by what clients got."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from twofold.testing.simulation.watch import ENGINE, difference
 from twofold.write.decider import Done
 
 IN_TIME_S = 1.0
-NOTICED_IN_CALM_S = 0.05  # the first cut, by a reactor that has just looked for one
-NOTICED_WITHIN_S = 20.0  # and by one whose process stands still, after a request that is late
+NOTICED_IN_CALM_S = 0.05  # the first cut, unknown to a reactor that has just looked for one
+NOTICED_WITHIN_S = 20.0  # and to one whose process is paused, after a late request
 
 
 def check(history: History) -> None:
-    """Note what is broken in `history.violations`."""
+    """Add broken promises to `history.violations`."""
     _Checking(history).all()
 
 
@@ -56,7 +56,7 @@ class _Checking:
         self.metas = {entry.position: self.app.codec.recorded(entry) for entry in self.entries}
 
     def all(self) -> None:
-        """Each promise in turn."""
+        """Check each promise in turn."""
         self.what_is_stored_is_there_once()
         for attempt in self.attempts:
             self.an_attempt(attempt)
@@ -69,13 +69,13 @@ class _Checking:
         self.what_the_app_says()
 
     def an_attempt(self, attempt: Attempt) -> None:
-        """What a client asked for, and what it got."""
+        """Check a client's request and its outcome."""
         if self.plan.is_calm or (self.held_up and self._concerns_others(attempt)):
             self._in_calm(attempt)
         if isinstance(attempt.asked, Execute | AppendTwo):
             self.a_write(attempt)
         elif isinstance(attempt.asked, Read):
-            if not (self.plan.cures or self.plan.gives_up):  # else a position is seen in several ways
+            if not (self.plan.cures or self.plan.gives_up):  # otherwise one position is seen in several ways
                 self.a_read(attempt)
         elif isinstance(attempt.outcome, Report):
             self.a_verification(attempt.asked, attempt.outcome)
@@ -83,7 +83,7 @@ class _Checking:
             self.a_load(attempt)
 
     def _concerns_others(self, attempt: Attempt) -> bool:
-        """Whether it asks for nothing of the parts that are held up."""
+        """Whether the request needs none of the parts that are held up."""
         asked, of_rows = attempt.asked, []
         if isinstance(asked, Read):
             if attempt.key is None or len(self.watcher.feeds_of(asked.projection)) == 1:
@@ -94,18 +94,18 @@ class _Checking:
             return False
         concerned = of_rows or [self.courses.partition_of(attempt.stream.partition("-")[2])]
         others = not self.held_up & {name_of_part(number, self.plan.partitions) for number in concerned}
-        self.history.counts["asked of others than are held up"] += others
+        self.history.counts["requests beside parts that are held up"] += others
         return others
 
     def _in_calm(self, attempt: Attempt) -> None:
-        """When nothing goes wrong, every client gets a response, and in time."""
+        """If nothing goes wrong, every client gets a response in time."""
         outcome, took_s = attempt.outcome, attempt.ended_s - attempt.began_s
         left = isinstance(attempt.asked, Execute) and attempt.asked.cancelled_after_s is not None
         overtaken = isinstance(attempt.asked, Retry) and isinstance(getattr(outcome, "__cause__", None), LeaseLost)
         if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not (left or overtaken):
-            self.broken(ENGINE, f"nothing was wrong, and {attempt.label} got {outcome!r}")
+            self.broken(ENGINE, f"nothing was wrong, but {attempt.label} got {outcome!r}")
         if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
-            self.broken("G6", f"nothing was wrong, and {attempt.label} had to wait for {took_s:.3f} s")
+            self.broken("G6", f"nothing was wrong, but {attempt.label} had to wait for {took_s:.3f} s")
 
     # ---- the log
 
@@ -114,7 +114,7 @@ class _Checking:
         for partition, entries in self.history.entries.items():
             for offset, entry in enumerate(entries, start=1):
                 if entry.position != Position(partition, offset):
-                    self.broken("G4", f"the feed has {entry.position} where {partition}:{offset} should be")
+                    self.broken("G4", f"the feed has {entry.position} instead of {partition}:{offset}")
         for stream, entries in self.streams.entries.items():
             versions = [entry.version for entry in entries]
             if versions != list(range(1, len(versions) + 1)):
@@ -124,10 +124,10 @@ class _Checking:
             seen = [(e.position.offset, e.stream, e.version) for e in reader.seen[:end]]
             there = [(e.position.offset, e.stream, e.version) for e in self.courses[reader.partition].entries[:end]]
             if seen != there:
-                self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then the two differ")
+                self.broken("G4", f"{reader} saw {_first_other(seen, there)}, as in the log; then they differ")
 
     def what_is_stored_is_there_once(self) -> None:
-        """The events of one command id on one stream lie side by side, and come from one request (G1, G3)."""
+        """The events of one command id on one stream are adjacent and come from one request (G1, G3)."""
         last: dict[tuple[str, str], tuple[Position, str | None]] = {}
         for position, recorded in self.metas.items():
             name = (str(recorded.stream), recorded.command_id)
@@ -142,13 +142,13 @@ class _Checking:
     # ---- what clients got
 
     def a_write(self, attempt: Attempt) -> None:
-        """What was acknowledged is there, as it was said; what was refused is not (G1, G2, G10)."""
+        """Acknowledged events are stored as acknowledged; refused ones are not (G1, G2, G10)."""
         stored = self._stored(attempt)
         outcome = attempt.outcome
         if attempt.answered:
             self._acknowledged(attempt, stored)
         elif stored and not attempt.unknown:
-            self.broken("G1", f"{attempt.label} was refused ({outcome!r}), and its events are in {attempt.stream}")
+            self.broken("G1", f"{attempt.label} was refused ({outcome!r}), but its events are in {attempt.stream}")
         if isinstance(outcome, VersionConflict):
             self._conflict(attempt, outcome)
         elif isinstance(outcome, Rejected):
@@ -167,17 +167,17 @@ class _Checking:
         first = receipt.version - receipt.events
         own = entries[first : receipt.version]
         if len(own) < receipt.events or (own and own[-1].position != receipt.position):
-            self.broken("G1", f"{attempt.label} got {receipt!r}, and {attempt.stream} has {len(entries)} events")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, but {attempt.stream} has {len(entries)} events")
             return
         if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
-            self.broken("G1", f"{attempt.label} got {receipt!r}, and its events are {stored!r}")
+            self.broken("G1", f"{attempt.label} got {receipt!r}, but its events are {stored!r}")
         if attempt.expected is not None and first != attempt.expected and not receipt.repeated:
-            self.broken("G2", f"{attempt.label} expected version {attempt.expected}, and was stored after {first}")
+            self.broken("G2", f"{attempt.label} expected version {attempt.expected}, but was stored after {first}")
         if isinstance(done, Done):
             self._decided(attempt, done, first)
 
     def _decided(self, attempt: Attempt, done: Done[Any, Any], before: int) -> None:
-        """The events are what `decide` makes of the state before them, and the state is the one after them."""
+        """The events are what `decide` returns for the state before them, and the state is the one after them."""
         states, events = self.streams.states(attempt.stream), self.streams.events(attempt.stream)
         after = done.receipt.version
         if done.state != states[after] or list(done.events) != events[before:after]:
@@ -185,12 +185,12 @@ class _Checking:
         to = attempt.asked.to
         if not done.receipt.repeated and self._decide(to, states[before]) != list(done.events):
             decided = self._decide(to, states[before])
-            self.broken("G2", f"{attempt.label} stored {done.events!r}; of that state {decided!r} is decided")
+            self.broken("G2", f"{attempt.label} stored {done.events!r}; in that state `decide` returns {decided!r}")
 
     def _decide(self, to: Any, state: Any) -> Any:
         try:
             return [self.app.codec.encode(event).event for event in to.decider.to_record(to.command, own(state))]
-        except Exception as error:  # decide may raise what it likes
+        except Exception as error:  # decide may raise anything
             return error
 
     def _conflict(self, attempt: Attempt, conflict: VersionConflict) -> None:
@@ -201,13 +201,13 @@ class _Checking:
             self.broken("G2", f"{attempt.label} got {conflict}; the stream was at version {span} then")
 
     def _rejected(self, attempt: Attempt) -> None:
-        """At some moment of the request it was right."""
+        """It was true at some moment of the request."""
         states = self.streams.states(attempt.stream)[attempt.version_before : attempt.version_after + 1]
         if not any(isinstance(self._decide(attempt.asked.to, state), Rejected) for state in states):
-            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), and no state at that time does so")
+            self.broken("G2", f"{attempt.label} was rejected ({attempt.outcome}), but no state at that time rejects it")
 
     def the_same_id_gets_the_same_answer(self) -> None:
-        """Whatever the state is by now, and whatever version is expected (G3)."""
+        """Whatever the current state, and whatever the expected version (G3)."""
         by_id: dict[tuple[str, str], list[Attempt]] = {}
         for attempt in self.attempts:
             if attempt.command_id is not None:
@@ -223,7 +223,7 @@ class _Checking:
             for attempt in attempts:
                 refused = isinstance(attempt.outcome, VersionConflict | Rejected)
                 if refused and answered and answered[0].ended_s < attempt.began_s:
-                    self.broken("G3", f"{command_id} on {stream} was done, and later refused: {attempt.outcome!r}")
+                    self.broken("G3", f"{command_id} on {stream} was done, but later refused: {attempt.outcome!r}")
 
     def two_appends(self) -> None:
         """Of two appends sent right after each other, the first is stored first (G2)."""
@@ -234,12 +234,12 @@ class _Checking:
                 stored.setdefault(attempt.asked.number, []).append(attempt.outcome)
         for number, receipts in stored.items():
             if receipts != sorted(receipts, key=lambda receipt: receipt.position):
-                self.broken("G2", f"client {number} sent two appends, and the second was stored first: {receipts!r}")
+                self.broken("G2", f"client {number} sent two appends, but the second was stored first: {receipts!r}")
 
     # ---- reads
 
     def a_load(self, attempt: Attempt) -> None:
-        """The write model as it was at some moment of the request."""
+        """The write model at some moment of the request."""
         state, version = attempt.outcome
         states = self.streams.states(attempt.stream)
         if not attempt.version_before <= version <= attempt.version_after or states[version] != state:
@@ -256,19 +256,19 @@ class _Checking:
             return
         moments = Moments(self.courses, self.watcher, attempt, token)
         if moments.token_is_beyond:
-            self.broken("G6", f"{attempt.label}: its token {token} lies beyond the end of the log")
+            self.broken("G6", f"{attempt.label}: its token {token} is beyond the end of the log")
         elif isinstance(outcome, ReadModelBehind):
             self._behind(attempt, token)
         elif isinstance(outcome, RowParked):
             if not moments.waits():
-                self.broken("G7", f"{attempt.label}: {outcome}, and it is not")
+                self.broken("G7", f"{attempt.label}: {outcome}, but it is not")
         elif isinstance(outcome, Page):
             if (closest := moments.differ_from(outcome)) is not None:
                 self.broken("G6", f"{attempt.label}: no moment since the token has these rows: {closest}")
         elif isinstance(outcome, Exception):
             self.broken("the App", f"{attempt.asked} raised {outcome!r}")
         elif not moments.have(outcome):
-            self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {outcome!r} since {token}, or waited")
+            self.broken("G6", f"{attempt.label}: row {attempt.key!r} was never {outcome!r} since {token}, nor parked")
 
     def _token(self, attempt: Attempt) -> Token | None:
         return Token.parse(attempt.token) if isinstance(attempt.token, str) else attempt.token
@@ -279,10 +279,10 @@ class _Checking:
             self.broken("G6", f"{attempt.label}: {attempt.outcome}, after {took_s:.3f} s")
 
     def a_verification(self, asked: Verify, report: Report) -> None:
-        """Nothing was wrong, so nothing may be found (G9)."""
+        """Nothing was wrong, so no difference may be found (G9)."""
         if not (report.equal or self.plan.cures or self.plan.gives_up):
             found = (*report.differences, *report.failures, *report.faults)
-            self.broken("G9", f"{asked.projection} was verified, and found was {found!r:.500}")
+            self.broken("G9", f"{asked.projection} was verified, which found {found!r:.500}")
 
     # ---- at the end
 
@@ -323,7 +323,7 @@ class _Checking:
             self.broken("the App", f"{projection.name} parked {one.kind} {one.key} at {one.position}: {one.error}")
 
     def what_the_app_says(self) -> None:
-        """Its own conditions, on every state of every stream and every row that ever was."""
+        """The scenario's own conditions, for every state of every stream and every row that ever existed."""
         for of, holds in self.plan.scenario.always.items():
             for where, value in self._values(of):
                 if not _true(holds, value):

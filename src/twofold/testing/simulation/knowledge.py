@@ -1,4 +1,4 @@
-"""What clients know and send along: the versions and receipts they have heard of, existing keys and streams."""
+"""What clients know and send: versions, receipts, existing keys and streams."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from twofold.read.projection import Key
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.watch import Watcher
 
-Expects = Literal["any version", "the version last heard of", "an older version", "a later version"]
+Expects = Literal["any version", "the last known version", "an older version", "a later version"]
 BEYOND = 1_000_000
 After = Literal["no token", "the newest token", "a token of another log", "a token beyond the end"]
 
 
 class Knowledge:
-    """What all clients know together."""
+    """The common knowledge of all clients."""
 
     def __init__(self, storage: Storage, watcher: Watcher) -> None:
         self._storage, self._watcher, self._log_id = storage, watcher, storage.log_id
@@ -23,7 +23,7 @@ class Knowledge:
         self._newest: Receipt | None = None
 
     def heard(self, receipt: Receipt) -> None:
-        """Clients know this much now."""
+        """Extend the knowledge."""
         stream = str(receipt.stream)
         self._versions[stream] = max(receipt.version, self._versions.get(stream, 0))
         newest = None if self._newest is None else self._newest.position
@@ -31,12 +31,12 @@ class Knowledge:
             self._newest = receipt
 
     def expected(self, stream: str, expects: Expects) -> int | None:
-        """The version that a client demands."""
+        """The version that a client expects."""
         heard = self._versions.get(stream, 0)
         match expects:
             case "any version":
                 return None
-            case "the version last heard of":
+            case "the last known version":
                 return heard
             case "an older version":
                 return max(0, heard - 1)
@@ -57,12 +57,12 @@ class Knowledge:
                 return Token(self._log_id, Position(partition, BEYOND))
 
     def some_key(self, projection: str, pick: float) -> Key | None:
-        """The key of a row that there was at some time."""
+        """The key of a row that existed at some time."""
         folds = [self._watcher.folds[projection, number] for number in self._watcher.feeds_of(projection)]
         keys = sorted({key for fold in folds for table in fold.tables[-3:] for key in table}, key=repr)
         return keys[int(pick * len(keys))] if keys else None
 
     def some_stream(self, pick: float) -> str | None:
-        """A stream that there is."""
+        """An existing stream."""
         streams = sorted(stream for part in self._storage.parts() for stream in part.inside.streams)
         return streams[int(pick * len(streams))] if streams else None

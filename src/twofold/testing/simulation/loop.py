@@ -1,8 +1,8 @@
-"""One scheduler for everything: time is virtual, and the next step is drawn at random from those that are ready.
+"""One scheduler for everything: time is virtual, and the next step is drawn at random from the ready ones.
 
 A step is what an event loop calls a callback: a coroutine from one `await` to the next. Every step belongs to the
-process in whose context it was requested. A process that stands still is not scheduled; one that has crashed is
-never scheduled again, so none of its `finally` blocks runs and it can write nothing more.
+process in whose context it was requested. A paused process is not scheduled; a crashed one is never scheduled again,
+so none of its `finally` blocks runs and it can write nothing more.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Ts = TypeVarTuple("Ts")
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
-# Kept: if collected, tasks and async generators would run their `finally` whenever that is, also in another history.
+# Kept, because collected tasks and async generators would run their `finally` at any time, even in another history.
 _never_ended: list[Any] = []
 
 
 class Stuck(Exception):
-    """The history does not come to an end."""
+    """The history does not end."""
 
 
 class Process:
-    """What stands still and crashes as one: everything that was started in its `context`, and what that started."""
+    """The unit that is paused and crashes: everything started in its `context`, directly or indirectly."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,19 +43,19 @@ class Process:
         self.fuse: tuple[int, Callable[[], None]] | None = None
 
     def pause(self) -> None:
-        """It is not scheduled until the loop resumes it."""
+        """Stop scheduling it until the loop resumes it."""
         self.runs = False
 
     def crash(self) -> None:
-        """It is never scheduled again."""
+        """Never schedule it again."""
         self.runs, self.crashed = False, True
 
     def after_steps(self, steps: int, happens: Callable[[], None]) -> None:
-        """Let something happen to it between two of its steps, this many steps from now."""
+        """Call `happens` between two of its steps, this many steps from now."""
         self.fuse = (steps, happens)
 
     def burn(self) -> None:
-        """One more step is about to be taken."""
+        """Count a step that is about to be taken."""
         if self.fuse is not None:
             steps, happens = self.fuse
             self.fuse = (steps - 1, happens) if steps > 0 else None
@@ -74,7 +74,7 @@ class _Step(asyncio.TimerHandle):
         self.process: Process | None = self._context.get(_OWNER)
 
     def cancel(self) -> None:
-        """It is skipped when its time comes."""
+        """Skip it when its time comes."""
         self._cancelled = True
 
     def when(self) -> float:
@@ -83,7 +83,7 @@ class _Step(asyncio.TimerHandle):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """See the module. `errors` are the uncaught ones."""
+    """The loop of this module. `errors` are the uncaught ones."""
 
     def __init__(self, random: Random, most_steps: int = 200_000) -> None:
         self.errors: list[str] = []
@@ -105,21 +105,21 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return made
 
     def resume(self, process: Process) -> None:
-        """Let it go on where it stood still."""
+        """Continue a paused process."""
         process.runs = True
         self._ready += process.held
         process.held = []
 
-    # ---- what asyncio asks of a loop
+    # ---- what asyncio requires of a loop
 
     def time(self) -> float:
-        """Seconds since the loop was made, none of them real."""
+        """Virtual seconds since the loop was created."""
         return self._now
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """It is ready; others may be drawn before it."""
+        """Make it ready; others may be drawn before it."""
         step = _Step(self._now, callback, args, context)
         self._ready.append(step)
         return step
@@ -127,7 +127,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """It will be ready then."""
+        """Make it ready at this time."""
         step = _Step(when, callback, args, context)
         heapq.heappush(self._timers, (when, next(self._number), step))
         return step
@@ -135,7 +135,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_later(
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """It will be ready this many seconds from now."""
+        """Make it ready this many seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -155,7 +155,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return False
 
     def is_running(self) -> bool:
-        """As long as it is open."""
+        """True while the loop is open."""
         return not self._closed
 
     def is_closed(self) -> bool:
@@ -167,7 +167,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     async def shutdown_asyncgens(self) -> None:
-        """They end with their tasks."""
+        """Nothing to do: they end with their tasks."""
 
     # ---- running
 
@@ -211,18 +211,18 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.call_exception_handler({"message": "a callback raised", "exception": error})
 
     def _wait(self) -> None:
-        """Nothing is ready: move the time on to the next timer."""
+        """Nothing is ready: advance the time to the next timer."""
         timers = self._timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
         if not timers:
-            raise Stuck("everybody waits, and nothing is left that could wake them")
+            raise Stuck("all tasks wait, and nothing is left that could wake them")
         self._now = max(self._now, timers[0][0])
         while timers and timers[0][0] <= self._now:
             self._ready.append(heapq.heappop(timers)[2])
 
     def close(self) -> None:
-        """End what is left of every task in every process; nothing that they write now has any effect."""
+        """End the remaining tasks of every process; their writes have no effect any more."""
         if self._closed:
             return
         self._most_steps = self.steps + 100_000

@@ -1,4 +1,4 @@
-"""What operators do, several at once: retry, discard, drop, rebuild, deploy better code."""
+"""What operators do, several at once: retry, discard, drop, rebuild, deploy corrected code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Retry:
     number: int
 
     def __str__(self) -> str:
-        return f"try again what is parked of {self.name}, at process {self.at + 1}"
+        return f"retry what {self.name} has parked, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
         """Ask once."""
@@ -49,10 +49,10 @@ class Discard(Disturbing):
     number: int
 
     def __str__(self) -> str:
-        return f"give up what is parked of {self.name}, at process {self.at + 1}"
+        return f"discard what {self.name} has parked, at process {self.at + 1}"
 
     async def happen(self, world: World) -> None:
-        """Ask once, as an owner whose name tells it from a retry."""
+        """Ask once, with an owner's name that differs from a retry's."""
         attempt = world.attempt(self, f"client {self.number}.0", "")
         owner = f"client {self.number} {DISCARDING}"
         await world.ask(attempt, self.at, lambda running: Parking(running.parking.followers, owner).discard(self.name))
@@ -60,16 +60,16 @@ class Discard(Disturbing):
 
 @dataclass(frozen=True, slots=True)
 class Drop(Disturbing):
-    """Remove a table that no process runs on, any more or yet."""
+    """Drop a table that no process uses, any more or yet."""
 
     projection: str
     pick: float
 
     def __str__(self) -> str:
-        return f"drop a table of {self.projection} that nobody uses"
+        return f"drop an unused table of {self.projection}"
 
     async def happen(self, world: World) -> None:
-        """Look, choose one, drop it; the store refuses if it has come into use meanwhile."""
+        """Look, choose one, drop it; the store refuses if it has come into use in between."""
         rows = SimulatedRows(world.storage)
         try:
             stored = [table.follows for table in await rows.tables() if table.follows.name == self.projection]
@@ -104,7 +104,7 @@ class Rebuild(Disturbing):
         return f"rebuild {of}{self.projection}{' from scratch' * self.from_scratch}{crash}"
 
     async def happen(self, world: World) -> None:
-        """In a process of its own, which ends when it has caught up."""
+        """In a separate process, which ends when it has caught up."""
         process = world.loop.process("rebuild")
         if self.crash_after_steps is not None:
             process.after_steps(self.crash_after_steps, process.crash)
@@ -142,7 +142,7 @@ class Deploy:
         return "code is deployed that can fold and react to everything"
 
     async def happen(self, world: World) -> None:
-        """At once, in all of them."""
+        """At once, in all processes."""
         cure = world.scenario.cure
         if cure is not None:
             world.counts["cures"] += 1
@@ -153,8 +153,8 @@ class Deploy:
 def upgraded(app: App, partitions: int = 1) -> App:
     """The same App with the next version of each projection.
 
-    On a log of several partitions, what followed each of them by itself follows the merged feed then, and the other way
-    round in the version after that.
+    On a log of several partitions, a projection that followed each partition separately then follows the merged feed,
+    and the other way round in the version after that.
     """
     projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
     if partitions > 1:
@@ -176,7 +176,7 @@ def _by_id(event: Any, recorded: Recorded) -> str:
 
 @dataclass(frozen=True)
 class Operators:
-    """Draws what several operators do within the time of a few requests."""
+    """Draws what several operators do within the duration of a few requests."""
 
     dice: Dice
     may_park: bool

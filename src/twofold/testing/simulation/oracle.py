@@ -1,4 +1,4 @@
-"""What the feed should fold to, event by event and without the engine: the read models at every position."""
+"""The expected read models at every position, folded event by event without the engine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from twofold.react.reactor import To
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
 
-Waiting = Mapping[tuple[str, str], int]  # kind and key of what is parked → the offset of its first event
+Waiting = Mapping[tuple[str, str], int]  # kind and key of a parked item → the offset of its first event
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Discarded events, which are not folded any more: those of a row or a stream, from one offset to another."""
+    """Discarded events, which are never folded: those of a row or a stream, from one offset to another."""
 
     kind: str
     key: str
@@ -28,12 +28,12 @@ class GivenUp:
     last: int
 
     def holds(self, kind: str, key: str, offset: int) -> bool:
-        """Whether this is one of them."""
+        """Whether this event is discarded."""
         return self.first <= offset <= self.last and (self.kind, self.key) == (kind, key)
 
 
 def name_of(to: To) -> str:
-    """The stream that a command is for."""
+    """The stream of a command."""
     return f"{to.decider.category}-{to.id}"
 
 
@@ -49,7 +49,7 @@ class Fold:
         self.parked: list[Waiting] = [{}]
 
     def waits(self, key: Key, at: int, token: int) -> bool:
-        """Whether a row waits at a position: certainly, or for a token that may be of an event which waits."""
+        """Whether a row is parked at a position: certainly, or for a token that may belong to a parked event."""
         parked = self.parked[at]
         streams = {name: offset for (kind, name), offset in parked.items() if kind == "stream"}
         if self.projection.key is None:
@@ -57,7 +57,7 @@ class Fold:
         return ("row", key_text(key)) in parked or any(offset <= token for offset in streams.values())
 
     def without(self, entries: Iterable[Entry], parked: Waiting) -> dict[Key, Values]:
-        """The table after these entries, where exactly this waits."""
+        """The table after these entries, with exactly this parked."""
         table: dict[Key, Values] = {}
         for entry in entries:
             offset = entry.position.offset
@@ -74,7 +74,7 @@ class Fold:
         return table
 
     def take(self, entries: Iterable[Entry]) -> Fold:
-        """The next ones of the feed."""
+        """Fold the next entries of the feed."""
         for entry in entries:
             self.tables.append(self.tables[-1])
             self.parked.append(self.parked[-1])
@@ -90,7 +90,7 @@ class Fold:
         try:
             recorded = self._codec.recorded(entry)
             keys = self.projection.keys(recorded)
-        except Exception:  # decoding and key= are the user's: whatever they raise parks the stream
+        except Exception:  # decoding and key= are user code: any exception parks the stream
             self._park("stream", entry.stream, entry)
             return
         for key in keys:
@@ -126,7 +126,7 @@ class Streams:
         self._states: dict[str, list[Any]] = {}
 
     def events(self, stream: str) -> list[Any]:
-        """All of them, decoded."""
+        """All events, decoded."""
         if stream not in self._events:
             self._events[stream] = [self._codec.decode(entry) for entry in self.entries.get(stream, [])]
         return self._events[stream]

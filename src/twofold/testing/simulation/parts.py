@@ -18,7 +18,7 @@ LogBecomes = Literal["an older copy", "another log"]
 
 
 class Part:
-    """One log behind its own network. What is in it is durable: a crash loses only what was on its way."""
+    """One log behind its own network. Its content is durable: a crash loses only requests in flight."""
 
     def __init__(self, log: MemoryLog, link: Remote) -> None:
         self.link, self.bell = link, Doorbell()
@@ -29,21 +29,21 @@ class Part:
 
     @property
     def number(self) -> int:
-        """The number of its partition."""
+        """The number of the partition."""
         return self.log.partition
 
     @property
     def head(self) -> Position:
-        """The end of the log, as it is."""
+        """The current end of the log."""
         return Position(self.number, len(self.entries))
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Everything that is in it."""
+        """All its entries."""
         return self.inside.entries
 
     def replace(self, by: LogBecomes, ambient: Ambient) -> None:
-        """Put another log in its place, or a copy that ends one event earlier, with the reactors as they were then."""
+        """Replace it by another log, or by a copy that ends one event earlier, with the reactors as they were then."""
         if by == "an older copy":
             self._put(self.inside.older_copy(ambient))
         else:
@@ -53,7 +53,7 @@ class Part:
 
 
 def name_of_part(number: int, partitions: int) -> str:
-    """What the history calls it."""
+    """Its name in the history."""
     if partitions == 1:
         return "the log"
     return f"partition {number}" if number else "the log of the cuts"

@@ -1,4 +1,4 @@
-"""A plan: what is to happen in one history, drawn from a seed. A part of a plan is a plan too, so it can shrink."""
+"""A plan: what happens in one history, drawn from a seed. A part of a plan is also a plan, so it can shrink."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STARTED_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """When what happens."""
+    """A step and its time."""
 
     at_s: float
     does: Action
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """One history before it happens. `schedule` is the seed of everything that is drawn while it does."""
+    """One history before it runs. `schedule` is the seed of everything drawn during the run."""
 
     scenario: Scenario
     schedule: str
@@ -55,17 +55,17 @@ class Plan:
 
     @property
     def cures(self) -> bool:
-        """Whether better code is deployed in this history."""
+        """Whether corrected code is deployed in this history."""
         return any(isinstance(step.does, Deploy) for step in self.steps)
 
     @property
     def gives_up(self) -> bool:
-        """Whether events are given up in this history: then the same position is seen in more than one way."""
+        """Whether events are discarded in this history: then one position is seen in more than one way."""
         return any(isinstance(step.does, Discard) for step in self.steps)
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing goes wrong, and no process ends or is held up."""
+        """Whether nothing goes wrong, and no process ends or is delayed."""
         return not any(isinstance(step.does, Disturbing) for step in self.steps)
 
     @property
@@ -80,11 +80,11 @@ class Plan:
 
     @property
     def read_store_crashes(self) -> bool:
-        """Whether the read store has to remember what a crash would bring back."""
+        """Whether the read store must remember the state that a crash would restore."""
         return any(isinstance(step.does, GoAway) and step.does.crash for step in self.steps)
 
     def smaller(self) -> Iterator[Plan]:
-        """Plans with less in them: halves left out, then quarters, … then single steps, then processes."""
+        """Smaller plans: without halves, then quarters, … then single steps, then processes."""
         size = max(1, len(self.steps) // 2)
         while True:
             for start in range(0, len(self.steps), size):
@@ -101,8 +101,8 @@ class Plan:
 
 
 def draw(scenario: Scenario, seed: int, among: Sequence[str] = (), partitions: int | None = None) -> Plan:
-    """The plan of a seed; its faults are `among` these kinds, where some are named. The number of partitions is drawn
-    where it is not given."""
+    """The plan of a seed. Faults are drawn `among` these kinds, if any are named. The number of partitions is drawn if
+    it is not given."""
     if partitions is None:
         partitions = Random(f"partitions {seed}").choice(PARTITIONS)
     return _Drawing(scenario, seed, among, partitions).plan()
@@ -114,7 +114,7 @@ class _Drawing:
     def __init__(self, scenario: Scenario, seed: int, among: Sequence[str], partitions: int) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
-        self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays what it was
+        self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays the same
         self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0], partitions)
         self.span_s = self.random.choice((0.2, 1.0, 3.0, 8.0))
         self.sent: list[Any] = []
@@ -145,7 +145,7 @@ class _Drawing:
         )
 
     def operators(self) -> list[tuple[float, Any]]:
-        """In some histories several operators act at once, in a few of them at two moments."""
+        """In some histories several operators act at once, in a few even at two moments."""
         times = self.more.choices((0, 1, 2), (6, 3, 1))[0]
         dice = replace(self.dice, random=self.more)
         operators = Operators(dice, self.scenario.may_park, self.scenario.cure is not None)
@@ -153,7 +153,7 @@ class _Drawing:
         return [step for steps in moments for step in steps]
 
     def faults(self) -> list[Any]:
-        """A few, of a few kinds: histories differ more that way than with a little of everything."""
+        """A few faults of a few kinds: histories vary more that way than with a little of everything."""
         names = self.among or list(FAULTS)
         kinds = self.random.choices(names, [FAULTS[name].weight for name in names], k=self.random.randint(1, 4))
         return [
@@ -163,7 +163,7 @@ class _Drawing:
     # ---- what clients do
 
     def operation(self) -> Any:
-        """One of the things that clients do."""
+        """Draw one client operation."""
         self.number += 1
         draw = self.random.random()
         if draw < 0.6 or not self.sent:
@@ -179,7 +179,7 @@ class _Drawing:
         return Load(self.random.random(), self.dice.place(), self.number)
 
     def execute(self) -> Execute:
-        """A command; most have an id, and are sent again while their outcome is unknown."""
+        """A command; most have an id and are repeated while their outcome is unknown."""
         random = self.random
         command_id = self.command_id() if random.random() < 0.8 else None
         expects = random.choices(_EXPECTS, (12, 3, 1, 1))[0]
@@ -196,7 +196,7 @@ class _Drawing:
         return made
 
     def append_two(self) -> AppendTwo:
-        """Two appends, one right after the other."""
+        """Two appends in direct succession."""
         assert self.scenario.appends is not None
         stream, events = self.scenario.appends(self.random)
         ids = (self.command_id(), self.command_id() if self.random.random() < 0.8 else f"id-{self.ids}")
@@ -206,7 +206,7 @@ class _Drawing:
         return made
 
     def read(self) -> Read:
-        """A row or all of them."""
+        """Read one row or all."""
         random = self.random
         projection = random.choice(self.scenario.app.projections).name
         after = random.choices(_AFTER, (4, 10, 1, 1))[0]
@@ -215,7 +215,7 @@ class _Drawing:
         return Read(projection, pick, after, wait_s, self.dice.place(), self.number)
 
     def retry(self) -> Retry:
-        """Retry what is parked."""
+        """Retry parked events."""
         self.number += 1
         app = self.scenario.app
         names = [*(one.name for one in app.projections), *(one.name for one in app.reactors)]
@@ -228,5 +228,5 @@ class _Drawing:
         return f"id-{self.ids}"
 
 
-_EXPECTS: Sequence[Expects] = ("any version", "the version last heard of", "an older version", "a later version")
+_EXPECTS: Sequence[Expects] = ("any version", "the last known version", "an older version", "a later version")
 _AFTER: Sequence[After] = ("no token", "the newest token", "a token of another log", "a token beyond the end")

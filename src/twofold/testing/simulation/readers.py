@@ -1,4 +1,4 @@
-"""Readers that follow a feed in small pages and never go away: what they were given shows whether it has one order."""
+"""Readers that follow a feed in small pages and never stop: what they saw shows whether it has one order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twofold.testing.simulation.world import LOOK_AGAIN_S
 
 
 class Reader:
-    """One of them. `seen` is what it was given."""
+    """One reader. `seen` is what it got."""
 
     def __init__(self, storage: Storage, ambient: Ambient, partition: int, seed: str, begins_at_s: float = 0.0) -> None:
         self._storage, self._ambient, self.partition = storage, ambient, partition
@@ -25,10 +25,10 @@ class Reader:
 
     def __str__(self) -> str:
         feed = f"partition {self.partition}" if self.partition else "the feed"
-        return f"a reader of {feed}" + (f" that began at {self._begins_at_s:.3f} s" if self._begins_at_s else "")
+        return f"a reader of {feed}" + (f" that started at {self._begins_at_s:.3f} s" if self._begins_at_s else "")
 
     async def follow(self) -> None:
-        """Until the log is replaced."""
+        """Read until the log is replaced."""
         await asyncio.sleep(self._begins_at_s)
         while True:
             try:

@@ -21,11 +21,11 @@ LATE_S = 8.0
 
 
 class NotSent(Exception):
-    """The store could not be reached: nothing has happened."""
+    """The store could not be reached: nothing happened."""
 
 
 class NoAnswer(Exception):
-    """The connection was lost after the request was sent: it may have been done, or may still be."""
+    """The connection was lost after the request was sent: it may have been carried out, or still be."""
 
 
 class _Request:
@@ -38,7 +38,7 @@ class _Request:
 
 
 class Remote:
-    """Where the requests of all processes to one store arrive.
+    """Receives the requests of all processes to one store.
 
     A request is carried out in one step of the scheduler. With `syncs` it first waits in line for the disk: when the
     store crashes, the first few in line are on the disk afterwards, and none of their callers gets a response.
@@ -46,7 +46,7 @@ class Remote:
 
     def __init__(self, loop: SimulatedLoop, random: Random, name: str, counts: Counter[str]) -> None:
         self._loop, self._draw, self.name, self._counts = loop, random.random, name, counts
-        self._context = copy_context()  # of no process: a request that was sent does not crash with its sender
+        self._context = copy_context()  # of no process: a sent request does not crash with its sender
         self._life = 0
         self._syncing: deque[_Request] = deque()
         self._disk_is_free_at = 0.0
@@ -56,7 +56,7 @@ class Remote:
         self.deaf = False
 
     async def ask(self, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
-        """What `work` returns. Raises: what `work` raises, NotSent, NoAnswer."""
+        """Run `work` in the store and return its result. Raises: what `work` raises, NotSent, NoAnswer."""
         request = _Request(work, kind, self._loop.create_future(), self._life)
         if self.mishaps and self._happens("late", kind):
             self.later(self._lose, request)
@@ -67,13 +67,13 @@ class Remote:
         return answer
 
     def later(self, happens: Callable[..., None], *values: Any, within_s: float | None = None) -> None:
-        """Let something happen once a message has travelled."""
+        """Call back once a message has travelled."""
         if within_s is None:
             within_s = LATENCY_S * self.slowness
         self._loop.call_at(self._loop.time() + self._draw() * within_s, happens, *values, context=self._context)
 
     def crash(self, away: bool) -> None:
-        """Lose whatever is on its way; of the requests waiting for the disk, the first few are carried out."""
+        """Lose everything in flight; of the requests waiting for the disk, the first few are carried out."""
         kept = int(self._draw() * (len(self._syncing) + 1))
         for request in list(self._syncing)[:kept]:
             self._done(request)
@@ -84,7 +84,7 @@ class Remote:
     def _arrive(self, request: _Request, syncs: bool) -> None:
         if self.away:
             self._counts["away"] += 1
-            self.later(_settle, request.answer, NotSent(f"{self.name} is away"))
+            self.later(_settle, request.answer, NotSent(f"{self.name} is unreachable"))
         elif request.life != self._life or (self.mishaps and self._happens("request lost", request.kind)):
             self.later(self._lose, request)
         elif syncs:
@@ -157,7 +157,7 @@ def _settle(answer: Any, value: Any) -> None:
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits for anything but its turn."""
+    """The result of a coroutine that never really waits."""
     try:
         while True:
             work.send(None)

@@ -1,4 +1,4 @@
-"""What is simulated: an App, what its clients do, and what must hold."""
+"""What is simulated: an App, its clients' commands, and what must hold."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Appends = Callable[[Random], tuple[str, tuple[Sequence[Any], Sequence[Any]]]]
 
 @dataclass
 class Cure:
-    """Whether code is deployed that can fold and react to everything."""
+    """Whether corrected code is deployed."""
 
     deployed: bool = False
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What histories are made of: an App, the commands that clients send, and what must hold besides G1 to G11.
+    """The content of histories: an App, the commands that clients send, and what must hold besides G1 to G11.
 
-    `begin` gets the seed of each history, for what the App has outside of itself. `cure` is deployed from some moment
-    on, in some of the histories. `given` is in the log before the first step. `refuses` is what the read store does not
-    keep, in some of the histories; a row that is refused once must be refused after each later event too, because
-    whether it is stored in between depends on where pages end.
+    `begin` gets the seed of each history, to reset external state of the App. `cure` is deployed at some moment in some
+    histories. `given` is in the log before the first step. `refuses` says which rows the read store refuses in some
+    histories; a row that is refused once must be refused after each later event too, because whether it is stored in
+    between depends on where pages end.
     """
 
     app: App

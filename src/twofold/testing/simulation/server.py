@@ -1,4 +1,4 @@
-"""One process of the App: opened on the simulated store, serving clients, crashed, paused and started again."""
+"""One process of the App: opened on the simulated store, serving clients, crashed, paused and restarted."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Unanswered(Exception):
 class Server:
     """A process at its place (0, 1, …) in the deployment; a new one takes the place of one that has ended.
 
-    `ambient` has the true time, which the clock of this process may be off by its `skew`. `ended` is called once it
-    has ended or crashed.
+    `ambient` has the true time; the clock of this process is off by `skew`. `ended` is called once it has ended or
+    crashed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Server:
         self.next_app = app
         self.ambient = Ambient(lambda: ambient.now() + self.skew, ambient.new_id, ambient.random)
         self._stop = asyncio.Event()
-        self._open: dict[asyncio.Future[Any], None] = {}  # a set would have another order in each run
+        self._open: dict[asyncio.Future[Any], None] = {}  # a set would have a different order in each run
         self.task = self._start(self._main())
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -66,10 +66,10 @@ class Server:
             self.error = str(error)
         self._ended(self)
 
-    # ---- what clients see of it
+    # ---- what clients see
 
     async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
-        """What `work` returns, or the exception it raised. Raises: Unanswered."""
+        """The result of `work`, or the exception it raised. Raises: Unanswered."""
         answer = self._loop.create_future()
         self._open[answer] = None
         task = self._start(self._serve(work, answer))
@@ -90,15 +90,15 @@ class Server:
         except asyncio.CancelledError:
             _give_up(answer, "the client went away")
             raise
-        except Exception as error:  # the client gets it, whatever it is
-            outcome = Unavailable("the process has ended meanwhile") if isinstance(error, Closed) else error
+        except Exception as error:  # the client gets any exception
+            outcome = Unavailable("the process ended in between") if isinstance(error, Closed) else error
         if not answer.done():
             answer.set_result(outcome)
 
     # ---- what happens to it
 
     def crash(self) -> None:
-        """From now on none of its steps is scheduled, and waiting clients lose their connection."""
+        """Schedule none of its steps any more; waiting clients lose their connection."""
         self.process.crash()
         self.running = None
         for answer in list(self._open):

@@ -29,10 +29,10 @@ UNSYNCED_S = 0.6
 
 
 class Watch(Protocol):
-    """Observes the store itself, where nothing is lost or late."""
+    """Observes the store directly, where nothing is lost or late."""
 
     def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """A batch is in the log, or in this part of it."""
+        """A batch was stored in the log, or in this part of it."""
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
         """A checkpoint was taken over."""
@@ -46,26 +46,26 @@ class Watch(Protocol):
     def advanced(
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
-        """A checkpoint has moved on, with what belongs to it; what is `unparked` was parked until now."""
+        """A checkpoint advanced, with its changes; `unparked` was parked until now."""
 
     def refused(self) -> None:
-        """A page was refused: it has a row that the store does not keep."""
+        """A page was refused because of a row that the store does not accept."""
 
     def dropped(self, before: StoredTable) -> None:
-        """A table is gone, as it was before."""
+        """A table was dropped."""
 
     def published(self, table: Table, live_before: int) -> None:
-        """The public name may show another version now."""
+        """The public name may now show another version."""
 
     def replaced(self, before: Sequence[Checkpoint]) -> None:
-        """A table that was built beside the one with these checkpoints has taken its place."""
+        """A table built next to the one with these checkpoints has replaced it."""
 
     def went_back(self) -> None:
-        """The read store has crashed and lost what was not synced."""
+        """The read store crashed and lost what was not synced."""
 
 
 class RowsOnDisk(MemoryReadStore):
-    """The read store, and which events were given up in it: a crash takes back both, or neither."""
+    """The read store and its discarded events: a crash takes back both or neither."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class RowsOnDisk(MemoryReadStore):
         self._forget(table.follows)
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
-        """See `ReadStore.replace`. What was given up of the old table is folded in the new one."""
+        """See `ReadStore.replace`. Events discarded in the old table are folded in the new one."""
         done = await super().replace(table, claims, built, at)
         self._forget(table.follows)
         for place in at:
@@ -96,7 +96,7 @@ class RowsOnDisk(MemoryReadStore):
 
 
 class Storage:
-    """Log and read store, each with its network and its disk. A log of several partitions is several logs."""
+    """Log and read store, each with its network and disk. A log of several partitions consists of several logs."""
 
     def __init__(self, loop: SimulatedLoop, random: Random, counts: Counter[str], partitions: int = 1) -> None:
         self._loop, self._counts, self._draw = loop, counts, random.random
@@ -117,22 +117,22 @@ class Storage:
         self.rows = RowsOnDisk()
         self.in_rows = RowsInspection(self.rows)
         self.watch: Watch
-        self.not_released: set[Claim] = set()  # their holders got an error on release, and leave it to the lease
+        self.not_released: set[Claim] = set()  # their holders got an error on release, and rely on the lease expiring
         self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, Snapshot]] = []
 
     def _now(self) -> datetime:
-        """The wall clock of the process that appends."""
+        """The wall clock of the appending process."""
         return self.clock.now()
 
     def part_of(self, stream: str) -> Part:
-        """Where a stream is kept."""
+        """The log that holds a stream."""
         return self.logs[self.courses.partition_of(stream.partition("-")[2])]
 
     def parts(self) -> Sequence[Part]:
-        """Where events are: all logs but that of the cuts."""
+        """The logs with events: all but that of the cuts."""
         return [self.logs[number] for number in self.courses.partitions]
 
     def links(self, store: Store) -> Sequence[Remote]:
@@ -143,46 +143,46 @@ class Storage:
         return [link for link in [*links, self.rows_link] if link.name == store]
 
     def version(self, stream: str) -> int:
-        """The version of a stream, as it is."""
+        """The current version of a stream."""
         return len(self.part_of(stream).inside.streams.get(stream, ()))
 
     def log_checkpoints(self) -> dict[FollowerId, Checkpoint]:
-        """Those of the reactors, of all partitions."""
+        """The checkpoints of the reactors, of all partitions."""
         return {one: row for part in self.logs.values() for one, row in part.log.checkpoints.rows.items()}
 
     def log_waiting(self) -> dict[FollowerId, dict[tuple[str, str], Parked]]:
-        """What is parked of the reactors."""
+        """What the reactors have parked."""
         return {one: its for part in self.logs.values() for one, its in part.log.checkpoints.waiting.items()}
 
     @property
     def row_checkpoints(self) -> MemoryCheckpoints:
-        """Those of the projections, as they are."""
+        """The current checkpoints of the projections."""
         return self.in_rows.checkpoints
 
     def table(self, follows: FollowerId) -> dict[Key, Any]:
-        """The rows as they are; of one partition, those that belong to it."""
+        """The current rows; for one partition, those that belong to it."""
         table = self.in_rows.tables[follows.whole]
         if not follows.partition:
             return table
         return {key: row for key, row in table.items() if self.courses.partition_of(str(key[0])) == follows.partition}
 
     def refuse(self, refuses: Refuses) -> None:
-        """From now on there are rows that the read store does not keep."""
+        """From now on the read store refuses some rows."""
         self.refuses, self.rows.refuses = True, refuses
 
     def take_all(self) -> None:
-        """It keeps any row again."""
+        """It accepts all rows again."""
         self.rows.refuses = lambda table, values: None
 
     # ---- the disk of the read store
 
     def synced(self, durable: bool) -> None:
-        """Everything so far is on the disk; some stores wait for that only when tables change."""
+        """Everything so far is on the disk; some stores sync only when tables change."""
         if durable or not self.syncs_tables_only:
             self._unsynced.clear()
 
     def before_change(self) -> None:
-        """Remember what a crash would bring back."""
+        """Remember the state that a crash would restore."""
         if self.keeps_unsynced:
             oldest = self._loop.time() - UNSYNCED_S
             while len(self._unsynced) > 1 and self._unsynced[1][0] < oldest:
@@ -190,7 +190,7 @@ class Storage:
             self._unsynced.append((self._loop.time(), self.in_rows.snapshot()))
 
     def crash_rows(self) -> None:
-        """Crash the read store: it goes back to some moment after the last sync."""
+        """Crash the read store: it returns to some moment after the last sync."""
         choice = int(self._draw() * (len(self._unsynced) + 1))
         if choice < len(self._unsynced):
             self._counts["read store went back"] += 1

@@ -1,4 +1,4 @@
-"""How one process reaches the simulated store: the ports, kept like a backend that is reached over a network."""
+"""How one process reaches the simulated store: the ports, implemented like a backend behind a network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *
 
 
 class SimulatedLog(DenseFeed):
-    """The log, or one of the parts of it, as one process reaches it (a `LogStore`)."""
+    """The log or one of its parts, as one process reaches it (a `LogStore`)."""
 
     limits = MemoryLog.limits
 
@@ -56,7 +56,7 @@ class SimulatedLog(DenseFeed):
         """The log itself. Raises: LogReplaced when another log has replaced it."""
         memory = self._part.log
         if memory.log_id != self.log_id:
-            raise LogReplaced(f"this is log {memory.log_id}, and the program began with log {self.log_id}", self.log_id)
+            raise LogReplaced(f"this is log {memory.log_id}, but the program began with log {self.log_id}", self.log_id)
         return memory
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
@@ -123,7 +123,7 @@ class SimulatedLog(DenseFeed):
 
 
 async def connected(storage: Storage, ambient: Ambient) -> LogStore:
-    """The log as a new process reaches it. Raises: LogReplaced where its parts are not of one log; Unavailable."""
+    """The log for a new process. Raises: LogReplaced if its parts are not of one log; Unavailable."""
     if len(storage.logs) == 1:
         return SimulatedLog(storage, ambient)
     cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]
@@ -324,7 +324,7 @@ class SimulatedRows:
         return await self._look(lambda rows: at_once(rows.rows(table, keys)))
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
-        """See `ReadStore.commit`. It does not wait for the disk: a crash may take it back."""
+        """See `ReadStore.commit`. It does not wait for the disk: a crash may revert it."""
 
         def commit() -> None:
             storage = self._storage

@@ -1,4 +1,4 @@
-"""What is checked while a history runs, in the store itself: every commit of a page, every takeover."""
+"""The checks during a history, in the store itself: every commit of a page, every takeover."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from twofold.testing.simulation.parts import Part
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 
-DISCARDING = "discarding"  # the end of the owner's name of whoever discards what is parked
-ENGINE = "engine"  # breaks no promise by itself: no rest is reached, or an error is lost
+DISCARDING = "discarding"  # the suffix of an owner's name that marks a discard
+ENGINE = "engine"  # breaks no promise itself: no rest is reached, or an error is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +68,25 @@ class Watcher:
         self._epochs: dict[FollowerId, int] = {}
         self._lives: dict[FollowerId, float] = {}
         self._discarding: set[tuple[FollowerId, int]] = set()
-        self._given_up: dict[FollowerId, list[GivenUp]] = {}  # of reactors; those of projections lie with their rows
+        self._given_up: dict[FollowerId, list[GivenUp]] = {}  # of reactors; those of projections are with their rows
 
     def broken(self, promise: str, text: str) -> None:
         """Record it."""
         self.violations.append(Violation(promise, text))
 
     def _may_follow(self, projection: Projection[Any]) -> Sequence[int]:
-        """The partitions in which some version of it has checkpoints; 0 is the merged feed."""
+        """The partitions in which some version of the projection has checkpoints; 0 is the merged feed."""
         if projection.key is not None:
             return [0]
         return self.courses.partitions if projection.documents else sorted({0, *self.courses.partitions})
 
     def feeds_of(self, projection: str) -> Sequence[int]:
-        """The partitions that it follows in its first version."""
+        """The partitions that its first version follows."""
         own = [number for name, number in self.folds if name == projection]
         return own if len(own) == 1 else self.courses.partitions
 
     def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
-        """The new entries stand where they should; fold them into the expected read models."""
+        """Check the places of the new entries, and fold them into the expected read models."""
         if part.number not in self.courses.partitions:
             self._cuts_appended(part)
             return
@@ -110,13 +110,13 @@ class Watcher:
         self.courses[partition].add(new)
 
     def _cuts_appended(self, cuts: Part) -> None:
-        """Each takes what there is of every partition, and takes nothing back."""
+        """Each cut takes only existing events of every partition, and takes nothing back."""
         vectors = [entry for entry in cuts.entries if entry.type == "Cut"]
         for entry in vectors[self.courses.cuts :]:
             before = self.courses.vector
             new = self.courses.take_cut(entry.data)
             if new is None:
-                self.broken("G4", f"a cut after {before} takes {entry.data!r}, which is not what there is")
+                self.broken("G4", f"a cut after {before} takes {entry.data!r}, which does not exist")
                 return
             self._counts["cuts"] += 1
             self.first_cut_at = min(self.first_cut_at, self._clock())
@@ -124,11 +124,11 @@ class Watcher:
             self._take(0, new)
 
     def log_crashed(self) -> None:
-        """What was in the log still is (G1)."""
+        """Everything that was in the log still is (G1)."""
         for part in self._storage.parts():
             known = len(self.courses[part.number].entries)
             if len(part.entries) < known:
-                self.broken("G1", f"of {known} events {len(part.entries)} are left after a crash")
+                self.broken("G1", f"only {len(part.entries)} of {known} events are left after a crash")
 
     # ---- leases
 
@@ -142,7 +142,7 @@ class Watcher:
         if before.owner is not None:
             self._counts["takeovers"] += 1
             if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding", DISCARDING)):
-                self.broken("G5", f"{follower} was taken over, and its holder lived {silent_s:.3f} s ago")
+                self.broken("G5", f"{follower} was taken over, but its holder was alive {silent_s:.3f} s ago")
         if claim.epoch <= self._epochs.get(follower, 0):
             self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
         self._epochs[follower] = claim.epoch
@@ -157,17 +157,17 @@ class Watcher:
 
     def beaten(self, claim: Claim) -> None:
         """Only the holder sends heartbeats."""
-        self._held(claim, "gave a sign of life")
+        self._held(claim, "sent a heartbeat")
         self._lives[claim.follower] = self._clock()
 
     def released(self, before: Checkpoint, claim: Claim) -> None:
-        """Only its holder releases it."""
-        self._held(claim, "has let go of what another worker holds")
+        """Only the holder releases it."""
+        self._held(claim, "released what another worker holds")
 
     def _held(self, claim: Claim, did: str) -> None:
         epoch = self._epochs.get(claim.follower, 0)
         if claim.epoch != epoch:
-            self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, and it is epoch {epoch}")
+            self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, but it is epoch {epoch}")
 
     def went_back(self) -> None:
         """Forget what was lost."""
@@ -181,16 +181,16 @@ class Watcher:
     def advanced(
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
-        """It moves from where it was, by its holder, with exactly what belongs to it."""
+        """It advances from where it was, by its holder, with exactly its changes."""
         self._held(claim, "has written")
         self._lives[claim.follower] = self._clock()
         self._counts["pages"] += 1
-        self._tell(f"{claim.follower} has moved from {after} to {to}")
+        self._tell(f"{claim.follower} moved from {after} to {to}")
         if before.position != after:
             self.broken("G5", f"a page of {claim.follower} after {after} was written at {before.position}")
         head = self._head(claim.follower.partition)
         if to > head:
-            self.broken("G4", f"{claim.follower} has moved to {to}, and the log ends at {head}")
+            self.broken("G4", f"{claim.follower} moved to {to}, but the log ends at {head}")
             return
         if (claim.follower, claim.epoch) in self._discarding:
             self._give_up(claim.follower, unparked, to)
@@ -218,19 +218,19 @@ class Watcher:
         self._counts["pages refused"] += 1
 
     def dropped(self, before: StoredTable) -> None:
-        """Only what is neither shown nor held (G8)."""
+        """Only a table that is neither shown nor held (G8)."""
         if before.live or before.owner is not None:
             state = "shown" if before.live else f"held by {before.owner}"
-            self.broken("G8", f"{before.follows} was dropped, and it was {state}")
+            self.broken("G8", f"{before.follows} was dropped while it was {state}")
         for kept in (self._epochs, self._lives):
             for one in [one for one in kept if one.whole == before.follows.whole]:
                 del kept[one]
 
     def check_table(self, follows: FollowerId, at: Position) -> None:
-        """Rows and what is parked are those of a fresh fold (G5, G7, G9)."""
+        """Rows and parked keys equal a fresh fold (G5, G7, G9)."""
         fold = self.folds.get((_version(follows).name, follows.partition))
         if fold is None:
-            self.broken("G5", f"{follows}: its rows have events of other partitions, which others fold")
+            self.broken("G5", f"{follows}: its rows contain events of other partitions, which others fold")
             return
         given_up = self._storage.rows.given_up.get(follows, ())
         course = self.courses[follows.partition]
@@ -241,7 +241,7 @@ class Watcher:
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
         expected, allowed = fold.tables[index], fold.parked[index]
-        if self.cure is not None and self.cure.deployed:  # what is parked was parked by the old code
+        if self.cure is not None and self.cure.deployed:  # parked by the old code
             expected = fold.without(course.entries[:index], parked)
             unclear = given_up or self._storage.refuses
             allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
@@ -252,19 +252,19 @@ class Watcher:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
     def replaced(self, before: Sequence[Checkpoint]) -> None:
-        """By a table that had come as far, in an epoch of its own (G5, G8)."""
+        """By a table that was as far, in its own epoch (G5, G8)."""
         self._counts["tables replaced"] += 1
         for one in before:
             follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]
             self._epochs[follows] = now.epoch
             if now.epoch <= one.epoch:
-                self.broken("G5", f"{follows} was replaced and is in epoch {now.epoch}, after epoch {one.epoch}")
+                self.broken("G5", f"{follows} was replaced, but is in epoch {now.epoch} after epoch {one.epoch}")
             if now.position < one.position and one.position <= self._head(follows.partition):
-                self.broken("G8", f"{follows} was at {one.position}, and was replaced at {now.position}")
+                self.broken("G8", f"{follows} was at {one.position}, but was replaced at {now.position}")
             self.check_table(follows, now.position)
 
     def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
-        """Every reaction to the events before the checkpoint has happened, or is parked."""
+        """Every reaction to the events before the checkpoint has happened or is parked."""
         part = self._storage.logs[to.partition]
         follower = reactor.follows.in_partition(to.partition)
         waiting = part.log.checkpoints.waiting.get(follower, {}).values()
@@ -289,9 +289,9 @@ class Watcher:
             else:
                 commands = reactor.commands(recorded)
         except KeyError:
-            self.broken("G5", f"{passed}, and has not reacted to it")
+            self.broken("G5", f"{passed} without reacting to it")
             return
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # user code may raise anything
             self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
             return
         for command_id, command in commands:
@@ -308,7 +308,7 @@ class Watcher:
         for entry in part.inside.streams[str(recorded.stream)][: recorded.version - 1]:
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
             if entry.type in types and not (begun or self._is_given_up(follower, entry)):
-                text = f"reactor {reactor} has reacted to {recorded.id}, and not yet to {entry.stream}@{entry.version}"
+                text = f"reactor {reactor} has reacted to {recorded.id}, but not yet to {entry.stream}@{entry.version}"
                 self.broken("G7", text)
 
     def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
@@ -316,7 +316,7 @@ class Watcher:
         return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)
 
     def published(self, table: Table, live_before: int) -> None:
-        """Forward only, and not before it has come as far (G8)."""
+        """Only forward, and not before it is as far (G8)."""
         live = self._storage.in_rows.live(table.name)
         if live == live_before:
             return
@@ -331,7 +331,7 @@ class Watcher:
         shown, were = self.courses.reached(new), self.courses.reached(old)
         if any(shown[number] < were[number] for number in shown):
             now, then = _places(new), _places(old)
-            self.broken("G8", f"{table.name} v{live} is shown at {now}, and v{live_before} was at {then}")
+            self.broken("G8", f"{table.name} v{live} is shown at {now}, but v{live_before} was at {then}")
 
 
 def _places(checkpoints: Sequence[Checkpoint]) -> str:
@@ -339,7 +339,7 @@ def _places(checkpoints: Sequence[Checkpoint]) -> str:
 
 
 def _version(follows: FollowerId) -> FollowerId:
-    """The version itself, also of what is built beside it."""
+    """The version itself, even for a table built next to it."""
     return follows.builds or follows
 
 
@@ -348,7 +348,7 @@ def difference(expected: Any, found: Any) -> str:
     for key in sorted({*expected, *found}, key=repr):
         if expected.get(key) != found.get(key):
             shown = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-            return f"{shown!r} should be {_shown(expected, key)}, and is {_shown(found, key)}"
+            return f"{shown!r} should be {_shown(expected, key)}, but is {_shown(found, key)}"
     return "no difference"
 
 

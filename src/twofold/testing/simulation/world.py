@@ -1,4 +1,4 @@
-"""The world of one history: its clock, its store, the processes of the App, and what clients ask of them."""
+"""The world of one history: its clock, its store, the processes of the App, and the requests of clients."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LOOK_AGAIN_S = 0.1
 
 
 class World:
-    """Made for one history. `schedule` is the seed of everything that is drawn while it runs.
+    """Created for one history. `schedule` is the seed of everything drawn during the run.
 
-    The log has so many `partitions`.
+    `partitions` is the number of partitions of the log.
 
-    With `refuses` the read store does not keep what the scenario says it refuses. With `cures` better code is deployed
-    at some moment. With `is_told` every happening becomes one of the `lines`.
+    With `refuses` the read store refuses the rows that the scenario names. With `cures` corrected code is deployed at
+    some moment. With `is_told` every step is added to `lines`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class World:
         self._begin(schedule)
 
     def _begin(self, schedule: str) -> None:
-        """Nothing is cured yet; what is given is in the log, and clients know of it."""
+        """Nothing is cured yet; the given events are in the log, and clients know them."""
         self.scenario.observed.effects = self.watcher.effects
         self.scenario.begin(schedule)
         if self.scenario.cure is not None:
@@ -89,7 +89,7 @@ class World:
             self.known.heard(outcome)
 
     def close(self) -> None:
-        """End every task; whatever is on its way to a store is lost."""
+        """End every task; requests in flight to a store are lost."""
         for link in (*self.storage.links("the log"), self.storage.rows_link):
             link.crash(away=True)
         self._over = True
@@ -103,7 +103,7 @@ class World:
             self.lines.append(f"{self.loop.time():8.3f} s  {text}")
 
     def after(self, seconds: float, happens: Callable[[], None]) -> None:
-        """Let something happen then, even if the process that asks for it has crashed by then."""
+        """Call back at this time, even if the requesting process has crashed by then."""
         self.loop.call_later(seconds, happens, context=self._context)
 
     def _now(self) -> datetime:
@@ -120,7 +120,7 @@ class World:
         return Server(place, app, self.loop, self.storage, self.ambient, self._ended)
 
     def server(self, place: int) -> Server:
-        """The process at this place; places are counted round."""
+        """The process at this place, modulo the number of places."""
         return self.servers[place % len(self.servers)]
 
     def _ended(self, server: Server) -> None:
@@ -130,20 +130,20 @@ class World:
     def _start_again(self, old: Server) -> None:
         if self._over:
             return
-        self.tell(f"process {old.place + 1} starts again")
+        self.tell(f"process {old.place + 1} restarts")
         self.counts["restarts"] += 1
         self.servers[old.place] = self.start(old.place, old.next_app)
 
     def versions(self, projection: str) -> set[int]:
-        """The versions that some process runs on, is about to run on, or builds."""
+        """The versions that some process runs, is about to run, or builds."""
         apps = [app for server in self.servers for app in (server.app, server.next_app)]
         in_use = {one.version for app in apps for one in app.projections if one.name == projection}
         return in_use | {version for version, number in self.rebuilding.items() if number}
 
-    # ---- what clients ask
+    # ---- requests of clients
 
     def attempt(self, asked: Any, label: str, stream: str, **more: Any) -> Attempt:
-        """The record of a request that is about to be sent."""
+        """Record a request that is about to be sent."""
         version = self.storage.version(stream) if stream else 0
         made = Attempt(asked, label, stream, "", self.loop.time(), version, **more)
         self.attempts.append(made)
@@ -168,7 +168,7 @@ class World:
         attempt.lengths_after = self.storage.courses.lengths()
         attempt.version_after = self.storage.version(attempt.stream) if attempt.stream else 0
         if self.lines is not None:
-            self.tell(f"{attempt.label} is told by {attempt.process}: {told(attempt.outcome)}")
+            self.tell(f"{attempt.label} gets from {attempt.process}: {told(attempt.outcome)}")
 
     def _count(self, outcome: Any) -> None:
         if isinstance(outcome, Done | Receipt):
