@@ -10,9 +10,9 @@ INTERRUPTED = 130
 
 
 def end_at_ctrl_c() -> None:
-    """From now on Ctrl-C ends the process at once, until somebody sets another handler: nothing is open yet.
+    """From now on Ctrl-C ends the process at once, until another handler is set: nothing is open yet.
 
-    The signal is let through where whoever started this process has held it back for the time before.
+    The signal is unblocked: the parent process may have blocked it until now.
     """
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

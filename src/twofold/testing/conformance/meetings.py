@@ -1,4 +1,4 @@
-"""Where two things meet: two operators, two versions, a retry beside a comparison, a page behind one that fails."""
+"""Concurrency of two things: two operators, two versions, a retry and a comparison, a page after a failing one."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Turned:
 
 
 class MeetingConformance(OnBackend):
-    """See the module."""
+    """Two things at once; see the module."""
 
     @pytest.fixture
     def fold(self) -> Fold:
-        """Broken, to begin with."""
+        """Broken at first."""
         return Fold()
 
     # ---- two operators
@@ -59,7 +59,7 @@ class MeetingConformance(OnBackend):
     async def test_g7_of_all_that_are_tried_again_the_store_refuses_one(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The others are folded, wait no longer, and are not folded again with the next retry."""
+        """The others are folded and unparked, and are not folded again by the next retry."""
         async with at_rest(fold.app, log, store) as running:
             for name, amount in (("a", 1), ("b", TOO_MUCH), ("c", 2)):
                 await deposited(log, name, CURSED, amount)
@@ -86,7 +86,7 @@ class MeetingConformance(OnBackend):
     async def test_g7_a_stream_comes_to_wait_in_the_page_in_which_a_row_is_refused(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What came before in that stream belongs to the row, which stops at exactly the event that is too much."""
+        """Earlier events of that stream belong to the row, which stops exactly at the event that is too much."""
 
         def key(event: Deposited, recorded: Recorded) -> list[str]:
             if event.amount == KEYLESS:
@@ -115,7 +115,7 @@ class MeetingConformance(OnBackend):
         fold: Fold,
         keys: tuple[str | None, str | None],
     ) -> None:
-        """The same key, different ones, all: each event is folded once, and nothing is left behind."""
+        """The same key, different ones, all: each event is folded once, and none is left."""
         async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
             for name in ("a", "b", "c"):
                 await deposited(log, name, 5, CURSED, 7)
@@ -145,7 +145,7 @@ class MeetingConformance(OnBackend):
         monkeypatch: pytest.MonkeyPatch,
         meanwhile: str,
     ) -> None:
-        """Between his look and his claim another one is done, or the projection goes on; no event is folded twice."""
+        """Between its look and its claim another one finishes, or the projection advances; no event is folded twice."""
         async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
             for name in ("a", "b"):
                 await deposited(log, name, 5, CURSED, 7)
@@ -195,7 +195,7 @@ class MeetingConformance(OnBackend):
         fold: Fold,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """It was not meant, so none of its events is folded, into whatever row."""
+        """It was not requested, so none of its events is folded into any row."""
         async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
             await deposited(log, "a", 5, KEYLESS, 7)
             await folded(one)
@@ -222,7 +222,7 @@ class MeetingConformance(OnBackend):
     async def test_g7_one_gives_up_what_another_tries_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
     ) -> None:
-        """Either it is folded as a whole or given up as a whole; later events go on from there."""
+        """It is folded or discarded as a whole; later events continue from there."""
         async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
             for number in range(5):
                 name = f"a{number}"
@@ -240,13 +240,13 @@ class MeetingConformance(OnBackend):
                 row = await one.get(balances_of(one), name)
                 assert row in (Balance(name, 13 + CURSED, 4), Balance(name, 6, 2))
 
-    # ---- a comparison, and what is tried again meanwhile
+    # ---- a comparison during retries
 
     @pytest.mark.parametrize("page", [1, 2, 3])
     async def test_g9_something_is_tried_again_between_two_pages(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch, page: int
     ) -> None:
-        """Rows of earlier and later pages than the one just read, and streams whose rows lie in all of them."""
+        """Rows of earlier and later pages than the current one, and streams with rows in all of them."""
         monkeypatch.setattr(verify, "PAGE_ROWS", 2)
         async with at_rest(fold.app, log, store) as running:
             for number in range(6):
@@ -283,7 +283,7 @@ class MeetingConformance(OnBackend):
     async def test_g9_the_very_last_event_is_tried_again_between_two_pages(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch, amount: int
     ) -> None:
-        """The fresh fold stands at exactly the event that waited when the first page was compared."""
+        """The fresh fold stops exactly at the event that was parked when the first page was compared."""
         monkeypatch.setattr(verify, "PAGE_ROWS", 1)
         async with at_rest(fold.app, log, store) as running:
             projection = balances_of(running) if amount == CURSED else order_of(running)
@@ -331,7 +331,7 @@ class MeetingConformance(OnBackend):
                 assert (told, found.equal) == (cells, not cells)
 
     async def test_g6_the_token_of_exactly_the_event_that_waits(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """A row that may be touched by it is refused from that very token on, and answered with the one before."""
+        """A row that it may touch is refused from exactly that token on, and returned with the previous one."""
         async with at_rest(fold.app, log, store) as running:
             before = await deposited(log, "b", 1)
             await folded(running)
@@ -344,7 +344,7 @@ class MeetingConformance(OnBackend):
     # ---- two versions
 
     async def test_g7_two_versions_of_one_key(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """What waits of one is folded in the other; each is tried again and given up alone."""
+        """What one has parked is folded in the other; each is retried and discarded separately."""
         broken = fold.app
         mended = Fold()
         mended.mended = True
@@ -370,7 +370,7 @@ class MeetingConformance(OnBackend):
     async def test_g8_a_version_whose_rows_waited_is_shown_when_they_no_longer_do(
         self, log: LogStore, store: Rows, fold: Fold, how: str
     ) -> None:
-        """Although nobody folds just now: by who lets the last of them go, and not before."""
+        """Although no worker folds just now: when the last of them is released, and not before."""
         old = replace(bank, projections=[balances], reactors=[])
         new = replace(old, projections=[Projection("balance", Balance, fold.balance, version=2)])
         async with at_rest(old, log, store) as running:
@@ -385,7 +385,7 @@ class MeetingConformance(OnBackend):
                 assert await live(store) == [shown]
 
     async def test_dropped_and_then_made_again(self, store: Rows, other_store: Rows) -> None:
-        """Nothing of the first one is left, whoever makes it again; with other columns too; the live one stays."""
+        """Nothing of the first one is left, whichever process makes it again; with other columns too; the live one stays."""
         await prepared(store, tally(1))
         other = msgspec.defstruct("Tally", [("id", str), ("name", str, "")], frozen=True)
         for again, row in (
@@ -405,7 +405,7 @@ class MeetingConformance(OnBackend):
         assert await live(store) == [1]
 
     async def test_g5_who_held_what_was_dropped_can_do_nothing_more(self, store: Rows, other_store: Rows) -> None:
-        """Neither write nor claim; and letting go, or asking for it, does not bring it back."""
+        """It can neither write nor claim; and releasing or requesting it does not bring it back."""
         await prepared(store, tally(1))
         table, checkpoints = tally(2), store.checkpoints
         claim = await prepared(store, table)
@@ -428,7 +428,7 @@ class MeetingConformance(OnBackend):
     async def test_g8_an_old_version_is_dropped_and_deployed_again(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:
-        """It begins at the first event; the newer one stays the one that is shown."""
+        """It starts at the first event; the newer one stays shown."""
         old = replace(bank, projections=[balances], reactors=[])
         new = replace(old, projections=[replace(balances, version=2)])
         await deposited(log, "a", 5)
@@ -444,10 +444,10 @@ class MeetingConformance(OnBackend):
         shown = {table.follows.version: table.live for table in await store.tables() if table.follows.name == "balance"}
         assert shown == {1: False, 2: True}
 
-    # ---- what one call changes, and what it leaves
+    # ---- what one call changes and what it leaves
 
     async def test_a_row_is_tried_whether_it_can_be_kept_and_nothing_is_written(self, store: Rows) -> None:
-        """Neither a new row nor a changed one; the next commit is as if nobody had asked."""
+        """Neither a new row nor a changed one; the next commit is not affected."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}))
         assert await store.refusal(table, [("a", 2), ("b", 3)]) is None
@@ -456,7 +456,7 @@ class MeetingConformance(OnBackend):
         assert list((await store.find(table, everything(table))).rows) == [("a", 1), ("b", 4)]
 
     async def test_what_is_let_go_and_waits_again_waits_from_there(self, log: LogStore, store: Rows) -> None:
-        """In one move, for rows and for streams: what is taken out makes room for what is put in."""
+        """In one commit, for rows and for streams: removed items make room for added ones."""
         claim = await prepared(store, tally())
         await log.checkpoints.register(tally().follows, "0" * 16, BEGINNING)
         beside_log = await claimed(log.checkpoints, tally().follows)
@@ -474,7 +474,7 @@ class MeetingConformance(OnBackend):
 
     @pytest.mark.parametrize("count", [499, 500, 501, 1_000, 1_001])
     async def test_many_keys_are_looked_up_without_a_gap(self, store: Rows, count: int) -> None:
-        """However many a statement takes: all of them are there, and all are found."""
+        """However many a statement takes: all are stored and found."""
         table, claim = tally(), await prepared(store, tally())
         rows: dict[Any, Any] = {(f"k{n:04}",): (f"k{n:04}", n) for n in range(count)}
         await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
@@ -482,7 +482,7 @@ class MeetingConformance(OnBackend):
 
     @pytest.mark.parametrize("events", [SMALLEST_PAGE, 3 * SMALLEST_PAGE, EVENTS_PER_SLICE, 2 * EVENTS_PER_SLICE])
     async def test_g5_pages_and_slices_that_end_exactly(self, log: LogStore, store: Rows, events: int) -> None:
-        """One less, exactly so many, one more: each event is folded once, in small pages and in large ones."""
+        """One less, exactly this many, one more: each event is folded once, in small pages and in large ones."""
         app = replace(bank, projections=[balances], reactors=[])
         async with at_rest(app, log, store) as running:
             await deposited(log, "a", *[1] * (events - 1))
@@ -500,7 +500,7 @@ class MeetingConformance(OnBackend):
     async def test_pages_of_rows_that_end_exactly(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, rows: int
     ) -> None:
-        """Reading, comparing and looking at history in pages of four: everything is seen once, and there is an end."""
+        """Reading, comparing and tracing in pages of four: everything is seen once, and it ends."""
         monkeypatch.setattr(verify, "PAGE_ROWS", 4)
         monkeypatch.setattr("twofold.app.HISTORY_PAGE", 4)
         app = replace(bank, projections=[balances], reactors=[])
@@ -524,7 +524,7 @@ class MeetingConformance(OnBackend):
 
 
 async def persistently(ask: Callable[[], Awaitable[object]]) -> None:
-    """As an operator does who is told that another one was quicker; done by the other one is done too."""
+    """Repeat as an operator does after a conflict with another one; work done by the other counts."""
     while True:
         try:
             await ask()

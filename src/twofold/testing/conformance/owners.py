@@ -1,4 +1,4 @@
-"""Whose a read model or a reactor is: two Apps never share one, and an App may be renamed."""
+"""The owner of a read model or a reactor: two Apps never share one, and an App may be renamed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def closings(row: Count, event: Closed, recorded: Recorded) -> Count:
 
 
 def both(row: Count, event: Deposited | Closed, recorded: Recorded) -> Count:
-    """All of them."""
+    """All its events."""
     return replace(row, times=row.times + 1)
 
 
@@ -55,7 +55,7 @@ def ignore(event: Deposited, recorded: Recorded) -> list[To]:
 
 
 def ignore_closing(event: Closed, recorded: Recorded) -> list[To]:
-    """Nothing follows either."""
+    """No command follows."""
     return []
 
 
@@ -70,13 +70,13 @@ def reacting(name: str, react: Any = ignore, **more: Any) -> App:
 
 
 async def opened(one: App, log: LogStore, store: Rows) -> None:
-    """It opens, and leaves nothing running."""
+    """Open the App, and leave nothing running."""
     async with one.open(log, read_store=store):
         pass
 
 
 async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
-    """It does not open, says why, and nothing has changed."""
+    """Assert that the App does not open, says why, and changes nothing."""
     tables = await store.tables()
     checkpoints = [await of.belongs(follows) for of, follows in followed(one, log, store)]
     with pytest.raises(ConfigurationError) as raised:
@@ -94,7 +94,7 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
 
 
 def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
-    """Each of its followers, and where its checkpoint lies."""
+    """Each of its followers, and the place of its checkpoint."""
     partitions = partitions_of(log, spread=True)
     whole = [
         *((store.checkpoints, projection.follows) for projection in one.projections),
@@ -108,14 +108,14 @@ class OwnerConformance(OnBackend):
 
     @pytest.mark.parametrize("fold", [deposits, closings])
     async def test_two_apps_do_not_share_a_read_model(self, log: LogStore, store: Rows, fold: Any) -> None:
-        """Refused with both names and the way out, whether or not it would be folded alike; nothing is made."""
+        """Refused with both names and a fix, even if it would be folded in the same way; nothing is created."""
         await opened(app("sales"), log, store)
         other = replace(app("purchases", fold), projections=[Projection("another", Count, fold), *app("x").projections])
         await refused(other, log, store, "'count'", "'sales'", "'purchases'", "formerly='sales'", "Rename it")
         await opened(app("sales"), log, store)
 
     async def test_nor_one_name_in_two_versions(self, log: LogStore, store: Rows) -> None:
-        """The name that SQL sees would go from one App's rows to the other's."""
+        """The public name would move from one App's rows to the other's."""
         await opened(app("sales"), log, store)
         await refused(app("purchases", version=2), log, store, "'sales'", "'purchases'")
         await opened(app("sales", version=2), log, store)
@@ -123,7 +123,7 @@ class OwnerConformance(OnBackend):
 
     @pytest.mark.parametrize("react", [ignore, ignore_closing])
     async def test_nor_a_reactor(self, log: LogStore, store: Rows, react: Any) -> None:
-        """Its checkpoint lies with the log."""
+        """Its checkpoint is stored with the log."""
         await opened(reacting("sales"), log, store)
         await refused(reacting("purchases", react), log, store, "reactor 'mailer'", "'sales'", "'purchases'")
         await opened(reacting("sales", ignore_closing), log, store)
@@ -131,13 +131,13 @@ class OwnerConformance(OnBackend):
     async def test_of_two_that_come_at_once_one_gets_it(
         self, log: LogStore, other_log: LogStore, store: Rows, other_store: Rows
     ) -> None:
-        """Nobody was there before."""
+        """It had no owner before."""
         both_ = [(app("sales"), log, store), (app("purchases"), other_log, other_store)]
         outcomes = await asyncio.gather(*(opened(*one) for one in both_), return_exceptions=True)
         assert [type(one) for one in outcomes if one is not None] == [ConfigurationError]
 
     async def test_other_events_need_another_version(self, log: LogStore, store: Rows) -> None:
-        """What came before is not in the table, and who holds it by older code would pass over what comes."""
+        """Earlier events are not in the table, and a holder with older code would skip new ones."""
         await opened(app("bank"), log, store)
         await refused(app("bank", both), log, store, "(added: Closed)", "raise the version")
         await refused(app("bank", closings), log, store, "(added: Closed; removed: Deposited)", "raise the version")
@@ -147,7 +147,7 @@ class OwnerConformance(OnBackend):
             assert await running.get(projection, "a", after=done.receipt) == Count("a", 1)
 
     async def test_a_store_of_before_belongs_to_whoever_opens_it_first(self, log: LogStore, store: Rows) -> None:
-        """Tables and checkpoints that nobody has said of whose they are stay usable."""
+        """Tables and checkpoints without a recorded owner stay usable."""
         for one in (app("bank"), reacting("bank")):
             for projection in one.projections:
                 await store.prepare(projection.table)
@@ -161,7 +161,7 @@ class OwnerConformance(OnBackend):
 
     @pytest.mark.parametrize("made", [app, reacting])
     async def test_an_app_is_renamed(self, log: LogStore, store: Rows, made: Any) -> None:
-        """Processes of both names are opened until the new one no longer says what it was called."""
+        """Processes of both names can be opened until the new one no longer gives its old name."""
         old, renamed, new = made("shop"), made("store", formerly="shop"), made("store")
         await opened(old, log, store)
         await refused(new, log, store, "formerly='shop'")
@@ -172,7 +172,7 @@ class OwnerConformance(OnBackend):
         await refused(old, log, store, "'market'")
 
     async def test_whose_it_is_goes_with_it(self, log: LogStore, store: Rows) -> None:
-        """Begun again it is kept, dropped it is forgotten."""
+        """A rebuild keeps it; a drop forgets it."""
         one = app("bank")
         await opened(one, log, store)
         [projection] = one.projections
@@ -188,7 +188,7 @@ class OwnerConformance(OnBackend):
             assert await checkpoints.belongs(follows) is None
 
     async def test_who_was_too_late_is_told(self, log: LogStore) -> None:
-        """Compared and kept in one step; without a checkpoint there is nothing to keep it with."""
+        """Compared and stored in one step; without a checkpoint there is no place to store it."""
         checkpoints, follows = followed(reacting("x"), log, None)[0]  # type: ignore[arg-type]
         theirs = replace_app(OURS, "theirs")
         assert not await checkpoints.assign(follows, None, OURS)

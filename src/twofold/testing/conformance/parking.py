@@ -1,4 +1,4 @@
-"""What is parked (G7): how it comes to wait, who goes on meanwhile, and how it is let go."""
+"""Parking (G7): how keys get parked, what continues meanwhile, and how they are unparked."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ TOO_MUCH = 1_000
 
 
 class Fold:
-    """The folds of the bank, and whether they are mended by now; it notes what was folded."""
+    """The folds of the bank, and whether they are fixed; records what was folded."""
 
     def __init__(self) -> None:
         self.mended = False
         self.folded: list[tuple[str, int]] = []
 
     def balance(self, row: Balance, event: Deposited, recorded: Recorded) -> Balance:
-        """Chokes on one amount until it is mended."""
+        """Fails on one amount until it is fixed."""
         if event.amount == CURSED and not self.mended:
             raise ArithmeticError("thirteen")
         self.folded.append((row.id, event.amount))
         return Balance(row.id, row.total + event.amount, row.deposits + 1)
 
     def key(self, event: Deposited, recorded: Recorded) -> list[str]:
-        """Cannot say for one amount, until it is mended."""
+        """Raises for one amount until it is fixed."""
         if event.amount == KEYLESS and not self.mended:
             raise LookupError("fourteen")
         return ["all", recorded.stream.id[:1]]
 
     def last(self, row: Sum, event: Deposited, recorded: Recorded) -> Sum:
-        """Something that depends on the order."""
+        """A value that depends on the order."""
         return replace(row, total=(row.total * 31 + event.amount) % 1_000_003, deposits=row.deposits + 1)
 
     @property
@@ -82,7 +82,7 @@ class ParkingConformance(OnBackend):
 
     @pytest.fixture
     def fold(self) -> Fold:
-        """Broken, to begin with."""
+        """Broken at first."""
         return Fold()
 
     async def test_g7_what_is_parked_says_where_and_why(self, log: LogStore, store: Rows, fold: Fold) -> None:
@@ -101,7 +101,7 @@ class ParkingConformance(OnBackend):
             assert await running.parking.traceback("order", waits.parked) == ""
 
     async def test_g7_retry_folds_what_waits_exactly_once(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """In order, and nothing else; a second time there is nothing left."""
+        """In order, and nothing else; the second time nothing is left."""
         async with at_rest(fold.app, log, store) as running:
             await deposited(log, "a", 5, CURSED, 7)
             await deposited(log, "b", 1)
@@ -126,7 +126,7 @@ class ParkingConformance(OnBackend):
             assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7 + 9 + 1, 5)
 
     async def test_g7_what_fails_again_waits_from_there(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """What could be folded is."""
+        """Everything that can be folded is."""
         async with at_rest(fold.app, log, store) as running:
             await deposited(log, "a", CURSED, 7, CURSED + 1_000, 9)
             await folded(running)
@@ -154,7 +154,7 @@ class ParkingConformance(OnBackend):
             assert await running.get(balances_of(running), "a") == Balance("a", 2 * CURSED + 1_000 + 7 + 9, 4)
 
     async def test_g7_a_stream_goes_on_in_the_order_of_its_rows(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """Rows that went on with other streams' events meanwhile are as if nothing had waited."""
+        """Rows that continued with events of other streams end as if nothing had been parked."""
         async with at_rest(fold.app, log, store) as running:
             await deposited(log, "a1", 1, KEYLESS, 3)
             await deposited(log, "a2", 4)
@@ -173,7 +173,7 @@ class ParkingConformance(OnBackend):
             assert everything.deposits == 6
 
     async def test_g7_rows_and_streams_at_once(self, log: LogStore, store: Rows) -> None:
-        """A row that waits behind a stream that waits: each event comes once, in order, whatever is let go first."""
+        """A parked row behind a parked stream: each event is folded once, in order, whichever is unparked first."""
         fold = Fold()
 
         def last(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
@@ -201,7 +201,7 @@ class ParkingConformance(OnBackend):
     async def test_g7_retry_while_the_projection_goes_on(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
     ) -> None:
-        """The holder is fenced off for a moment, and nothing of what it had in hand is lost or doubled."""
+        """The holder is fenced off for a moment, and nothing it was folding is lost or doubled."""
         async with fold.app.open(log, read_store=store) as running:
             done = asyncio.Event()
 
@@ -234,7 +234,7 @@ class ParkingConformance(OnBackend):
     async def test_g7_retry_that_is_stopped_half_way_changes_nothing(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Killed before its commit it has not happened; taken over meanwhile it may not commit."""
+        """Killed before its commit, it has no effect; taken over in between, it may not commit."""
         async with at_rest(fold.app, log, store) as running:
             await deposited(log, "a", 5, CURSED, 7)
             await folded(running)
@@ -256,7 +256,7 @@ class ParkingConformance(OnBackend):
             assert await running.get(balances_of(running), "a") == Balance("a", 5 + CURSED + 7, 3)
 
     async def test_g7_discard_gives_up_what_waits_by_now(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """The row goes on as it was; later events are folded again."""
+        """The row continues unchanged; later events are folded again."""
         async with at_rest(fold.app, log, store) as running:
             await deposited(log, "a", 5, CURSED, 7)
             await deposited(log, "b", KEYLESS)
@@ -271,7 +271,7 @@ class ParkingConformance(OnBackend):
     async def test_g7_a_row_that_the_store_cannot_keep_waits_alone(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is found by halves; the others of its page are stored, and it stays as it was before that event."""
+        """It is found by bisection; the others of its page are stored, and it stays as it was before that event."""
         fold.mended = True
         async with at_rest(fold.app, log, store) as running:
             trials = refusing(running.rows, monkeypatch)
@@ -298,7 +298,7 @@ class ParkingConformance(OnBackend):
             assert (await operate.verify(running, balances_of(running))).equal
 
     async def test_g7_a_bad_deployment_stops(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """A hundred keys within a minute are parked, no more; with a fix it goes on where it stopped."""
+        """At most a hundred keys are parked per minute; with a fix it continues where it stopped."""
         feed = own_feed(log, "s0")
         names = [name for n in range(9_000) if own_feed(log, name := f"s{n}").partition == feed.partition][:250]
         for n, name in enumerate(names):
@@ -327,7 +327,7 @@ class ParkingConformance(OnBackend):
     async def test_g6_a_row_that_may_wait_is_not_read_with_a_token(
         self, log: LogStore, store: Rows, fold: Fold
     ) -> None:
-        """Nobody can know which rows a parked stream would touch; without a token, or before it, they are answered."""
+        """The rows a parked stream would touch are unknown; without a token, or before it, they are returned."""
         async with fold.app.open(log, read_store=store) as running:
             before = await deposited(log, "b", 1)
             await running.find(order_of(running), after=before)
@@ -344,11 +344,11 @@ class ParkingConformance(OnBackend):
 
     # ---- reactors
 
-    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
+    @pytest.mark.usefixtures("short_lease")  # a follower with nothing to read checks for due retries once per heartbeat
     async def test_g7_a_reaction_is_tried_again_and_others_go_on(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its stream waits in between; in the end every event was reacted to, in order."""
+        """Its stream waits in between; in the end it reacted to every event, in order."""
         monkeypatch.setattr(reacting, "PAUSES_S", (0.01,) * 7)
         sent: list[str] = []
         failures = 4
@@ -375,11 +375,11 @@ class ParkingConformance(OnBackend):
             assert status.state == "following"
             assert {one.lag_events for one in statuses} == {0}
 
-    @pytest.mark.usefixtures("short_lease")  # who has nothing to read looks what is due once for each sign of life
+    @pytest.mark.usefixtures("short_lease")  # a follower with nothing to read checks for due retries once per heartbeat
     async def test_g7_a_reaction_that_keeps_failing_is_parked_until_somebody_looks(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """So many times, then no more, also after a restart; `retry` does exactly what waits."""
+        """A number of times, then no more, even after a restart; `retry` handles exactly what is parked."""
         monkeypatch.setattr(reacting, "PAUSES_S", (0.01,) * 7)
         tried: list[str] = []
         sent: list[str] = []
@@ -414,7 +414,7 @@ class ParkingConformance(OnBackend):
             assert await running.parking.list() == []
 
     async def test_g7_a_refusal_is_parked_at_once_and_can_be_given_up(self, log: LogStore, store: Rows) -> None:
-        """Trying again does not help where the domain says no."""
+        """A retry does not help if the domain refuses."""
         sent: list[int] = []
 
         async def send(event: Deposited, recorded: Recorded) -> None:
@@ -435,14 +435,14 @@ class ParkingConformance(OnBackend):
 
 @asynccontextmanager
 async def at_rest(app: App, log: LogStore, store: Rows) -> AsyncIterator[Running]:
-    """Folded as far as there is something, and then only when a test says so."""
+    """Folded up to the head, then only when a test says so."""
     async with app.open(log, read_store=store, work=False) as running:
         await folded(running)
         yield running
 
 
 async def folded(running: Running) -> None:
-    """All projections come as far as the head."""
+    """Fold all projections up to the head."""
     for projection in running.app.projections:
         for following in await operate.prepared(running, projection):
             async for _ in following.catch_up():
@@ -465,17 +465,17 @@ def seen(sent: Sequence[str], one: str) -> bool:
 
 
 async def has_parked(running: Running) -> bool:
-    """Whether something waits."""
+    """Whether something is parked."""
     return bool(await running.parking.list())
 
 
 async def nothing_parked(running: Running) -> bool:
-    """Whether nothing waits."""
+    """Whether nothing is parked."""
     return not await running.parking.list()
 
 
 async def eventually_parked(running: Running, tries: int) -> list[Parked]:
-    """What waits, when it was tried so often."""
+    """What is parked, once it was tried this often."""
 
     async def tried() -> bool:
         found = await running.parking.list()
@@ -486,9 +486,9 @@ async def eventually_parked(running: Running, tries: int) -> list[Parked]:
 
 
 def refusing(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The read store takes no total of `TOO_MUCH` or more. Returns how many rows each trial held.
+    """Make the read store refuse totals of `TOO_MUCH` or more. Returns how many rows each attempt had.
 
-    Memory refuses by itself; of the others it is pretended, for what each refuses differs.
+    Memory refuses by itself; for the others it is simulated, because each refuses different values.
     """
     commit, trials = rows.commit, list[int]()
 

@@ -1,4 +1,4 @@
-"""`verify` and `diff` on a whole App: what they find, and what they may not be misled by."""
+"""`verify` and `diff` on a whole App: what they find, and what must not mislead them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def day_keys(event: Deposited, recorded: Recorded) -> list[tuple[str, int]]:
 
 
 def fold_day(row: PerDay, event: Deposited, recorded: Recorded) -> PerDay | None:
-    """Gone with one amount, begun again with the next."""
+    """Deleted by one amount, created again by the next."""
     return None if event.amount == CURSED else replace(row, total=row.total + event.amount)
 
 
@@ -73,7 +73,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """Another name, and what is said of it."""
+    """Set the name and the tags."""
 
     name: str
     tags: frozenset[str]
@@ -81,7 +81,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """It has another name."""
+    """The name was changed."""
 
     name: str
     tags: frozenset[str]
@@ -93,7 +93,7 @@ def rename(command: Rename, profile: Profile) -> list[Renamed]:
 
 
 def renamed(profile: Profile, event: Renamed) -> Profile:
-    """The document afterwards."""
+    """Apply the event to the document."""
     return Profile(event.name, event.tags, profile.balance + Decimal("0.01"))
 
 
@@ -102,7 +102,7 @@ profiles = Decider("profile", Profile(), rename, renamed, stored="state")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A row made of a document alone."""
+    """A row built from a document alone."""
 
     id: str
     name: str = ""
@@ -111,7 +111,7 @@ class Shown:
 
 
 def show(row: Shown, event: Profile, recorded: Recorded) -> Shown | None:
-    """It holds all there is to know; one without a name is not shown."""
+    """The document has everything; one without a name has no row."""
     return Shown(row.id, event.name, event.tags, event.balance) if event.name else None
 
 
@@ -120,13 +120,13 @@ shown = Projection("shown", Shown, show)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A row, as the event brings it."""
+    """A row with the event's content."""
 
     row: Everything
 
 
 def keep(row: Everything, event: Kept, recorded: Recorded) -> Everything:
-    """As it came."""
+    """Take the content unchanged."""
     return replace(event.row, id=row.id)
 
 
@@ -135,7 +135,7 @@ kept = Projection("kept", Everything, keep)
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A balance that is thought over: without `deposits`, with `largest`."""
+    """A redesigned balance: without `deposits`, with `largest`."""
 
     id: str
     total: int = 0
@@ -143,7 +143,7 @@ class Changed:
 
 
 def fold_changed(row: Changed, event: Deposited | Closed, recorded: Recorded) -> Changed | None:
-    """One amount counts for more, and what is closed goes."""
+    """One amount counts more, and closing deletes the row."""
     match event:
         case Deposited(amount):
             return Changed(row.id, row.total + amount + (1 if amount == 7 else 0), max(row.largest, amount))
@@ -186,7 +186,7 @@ class ProofConformance(OnBackend):
     async def test_g9_wrong_rows_are_told(
         self, running: Running, monkeypatch: pytest.MonkeyPatch, page_rows: int
     ) -> None:
-        """One that is off by one, one that is gone, one too many at the end and one before the beginning."""
+        """A wrong row, a missing one, an extra one at the end and one before the beginning."""
         monkeypatch.setattr(verify, "PAGE_ROWS", page_rows)
         await some_history(running)
         wrong: dict[Key, Any] = {("a1",): ("a1", 999, 2), ("b2",): None, ("!",): ("!", 0, 0), ("zz",): ("zz", 0, 0)}
@@ -213,7 +213,7 @@ class ProofConformance(OnBackend):
         }
 
     async def test_g9_the_event_after_which_it_differs(self, running: Running) -> None:
-        """The one that follows the last state that the row still agrees with."""
+        """The event after the last state that the row still equals."""
         for amount in (5, 7, 9):
             await deposited(running.log, "lost", amount)
             await deposited(running.log, "odd", amount)
@@ -235,7 +235,7 @@ class ProofConformance(OnBackend):
         }
 
     async def test_g9_every_kind_of_column_is_compared(self, running: Running) -> None:
-        """All values of all kinds are equal to themselves, and each other value is told, by its column."""
+        """Values of all kinds equal themselves, and every different value is reported by column."""
         values = [{name: value} for name, those in (*IN_ORDER.items(), *NESTED.items()) for value in those]
         rows = [Everything(f"{n:03}", **one) for n, one in enumerate(values)]
         for row in [*rows, Everything("none")]:
@@ -259,7 +259,7 @@ class ProofConformance(OnBackend):
             }
 
     async def test_g9_what_is_parked_is_listed_apart(self, running: Running) -> None:
-        """Rows and streams that wait are not compared; all others are, without the events that wait."""
+        """Parked rows and streams are not compared; all others are, without the parked events."""
         for amount in (5, CURSED, 6):
             await deposited(running.log, "a", amount)
         for amount in (1, KEYLESS, 2):
@@ -279,7 +279,7 @@ class ProofConformance(OnBackend):
     async def test_g9_while_it_goes_on(
         self, log: LogStore, store: Rows, other_log: LogStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Rows change, come and go while they are compared; each page is compared where it was read."""
+        """Rows change, come and go during the comparison; each page is compared at the position of its read."""
         monkeypatch.setattr(verify, "PAGE_ROWS", 2)
         async with whole.open(log, read_store=store) as running:
             await some_history(running, fold=False)
@@ -301,7 +301,7 @@ class ProofConformance(OnBackend):
                 assert (found.equal, sum(left)) == (True, 0), f"{written} while it went on"
 
     async def test_g9_a_sample_finds_what_is_wrong_in_it(self, running: Running) -> None:
-        """So many rows; as many as there are when more are asked for. What is missing has its chance too."""
+        """This many rows, or all if there are fewer. Missing rows can be in the sample too."""
         await some_history(running)
         found = await operate.verify(running, balances, sample=5)
         assert (found.equal, found.rows) == (True, 5)
@@ -313,7 +313,7 @@ class ProofConformance(OnBackend):
             await operate.verify(running, balances, sample=0)
 
     async def test_g9_begun_again_meanwhile(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Then pages of two tables would be compared with one fold."""
+        """Otherwise pages of two tables would be compared with one fold."""
         monkeypatch.setattr(verify, "PAGE_ROWS", 2)
         await some_history(running)
         told: list[str] = []
@@ -338,7 +338,7 @@ class ProofConformance(OnBackend):
                 await operate.verify(running, days)
 
     async def test_a_fold_that_cannot_go_on_where_the_read_model_did(self, log: LogStore, store: Rows) -> None:
-        """It is no difference of values, and no parked key: it is told apart."""
+        """It is neither a difference of values nor a parked key: it is reported separately."""
 
         def bolder(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
             return Balance(row.id, row.total + event.amount, row.deposits + 1)
@@ -377,7 +377,7 @@ class ProofConformance(OnBackend):
 
 
 async def some_history(running: Running, fold: bool = True) -> None:
-    """Twelve accounts, some rows that go and come again, documents."""
+    """Twelve accounts, some rows that are deleted and created again, documents."""
     for n in range(1, 60):
         await deposited(running.log, f"{'abc'[n % 3]}{n % 4}", n + 20 if n % 10 else 1, *([2] if n % 5 else []))
     for n in range(12):
@@ -388,7 +388,7 @@ async def some_history(running: Running, fold: bool = True) -> None:
 
 
 async def folded(running: Running, *projections: Projection[Any]) -> None:
-    """They come as far as the head."""
+    """Fold up to the head."""
     for projection in projections:
         for following in await operate.prepared(running, projection):
             async for _ in following.catch_up():
@@ -396,7 +396,7 @@ async def folded(running: Running, *projections: Projection[Any]) -> None:
 
 
 async def overwritten(running: Running, projection: Projection[Any], rows: Mapping[Key, Any]) -> None:
-    """As if somebody had written to the table by hand."""
+    """Change the table by hand."""
     seen = await first_place(running.rows.checkpoints, projection.follows)
     claim = await claimed(running.rows.checkpoints, seen.follower)
     await running.rows.commit(
@@ -406,10 +406,10 @@ async def overwritten(running: Running, projection: Projection[Any], rows: Mappi
 
 
 async def writer(log: LogStore, done: asyncio.Event, most: int) -> int:
-    """Deposits into all accounts and new ones, until it is told to stop or has made the `most` it may.
+    """Deposit into all accounts and new ones, until stopped or until `most` deposits are made.
 
-    A log in memory takes deposits faster than they are folded on the same core: without an end, each page would have
-    more to catch up with than the one before.
+    A log in memory accepts deposits faster than they are folded on the same core: without a limit, each page would
+    have more to catch up with than the previous one.
     """
     written = 0
     while not done.is_set() and written < most:
@@ -419,5 +419,5 @@ async def writer(log: LogStore, done: asyncio.Event, most: int) -> int:
 
 
 def kinds(found: Report) -> dict[Any, str]:
-    """What is wrong with each row."""
+    """The kind of difference by row."""
     return {one.key[0]: one.kind for one in found.differences}

@@ -1,4 +1,4 @@
-"""A read model is built again beside the one that is read, and replaces it; one row is folded again."""
+"""A read model is rebuilt next to the current one and replaces it; one row is folded again."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Tagged:
 
 
 def bolder(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
-    """Takes every amount."""
+    """Accepts every amount."""
     return Balance(row.id, row.total + event.amount, row.deposits + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """A balance in its next version: its columns are others."""
+    """A balance in its next version, with different columns."""
 
     id: str
     worth: int = 0
@@ -94,7 +94,7 @@ class RebuildConformance(OnBackend):
 
     @pytest.fixture
     async def folded(self, log: LogStore, store: Rows) -> AsyncIterator[Running]:
-        """Some balances, all of them folded and all of them wrong by 1,000; nobody folds on."""
+        """Some balances, all folded and all wrong by 1,000; no worker runs."""
         async with only.open(log, read_store=store, work=False) as running:
             for name in NAMES:
                 await deposited(log, name, 1, 2, 3)
@@ -102,7 +102,7 @@ class RebuildConformance(OnBackend):
             await overwritten(running, {(name,): (name, 1_006, 3) for name in NAMES})
             yield running
 
-    # ---- beside the one that is read
+    # ---- next to the current table
 
     @pytest.mark.parametrize("indexes", [[], ["total", ("-deposits", "total")]], ids=["plain", "with indexes"])
     async def test_g8_readers_see_all_rows_while_it_is_rebuilt(
@@ -114,7 +114,7 @@ class RebuildConformance(OnBackend):
         monkeypatch: pytest.MonkeyPatch,
         indexes: Any,
     ) -> None:
-        """The old ones until the swap, and what is written meanwhile; workers go on in the new table."""
+        """The old rows are read until the swap, with new events; then workers continue in the new table."""
         monkeypatch.setattr(Projector, "largest_page", 4)
         app = replace(only, projections=[replace(balances, indexes=indexes)])
         [projection] = app.projections
@@ -140,7 +140,7 @@ class RebuildConformance(OnBackend):
             assert (await operate.verify(running, projection)).equal
 
     async def test_the_new_rows_replace_the_old_ones(self, folded: Running, log: LogStore, store: Rows) -> None:
-        """Also those that the feed does not make; the holder of the old table is fenced off."""
+        """Even rows that the feed does not produce are gone; the holder of the old table is fenced off."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1)})
         at_first = await first_place(store.checkpoints, balances.follows)
         zombie = await claimed(store.checkpoints, at_first.follower, "zombie")
@@ -157,7 +157,7 @@ class RebuildConformance(OnBackend):
     async def test_whoever_was_building_it_is_fenced_off(
         self, folded: Running, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A page that comes late from before the swap is written nowhere."""
+        """A late page from before the swap is not written anywhere."""
         claims = []
         commit = store.commit
 
@@ -175,7 +175,7 @@ class RebuildConformance(OnBackend):
         assert [found.follows for found in await store.tables()] == [balances.follows]
 
     async def test_what_is_parked_is_replaced_too(self, log: LogStore, store: Rows) -> None:
-        """By the fold as it is now: what it cannot fold waits, and nothing else."""
+        """With the current fold: only what it cannot fold is parked."""
         async with only.open(log, read_store=store, work=False) as running:
             await deposited(log, "a", 5, CURSED, 6)
             await deposited(log, "b", 7)
@@ -192,7 +192,7 @@ class RebuildConformance(OnBackend):
             assert (await operate.verify(running, cured.projections[0])).equal
 
     async def test_a_version_that_was_never_built(self, log: LogStore, store: Rows) -> None:
-        """It is made, from the beginning, and is live where it is the first."""
+        """It is created, folded from the beginning, and live if it is the first."""
         await deposited(log, "a", 5)
         async with only.look(log, read_store=store) as running:
             await rebuilt(running)
@@ -200,7 +200,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [1]
 
     async def test_the_versions_of_a_projection_stand_apart(self, folded: Running, log: LogStore, store: Rows) -> None:
-        """What is rebuilt of one leaves the other as it is; the public name moves forward, and not back."""
+        """Rebuilding one leaves the other unchanged; the public name moves only forward."""
         async with upgraded.look(log, read_store=store) as newer:
             await rebuilt(newer)
             assert await live(store) == [2]
@@ -215,7 +215,7 @@ class RebuildConformance(OnBackend):
     async def test_an_end_before_the_swap_leaves_the_old_table(
         self, folded: Running, store: Rows, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
-        """Whatever fails: the old rows are read, what was built is gone, and the next one comes to its end."""
+        """Whatever fails: the old rows are read, the new table is gone, and the next rebuild completes."""
         before = await folded.find(balances, limit=500)
 
         async def fails(table: Any, *others: Any) -> None:
@@ -247,7 +247,7 @@ class RebuildConformance(OnBackend):
     async def test_what_was_killed_is_dropped_by_the_next_one(
         self, folded: Running, store: Rows, registered: bool
     ) -> None:
-        """Its rows were folded by code that may have been another; or somebody drops it by hand."""
+        """Different code may have folded its rows; or it is dropped by hand."""
         for by_hand in (True, False):
             table = await half_built(store, registered)
             assert await folded.get(balances, "half") is None
@@ -261,7 +261,7 @@ class RebuildConformance(OnBackend):
 
     @pytest.mark.usefixtures("short_lease")
     async def test_two_at_once(self, folded: Running, store: Rows) -> None:
-        """The second one is told, as long as the first gives signs of life; what it builds cannot be dropped."""
+        """The second one is refused while the first sends heartbeats; its table cannot be dropped."""
         async with aclosing(operate.rebuild(folded, balances, from_scratch=True)) as positions:
             await anext(positions)
             [_, built] = await store.tables()
@@ -275,7 +275,7 @@ class RebuildConformance(OnBackend):
 
     @pytest.mark.usefixtures("short_lease")
     async def test_a_version_whose_worker_was_killed_can_be_dropped(self, folded: Running, store: Rows) -> None:
-        """A lease that has run out keeps nothing."""
+        """An expired lease holds nothing."""
         await prepared(store, upgraded.projections[0].table)
         await operate.drop(folded, upgraded.projections[0].follows)
         assert [found.follows for found in await store.tables()] == [balances.follows]
@@ -286,7 +286,7 @@ class RebuildConformance(OnBackend):
     async def test_g11_what_belongs_to_no_part_of_this_log_does_not_count(
         self, folded: Running, log: LogStore, store: Rows, fault: str
     ) -> None:
-        """It is not served; a newer version is shown as soon as it has come to the end, and it can be rebuilt."""
+        """It is not read; a newer version is shown once it has reached the end, and it can be rebuilt."""
         await lost(store, log, fault)
         with pytest.raises(LogReplaced, match="twofold rebuild APP --all"):
             await folded.find(balances)
@@ -302,7 +302,7 @@ class RebuildConformance(OnBackend):
     async def test_g8_a_live_version_that_has_moved_on_counts_again(
         self, folded: Running, log: LogStore, store: Rows
     ) -> None:
-        """It was found to be lost, and by now is somewhere else: it was rebuilt meanwhile."""
+        """It was found to be lost, but has since moved: it was rebuilt in between."""
         all_seen = await store.checkpoints.of(balances.follows)
         newer = upgraded.projections[0].table
         await prepared(store, newer)
@@ -335,7 +335,7 @@ class RebuildConformance(OnBackend):
         assert [await other_store.find(one, everything(one)) for one in (table, built)] == before
 
     async def test_a_swap_takes_everything_along(self, store: Rows, other_store: Rows) -> None:
-        """Rows, what is parked, position and log id; the epoch goes on rising, and names are free again."""
+        """Rows, what is parked, position and log id; the epoch keeps rising, and names are free again."""
         table, built = tally(), beside(tally())
         claim, its = await prepared(store, table), await prepared(store, built)
         await store.commit(table, claim, BEGINNING, at(3), Changes({("a",): ("a", 1)}, [parked("row", '["b"]', 2)]))
@@ -409,7 +409,7 @@ class RebuildConformance(OnBackend):
                 await store.checkpoints.beat(claim)
 
     async def test_lists_that_are_searched_by_member(self, store: Rows) -> None:
-        """After a swap and after a version was dropped and deployed again, members are found, and only theirs."""
+        """After a swap, and after a version was dropped and deployed again, exactly its members are found."""
         first, second = tagged(1), tagged(2)
         claim = await prepared(store, first)
         await store.commit(first, claim, BEGINNING, at(1), Changes({("a",): ("a", 1, '["old"]')}))
@@ -434,14 +434,14 @@ class RebuildConformance(OnBackend):
             assert await holding(store, first, "x") == [("b",)]
 
     async def test_g8_two_versions_are_published_at_once(self, store: Rows, other_store: Rows) -> None:
-        """Whoever comes last: the name does not go back."""
+        """Whichever is last: the name does not go back."""
         for version in (1, 2, 3):
             await prepared(store, tally(version))
         done = await asyncio.gather(
             published(tally(3), other_store, MemoryLog(), look_for_lost=False),
             published(tally(2), store, MemoryLog(), look_for_lost=False),
         )
-        for _ in range(2):  # one who found the name locked tries again
+        for _ in range(2):  # retries if the name was locked
             done = await asyncio.gather(
                 published(tally(3), other_store, MemoryLog(), look_for_lost=False),
                 published(tally(2), store, MemoryLog(), look_for_lost=False),
@@ -451,7 +451,7 @@ class RebuildConformance(OnBackend):
     # ---- one row
 
     async def test_one_row_is_folded_again(self, folded: Running, log: LogStore, store: Rows) -> None:
-        """A wrong one, one that is missing, one without events; all others stay, and so does the checkpoint."""
+        """A wrong row, a missing one, one without events; all others stay, and so does the checkpoint."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1), ("a1",): None})
         before = await store.checkpoints.of(balances.follows)
         found = [await operate.rebuild_row(folded, balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
@@ -470,7 +470,7 @@ class RebuildConformance(OnBackend):
     async def test_a_row_is_folded_again_while_workers_go_on(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:
-        """They are fenced off for a moment, and forget what they knew of the row."""
+        """They are fenced off for a moment, and drop the row from their cache."""
         async with (
             only.open(log, read_store=store) as running,
             only.look(other_log, read_store=other_store) as operator,
@@ -486,7 +486,7 @@ class RebuildConformance(OnBackend):
                 assert await running.get(balances, "a", after=done.receipt) == Balance("a", total, total)
 
     async def test_a_row_that_is_parked_goes_on_when_it_can_be_folded(self, log: LogStore, store: Rows) -> None:
-        """Else nothing is changed, and the event and its error are named."""
+        """Otherwise nothing changes, and the error names the event and its failure."""
         async with only.open(log, read_store=store, work=False) as running:
             await deposited(log, "a", 5, CURSED, 6)
             await deposited(log, "b", 5, CURSED, 6)
@@ -502,7 +502,7 @@ class RebuildConformance(OnBackend):
             assert [one.key for one in await parked_of(store)] == ['["b"]']
 
     async def test_a_stream_that_could_not_be_read_goes_on(self, log: LogStore, store: Rows) -> None:
-        """The row is made by that stream alone; whoever still cannot read it changes nothing."""
+        """The row depends only on that stream; code that still cannot read it changes nothing."""
         await deposited(log, "a", 5)
         event = Encoded("Deposited", 1, b'{"amount":"seven"}', None)
         await log.commit([Append(Stream("account", "a"), [event], 1, Meta("odd", "odd"))])
@@ -519,7 +519,7 @@ class RebuildConformance(OnBackend):
             assert (found.after, found.events, await parked_of(store)) == (("a", 18, 3), 3, [])
 
     async def test_documents(self, log: LogStore, store: Rows) -> None:
-        """Each event holds all there is to know."""
+        """Each event has the whole state."""
         async with documents.open(log, read_store=store, work=False) as running:
             for name in ("first", "second"):
                 await running.execute(profiles, "a", Rename(name, frozenset({name})))
@@ -581,14 +581,14 @@ class RebuildConformance(OnBackend):
     async def test_g11_no_row_is_made_of_two_logs(
         self, folded: Running, log: LogStore, store: Rows, fault: str
     ) -> None:
-        """The whole table is of another one."""
+        """The whole table belongs to another log."""
         await lost(store, log, fault, partition_of(log, "a0"))
         with pytest.raises(LogReplaced):
             await operate.rebuild_row(folded, balances, "a0")
 
 
 def beside(table: Any, generation: str = "gen") -> Any:
-    """The table that is built beside another."""
+    """The table that is built next to another."""
     return msgspec.structs.replace(table, follows=table.follows.beside(generation))
 
 
@@ -609,7 +609,7 @@ async def holding(store: Rows, table: Any, member: str) -> list[Any]:
 
 
 async def rebuilt(running: Running) -> None:
-    """To the end."""
+    """Rebuild to the end."""
     async for _ in operate.rebuild(running, running.app.projection("balance"), from_scratch=True):
         pass
 
@@ -623,7 +623,7 @@ async def caught_up(running: Running, projection: Projection[Any] | None = None)
 
 
 async def overwritten(running: Running, rows: Any, projection: Projection[Any] = balances) -> None:
-    """Somebody writes to the table by hand."""
+    """Write to the table by hand."""
     checkpoints = running.rows.checkpoints
     seen = await first_place(checkpoints, projection.follows)
     claim = await claimed(checkpoints, seen.follower)
@@ -632,7 +632,7 @@ async def overwritten(running: Running, rows: Any, projection: Projection[Any] =
 
 
 async def half_built(store: Rows, registered: bool) -> Any:
-    """What a rebuild has left that was killed."""
+    """What a killed rebuild leaves."""
     table = beside(balances.table)
     await store.prepare(table)
     if registered:

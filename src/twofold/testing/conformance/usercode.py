@@ -1,4 +1,4 @@
-"""What user code does to the engine: it may raise anything, and change whatever it is given."""
+"""User code against the engine: it may raise anything and change whatever it gets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SOON_S = 30.0
 
 
 class Textless(Exception):
-    """Nobody has set what its text is made of."""
+    """Its text uses an attribute that is not set."""
 
     def __str__(self) -> str:
         return f"nothing under {self.name}"  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ class Textless(Exception):
 
 
 class Numbered(Exception):
-    """Its text is none."""
+    """Its text is not a string."""
 
     def __str__(self) -> str:
         text: Any = 7
@@ -59,7 +59,7 @@ class Nameless(ValueError):
 
 
 class Foreign(BaseException):
-    """Of no kind that anybody expects."""
+    """An unexpected kind of exception."""
 
 
 def _circular() -> BaseException:
@@ -92,7 +92,7 @@ RAISED: dict[str, Callable[[], BaseException]] = {
 
 @dataclass(frozen=True)
 class Make:
-    """Have a thing made, and let `raises` be raised by whoever meets it."""
+    """Make a thing; code that handles it raises `raises`."""
 
     raises: str = ""
 
@@ -132,13 +132,13 @@ def meet(name: str) -> None:
 
 
 def count(row: Count, event: Made, recorded: Recorded) -> Count:
-    """Counts, and raises what it is told."""
+    """Count, or raise what the event says."""
     meet(event.raises)
     return replace(row, count=row.count + 1)
 
 
 def key_of(event: Made, recorded: Recorded) -> str:
-    """Raises what it is told."""
+    """Raise what the event says."""
     meet(event.raises)
     return recorded.stream.id
 
@@ -158,7 +158,7 @@ workshop = App("workshop", deciders=[things], projections=[counts])
 
 @dataclass
 class Line:
-    """A line of a cart; it compares as what it is, not by what it holds."""
+    """A line of a cart, compared by identity, not by content."""
 
     item: str
     marks: list[str] = field(default_factory=list)
@@ -176,21 +176,21 @@ class Add:
 
 @dataclass(frozen=True)
 class Added:
-    """They are in."""
+    """The lines were added."""
 
     items: list[str]
 
 
 @dataclass
 class Cart:
-    """What can be changed anywhere."""
+    """A state that is mutable everywhere."""
 
     items: list[str] = field(default_factory=list)
     lines: dict[str, Line] = field(default_factory=dict)
 
 
 def add(command: Add, cart: Cart) -> list[Added]:
-    """Each once. It leaves command and state as nobody should."""
+    """Add each once; changes command and state, as no decider should."""
     if twice := [item for item in command.items if item in cart.items]:
         raise Rejected(f"{twice[0]} is there already")
     cart.items.append("junk")
@@ -201,7 +201,7 @@ def add(command: Add, cart: Cart) -> list[Added]:
 
 
 def put(cart: Cart, event: Added) -> Cart:
-    """In place, and with the event's own list."""
+    """Change in place, and keep the event's own list."""
     if not cart.items:
         cart.items = event.items
     else:
@@ -211,7 +211,7 @@ def put(cart: Cart, event: Added) -> Cart:
 
 
 def spoil(cart: Cart) -> None:
-    """What somebody does with what they were handed."""
+    """Change a received value."""
     cart.items.clear()
     for line in cart.lines.values():
         line.marks.append("spoilt")
@@ -220,14 +220,14 @@ def spoil(cart: Cart) -> None:
 
 @dataclass(frozen=True)
 class Tagged:
-    """An event that can be changed."""
+    """A mutable event."""
 
     tags: list[str]
 
 
 @dataclass(frozen=True)
 class Tags:
-    """A row that can be."""
+    """A mutable row."""
 
     id: str
     seen: list[str] = field(default_factory=list)
@@ -235,14 +235,14 @@ class Tags:
 
 @dataclass(frozen=True)
 class Shared:
-    """What says that it cannot be changed, and can be."""
+    """Claims to be immutable, but is not."""
 
     seen: tuple[list[str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A row with a default that all share."""
+    """A row with a shared default."""
 
     id: str
     seen: list[str] = field(default_factory=list)
@@ -266,7 +266,7 @@ class UserCodeConformance(OnBackend):
     """See `twofold.failures` and `twofold.kept`."""
 
     async def test_g7_whatever_a_fold_raises_parks_its_row_alone(self, log: LogStore, store: Rows) -> None:
-        """The error is kept as far as it can be told, with where it came from."""
+        """The error is kept as far as it can be rendered, with its origin."""
         async with workshop.open(log, read_store=store) as running:
             for name in RAISED:
                 await running.execute(things, name, Make())
@@ -288,7 +288,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_whatever_a_key_or_an_upcaster_raises_parks_its_stream(
         self, log: LogStore, store: Rows, where: str
     ) -> None:
-        """Everything else goes on."""
+        """Everything else continues."""
         keyed = Projection("count", Count, count_only, key=key_of if where == "key" else None)
         older = App("workshop", deciders=[things], projections=[keyed])
         newer = replace(older, stored={Made: Stored("Made", 2, [upcast])})
@@ -306,7 +306,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_whatever_a_reaction_raises_parks_its_stream(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, awaited: bool
     ) -> None:
-        """Whatever the follower itself would stop or start again for, too: here it is not the engine's."""
+        """Even exceptions that would stop or restart the follower itself: here they come from user code."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
         seen = []
 
@@ -343,7 +343,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_whatever_the_deciding_of_a_reaction_raises_parks_its_stream(
         self, raising: str, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Also the errors that the store raises. Several commands of one event run side by side, each in a task."""
+        """Even errors of the store. Several commands of one event run concurrently, each in a task."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
 
         def decide(command: Make, made: int) -> list[Made]:
@@ -375,7 +375,7 @@ class UserCodeConformance(OnBackend):
             assert {one.state for one in await operate.status(running)} == {"following"}
 
     async def test_what_deciding_raises_reaches_the_caller_and_nobody_else(self, log: LogStore, store: Rows) -> None:
-        """Also from a state that is remembered. The stream takes the next command, and the others theirs."""
+        """Even from a cached state. The stream accepts the next command, and so do others."""
 
         def decide(command: Make, made: int) -> list[Made]:
             meet(command.raises)
@@ -385,7 +385,7 @@ class UserCodeConformance(OnBackend):
         app = App("workshop", deciders=[decider])
         async with app.open(log, read_store=store) as running:
             for name, made in RAISED.items():
-                if name in ("StopIteration", "SystemExit"):  # Python turns one into another; one ends the event loop
+                if name in ("StopIteration", "SystemExit"):  # Python turns one into another
                     continue
                 asked = [
                     running.execute(decider, "a", Make(name)),
@@ -398,7 +398,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_the_first_thing_told_of_a_parked_event_is_what_its_fold_raised(
         self, log: LogStore, store: Rows
     ) -> None:
-        """A row that never was is no error of its own."""
+        """A row that never existed has no error of its own."""
         async with workshop.open(log, read_store=store) as running:
             await running.execute(things, "new", Make("Unavailable"))
             await until_parked(running, 1)
@@ -457,12 +457,12 @@ class UserCodeConformance(OnBackend):
     async def test_what_was_handed_out_can_be_changed_and_nothing_is_decided_on_it(
         self, log: LogStore, store: Rows
     ) -> None:
-        """Commands, states, events: of all that can be changed, everybody has their own."""
+        """Commands, states, events: every caller has its own copy of mutable values."""
         carts = Decider("cart", Cart(), add, put)
         app = App("shop", deciders=[carts])
         async with app.open(log, read_store=store) as running:
             for number, item in enumerate(["tea", "cup", "pot"], start=1):
-                for _ in range(2):  # folded from the log, and from what is remembered
+                for _ in range(2):  # folded from the log, and from the cache
                     state, _version = await running.load(carts, "1")
                     assert list(state.lines) == state.items == ["tea", "cup", "pot"][: number - 1]
                     assert not any(line.marks for line in state.lines.values())
@@ -485,7 +485,7 @@ class UserCodeConformance(OnBackend):
             assert stored == [[], ["tea"], [], ["cup"], [], ["pot"]]
 
     async def test_documents_are_handed_out_likewise(self, log: LogStore, store: Rows) -> None:
-        """What is saved is what is read back, whatever becomes of what was handed out."""
+        """What is saved is read back, whatever happens to the returned value."""
         carts = Decider("cart", Tags("x"), retag, folded_tags, stored="state")
         app = App("shop", deciders=[carts])
         async with app.open(log, read_store=store) as running:
@@ -497,7 +497,7 @@ class UserCodeConformance(OnBackend):
             assert [one.event.seen for one in await running.history("cart-1")] == [["1"], ["1", "2"], ["1", "2", "3"]]
 
     async def test_what_cannot_be_copied_is_folded_again(self, log: LogStore, store: Rows) -> None:
-        """A state with a lock or a generator in it works as it did, and so does one that is compared by identity."""
+        """A state that contains a lock or a generator works, and so does one compared by identity."""
         missing = object()
 
         class Held:
@@ -535,7 +535,7 @@ class UserCodeConformance(OnBackend):
                     assert (await running.execute(decider, id_, Add(["cup"]))).state.items == ["tea", "cup"]
 
     async def test_g7_a_row_is_as_it_was_before_the_fold_that_raised(self, log: LogStore, store: Rows) -> None:
-        """Whatever the fold had changed in place by then, in a page with several events of the row, and in a retry."""
+        """Whatever the fold had changed in place before, in a page with several events of the row and in a retry."""
         mended = False
 
         def fold(row: Tags, event: Tagged, recorded: Recorded) -> Tags:
@@ -560,7 +560,7 @@ class UserCodeConformance(OnBackend):
             assert (await running.find(tags)).rows == [Tags("1", ["a0", "b1", "bad2", "c3", "d4"])]
 
     async def test_each_row_sees_the_event_as_it_was_stored(self, log: LogStore, store: Rows) -> None:
-        """What the fold of one key does to it, or keeps of it, no other key sees; nor what a default holds."""
+        """Changes by the fold of one key are invisible to other keys and do not change a default."""
 
         def fold(row: Seen, event: Tagged, recorded: Recorded) -> Seen:
             row.also.seen[0].append(row.id)
@@ -579,7 +579,7 @@ class UserCodeConformance(OnBackend):
                 assert (row.seen, row.also) == (["a", key, "b", key], Shared(([key, key],)))
 
     async def test_a_command_in_a_retry_is_as_it_was_handed_in(self, log: LogStore, store: Rows) -> None:
-        """What deciding changed in it on the first try, the second does not see."""
+        """Changes by the first attempt to decide are invisible to the second."""
         carts = Decider("cart", Cart(), add, put)
         app = App("shop", deciders=[carts])
         async with app.open(log, read_store=store) as running:
@@ -596,7 +596,7 @@ def count_only(row: Count, event: Made, recorded: Recorded) -> Count:
 
 
 def retag(command: Tagged, state: Tags) -> list[Tagged]:
-    """Always; and leaves the state as nobody should."""
+    """Always decides; changes the state, as no decider should."""
     state.seen.append("junk")
     return [command]
 
@@ -621,7 +621,7 @@ async def until_at_version(running: Any, decider: Any, id: str, version: int) ->
 
 
 async def until_parked(running: Any, number: int) -> None:
-    """So much waits."""
+    """Wait until this much is parked."""
     async with asyncio.timeout(SOON_S):
         while len(await running.parking.list()) < number:
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""What an event may hold: it comes back the same from every store, to everybody who reads it, or is refused."""
+"""Values in events: every store returns them unchanged to every reader, or they are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Size(Enum):
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is put down."""
+    """A parcel."""
 
     owner: str
     weight: Decimal = Decimal(0)
@@ -48,7 +48,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Insured(Parcel):
-    """Has a field that a field of parcels cannot keep."""
+    """Has a field that a field of type Parcel cannot keep."""
 
     value: int = 0
 
@@ -81,7 +81,7 @@ shelves = Decider("shelf", _EMPTY, _decide, _evolve)
 
 @dataclass(frozen=True)
 class Seen:
-    """What a fold was given, as Python shows it."""
+    """The repr of what a fold got."""
 
     id: str
     events: str = ""
@@ -112,7 +112,7 @@ class ValueConformance(OnBackend):
             yield running
 
     async def test_what_an_event_holds_is_the_same_for_everybody(self, room: Running) -> None:
-        """Those who recorded it, load it, read its history and fold it."""
+        """The values seen when recording, loading, reading history and folding."""
         put = [
             Put(at=TWICE),
             Put(at=TWICE.replace(fold=1)),
@@ -157,7 +157,7 @@ class ValueConformance(OnBackend):
         ids=lambda value: value if isinstance(value, str) else "",
     )
     async def test_g10_what_would_come_back_as_another_is_refused(self, room: Running, put: Put, path: str) -> None:
-        """By the path of the value; nothing is stored, and the next command goes on."""
+        """By the path of the value; nothing is stored, and the next command works."""
         before = await room.execute(shelves, "1", Put(rank=1))
         with pytest.raises(InvalidEvent) as refused:
             await room.execute(shelves, "1", put)
