@@ -36,7 +36,6 @@ NOT_YET: tuple[str, ...] = (
     "src/twofold/read/",
     "src/twofold/signatures.py",
     "src/twofold/telemetry.py",
-    "src/twofold/testing/",
     "src/twofold/write/",
     "src/twofold_start/",
 )

@@ -108,4 +108,4 @@ class PartitionedConformance(
 
 
 class BackendConformance(MachineConformance, PartitionedConformance, DenseConformance):
-    """The same of a log with one partition, and that it answers as the one in memory does, call by call."""
+    """The same of a log with one partition, and that every call returns the same as in memory."""

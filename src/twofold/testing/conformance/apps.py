@@ -199,12 +199,12 @@ class AppConformance(OnBackend):
         assert (parked.kind, parked.key) == ("row", '["a"]')
         assert parked.position == await place_of(one.log, "account-a@2")
 
-    @pytest.mark.parametrize("fault", ["the key cannot be told", "the event cannot be read"])
+    @pytest.mark.parametrize("fault", ["the key is unknown", "the event cannot be read"])
     async def test_an_event_without_a_key_parks_its_stream_alone(self, one: Running, fault: str) -> None:
         """Its rows cannot be known, so the stream waits, and everything else continues."""
         await one.execute(accounts, "a", Deposit(5))
         broken = {
-            "the key cannot be told": bank.codec.encode(Deposited(KEYLESS)),
+            "the key is unknown": bank.codec.encode(Deposited(KEYLESS)),
             "the event cannot be read": Encoded("Deposited", 1, b'{"amount":"lots"}', None),
         }[fault]
         await one.log.commit([Append(Stream("account", "a"), [broken], 1, Meta("broken", "broken"))])

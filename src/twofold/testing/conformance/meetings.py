@@ -385,7 +385,7 @@ class MeetingConformance(OnBackend):
                 assert await live(store) == [shown]
 
     async def test_dropped_and_then_made_again(self, store: Rows, other_store: Rows) -> None:
-        """Nothing of the first one is left, whoever makes it again; with other columns too; the live one stays."""
+        """Nothing of the first one is left when it is created again, even with other columns; the live one stays."""
         await prepared(store, tally(1))
         other = msgspec.defstruct("Tally", [("id", str), ("name", str, "")], frozen=True)
         for again, row in (

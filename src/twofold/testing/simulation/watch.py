@@ -144,7 +144,7 @@ class Watcher:
             if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding", DISCARDING)):
                 self.broken("G5", f"{follower} was taken over, but its holder was alive {silent_s:.3f} s ago")
         if claim.epoch <= self._epochs.get(follower, 0):
-            self.broken("G5", f"{follower} was given out twice in epoch {claim.epoch}")
+            self.broken("G5", f"{follower} was claimed twice in epoch {claim.epoch}")
         self._epochs[follower] = claim.epoch
         self._lives[follower] = self._clock()
         if owner.endswith(DISCARDING):
