@@ -1,6 +1,6 @@
 """32 connections that send requests to a server without pause: `wrk` if installed, else a client on asyncio streams.
 
-Each connection sends its next request when the last one has been answered.
+Each connection sends its next request when the last response has arrived.
 """
 
 import asyncio

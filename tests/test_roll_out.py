@@ -47,7 +47,7 @@ def test_readers_first_then_writers(url: str) -> None:
             assert meanwhile(1_250) == "InvalidEvent", "the old schema holds no cents, and the old code could not know"
             assert old(100) == "1100"
         with process("then", url) as then:
-            assert then(1_250) == "2350", "whoever held the checkpoint: the row is there for who reads with a token"
+            assert then(1_250) == "2350", "whichever held the checkpoint: a read with a token gets the row"
             assert old(100) == "NewerSchema"
             assert then(50) == "2400"
     with process("then", url) as then:

@@ -20,7 +20,7 @@ OFFSET_BITS = 48
 
 
 def url_of(folder: Path, parts: int) -> str:
-    """How the processes of a torture are told."""
+    """How the processes of a torture get it."""
     return f"{_SCHEME}{parts}:{folder}"
 
 

@@ -229,7 +229,7 @@ async def replaced(read: Callable[[], Awaitable[Any]]) -> bool:
 
 
 async def everything(url: str) -> list[Any]:
-    """All that lies there, as somebody else sees it."""
+    """Everything stored there, as another process sees it."""
     other = await connect(url, Ambient())
     try:
         seen = [await other.checkpoints.read(follows) for follows in (REACTOR, NEW)]

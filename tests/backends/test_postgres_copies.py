@@ -1,4 +1,4 @@
-"""What becomes of positions when another copy of the log takes its place: a standby that was behind, a dump."""
+"""Positions after another copy of the log takes its place: a standby that was behind, a dump."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ async def asked(url: str, sql: str) -> Any:
 
 
 def twofold(*arguments: str) -> str:
-    """Run the command; answers what it prints."""
+    """Run the command; returns its output."""
     command = [sys.executable, "-c", "from twofold.cli import main; main()", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ async def database(new_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 async def user(database: str) -> AsyncIterator[Any]:
-    """Somebody with SQL."""
+    """A user with SQL."""
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
@@ -212,7 +212,7 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
 
 @pytest.mark.parametrize("through_sqlalchemy", [False, True])
 async def test_g8_a_commit_under_way_is_waited_for(new_database: Callable[[], str], through_sqlalchemy: bool) -> None:
-    """Until it ends the live version stands where it did, as far as anybody else can see."""
+    """Until it ends, others see the live version unchanged."""
     url = new_database()
     through = url.replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
     checkpoints = "twofold_checkpoints" if through_sqlalchemy else "twofold.checkpoints"

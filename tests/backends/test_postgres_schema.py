@@ -63,6 +63,6 @@ async def test_a_database_of_any_age_becomes_the_one_of_today(new_database: Call
 
 
 def test_a_change_of_the_functions_reaches_databases_that_exist() -> None:
-    """Whoever changes append.sql adds a migration that takes it over, and says so here."""
+    """A change of append.sql needs a migration that takes it over, and an update here."""
     newest = max(number for number, (_, sql) in migrations().items() if APPEND in sql)
     assert (newest, sha256(APPEND.encode()).hexdigest()) == TAKEN_OVER

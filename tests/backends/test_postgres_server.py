@@ -85,7 +85,7 @@ async def opened_rows(url: str) -> AsyncIterator[PostgresReadStore]:
 
 @asynccontextmanager
 async def session(url: str, **settings: str) -> AsyncIterator[Any]:
-    """Somebody else on the same database."""
+    """Another user of the same database."""
     other = await asyncpg.connect(url, server_settings=settings)
     try:
         yield other
@@ -178,7 +178,7 @@ async def test_g5_a_projection_survives_a_server_that_is_killed(own_server: Serv
 
 
 async def test_g1_connections_that_are_cut_during_commits(database: str) -> None:
-    """Cut again and again, wherever they are: nothing is lost, nothing is there twice, every caller is told."""
+    """Cut again and again at any point: nothing is lost, nothing is stored twice, every caller learns the outcome."""
     async with opened(database) as store, session(database) as killer:
         group = GroupCommit(store)
         acknowledged: dict[str, Receipt] = {}
@@ -259,7 +259,7 @@ async def test_a_full_server_is_unavailable_and_then_not(own_server: Server, mon
 
 
 async def test_callers_that_are_cancelled_take_no_connection_along(database: str) -> None:
-    """They wait for a table that somebody holds, and give up: the next ones find room, the server is not kept busy."""
+    """They wait for a locked table and give up: the next ones find room, and the server is not kept busy."""
     async with opened(database) as store, session(database) as holder, session(database) as observer:
         await appended(store, "note-1", "a")
         holding = holder.transaction()
@@ -286,7 +286,7 @@ async def test_callers_that_are_cancelled_take_no_connection_along(database: str
 
 
 async def test_long_transactions_elsewhere_stop_nothing(database: str) -> None:
-    """A dump holds a snapshot and all tables, somebody has left a transaction open: appends and folds go on."""
+    """A dump holds a snapshot and all tables, and a transaction was left open: appends and folds continue."""
     async with bank.open(database) as running:
         await deposited(running.log, "a", 1)
         async with session(database) as dump, session(database) as idle:
@@ -509,7 +509,7 @@ async def test_g1_an_append_waits_for_the_disk_whatever_the_role_is_set_to(datab
 
 
 async def test_g4_only_read_committed_is_taken(database: str) -> None:
-    """In another isolation the checks after the lock would look at the past: refused, with the way out."""
+    """At another isolation level the checks after the lock would see the past: refused, with a fix."""
     async with session(database) as other:
         name = await other.fetchval("SELECT current_database()")
     for isolation in ("repeatable read", "serializable"):
@@ -548,7 +548,7 @@ async def test_g11_a_running_program_notices_another_log(
 
 
 async def test_g11_an_older_copy_of_the_log_is_noticed(database: str, postgres_url: str) -> None:
-    """A backup was restored while the program ran: whoever has read further than it goes says so."""
+    """A backup was restored while the program ran: a reader that is beyond its end reports it."""
     name, copy = name_of(database), f"{name_of(database)}_backup"
     async with opened(database) as store:
         await appended(store, "note-1", "a", "b")
@@ -642,7 +642,7 @@ async def test_a_key_waits_neither_for_the_disk_nor_for_appends(database: str) -
 
 
 async def test_a_database_of_before_there_were_requests(database: str) -> None:
-    """The log gets a secret, and whoever may append may claim requests."""
+    """The log gets a secret, and a role that may append may claim requests."""
     role = f"r{name_of(database)}"[:60]
     async with opened(database) as store:
         await appended(store, "note-1", "a")

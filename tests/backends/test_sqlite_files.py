@@ -149,7 +149,7 @@ async def test_a_table_of_somebody_else_under_the_projections_name(url: str, tmp
 
 
 async def test_many_may_open_a_new_store_at_the_same_time(url: str) -> None:
-    """Making the file, and turning on its write-ahead log, is done once, and nobody is told that it is locked."""
+    """The file and its write-ahead log are set up once, and no process gets an error that it is locked."""
     logs = await asyncio.gather(*(connect(url, Ambient()) for _ in range(12)))
     assert len({log.log_id for log in logs}) == 1
     for log in logs:
@@ -173,7 +173,7 @@ async def test_the_read_models_lie_beside_the_log_and_under_their_own_names(url:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Root may write everything; somebody else may not."""
+    """Root may write everything; another user may not."""
     if os.geteuid() != 0:
         yield
         return
@@ -430,7 +430,7 @@ async def test_g4_two_processes_append_and_a_third_skips_nothing(url: str, start
 
 
 async def test_the_doorbell_is_heard_in_another_process(url: str, start: Start) -> None:
-    """It waits for an hour, unless somebody rings; each event is told before the next one is appended."""
+    """It waits for an hour unless a bell rings; each event is seen before the next one is appended."""
     tail = await start("tail", url, 5)
     assert await tail.fact() == ["ready"]
     async with opened(url) as log:

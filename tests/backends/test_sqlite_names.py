@@ -36,7 +36,7 @@ async def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def user(url: str, tmp_path: Path) -> Iterator[apsw.Connection]:
-    """Somebody with SQL."""
+    """A user with SQL."""
     connection = apsw.Connection(str(tmp_path / "bank.read.db"))
     connection.set_busy_timeout(5_000)
     yield connection

@@ -1,4 +1,4 @@
-"""A file that others write to: who waits hears of it, whenever he began to wait."""
+"""A file that others write to: a waiting caller notices, whenever it started to wait."""
 
 import asyncio
 from collections.abc import AsyncIterator

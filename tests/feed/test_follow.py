@@ -22,7 +22,7 @@ ONE = FollowerId("one")
 
 
 class Noting:
-    """A follower that notes the positions it gets, and can be told to do something in between."""
+    """A follower that notes the positions it gets, and can run a given action in between."""
 
     follows = ONE
     types = frozenset({"Noted"})

@@ -149,7 +149,7 @@ async def test_while_a_part_is_away_the_others_go_on(cluster: Cluster, how: str)
         assert (await rows_of(running, sums))["all"].deposits == 5
 
         setattr(cluster.parts[1], how, False)
-        if how == "stuck":  # whoever waits for an answer never gets it, so the processes are stopped and started
+        if how == "stuck":  # waiting callers never get a response, so the processes are restarted
             return
         await running.execute(accounts, here[0], Deposit(1))
         await running.settled(timeout_s=30)

@@ -65,7 +65,7 @@ def test_the_feeds_of_a_log() -> None:
 
 
 def test_without_a_cut_it_is_the_parts_own_feed() -> None:
-    """And none is made, whoever reads."""
+    """And no read makes one."""
 
     async def main() -> None:
         log, ids = composed()

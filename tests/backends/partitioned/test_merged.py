@@ -337,7 +337,7 @@ def test_a_proposer_killed_between_reading_and_appending() -> None:
 
 
 def test_a_cut_of_which_nobody_knows_whether_it_was_stored() -> None:
-    """It is out of reach for a moment; whoever reads again learns of it."""
+    """It is unreachable for a moment; the next read notices."""
 
     async def main() -> None:
         world = World()

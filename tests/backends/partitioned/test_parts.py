@@ -300,7 +300,7 @@ async def received(running: Running, name: str, balance: int) -> bool:
 
 
 async def test_an_older_file_of_one_part_is_noticed(tmp_path: Path) -> None:
-    """By whoever opens it, and by the merged feed."""
+    """When it is opened, and by the merged feed."""
     rows = MemoryReadStore()
     async with files(tmp_path, 4) as log, bank.open(log, read_store=rows) as running:
         ids = {log.partition_of(f"a{n}"): f"a{n}" for n in range(40)}
