@@ -93,6 +93,8 @@ def places(events: Sequence[Logged]) -> str:
 
 async def gather(url: str, journals: Path, complaints: Sequence[Violation]) -> Evidence:
     """Gather everything, once nothing writes any more."""
+    async with looked(app, url) as running:
+        await running.prepare()  # a run that is stopped at once may end before any process has made its tables
     if files_of(url):
         return await _of_parts(url, journals, complaints)
     look = _in_postgres(url) if is_postgres(url) else asyncio.to_thread(_in_sqlite, url)

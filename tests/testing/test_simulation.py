@@ -87,8 +87,9 @@ WHAT_HAPPENS = [
     *("tables replaced", "verified", "tried again", "unparked", "cures", "given up", "pages refused", "tables dropped"),
     *("told Rejected", "told VersionConflict", "told OutcomeUnknown", "told Unavailable", "told Unanswered"),
     *("told ReadModelBehind", "told RowParked", "told InvalidToken"),
-    *("histories of several partitions", "cuts", "versions published across", "a partition crashed or went away"),
-    "asked of others than are held up",
+    *("histories of several partitions", "cuts", "versions published across"),
+    "a partition crashed or became unreachable",
+    "requests beside parts that are held up",
 ]
 
 

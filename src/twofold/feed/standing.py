@@ -99,9 +99,10 @@ class Pace:
             return
         async with self._turn:
             while self._appended >= self._look_every:
+                counted = self._appended  # what is appended during the look, it may have missed
                 slowest = await self._slowest()
                 if slowest is None or slowest.behind + self._look_every <= self._most_behind:
-                    self._appended = 0
+                    self._appended -= counted
                 else:
                     await slowest.followed.passed(slowest.position, LOOK_AGAIN_S)
 

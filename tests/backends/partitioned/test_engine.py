@@ -448,7 +448,7 @@ async def test_an_older_copy_of_one_part_is_noticed(cluster: Cluster) -> None:
     old = Part(partition=1, log_id=LOG_ID)
     await deposited(old, first, 1)
     cluster.parts[1] = old
-    with pytest.raises(LogReplaced, match="1:2, and the log ends at 1:1"):
+    with pytest.raises(LogReplaced, match="1:2, but the log ends at 1:1"):
         async with bank.open(cluster.log(), read_store=cluster.rows):
             pytest.fail("it was opened")
     async with bank.look(cluster.log(), read_store=cluster.rows) as running:
