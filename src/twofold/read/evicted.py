@@ -17,18 +17,22 @@ class Evicted:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._filters = [bytearray(FIRST_BYTES)]
-        self._room, self._most_bytes = FIRST_BYTES * 8 // BITS_PER_KEY, most_bytes
+        self._filters: list[bytearray] = []
+        self._room, self._most_bytes = 0, most_bytes
 
     @property
     def full(self) -> bool:
         """Whether no more keys may be added."""
-        return self._room == 0 and sum(map(len, self._filters)) + 2 * len(self._filters[-1]) > self._most_bytes
+        return self._room == 0 and sum(map(len, self._filters)) + self._next_bytes > self._most_bytes
+
+    @property
+    def _next_bytes(self) -> int:
+        return 2 * len(self._filters[-1]) if self._filters else FIRST_BYTES
 
     def add(self, key: Key) -> None:
         """Remember a key."""
         if self._room == 0:
-            self._filters.append(bytearray(2 * len(self._filters[-1])))
+            self._filters.append(bytearray(self._next_bytes))
             self._room = len(self._filters[-1]) * 8 // BITS_PER_KEY
         self._room -= 1
         bits = self._filters[-1]
@@ -40,7 +44,7 @@ class Evicted:
 
     def __contains__(self, key: Key) -> bool:
         """False if the key was certainly not added."""
-        return any(_holds(bits, key) for bits in self._filters)
+        return bool(self._filters) and any(_holds(bits, key) for bits in self._filters)
 
 
 def _holds(bits: bytearray, key: Key) -> bool:
