@@ -7,6 +7,7 @@ from twofold.read.projection import Key
 BITS_PER_KEY = 12
 PROBES = 4  # with 12 bits for each key, fewer than 1 % of other keys are false positives
 FIRST_BYTES = 64 * 1024
+LARGE_FIRST_BYTES = 1024 * 1024  # where there is room: each further filter costs every lookup as much again
 
 
 class Evicted:
@@ -19,21 +20,19 @@ class Evicted:
     def __init__(self, most_bytes: int) -> None:
         self._filters: list[bytearray] = []
         self._room, self._most_bytes = 0, most_bytes
+        self._next_bytes = LARGE_FIRST_BYTES if most_bytes >= 4 * LARGE_FIRST_BYTES else FIRST_BYTES
 
     @property
     def full(self) -> bool:
         """Whether no more keys may be added."""
         return self._room == 0 and sum(map(len, self._filters)) + self._next_bytes > self._most_bytes
 
-    @property
-    def _next_bytes(self) -> int:
-        return 2 * len(self._filters[-1]) if self._filters else FIRST_BYTES
-
     def add(self, key: Key) -> None:
         """Remember a key."""
         if self._room == 0:
             self._filters.append(bytearray(self._next_bytes))
-            self._room = len(self._filters[-1]) * 8 // BITS_PER_KEY
+            self._room = self._next_bytes * 8 // BITS_PER_KEY
+            self._next_bytes *= 2
         self._room -= 1
         bits = self._filters[-1]
         last, place, step = len(bits) * 8 - 1, *_hashes(key)
