@@ -13,7 +13,7 @@ from twofold import operate
 from twofold.app import Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
-from twofold.feed.partitions import partition_of
+from twofold.feed.partitions import Parts, partition_of
 from twofold.messages import BEGINNING, Receipt, Recorded
 from twofold.react.reactor import To
 from twofold.testing.conformance.backend import OnBackend
@@ -138,7 +138,8 @@ class WaitingConformance(OnBackend):
         await worker.settled(timeout_s=60)  # so now the worker holds all of them
         imported = await away.bulk((partial(call, n) for n in range(MANY)), at_once=8, most_behind=60)
         assert imported.events == MANY
-        assert 0 < furthest <= 60
+        several = isinstance(away.log, Parts)  # "about": there the events of up to two looks may come in one cut
+        assert 0 < furthest <= (120 if several else 60)
 
     async def test_an_import_does_not_wait_for_a_follower_that_nobody_holds(self, away: Running) -> None:
         """It has no readers to slow down; it catches up when a worker starts."""
