@@ -116,6 +116,12 @@ def own_feed(log: Any, id: str) -> Feed:
     return feed_of(log, partition_of(log, id))
 
 
+def neighbour(log: Any, id: str) -> str:
+    """Another id whose streams lie in the same partition, so that one follower has the events of both."""
+    partition = partition_of(log, id)
+    return next(other for n in count() if partition_of(log, other := f"neighbour{n}") == partition)
+
+
 async def place_of(log: Any, event_id: str) -> Position:
     """The position of an event (`note-1@2`) in its partition."""
     stream, _, version = event_id.rpartition("@")

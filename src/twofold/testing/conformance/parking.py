@@ -35,7 +35,7 @@ from twofold.testing.conformance.bank import (
     eventually,
 )
 from twofold.testing.conformance.checkpoints import claimed
-from twofold.testing.conformance.material import Places, own_feed, place_of
+from twofold.testing.conformance.material import Places, neighbour, own_feed, place_of
 
 TOO_MUCH = 1_000
 
@@ -225,6 +225,7 @@ class ParkingConformance(OnBackend):
                     written = await writing
                 last = await deposited(log, "last", 1)
                 await running.get(balances_of(running), "last", after=last, wait_s=30)
+                await running.settled(timeout_s=30)  # the other partitions, too
                 await other.parking.retry("balance")
                 report = await operate.verify(other, balances_of(other))
                 assert (report.equal, report.parked) == (True, [])
@@ -363,12 +364,14 @@ class ParkingConformance(OnBackend):
 
         app = App("bank", deciders=[accounts], reactors=[Reactor("mailer", send, start="beginning")])
         await deposited(log, "a", 5, CURSED, 7)
-        await deposited(log, "b", 1, 2)
+        other = neighbour(log, "a")
+        await deposited(log, other, 1, 2)
         async with app.open(log, read_store=store) as running:
             await eventually(lambda: len(sent) >= 5)
             assert [one for one in sent if one.startswith("account-a")] == [f"account-a@{n}" for n in (1, 2, 3)]
-            assert [one for one in sent if one.startswith("account-b")] == ["account-b@1", "account-b@2"]
-            assert sent.index("account-b@2") < sent.index("account-a@2")
+            others = [one for one in sent if one.startswith(f"account-{other}")]
+            assert others == [f"account-{other}@1", f"account-{other}@2"]
+            assert sent.index(f"account-{other}@2") < sent.index("account-a@2")
             await eventually(lambda: nothing_parked(running))
             statuses = await operate.status(running)
             [status] = [one for one in statuses if one.partition == own_feed(log, "a").partition]
