@@ -39,7 +39,7 @@ def message_types(
 
 
 def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, may_await: bool = False) -> None:
-    """Check that this is a function, plain unless `may_await`, that takes so many arguments.
+    """Check that this is a function, plain unless `may_await`, that takes this number of arguments.
 
     Raises: ConfigurationError.
     """

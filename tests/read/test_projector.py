@@ -174,7 +174,7 @@ def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("how", [away, lost, None])
 def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exception] | None) -> None:
-    """Keys that were not stored, or come again, do not count towards the hundred that may be parked per minute."""
+    """Keys that were not stored, or are parked already, do not count towards the hundred per minute."""
 
     async def main() -> None:
         log, rows = MemoryLog(), Fails(1, how)
