@@ -160,7 +160,7 @@ class Running:
         }
         self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
-        self._queries = Queries(rows, log)
+        self.queries = Queries(rows, log)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
         unparks: dict[str, list[tuple[Following, Unparker]]] = {}
@@ -260,7 +260,7 @@ class Running:
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
-        return await self._queries.get(projection, key, after=after, wait_s=wait_s)
+        return await self.queries.get(projection, key, after=after, wait_s=wait_s)
 
     async def find(
         self,
@@ -282,13 +282,13 @@ class Running:
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
-        return await self._queries.find(
+        return await self.queries.find(
             projection, order_by=order_by, limit=limit, cursor=cursor, after=after, wait_s=wait_s, **conditions
         )
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""
-        await self._queries.check_token(after)
+        await self.queries.check_token(after)
 
     async def load(self, decider: Decider[C, S, E], id: str) -> tuple[S, int]:
         """State and version of a write model; version 0 if the stream does not exist. Raises: Unavailable."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from twofold.api.rule import by_rule
 from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, targeted
@@ -59,11 +60,10 @@ def serve(
 
 def _http_of(app: App) -> Callable[[Running], Any]:
     """The function that makes the App's HTTP. Raises: ConfigurationError."""
-    from twofold.web import nobody
     from twofold.web.application import web_app
 
     if app.http is None:
-        return lambda running: web_app(running, title=app.name, actor=nobody)
+        return lambda running: web_app(running, by_rule(app))
     module_name, _, attribute = app.http.partition(":")
     make = getattr(imported(module_name), attribute, None)
     if not callable(make):

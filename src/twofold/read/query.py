@@ -40,6 +40,7 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
     rows: Sequence[R]
     cursor: str | None
     parked: int
+    previous: str | None = None
 
     def __iter__(self) -> Iterator[R]:
         return iter(self.rows)
@@ -55,7 +56,13 @@ class Queries:
         self._store, self._freshness = store, Freshness(store, log)
 
     async def get(
-        self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
+        self,
+        projection: Projection[R],
+        key: Any,
+        *,
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        scope: Any = None,
     ) -> R | None:
         """The row with this key (a tuple if the key has several fields), or None.
 
@@ -85,6 +92,7 @@ class Queries:
         cursor: str | None = None,
         after: After | None = None,
         wait_s: float = DEFAULT_WAIT_S,
+        scope: Any = None,
         **conditions: Any,
     ) -> Page[R]:
         """A page of the rows that match all conditions.

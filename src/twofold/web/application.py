@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -10,36 +11,32 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 
+from twofold.api import Api, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
-from twofold.web.actors import nobody
-from twofold.web.commands import ActorOf, asked
+from twofold.web.commands import asked
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
+from twofold.web.rest.described import describe
+from twofold.web.rest.routes import routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
 
 
 def web_app(
     running: Running,
+    api: Api,
     *routers: APIRouter,
-    title: str,
-    actor: ActorOf,
-    version: str = "1",
-    description: str = "",
     keep_answers_s: float = KEEP_S,
 ) -> FastAPI:
-    """The app, with these routers (see `routes.router`).
+    """The app: what `api` serves, and these routers (see `routes.router`), which come first.
 
-    `actor` returns the id of the user who sends a request, or None if nobody is logged in; it may be a coroutine
-    function. It is recorded with every event, and an Idempotency-Key belongs to it: with the same key, another user's
-    request is another request. Without users, pass `actor=nobody`.
-
-    Responses to requests with a key are kept for `keep_answers_s` seconds.
+    The actor of a request is recorded with every event, and an Idempotency-Key belongs to it: with the same key,
+    another user's request is another request. Responses to requests with a key are kept for `keep_answers_s` seconds.
 
     Raises: ConfigurationError if `actor=nobody` is combined with commands that read credentials, or the store cannot
     keep responses to commands.
@@ -47,12 +44,12 @@ def web_app(
     if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
         raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
     for route in _command_routes(routers):
-        _check_command(route, running, actor)
+        _check_command(route, running, api)
     own_docs = docs.own_docs_available()
     app = FastAPI(
-        title=title,
-        version=version,
-        description=description,
+        title=api.title,
+        version=api.version,
+        description=api.description,
         docs_url=None if own_docs else "/docs",
         redoc_url=None,
         redirect_slashes=False,  # the target would contain whatever Host the client sent
@@ -61,15 +58,17 @@ def web_app(
     if isinstance(running.log, KeepsRequests):
         app.state.idempotency = Idempotency(running.log.requests, keep_answers_s)
     app.state.readiness = Readiness(running)
-    app.state.actor = actor
+    app.state.api = api
     problems.install(app)
-    openapi.install(app)
+    generated = routes_of(api)
+    openapi.install(app, partial(describe, api=api, routes=generated))
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
     for router in (*routers, health_routes()):
         _add(app, router)
+    app.router.routes.extend(generated)
     return app
 
 
@@ -88,7 +87,7 @@ def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
             yield route
 
 
-def _check_command(route: RouteContext, running: Running, actor: ActorOf) -> None:
+def _check_command(route: RouteContext, running: Running, api: Api) -> None:
     """Raises: ConfigurationError if users would share their keys, or the store cannot keep responses."""
     name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
     if not isinstance(running.log, KeepsRequests):
@@ -97,7 +96,7 @@ def _check_command(route: RouteContext, running: Running, actor: ActorOf) -> Non
             f"implement KeepsRequests of twofold.write.requests"
         )
     read = next(_credentials(with_dependencies(route.dependant)), None)
-    if actor is nobody and read is not None:
+    if api.actor is nobody and read is not None:
         raise ConfigurationError(
             f"{name} reads {read}, and actor=nobody says that this App has no users: two of them with one "
             f"Idempotency-Key would get one response. Pass actor=, a function that returns the user's id; if these "

@@ -121,6 +121,10 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
+    def annotated(self, cls: type) -> Any:
+        """The class, to be read from a `JsonText`."""
+        return Annotated[cls, self]
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         formed = self.form.core_schema(source)  # for OpenAPI; what validates is stricter
         validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # those of models are not strict

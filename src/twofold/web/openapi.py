@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +18,8 @@ _METHODS = ("get", "put", "post", "delete", "options", "patch", "trace")
 
 _ERRORS = {
     400: "The address, a header, a token, a cursor or the JSON cannot be read",
+    401: "A login is needed",
+    403: "The actor may not do this",
     404: "Not found",
     408: "The request did not arrive in time",
     409: "The version is not the expected one, or the resource already exists",
@@ -58,23 +61,27 @@ _PROBLEM = {
 
 _HEADERS = {
     "Consistency-Token": "Send it with a later read, which is then at least as recent",
+    "Parked-Rows": "How many rows are parked and may be out of date or missing",
     "ETag": "The version, for `If-Match` and `If-None-Match`",
     "Idempotency-Expires": "When the response kept for this `Idempotency-Key` expires",
-    "Link": "The address of the next page, if there is one",
+    "Link": "The addresses of the pages before and after, if there are any",
     "Location": "The address of the created resource",
     "Retry-After": "Seconds to wait before trying again",
     "Preference-Applied": "The wait that `Prefer` asked for, as applied",
 }
 
 
-def install(app: FastAPI) -> None:
-    """Add the schema of problems, and name each operation after its function."""
+def install(app: FastAPI, describe: Callable[[dict[str, Any]], None]) -> None:
+    """Add the schema of problems, name each operation after its function, and `describe` what FastAPI does not know."""
     without = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         document = without()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
         _name(document)
+        describe(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

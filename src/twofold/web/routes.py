@@ -61,7 +61,7 @@ class StrictRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
-            _check_address(request)
+            check_address(request)
             overrides = request.app.dependency_overrides
             if overrides:
                 Parameters(with_dependencies(dependant, overrides)).check(request)
@@ -85,7 +85,7 @@ class StrictRoute(APIRoute):
         return APIRoute.get_route_handler(route)
 
 
-def _check_address(request: Request) -> None:
+def check_address(request: Request) -> None:
     """Raises: Problem 400 if the address is not valid UTF-8: it would be mistaken for another address."""
     parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
     for what, raw in parts.items():
