@@ -21,7 +21,6 @@ from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.commands import Asking
 from twofold.web.identity import LoggedIn
-from twofold.web.problems import Problem
 from twofold.web.routes import router
 from twofold.web.steps import request_id
 
