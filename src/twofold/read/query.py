@@ -19,7 +19,7 @@ from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.conditions import conditions_of, query_of
-from twofold.read.cursor import fingerprint, read_cursor, write_cursor
+from twofold.read.cursor import FIRST, Cursors
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Query, ReadStore
@@ -32,9 +32,11 @@ DEFAULT_LIMIT = 50
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
-    """Rows in the requested order. `cursor` gets the next page; it is None on the last page.
+    """Rows in the requested order.
 
-    `parked` counts the parked rows of the whole read model, and the rows of this page that could not be read.
+    `cursor` gets the next page and is None on the last one; `previous` gets the page before and is None on the first
+    one, and if the first row has values that are too long for a cursor. `parked` counts the parked rows of the whole
+    read model, and the rows of this page that could not be read.
     """
 
     rows: Sequence[R]
@@ -109,31 +111,25 @@ class Queries:
     ) -> Page[R]:
         """A page of the rows that match all conditions.
 
-        A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores: `__gt`,
-        `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, with a leading
-        `-` for descending; the key breaks ties. None sorts first. `limit` is 1 to 500. A row that cannot be read (see
-        `RowUnreadable`) is left out, logged, and counted in `parked`.
+        A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores, such as
+        `day__ge` (see `OPERATORS`). `order_by` names fields, with a leading `-` for descending; the key breaks ties.
+        None sorts first. `limit` is 1 to 500. `cursor` is that of a page, or its `previous`. A row that cannot be read
+        (see `RowUnreadable`) is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
-        asked = fingerprint(projection, query)
-        if cursor is not None:
-            query = msgspec.structs.replace(query, after=read_cursor(projection, query, asked, cursor))
-        one_more = msgspec.structs.replace(query, limit=limit + 1)
+        cursors = Cursors(projection, query)
+        start = FIRST if cursor is None else cursors.read(cursor)
+        fetching = start.fetching(query)
         token = self._freshness.token(after)
-        found = (
-            await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
-        ).found
+        looking = self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
+        found = (await looking).found
         rows = found.rows[:limit]
-        more = len(found.rows) > limit
-        readable, unreadable = _rows(projection, rows)
+        previous, following = cursors.around(start, rows, more=len(found.rows) > limit)
+        readable, unreadable = _rows(projection, rows[::-1] if start.backward else rows)
         parked = {one.key for one in found.parked if one.kind == "row"}
-        return Page(
-            readable,
-            write_cursor(projection, query, asked, rows[-1]) if more else None,
-            len(found.parked) + len(unreadable - parked),
-        )
+        return Page(readable, following, len(found.parked) + len(unreadable - parked), previous)
 
     async def count(
         self,
