@@ -87,6 +87,10 @@ class InvalidCursor(InvalidInput):
     """A cursor that `find` did not return for this query."""
 
 
+class NotFound(InvalidInput):
+    """What a request names does not exist. For code at the edge, such as `using=` of an `Api`."""
+
+
 class InvalidQuery(InvalidInput):
     """`find` was asked for a field, an operator or a value that the read model does not have."""
 
