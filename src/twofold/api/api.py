@@ -80,7 +80,7 @@ class Api:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id; the server makes one up if that is None, and with `id=new_id`.
+        parameter or the field with the stream's id; without a value there, and with `id=new_id`, the server makes one.
         `new`: the stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist,
         its own or another, else 404. `using` is a coroutine function from what the client sends (the class of its first
         parameter) and the running App to the command: it looks things up in the write models.
