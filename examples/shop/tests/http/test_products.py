@@ -1,0 +1,95 @@
+"""Products for buyers, and corrections of their stock."""
+
+from typing import Any
+
+import pytest
+
+from shop.app import shop
+from shop.http.app import shop_http
+from shop.tests.http.client import Client, client_of, fields, problem
+from shop.write.stock import ReceiveStock, stock
+
+
+async def test_a_product_with_its_price_and_stock(stocked: Client) -> None:
+    assert (await stocked.get("/products/tea")).json() == {
+        "productId": "tea",
+        "name": "Tea",
+        "price": 2.5,
+        "availableQuantity": 1_000,
+    }
+    await stocked.put("/products/tea", {"name": "Green tea", "price": 3})
+    found = (await stocked.get("/products/tea")).json()
+    assert (found["name"], found["price"], found["availableQuantity"]) == ("Green tea", 3, 1_000)
+    assert (await stocked.get("/products/cup")).json()["availableQuantity"] == 0
+    assert problem(await stocked.get("/products/none")) == (404, "not-found")
+
+
+async def test_stock_alone_is_not_a_product() -> None:
+    async with shop.open("memory:") as running, client_of(shop_http(running)) as client:
+        client.token = (await running.execute(stock, "tea", ReceiveStock(5))).receipt.token
+        assert problem(await client.get("/products/tea")) == (404, "not-found")
+        assert (await client.get("/products")).json() == {"data": [], "hasMore": False, "nextCursor": None}
+        await client.put("/products/tea", {"name": "Tea", "price": 1})
+        assert (await client.get("/products/tea")).json()["availableQuantity"] == 5
+        assert len((await client.get("/products")).json()["data"]) == 1
+
+
+async def test_page_through_products_by_name(stocked: Client) -> None:
+    for product_id, name in (("1", "Biscuit"), ("2", "Tea"), ("3", "Apple")):
+        await stocked.put(f"/products/{product_id}", {"name": name, "price": 1})
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await stocked.get(f"/products?limit=2{cursor and f'&cursor={cursor}'}")).json()
+        pages.append([(one["name"], one["productId"]) for one in page["data"]])
+        cursor = page["nextCursor"]
+        assert page["hasMore"] is (cursor is not None)
+    assert pages == [[("Apple", "3"), ("Biscuit", "1")], [("Cup", "cup"), ("Tea", "2")], [("Tea", "tea")]]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "name=Tea"])
+async def test_a_page_of_products_that_is_none(stocked: Client, query: str) -> None:
+    assert fields(await stocked.get(f"/products?{query}")) == [query.partition("=")[0]]
+
+
+async def test_correct_the_stock(stocked: Client) -> None:
+    broken = await stocked.post("/inventory/products/tea/adjustments", {"quantity": -3, "reason": "broken"})
+    assert (broken.status_code, broken.json()) == (202, {"productId": "tea", "availableQuantity": 997})
+    assert (await stocked.get("/inventory/products/tea")).json()["availableQuantity"] == 997
+    assert (await stocked.get("/products/tea")).json()["availableQuantity"] == 997
+    found = await stocked.post("/inventory/products/tea/adjustments", {"quantity": 1, "reason": "found"})
+    assert found.json()["availableQuantity"] == 998
+
+
+async def test_stock_is_never_corrected_below_zero(stocked: Client) -> None:
+    refused = await stocked.post("/inventory/products/tea/adjustments", {"quantity": -1_001, "reason": "broken"})
+    detail = "Cannot adjust the stock by -1001: only 1000 are available"
+    assert (*problem(refused), refused.json()["detail"]) == (422, "rejected", detail)
+    assert (await stocked.get("/products/tea")).json()["availableQuantity"] == 1_000
+
+
+async def test_a_correction_that_is_sent_again_is_one(stocked: Client) -> None:
+    body = {"quantity": -3, "reason": "broken"}
+    answers = [await stocked.post("/inventory/products/tea/adjustments", body, Idempotency_Key="k") for _ in range(2)]
+    assert [answer.json()["availableQuantity"] for answer in answers] == [997, 997]
+    assert (await stocked.get("/products/tea")).json()["availableQuantity"] == 997
+
+
+@pytest.mark.parametrize(
+    ("body", "at_fault"),
+    [
+        ({}, ["/quantity", "/reason"]),
+        ({"quantity": "-3", "reason": "broken"}, ["/quantity"]),
+        ({"quantity": -1_000_001, "reason": "broken"}, ["/quantity"]),
+        ({"quantity": -3.5, "reason": ""}, ["/quantity", "/reason"]),
+        ({"quantity": -3, "reason": "broken", "by": "me"}, ["/by"]),
+    ],
+)
+async def test_a_correction_that_is_none(stocked: Client, body: Any, at_fault: list[str]) -> None:
+    assert fields(await stocked.post("/inventory/products/tea/adjustments", body)) == at_fault
+
+
+async def test_a_correction_of_nothing(stocked: Client) -> None:
+    no_change = await stocked.post("/inventory/products/tea/adjustments", {"quantity": 0, "reason": "counted"})
+    assert problem(no_change) == (422, "rejected")
+    unknown = await stocked.post("/inventory/products/none/adjustments", {"quantity": 1, "reason": "found"})
+    assert problem(unknown) == (404, "not-found")
