@@ -37,12 +37,14 @@ async def test_stock_alone_is_not_a_product() -> None:
 async def test_page_through_products_by_name(stocked: Client) -> None:
     for product_id, name in (("1", "Biscuit"), ("2", "Tea"), ("3", "Apple")):
         await stocked.put(f"/products/{product_id}", {"name": name, "price": 1})
-    pages, cursor = [], ""
-    while cursor is not None:
-        page = (await stocked.get(f"/products?limit=2{cursor and f'&cursor={cursor}'}")).json()
+    pages, more = [], ""
+    while True:
+        page = (await stocked.get(f"/products?limit=2{more}")).json()
+        assert page["hasMore"] is (page["nextCursor"] is not None)
         pages.append([(one["name"], one["productId"]) for one in page["data"]])
-        cursor = page["nextCursor"]
-        assert page["hasMore"] is (cursor is not None)
+        if not page["hasMore"]:
+            break
+        more = f"&cursor={page['nextCursor']}"
     assert pages == [[("Apple", "3"), ("Biscuit", "1")], [("Cup", "cup"), ("Tea", "2")], [("Tea", "tea")]]
 
 
