@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -18,11 +18,11 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
-from twofold.read.conditions import query_of
+from twofold.read.conditions import conditions_of, query_of
 from twofold.read.cursor import fingerprint, read_cursor, write_cursor
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
-from twofold.read.store import ReadStore
+from twofold.read.store import Condition, Query, ReadStore
 
 R = TypeVar("R")
 
@@ -49,29 +49,45 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Queries:
-    """Reads rows of one read store that were folded from `log`."""
+    """Reads rows of one read store that were folded from `log`.
+
+    `scope` holds conditions as for `find` that the caller of an edge cannot choose: rows that do not match them do not
+    exist for it. A field may be called `scope` too; `where` takes conditions by name, like the keywords after it.
+    """
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._freshness = store, Freshness(store, log)
 
     async def get(
-        self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
+        self,
+        projection: Projection[R],
+        key: Any,
+        *,
+        scope: Mapping[str, Any] = {},
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
     ) -> R | None:
         """The row with this key (a tuple if the key has several fields), or None.
 
         A parked row raises RowParked. With a token, so does any row that may be parked: a stream was parked before the
-        token, and it cannot be known which rows its events touch.
+        token, and it cannot be known which rows its events touch. If no row of this key is in scope, it may only be
+        that its first events are parked: RowParked is raised if the token covers them, and otherwise None returned.
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
         values = key_values(projection, key)
         token = self._freshness.token(after)
-        fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+        if scope:
+            query = _query_of_key(projection, values, scope)
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
+        else:
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
         found = fresh.found
         for parked in found.parked:
-            if _waits(projection, values, parked):
+            covered = _is_at_or_before(parked.position, fresh.position)
+            if _waits(projection, values, parked) and (covered or found.rows or not scope):
                 raise RowParked(projection.name, values, parked.since, parked.error)
-            if _is_at_or_before(parked.position, fresh.position) and _may_wait(projection, parked):
+            if covered and _may_wait(projection, parked):
                 why = f"it may be among the rows that are parked with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
         return _row(projection, found.rows[0]) if found.rows else None
@@ -79,7 +95,10 @@ class Queries:
     async def find(
         self,
         projection: Projection[R],
+        where: Mapping[str, Any] = {},
+        /,
         *,
+        scope: Mapping[str, Any] = {},
         order_by: str | Sequence[str] = (),
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
@@ -96,7 +115,7 @@ class Queries:
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
-        query = query_of(projection, conditions, order_by, limit)
+        query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
         asked = fingerprint(projection, query)
         if cursor is not None:
             query = msgspec.structs.replace(query, after=read_cursor(projection, query, asked, cursor))
@@ -115,11 +134,40 @@ class Queries:
             len(found.parked) + len(unreadable - parked),
         )
 
+    async def count(
+        self,
+        projection: Projection[Any],
+        where: Mapping[str, Any] = {},
+        /,
+        *,
+        scope: Mapping[str, Any] = {},
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> int:
+        """How many rows match all conditions, which are those of `find`.
+
+        Parked rows, and rows that cannot be read, count as they are stored. It takes as long as reading every row that
+        matches, or its entry in an index.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        wanted = conditions_of(projection, {**where, **conditions}, scope)
+        token = self._freshness.token(after)
+        counting = self._freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
+        return (await counting).found.rows
+
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""
         token = self._freshness.token(after)
         if token is not None:
             await self._freshness.check(token)
+
+
+def _query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
+    names = projection.table.key
+    of_key = [Condition(name, "eq", value) for name, value in zip(names, key, strict=True)]
+    return Query([*of_key, *conditions_of(projection, {}, scope)], [(name, False) for name in names], 1)
 
 
 def key_values(projection: Projection[Any], key: Any) -> Values:
