@@ -75,13 +75,15 @@ async def put_product(
 async def find_products(
     running: Run,
     fresh: Fresh,
+    name_prefix: Annotated[Name | None, Query(alias="namePrefix", examples=["Te"])] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> Response:
-    """Products by name."""
+    """Products by name; with `namePrefix` those whose name begins with it, in the same letter case."""
+    found = {"name__gt": ""} if name_prefix is None else {"name__startswith": name_prefix}
     page = await running.find(
         as_json(product_view),
-        name__gt="",
+        **found,
         order_by="name",
         limit=limit,
         cursor=cursor,

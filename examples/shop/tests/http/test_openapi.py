@@ -48,6 +48,7 @@ READS = (
     "/products",
     "/products?limit=1",
     "/products?cursor=x",
+    "/products?namePrefix=Te",
     "/products/tea",
     "/products/none",
     "/orders",

@@ -48,7 +48,24 @@ async def test_page_through_products_by_name(stocked: Client) -> None:
     assert pages == [[("Apple", "3"), ("Biscuit", "1")], [("Cup", "cup"), ("Tea", "2")], [("Tea", "tea")]]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "name=Tea"])
+async def test_search_products_by_the_beginning_of_a_name(stocked: Client) -> None:
+    for product_id, name in (("1", "100% Tea"), ("2", "Teapot"), ("3", "100"), ("4", "T_a")):
+        await stocked.put(f"/products/{product_id}", {"name": name, "price": 1})
+
+    async def found(prefix: str, rest: str = "") -> list[str]:
+        page = (await stocked.get(f"/products?namePrefix={prefix}{rest}")).json()
+        names = [one["name"] for one in page["data"]]
+        return names + (await found(prefix, f"&limit=1&cursor={page['nextCursor']}") if page["hasMore"] else [])
+
+    assert await found("Tea", "&limit=1") == ["Tea", "Teapot"]
+    assert await found("100%25") == ["100% Tea"]
+    assert await found("T_") == ["T_a"]
+    assert await found("tea") == []
+    cursor = (await stocked.get("/products?namePrefix=Tea&limit=1")).json()["nextCursor"]
+    assert problem(await stocked.get(f"/products?namePrefix=T&cursor={cursor}")) == (400, "invalid-cursor")
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "name=Tea", "namePrefix=", "namePrefix=%00"])
 async def test_a_page_of_products_that_is_none(stocked: Client, query: str) -> None:
     assert fields(await stocked.get(f"/products?{query}")) == [query.partition("=")[0]]
 
