@@ -52,7 +52,7 @@ async def receive_stock(product_id: ProductId, body: JsonBody[ReceiptBody], aske
 
 @routes.post("/{productId}/adjustments", status_code=202, response_model=StockAnswer)
 async def adjust_stock(product_id: ProductId, body: JsonBody[AdjustmentBody], asked: Asking) -> Response:
-    """Correct the available quantity: below zero for goods that are lost or broken. It never falls below zero."""
+    """Add `quantity`, negative for lost or broken goods, to what is available, which never falls below zero."""
     return await asked.once(lambda: change(asked, product_id, AdjustStock(body.quantity, body.reason)))
 
 

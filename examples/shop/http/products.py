@@ -79,7 +79,7 @@ async def find_products(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> Response:
-    """Products by name; with `namePrefix` those whose name begins with it, in the same letter case."""
+    """Products in order of their names. `namePrefix` selects names that begin with it; letter case matters."""
     found = {"name__gt": ""} if name_prefix is None else {"name__startswith": name_prefix}
     page = await running.find(
         as_json(product_view),

@@ -1,7 +1,7 @@
 """One row per product, for buyers: name, price and the quantity that can still be ordered.
 
-Stock may come before its product is registered. Such a row has no name yet: it keeps the quantity, and readers leave
-it out (`name__gt=""`).
+Stock may arrive before its product is registered. The row then has the quantity but no name, and queries exclude it
+with `name__gt=""`.
 """
 
 from dataclasses import dataclass, replace

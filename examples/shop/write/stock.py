@@ -18,10 +18,10 @@ class ReceiveStock:
 
 @dataclass(frozen=True, slots=True)
 class AdjustStock:
-    """Correct the available quantity by what was lost, broken or found. What is reserved for orders is not touched."""
+    """Correct the available quantity: goods were lost, broken or found. Reserved quantities do not change."""
 
     quantity: int
-    """Below zero: so many fewer."""
+    """Added to the available quantity; negative for missing goods."""
     reason: str
 
 
