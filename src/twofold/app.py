@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
+from twofold.read.watch import RowChanges, Watching
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
@@ -161,6 +162,7 @@ class Running:
         self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self.queries = Queries(rows, log)
+        self.watching = Watching(self.queries, rows, log, app.codec)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
         unparks: dict[str, list[tuple[Following, Unparker]]] = {}
@@ -217,6 +219,7 @@ class Running:
 
     async def stop(self) -> None:
         """Finish what was accepted, and release the checkpoints."""
+        self.watching.stop()
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
         await self.commits.close()
@@ -302,6 +305,31 @@ class Running:
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         return await self.queries.count(projection, conditions, after=after, wait_s=wait_s)
+
+    def watch(
+        self,
+        projection: Projection[R],
+        *,
+        order_by: str | Sequence[str] = (),
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> AsyncGenerator[RowChanges[R], None]:
+        """Watch all rows that match the conditions: a snapshot, in pages, then their changes.
+
+        `after` is the token of earlier changes, also of another process, from which to go on; if that is no longer
+        possible there is a new snapshot. Or it is a receipt, which the first snapshot then includes. Close the
+        generator to stop, for example with `contextlib.aclosing`.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable; Closed when the App stops.
+        """
+        return self.watching.watch(projection, conditions, order_by=order_by, after=after, wait_s=wait_s)
+
+    async def until(
+        self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], *, timeout_s: float = DEFAULT_WAIT_S
+    ) -> R:
+        """Wait for a row that meets a predicate, for example because of a reactor. Raises: NotReached; as `watch`."""
+        return await self.watching.until(projection, key, predicate, timeout_s)
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""

@@ -17,6 +17,7 @@ TwofoldError
 ├── LogReplaced            stored positions belong to another log
 ├── ReadModelBehind        the read model did not reach a token in time
 ├── NotSettled             followers still had work when the time was up
+├── NotReached             no row met the predicate of `until` in time
 ├── RowParked              the row is parked at an event that could not be folded
 ├── RowUnreadable          the row class does not accept a stored row
 ├── UndecodableEvent       stored JSON that no class of this App can read
@@ -156,6 +157,14 @@ class NotSettled(TwofoldError):
             f"See `twofold status`, or twofold.operate.status(running)"
         )
         self.left, self.waited_s = left, waited_s
+
+
+class NotReached(TwofoldError):
+    """No row met the predicate of `until` in time."""
+
+    def __init__(self, projection: str, key: object, waited_s: float) -> None:
+        super().__init__(f"{projection}: no row {key!r:.80} has met the predicate within {waited_s:g} s")
+        self.projection, self.key = projection, key
 
 
 class RowParked(TwofoldError):

@@ -77,6 +77,9 @@ def ownership_text(belongs: Ownership | None) -> str | None:
 class Checkpoint(msgspec.Struct, frozen=True):
     """The row. `owner` is None after a clean stop; `wanted_by`: a less loaded worker that asked for it.
 
+    `generation` is a random name of the contents of the table, renewed when rows change without an event: when parked
+    events are folded, or the table is built again.
+
     `position` is always in the partition of `follower`.
     """
 
@@ -87,6 +90,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     epoch: int
     heartbeat: int
     wanted_by: str | None = None
+    generation: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True):

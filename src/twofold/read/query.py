@@ -14,7 +14,7 @@ from twofold.errors import (
     RowUnreadable,
 )
 from twofold.failures import error_text, failure
-from twofold.feed.checkpoints import Parked
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
@@ -51,6 +51,16 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
         return len(self.rows)
 
 
+class StoredPage(msgspec.Struct, frozen=True):
+    """A page as stored: the values of its rows, the cursors around it, and what was in the same snapshot."""
+
+    rows: Sequence[Values]
+    previous: str | None
+    following: str | None
+    checkpoints: Sequence[Checkpoint]
+    parked: Sequence[Parked]
+
+
 class Queries:
     """Reads rows of one read store that were folded from `log`.
 
@@ -59,7 +69,7 @@ class Queries:
     """
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
-        self._store, self._freshness = store, Freshness(store, log)
+        self._store, self.freshness = store, Freshness(store, log)
 
     async def get(
         self,
@@ -79,12 +89,12 @@ class Queries:
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
         values = key_values(projection, key)
-        token = self._freshness.token(after)
+        token = self.freshness.token(after)
         if scope:
             query = _query_of_key(projection, values, scope)
-            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
+            fresh = await self.freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
         else:
-            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+            fresh = await self.freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
         found = fresh.found
         for parked in found.parked:
             covered = _is_at_or_before(parked.position, fresh.position)
@@ -93,7 +103,7 @@ class Queries:
             if covered and _may_wait(projection, parked):
                 why = f"it may be among the rows that are parked with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
-        return _row(projection, found.rows[0]) if found.rows else None
+        return row_of(projection, found.rows[0]) if found.rows else None
 
     async def find(
         self,
@@ -119,17 +129,25 @@ class Queries:
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
+        found = await self.page(projection, query, cursor, after, wait_s)
+        readable, unreadable = _rows(projection, found.rows)
+        parked = {one.key for one in found.parked if one.kind == "row"}
+        return Page(readable, found.following, len(found.parked) + len(unreadable - parked), found.previous)
+
+    async def page(
+        self, projection: Projection[Any], query: Query, cursor: str | None, after: After | None, wait_s: float
+    ) -> StoredPage:
+        """What `find` makes its page of. Raises: as `find`."""
         cursors = Cursors(projection, query)
         start = FIRST if cursor is None else cursors.read(cursor)
         fetching = start.fetching(query)
-        token = self._freshness.token(after)
-        looking = self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
+        token = self.freshness.token(after)
+        looking = self.freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
         found = (await looking).found
-        rows = found.rows[:limit]
-        previous, following = cursors.around(start, rows, more=len(found.rows) > limit)
-        readable, unreadable = _rows(projection, rows[::-1] if start.backward else rows)
-        parked = {one.key for one in found.parked if one.kind == "row"}
-        return Page(readable, following, len(found.parked) + len(unreadable - parked), previous)
+        rows = found.rows[: query.limit]
+        previous, following = cursors.around(start, rows, more=len(found.rows) > query.limit)
+        in_order = rows[::-1] if start.backward else rows
+        return StoredPage(in_order, previous, following, found.checkpoints, found.parked)
 
     async def count(
         self,
@@ -150,15 +168,15 @@ class Queries:
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         wanted = conditions_of(projection, {**where, **conditions}, scope)
-        token = self._freshness.token(after)
-        counting = self._freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
+        token = self.freshness.token(after)
+        counting = self.freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
         return (await counting).found.rows
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""
-        token = self._freshness.token(after)
+        token = self.freshness.token(after)
         if token is not None:
-            await self._freshness.check(token)
+            await self.freshness.check(token)
 
 
 def _query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
@@ -175,7 +193,7 @@ def key_values(projection: Projection[Any], key: Any) -> Values:
         raise InvalidQuery(str(error)) from error
 
 
-def _row(projection: Projection[R], values: Values) -> R:
+def row_of(projection: Projection[R], values: Values) -> R:
     """Raises: RowUnreadable."""
     try:
         return projection.format.from_values(values)  # type: ignore[no-any-return]
@@ -192,7 +210,7 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
         rows, unreadable = [], set()
         for values in found:
             try:
-                rows.append(_row(projection, values))
+                rows.append(row_of(projection, values))
             except RowUnreadable as one:
                 log.error("%s", one)
                 unreadable.add(key_text(one.key))

@@ -43,6 +43,30 @@ class Condition(msgspec.Struct, frozen=True):
     operator: Operator
     value: Any
 
+    def holds(self, value: Any) -> bool:
+        """Whether it holds for the value of a column."""
+        wanted = self.value
+        match self.operator:
+            case "eq":
+                return bool(value == wanted)
+            case "ne":
+                return bool(value != wanted)
+            case "in":
+                return value in wanted
+        if value is None:
+            return False
+        match self.operator:
+            case "contains":
+                return wanted in msgspec.json.decode(value)
+            case "gt":
+                return bool(value > wanted)
+            case "ge":
+                return bool(value >= wanted)
+            case "lt":
+                return bool(value < wanted)
+            case "le":
+                return bool(value <= wanted)
+
 
 class Query(msgspec.Struct, frozen=True):
     """Rows that match all conditions, ordered by columns (descending or not), the key last.

@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from msgspec.structs import replace
 
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked
 from twofold.messages import Position
+
+_GENERATIONS = count(1)
 
 
 class MemoryCheckpoints:
@@ -20,7 +23,7 @@ class MemoryCheckpoints:
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
-        self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0))
+        self.rows.setdefault(follower, Checkpoint(follower, log_id, start, None, 0, 0, generation=new_generation()))
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
@@ -77,7 +80,8 @@ class MemoryCheckpoints:
     ) -> None:
         """See `Checkpoints.advance`."""
         now = self.movable(claim, after)
-        self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1)
+        generation = new_generation() if unparked else now.generation
+        self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1, generation=generation)
         for entry in unparked:
             self.waiting[claim.follower].pop((entry.kind, entry.key), None)
         for entry in parked:
@@ -140,6 +144,11 @@ class MemoryCheckpoints:
         if now.position != after:
             raise LeaseLost(claim.follower, f"is at {now.position}, not {after}")
         return now
+
+
+def new_generation() -> str:
+    """A name that no other contents of a table has had in this process, which memory does not outlive."""
+    return str(next(_GENERATIONS))
 
 
 def _in_order(parked: Iterable[Parked]) -> Sequence[Parked]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.backends.memory.checkpoints import MemoryCheckpoints
+from twofold.backends.memory.checkpoints import MemoryCheckpoints, new_generation
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.doorbell import Doorbell
@@ -104,6 +104,7 @@ class MemoryReadStore:
         for checkpoint in self._checkpoints.parts(table.follows):
             beginning = Position(checkpoint.follower.partition, 0)
             again = {"log_id": log_id, "position": beginning, "owner": None, "epoch": checkpoint.epoch + 1}
+            again["generation"] = new_generation()
             self._checkpoints.rows[checkpoint.follower] = msgspec.structs.replace(checkpoint, **again)
             self._checkpoints.waiting.pop(checkpoint.follower, None)
 
@@ -171,7 +172,7 @@ class MemoryReadStore:
         return [
             row
             for row in self._rows_of(table).values()
-            if all(_meets(row[place[condition.column]], condition) for condition in conditions)
+            if all(condition.holds(row[place[condition.column]]) for condition in conditions)
         ]
 
     def _standing(self, table: Table) -> Sequence[Checkpoint]:
@@ -207,27 +208,3 @@ def _comes_after(row: Values, query: Query, place: Mapping[str, int]) -> bool:
         if value != bound:
             return value < bound if descending else value > bound
     return False
-
-
-def _meets(value: Any, condition: Condition) -> bool:
-    wanted = condition.value
-    match condition.operator:
-        case "eq":
-            return bool(value == wanted)
-        case "ne":
-            return bool(value != wanted)
-        case "in":
-            return value in wanted
-    if value is None:
-        return False
-    match condition.operator:
-        case "contains":
-            return wanted in msgspec.json.decode(value)
-        case "gt":
-            return bool(value > wanted)
-        case "ge":
-            return bool(value >= wanted)
-        case "lt":
-            return bool(value < wanted)
-        case "le":
-            return bool(value <= wanted)
