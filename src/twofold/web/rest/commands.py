@@ -9,16 +9,18 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from msgspec.json import encode
 from pydantic import TypeAdapter, ValidationError
 
 from twofold.api.served import Input, NewId, ServedCommand
 from twofold.errors import VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
-from twofold.web.bodies import FromJson, JsonRequest, unsupported
+from twofold.web.bodies import FromJson, JsonRequest, read_json, unsupported
 from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login
+from twofold.web.openapi import docstring
 from twofold.web.preconditions import Conditions, if_new, precondition
 from twofold.web.problems import Problem, version_conflict
 from twofold.web.rest.values import Value
@@ -46,7 +48,7 @@ class CommandEndpoint:
     """Handles the requests for one command. `located` is the path of a row, up to its id, for the header Location."""
 
     def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
-        self.served, self.form, self._located = served, form, located
+        self.served, self.form, self.located = served, form, located
         self._path = {name: Value("path", name, given.annotation) for name, given in served.path.items()}
         self._sent, self.body = served.sent, body_class(served)
         self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(self.body)).validate_python
@@ -58,6 +60,14 @@ class CommandEndpoint:
     def values(self) -> list[Value]:
         """The parameters that it reads."""
         return list(self._path.values())
+
+    def accepts(self, example: Any) -> bool:
+        """Whether this may be sent, apart from the parameters of the path."""
+        try:
+            self._read(read_json(encode(example)))
+        except ValidationError:
+            return False
+        return True
 
     async def __call__(self, request: Request) -> Response:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
@@ -127,8 +137,8 @@ class CommandEndpoint:
 
     def _response(self, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
-        if self._located is not None:
-            headers["Location"] = self._located + quote(id, safe="")
+        if self.located is not None:
+            headers["Location"] = self.located + quote(id, safe="")
         return answer(self._returns(done), self.served.status, headers, form=self.form)
 
 
@@ -147,7 +157,7 @@ def body_class(served: ServedCommand) -> type:
     made = make_dataclass(
         sent.__name__,
         [(name, given.annotation, _field(given)) for name, given in served.inputs.items()],
-        namespace={"__doc__": sent.__doc__, **config},
+        namespace={"__doc__": docstring(sent), **config},
         frozen=True,
         kw_only=True,
     )
