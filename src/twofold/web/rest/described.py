@@ -99,7 +99,7 @@ def _texts(endpoint: Endpoint) -> Json:
     words = re.sub(r"[_-]+", " ", endpoint.served.name).capitalize()
     match endpoint:
         case CommandEndpoint():
-            text, summary = docstring(endpoint.served.command), words
+            text, summary = docstring(endpoint.served.sent), words
         case RowEndpoint():
             text, summary = docstring(endpoint.served.projection.row), f"{words}, one row"
         case PageEndpoint():

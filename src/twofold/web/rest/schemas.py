@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Mapping
 from itertools import chain, count
 from typing import Any, cast
@@ -78,6 +79,15 @@ class _Generator(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """A default in words: generators of clients make a field with a `default` one that must be sent."""
+        found = super().default_schema(schema)
+        default = found.pop("default", None)
+        if self.mode == "validation" and default not in (None, "", [], {}):
+            said = f"By default {json.dumps(default, ensure_ascii=False)}"
+            found["description"] = f"{found['description']}. {said}" if "description" in found else said
+        return found
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         is_sent = self.mode == "serialization" and field["type"] in ("dataclass-field", "model-field")
