@@ -174,7 +174,7 @@ def _of_a_page(endpoint: PageEndpoint, schemas: Schemas) -> Iterator[Json]:
     for name, each in endpoint.filters.items():
         one = schemas[endpoint, each.value]
         yield {"name": name, "in": "query", "schema": {"type": "array", "items": one} if each.several else one}
-    if "order_by" in endpoint.known:
-        yield {"name": "order_by", "in": "query", "description": _ORDER, "schema": _TEXT}
+    if endpoint.order_by is not None:
+        yield {"name": endpoint.order_by, "in": "query", "description": _ORDER, "schema": _TEXT}
     yield {"name": "limit", "in": "query", "schema": schemas[endpoint, LIMIT] | {"default": DEFAULT_LIMIT}}
     yield {"name": "cursor", "in": "query", "description": _CURSOR, "schema": _TEXT}
