@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from twofold.api import Api, ServedCommand, anyone
+from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
 from twofold.web.openapi import docstring, documented, documented_exactly, operations_of, sends
 from twofold.web.rest.commands import CommandEndpoint
@@ -19,7 +20,6 @@ from twofold.web.rest.schemas import Json, Schemas
 
 LOGIN = "login"
 """The name of the security scheme."""
-_NO_CONTENT = (204, 205)
 
 
 def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
@@ -128,7 +128,7 @@ def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
 
 
 def _answer(status: int, description: str, schema: Json | None, *headers: str) -> Json:
-    content = {} if schema is None or status in _NO_CONTENT else {"content": {"application/json": {"schema": schema}}}
+    content = {} if schema is None or status in NO_BODY else {"content": {"application/json": {"schema": schema}}}
     return {str(status): {"description": description, **content, **sends(status, *headers)[status]}}
 
 

@@ -87,10 +87,10 @@ def _of_a_page(endpoint: PageEndpoint, schemas: Schemas, examples: Examples) -> 
         schema = {**schema, **_examples(each.value, schema, name.partition("__")[0], examples)}
         schema = {"type": "array", "items": schema} if each.several else schema
         yield {"name": name, "in": "query", "description": _meaning(endpoint, each), "schema": schema}
-    if "order_by" in endpoint.known:
+    if endpoint.order_by is not None:
         first = next(iter(endpoint.served.projection.format.fields)).name
         schema = {**_TEXT, "examples": [endpoint.form.name(first)]}
-        yield {"name": "order_by", "in": "query", "description": _ORDER, "schema": schema}
+        yield {"name": endpoint.order_by, "in": "query", "description": _ORDER, "schema": schema}
     schema = schemas[endpoint, LIMIT] | {"default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]}
     yield {"name": "limit", "in": "query", "description": "How many rows at most", "schema": schema}
     yield {"name": "cursor", "in": "query", "description": _CURSOR, "schema": _TEXT}
@@ -118,15 +118,25 @@ def _as_text(example: Any) -> str:
 
 def request_body(endpoint: CommandEndpoint, schemas: Schemas, examples: Examples) -> Json:
     """The body, with the examples of its class, or else one that is made, if the class accepts it."""
-    schema = schemas[endpoint, "body"]
-    given = schemas.resolved(schema).get("examples", ())
-    accepted = [example for example in given or _made(schema, examples) if endpoint.accepts(example)]
+    schema, path = schemas[endpoint, "body"], _path(endpoint, schemas, examples)
+    if "$ref" not in schema:
+        schema = schemas.shared(endpoint.served.sent.__name__, schema)
+    given = schemas.resolved(schema).get("examples") or _made(schema, examples)
+    accepted = [example for example in given if endpoint.accepts(example, path)]
     media: Json = {"schema": schema}
     if len(accepted) == 1:
         media["example"] = accepted[0]
     elif accepted:
         media["examples"] = {str(number): {"value": example} for number, example in enumerate(accepted, 1)}
     return {"required": endpoint.needs_body, "content": {"application/json": media}}
+
+
+def _path(endpoint: CommandEndpoint, schemas: Schemas, examples: Examples) -> dict[str, str]:
+    """Examples of the parameters that are fields of the command. One that has none is empty, which is refused."""
+    found = {
+        value.name: _examples(value, schemas[endpoint, value], value.name, examples) for value in endpoint.values()
+    }
+    return {name: _as_text(example["examples"][0]) if example else "" for name, example in found.items()}
 
 
 def _made(schema: Json, examples: Examples) -> Iterator[Any]:

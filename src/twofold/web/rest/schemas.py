@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import chain, count
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ class Schemas:
     def generate(self) -> None:
         """Make all schemas, and add their definitions to the components."""
         found, made = _Generator(ref_template=_REF + "{model}").generate_definitions(self._inputs)
-        definitions = cast("dict[str, Json]", made)
+        definitions = _used(list(found.values()), cast("dict[str, Json]", made))
         names = self._names(definitions)
         self._made = {key: _renamed(schema, names) for (key, _), schema in found.items()}
         for name, schema in definitions.items():
@@ -103,6 +103,30 @@ class _Generator(GenerateJsonSchema):
 
 def _free(name: str, taken: Container[str]) -> str:
     return next(one for one in chain([name], (f"{name}{number}" for number in count(2))) if one not in taken)
+
+
+def _used(schemas: list[Any], definitions: Mapping[str, Json]) -> dict[str, Json]:
+    """The definitions that these schemas refer to, directly or through others."""
+    used: dict[str, Json] = {}
+    waiting = [name for schema in schemas for name in _references(schema)]
+    while waiting:
+        name = waiting.pop()
+        if name not in used:
+            used[name] = definitions[name]
+            waiting += _references(used[name])
+    return {name: schema for name, schema in definitions.items() if name in used}
+
+
+def _references(schema: Any) -> Iterator[str]:
+    match schema:
+        case {"$ref": str(reference)}:
+            yield reference.removeprefix(_REF)
+        case dict():
+            for inner in schema.values():
+                yield from _references(inner)
+        case list():
+            for inner in schema:
+                yield from _references(inner)
 
 
 def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
