@@ -12,9 +12,8 @@ from fastapi import Depends, Request
 from twofold.api import Actor, Allow, Api, anyone
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
+from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
-
-CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 async def actor_of(request: Request) -> Actor | None:
@@ -38,13 +37,14 @@ async def logged_in_actor(request: Request) -> Actor:
     """A dependency: the actor. Raises: Problem 401."""
     actor = await actor_of(request)
     if actor is None:
-        raise unauthorized()
+        raise unauthorized(request)
     return actor
 
 
-def unauthorized() -> Problem:
+def unauthorized(request: Request) -> Problem:
     """The problem of a request that needs a login."""
-    return Problem(401, "unauthorized", "This needs a login that is still valid", CHALLENGE)
+    headers = {"WWW-Authenticate": challenge(request.app.state.api.actor, request.headers)}
+    return Problem(401, "unauthorized", "This needs a login that is still valid", headers)
 
 
 async def check_login(request: Request, allow: Allow | None) -> None:

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 from twofold.api import Api, anyone
 from twofold.read.query import DEFAULT_LIMIT
 from twofold.web.forms import JsonForm
+from twofold.web.login.schemes import scheme_of
 from twofold.web.openapi import documented, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.pages import LIMIT, PageEndpoint
@@ -22,6 +23,8 @@ from twofold.web.rest.rows import RowEndpoint
 _ORDER = "Names of fields, separated by commas; a leading `-` for descending order"
 _CURSOR = "From the page before or after: `next_cursor`, or a `Link`"
 _TEXT = {"type": "string"}
+LOGIN = "login"
+"""The name of the security scheme."""
 REF = "#/components/schemas/{model}"
 Json = dict[str, Any]
 
@@ -34,6 +37,8 @@ def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
         for key, mode, annotation in _classes(endpoint):
             schemas.add(key, mode, annotation)
     schemas.generate(document.setdefault("components", {}).setdefault("schemas", {}))
+    if (scheme := scheme_of(api.actor)) is not None:
+        document["components"]["securitySchemes"] = {LOGIN: dict(scheme)}
     paths = document.setdefault("paths", {})
     for endpoint in endpoints:
         at = endpoint.served.at
@@ -90,6 +95,8 @@ def _operation(api: Api, endpoint: Endpoint, schemas: Schemas) -> Json:
     statuses = {400, 422, 503} | ({404} if served.at.parameters else set())
     if served.allow is not anyone:
         statuses |= {401, 403}
+        if scheme_of(api.actor) is not None:
+            operation["security"] = [{LOGIN: []}]
     match endpoint:
         case CommandEndpoint():
             body = {"required": endpoint.needs_body, "content": _json(schemas[endpoint, "body"])}
