@@ -30,7 +30,7 @@ class Api:
     and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
     `version` and `description` head its documentation.
 
-    With an actor, whatever has no `allow=` is closed: it answers 403. Without users it is open to anyone.
+    With an actor, whatever has no `allow=` is closed: the response is 403. Without users it is open to anyone.
 
     Raises: ConfigurationError, naming the argument.
     """

@@ -61,15 +61,15 @@ class PageEndpoint:
         fresh = await freshness(request, sent.get("after"))
         order = sent.get("order_by")
         arguments: dict[str, Any] = {
-            **{condition: value for condition, value in filters.items() if condition not in path},
-            **path,
+            "scope": await scope_of(request, served.projection),
             "order_by": served.order_by if order is None else self._order(order),
             "limit": LIMIT.read(sent["limit"]) if "limit" in sent else DEFAULT_LIMIT,
             "cursor": sent.get("cursor"),
+            "after": fresh.after,
+            "wait_s": fresh.wait_s,
         }
         queries: Queries = request.app.state.running.queries
-        scope = await scope_of(request, served.projection)
-        page = await queries.find(self._rows, **arguments, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
+        page = await queries.find(self._rows, {**filters, **path}, **arguments)
         headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
         return answer(self._content(page), 200, headers, form=self.form)
 
