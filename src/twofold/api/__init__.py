@@ -4,6 +4,7 @@ api.py        Api: commands, rows and pages, each with its address and who may u
 served.py     one command, row or page, checked when it is declared
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
+origins.py    where web pages come from
 rule.py       the Api of an App that declares none
 
 Imports no web framework.

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
 from twofold.api.addresses import address, kebab, snake
+from twofold.api.origins import checked_origins
 from twofold.api.served import NewId, Served, ServedCommand, ServedPage, ServedRow
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
@@ -49,7 +50,7 @@ class Api:
         description: str = "",
     ) -> None:
         self.app, self.actor, self.scope = app, actor, scope
-        self.names, self.decimals, self.cors = names, decimals, tuple(cors)
+        self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
 

@@ -10,12 +10,14 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
+from starlette.types import ASGIApp
 
 from twofold.api import Api, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
 from twofold.web.commands import asked
+from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
@@ -46,7 +48,7 @@ def web_app(
     for route in _command_routes(routers):
         _check_command(route, running, api)
     own_docs = docs.own_docs_available()
-    app = FastAPI(
+    app = _WebApp(
         title=api.title,
         version=api.version,
         description=api.description,
@@ -70,6 +72,12 @@ def web_app(
         _add(app, router)
     app.router.routes.extend(generated)
     return app
+
+
+class _WebApp(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """CORS comes first, so that unexpected errors have its headers, too."""
+        return within_cors(super().build_middleware_stack(), self.state.api)
 
 
 def _add(app: FastAPI, router: APIRouter) -> None:

@@ -59,7 +59,7 @@ _PROBLEM = {
     },
 }
 
-_HEADERS = {
+HEADERS = {
     "Consistency-Token": "Send it with a later read, which is then at least as recent",
     "Parked-Rows": "How many rows are parked and may be out of date or missing",
     "ETag": "The version, for `If-Match` and `If-None-Match`",
@@ -96,7 +96,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: headers that responses with this status may have."""
     text = {"type": "string"}
-    return {status: {"headers": {name: {"description": _HEADERS[name], "schema": text} for name in names}}}
+    return {status: {"headers": {name: {"description": HEADERS[name], "schema": text} for name in names}}}
 
 
 def _name(document: dict[str, Any]) -> None:
