@@ -51,3 +51,5 @@ def test_origins_of_this_machine() -> None:
     assert [origin for origin in SOUND if is_local(origin)] == list(SOUND[1:4])
     assert not is_local("http://localhost.example.com")
     assert not is_local("http://127.example.com")
+    assert not is_local("http://[::1")
+    assert is_local("http://shop.LOCALHOST")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from twofold.errors import ConfigurationError
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_LOCAL = re.compile(
+    r"https?://(localhost|[a-z0-9-]+\.localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE
+)
 _IMPLIED = {"http": "80", "https": "443"}
 
 
@@ -44,7 +46,4 @@ def _wrong(origin: str) -> str | None:
 
 def is_local(origin: str) -> bool:
     """Whether only this machine can be there: localhost, or an address of loopback."""
-    host = urlsplit(origin).hostname or ""
-    return (
-        host in ("localhost", "::1") or host.endswith(".localhost") or re.fullmatch(r"127(\.\d+){3}", host) is not None
-    )
+    return _LOCAL.fullmatch(origin) is not None

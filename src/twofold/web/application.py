@@ -19,7 +19,7 @@ from twofold.web import docs, openapi, problems
 from twofold.web.commands import asked
 from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
-from twofold.web.health import Readiness, health_routes
+from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
@@ -68,7 +68,8 @@ def web_app(
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
-    for router in (*routers, health_routes()):
+    app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
+    for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
     app.router.routes.extend(generated)
     return app

@@ -80,6 +80,15 @@ class Admission:
         yield Metric("twofold_http_running", "gauge", "Requests in progress.", running)
         yield Metric("twofold_http_refused_total", "counter", "Requests refused because of a limit.", refused)
 
+    def beside(self, app: ASGIApp) -> ASGIApp:
+        """Another app of this process, never refused, whose /metrics are of these requests."""
+
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[_IN_SCOPE] = self
+            await app(scope, receive, send)
+
+        return noted
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         scope[_IN_SCOPE] = self
