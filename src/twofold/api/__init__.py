@@ -5,6 +5,7 @@ served.py     one command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
+origins.py    where web pages come from
 rule.py       the Api of an App that declares none
 
 Imports no web framework.

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
 from twofold.api.addresses import RESERVED, address, kebab, snake
+from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
@@ -70,7 +71,7 @@ class Api:
         self.app, self.actor, self.scope = app, actor, scope
         self.allow: Allow | None = None
         self.allow, self.types = self._rule(allow), dict(types or {})
-        self.names, self.decimals, self.cors = names, decimals, tuple(cors)
+        self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
 

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from twofold.api import Api, ServedCommand, anyone
 from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
+from twofold.web.login.schemes import scheme_of
 from twofold.web.openapi import docstring, documented, documented_exactly, operations_of, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
@@ -35,9 +36,9 @@ def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
         for key, mode, annotation in _classes(endpoint):
             schemas.add(key, mode, annotation)
     schemas.generate()
-    scheme = getattr(api.actor, "security_scheme", None)
+    scheme = scheme_of(api.actor)
     if scheme is not None:
-        components.setdefault("securitySchemes", {})[LOGIN] = scheme
+        components.setdefault("securitySchemes", {})[LOGIN] = dict(scheme)
     examples = Examples(schemas.components, api.decimals)
     for endpoint in endpoints:
         operation = _operation(endpoint, schemas, examples)
