@@ -117,6 +117,7 @@ class History:
         for link in (*self.storage.links("the log"), self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
             link.mishaps.clear()
+            link.when_sent.clear()
         for server in self.world.servers:
             server.process.fuse = None
             if not (server.process.runs or server.process.crashed):
