@@ -646,7 +646,7 @@ def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
     patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
-@mutation("G11", log="another log")
+@mutation("G11", scenarios=[IN_THE_WAREHOUSE, IN_THE_NOTEBOOK, IN_THE_DIRECTORY], log="another log")
 def the_id_of_a_log_is_not_looked_at(patch: Patch) -> None:
     check = follow.check_log
     patch.setattr(follow, "check_log", lambda of, log_id, head: check(replaced(of, log_id=log_id), log_id, head))

@@ -130,8 +130,9 @@ class Watcher:
         self.leases.held(claim, "released what another worker holds")
 
     def log_replaced(self, part: Part, by: LogBecomes) -> None:
-        """Another log, or an older copy, lies where this part of the log was."""
-        self._replaced = part.number, by
+        """Another log, or an older copy, lies where this part of the log was. Without read models nothing shows it."""
+        if self.folds:
+            self._replaced = part.number, by
         self.went_back()
 
     def _misread(self, follower: FollowerId) -> str | None:
