@@ -372,8 +372,8 @@ class Running:
 
     def _followed(self) -> list[WatchedFollower]:
         return [
-            WatchedFollower(one.follower_id, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
-            for one in self.followers
+            WatchedFollower(f.follower_id, f.feed, f.checkpoints, self._passed(f), self._comes_again(f))
+            for f in self.followers
         ]
 
     def _passed(self, following: Following) -> Callable[[Position, float], Awaitable[None]]:
@@ -393,12 +393,12 @@ class Running:
 
         Raises: InvalidInput, UndecodableEvent, Unavailable.
         """
-        found: list[Recorded] = []
+        events: list[Recorded] = []
         while True:
             entries = await self.log.read_stream(_stream(stream), from_version, HISTORY_PAGE)
-            found += [self.app.codec.recorded(entry) for entry in entries]
+            events += [self.app.codec.recorded(entry) for entry in entries]
             if len(entries) < HISTORY_PAGE:
-                return found
+                return events
             from_version = entries[-1].version + 1
 
 

@@ -174,11 +174,11 @@ class Following:
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
 
     async def _checkpoint(self) -> Checkpoint:
-        found = await self.checkpoints.read(self.follower_id)
-        if found is None:
+        checkpoint = await self.checkpoints.read(self.follower_id)
+        if checkpoint is None:
             await self.register()
             return await self._checkpoint()
-        return found
+        return checkpoint
 
     async def _follow(self, claim: Claim, position: Position) -> None:
         """Follow until another worker asks for the checkpoint."""

@@ -58,12 +58,14 @@ async def settled(followed: Sequence[WatchedFollower], feeds: Sequence[Feed], ti
     deadline = clock() + timeout_s
     while True:
         heads = [await feed.head() for feed in feeds]
-        unsettled = [one for one in [await _standing(follower) for follower in followed] if not one.settled]
+        standings = [await _standing(follower) for follower in followed]
+        unsettled = [standing for standing in standings if not standing.settled]
         if not unsettled and [await feed.head() for feed in feeds] == heads:
             return
         left_s = deadline - clock()
         if left_s <= 0:
-            raise NotSettled({str(one.followed.follows): (one.behind, one.trying) for one in unsettled}, timeout_s)
+            behind = {str(standing.followed.follows): (standing.behind, standing.trying) for standing in unsettled}
+            raise NotSettled(behind, timeout_s)
         if unsettled:
             await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
 
@@ -107,13 +109,13 @@ class Pace:
                     await slowest.followed.passed(slowest.position, LOOK_AGAIN_S)
 
     async def _slowest(self) -> Standing | None:
-        checkpoints = [await one.checkpoints.read(one.follows) for one in self._followed]
+        checkpoints = [await followed.checkpoints.read(followed.follows) for followed in self._followed]
         standings = [
             Standing(followed, checkpoint.position, checkpoint, await followed.feed.behind(checkpoint.position), 0)
             for followed, checkpoint in zip(self._followed, checkpoints, strict=True)
             if checkpoint is not None and self._is_held(checkpoint)
         ]
-        return max(standings, key=lambda one: one.behind, default=None)
+        return max(standings, key=lambda standing: standing.behind, default=None)
 
     def _is_held(self, checkpoint: Checkpoint) -> bool:
         """Whether its holder's heartbeat has changed within a lease, as seen from this process."""

@@ -44,8 +44,8 @@ def as_kept(fields: Iterable[tuple[Kind, bool, type[Enum] | None]]) -> Callable[
         scope[f"E{number}"] = enum
         question = _QUESTIONS[kind].format(name) if enum is None else f"type({name}) is E{number}"
         questions.append(f"({name} is None or {question})" if nullable else f"({question})")
-    found: Callable[..., bool] = eval(f"lambda {', '.join(names)}: {' and '.join(questions)}", scope)  # noqa: S307 (see above)
-    return found
+    check: Callable[..., bool] = eval(f"lambda {', '.join(names)}: {' and '.join(questions)}", scope)  # noqa: S307 (see above)
+    return check
 
 
 def _encodes(text: str) -> bool:

@@ -64,10 +64,10 @@ class Folding:
                     self._fail(key, error)
         return missing
 
-    def supply(self, missing: Mapping[Key, list[Recorded]], found: Mapping[Key, Values]) -> None:
+    def supply(self, missing: Mapping[Key, list[Recorded]], stored: Mapping[Key, Values]) -> None:
         """Fold the events that waited for their rows, on the rows that the store has."""
         for key, events in missing.items():
-            self._fetched[key] = found.get(key)
+            self._fetched[key] = stored.get(key)
             for recorded in events:
                 self._fold(key, recorded)
 
@@ -94,11 +94,11 @@ class Folding:
         return self._events_of({key}, entries)[key]
 
     def _events_of(self, those: set[Key], entries: Iterable[Entry]) -> Mapping[Key, list[Recorded]]:
-        found: dict[Key, list[Recorded]] = {key: [] for key in those}
+        events: dict[Key, list[Recorded]] = {key: [] for key in those}
         for recorded, keys in self._read(entries):
             for key in those.intersection(keys):
-                found[key].append(recorded)
-        return found
+                events[key].append(recorded)
+        return events
 
     def _read(self, entries: Iterable[Entry]) -> Iterator[tuple[Recorded, list[Key]]]:
         """The events, and the keys of the rows that each of them touches."""

@@ -81,7 +81,7 @@ class Rebuilding:
             await asyncio.sleep(LOOK_S)
 
     async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
-        """Up to the events that were the newest when it began. A merged feed has a place for them once it is read."""
+        """Fold up to the newest events at the start. A merged feed gives them positions only once it is read."""
         newest = await ends(self._log, held.feed)
         while not await has_passed(held.feed, held.position, newest):
             async with aclosing(held.catch_up(await held.feed.head())) as positions:
@@ -124,9 +124,9 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
 
     Raises: InvalidInput if another process is still building it.
     """
-    for found in await store.tables():
-        if found.follows.builds == table.follows:
-            await drop_unheld(found.follows, store, owner)
+    for stored in await store.tables():
+        if stored.follows.builds == table.follows:
+            await drop_unheld(stored.follows, store, owner)
 
 
 async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:
