@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from twofold.api.served import NO_BODY, NewId, ServedCommand
@@ -57,7 +57,7 @@ class CommandEndpoint:
         self.served, self.form, self._located = served, form, located
         self._names = form.names_of(served.sent)
         self._path = {self._names[name]: Value("path", name, each.annotation) for name, each in served.path.items()}
-        self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(served.sent)).validate_python
+        self._read = FromJson(form).reader(served.sent)
         self.body = Annotated[served.sent, Without(tuple(self._path), form)] if self._path else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
@@ -81,17 +81,17 @@ class CommandEndpoint:
 
     async def _handle(self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions) -> Response:
         served = self.served
-        id = this.new_id() if isinstance(served.id, NewId) else stream_id(arguments[served.id], served.id)
-        expected = await self._expected_version(this, id, conditions)
+        stream = this.new_id() if isinstance(served.id, NewId) else stream_id(arguments[served.id], served.id)
+        expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
-            done = await this.execute(served.decider, id, command, expected_version=expected)
+            done = await this.execute(served.decider, stream, command, expected_version=expected)
         except VersionConflict as error:
             if not served.new or condition_of(this.request):
                 raise
-            there = f"There is a {served.decider.category} {id!r} already"
+            there = f"There is a {served.decider.category} {stream!r} already"
             raise version_conflict(409, there, 0, error.actual) from None
-        return self._response(this.request, id, done)
+        return self._response(this.request, stream, done)
 
     async def _sent(self, request: JsonRequest) -> Any:
         """What the client sends, from body and path. Raises: Problem, RequestValidationError."""
@@ -100,7 +100,8 @@ class CommandEndpoint:
         twice = [name for name in path if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The path gives this field: leave it out of the body"
-            raise RequestValidationError([{"type": "plain", "loc": ("body", name), "msg": given} for name in twice])
+            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            raise RequestValidationError(errors, body=body)
         members = {name: self._path[name].as_json(text) for name, text in path.items()}
         try:
             return self._read(_with_members(body, members))

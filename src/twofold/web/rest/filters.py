@@ -46,9 +46,9 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     hints = annotated_fields(served.projection.row)
     found = {}
     for name, condition in _named(served, hints, form):
-        filter = filter_of("query", name, condition, hints) if condition != ORDER else None
-        if filter is not None and not filter.sets & served.where.keys() and name not in PAGE_PARAMETERS:
-            found[name] = filter
+        one = filter_of("query", name, condition, hints) if condition != ORDER else None
+        if one is not None and not one.sets & served.where.keys() and name not in PAGE_PARAMETERS:
+            found[name] = one
     return found
 
 
