@@ -463,9 +463,13 @@ async def test_an_id_of_another_type(serve: Serve, number: Any, id: str) -> None
     assert (await site.client.post("/accounts", json={"number": number})).json()["id"] == id
 
 
-async def test_an_id_must_be_given(serve: Serve) -> None:
+async def test_an_id_that_is_left_out_is_a_new_one(serve: Serve) -> None:
     site = await serve(bank("POST /accounts", Number, id="number"))
-    assert (await site.client.post("/accounts", json={})).status_code == 422
+    for sent in ({}, {"number": None}):
+        key = {"Idempotency-Key": str(sent)}
+        first, again = [await site.client.post("/accounts", json=sent, headers=key) for _ in range(2)]
+        assert len(first.json()["id"]) == 32
+        assert again.content == first.content
 
 
 async def test_a_new_id_is_the_same_for_a_repeated_request(serve: Serve) -> None:
@@ -508,7 +512,7 @@ async def test_a_stream_that_must_be_new(serve: Serve) -> None:
     assert made.status_code == 200
     twice = await put()
     assert (twice.status_code, twice.json()["type"], twice.json()["actual"]) == (409, "version-conflict", 1)
-    assert "There is a account '1' already" in twice.json()["detail"]
+    assert "There is an account '1' already" in twice.json()["detail"]
     assert (await put(**{"If-None-Match": "*"})).status_code == 412
     assert (await put(**{"Idempotency-Key": "k"})).content == made.content
     for name, value, problem in [
@@ -520,7 +524,7 @@ async def test_a_stream_that_must_be_new(serve: Serve) -> None:
 
 
 async def test_a_stream_that_must_exist(serve: Serve) -> None:
-    api = bank("PUT /accounts/{account_id}", id="account_id", new=False)
+    api = bank("PUT /accounts/{account_id}", id="account_id", exists=accounts)
     site = await serve(api)
     missing = await site.client.put("/accounts/1", json={})
     assert (missing.status_code, missing.json()["detail"]) == (404, "There is no account '1'")
