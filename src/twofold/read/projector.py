@@ -147,7 +147,7 @@ class Projector:
             raise
         self._limit.count(changes.parked)
         for one in changes.parked:
-            log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
+            log.error("%s: a %s parked at %s: %s", self.follows, one.kind, one.position, one.error_type)
         if self._held is not None and not self._held.waiting:
             await self.publisher.publish()
 
