@@ -5,6 +5,7 @@ served.py     one command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
+origins.py    where web pages come from
 rule.py       the Api of an App that declares none
 
 Imports no web framework.
@@ -13,6 +14,7 @@ Imports no web framework.
 from twofold.api.actors import Actor, ActorOf, Allow, Scope, anyone, logged_in, nobody
 from twofold.api.api import Api, Served
 from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.rule import by_rule
 from twofold.api.served import ServedCommand, new_id
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "ServedPage",
     "ServedRow",
     "anyone",
+    "by_rule",
     "logged_in",
     "new_id",
     "nobody",

@@ -7,11 +7,13 @@ from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
 from twofold.api.addresses import RESERVED, address, kebab, snake
+from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
+from twofold.read.query import DEFAULT_LIMIT
 from twofold.signatures import check_accepts
 from twofold.write.decider import Decider, Done
 
@@ -34,7 +36,9 @@ class Api:
     and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
     `version` and `description` head its documentation.
 
-    With an actor, whatever has no `allow=` is closed: it answers 403. Without users it is open to anyone.
+    `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
+    `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
+    Without users it is open to anyone.
 
     Raises: ConfigurationError, naming the argument.
     """
@@ -45,6 +49,8 @@ class Api:
         *,
         actor: ActorOf,
         scope: Scope | None = None,
+        allow: Allow | None = None,
+        types: Mapping[str, Any] | None = None,
         names: Literal["snake", "camel"] = "snake",
         decimals: Literal["string", "number"] = "string",
         cors: Sequence[str] = (),
@@ -63,7 +69,9 @@ class Api:
         if scope is not None:
             check_accepts(scope, 2, "scope", may_await=True)
         self.app, self.actor, self.scope = app, actor, scope
-        self.names, self.decimals, self.cors = names, decimals, tuple(cors)
+        self.allow: Allow | None = None
+        self.allow, self.types = self._rule(allow), dict(types or {})
+        self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
 
@@ -74,23 +82,28 @@ class Api:
         at: str | None = None,
         *,
         id: str | NewId = "id",
-        new: bool | None = None,
+        new: bool = False,
+        exists: Decider[Any, Any, Any] | None = None,
+        by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
         allow: Allow | None = None,
         status: int = 200,
+        etag: bool = True,
         returns: Callable[[Done[S, E]], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
-        A parameter of the path gives the field of that name. `id` names the parameter or the field with the stream's
-        id; with `new_id` the server makes one up, by default at `POST /{category}/{command}`. `new=True`: the stream
-        must not exist yet, else 409; `new=False`: it must exist, else 404. `using` is a coroutine function from what
+        A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
+        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
+        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
+        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
         the client sends (the class of its first parameter) and the running App to the command: it looks things up in
-        the write models, and may raise `Rejected`.
+        the write models, and may raise `Rejected` or `NotFound`.
 
         The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
-        with status 204 it has no body. `name` is the operation's.
+        with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
+        If-Match, unless `etag=False`. `name` is the operation's.
 
         Raises: ConfigurationError.
         """
@@ -101,10 +114,14 @@ class Api:
                 decider=decider,
                 command=command,
                 id=id,
-                new=True if isinstance(id, NewId) else new,
+                new=new or isinstance(id, NewId),
+                exists=exists,
+                by=by,
                 using=using,
+                types=self.types,
                 allow=self._rule(allow),
                 status=status,
+                etag=etag,
                 returns=returns,
             )
         )
@@ -134,6 +151,7 @@ class Api:
                 name=name or projection.name,
                 at=address(at or f"GET /{projection.name}/{path}", ("GET",)),
                 projection=projection,
+                types=self.types,
                 allow=self._rule(allow),
                 etag=etag,
                 returns=returns,
@@ -148,6 +166,9 @@ class Api:
         where: Mapping[str, str] | None = None,
         order_by: str | Sequence[str] = (),
         filters: Sequence[str] | Mapping[str, str] | None = None,
+        exists: Decider[Any, Any, Any] | None = None,
+        plain: bool = False,
+        limit: int = DEFAULT_LIMIT,
         allow: Allow | None = None,
         returns: Callable[[R], Any] | None = None,
         name: str | None = None,
@@ -157,7 +178,9 @@ class Api:
         `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
         client may set: every field with every operator of `find` by default, none with `returns`, which may leave
         fields out. A mapping names their query parameters. `order_by` is the order unless the client names another
-        with `?order_by=`, which `filters` must list if they are given. `returns` makes the response of each row.
+        with `?order_by=`, which `filters` must list if they are given; `limit` the number of rows unless it asks for
+        another. `exists` is the decider in which a stream with the id in the path must exist, else 404. `returns` makes
+        the response of each row. `plain`: the response is only the list of rows, with the next page in `Link`.
 
         Raises: ConfigurationError.
         """
@@ -174,6 +197,10 @@ class Api:
                 where=dict(where or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
+                exists=exists,
+                types=self.types,
+                plain=plain,
+                limit=limit,
                 allow=self._rule(allow),
                 returns=returns,
             )
@@ -182,7 +209,7 @@ class Api:
     def _rule(self, allow: Allow | None) -> Allow | None:
         """Without users there is nobody to tell apart. Raises: ConfigurationError."""
         if self.actor is not nobody:
-            return allow
+            return allow or self.allow
         if allow not in (None, anyone):
             raise ConfigurationError(f"allow={allow!r:.80} needs an actor, and actor=nobody says that there are none")
         return anyone

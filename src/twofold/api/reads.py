@@ -11,8 +11,9 @@ from twofold.api.addresses import Address
 from twofold.api.served import check_allow, check_returns
 from twofold.errors import ConfigurationError, InvalidQuery
 from twofold.read.columns import Field
-from twofold.read.conditions import OPERATORS, field_named
+from twofold.read.conditions import MAX_LIMIT, OPERATORS, field_named
 from twofold.read.projection import Projection
+from twofold.write.decider import Decider
 
 PAGE_PARAMETERS = ("after", "cursor", "limit", "order_by")
 """Query parameters of every page. A field with one of these names is filtered by its other operators."""
@@ -29,6 +30,7 @@ class ServedRow:
     name: str
     at: Address
     projection: Projection[Any]
+    types: Mapping[str, Any]
     allow: Allow | None
     etag: str | None
     returns: Callable[[Any], Any] | None
@@ -66,7 +68,7 @@ class ServedPage:
 
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
     for a query parameter the condition that it sets, or `order_by`. None: every field with every operator, under its
-    own name.
+    own name. `exists` must have a stream whose id is the parameter of the path. `plain`: the response is only the rows.
     """
 
     name: str
@@ -75,6 +77,10 @@ class ServedPage:
     where: Mapping[str, str]
     order_by: tuple[str, ...]
     filters: Mapping[str, str] | None
+    exists: Decider[Any, Any, Any] | None
+    types: Mapping[str, Any]
+    plain: bool
+    limit: int
     allow: Allow | None
     returns: Callable[[Any], Any] | None
 
@@ -90,6 +96,10 @@ class ServedPage:
                 f"{self.owner}: where= must give a field for each parameter of the path, as in "
                 f'where={{"member_id": "id"}}'
             )
+        if self.exists is not None and len(self.at.parameters) != 1:
+            raise ConfigurationError(f"{self.owner}: exists= needs one parameter in the path, the id of the stream")
+        if type(self.limit) is not int or not 1 <= self.limit <= MAX_LIMIT:
+            raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r:.80}")
         for condition in self.where:
             self._check_condition(condition, "where")
         for parameter, condition in (self.filters or {}).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -48,7 +48,8 @@ class ServedCommand:
     """A command at an address.
 
     `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. `using` makes
-    the command of it, unless it is the command itself. The stream's id is the parameter or field `id`.
+    the command of it, unless it is the command itself. The field `by` gets the actor's id. The stream's id is the
+    parameter or field `id`; `exists` must have a stream with this id. `types` replace the annotations of fields.
     """
 
     name: str
@@ -56,10 +57,14 @@ class ServedCommand:
     decider: Decider[Any, Any, Any]
     command: type
     id: str | NewId
-    new: bool | None
+    new: bool
+    exists: Decider[Any, Any, Any] | None
+    by: str | None
     using: Using | None
+    types: Mapping[str, Any]
     allow: Allow | None
     status: int
+    etag: bool
     returns: Callable[[Done[Any, Any]], Any] | None
 
     @property
@@ -83,8 +88,11 @@ class ServedCommand:
 
     @cached_property
     def fields(self) -> dict[str, Input]:
-        """All fields of `sent`. Raises: ConfigurationError."""
-        return inputs_of(self.sent, self.owner)
+        """All fields of `sent`, with their types at the edge. Raises: ConfigurationError."""
+        return {
+            name: Input(self.types.get(name, field.annotation), field.required)
+            for name, field in inputs_of(self.sent, self.owner).items()
+        }
 
     @cached_property
     def path(self) -> dict[str, Input]:
@@ -93,13 +101,16 @@ class ServedCommand:
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
-        """The fields of the body: those that the path does not give."""
-        return {name: field for name, field in self.fields.items() if name not in self.at.parameters}
+        """The fields of the body: those that neither the path nor the actor gives."""
+        elsewhere = (*self.at.parameters, self.by)
+        return {name: field for name, field in self.fields.items() if name not in elsewhere}
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
         self._check_command()
         self._check_id()
+        if self.by is not None and self.by not in self.fields:
+            raise ConfigurationError(f"{self.owner}: {self.sent.__name__} has no field by={self.by!r:.80}")
         if type(self.status) is not int or not 200 <= self.status <= 299:
             raise ConfigurationError(f"{self.owner}: status must be 200 to 299, not {self.status!r:.80}")
         if self.returns is not None and self.status in NO_BODY:
@@ -129,10 +140,8 @@ class ServedCommand:
                 f"{self.owner}: the path has no {{{self.id}}} and {sent} no field {self.id!r} for the "
                 f"id of the stream: name one with id=, or let the server make it with id=new_id"
             )
-        if self.new not in (True, False, None):
-            raise ConfigurationError(f"{self.owner}: new= must be True, False or None, not {self.new!r:.80}")
-        if self.new is False and isinstance(self.id, NewId):
-            raise ConfigurationError(f"{self.owner}: a stream with id=new_id is always new, so new= cannot be False")
+        if self.new and self.exists is not None:
+            raise ConfigurationError(f"{self.owner}: a new stream cannot exist already: leave out new=, or exists=")
 
 
 def inputs_of(cls: type, owner: str) -> dict[str, Input]:

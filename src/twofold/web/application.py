@@ -10,14 +10,16 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
+from starlette.types import ASGIApp
 
 from twofold.api import Api, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
 from twofold.web.commands import asked
+from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
-from twofold.web.health import Readiness, health_routes
+from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
@@ -53,7 +55,7 @@ def web_app(
         if isinstance(served, ServedCommand):
             _check_keeps_requests(served.owner, running)
     own_docs = docs.own_docs_available()
-    app = FastAPI(
+    app = _WebApp(
         title=api.title,
         version=api.version,
         description=api.description,
@@ -73,10 +75,17 @@ def web_app(
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
-    for router in (*routers, health_routes()):
+    app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
+    for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
     app.router.routes.extend(generated)
     return app
+
+
+class _WebApp(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """CORS comes first, so that unexpected errors have its headers, too."""
+        return within_cors(super().build_middleware_stack(), self.state.api)
 
 
 def _add(app: FastAPI, router: APIRouter) -> None:

@@ -82,7 +82,7 @@ class Follower:
 
 
 def health_routes() -> APIRouter:
-    """/health/live, /health/ready, /status and /metrics."""
+    """/health/live and /health/ready, for what decides whether this process gets requests."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health/live")
@@ -99,6 +99,13 @@ def health_routes() -> APIRouter:
                 503, "not-ready", "This process is not ready: see the reasons", {"Retry-After": "1"}, reasons=reasons
             )
         return {"status": "ready"}
+
+    return routes
+
+
+def ops_routes() -> APIRouter:
+    """/status and /metrics, for those who operate the App."""
+    routes = APIRouter(tags=["health"])
 
     @routes.get("/status", responses=documented(503, kinds=("any",)), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:

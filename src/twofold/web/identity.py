@@ -13,9 +13,8 @@ from twofold.api import Actor, Allow, Api, anyone
 from twofold.app import Running
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.read.projection import Projection
+from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
-
-CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 async def actor_of(request: Request) -> Actor | None:
@@ -41,13 +40,14 @@ async def logged_in_actor(request: Request) -> Actor:
     """A dependency: the actor. Raises: Problem 401."""
     actor = await actor_of(request)
     if actor is None:
-        raise unauthorized()
+        raise unauthorized(request)
     return actor
 
 
-def unauthorized() -> Problem:
+def unauthorized(request: Request) -> Problem:
     """The problem of a request that needs a login."""
-    return Problem(401, "unauthorized", "This needs a login that is still valid", CHALLENGE)
+    headers = {"WWW-Authenticate": challenge(request.app.state.api.actor, request.headers)}
+    return Problem(401, "unauthorized", "This needs a login that is still valid", headers)
 
 
 async def check_login(request: Request, allow: Allow | None) -> None:

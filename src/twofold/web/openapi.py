@@ -99,7 +99,7 @@ _PROBLEM = {
     },
 }
 
-_HEADERS = {
+HEADERS = {
     "Consistency-Token": "Send it with a later read, which is then at least as recent",
     "Parked-Rows": "How many rows are parked and may be out of date or missing",
     "Total-Count": "How many rows there are on all pages, if `Prefer: count=exact` asked for it",
@@ -168,7 +168,7 @@ def _problem_of(types: list[str]) -> dict[str, Any]:
 
 
 def _header(name: str) -> dict[str, Any]:
-    return {"description": _HEADERS[name], "schema": {"type": "integer"} if name in _NUMBERS else _TEXT}
+    return {"description": HEADERS[name], "schema": {"type": "integer"} if name in _NUMBERS else _TEXT}
 
 
 def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

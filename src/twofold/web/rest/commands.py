@@ -8,28 +8,30 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
-from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import AfterValidator, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypedDict
 
-from twofold.api.served import NO_BODY, NewId, ServedCommand
-from twofold.errors import VersionConflict
+from twofold.api.served import NO_BODY, NewId, ServedCommand, inputs_of
+from twofold.app import Running
+from twofold.errors import NotFound, VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import FromJson, JsonRequest, JsonText, read_json, unsupported
 from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
-from twofold.web.identity import check_allowed, check_login
+from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import Problem, condition_of, version_conflict
+from twofold.web.problems import condition_of, version_conflict
 from twofold.web.rest.values import Value
-from twofold.write.decider import Done
+from twofold.write.decider import Decider, Done
 
 NOTHING = JsonText(b"{}", {})
 
@@ -57,13 +59,20 @@ class CommandEndpoint:
     def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
         self.served, self.form, self.located = served, form, located
         self._names = form.names_of(served.sent)
-        self._path = {self._names[name]: Value("path", name, each.annotation) for name, each in served.path.items()}
-        self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(served.sent)).validate_python
-        self.body = Annotated[served.sent, Without(tuple(self._path), form)] if self._path else served.sent
+        self._path = {
+            self._names[name]: Value("path", name, each.annotation, form.name(name))
+            for name, each in served.path.items()
+        }
+        sent = retyped(served, self._names)
+        self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(sent)).validate_python
+        elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
+        self.body = Annotated[sent, Without(elsewhere, form)] if elsewhere else sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
-        self.evaluates = ("If-None-Match",) if served.new else ("If-Match", "If-None-Match")
-        self.headers: tuple[Any, ...] = (asked, if_new if served.new else precondition)
+        conditions: Any = if_new if served.new else precondition if served.etag else None
+        match_too = ("If-Match",) if conditions is precondition else ()
+        self.evaluates = (*match_too, "If-None-Match") if conditions else ()
+        self.headers: tuple[Any, ...] = (asked, *filter(None, [conditions]))
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -73,6 +82,8 @@ class CommandEndpoint:
         """Whether this body may be sent with these parameters of the path."""
         try:
             members = {name: value.as_json(path[value.name]) for name, value in self._path.items()}
+            if self.served.by is not None:
+                members[self._names[self.served.by]] = JsonText(b'"ann"', "ann")
             self._read(_with_members(read_json(encode(body)), members))
         except (ValidationError, RequestValidationError):
             return False
@@ -91,7 +102,8 @@ class CommandEndpoint:
 
     async def _handle(self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions) -> Response:
         served = self.served
-        stream = this.new_id() if isinstance(served.id, NewId) else stream_id(arguments[served.id], served.id)
+        named = None if isinstance(served.id, NewId) else arguments[served.id]
+        stream = this.new_id() if named is None else stream_id(named, str(served.id))
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
@@ -99,7 +111,7 @@ class CommandEndpoint:
         except VersionConflict as error:
             if not served.new or condition_of(this.request):
                 raise
-            there = f"There is a {served.decider.category} {stream!r} already"
+            there = f"There is {a(served.decider.category)} {stream!r} already"
             raise version_conflict(409, there, 0, error.actual) from None
         return self._response(this.request, stream, done)
 
@@ -107,11 +119,14 @@ class CommandEndpoint:
         """What the client sends, from body and path. Raises: Problem, RequestValidationError."""
         body = await self._body(request)
         path = {name: request.path_params[value.name] for name, value in self._path.items()}
-        twice = [name for name in path if isinstance(body.value, dict) and name in body.value]
-        if twice:
-            given = "The path gives this field: leave it out of the body"
-            raise RequestValidationError([{"type": "plain", "loc": ("body", name), "msg": given} for name in twice])
         members = {name: self._path[name].as_json(text) for name, text in path.items()}
+        if self.served.by is not None:
+            actor = (await logged_in_actor(request)).id
+            members[self._names[self.served.by]] = JsonText(json.dumps(actor).encode(), actor)
+        twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
+        if twice:
+            given = "The address or the login gives this field: leave it out of the body"
+            raise RequestValidationError([{"type": "plain", "loc": ("body", name), "msg": given} for name in twice])
         try:
             return self._read(_with_members(body, members))
         except ValidationError as error:
@@ -131,16 +146,17 @@ class CommandEndpoint:
         for each in error.errors(include_url=False, include_input=False, include_context=False):
             name = str(each["loc"][0]) if each["loc"] else ""
             if name in path:
-                found.append({**each, "loc": ("path", self._path[name].name), "input": path[name]})
+                found.append({**each, "loc": ("path", self._path[name].shown), "input": path[name]})
             else:
                 found.append({**each, "loc": ("body", *each["loc"])})
         return found
 
     async def _conditions(self, request: Request) -> Conditions:
         """Raises: Problem 400 when a header is malformed."""
-        if not self.served.new:
+        if self.served.new:
+            await if_new(request)
+        elif self.served.etag:
             return await precondition(request)
-        await if_new(request)
         return Conditions(None, None)
 
     async def _looked_up(self, sent: Any, this: Asked) -> Any:
@@ -157,17 +173,20 @@ class CommandEndpoint:
         served = self.served
         if served.new:
             return 0
-        if served.new is None and conditions == Conditions(None, None):
+        if served.exists is not None:
+            version = await existing(this.running, served.exists, id)
+        if conditions == Conditions(None, None):
             return None
-        _, version = await this.running.load(served.decider, id)
-        if served.new is False and version == 0:
-            raise Problem(404, "not-found", f"There is no {served.decider.category} {id!r}")
+        if served.exists is not served.decider:
+            _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
 
     def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
         if self.located is not None:
             headers["Location"] = quote(request.scope.get("root_path", "")) + self.located + quote(id, safe="")
+        if not self.served.etag:
+            del headers["ETag"]
         if self.served.status in NO_BODY:
             return Response(status_code=self.served.status, headers=headers)
         return answer(self._returns(done), self.served.status, headers, form=self.form)
@@ -177,6 +196,39 @@ def command_answer(done: Done[Any, Any]) -> CommandAnswer:
     """The response to a command without `returns=`."""
     events = tuple(RecordedEvent(type(event).__name__, event) for event in done.events)
     return CommandAnswer(done.receipt.stream.id, done.receipt.version, events)
+
+
+async def existing(running: Running, decider: Decider[Any, Any, Any], id: str) -> int:
+    """The version of a stream that must exist. Raises: NotFound."""
+    _, version = await running.load(decider, id)
+    if version == 0:
+        raise NotFound(f"There is no {decider.category} {id!r}")
+    return version
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def retyped(served: ServedCommand, names: Mapping[str, str]) -> Any:
+    """The class that is sent; with the types of the edge if they replace annotations of its own."""
+    sent, own = served.sent, inputs_of(served.sent, served.owner)
+    if served.fields == own:
+        return sent
+    by_name = {name: field for field, name in names.items()}
+    members: dict[str, Any] = {
+        names[field]: each.annotation if each.required else NotRequired[each.annotation]
+        for field, each in served.fields.items()
+    }
+    make: Any = TypedDict
+    typed = make(sent.__name__, members)
+    typed.__doc__, typed.__module__ = sent.__doc__, sent.__module__
+    if hasattr(sent, "__pydantic_config__"):
+        typed.__pydantic_config__ = sent.__pydantic_config__
+    return Annotated[
+        typed, AfterValidator(lambda found: sent(**{by_name[name]: value for name, value in found.items()}))
+    ]
 
 
 def stream_id(value: Any, what: str) -> str:

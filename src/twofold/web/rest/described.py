@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from twofold.api import Api, ServedCommand, anyone
 from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
+from twofold.web.login.schemes import scheme_of
 from twofold.web.openapi import docstring, documented, documented_exactly, operations_of, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
@@ -35,9 +36,9 @@ def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
         for key, mode, annotation in _classes(endpoint):
             schemas.add(key, mode, annotation)
     schemas.generate()
-    scheme = getattr(api.actor, "security_scheme", None)
+    scheme = scheme_of(api.actor)
     if scheme is not None:
-        components.setdefault("securitySchemes", {})[LOGIN] = scheme
+        components.setdefault("securitySchemes", {})[LOGIN] = dict(scheme)
     examples = Examples(schemas.components, api.decimals)
     for endpoint in endpoints:
         operation = _operation(endpoint, schemas, examples)
@@ -52,7 +53,8 @@ def _add(document: Json, endpoint: Endpoint, operation: Json) -> None:
     if operation["operationId"] in {known["operationId"] for _, _, known in operations_of(document)}:
         operation["operationId"] += f"_{method}_{'_'.join(re.findall(r'[A-Za-z0-9]+', at.path))}"
     paths: Json = document.setdefault("paths", {})
-    path = next((known for known in paths if _shape(known) == _shape(at.path)), at.path)
+    shown = re.sub(r"\w+(?=\})", lambda found: endpoint.form.name(found[0]), at.path)
+    path = next((known for known in paths if _shape(known) == _shape(at.path)), shown)
     names = dict(zip(at.parameters, re.findall(r"\{(\w+)\}", path), strict=True))
     for parameter in operation["parameters"]:
         if parameter["in"] == "path":
@@ -114,9 +116,8 @@ def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
     match endpoint:
         case CommandEndpoint():
             status = endpoint.served.status
-            headers = ["Consistency-Token", "ETag", "Idempotency-Expires"] + ["Location"] * (
-                endpoint.located is not None
-            )
+            headers = ["Consistency-Token", "Idempotency-Expires"] + ["ETag"] * endpoint.served.etag
+            headers += ["Location"] * (endpoint.located is not None)
             found = _answer(status, "Done", _command_answer(endpoint, schemas), *headers)
         case RowEndpoint():
             found = _answer(200, "The row", _returned(endpoint, schemas), "ETag", "Preference-Applied")
@@ -138,6 +139,8 @@ def _returned(endpoint: RowEndpoint | PageEndpoint, schemas: Schemas) -> Json:
 
 def _page(endpoint: PageEndpoint, schemas: Schemas) -> Json:
     name, row = endpoint.form.name, _returned(endpoint, schemas)
+    if endpoint.served.plain:
+        return {"type": "array", "items": row}
     page = _object(
         {
             "data": {"type": "array", "items": row},
@@ -191,7 +194,7 @@ def _errors(endpoint: Endpoint) -> Json:
             kinds |= {"read"}
         case PageEndpoint():
             kinds |= {"read", "page"}
-    if isinstance(served, ServedCommand) and (served.using is not None or served.new is False):
+    if isinstance(served, ServedCommand) and (served.using is not None or served.exists is not None):
         statuses |= {404}
     if isinstance(served, ServedCommand) and served.using is not None:
         found = documented(*sorted(statuses), kinds=kinds | {"read"})

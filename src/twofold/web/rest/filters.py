@@ -43,7 +43,7 @@ class Filter:
 
 def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     """The query parameters of a page that filter it, by name. What the path sets is not among them."""
-    hints = annotated_fields(served.projection.row)
+    hints = annotated_fields(served.projection.row) | dict(served.types)
     found = {}
     for name, condition in _named(served, hints, form):
         one = filter_of("query", name, condition, hints) if condition != ORDER else None
@@ -52,7 +52,7 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     return found
 
 
-def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any]) -> Filter:
+def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any], shown: str | None = None) -> Filter:
     """A parameter in the path or the query that sets a condition."""
     field, operator = split(condition)
     match operator:
@@ -64,7 +64,7 @@ def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any]) -
             annotation = _member(hints[field])
         case _:
             annotation = hints[field]
-    return Filter(condition, Value(place, name, annotation), operator != "null" and OPERATORS[operator].several)
+    return Filter(condition, Value(place, name, annotation, shown), operator != "null" and OPERATORS[operator].several)
 
 
 def _named(served: ServedPage, hints: Mapping[str, Any], form: JsonForm) -> Iterator[tuple[str, str]]:

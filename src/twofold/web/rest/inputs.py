@@ -10,7 +10,6 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import RequestValidationError
 
 from twofold.messages import MAX_ID_LENGTH
-from twofold.read.query import DEFAULT_LIMIT
 from twofold.web.preconditions import STAR
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples, NoExample
@@ -91,7 +90,7 @@ def _of_a_page(endpoint: PageEndpoint, schemas: Schemas, examples: Examples) -> 
         first = next(iter(endpoint.served.projection.format.fields)).name
         schema = {**_TEXT, "examples": [endpoint.form.name(first)]}
         yield {"name": endpoint.order_by, "in": "query", "description": _ORDER, "schema": schema}
-    schema = schemas[endpoint, LIMIT] | {"default": DEFAULT_LIMIT, "examples": [DEFAULT_LIMIT]}
+    schema = schemas[endpoint, LIMIT] | {"default": endpoint.served.limit, "examples": [endpoint.served.limit]}
     yield {"name": "limit", "in": "query", "description": "How many rows at most", "schema": schema}
     yield {"name": "cursor", "in": "query", "description": _CURSOR, "schema": _TEXT}
 

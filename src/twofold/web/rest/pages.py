@@ -11,11 +11,12 @@ from pydantic import Field
 from twofold.api.reads import ORDER, ServedPage
 from twofold.read.annotations import annotated_fields
 from twofold.read.conditions import MAX_LIMIT
-from twofold.read.query import DEFAULT_LIMIT, Page, Queries
+from twofold.read.query import Page, Queries
 from twofold.web.answers import answer
 from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.rest.commands import existing
 from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
@@ -35,7 +36,10 @@ class PageEndpoint:
     def __init__(self, served: ServedPage, form: JsonForm) -> None:
         self.served, self.form = served, form
         hints = annotated_fields(served.projection.row)
-        self._path = [filter_of("path", name, condition, hints) for condition, name in served.where.items()]
+        self._path = [
+            filter_of("path", name, condition, {**hints, **served.types}, form.name(name))
+            for condition, name in served.where.items()
+        ]
         self.filters = filters_of(served, form)
         self.order_by = _order_parameter(served, form)
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
@@ -56,7 +60,9 @@ class PageEndpoint:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()
             conditions[each.condition] = named[each.value.name] = value
         await check_allowed(request, served.allow, {**conditions, **named})
-        limit = LIMIT.read(sent["limit"]) if "limit" in sent else DEFAULT_LIMIT
+        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
+        if served.exists is not None:
+            await existing(request.app.state.running, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries
@@ -78,8 +84,10 @@ class PageEndpoint:
         names = text.split(",")
         return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
 
-    def _content(self, page: Page[Any]) -> dict[str, Any]:
+    def _content(self, page: Page[Any]) -> Any:
         rows = page.rows if self.served.returns is None else [self.served.returns(row) for row in page.rows]
+        if self.served.plain:
+            return rows
         return {
             "data": rows,
             self.form.name("has_more"): page.cursor is not None,

@@ -20,10 +20,10 @@ _LONGEST_BARE = 400
 
 
 class Value:
-    """A parameter with this name, in `path` or `query`, of this type."""
+    """A parameter with this name, in `path` or `query`, of this type. Clients see it as `shown`."""
 
-    def __init__(self, place: str, name: str, annotation: Any) -> None:
-        self.place, self.name = place, name
+    def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
+        self.place, self.name, self.shown = place, name, shown or name
         self.annotation = without_none(annotation)
         plain = unwrapped(self.annotation)
         self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
@@ -54,7 +54,7 @@ class Value:
     def errors(self, error: ValidationError, text: str) -> list[dict[str, Any]]:
         """Errors for `RequestValidationError`."""
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        return [{**each, "loc": (self.place, self.name), "input": text} for each in found]
+        return [{**each, "loc": (self.place, self.shown), "input": text} for each in found]
 
     def _written(self, text: str) -> list[JsonText]:
         """How JSON may write the value: the error of the last one says most."""
