@@ -278,8 +278,8 @@ class Running:
         A condition is a field (`customer_id="c-1"`), or a field and an operator: `__ne`, `__gt`, `__ge`, `__lt`,
         `__le`, `__in` for one of several values, `__startswith` for the beginning of a text, or `__contains` for one or
         several members of a list field. `order_by` names fields, with a leading `-` for descending; the key
-        breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` are as for `get`. A row that cannot be
-        read is left out, logged, and counted in `parked`.
+        breaks ties. None sorts first. `limit` is 1 to 500. `cursor` is that of a page, or its `previous`. `after` and
+        `wait_s` are as for `get`. A row that cannot be read is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """

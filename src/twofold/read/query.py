@@ -55,7 +55,7 @@ class Queries:
     """Reads rows of one read store that were folded from `log`.
 
     `scope` holds conditions as for `find` that the caller of an edge cannot choose: rows that do not match them do not
-    exist for it. A field may be called `scope` too; `where` takes conditions by name, like the keywords after it.
+    exist for it. `where` holds conditions like the keywords, also on a field that is called like another parameter.
     """
 
     def __init__(self, store: ReadStore, log: Feed) -> None:

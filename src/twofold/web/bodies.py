@@ -28,7 +28,8 @@ MAX_BODY_BYTES = 1024 * 1024
 _CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 _UTF8 = ("utf-8", "utf8")
 _DECIMAL = re.compile(DECIMAL)
-_TIME = re.compile(r"\d{4}-", re.ASCII)
+_TIME = re.compile(r"\d{4}-", re.ASCII), "Write a time like 2026-03-01T09:30:00Z"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII), "Write a date like 2026-03-01"
 _MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 T = TypeVar("T")
@@ -176,7 +177,9 @@ def _strict(schema: Any) -> Any:
     """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
     match schema:
         case {"type": "datetime"}:
-            return core_schema.no_info_plain_validator_function(_time({**schema, "tz_constraint": "aware"}))
+            return core_schema.no_info_plain_validator_function(_read_by({**schema, "tz_constraint": "aware"}, _TIME))
+        case {"type": "date"}:
+            return core_schema.no_info_plain_validator_function(_read_by(schema, _DATE))
         case {"type": "decimal"}:
             return core_schema.no_info_before_validator_function(_decimal, schema)
         case dict():
@@ -187,13 +190,13 @@ def _strict(schema: Any) -> Any:
             return schema
 
 
-def _time(schema: CoreSchema) -> Callable[[Any], Any]:
-    """Parses a time. Pydantic would read bare digits as seconds since 1970; here they are refused."""
-    validator = SchemaValidator(schema)
+def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Callable[[Any], Any]:
+    """Parses a time or a date. Pydantic would read bare digits as seconds since 1970; here they are refused."""
+    validator, (pattern, message) = SchemaValidator(schema), notation
 
     def read(value: Any) -> Any:
-        if not isinstance(value, str) or not _TIME.match(value):
-            raise ValueError("Write a time like 2026-03-01T09:30:00Z")
+        if not isinstance(value, str) or not pattern.match(value):
+            raise ValueError(message)
         return validator.validate_python(value)
 
     return read

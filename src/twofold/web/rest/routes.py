@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from twofold.api import Api, ServedCommand, ServedRow
-from twofold.api.addresses import Address
+from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
 from twofold.web.rest.commands import CommandEndpoint
@@ -26,9 +24,10 @@ class ApiRoute(Route):
     """A route for one command, row or page. Its parameters may contain an encoded slash."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.made, self.at = endpoint, endpoint.served.at
+        self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
         self._known = known_parameters(endpoint)
         super().__init__(self.at.path, self._answer, methods=[self.at.method], name=endpoint.served.name)
+        self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
     async def _answer(self, request: Request) -> Response:
         """Raises: Problem 400 for an address that cannot be read, 422 for unknown or repeated parameters."""
@@ -94,23 +93,32 @@ def known_parameters(endpoint: Endpoint) -> dict[str, bool]:
 def routes_of(api: Api) -> list[ApiRoute]:
     """A route for each address; where several match, the one with a literal segment comes first."""
     form = JsonForm(api.names, api.decimals)
-    rows = [one.at for one in api.served if isinstance(one, ServedRow)]
+    rows = [one for one in api.served if isinstance(one, ServedRow)]
     routes = [ApiRoute(_endpoint(one, form, rows)) for one in api.served]
     return sorted(routes, key=lambda route: [segment.startswith("{") for segment in route.at.segments])
 
 
-def _endpoint(served: Any, form: JsonForm, rows: list[Address]) -> Endpoint:
+def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:
     match served:
         case ServedCommand():
-            return CommandEndpoint(served, form, _located(served.at, rows))
+            return CommandEndpoint(served, form, _located(served, rows))
         case ServedRow():
             return RowEndpoint(served, form)
-        case _:
+        case ServedPage():
             return PageEndpoint(served, form)
 
 
-def _located(at: Address, rows: list[Address]) -> str | None:
-    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`."""
-    is_collection = at.method == "POST" and not at.parameters
-    below = [row for row in rows if row.segments[:-1] == at.segments and row.segments[-1].startswith("{")]
-    return f"{at.path}/" if is_collection and below else None
+def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
+    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
+
+    Only if their key is the id of the stream.
+    """
+    at = command.at
+    if at.method != "POST" or at.parameters:
+        return None
+    for row in rows:
+        is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
+        follows = set(command.decider.recorded_types) & set(row.projection.event_types)
+        if is_below and row.projection.key is None and follows:
+            return f"{at.path}/"
+    return None
