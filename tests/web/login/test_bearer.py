@@ -67,6 +67,7 @@ async def test_a_token_becomes_an_actor() -> None:
         token(exp="soon"),
         token(exp=float("inf")),
         token(exp=10**18),
+        token(exp=10**30),
         token(aud="shop"),
         token(aud=None),
         token(iss="https://other.example.com"),

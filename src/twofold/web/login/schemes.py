@@ -29,6 +29,6 @@ def challenge(actor: ActorOf, headers: Mapping[str, str]) -> str:
         case {"type": "apiKey", "in": "header", "name": name}:
             return f'ApiKey header="{name}"'
         case {"type": "http", "scheme": str(scheme)} if scheme.lower() != "bearer":
-            return f"{scheme.capitalize()} realm=twofold"
+            return f'{scheme.capitalize()} realm="twofold"'
         case _:
             return 'Bearer error="invalid_token"' if "authorization" in headers else "Bearer"
