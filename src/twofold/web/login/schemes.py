@@ -10,6 +10,9 @@ from typing import Any
 
 from twofold.api import ActorOf
 
+LOGIN = "login"
+"""The name of the security scheme in OpenAPI."""
+
 
 def scheme_of(actor: ActorOf) -> Mapping[str, Any] | None:
     """The security scheme of an `actor=`, if it has one."""
