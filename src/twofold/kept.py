@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from twofold.failures import failure
+from twofold.failures import reraise_if_interrupt
 
 T = TypeVar("T")
 
@@ -156,7 +156,7 @@ def _copied(value: T) -> tuple[T] | None:
     try:
         return (_copy(value, {}),)
     except BaseException as error:  # a lock, a generator, a `__deepcopy__` that raises
-        failure(error)
+        reraise_if_interrupt(error)
         return None
 
 

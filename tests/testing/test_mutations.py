@@ -549,7 +549,7 @@ def a_parked_entry_is_recorded_after_the_checkpoint_moved(patch: Patch) -> None:
 def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
     made = Folding.__init__
 
-    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
+    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, parked: Any, **named: Any) -> None:
         made(self, projection, codec, ambient, known, ParkedKeys(()), **named)
 
     patch.setattr(Folding, "__init__", init)
@@ -685,7 +685,7 @@ def what_waited_under_the_claim_before_waits_for_ever(patch: Patch) -> None:
         before = self._held
         held = await holding(self, claim, after)
         if before is not None and before is not held:
-            held.waiting = before.waiting
+            held.parked = before.parked
         return held
 
     patch.setattr(Projector, "_holding", _holding)

@@ -14,7 +14,7 @@ import msgspec
 
 from twofold.codec.jsontext import json_text
 from twofold.errors import ConfigurationError
-from twofold.failures import failure, shown
+from twofold.failures import failure, reraise_if_interrupt, shown
 from twofold.feed.checkpoints import FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
@@ -241,7 +241,7 @@ class Projection(Generic[R]):
             row = None if values is None else self.format.from_values(values)
             for number, recorded in enumerate(events):
                 if number and not self.documents:
-                    row = self.settled(key, row)
+                    row = self.as_read_back(key, row)
                 before = self.initial(key) if row is None or self.documents else row
                 given = self.given(recorded)
                 row = evolve(before, given.event, given)
@@ -251,11 +251,11 @@ class Projection(Generic[R]):
         except BaseException as error:  # a fold is user code
             if len(events) == 1:
                 return FoldedRow(values, events[0], failure(error))
-            failure(error)
+            reraise_if_interrupt(error)
         return self._fold_one_by_one(key, values, events)  # outside the handler, so that errors are not chained
 
     @cached_property
-    def settled(self) -> Callable[[Key, Any], Any]:
+    def as_read_back(self) -> Callable[[Key, Any], Any]:
         """A function from a key and its row to the row that the next event gets, also within a page.
 
         That is the row as it would be read back from its columns, usually the same object. Raises: like `values`.
@@ -264,7 +264,7 @@ class Projection(Generic[R]):
         first_alone = self._key_column is not None and self._key_comes_first  # the usual case, faster to compare
         nothing_beside = self.format.nothing_beside
 
-        def settled(key: Key, row: Any) -> Any:
+        def as_read_back(key: Key, row: Any) -> Any:
             if type(row) is row_class and (nothing_beside is None or nothing_beside(row)):
                 fields = fields_of(row)
                 if as_kept(*fields) and (fields[0] == key[0] if first_alone else key_in(fields) == key):
@@ -272,7 +272,7 @@ class Projection(Generic[R]):
             values = self.values(key, row)
             return None if values is None else self.format.from_values(values)
 
-        return settled
+        return as_read_back
 
     def _fold_one_by_one(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
         """Find the event that fails: the row includes the events before it."""

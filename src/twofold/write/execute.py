@@ -13,7 +13,7 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
-from twofold.failures import failure
+from twofold.failures import reraise_if_interrupt
 from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
 from twofold.write.decider import Decider, Done
@@ -173,7 +173,7 @@ class Executor:
         try:
             decision = self._decided(envelope, known.state, known.version)
         except BaseException as error:  # decided again on the current state, it is raised if it still applies
-            failure(error)
+            reraise_if_interrupt(error)
             return None
         return decision if decision.new else None
 

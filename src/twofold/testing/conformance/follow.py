@@ -87,14 +87,14 @@ class FollowConformance(OnBackend):
         other = Projector(balances, other_store, log, bank.codec, Ambient())
         claim = await claimed(other_store.checkpoints, balances.follows, "other")
         await other.handle(claim, BEGINNING, page)
-        await other.settle()
+        await other.flush()
         for after in (BEGINNING, at(2)):
             await projector.handle(zombie, after, page)
             with pytest.raises(LeaseLost):
-                await projector.settle()
+                await projector.flush()
         await other.handle(claim, BEGINNING, page)
         with pytest.raises(LeaseLost):  # not even the holder may fold a page a second time
-            await other.settle()
+            await other.flush()
         [row] = (await store.get(balances.table, ("a",))).rows
         assert balances.format.from_values(row).total == 10
 
