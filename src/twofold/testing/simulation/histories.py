@@ -21,7 +21,7 @@ from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.scenario import Scenario
-from twofold.testing.simulation.watch import ENGINE, Violation
+from twofold.testing.simulation.violations import ENGINE, Violation
 
 MOST_TRIES = 400
 OTHER_SCHEDULES = 3

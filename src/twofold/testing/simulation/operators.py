@@ -15,8 +15,8 @@ from twofold.feed.parking import Parking
 from twofold.messages import Recorded
 from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
+from twofold.testing.simulation.leases import DISCARDING
 from twofold.testing.simulation.stores import SimulatedRows, connected
-from twofold.testing.simulation.watch import DISCARDING
 from twofold.testing.simulation.world import World
 
 AT_ONCE_S = 0.03

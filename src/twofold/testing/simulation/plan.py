@@ -10,7 +10,8 @@ from typing import Any
 from twofold.app import App
 from twofold.testing.simulation.actions import Action, Dice, Disturbing
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
-from twofold.testing.simulation.faults import FAULTS, Deaf, GoAway, Slow
+from twofold.testing.simulation.faults import FAULTS
+from twofold.testing.simulation.faults.stores import Deaf, GoAway, Slow
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
 from twofold.testing.simulation.parts import LogBecomes

@@ -71,7 +71,7 @@ class World:
 
     def _begin(self, schedule: str) -> None:
         """Nothing is cured yet; the given events are in the log, and clients know them."""
-        self.scenario.observed.effects = self.watcher.effects
+        self.scenario.observed.effects = self.watcher.reactions.effects
         self.scenario.begin(schedule)
         if self.scenario.cure is not None:
             self.scenario.cure.deployed = False
