@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from twofold.errors import LeaseLost
 from twofold.failures import error_text, traceback_text
 from twofold.messages import Position
 
@@ -94,6 +95,12 @@ class Claim(msgspec.Struct, frozen=True):
 
     follower: FollowerId
     epoch: int
+
+
+def lease_lost(claim: Claim, after: Position | None = None) -> LeaseLost:
+    """The error for a checkpoint that another worker holds, or that is not at `after`."""
+    place = "" if after is None else f" at {after}"
+    return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")
 
 
 class Parked(msgspec.Struct, frozen=True):

@@ -11,13 +11,12 @@ from typing import Any
 import asyncpg
 
 from twofold.backends.postgres.checkpoints import checkpoints_in
-from twofold.backends.postgres.checkpoints import lost as lease_lost
 from twofold.backends.postgres.connection import LOCK_TIMEOUT_S, LOST, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError, InvalidInput, NameHeld
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, lease_lost
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import check_replaceable, has_come_as_far, held

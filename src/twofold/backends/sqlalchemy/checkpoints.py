@@ -12,8 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
 from twofold.backends.sqlalchemy.schema import checkpoints, parked
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
+from twofold.feed.checkpoints import (
+    Checkpoint,
+    Claim,
+    FollowerId,
+    Ownership,
+    Parked,
+    lease_lost,
+    ownership_from,
+    ownership_text,
+)
 from twofold.messages import Position
 
 _C = checkpoints.c
@@ -104,7 +112,7 @@ class SqlCheckpoints:
 async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
     beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(_BEAT))
     if not beaten.rowcount:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
+        raise lease_lost(claim)
     wanted_by: str | None = await connection.scalar(sa.select(_C.wanted_by).where(*_held(claim)))
     return wanted_by
 
@@ -121,7 +129,7 @@ async def move(
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
+        raise lease_lost(claim, after)
     for entry in unparks:
         await connection.execute(sa.delete(parked).where(*_this_entry(claim.follower, entry)))
     if parks:

@@ -10,8 +10,16 @@ import apsw
 
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
+from twofold.feed.checkpoints import (
+    Checkpoint,
+    Claim,
+    FollowerId,
+    Ownership,
+    Parked,
+    lease_lost,
+    ownership_from,
+    ownership_text,
+)
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 
@@ -132,7 +140,7 @@ def move(
     """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
+        raise lease_lost(claim, after)
     for entry in unparked:
         db.execute(_SQL["unpark"], (*_of(claim.follower), entry.kind, entry.key))
     for entry in parked:
@@ -188,7 +196,7 @@ def _belongs(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     rows: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
     if not rows:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
+        raise lease_lost(claim)
     [(wanted_by,)] = rows
     return str(wanted_by) if wanted_by is not None else None
 
