@@ -27,11 +27,11 @@ class Belonging:
         for following in self._followers:
             follows, checkpoints = following.follower_id, following.checkpoints
             what, mine, same_events = self._of(following)
-            agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
+            agreed(what, await checkpoints.ownership(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
                 if other.name == follows.name and other != follows.whole:
-                    for one in await checkpoints.of(other):
-                        kept = await checkpoints.belongs(one.follower)
+                    for one in await checkpoints.all_partitions(other):
+                        kept = await checkpoints.ownership(one.follower)
                         if kept is not None:
                             check_app(f"projection {follows.name!r}", kept, mine)
         await self._check_partitions()
@@ -44,7 +44,7 @@ class Belonging:
         mine = {following.follower_id for following in self._followers}
         for following in self._followers:
             follows = following.follower_id
-            for one in await following.checkpoints.of(follows):
+            for one in await following.checkpoints.all_partitions(follows):
                 if one.follower not in mine:
                     raise ConfigurationError(
                         f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which this code does "

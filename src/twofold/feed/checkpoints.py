@@ -70,9 +70,9 @@ def ownership_from(text: str | None) -> Ownership | None:
     return None if text is None else _OWNERSHIP.decode(text)
 
 
-def ownership_text(belongs: Ownership | None) -> str | None:
+def ownership_text(ownership: Ownership | None) -> str | None:
     """The ownership as text; equal ones give equal texts."""
-    return None if belongs is None else msgspec.json.encode(belongs).decode()
+    return None if ownership is None else msgspec.json.encode(ownership).decode()
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def parked_again(
 class Checkpoints(Protocol):
     """The rows: a projection's in the read store, a reactor's with the log.
 
-    Each partition of a follower has a row of its own. All methods except `of` concern the one partition.
+    Each partition of a follower has a row of its own. All methods except `all_partitions` concern the one partition.
     """
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
@@ -153,11 +153,11 @@ class Checkpoints(Protocol):
         """The current row. Raises: Unavailable."""
         ...
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """The rows of all partitions of this name and version, in order of partition. Raises: Unavailable."""
         ...
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
         """The ownership; None if there is none yet, or no checkpoint. Raises: Unavailable."""
         ...
 
@@ -169,8 +169,8 @@ class Checkpoints(Protocol):
         """Claim the checkpoint as it was `seen`, with the next epoch. None if another worker was faster."""
         ...
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """Tell the holder, as it was `seen`, that `asker` would take the checkpoint over."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """Ask the holder, as it was `seen`, to hand the checkpoint over to `asker`."""
         ...
 
     async def beat(self, claim: Claim) -> str | None:

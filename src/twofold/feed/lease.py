@@ -72,7 +72,7 @@ class Lease:
                     return claim, now
             elif asking and self._would_even_out(now):
                 self.asked = now
-                await self.checkpoints.ask(now, self.owner)
+                await self.checkpoints.request_handover(now, self.owner)
             await asyncio.sleep(CLAIM_POLL_S)
 
     def _would_even_out(self, now: Checkpoint) -> bool:

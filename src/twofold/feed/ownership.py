@@ -45,7 +45,7 @@ async def assign(
 ) -> None:
     """Store the ownership of an existing checkpoint. Raises: like `agreed`, Contended, Unavailable."""
     for _ in range(TRIES):
-        kept = await checkpoints.belongs(follower)
+        kept = await checkpoints.ownership(follower)
         now = agreed(what, kept, mine, same_events=same_events)
         if now == kept or await checkpoints.assign(follower, kept, now):
             return

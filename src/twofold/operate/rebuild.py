@@ -63,7 +63,7 @@ async def rebuild(
 
 async def of_another_log(running: Running, projection: Projection[Any]) -> bool:
     """Whether the table was built from another log, or beyond the end of this one. Raises: Unavailable."""
-    checkpoints = await running.rows.checkpoints.of(projection.follows)
+    checkpoints = await running.rows.checkpoints.all_partitions(projection.follows)
     return any([await is_of_another(one, running.log) for one in checkpoints])
 
 

@@ -45,7 +45,7 @@ async def published(table: Table, store: ReadStore, log: Feed, *, look_for_lost:
 
     `look_for_lost`: also check whether the live version still counts (`lost_live`).
     """
-    mine = await store.checkpoints.of(table.follows)
+    mine = await store.checkpoints.all_partitions(table.follows)
     if len(mine) > 1 and any([await store.checkpoints.parked(one.follower) for one in mine]):
         return False
     covered = await covered_by(log, [one.position for one in mine])

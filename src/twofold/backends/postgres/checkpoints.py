@@ -51,13 +51,15 @@ class PostgresCheckpoints:
         reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
         return checkpoint
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
-        return checkpoints_in(follower, await self._looked("of", self._kind, follower.name, follower.version))
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
+        return checkpoints_in(
+            follower, await self._looked("all_partitions", self._kind, follower.name, follower.version)
+        )
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        row, *_ = await self._looked("belongs", *self._of(follower))
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        row, *_ = await self._looked("ownership", *self._of(follower))
         return ownership_from(row[0])
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
@@ -71,10 +73,10 @@ class PostgresCheckpoints:
         epoch = await self._database.run_once(lambda c: c.fetchval(_SQL["claim"], *values))
         return None if epoch is None else Claim(seen.follower, epoch)
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
         values = (*self._of(seen.follower), seen.epoch, asker, self._log_id())
-        await self._database.run(lambda c: c.execute(_SQL["ask"], *values))
+        await self._database.run(lambda c: c.execute(_SQL["request_handover"], *values))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""

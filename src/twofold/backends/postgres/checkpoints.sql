@@ -13,13 +13,13 @@ SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wante
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
 
--- name: of
+-- name: all_partitions
 -- No row: see `read`.
 SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 ORDER BY c.partition
 
--- name: belongs
+-- name: ownership
 -- No row: see `read`.
 SELECT c.belongs
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
@@ -36,7 +36,7 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($8::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $8))
 RETURNING epoch
 
--- name: ask
+-- name: request_handover
 UPDATE twofold.checkpoints SET wanted_by = $6
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))

@@ -46,12 +46,12 @@ class SqlCheckpoints:
         rows = await self._database.snapshot(lambda c: _read(c, here(checkpoints, follower)))
         return rows[0] if rows else None
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
         return await self._database.snapshot(lambda c: read_checkpoints(c, follower))
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
         selected = sa.select(_C.belongs).where(*here(checkpoints, follower))
         return ownership_from(await self._database.snapshot(lambda c: c.scalar(selected)))
 
@@ -70,8 +70,8 @@ class SqlCheckpoints:
         claimed = await self._database.alone(lambda c: c.execute(claiming))
         return Claim(seen.follower, seen.epoch + 1) if claimed.rowcount else None
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
         await self._changed((*here(checkpoints, seen.follower), _C.epoch == seen.epoch), {_C.wanted_by: asker})
 
     async def beat(self, claim: Claim) -> str | None:

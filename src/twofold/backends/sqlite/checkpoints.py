@@ -78,13 +78,13 @@ class SqliteCheckpoints:
         self._reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
         return checkpoint
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
         return await self._read(read_checkpoints, follower)
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        return await self._read(_belongs, follower)
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        return await self._read(_ownership, follower)
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
@@ -97,9 +97,9 @@ class SqliteCheckpoints:
         taken = await self._write(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
-        await self._write(_changed, _SQL["ask"], (asker, *_of(seen.follower), seen.epoch))
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
+        await self._write(_changed, _SQL["request_handover"], (asker, *_of(seen.follower), seen.epoch))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
@@ -152,7 +152,7 @@ def move(
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:
     """The checkpoints of all partitions, within the current transaction."""
-    rows = db.execute(_SQL["of"], (follower.name, follower.version))
+    rows = db.execute(_SQL["all_partitions"], (follower.name, follower.version))
     checkpoints = [_checkpoint(follower, row) for row in rows]
     return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
@@ -188,8 +188,8 @@ def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Pos
     db.execute(_SQL["register"], (*_of(follower), log_id, start.offset))
 
 
-def _belongs(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
-    row = db.execute(_SQL["belongs"], _of(follower)).fetchone()
+def _ownership(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
+    row = db.execute(_SQL["ownership"], _of(follower)).fetchone()
     return None if row is None else ownership_from(row[0])
 
 

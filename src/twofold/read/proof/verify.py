@@ -140,7 +140,7 @@ class Verification:
 
     async def _begin(self) -> Sequence[Position]:
         follows = self._live.follows
-        found = await self._store.checkpoints.of(follows)
+        found = await self._store.checkpoints.all_partitions(follows)
         if not found or all(table.follows != follows for table in await self._store.tables()):
             raise InvalidInput(
                 f"the read store has no table of {follows}: open the App on it, or run `twofold rebuild`"

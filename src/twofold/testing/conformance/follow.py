@@ -125,9 +125,10 @@ class Delegating:
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._of = checkpoints
-        self.register, self.claim, self.ask = checkpoints.register, checkpoints.claim, checkpoints.ask
+        self.register, self.claim = checkpoints.register, checkpoints.claim
+        self.request_handover, self.assign = checkpoints.request_handover, checkpoints.assign
         self.beat, self.traceback = checkpoints.beat, checkpoints.traceback
-        self.of, self.belongs, self.assign = checkpoints.of, checkpoints.belongs, checkpoints.assign
+        self.all_partitions, self.ownership = checkpoints.all_partitions, checkpoints.ownership
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:

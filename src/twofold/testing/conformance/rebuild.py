@@ -297,7 +297,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [2]
         await rebuilt(folded)
         assert list(await folded.find(balances, limit=500)) == [Balance(name, 6, 3) for name in NAMES]
-        for checkpoint in await store.checkpoints.of(balances.follows):
+        for checkpoint in await store.checkpoints.all_partitions(balances.follows):
             feed = feed_of(log, checkpoint.follower.partition)
             assert (checkpoint.log_id, checkpoint.position) == (log.log_id, await feed.head())
 
@@ -305,7 +305,7 @@ class RebuildConformance(OnBackend):
         self, folded: Running, log: LogStore, store: Rows
     ) -> None:
         """It was found to be lost, but has since moved: it was rebuilt in between."""
-        all_seen = await store.checkpoints.of(balances.follows)
+        all_seen = await store.checkpoints.all_partitions(balances.follows)
         newer = upgraded.projections[0].table
         await prepared(store, newer)
         *others, seen = all_seen
@@ -404,8 +404,8 @@ class RebuildConformance(OnBackend):
         ]
         assert list(found.parked) == waiting
         assert [one.follows for one in await store.tables()] == [table.follows]
-        assert list(await store.checkpoints.of(built.follows)) == []
-        assert [await store.checkpoints.belongs(one.follower) for one in found.checkpoints] == [OURS] * len(new)
+        assert list(await store.checkpoints.all_partitions(built.follows)) == []
+        assert [await store.checkpoints.ownership(one.follower) for one in found.checkpoints] == [OURS] * len(new)
         for claim in claims:
             with pytest.raises(LeaseLost):
                 await store.checkpoints.beat(claim)
@@ -455,7 +455,7 @@ class RebuildConformance(OnBackend):
     async def test_one_row_is_folded_again(self, folded: Running, log: LogStore, store: Rows) -> None:
         """A wrong row, a missing one, one without events; all others stay, and so does the checkpoint."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1), ("a1",): None})
-        before = await store.checkpoints.of(balances.follows)
+        before = await store.checkpoints.all_partitions(balances.follows)
         found = [await operate.rebuild_row(folded, balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
         assert [(one.before, one.after, one.events) for one in found] == [
             (("a0", 1_006, 3), ("a0", 6, 3), 3),
@@ -464,7 +464,7 @@ class RebuildConformance(OnBackend):
             (("a0", 6, 3), ("a0", 6, 3), 3),
             (None, None, 0),
         ]
-        now = await store.checkpoints.of(balances.follows)
+        now = await store.checkpoints.all_partitions(balances.follows)
         assert [(one.position, one.owner) for one in now] == [(one.position, None) for one in before]
         rows = {row.id: row.total for row in await folded.find(balances, limit=500)}
         assert rows == {"a0": 6, "a1": 6, **dict.fromkeys(NAMES[2:], 1_006)}

@@ -353,7 +353,7 @@ class RowConformance(OnBackend):
         await store.checkpoints.release(second)
         await store.drop(tally(2).follows)
         assert [table.follows.version for table in await store.tables()] == [1]
-        assert list(await store.checkpoints.of(tally(2).follows)) == []
+        assert list(await store.checkpoints.all_partitions(tally(2).follows)) == []
         assert list(await store.checkpoints.parked(second.follower)) == []
 
     async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:
