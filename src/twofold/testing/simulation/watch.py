@@ -16,7 +16,7 @@ from twofold.read.store import StoredTable
 from twofold.testing.simulation.courses import BITS, END
 from twofold.testing.simulation.leases import Leases
 from twofold.testing.simulation.oracle import Fold, GivenUp
-from twofold.testing.simulation.parts import Part
+from twofold.testing.simulation.parts import LogBecomes, Part, name_of_part
 from twofold.testing.simulation.reactions import Reactions
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
@@ -49,6 +49,7 @@ class Watcher:
         self.leases = Leases(clock, counts, self.broken)
         self.reactions = Reactions(app, storage, self.broken)
         self.cure: Cure | None = None
+        self._replaced: tuple[int, LogBecomes] | None = None
 
     def broken(self, promise: str, text: str) -> None:
         """Record it."""
@@ -67,6 +68,9 @@ class Watcher:
 
     def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """Check the places of the new entries, and fold them into the expected read models."""
+        if self._replaced == (part.number, "another log"):
+            self.broken("G11", f"{name_of_part(part.number, len(self.courses.partitions))} is another log, but grew")
+            return
         if part.number not in self.courses.partitions:
             self._cuts_appended(part)
             return
@@ -125,6 +129,22 @@ class Watcher:
         """Only the holder releases it."""
         self.leases.held(claim, "released what another worker holds")
 
+    def log_replaced(self, part: Part, by: LogBecomes) -> None:
+        """Another log, or an older copy, lies where this part of the log was. Without read models nothing shows it."""
+        if self.folds:
+            self._replaced = part.number, by
+        self.went_back()
+
+    def _misread(self, follower: FollowerId) -> str | None:
+        """What is read as if it were the log from before (G11); a reactor's checkpoints are replaced with an older
+        copy."""
+        if self._replaced is None or follower.partition not in (0, self._replaced[0]):
+            return None
+        number, by = self._replaced
+        if by == "an older copy" and _version(follower).name in self.reactions.names:
+            return None
+        return f"{name_of_part(number, len(self.courses.partitions))} was replaced by {by}"
+
     def went_back(self) -> None:
         """Forget what was lost."""
         self.leases.went_back({**self._storage.row_checkpoints.rows, **self._storage.log_checkpoints()})
@@ -135,6 +155,9 @@ class Watcher:
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
         """It advances from where it was, by its holder, with exactly its changes."""
+        if (misread := self._misread(claim.follower)) is not None:
+            self.broken("G11", f"{misread}, but {claim.follower} moved on from {after} to {to}")
+            return
         self.leases.used(claim, "has written")
         self._counts["pages"] += 1
         self._tell(f"{claim.follower} moved from {after} to {to}")

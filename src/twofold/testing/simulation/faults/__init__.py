@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from twofold.testing.simulation.actions import Action, Dice
-from twofold.testing.simulation.faults.processes import Crash, Jump, Pause, Restart, StealLease
+from twofold.testing.simulation.faults.processes import Crash, Jump, Pause, Restart, StealLease, StopWhileClaiming
 from twofold.testing.simulation.faults.stores import Deaf, GoAway, Lose, Slow
 from twofold.testing.simulation.operators import Rebuild
 
@@ -29,6 +29,7 @@ FAULTS: Mapping[str, Fault] = {
     "crash": Fault(3, Crash.drawn),
     "pause": Fault(2, Pause.drawn),
     "restart": Fault(1, Restart.drawn),
+    "stop while claiming": Fault(1, StopWhileClaiming.drawn),
     "upgrade": Fault(1, Restart.upgrading),
     "steal": Fault(1, StealLease.drawn),
     "slow": Fault(1, Slow.drawn),

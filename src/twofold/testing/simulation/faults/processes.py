@@ -10,6 +10,7 @@ import msgspec
 
 from twofold.testing.simulation.actions import Dice, Disturbing
 from twofold.testing.simulation.operators import upgraded
+from twofold.testing.simulation.remote import Remote
 from twofold.testing.simulation.world import World
 
 
@@ -106,6 +107,33 @@ class Restart(Disturbing):
             world.counts["upgrades"] += 1
         world.counts["clean stops"] += 1
         server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class StopWhileClaiming(Disturbing):
+    """A process stops cleanly while it claims a checkpoint, and the response is lost: a roll-out during a failover."""
+
+    at: int
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """At the next claim."""
+        return cls(dice.place())
+
+    def __str__(self) -> str:
+        return f"process {self.at + 1} stops cleanly during its next claim, whose response is lost"
+
+    async def happen(self, world: World) -> None:
+        """When the claim is sent."""
+        server = world.server(self.at)
+
+        def stop(link: Remote) -> None:
+            world.counts["clean stops while claiming"] += 1
+            link.mishaps["answer lost", "claim"] += 1
+            server.stop()
+
+        for link in (*world.storage.links("the log"), world.storage.rows_link):
+            link.when_sent[server.process, "claim"] = stop
 
 
 @dataclass(frozen=True, slots=True)

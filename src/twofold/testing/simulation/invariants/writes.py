@@ -46,7 +46,7 @@ class Writes:
         entries = self.streams.entries.get(attempt.stream, [])
         first = receipt.version - receipt.events
         own = entries[first : receipt.version]
-        if len(own) < receipt.events or (own and own[-1].position != receipt.position):
+        if receipt.version > len(entries) or (own and own[-1].position != receipt.position):
             self.broken("G1", f"{attempt.label} got {receipt!r}, but {attempt.stream} has {len(entries)} events")
             return
         if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
