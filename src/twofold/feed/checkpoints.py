@@ -7,6 +7,7 @@ claimant watches it on its own monotonic clock, so no clocks are compared betwee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol
@@ -17,7 +18,10 @@ from twofold.errors import LeaseLost
 from twofold.failures import error_text, traceback_text
 from twofold.messages import Position
 
+FOLLOWER_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _BESIDE = "~"
+
+ParkedKind = Literal["row", "stream"]
 
 
 class FollowerId(msgspec.Struct, frozen=True):
@@ -110,7 +114,7 @@ class Parked(msgspec.Struct, frozen=True):
     event, which was tried `tries` times. The traceback is stored, but read only by `Checkpoints.traceback`.
     """
 
-    kind: Literal["row", "stream"]
+    kind: ParkedKind
     key: str
     position: Position
     error: str
@@ -120,7 +124,7 @@ class Parked(msgspec.Struct, frozen=True):
 
 
 def parked_by(
-    error: BaseException, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
+    error: BaseException, kind: ParkedKind, key: str, position: Position, since: datetime, tries: int = 1
 ) -> Parked:
     """The entry to store for an error."""
     return Parked(kind, key, position, error_text(error), since, tries, traceback_text(error))
@@ -129,7 +133,7 @@ def parked_by(
 def parked_again(
     was: Parked | None,
     error: BaseException,
-    kind: Literal["row", "stream"],
+    kind: ParkedKind,
     key: str,
     position: Position,
     now: datetime,

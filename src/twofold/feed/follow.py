@@ -292,16 +292,27 @@ def share(followings: Sequence[Following]) -> None:
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
-    name = checkpoint.follower
+    check_same_log(checkpoint, log_id)
+    check_within_log(checkpoint, head)
+
+
+def check_same_log(checkpoint: Checkpoint, log_id: str) -> None:
+    """Raises: LogReplaced if the checkpoint is of another log."""
     if checkpoint.log_id != log_id:
         raise LogReplaced(
-            f"{name} was built from log {checkpoint.log_id}, but this is log {log_id}: restore the old log, or, if it "
-            f"is gone, run `twofold rebuild APP --all`, which builds every read model again from this one",
+            f"{checkpoint.follower} was built from log {checkpoint.log_id}, but this is log {log_id}: restore the old "
+            f"log, or, if it is gone, run `twofold rebuild APP --all`, which builds every read model again from this "
+            f"one",
             checkpoint.log_id,
         )
+
+
+def check_within_log(checkpoint: Checkpoint, head: Position) -> None:
+    """Raises: LogReplaced if the checkpoint is beyond the head of its log."""
     if checkpoint.position > head:
         raise LogReplaced(
-            f"{name} is at {checkpoint.position}, but the log ends at {head}: an older copy of the log replaced it. "
-            f"Restore the newer one, or, if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`",
-            log_id,
+            f"{checkpoint.follower} is at {checkpoint.position}, but the log ends at {head}: an older copy of the log "
+            f"replaced it. Restore the newer one, or, if it is gone, run `twofold log new-id APP`, then "
+            f"`twofold rebuild APP --all`",
+            checkpoint.log_id,
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import NewerSchema
 from twofold.failures import failure, reraise_if_interrupt
-from twofold.feed.checkpoints import Parked, parked_by
+from twofold.feed.checkpoints import Parked, ParkedKind, parked_by
 from twofold.messages import Entry, Position, Recorded
 from twofold.read.cache import RowCache
 from twofold.read.columns import Values
@@ -18,7 +18,6 @@ from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.store import Changes
 
-ParkedKind = Literal["row", "stream"]
 Fetch = Callable[[Sequence[Key]], Awaitable[Mapping[Key, Values]]]
 _UNTOUCHED: Any = object()
 EVENTS_PER_SLICE = 250  # between two turns of the event loop

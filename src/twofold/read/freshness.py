@@ -11,7 +11,7 @@ import msgspec
 from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
-from twofold.feed.follow import check_log
+from twofold.feed.follow import check_same_log, check_within_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import QueryResult, ReadStore
@@ -135,7 +135,9 @@ class Freshness:
             reached = await self._look_at(partitions)
         for one in unclear:
             partition = one.follower.partition
-            check_log(one, self._log.log_id, self._heads[partition] if partition in reached else one.position)
+            check_same_log(one, self._log.log_id)
+            if partition in reached:
+                check_within_log(one, self._heads[partition])
 
     def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import msgspec
 from twofold.codec.jsontext import json_text
 from twofold.errors import ConfigurationError
 from twofold.failures import failure, reraise_if_interrupt, shown
-from twofold.feed.checkpoints import FollowerId
+from twofold.feed.checkpoints import FOLLOWER_NAME, FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, Field, RowFormat, Values
@@ -33,10 +32,7 @@ R = TypeVar("R")
 Key = tuple[Any, ...]
 KeyFunction = Callable[[Any, Recorded], Any]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-
-
-_SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
+_SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this many always fit in MAX_KEY_BYTES
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -102,7 +98,7 @@ class Projection(Generic[R]):
 
     def __post_init__(self) -> None:
         reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
-        if reserved or not _NAME.fullmatch(self.name):
+        if reserved or not FOLLOWER_NAME.fullmatch(self.name):
             raise ConfigurationError(
                 f"{self.owner}: the name becomes a table's: small letters, digits and single _ (at most 48), "
                 f"not beginning with twofold, sqlite_ or pg_"

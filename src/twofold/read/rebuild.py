@@ -81,7 +81,10 @@ class Rebuilding:
             await asyncio.sleep(LOOK_S)
 
     async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
-        """Up to the events that were the newest when it began. A merged feed has a place for them once it is read."""
+        """Fold up to the events that were newest when this began.
+
+        In a merged feed their place is known only after reading up to it.
+        """
         newest = await ends(self._log, held.feed)
         while not await has_passed(held.feed, held.position, newest):
             async with aclosing(held.catch_up(await held.feed.head())) as positions:

@@ -56,9 +56,8 @@ class Counts:
 class GroupCommit:
     """Appends to one log from one event loop.
 
-    At most `MAX_QUEUED` appends wait; a further one waits for room. Cancelling a caller withdraws
-    its append while it is still queued; once its batch is being written, the append may be stored. `mark` is called
-    with the new head.
+    At most `MAX_QUEUED` appends wait; a further one waits for room. Cancelling a caller withdraws its append while it
+    is still queued; once its batch is being written, the append may be stored. `mark` is called with the new head.
     """
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:

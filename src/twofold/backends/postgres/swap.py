@@ -54,11 +54,11 @@ def _covers(
     table: Table, live: int, rows: Sequence[Any], covered: Sequence[Position], lost: Sequence[Checkpoint]
 ) -> bool:
     """See `has_come_as_far`. `rows` are checkpoints of both versions, each after its version."""
-    mine, those_of_live = (
-        checkpoints_in(FollowerId(table.name, version), [row[1:] for row in rows if row[0] == version])
-        for version in (table.follows.version, live)
-    )
-    return has_come_as_far(mine, those_of_live, covered, lost)
+
+    def checkpoints_of(version: int) -> list[Checkpoint]:
+        return checkpoints_in(FollowerId(table.name, version), [row[1:] for row in rows if row[0] == version])
+
+    return has_come_as_far(checkpoints_of(table.follows.version), checkpoints_of(live), covered, lost)
 
 
 class _MovedOn(Exception):

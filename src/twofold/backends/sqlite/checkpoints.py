@@ -25,7 +25,7 @@ from twofold.messages import Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Kind = Literal["IMMEDIATE", "DEFERRED"]
+Begin = Literal["IMMEDIATE", "DEFERRED"]
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
@@ -61,8 +61,8 @@ class SqliteCheckpoints:
     async def _read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         return await self._file.reader.run(lambda db: self._alone(db, "DEFERRED", work, *args))
 
-    def _alone(self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
-        with transaction(db, kind):
+    def _alone(self, db: apsw.Connection, begin: Begin, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        with transaction(db, begin):
             if self._check is not None:
                 self._check(db)
             return work(db, *args)

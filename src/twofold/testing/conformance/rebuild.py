@@ -23,7 +23,7 @@ from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorde
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.proof import verify
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
@@ -440,13 +440,13 @@ class RebuildConformance(OnBackend):
         for version in (1, 2, 3):
             await prepared(store, tally(version))
         done = await asyncio.gather(
-            published(tally(3), other_store, MemoryLog(), look_for_lost=False),
-            published(tally(2), store, MemoryLog(), look_for_lost=False),
+            try_publish(tally(3), other_store, MemoryLog(), look_for_lost=False),
+            try_publish(tally(2), store, MemoryLog(), look_for_lost=False),
         )
         for _ in range(2):  # retries if the name was locked
             done = await asyncio.gather(
-                published(tally(3), other_store, MemoryLog(), look_for_lost=False),
-                published(tally(2), store, MemoryLog(), look_for_lost=False),
+                try_publish(tally(3), other_store, MemoryLog(), look_for_lost=False),
+                try_publish(tally(2), store, MemoryLog(), look_for_lost=False),
             )
         assert (list(done), await live(store)) == ([True, True], [3])
 
