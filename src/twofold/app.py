@@ -357,12 +357,12 @@ class Running:
 
         Raises: InvalidInput, UndecodableEvent, Unavailable.
         """
-        found: list[Recorded] = []
+        events: list[Recorded] = []
         while True:
             entries = await self.log.read_stream(_stream(stream), from_version, HISTORY_PAGE)
-            found += [self.app.codec.recorded(entry) for entry in entries]
+            events += [self.app.codec.recorded(entry) for entry in entries]
             if len(entries) < HISTORY_PAGE:
-                return found
+                return events
             from_version = entries[-1].version + 1
 
 

@@ -30,8 +30,8 @@ class Belonging:
             agreed(what, await checkpoints.ownership(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
                 if other.name == follows.name and other != follows.whole:
-                    for one in await checkpoints.all_partitions(other):
-                        kept = await checkpoints.ownership(one.follower)
+                    for checkpoint in await checkpoints.all_partitions(other):
+                        kept = await checkpoints.ownership(checkpoint.follower)
                         if kept is not None:
                             check_app(f"projection {follows.name!r}", kept, mine)
         await self._check_partitions()
@@ -44,12 +44,12 @@ class Belonging:
         mine = {following.follower_id for following in self._followers}
         for following in self._followers:
             follows = following.follower_id
-            for one in await following.checkpoints.all_partitions(follows):
-                if one.follower not in mine:
+            for checkpoint in await following.checkpoints.all_partitions(follows):
+                if checkpoint.follower not in mine:
                     raise ConfigurationError(
-                        f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which this code does "
-                        f"not follow: with key= a projection follows the merged feed, without key= each partition "
-                        f"separately. Raise its version to give it a new table"
+                        f"{follows.whole} has a checkpoint in partition {checkpoint.follower.partition}, which this "
+                        f"code does not follow: with key= a projection follows the merged feed, without key= each "
+                        f"partition separately. Raise its version to give it a new table"
                     )
 
     async def register(self, following: Following) -> None:

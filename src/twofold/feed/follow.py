@@ -151,11 +151,11 @@ class Following:
         return claim, seen.position
 
     async def _checkpoint(self) -> Checkpoint:
-        found = await self.checkpoints.read(self.follower_id)
-        if found is None:
+        checkpoint = await self.checkpoints.read(self.follower_id)
+        if checkpoint is None:
             await self.register()
             return await self._checkpoint()
-        return found
+        return checkpoint
 
     async def _check(self, checkpoint: Checkpoint) -> None:
         check_log(checkpoint, self.feed.log_id, await self.feed.head())

@@ -45,12 +45,14 @@ async def wait_until_idle(followings: Sequence[Following], feeds: Sequence[Feed]
     deadline = clock() + timeout_s
     while True:
         heads = [await feed.head() for feed in feeds]
-        busy = [one for one in [await _standing(following) for following in followings] if not one.is_idle]
+        standings = [await _standing(following) for following in followings]
+        busy = [standing for standing in standings if not standing.is_idle]
         if not busy and [await feed.head() for feed in feeds] == heads:
             return
         left_s = deadline - clock()
         if left_s <= 0:
-            raise NotSettled({str(one.following.follower_id): (one.behind, one.trying) for one in busy}, timeout_s)
+            behind = {str(standing.following.follower_id): (standing.behind, standing.trying) for standing in busy}
+            raise NotSettled(behind, timeout_s)
         if busy:
             await busy[0].following.follower.wait(busy[0].position, min(left_s, LOOK_AGAIN_S))
 
@@ -95,13 +97,13 @@ class Pace:
                     await slowest.following.follower.wait(slowest.position, LOOK_AGAIN_S)
 
     async def _slowest(self) -> Standing | None:
-        checkpoints = [await one.checkpoints.read(one.follower_id) for one in self._followings]
+        checkpoints = [await following.checkpoints.read(following.follower_id) for following in self._followings]
         standings = [
             Standing(following, checkpoint.position, checkpoint, await following.feed.behind(checkpoint.position), 0)
             for following, checkpoint in zip(self._followings, checkpoints, strict=True)
             if checkpoint is not None and self._is_held(checkpoint)
         ]
-        return max(standings, key=lambda one: one.behind, default=None)
+        return max(standings, key=lambda standing: standing.behind, default=None)
 
     def _is_held(self, checkpoint: Checkpoint) -> bool:
         """Whether its holder's heartbeat has changed within a lease, as seen from this process."""

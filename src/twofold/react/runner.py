@@ -107,8 +107,8 @@ class Runner:
             )
         due = [one for one in waiting.values() if self._is_due(one)]
         entries = _by_stream(page.entries)
-        fresh = [self._react(its, None) for stream, its in entries.items() if stream not in waiting]
-        again = [self.again(one, after, entries.get(one.key, ())) for one in due]
+        fresh = [self._react(of_stream, None) for stream, of_stream in entries.items() if stream not in waiting]
+        again = [self.again(parked, after, entries.get(parked.key, ())) for parked in due]
         outcomes = await _side_by_side([*fresh, *again])
         await self._move(claim, after, page.upto, outcomes)
 
@@ -117,7 +117,7 @@ class Runner:
         if self._may_be_due(claim):
             due = [one for one in (await self._waiting(claim)).values() if self._is_due(one)]
             if due:
-                outcomes = await _side_by_side(self.again(one, position) for one in due)
+                outcomes = await _side_by_side(self.again(parked, position) for parked in due)
                 await self._move(claim, position, position, outcomes)
 
     async def flush(self) -> None:
@@ -154,11 +154,11 @@ class Runner:
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
-            outcomes = await _side_by_side(self.again(one, now.position) for one in those)
-            again = [one.after for one in outcomes if one.after is not None]
+            outcomes = await _side_by_side(self.again(parked, now.position) for parked in those)
+            again = [outcome.after for outcome in outcomes if outcome.after is not None]
             await self._checkpoints.advance(claim, now.position, now.position, again, those)
-        done = [one.before for one in outcomes if one.before is not None and one.after is None]
-        return Unparked(done, again, sum(one.events for one in outcomes))
+        done = [outcome.before for outcome in outcomes if outcome.before is not None and outcome.after is None]
+        return Unparked(done, again, sum(outcome.events for outcome in outcomes))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
         """See `Unparker.discard`."""
@@ -169,16 +169,17 @@ class Runner:
         return those
 
     async def _move(self, claim: Claim, after: Position, to: Position, outcomes: Iterable[Outcome]) -> None:
-        changed = [one for one in outcomes if one.before is not None or one.after is not None]
-        parked = [one.after for one in changed if one.after is not None]
+        changed = [outcome for outcome in outcomes if outcome.before is not None or outcome.after is not None]
+        parked = [outcome.after for outcome in changed if outcome.after is not None]
         given_up = [one for one in parked if not self.will_retry(one)]
         next_one = self._limit.first_too_many(given_up)
         if next_one is not None:
             raise too_many(self.follows, next_one)
-        await self._checkpoints.advance(claim, after, to, parked, [one.before for one in changed if one.before])
+        unparked = [outcome.before for outcome in changed if outcome.before is not None]
+        await self._checkpoints.advance(claim, after, to, parked, unparked)
         self._limit.count(given_up)
-        for one in changed:
-            self._plan(one)
+        for outcome in changed:
+            self._plan(outcome)
 
     def _plan(self, outcome: Outcome) -> None:
         now = outcome.after
@@ -260,8 +261,8 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         outcomes = await asyncio.gather(*map(caught, begun))
     finally:
-        for one in begun:
-            one.close()  # if it never started, Python would report it as never awaited
+        for coroutine in begun:
+            coroutine.close()  # if it never started, Python would report it as never awaited
     errors = [error for _, error in outcomes if error is not None]
     for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error

@@ -72,14 +72,14 @@ def _check_name(owner: str, name: str) -> None:
 def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> dict[str, int]:
     """How many characters, or bytes, of each long value an index of PostgreSQL can hold. Keys are held completely."""
     long = {column.name for column in columns if column.kind in ("text", "bytes")}
-    found: dict[str, int] = {}
+    prefixes: dict[str, int] = {}
     for index in indexes:
         names = {name for name, _ in index.columns} & long
         cut = names - set(key)
         for name in cut:
             room = (_INDEXED_CHARACTERS if cut == names else _BESIDE_A_KEY) // len(cut)
-            found[name] = min(room, found.get(name, room))
-    return found
+            prefixes[name] = min(room, prefixes.get(name, room))
+    return prefixes
 
 
 def key_names(
@@ -116,10 +116,10 @@ def declared_indexes(owner: str, row: type, columns: Sequence[Column], declared:
     if isinstance(declared, str):
         raise ConfigurationError(f"{owner}: indexes is a list: [{declared!r}]")
     by_name = {column.name: column for column in columns}
-    found = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
-    if len(found) > MAX_INDEXES:
-        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(found)}")
-    return found
+    indexes = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
+    if len(indexes) > MAX_INDEXES:
+        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(indexes)}")
+    return indexes
 
 
 def _index(owner: str, row: type, columns: dict[str, Column], declared: Any) -> Index:

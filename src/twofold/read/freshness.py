@@ -76,17 +76,17 @@ class Freshness:
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
         while True:
-            found = await look()
+            result = await look()
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
-            await self._check_log(found.checkpoints)
+            await self._check_log(result.checkpoints)
             if token is None:
-                return Fresh(found, None)
-            checkpoint = _concerned(found, token)
+                return Fresh(result, None)
+            checkpoint = _concerned(result, token)
             if position is None:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
-                return Fresh(found, position)
+                return Fresh(result, position)
             if not checked:
                 await self.check(token)
                 checked = True
@@ -124,20 +124,20 @@ class Freshness:
 
         With several partitions, one that does not respond does not delay reads of the others.
         """
-        unclear = [one for one in checkpoints if self._is_unclear(one)]
+        unclear = [checkpoint for checkpoint in checkpoints if self._is_unclear(checkpoint)]
         if not unclear:
             return
-        partitions = [one.follower.partition for one in unclear]
+        partitions = [checkpoint.follower.partition for checkpoint in unclear]
         if len(checkpoints) == 1:
             self._heads[partitions[0]] = await feed_of(self._log, partitions[0]).head()
             reached: Collection[int] = partitions
         else:
             reached = await self._look_at(partitions)
-        for one in unclear:
-            partition = one.follower.partition
-            check_same_log(one, self._log.log_id)
+        for checkpoint in unclear:
+            partition = checkpoint.follower.partition
+            check_same_log(checkpoint, self._log.log_id)
             if partition in reached:
-                check_within_log(one, self._heads[partition])
+                check_within_log(checkpoint, self._heads[partition])
 
     def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition
@@ -171,13 +171,13 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(found: QueryResult, token: Token) -> Checkpoint:
+def _concerned(result: QueryResult, token: Token) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
     partition = token.position.partition
-    for checkpoint in found.checkpoints:
+    for checkpoint in result.checkpoints:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
     raise InvalidToken(

@@ -21,7 +21,7 @@ from twofold.failures import shown
 
 # A new kind needs entries in KINDS, CHECKS and as_kept._IS_CANONICAL; in _TYPES of tables.py (postgres, sqlite) and in
 # sqlalchemy/schema.py; in operate/keys._TYPES; and perhaps in annotations.kind_of (no class of its own),
-# cursor._CURSOR_READERS and web/rows.py (JSON has no such value), definition.FROM_ID and Projection._try_initial (a key).
+# cursor._CURSOR_READERS and web/rows.py (not a value of JSON), definition.FROM_ID and Projection._try_initial (a key).
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 
 KINDS: dict[type, Kind] = {

@@ -127,9 +127,9 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
 
     Raises: InvalidInput if another process is still building it.
     """
-    for found in await store.tables():
-        if found.follows.builds == table.follows:
-            await drop_unheld(found.follows, store, owner)
+    for stored in await store.tables():
+        if stored.follows.builds == table.follows:
+            await drop_unheld(stored.follows, store, owner)
 
 
 async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:

@@ -161,13 +161,13 @@ class _Collected:
 
     def still_true_of(self, parked: Sequence[Parked]) -> bool:
         """Whether the same is still parked, apart from keys parked after what was collected so far."""
-        now = {(one.kind, one.key): one for one in parked}
-        for name, one in now.items():
-            if name not in self._parked and self._at is not None and one.position > self._at:
-                self._parked[name] = one
-                self.until_now.add(one)
-                self.then.add(one)
-        return {n: o.position for n, o in self._parked.items()} == {n: o.position for n, o in now.items()}
+        now = {(entry.kind, entry.key): entry for entry in parked}
+        for name, entry in now.items():
+            if name not in self._parked and self._at is not None and entry.position > self._at:
+                self._parked[name] = entry
+                self.until_now.add(entry)
+                self.then.add(entry)
+        return _positions(self._parked) == _positions(now)
 
     def entry(self, kind: str, key: str) -> Parked | None:
         """How a key was parked until now."""
@@ -197,11 +197,15 @@ class _Collected:
     def parked_again(self, now: datetime) -> Sequence[Parked]:
         """Streams that fail again: they stay parked from there on."""
         again = []
-        for one in self.chosen:
-            failure = self._failures.get(one.key)
-            if one.kind == "stream" and failure is not None:
-                again.append(parked_again(one, failure.raised, one.kind, one.key, failure.position, now))
+        for entry in self.chosen:
+            failure = self._failures.get(entry.key)
+            if entry.kind == "stream" and failure is not None:
+                again.append(parked_again(entry, failure.raised, entry.kind, entry.key, failure.position, now))
         return again
+
+
+def _positions(parked: Mapping[Any, Parked]) -> Mapping[Any, Position]:
+    return {name: entry.position for name, entry in parked.items()}
 
 
 def _present(chosen: Sequence[Parked], parked: Sequence[Parked]) -> list[Parked]:

@@ -181,16 +181,16 @@ class FreshFold:
         self._at[upto.partition] = upto
 
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
-        found = examined(self.projection, key, values, events)
+        outcome = examined(self.projection, key, values, events)
         self.events += len(events)
-        if found.fault is not None and len(self.faults) < MOST_FAULTS:
-            self.faults.append(found.fault)
-        failed, error = found.folded.failed, found.folded.error
+        if outcome.fault is not None and len(self.faults) < MOST_FAULTS:
+            self.faults.append(outcome.fault)
+        failed, error = outcome.folded.failed, outcome.folded.error
         if failed is not None and error is not None:
             row = Failure("row", key_text(key), failed.position, failed.id, error)
             self._waiting.add(row)
             self._fail(row)
-        return found.folded.values
+        return outcome.folded.values
 
     def _fail(self, failed: Failure) -> None:
         self.failures.append(failed)

@@ -140,18 +140,18 @@ class Verification:
 
     async def _begin(self) -> Sequence[Position]:
         follows = self._live.follows
-        found = await self._store.checkpoints.all_partitions(follows)
-        if not found or all(table.follows != follows for table in await self._store.tables()):
+        checkpoints = await self._store.checkpoints.all_partitions(follows)
+        if not checkpoints or all(table.follows != follows for table in await self._store.tables()):
             raise InvalidInput(
                 f"the read store has no table of {follows}: open the App on it, or run `twofold rebuild`"
             )
-        return await self._places(found)
+        return await self._places(checkpoints)
 
     async def _places(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Position]:
         """Their positions. Raises: LogReplaced if one of them cannot belong to this log."""
-        for one in checkpoints:
-            check_log(one, self._log.log_id, await feed_of(self._log, one.follower.partition).head())
-        return [one.position for one in checkpoints]
+        for checkpoint in checkpoints:
+            check_log(checkpoint, self._log.log_id, await feed_of(self._log, checkpoint.follower.partition).head())
+        return [checkpoint.position for checkpoint in checkpoints]
 
     async def _sample(self, count: int, salt: str) -> Callable[[Key], bool]:
         """A random sample: keys whose salted hash is below a threshold.
@@ -242,9 +242,9 @@ class _Columns:
         both = live is not None and fold is not None
         return [Cell(field.name, a, b) for field, a, b in cells if not (both and same_value(field, a, b))]
 
-    def agreeing(self, found: Difference, live: Values | None) -> Callable[[Values | None], bool]:
+    def agreeing(self, difference: Difference, live: Values | None) -> Callable[[Values | None], bool]:
         """A function that returns whether a state of the fold matches the row, in the columns that differ."""
-        names = {cell.column for cell in found.cells}
+        names = {cell.column for cell in difference.cells}
 
         def agrees(values: Values | None) -> bool:
             if live is None or values is None:
