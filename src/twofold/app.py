@@ -18,9 +18,9 @@ from twofold.feed.checkpoints import Checkpoints
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Follower, Following, share
 from twofold.feed.lag import Lag
-from twofold.feed.parking import Parking, Unparker
 from twofold.feed.partitions import feeds, partitions_of, reacting
 from twofold.feed.standing import Pace, wait_until_idle
+from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
 from twofold.messages import Append, Meta, Receipt, Recorded, Stream
 from twofold.opening import opens

@@ -18,8 +18,9 @@ from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.lease import taken_over
-from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
+from twofold.feed.parking_limit import MOST_PARKED, ParkingLimit, too_many
 from twofold.feed.stopping import apart, awaited_failure, caught
+from twofold.feed.unparking import Unparked
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 

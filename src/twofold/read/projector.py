@@ -13,7 +13,7 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
-from twofold.feed.parking import ParkingLimit, too_many
+from twofold.feed.parking_limit import ParkingLimit, too_many
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position
 from twofold.read.cache import CACHE_BYTES, RowCache

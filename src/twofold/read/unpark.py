@@ -18,8 +18,8 @@ from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed, pages
 from twofold.feed.lease import taken_over
-from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
+from twofold.feed.unparking import Unparked
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
