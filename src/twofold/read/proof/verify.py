@@ -25,8 +25,9 @@ from twofold.progress import Progress
 from twofold.read.columns import Column, Field, Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Failure, FreshFold, Sorter, in_key_order
+from twofold.read.proof.fresh import FreshFold, in_key_order
 from twofold.read.proof.trace import Since, Suspect, trace
+from twofold.read.selector import Failure
 from twofold.read.store import QueryResult, ReadStore
 
 PAGE_ROWS = 1_000
@@ -118,8 +119,7 @@ class Verification:
         """
         begin = await self._begin()
         wanted = await self._sample(sample, salt) if sample is not None else None
-        sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._log, shadow, progress=self._progress)
+        fold = FreshFold(self._fold, self._codec, wanted, self._log, shadow, progress=self._progress)
         last = await self._compare(fold, wanted, shown)
         since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
