@@ -234,7 +234,7 @@ def the_id_of_an_empty_decision_is_not_stored(patch: Patch) -> None:
     patch.setattr(MemoryLog, "_append", _append)
 
 
-@mutation("G3 or G1")
+@mutation("G1", among=[LOST_RESPONSES])
 def the_version_is_looked_at_before_the_command_id(patch: Patch) -> None:
     append = MemoryLog._append
 
@@ -260,7 +260,7 @@ def an_append_does_not_demand_its_version(patch: Patch) -> None:
     patch.setattr(GroupCommit, "append", without)
 
 
-@mutation("G2")
+@mutation("G2", scenarios=[IN_THE_NOTEBOOK])
 def who_comes_last_is_served_first(patch: Patch) -> None:
     next_batch = GroupCommit._next_batch
 
@@ -397,7 +397,7 @@ def the_epoch_is_not_compared(patch: Patch) -> None:
     patch.setattr(MemoryCheckpoints, "held", lambda self, claim: self.rows[claim.follower])
 
 
-@mutation("G5")
+@mutation("G5", among=["lose"])
 def the_position_is_not_compared(patch: Patch) -> None:
     patch.setattr(MemoryCheckpoints, "movable", lambda self, claim, after: self.held(claim))
 

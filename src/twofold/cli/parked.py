@@ -35,7 +35,7 @@ def parked(
     gives up the events parked so far: the row stays as it is, and later events are handled again.
     """
     if action not in ACTIONS:
-        raise typer.BadParameter(f"{action!r} is none of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")
+        raise typer.BadParameter(f"{action!r} is not one of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")
     if action in ("retry", "discard") and (name is None or (key is None) is not everything):
         raise typer.BadParameter(f"{action} takes NAME and KEY, or NAME and --all", param_hint="NAME")
     target = targeted(app, store, read_store)

@@ -99,13 +99,13 @@ def key_names(
             raise ConfigurationError(f"{owner}: key field {name!r} is not a field of {row.__name__}")
         if by_name[name].nullable or by_name[name].kind in ("json", "real", "decimal"):
             raise ConfigurationError(
-                f"{owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
+                f"{owner}: key field {name!r} must be text, an integer, a date, a time, a UUID or bytes, never None"
             )
     if not computed and len(names) > 1:
         raise ConfigurationError(f"{owner}: a key of several fields needs key=, a function that returns it")
     if not computed and by_name[names[0]].kind not in FROM_ID:
         raise ConfigurationError(
-            f"{owner}: the id of a stream can be a text, an int, a UUID or a date, and {names[0]!r} is none of them: "
+            f"{owner}: the id of a stream can be text, an int, a UUID or a date, and {names[0]!r} is none of them: "
             f"give key=, a function that returns the key"
         )
     return names

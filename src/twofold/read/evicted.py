@@ -24,7 +24,7 @@ class Evicted:
 
     @property
     def full(self) -> bool:
-        """Whether no more keys may be added."""
+        """Whether the filter is full: no more keys may be added."""
         return self._room == 0 and sum(map(len, self._filters)) + self._next_bytes > self._most_bytes
 
     def add(self, key: Key) -> None:

@@ -59,7 +59,7 @@ def text(value: Any) -> str:
     """A str without NUL, in UTF-8."""
     if type(value) is not str:
         if not isinstance(value, str):
-            raise TypeError(f"not a text: {shown(value)}")
+            raise TypeError(f"not text: {shown(value)}")
         value = str.__str__(value)
     if "\x00" in value:
         raise ValueError(f"holds a NUL character, which not every store can keep: {shown(value)}")
@@ -113,7 +113,7 @@ def _decimal(value: Any) -> Decimal:
         raise ValueError(f"not a finite number of reasonable size: {shown(value)}")
     digits = canonical_decimal(value)
     if len(digits.partition(".")[2]) > MAX_DECIMAL_PLACES:
-        raise ValueError(f"has more than {MAX_DECIMAL_PLACES} digits behind the point: {shown(value)}")
+        raise ValueError(f"has more than {MAX_DECIMAL_PLACES} digits after the decimal point: {shown(value)}")
     return Decimal(digits)
 
 

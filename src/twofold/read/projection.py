@@ -100,7 +100,7 @@ class Projection(Generic[R]):
         reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
         if reserved or not FOLLOWER_NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"{self.owner}: the name becomes a table's: small letters, digits and single _ (at most 48), "
+                f"{self.owner}: the name is used for a table: lower-case letters, digits and single _ (at most 48), "
                 f"not beginning with twofold, sqlite_ or pg_"
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:
@@ -170,9 +170,7 @@ class Projection(Generic[R]):
         except ValueError as error:
             raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: {error}") from error
         if str(value) != stream.id:
-            raise ValueError(
-                f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it has to be written {value}"
-            )
+            raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it must be written {value}")
         return self._key(key)
 
     def key_waiting(self, stream: str) -> Key | None:

@@ -81,10 +81,7 @@ class Rebuilding:
             await asyncio.sleep(LOOK_S)
 
     async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
-        """Fold up to the events that were newest when this began.
-
-        In a merged feed their place is known only after reading up to it.
-        """
+        """Fold up to the newest events at the start. A merged feed gives them positions only once it is read."""
         newest = await ends(self._log, held.feed)
         while not await has_passed(held.feed, held.position, newest):
             async with aclosing(held.catch_up(await held.feed.head())) as positions:

@@ -84,13 +84,7 @@ class Executor:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Done[S, E]:
-        """Decide `command` against the stream and append the resulting events.
-
-        A command id that the stream knows returns its original answer (G3). On a conflict the command is decided
-        again, with growing random pauses, at most 50 times; with an expected version, the conflict is raised at once.
-
-        Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
-        """
+        """See `Running.execute` (G3)."""
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
         stream = decider.stream(id)

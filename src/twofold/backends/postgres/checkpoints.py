@@ -119,7 +119,7 @@ class PostgresCheckpoints:
         return row[0] or ""
 
     async def _looked(self, statement: str, *values: Any) -> Sequence[Any]:
-        """At least one row. Raises: LogReplaced."""
+        """The rows of a look-up, at least one. Raises: LogReplaced."""
         log_id = self._log_id()
         rows: Sequence[Any] = await self._database.run(lambda c: c.fetch(_SQL[statement], *values, log_id))
         if not rows:

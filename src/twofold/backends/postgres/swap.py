@@ -225,8 +225,8 @@ async def drop_table(connection: Connection, follows: FollowerId) -> None:
         await connection.execute(f"DROP TABLE {table_name(follows)}")
     except asyncpg.DependentObjectsStillExistError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and let it read "
-            f"from the projection's own name instead"
+            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and create it "
+            f"again on the projection's public name"
         ) from error
 
 

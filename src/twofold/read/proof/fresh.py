@@ -150,8 +150,8 @@ class FreshFold:
         self.failures.append(failed)
         if len(self.failures) > MOST_FAILURES:
             raise ConfigurationError(
-                f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded, the last one "
-                f"{failed.key} at {failed.position}: {failed.error}. The read model was built by other code"
+                f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded; the last one is "
+                f"{failed.key} at {failed.position}: {failed.error}. Other code built this read model"
             )
 
 

@@ -208,7 +208,7 @@ async def caught_up(running: Running) -> int:
 
 
 async def to_the_end(following: Following) -> None:
-    """Of the feed."""
+    """Fold to the end of the feed."""
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass

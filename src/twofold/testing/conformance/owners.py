@@ -50,12 +50,12 @@ def both(row: Count, event: Deposited | Closed, recorded: Recorded) -> Count:
 
 
 def ignore(event: Deposited, recorded: Recorded) -> list[To]:
-    """Nothing follows."""
+    """Return no command."""
     return []
 
 
 def ignore_closing(event: Closed, recorded: Recorded) -> list[To]:
-    """No command follows."""
+    """Return no command."""
     return []
 
 

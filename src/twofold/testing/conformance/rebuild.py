@@ -236,7 +236,7 @@ class RebuildConformance(OnBackend):
         assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 6, 3)
 
     async def test_who_stops_it_leaves_nothing_behind(self, folded: Running, store: Rows) -> None:
-        """As by Ctrl-C."""
+        """A cancelled rebuild, as by Ctrl-C, leaves no table."""
         async with aclosing(operate.rebuild(folded, balances, from_scratch=True)) as positions:
             await anext(positions)
             [_, built] = await store.tables()
@@ -381,7 +381,7 @@ class RebuildConformance(OnBackend):
     async def test_a_swap_replaces_all_partitions(
         self, store: Rows, other_store: Rows, old: list[int], new: list[int]
     ) -> None:
-        """By those of what was built, each with what is parked there, after all epochs; whose it is stays."""
+        """The new checkpoints, each with what it has parked, get higher epochs; the owner stays."""
         table, built = tally(), beside(tally())
         await spread(store, table, *old)
         claims = await spread(store, table, *old)  # in another epoch than what is built, and the last in one more
@@ -600,7 +600,7 @@ def tagged(version: int) -> Any:
 
 
 def fold_nothing(row: Tagged, event: Deposited, recorded: Recorded) -> Tagged:
-    """Never asked."""
+    """Never called."""
     return row
 
 

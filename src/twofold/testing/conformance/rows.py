@@ -265,7 +265,7 @@ class RowConformance(OnBackend):
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
-        """Not the live version, a held one or a missing one; dropping another leaves nothing behind."""
+        """A live, held or missing version cannot be dropped; any other is dropped completely."""
         await prepared(store, tally(1))
         claim = await prepared(store, tally(2))
         await store.commit(tally(2), claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
@@ -311,7 +311,7 @@ class RowConformance(OnBackend):
     async def test_g5_a_claim_writes_for_its_own_partition(
         self, store: Rows, other_store: Rows, after: Position
     ) -> None:
-        """From a position of another partition it writes nothing."""
+        """A commit from a position of another partition writes nothing."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         await store.commit(table, first, at(0, 1), at(3, 1), Changes({}))
         before = await other_store.find(table, everything(table))

@@ -216,9 +216,11 @@ class History:
                 text = f"{what} was replaced by {by}, and {follows} is {following.state} at {server.process.name}"
                 if follows.whole not in before:  # what a reactor may read depends on the cuts as well
                     continue
-                concerned = follows.partition in (0, part.number)
-                if concerned != (following.state == "stopped"):
-                    self.broken("G11" if concerned else ENGINE, f"{text}: {following.error}")
+                concerned, stopped = follows.partition in (0, part.number), following.state == "stopped"
+                if concerned and not stopped:
+                    self.broken("G11", f"{text}: {following.error}")
+                elif stopped and not concerned and part.number:  # any may notice other cuts: publishing looks at them
+                    self.broken(ENGINE, f"{text}: {following.error}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
             self.broken("G11", f"{what} was replaced by {by}, which was folded into the rows of the previous one")
         newcomer = self.world.start(len(self.world.servers), self.world.servers[0].app)

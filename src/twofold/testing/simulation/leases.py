@@ -55,7 +55,7 @@ class Leases:
         return (claim.follower, claim.epoch) in self._discarding
 
     def stolen(self, follower: FollowerId, epoch: int) -> None:
-        """The epoch was raised by hand, or by a table that was put in place of another."""
+        """Another epoch was written without a claim: by a fault, or when one table replaced another."""
         self._epochs[follower] = epoch
 
     def went_back(self, rows: Mapping[FollowerId, Checkpoint]) -> None:

@@ -93,7 +93,7 @@ class Rebuild(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """Of this version or the next; some of them crash."""
+        """A rebuild of this version or the next; some of them crash."""
         crash = dice.random.randrange(60) if dice.random.random() < 0.3 else None
         upgrade, from_scratch = dice.random.random() < 0.5, dice.random.random() < 0.5
         return cls(dice.random.choice(dice.app.projections).name, int(upgrade), from_scratch, crash)

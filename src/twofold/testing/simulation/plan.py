@@ -1,4 +1,4 @@
-"""A plan: what happens in one history, drawn from a seed. A part of a plan is also a plan, so it can shrink."""
+"""A plan of one history, drawn from a seed. Any part of a plan is a plan too, so a failing one can be shrunk."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class Watcher:
             self.reactions.give_up(follower, given_up)
 
     def refused(self) -> None:
-        """Nothing of it may be stored; `check_table` would notice."""
+        """A page was refused. If any of it were stored, `check_table` would notice."""
         self._counts["pages refused"] += 1
 
     def dropped(self, before: StoredTable) -> None:
@@ -225,7 +225,7 @@ class Watcher:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
     def replaced(self, before: Sequence[Checkpoint]) -> None:
-        """By a table that was as far, in its own epoch (G5, G8)."""
+        """The replacement had reached the same position, and has a new epoch (G5, G8)."""
         self._counts["tables replaced"] += 1
         for one in before:
             follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]

@@ -144,7 +144,7 @@ class StealLease(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """From a random follower."""
+        """A lease of a random follower."""
         return cls(dice.random.random())
 
     def __str__(self) -> str:
@@ -173,7 +173,7 @@ class Jump:
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """By seconds, a minute or a month."""
+        """A jump of two seconds, a minute or a month."""
         return cls(dice.place(), dice.random.choice((-1, 1)) * dice.random.choice((2.0, 60.0, 86_400.0 * 30)))
 
     def __str__(self) -> str:

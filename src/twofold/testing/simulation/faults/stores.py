@@ -37,7 +37,7 @@ class Slow(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """By one to three orders of magnitude."""
+        """Slower by one to three orders of magnitude."""
         return cls(dice.store(), dice.random.choice((10.0, 100.0, 1_000.0)), dice.random.random() * 4)
 
     def __str__(self) -> str:
