@@ -290,14 +290,14 @@ def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> Non
 
 @mutation("G3")
 def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
-    def _decided_from_memory(self: Executor, envelope: Any) -> Any:
+    def _decide_from_cache(self: Executor, envelope: Any) -> Any:
         known = self._states.get(envelope.decider, envelope.stream)
         if known.version == 0 or envelope.expected_version is not None:
             return None
-        decision = self._decided(envelope, known.state, known.version)
+        decision = self._decide(envelope, known.state, known.version)
         return decision if decision.new else None
 
-    patch.setattr(Executor, "_decided_from_memory", _decided_from_memory)
+    patch.setattr(Executor, "_decide_from_cache", _decide_from_cache)
 
 
 # ---- G4: the feed never skips
@@ -583,7 +583,7 @@ def a_parked_entry_is_recorded_after_the_checkpoint_moved(patch: Patch) -> None:
 def later_events_of_a_parked_key_are_folded(patch: Patch) -> None:
     made = Folding.__init__
 
-    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, waiting: Any, **named: Any) -> None:
+    def init(self: Folding, projection: Any, codec: Any, ambient: Any, known: Any, parked: Any, **named: Any) -> None:
         made(self, projection, codec, ambient, known, ParkedKeys(()), **named)
 
     patch.setattr(Folding, "__init__", init)
@@ -643,7 +643,7 @@ def a_log_that_became_shorter_is_not_noticed(patch: Patch) -> None:
     from twofold.backends.memory import log
 
     patch.setattr(follow, "check_log", lambda *_: None)
-    patch.setattr(freshness, "check_log", lambda *_: None)
+    patch.setattr(freshness, "check_within_log", lambda *_: None)
     patch.setattr(log, "check_not_beyond", lambda *_: None)
 
 
@@ -719,7 +719,7 @@ def what_waited_under_the_claim_before_waits_for_ever(patch: Patch) -> None:
         before = self._held
         held = await holding(self, claim, after)
         if before is not None and before is not held:
-            held.waiting = before.waiting
+            held.parked = before.parked
         return held
 
     patch.setattr(Projector, "_holding", _holding)

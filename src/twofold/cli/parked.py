@@ -12,7 +12,7 @@ from twofold.app import Running
 from twofold.cli.output import Row, err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput
-from twofold.feed.parking import ParkedEvent
+from twofold.feed.unparking import ParkedEvent
 
 ACTIONS = ("list", "show", "retry", "discard")
 

@@ -17,15 +17,14 @@ import msgspec
 
 from twofold.app import App, Running
 from twofold.codec.jsontext import json_text
-from twofold.feed.feed import pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Sorter
 from twofold.read.proof.verify import Report
+from twofold.read.selector import Selector
 
 SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5
@@ -76,14 +75,14 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
 async def _events(
     running: Running, projection: Projection[Any], keys: Sequence[Key], report: Report
 ) -> dict[Key, list[Recorded]]:
-    sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
+    selector = Selector(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
-    waiting = ParkedKeys([*report.parked, *report.failures])
+    parked = ParkedKeys([*report.parked, *report.failures])
     for end in report.end:
         feed = feed_of(running.log, end.partition)
-        async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:
+        async with aclosing(selector.pages(feed, Position(end.partition, 0), end, parked)) as history:
             async for page in history:
-                for key, of_key in (await sorter.sort(page.entries, waiting))[0].items():
+                for key, of_key in page.events.items():
                     collected[key] += of_key
     return {key: history for key, history in collected.items() if 0 < len(history) <= MOST_EVENTS}
 

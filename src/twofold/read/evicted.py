@@ -35,7 +35,8 @@ class Evicted:
             self._next_bytes *= 2
         self._room -= 1
         bits = self._filters[-1]
-        last, place, step = len(bits) * 8 - 1, *_hashes(key)
+        last = len(bits) * 8 - 1
+        place, step = _hashes(key)
         for _ in range(PROBES):
             place &= last
             bits[place >> 3] |= 1 << (place & 7)
@@ -47,7 +48,8 @@ class Evicted:
 
 
 def _holds(bits: bytearray, key: Key) -> bool:
-    last, place, step = len(bits) * 8 - 1, *_hashes(key)
+    last = len(bits) * 8 - 1
+    place, step = _hashes(key)
     for _ in range(PROBES):
         place &= last
         if not bits[place >> 3] & 1 << (place & 7):

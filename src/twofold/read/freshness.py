@@ -12,7 +12,7 @@ import msgspec
 from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
-from twofold.feed.follow import check_log
+from twofold.feed.follow import check_same_log, check_within_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
@@ -137,9 +137,9 @@ class Freshness:
             reached = await self._look_at(partitions)
         for checkpoint in unclear:
             partition = checkpoint.follower.partition
-            check_log(
-                checkpoint, self._log.log_id, self._heads[partition] if partition in reached else checkpoint.position
-            )
+            check_same_log(checkpoint, self._log.log_id)
+            if partition in reached:
+                check_within_log(checkpoint, self._heads[partition])
 
     def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition

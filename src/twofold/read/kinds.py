@@ -14,10 +14,14 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
+from twofold.codec.form import MAX_DECIMAL_PLACES
 from twofold.codec.jsontext import json_text
 from twofold.codec.single import moment
 from twofold.failures import shown
 
+# A new kind needs entries in KINDS, CHECKS and as_kept._IS_CANONICAL; in _TYPES of tables.py (postgres, sqlite) and in
+# sqlalchemy/schema.py; in operate/keys._TYPES; and perhaps in annotations.kind_of (no class of its own),
+# cursor._CURSOR_READERS and web/rows.py (not a value of JSON), definition.FROM_ID and Projection._try_initial (a key).
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 
 KINDS: dict[type, Kind] = {
@@ -31,9 +35,6 @@ KINDS: dict[type, Kind] = {
     UUID: "uuid",
     bytes: "bytes",
 }
-
-MAX_DECIMAL_PLACES = 1_000
-"""The most digits of a Decimal on either side of the point: PostgreSQL stores 16,383 places after it."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SHORT = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")

@@ -93,7 +93,7 @@ class Rebuilding:
         checkpoints, held_in = self._store.checkpoints, {held.feed.partition: held for held in all_held}
         claims = []
         async with AsyncExitStack() as stack:
-            for one in await checkpoints.of(self._table.follows):
+            for one in await checkpoints.all_partitions(self._table.follows):
                 claim, old = await stack.enter_async_context(taken_over(checkpoints, one.follower, self._owner))
                 claims.append(claim)
                 held = held_in.get(old.follower.partition)
@@ -141,7 +141,7 @@ async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None
 
     Raises: InvalidInput if it does not exist, is live, or is held.
     """
-    followers = [one.follower for one in await store.checkpoints.of(follows)] or [follows]
+    followers = [one.follower for one in await store.checkpoints.all_partitions(follows)] or [follows]
     free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))
     if not all(free) and follows.builds is not None:
         raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")

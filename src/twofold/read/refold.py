@@ -12,7 +12,7 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.lease import taken_over
 from twofold.feed.partitions import feed_of, partition_of
@@ -20,8 +20,8 @@ from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
+from twofold.read.selector import Selector
 from twofold.read.store import Changes, ReadStore
 
 
@@ -94,9 +94,9 @@ class _Row:
 
     def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
         self._projection, self._feed, self._key = of.projection, feed, key
-        self._sorter = Sorter(of.projection, of.codec, key.__eq__)
+        self._selector = Selector(of.projection, of.codec, key.__eq__)
         self.parked = [entry for entry in parked if self._is_of_row(entry.kind, entry.key)]
-        self._waiting = ParkedKeys(entry for entry in parked if entry not in self.parked)
+        self._others_parked = ParkedKeys(entry for entry in parked if entry not in self.parked)
         self._at = Position(feed.partition, 0)
         self.values: Values | None = None
         self.events = 0
@@ -107,11 +107,10 @@ class _Row:
         """Fold up to a position, or up to an event that cannot be folded."""
         if self.error is not None:
             return
-        async with aclosing(pages(self._feed, self._at, upto, self._sorter.types)) as history:
+        async with aclosing(self._selector.pages(self._feed, self._at, upto, self._others_parked)) as history:
             async for page in history:
-                events, failures = await self._sorter.sort(page.entries, self._waiting)
-                self._take(events.get(self._key, ()))
-                for failure in failures:
+                self._take(page.events.get(self._key, ()))
+                for failure in page.failures:
                     if self._projection.key is not None or self._is_of_row(failure.kind, failure.key):
                         self.error, self.failed = f"{failure.event}: {failure.error}", failure.position
                 self._at = page.upto

@@ -16,17 +16,17 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.lease import taken_over
-from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
+from twofold.feed.unparking import Unparked
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
-from twofold.read.proof.fresh import Failure, Sorter
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
+from twofold.read.selector import Failure, Selector
 from twofold.read.store import Changes, ReadStore
 
 
@@ -121,25 +121,24 @@ class Unparking:
         folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
         if not keys:
             return folded
-        sorter = Sorter(self.projection, self._codec, keys.__contains__)
+        selector = Selector(self.projection, self._codec, keys.__contains__)
         beginning = Position(position.partition, 0)
-        async with aclosing(pages(self.feed, beginning, position, sorter.types)) as history:
+        async with aclosing(selector.pages(self.feed, beginning, position, collected.then)) as history:
             async for page in history:
-                events, _ = await sorter.sort(page.entries, collected.then)
-                for key, of_key in events.items():
+                for key, of_key in page.events.items():
                     if folded[key].failed is None:
                         folded[key] = self.projection.fold(key, folded[key].values, of_key)
         return folded
 
-    def sorter(self, chosen: Sequence[Parked]) -> Sorter:
-        """A sorter that decodes no other rows, if it is known which rows are parked."""
+    def selector(self, chosen: Sequence[Parked]) -> Selector:
+        """A selector that decodes no other rows, if it is known which rows are parked."""
         rows = {one.key for one in chosen if one.kind == "row"}
         if self.projection.key is None:
             waiting = [self.projection.key_waiting(one.key) for one in chosen if one.kind == "stream"]
             rows |= {key_text(key) for key in waiting if key is not None}
         elif len(rows) < len(chosen):
-            return Sorter(self.projection, self._codec)
-        return Sorter(self.projection, self._codec, lambda key: key_text(key) in rows)
+            return Selector(self.projection, self._codec)
+        return Selector(self.projection, self._codec, lambda key: key_text(key) in rows)
 
 
 class _Collected:
@@ -155,7 +154,7 @@ class _Collected:
         self.events: dict[Key, list[Recorded]] = {}
         self.overtaken: set[Key] = set()
         self._failures: dict[str, Failure] = {}
-        self._sorter = of.sorter(self.chosen)
+        self._selector = of.selector(self.chosen)
         first = min((one.position for one in self.chosen), default=None)
         self._at = None if first is None else of.feed.before(first)
 
@@ -177,12 +176,11 @@ class _Collected:
         """Collect up to a position."""
         if self._at is None:
             return
-        async with aclosing(pages(self._of.feed, self._at, upto, self._sorter.types)) as waiting:
+        async with aclosing(self._selector.pages(self._of.feed, self._at, upto, self.then)) as waiting:
             async for page in waiting:
-                events, failures = await self._sorter.sort(page.entries, self.then)
-                for failure in failures:
+                for failure in page.failures:
                     self._failures.setdefault(failure.key, failure)
-                for key, of_key in events.items():
+                for key, of_key in page.events.items():
                     for recorded in of_key:
                         self._take(key, recorded)
                 self._at = page.upto

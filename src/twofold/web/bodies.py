@@ -20,7 +20,7 @@ from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
-from twofold.read.kinds import MAX_DECIMAL_PLACES
+from twofold.codec.form import MAX_DECIMAL_PLACES
 from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
 from twofold.web.problems import Problem
 

@@ -421,7 +421,7 @@ class MeetingConformance(OnBackend):
             with pytest.raises((LeaseLost, ConfigurationError)):
                 await work
         await checkpoints.release(claim)
-        await checkpoints.ask(seen, "another")
+        await checkpoints.request_handover(seen, "another")
         assert await checkpoints.claim(seen, "another") is None
         assert await checkpoints.read(table.follows) is None
 

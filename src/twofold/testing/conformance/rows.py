@@ -18,7 +18,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.projection import Projection, Table
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
@@ -251,16 +251,16 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
         new = await prepared(other_store, tally(2))
         assert await live(store) == [1]
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         assert await live(store) == [1]
         await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
         assert await live(store) == [2]
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
         assert (
-            await published(tally(1), store, MemoryLog(), look_for_lost=False) is True
+            await try_publish(tally(1), store, MemoryLog(), look_for_lost=False) is True
         )  # a newer one is live and stays so
         assert await live(store) == [2]
 
@@ -353,7 +353,7 @@ class RowConformance(OnBackend):
         await store.checkpoints.release(second)
         await store.drop(tally(2).follows)
         assert [table.follows.version for table in await store.tables()] == [1]
-        assert list(await store.checkpoints.of(tally(2).follows)) == []
+        assert list(await store.checkpoints.all_partitions(tally(2).follows)) == []
         assert list(await store.checkpoints.parked(second.follower)) == []
 
     async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from twofold import operate
 from twofold.app import App
 from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
-from twofold.feed.parking import Parking
+from twofold.feed.unparking import Parking
 from twofold.messages import Recorded
 from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing

@@ -13,7 +13,7 @@ from typing import Any
 from twofold.ambient import Ambient
 from twofold.app import App, Running
 from twofold.errors import TwofoldError
-from twofold.feed.parking import Unparked
+from twofold.feed.unparking import Unparked
 from twofold.messages import Append, Receipt
 from twofold.read.proof.verify import Report
 from twofold.testing.simulation.attempts import Attempt, told
