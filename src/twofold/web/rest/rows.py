@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from twofold.api.served import ServedRow
+from twofold.api.reads import ServedRow
 from twofold.read.annotations import annotated_fields
 from twofold.read.query import Queries
 from twofold.web.answers import answer
@@ -55,7 +55,7 @@ class RowEndpoint:
         response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
         tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
         if known.matches(tag):
-            return Response(status_code=304, headers={"ETag": tag})
+            return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
         response.headers["ETag"] = tag
         return response
 
