@@ -130,6 +130,18 @@ def overloaded(count: int, what: str) -> Problem:
     return Problem(503, "overloaded", f"{count} {what}: try again later", RETRY_AFTER)
 
 
+def stopping() -> Problem:
+    """The problem for a request that was not begun because the process stops."""
+    headers = {**RETRY_AFTER, "Connection": "close"}
+    return Problem(503, "stopping", "This process is stopping; nothing was changed: send the request again", headers)
+
+
+def cut_off() -> Problem:
+    """The problem for a command that was begun, and cut off because the process stops; its id is not known here."""
+    detail = "This process stopped before the command was complete: send it again with the same Idempotency-Key"
+    return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})
+
+
 def version_conflict(status: int, detail: str, expected: object, actual: int) -> Problem:
     """The problem for a stream that is at another version."""
     return Problem(status, "version-conflict", detail, None, expected=expected, actual=actual)

@@ -362,7 +362,7 @@ async def test_a_kept_response_is_only_for_those_who_may_still_ask(serve: Serve)
 
 
 async def test_parked_rows_of_another_user(serve: Serve) -> None:
-    """Out of scope is 404 also where a row is parked; with a token that covers it, nobody can know whose it would be."""
+    """Out of scope is 404 also for a parked row; with a token that covers it, nobody can know whose it would be."""
     site = await filled(serve)
     await site.running.execute(lending, "ben-1", Lend("ben", "poison"))
     done = await site.running.execute(lending, "ben-9", Lend("ben", "poison"))
