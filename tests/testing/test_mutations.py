@@ -21,6 +21,7 @@ import pytest
 import twofold.app as app_module
 from simulated import SCENARIOS
 from simulated.directory import IN_THE_DIRECTORY
+from simulated.letters import IN_THE_OFFICE
 from simulated.notebook import IN_THE_NOTEBOOK
 from simulated.warehouse import IN_THE_WAREHOUSE
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
@@ -690,7 +691,7 @@ def a_table_is_dropped_that_somebody_holds(patch: Patch) -> None:
 # ---- operators at once, rows that the store refuses, what is given up
 
 
-@mutation("G7 or G5", among=["jump"], scenarios=[IN_THE_NOTEBOOK])
+@mutation("G5", among=["jump"], scenarios=[IN_THE_NOTEBOOK])
 def what_was_folded_beside_a_row_that_is_refused_stays_parked(patch: Patch) -> None:
     without = unpark.without_refused
 
@@ -710,7 +711,7 @@ def what_comes_to_wait_in_a_page_waits_from_its_beginning(patch: Patch) -> None:
     patch.setattr(ParkedKeys, "and_also", add)
 
 
-@mutation("G7 or G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])
+@mutation("G5", among=["steal", "restart"], scenarios=[IN_THE_NOTEBOOK])
 def what_waited_under_the_claim_before_waits_for_ever(patch: Patch) -> None:
     holding = Projector._holding
 
@@ -724,7 +725,7 @@ def what_waited_under_the_claim_before_waits_for_ever(patch: Patch) -> None:
     patch.setattr(Projector, "_holding", _holding)
 
 
-@mutation("G7 or G5", scenarios=[IN_THE_NOTEBOOK])
+@mutation("G5", scenarios=[IN_THE_NOTEBOOK])
 def a_row_that_is_given_up_begins_again(patch: Patch) -> None:
     """Instead of staying as it was before the first event that waited."""
     discard = unpark.Unparking.discard
@@ -784,7 +785,7 @@ def a_cut_does_not_demand_that_it_is_the_next_one(patch: Patch) -> None:
     patch.setattr(SimulatedLog, "commit", any_version)
 
 
-@on_four("G4 or G5 or G7")
+@on_four("G4", scenarios=[IN_THE_DIRECTORY, IN_THE_OFFICE])
 def cuts_that_are_read_at_once_are_ordered_as_one(patch: Patch) -> None:
     in_order = order.in_order
 
@@ -797,7 +798,7 @@ def cuts_that_are_read_at_once_are_ordered_as_one(patch: Patch) -> None:
     patch.setattr(order, "in_order", as_one)
 
 
-@on_four("G4 or G5")
+@on_four("G4")
 def a_page_that_ends_within_a_cut_passes_the_whole_cut(patch: Patch) -> None:
     def upto(self: runs.Run, stop: int, after: Position, until: Position | None) -> Position:
         return order.end_of(order.place(self.entries[stop - 1].position)[0]) if stop else order.end_of(self.last)
@@ -805,7 +806,7 @@ def a_page_that_ends_within_a_cut_passes_the_whole_cut(patch: Patch) -> None:
     patch.setattr(runs.Run, "_upto", upto)
 
 
-@on_four("G4 or G5", among=["jump"])
+@on_four("G4", among=["jump"])
 def a_clock_that_goes_back_reverses_its_partition(patch: Patch) -> None:
     patch.setattr(order, "_times", lambda entries: (entry.recorded_at for entry in entries))
 
