@@ -24,16 +24,27 @@ async def actor_of(request: Request) -> Actor | None:
     """
     state: Any = request.scope.setdefault("state", {})
     if "twofold_actor" not in state:
-        api: Api = request.app.state.api
-        with _user_code("actor="):
-            actor = await api.actor(request.headers)
-        if actor is not None and not isinstance(actor, Actor):
-            raise TypeError(f"actor= must return an Actor or None, not a {type(actor).__name__}")
-        running: Running = request.app.state.running
-        expired = actor is not None and actor.expires is not None and actor.expires <= running.ambient.now()
-        state["twofold_actor"] = None if expired else actor
+        state["twofold_actor"] = await actor_now(request)
     found: Actor | None = state["twofold_actor"]
     return found
+
+
+async def actor_now(request: Request) -> Actor | None:
+    """The actor, asked for again: the login of a long request may have ended. Raises: as `actor_of`."""
+    api: Api = request.app.state.api
+    with _user_code("actor="):
+        actor = await api.actor(request.headers)
+    if actor is not None and not isinstance(actor, Actor):
+        raise TypeError(f"actor= must return an Actor or None, not a {type(actor).__name__}")
+    return None if actor is None or left_s(request, actor) <= 0 else actor
+
+
+def left_s(request: Request, actor: Actor | None) -> float:
+    """How many seconds a login is still valid."""
+    running: Running = request.app.state.running
+    if actor is None or actor.expires is None:
+        return float("inf")
+    return (actor.expires - running.ambient.now()).total_seconds()
 
 
 async def logged_in_actor(request: Request) -> Actor:

@@ -16,6 +16,8 @@ from twofold.web.answers import answer
 from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.live.events import check_unlimited, events_of, wants_events
+from twofold.web.live.subscription import Subscription
 from twofold.web.rest.commands import existing
 from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
@@ -63,6 +65,19 @@ class PageEndpoint:
         limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
         if served.exists is not None:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
+        if wants_events(request):
+            check_unlimited(request, "limit", "cursor")
+            watched = Subscription(
+                served.projection,
+                self._rows,
+                conditions,
+                self._order(request),
+                {**conditions, **named},
+                served.allow,
+                served.returns,
+                self.form,
+            )
+            return await events_of(request, watched)
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries

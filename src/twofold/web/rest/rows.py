@@ -14,6 +14,8 @@ from twofold.web.answers import answer
 from twofold.web.consistency import freshness
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.live.events import events_of, wants_events
+from twofold.web.live.subscription import Subscription
 from twofold.web.preconditions import etag, if_none_match
 from twofold.web.problems import Problem
 from twofold.web.rest.values import Value
@@ -44,7 +46,11 @@ class RowEndpoint:
         served = self.served
         await check_login(request, served.allow)
         key = tuple([value.read(request.path_params[value.name]) for value in self.key])
-        await check_allowed(request, served.allow, {value.name: k for value, k in zip(self.key, key, strict=True)})
+        arguments = {value.name: k for value, k in zip(self.key, key, strict=True)}
+        await check_allowed(request, served.allow, arguments)
+        if wants_events(request):
+            where = dict(zip(served.projection.table.key, key, strict=True))
+            return await events_of(request, self._watched(where, arguments))
         known = await if_none_match(request)
         fresh = await freshness(request, request.query_params.get("after"))
         queries: Queries = request.app.state.running.queries
@@ -58,6 +64,12 @@ class RowEndpoint:
             return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
         response.headers["ETag"] = tag
         return response
+
+    def _watched(self, where: dict[str, Any], arguments: dict[str, Any]) -> Subscription:
+        served = self.served
+        return Subscription(
+            served.projection, self._rows, where, (), arguments, served.allow, served.returns, self.form
+        )
 
 
 def weak_etag(body: bytes | memoryview) -> str:
