@@ -40,6 +40,17 @@ class Filter:
             return {self.condition: value}
         return {field if value else f"{field}__ne": None}
 
+    def conditions_in(self, value: Any) -> dict[str, Any]:
+        """The conditions for a value of a JSON document, a list if there are several. Raises: RequestValidationError."""
+        if self.several:
+            values = value if isinstance(value, list) else [value]
+            return {self.condition: [self.value.read_json(each) for each in values]}
+        field, operator = split(self.condition)
+        read = None if value is None and operator in ("eq", "ne") else self.value.read_json(value)
+        if operator != "null":
+            return {self.condition: read}
+        return {field if read else f"{field}__ne": None}
+
 
 def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     """The query parameters of a page that filter it, by name. What the path sets is not among them."""
@@ -79,6 +90,11 @@ def _named(served: ServedPage, hints: Mapping[str, Any], form: JsonForm) -> Iter
             if operator != "contains" or kind_of(column_type(_member(hints[field.name]))[0]) in ("text", "integer"):
                 condition = field.name if operator == "eq" else f"{field.name}__{operator}"
                 yield _by_rule(condition, names), condition
+
+
+def named_by_rule(condition: str, served: ServedPage, form: JsonForm) -> str:
+    """The name of a condition in JSON."""
+    return _by_rule(condition, form.names_of(served.projection.row))
 
 
 def _by_rule(condition: str, names: Mapping[str, str]) -> str:

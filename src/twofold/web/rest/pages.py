@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -19,7 +20,7 @@ from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.live.events import check_unlimited, events_of, wants_events
 from twofold.web.live.subscription import Subscription
 from twofold.web.rest.commands import existing
-from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
+from twofold.web.rest.filters import filter_of, filters_of, named_by_rule, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
 
@@ -42,6 +43,7 @@ class PageEndpoint:
             filter_of("path", name, condition, {**hints, **served.types}, form.name(name))
             for condition, name in served.where.items()
         ]
+        self._in_path = {named_by_rule(each.condition, served, form): each for each in self._path}
         self.filters = filters_of(served, form)
         self.order_by = _order_parameter(served, form)
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
@@ -67,17 +69,7 @@ class PageEndpoint:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
         if wants_events(request):
             check_unlimited(request, "limit", "cursor")
-            watched = Subscription(
-                served.projection,
-                self._rows,
-                conditions,
-                self._order(request),
-                {**conditions, **named},
-                served.allow,
-                served.returns,
-                self.form,
-            )
-            return await events_of(request, watched)
+            return await events_of(request, self._watched(conditions, named, self._order(request)))
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries
@@ -90,6 +82,30 @@ class PageEndpoint:
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
         return answer(self._content(page), 200, headers, form=self.form)
+
+    def conditions_known(self) -> list[str]:
+        """The conditions of a subscription by their names in JSON; those of the path are needed."""
+        return [*self._in_path, *self.filters]
+
+    def watched_by(self, where: Mapping[str, Any]) -> Subscription | None:
+        """The subscription under these conditions; None if they are not those of this page. Raises: as `__call__`."""
+        if not self._in_path.keys() <= where.keys() <= {*self.conditions_known()}:
+            return None
+        conditions: dict[str, Any] = {}
+        named: dict[str, Any] = {}
+        for name, value in where.items():
+            if (each := self._in_path.get(name)) is None:
+                conditions |= self.filters[name].conditions_in(value)
+            else:
+                conditions |= each.conditions_in(value)
+                named[each.value.name] = conditions[each.condition]
+        return self._watched(conditions, named, self.served.order_by)
+
+    def _watched(self, conditions: dict[str, Any], named: dict[str, Any], order: tuple[str, ...]) -> Subscription:
+        served, arguments = self.served, {**conditions, **named}
+        return Subscription(
+            served.projection, self._rows, conditions, order, arguments, served.allow, served.returns, self.form
+        )
 
     def _order(self, request: Request) -> tuple[str, ...]:
         """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -64,6 +65,20 @@ class RowEndpoint:
             return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
         response.headers["ETag"] = tag
         return response
+
+    def conditions_known(self) -> list[str]:
+        """The conditions of a subscription by their names in JSON: all of them are needed."""
+        names = self.form.names_of(self.served.projection.row)
+        return [names[field] for field in self.served.projection.table.key]
+
+    def watched_by(self, where: Mapping[str, Any]) -> Subscription | None:
+        """The subscription to the row with this key; None if these are other fields. Raises: as `__call__`."""
+        fields = self.conditions_known()
+        if where.keys() != set(fields):
+            return None
+        key = [value.read_json(where[name]) for value, name in zip(self.key, fields, strict=True)]
+        arguments = {value.name: each for value, each in zip(self.key, key, strict=True)}
+        return self._watched(dict(zip(self.served.projection.table.key, key, strict=True)), arguments)
 
     def _watched(self, where: dict[str, Any], arguments: dict[str, Any]) -> Subscription:
         served = self.served

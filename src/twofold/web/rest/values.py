@@ -42,6 +42,14 @@ class Value:
                 errors = self.errors(error, text)
         raise RequestValidationError(errors)
 
+    def read_json(self, value: Any) -> Any:
+        """The value of a JSON document. Raises: RequestValidationError, naming the parameter."""
+        written = JsonText(json.dumps(value).encode(), value)
+        try:
+            return self._read(written)
+        except ValidationError as error:
+            raise RequestValidationError(self.errors(error, written.text.decode())) from None
+
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""
         return [self.read(text) for text in texts]

@@ -1,0 +1,39 @@
+"""What can be subscribed to: the rows and pages of an Api, by their projection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twofold.errors import NotFound
+from twofold.web.live.subscription import Subscription
+from twofold.web.rest.pages import PageEndpoint
+from twofold.web.rest.rows import RowEndpoint
+
+Watched = PageEndpoint | RowEndpoint
+
+
+class Offers:
+    """Pages come before rows: a subscription is that of the first one that its conditions suit."""
+
+    def __init__(self, endpoints: Sequence[Watched]) -> None:
+        self._by_name: dict[str, list[Watched]] = {}
+        for endpoint in sorted(endpoints, key=lambda each: isinstance(each, RowEndpoint)):
+            self._by_name.setdefault(endpoint.served.projection.name, []).append(endpoint)
+
+    def subscription(self, name: object, where: Mapping[str, Any]) -> Subscription:
+        """The subscription to a projection, under conditions by their names in JSON.
+
+        Raises: NotFound, RequestValidationError for a value.
+        """
+        offered = self._by_name.get(name, []) if isinstance(name, str) else []
+        for endpoint in offered:
+            found = endpoint.watched_by(where)
+            if found is not None:
+                return found
+        if not offered:
+            names = ", ".join(sorted(self._by_name)) or "nothing"
+            raise NotFound(f"There is no {name!r:.80} to subscribe to, but {names}")
+        sent = ", ".join(where) or "no condition"
+        known = "; or ".join(", ".join(endpoint.conditions_known()) or "none" for endpoint in offered)
+        raise NotFound(f"{name} cannot be subscribed to with {sent:.200}; conditions are {known}")
