@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -21,7 +21,7 @@ from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
-from twofold.web.identity import logged_in_actor
+from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
 from twofold.web.rest.described import describe
@@ -50,7 +50,7 @@ def web_app(
         raise ConfigurationError(
             f"the Api is for the App {api.app.name}, but {running.app.name} is running: pass the Api of the same App"
         )
-    for route in _routes_with(asked, routers):
+    for route in _command_routes(routers):
         _check_command(route, running, api)
     for served in api.served:
         if isinstance(served, ServedCommand):
@@ -71,8 +71,11 @@ def web_app(
     app.state.api = api
     problems.install(app)
     generated = routes_of(api)
-    with_login = [(route.path or "", tuple(route.methods or ())) for route in _routes_with(logged_in_actor, routers)]
-    openapi.install(app, partial(describe, api=api, routes=generated, with_login=with_login))
+    openapi.install(
+        app,
+        partial(describe, api=api, routes=generated),
+        partial(document_logins, app=app, actor=api.actor),
+    )
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
@@ -98,11 +101,10 @@ def _add(app: FastAPI, router: APIRouter) -> None:
         app.include_router(router)
 
 
-def _routes_with(dependency: Any, routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
-    """The FastAPI routes that depend on a function."""
+def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
     for route in (route for router in routers for route in iter_route_contexts(router.routes)):
         is_api = isinstance(route.original_route, APIRoute)
-        if is_api and any(each.call is dependency for each in with_dependencies(route.dependant)):
+        if is_api and any(each.call is asked for each in with_dependencies(route.dependant)):
             yield route
 
 

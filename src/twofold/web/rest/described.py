@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from twofold.api import Api, ServedCommand, anyone
 from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
-from twofold.web.login.schemes import scheme_of
+from twofold.web.login.schemes import LOGIN, scheme_of
 from twofold.web.openapi import docstring, documented, error, operations_of, problem_of, problem_types, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
@@ -19,17 +19,12 @@ from twofold.web.rest.routes import ApiRoute, Endpoint
 from twofold.web.rest.rows import RowEndpoint
 from twofold.web.rest.schemas import Json, Schemas
 
-LOGIN = "login"
-"""The name of the security scheme."""
 
-
-def describe(
-    document: Json, api: Api, routes: Sequence[ApiRoute], with_login: Sequence[tuple[str, Sequence[str]]] = ()
-) -> None:
+def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
     """Add the routes to an OpenAPI document, except those at an address that it has already: a router comes first.
 
     If the function `actor=` has an attribute `security_scheme`, an OpenAPI security scheme, whatever needs a login
-    refers to it, also what is in the document already: `with_login` are its paths and methods.
+    refers to it.
     """
     components = document.setdefault("components", {})
     schemas = Schemas(JsonForm(api.names, api.decimals), components.setdefault("schemas", {}))
@@ -41,9 +36,6 @@ def describe(
     scheme = scheme_of(api.actor)
     if scheme is not None:
         components.setdefault("securitySchemes", {})[LOGIN] = dict(scheme)
-        for path, methods in with_login:
-            for operation in _known(document, path, methods):
-                operation.setdefault("security", []).append({LOGIN: []})
     examples = Examples(schemas.components, api.decimals)
     for endpoint in endpoints:
         operation = _operation(endpoint, schemas, examples)
@@ -65,12 +57,6 @@ def _add(document: Json, endpoint: Endpoint, operation: Json) -> None:
         if parameter["in"] == "path":
             parameter["name"] = names[parameter["name"]]
     paths.setdefault(path, {}).setdefault(method, operation)
-
-
-def _known(document: Json, path: str, methods: Sequence[str]) -> list[Json]:
-    """Operations of the document; a path of FastAPI may name a converter, as in `{name:path}`."""
-    item = document.get("paths", {}).get(re.sub(r":\w+\}", "}", path), {})
-    return [item[method.lower()] for method in methods if method.lower() in item]
 
 
 def _shape(path: str) -> str:
