@@ -376,6 +376,20 @@ def test_rather_no_example_than_one_that_is_refused(command: type) -> None:
     assert body_of(command).keys() == {"schema"}
 
 
+@dataclass(frozen=True)
+class Picture:
+    id: str
+    pixels: bytes = b"\xff\x00"
+
+
+def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_hold_is_not() -> None:
+    def fold(row: Picture, event: Was, recorded: Recorded) -> Picture: ...
+
+    app = App("pictures", deciders=[boxes], projections=[Projection("pictures", Picture, fold)])
+    picture = of(app, by_rule(app))["components"]["schemas"]["Picture"]
+    assert picture["properties"]["pixels"] == {"type": "string", "contentEncoding": "base64"}
+
+
 @pytest.mark.parametrize(
     ("schema", "example"),
     [
