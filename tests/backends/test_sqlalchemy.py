@@ -40,6 +40,7 @@ from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
+from twofold.testing.conformance.pages import PageConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
@@ -51,6 +52,7 @@ class ReadStoreConformance(
     CheckpointConformance,
     RowConformance,
     FormatConformance,
+    PageConformance,
     FaithfulConformance,
     QueryConformance,
     RefusalConformance,
@@ -181,7 +183,13 @@ def test_statements_for_mysql_compile(dialect: str) -> None:
     """Nobody has run them: there is no server to be had here."""
     indexes = [("text", "-decimal"), "tags"]
     sql = TableSql(Projection("everything", Everything, nothing, indexes=indexes).table, dialect)
-    conditions = [Condition("tags", "contains", "x"), Condition("decimal", "gt", Decimal(1))]
+    conditions = [
+        Condition("tags", "contains", "x"),
+        Condition("decimal", "gt", Decimal(1)),
+        Condition("text", "in", (None, "a", "b")),
+        Condition("day", "in", ()),
+        Condition("integer", "ne", 1),
+    ]
     query = Query(conditions, [("text", True), ("id", True)], 5, ("a", "b"))
     compiling = sa.make_url(f"{dialect}://").get_dialect()()
 
@@ -198,6 +206,9 @@ def test_statements_for_mysql_compile(dialect: str) -> None:
     assert "ON DUPLICATE KEY UPDATE text = VALUES(text)" in compiled(sql.upsert)
     found = compiled(sql.find(query))
     assert "json_contains(twofold_everything_v1.tags, %s)" in found
+    assert "(twofold_everything_v1.text IN (__[POSTCOMPILE_param_2]) OR twofold_everything_v1.text IS NULL)" in found
+    assert "(twofold_everything_v1.`integer` != %s OR twofold_everything_v1.`integer` IS NULL)" in found
+    assert "SELECT count(*) AS count_1" in compiled(sql.count(conditions))
     assert "ORDER BY twofold_everything_v1.text DESC, twofold_everything_v1.id DESC LIMIT %s" in found
     for table in metadata.sorted_tables:
         assert compiled(sa.schema.CreateTable(table))

@@ -1,7 +1,7 @@
 """Commands over HTTP: the owner of a key, each command done once, repeated requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +14,13 @@ from fastapi.security import HTTPBearer
 
 from twofold import App, ConfigurationError, Decider, OutcomeUnknown, Rejected, Running, Stored, Stream, Unavailable
 from twofold.ambient import Ambient
+from twofold.api import Actor, ActorOf, Api, nobody
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.messages import Append, Encoded, Meta
-from twofold.web import nobody
 from twofold.web.answers import answer
 from twofold.web.application import web_app
-from twofold.web.commands import ActorOf, Asking
-from twofold.web.problems import Problem
+from twofold.web.commands import Asking
+from twofold.web.identity import LoggedIn
 from twofold.web.routes import router
 from twofold.web.steps import request_id
 
@@ -53,19 +53,21 @@ BANK = App("bank", deciders=[accounts])
 TOKENS = {"t1": "ada", "t2": "ada", "t3": "ben"}  # ada's was refreshed
 
 
-def user(request: Request) -> str | None:
-    return TOKENS.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+async def user(headers: Mapping[str, str]) -> Actor | None:
+    name = TOKENS.get(headers.get("authorization", "").removeprefix("Bearer "))
+    return None if name is None else Actor(name)
 
 
-async def user_later(request: Request) -> str | None:
+async def user_later(headers: Mapping[str, str]) -> Actor | None:
     await asyncio.sleep(0)
-    return user(request)
+    return await user(headers)
 
 
-def logged_in(found: Annotated[str | None, Depends(user)]) -> str:
-    if found is None:
-        raise Problem(401, "unauthorized", "Log in first")
-    return found
+async def known_to_nobody(headers: Mapping[str, str]) -> None: ...
+
+
+def logged_in(actor: LoggedIn) -> str:
+    return actor.id
 
 
 class Faults:
@@ -162,7 +164,7 @@ async def running() -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def client(running: Running, connect: Connect) -> httpx2.AsyncClient:
-    return await connect(web_app(running, routes, title="bank", actor=user))
+    return await connect(web_app(running, Api(running.app, actor=user), routes))
 
 
 async def post(client: httpx2.AsyncClient, path: str, key: str | None = "k", **headers: str) -> httpx2.Response:
@@ -183,7 +185,7 @@ async def streams(running: Running) -> list[str]:
 
 @pytest.mark.parametrize("actor", [user, user_later])
 async def test_one_users_answer_is_not_anothers(running: Running, connect: Connect, actor: ActorOf) -> None:
-    client = await connect(web_app(running, routes, title="bank", actor=actor))
+    client = await connect(web_app(running, Api(running.app, actor=actor), routes))
     ada = await post(client, "/mine", Authorization="Bearer t1")
     ben = await post(client, "/mine", Authorization="Bearer t3")
     assert [ada.json()["owner"], ben.json()["owner"]] == ["ada", "ben"]
@@ -204,7 +206,7 @@ async def test_whoever_is_not_known_does_not_get_the_answer_of_others(
     running: Running, connect: Connect, name: str
 ) -> None:
     """The fallback for an App whose `actor` returns nothing."""
-    client = await connect(web_app(running, routes, title="bank", actor=lambda request: None))
+    client = await connect(web_app(running, Api(running.app, actor=known_to_nobody), routes))
     ada = await post(client, "/accounts/1/both", **{name: "t1"})
     assert (await post(client, "/accounts/1/both", **{name: "t1"})).content == ada.content
     for headers in ({name: "t3"}, {}):
@@ -215,7 +217,7 @@ async def test_whoever_is_not_known_does_not_get_the_answer_of_others(
 
 async def test_an_actor_must_be_named(running: Running) -> None:
     with pytest.raises(TypeError, match="actor"):
-        web_app(running, routes, title="bank")  # type: ignore[call-arg]
+        web_app(running, Api(running.app), routes)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -237,20 +239,23 @@ async def test_nobody_beside_credentials_is_refused(running: Running, credential
         raise AssertionError("not reached")
 
     with pytest.raises(ConfigurationError, match=rf"PUT /theirs reads {read}.*actor=nobody"):
-        web_app(running, theirs, title="bank", actor=nobody)
-    web_app(running, theirs, title="bank", actor=user)
+        web_app(running, Api(running.app, actor=nobody), theirs)
+    web_app(running, Api(running.app, actor=user), theirs)
 
 
 async def test_commands_of_an_included_router_are_checked_too(running: Running) -> None:
     outer = router()
     outer.include_router(routes, prefix="/v1", dependencies=[Depends(HTTPBearer())])
     with pytest.raises(ConfigurationError, match=r"POST /v1/mine reads credentials \(HTTPBearer\).*actor=nobody"):
-        web_app(running, outer, title="bank", actor=nobody)
+        web_app(running, Api(running.app, actor=nobody), outer)
 
 
-@pytest.mark.parametrize("actor", [7, UUID(int=7), b"ada"])
-async def test_an_actor_is_a_text(running: Running, connect: Connect, actor: Any) -> None:
-    client = await connect(web_app(running, routes, title="bank", actor=lambda request: actor))
+@pytest.mark.parametrize("found", [7, UUID(int=7), b"ada", "ada"])
+async def test_what_is_no_actor_is_refused(running: Running, connect: Connect, found: Any) -> None:
+    async def actor(headers: Mapping[str, str]) -> Any:
+        return found
+
+    client = await connect(web_app(running, Api(running.app, actor=actor), routes))
     refused = await post(client, "/accounts/1/both")
     assert (refused.status_code, refused.json()["type"]) == (500, "internal-error")
     assert await amounts(running, "1") == []
@@ -259,7 +264,7 @@ async def test_an_actor_is_a_text(running: Running, connect: Connect, actor: Any
 @pytest.mark.parametrize("keep_s", [0, -1, float("nan"), float("inf"), 1e12, "1 day"])
 async def test_a_time_to_keep_answers_is_seconds(running: Running, keep_s: Any) -> None:
     with pytest.raises(ConfigurationError, match="keep_answers_s is a number of seconds"):
-        web_app(running, title="bank", actor=nobody, keep_answers_s=keep_s)
+        web_app(running, Api(running.app, actor=nobody), keep_answers_s=keep_s)
 
 
 async def test_a_store_that_cannot_keep_answers_is_refused() -> None:
@@ -270,8 +275,8 @@ async def test_a_store_that_cannot_keep_answers_is_refused() -> None:
 
     async with BANK.open(Forgetful(), read_store=MemoryReadStore()) as running:
         with pytest.raises(ConfigurationError, match=r"POST /mine takes an Idempotency-Key.*Forgetful"):
-            web_app(running, routes, title="bank", actor=user)
-        web_app(running, title="bank", actor=user)
+            web_app(running, Api(running.app, actor=user), routes)
+        web_app(running, Api(running.app, actor=user))
 
 
 async def test_the_query_is_a_part_of_the_request(running: Running, connect: Connect) -> None:
@@ -284,7 +289,7 @@ async def test_the_query_is_a_part_of_the_request(running: Running, connect: Con
 
         return await asked.once(handle)
 
-    client = await connect(web_app(running, limited, title="bank", actor=nobody))
+    client = await connect(web_app(running, Api(running.app, actor=nobody), limited))
     assert (await post(client, "/booked?amount=1")).json() == 1
     assert (await post(client, "/booked?amount=2")).json()["type"] == "idempotency-key-reused"
 
@@ -378,13 +383,13 @@ async def test_made_up_names_are_noticed_after_a_request_was_cut_off(
 
 
 async def test_made_up_names_are_noticed_when_the_answer_has_expired(running: Running, connect: Connect) -> None:
-    client = await connect(web_app(running, routes, title="bank", actor=nobody, keep_answers_s=1e-6))
+    client = await connect(web_app(running, Api(running.app, actor=nobody), routes, keep_answers_s=1e-6))
     assert (await post(client, "/made-up")).status_code == 200
     assert (await post(client, "/made-up")).json()["type"] == "not-repeatable"
 
 
 async def test_an_expired_answer_is_made_again_and_nothing_is_done_again(running: Running, connect: Connect) -> None:
-    client = await connect(web_app(running, routes, title="bank", actor=nobody, keep_answers_s=1e-6))
+    client = await connect(web_app(running, Api(running.app, actor=nobody), routes, keep_answers_s=1e-6))
     for path in ("both", "at-once", "refused"):
         first = await post(client, f"/accounts/{path}/{path}")
         done = await amounts(running, path)
@@ -406,7 +411,7 @@ async def test_a_handler_must_return_a_response(running: Running, connect: Conne
 
         return await asked.once(handle)
 
-    client = await connect(web_app(running, wrong, title="bank", actor=nobody))
+    client = await connect(web_app(running, Api(running.app, actor=nobody), wrong))
     for key in (None, "k"):
         assert (await post(client, "/wrong", key=key)).status_code == 500
 
@@ -418,7 +423,7 @@ async def test_two_processes_answer_alike(
     url = f"sqlite:///{tmp_path}/b.db" if backend == "sqlite" else request.getfixturevalue("new_database")()
     faults.after_commands.clear()
     async with BANK.open(url) as one, BANK.open(url) as other:
-        clients = [await connect(web_app(running, routes, title="bank", actor=user)) for running in (one, other)]
+        clients = [await connect(web_app(running, Api(running.app, actor=user), routes)) for running in (one, other)]
         tokens = ("Bearer t1", "Bearer t2", "Bearer t3")
         answers = await asyncio.gather(
             *(post(client, "/mine", Authorization=token) for client in clients for token in tokens)
@@ -477,8 +482,8 @@ async def one_sight(id: str, request: Request) -> Response:
 async def test_what_a_newer_process_stored_is_left_to_it(tmp_path: Path, connect: Connect, key: str | None) -> None:
     url = f"sqlite:///{tmp_path}/sights.db"
     async with OLD.open(url) as old, NEW.open(url) as new:
-        older = await connect(web_app(old, seeing, title="old", actor=nobody))
-        newer = await connect(web_app(new, seeing, title="new", actor=nobody))
+        older = await connect(web_app(old, Api(old.app, actor=nobody), seeing))
+        newer = await connect(web_app(new, Api(new.app, actor=nobody), seeing))
         await new.execute(sights, "1", See("Oslo"))
         for refused in (await post(older, "/sights/1", key=key), await older.get("/sights/1")):
             assert (refused.status_code, refused.json()["type"]) == (503, "newer-schema")
@@ -488,7 +493,7 @@ async def test_what_a_newer_process_stored_is_left_to_it(tmp_path: Path, connect
 
 
 async def test_an_event_class_that_is_new_is_left_to_a_newer_process(running: Running, connect: Connect) -> None:
-    client = await connect(web_app(running, routes, title="bank", actor=nobody))
+    client = await connect(web_app(running, Api(running.app, actor=nobody), routes))
     newer = Encoded("Refunded", 1, b"{}", None)
     await running.log.commit([Append(Stream("account", "1"), [newer], 0, Meta("c", "c"))])
     assert (await post(client, "/accounts/1/both")).json()["type"] == "newer-schema"

@@ -13,7 +13,8 @@ from fastapi.security import SecurityScopes
 from pydantic import BaseModel, StringConstraints
 
 from twofold import App
-from twofold.web import nobody, problems
+from twofold.api import Api, nobody
+from twofold.web import problems
 from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.dependencies import solver
@@ -117,7 +118,7 @@ async def anybody(who: str = "anybody") -> str:
 async def test_overrides_of_the_app_are_honoured(connect: Connect, make: Callable[[], APIRouter]) -> None:
     some = make()
     async with App("greeting").open("memory:") as running:
-        app, other = (web_app(running, some, title="greeting", actor=nobody) for _ in range(2))
+        app, other = (web_app(running, Api(running.app, actor=nobody), some) for _ in range(2))
         client, beside = await connect(app), await connect(other)
         assert (await client.get("/quick")).status_code == 401
         app.dependency_overrides[user] = anybody
@@ -132,7 +133,7 @@ async def test_overrides_of_the_app_are_honoured(connect: Connect, make: Callabl
 
 async def test_strict_rules_hold_with_overrides_too(connect: Connect) -> None:
     async with App("greeting").open("memory:") as running:
-        app = web_app(running, greetings(router()), title="greeting", actor=nobody)
+        app = web_app(running, Api(running.app, actor=nobody), greetings(router()))
         app.dependency_overrides[user] = anybody
         client = await connect(app)
         answered = await client.get("/quick?whom=Ann")
@@ -147,7 +148,7 @@ async def test_a_precondition_may_be_overridden(connect: Connect) -> None:
         return answer(conditions)
 
     async with App("thing").open("memory:") as running:
-        app = web_app(running, some, title="thing", actor=nobody)
+        app = web_app(running, Api(running.app, actor=nobody), some)
         client = await connect(app)
         app.dependency_overrides = {Precondition.__metadata__[0].dependency: anybody}
         refused = await client.put("/thing", headers={"If-Match": '"1"'})

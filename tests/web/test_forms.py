@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from shop.tests.http.openapi import Description
 from twofold import App, Decider, Projection, Recorded
-from twofold.web import nobody
+from twofold.api import Api, nobody
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.application import Run, web_app
 from twofold.web.bodies import JsonBody
@@ -160,7 +160,7 @@ def sent(form: JsonForm, value: Any) -> Any:
 async def client(request: pytest.FixtureRequest, connect: Connect) -> AsyncIterator[httpx2.AsyncClient]:
     both = [routes_of(JsonForm()), routes_of(CAMEL)]
     async with library.open("memory:") as running:
-        app = web_app(running, *(both if request.param == "extended" else ()), title="library", actor=nobody)
+        app = web_app(running, Api(running.app, actor=nobody), *(both if request.param == "extended" else ()))
         for routes in both if request.param == "included" else ():
             app.include_router(routes)
         yield await connect(app)

@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI, Response
 
 from twofold import App, Decider, Projection, Recorded, Running, operate
+from twofold.api import Api, nobody
 from twofold.read.projector import Projector
-from twofold.web import health, nobody
+from twofold.web import health
 from twofold.web.answers import answer
 from twofold.web.application import Run, web_app
 from twofold.web.consistency import Fresh
@@ -76,7 +77,7 @@ def store(folder: Path) -> str:
 async def test_a_process_that_works_becomes_ready(tmp_path: Path, connect: Connect) -> None:
     async with APP.open(store(tmp_path)) as running:
         await add(running)
-        client = await connect(web_app(running, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody)))
         assert (await client.get("/health/live")).json() == {"status": "live"}
         await until_ready(client)
         [line] = (await client.get("/status")).json()
@@ -100,7 +101,7 @@ async def test_a_process_that_works_becomes_ready(tmp_path: Path, connect: Conne
 async def test_not_ready_before_the_tables_have_caught_up(tmp_path: Path, connect: Connect) -> None:
     async with APP.open(store(tmp_path), work=False) as running:
         await add(running)
-        client = await connect(web_app(running, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody)))
         assert await ready(client) == (503, ["projection totals v1 has not caught up: 1 events to go"])
         async with APP.open(store(tmp_path)):
             await until_ready(client)
@@ -112,7 +113,7 @@ async def test_not_ready_while_a_worker_elsewhere_is_far_behind(
     tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with APP.open(store(tmp_path), work=False) as running:
-        client = await connect(web_app(running, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody)))
         assert await ready(client) == (200, [])
         await add(running)
         monkeypatch.setattr(health, "LARGEST_LAG_S", 0.01)
@@ -129,7 +130,7 @@ async def test_ready_while_a_table_is_rebuilt(
     async with APP.open(store(tmp_path)) as running, APP.look(store(tmp_path)) as operator:
         for _ in range(10):
             await add(running)
-        client = await connect(web_app(running, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody)))
         await until_ready(client)
         positions = [
             position
@@ -150,7 +151,7 @@ async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connec
 
     async with APP.open(store(tmp_path)) as running:
         await add(running, 0)
-        client = await connect(web_app(running, routes, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody), routes))
         await until_ready(client)
         assert (await client.get("/status")).json()[0]["parked"] == 1
         refused = await client.get("/totals/one")
@@ -162,7 +163,7 @@ async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connec
 @pytest.mark.parametrize("name", ["c.db", "c.read.db"])
 async def test_not_ready_when_a_store_is_gone(tmp_path: Path, connect: Connect, name: str) -> None:
     async with APP.open(store(tmp_path)) as running:
-        client = await connect(web_app(running, title="counting", actor=nobody))
+        client = await connect(web_app(running, Api(running.app, actor=nobody)))
         await until_ready(client)
         (tmp_path / name).unlink()
         status, [reason, *_] = await ready(client)

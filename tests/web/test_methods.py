@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from twofold import App
-from twofold.web import nobody
+from twofold.api import Api, nobody
 from twofold.web.answers import answer
 from twofold.web.application import Run, web_app
 from twofold.web.commands import Asking
@@ -155,7 +155,7 @@ async def sub(scope: object, receive: object, send: Callable[[object], Awaitable
 @pytest.fixture
 async def client(connect: Connect) -> AsyncIterator[httpx2.AsyncClient]:
     async with App("methods").open("memory:") as running:
-        app = web_app(running, strict, plain, title="methods", actor=nobody)
+        app = web_app(running, Api(running.app, actor=nobody), strict, plain)
         app.mount("/mounted", sub)  # type: ignore[arg-type]
         done.clear()
         yield await connect(app)

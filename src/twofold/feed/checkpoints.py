@@ -122,6 +122,11 @@ class Parked(msgspec.Struct, frozen=True):
     tries: int = 1
     traceback: str = ""
 
+    @property
+    def error_type(self) -> str:
+        """The type of the error, for logs: its text, like the key, may contain personal data."""
+        return self.error.partition(":")[0]
+
 
 def parked_by(
     error: BaseException, kind: ParkedKind, key: str, position: Position, since: datetime, tries: int = 1

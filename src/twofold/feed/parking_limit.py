@@ -36,8 +36,8 @@ class ParkingLimit:
 def too_many(follows: FollowerId, next_one: Parked) -> ConfigurationError:
     """The error that stops the follower, and what to do."""
     return ConfigurationError(
-        f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be {next_one.kind} "
-        f"{next_one.key} at {next_one.position}: {next_one.error}. This looks like a bad deployment, so the follower "
-        f"stops before that event; nothing is lost. Deploy code that can handle the events, then run `twofold parked "
+        f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be a {next_one.kind} at "
+        f"{next_one.position}: {next_one.error_type}. This looks like a bad deployment, so the follower stops before "
+        f"that event; nothing is lost. Deploy code that can handle the events, then run `twofold parked "
         f"APP retry {follows.name} --all`"
     )

@@ -189,13 +189,11 @@ class Runner:
         if now is None:
             return
         if not self.will_retry(now):
-            log.error("%s: stream %s parked at %s: %s", self.follows, now.key, now.position, now.error)
+            log.error("%s: a stream parked at %s: %s", self.follows, now.position, now.error_type)
             return
         pause_s = PAUSES_S[now.tries - 1]
         self._due[now.key] = asyncio.get_running_loop().time() + pause_s
-        log.warning(
-            "%s: stream %s at %s: %s; next try in %g s", self.follows, now.key, now.position, now.error, pause_s
-        )
+        log.warning("%s: failed at %s: %s; next try in %g s", self.follows, now.position, now.error_type, pause_s)
 
     def _may_be_due(self, claim: Claim) -> bool:
         now = asyncio.get_running_loop().time()

@@ -142,9 +142,7 @@ class Projector:
             await self._store.commit(table, claim, after, page.upto, changes)
         self._limit.count(changes.parked)
         for parked in changes.parked:
-            log.error(
-                "%s: %s %s parked at %s: %s", self.follows, parked.kind, parked.key, parked.position, parked.error
-            )
+            log.error("%s: a %s parked at %s: %s", self.follows, parked.kind, parked.position, parked.error_type)
         if as_folded and self._held is not None and not self._held.parked:
             await self.publisher.publish()
         return as_folded

@@ -11,7 +11,10 @@ dependencies.py   simple dependencies, solved faster than FastAPI does
 answers.py        JSON responses, in the form of their route
 rows.py           rows as JSON, straight from their columns
 commands.py       commands by HTTP: who sends one, and that it is executed once
-actors.py         nobody, for an App without users
+identity.py       the actor of a request, and what it may do
+login/            ways to log in: bearer tokens, sessions
+cors.py           pages of other origins
+rest/             a route for every command, row and page of an Api
 steps.py          the commands and new ids of a request, the same each time it runs
 idempotency.py    the same key, the same response
 preconditions.py  ETag, If-Match, If-None-Match
@@ -23,7 +26,3 @@ logs.py           one line per request, as JSON or for a terminal
 docs.py           /docs, without scripts from another host
 serving/          the server: limits, admission, connections, a clean stop
 """
-
-from twofold.web.actors import nobody
-
-__all__ = ["nobody"]

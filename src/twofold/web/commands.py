@@ -5,18 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from starlette.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
+from twofold.api import Actor
 from twofold.app import Running
-from twofold.errors import ConfigurationError, TwofoldError
-from twofold.messages import checked_id
+from twofold.errors import TwofoldError
 from twofold.web.headers import CORRELATION, PRINTABLE, printable_header
 from twofold.web.idempotency import Idempotency
+from twofold.web.identity import actor_of
 from twofold.web.problems import problem_of
 from twofold.web.steps import Steps, request_id
 from twofold.write.decider import Decider, Done
@@ -25,7 +25,6 @@ C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
 
-ActorOf = Callable[[Request], Awaitable[str | None] | str | None]
 Handle = Callable[[], Awaitable[Response]]
 
 CREDENTIALS = ("authorization", "cookie")
@@ -43,7 +42,7 @@ class Asked:
     request: Request
     running: Running
     idempotency: Idempotency
-    actor: str | None
+    actor: Actor | None
     correlation_id: str | None
     steps: Steps | None
 
@@ -73,7 +72,7 @@ class Asked:
             command,
             command_id=command_id,
             expected_version=expected_version,
-            actor=self.actor,
+            actor=None if self.actor is None else self.actor.id,
             correlation_id=self.correlation_id,
         )
         bind_contextvars(command_id=done.receipt.command_id)
@@ -134,7 +133,7 @@ async def asked(
 ) -> Asked:
     """A dependency; its parameters are declared for OpenAPI. Raises: Problem 400 for an invalid header."""
     state: Any = request.app.state
-    actor = await _actor(state.actor, request)
+    actor = await actor_of(request)
     key = printable_header(request.headers, "Idempotency-Key")
     return Asked(
         request=request,
@@ -142,20 +141,10 @@ async def asked(
         idempotency=state.idempotency,
         actor=actor,
         correlation_id=printable_header(request.headers, CORRELATION),
-        steps=Steps(request_id(actor, request.method, request.scope["path"], key)) if key is not None else None,
+        steps=Steps(request_id(None if actor is None else actor.id, request.method, request.scope["path"], key))
+        if key is not None
+        else None,
     )
-
-
-async def _actor(actor_of: ActorOf, request: Request) -> str | None:
-    """Raises: ConfigurationError unless it is a str or None; InvalidInput when it is not a valid actor."""
-    actor = actor_of(request)
-    if isawaitable(actor):
-        actor = await actor
-    if actor is None:
-        return None
-    if not isinstance(actor, str):
-        raise ConfigurationError(f"actor= must return the id of a user as text, or None, not {actor!r:.80}")
-    return checked_id(actor, "actor")
 
 
 Asking = Annotated[Asked, Depends(asked)]

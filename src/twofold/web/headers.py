@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 
@@ -16,9 +17,9 @@ PRINTABLE = {"minLength": 1, "maxLength": 200, "pattern": r"^[\x20-\x7e]*$"}
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
-def printable_header(headers: Headers, name: str) -> str | None:
+def printable_header(headers: Mapping[str, str], name: str) -> str | None:
     """The header, or None. Raises: Problem 400 unless it is sent once, with 1 to 200 printable ASCII characters."""
-    values = headers.getlist(name)
+    values = Headers(headers).getlist(name) if not isinstance(headers, Headers) else headers.getlist(name)
     if not values:
         return None
     if len(values) > 1 or not _PRINTABLE.fullmatch(values[0]):

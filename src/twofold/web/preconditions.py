@@ -124,10 +124,14 @@ class IfNoneMatch:
 
     def not_modified(self, version: int) -> Response | None:
         """304 when this version is among them."""
+        tag = etag(version)
+        return Response(status_code=304, headers={"ETag": tag}) if self.matches(tag) else None
+
+    def matches(self, tag: str) -> bool:
+        """Whether the client has the response with this entity tag, by weak comparison."""
         if self.tags is None:
-            return None
-        known = self.tags == ("*",) or etag(version) in [tag.removeprefix("W/") for tag in self.tags]
-        return Response(status_code=304, headers={"ETag": etag(version)}) if known else None
+            return False
+        return self.tags == ("*",) or tag.removeprefix("W/") in [known.removeprefix("W/") for known in self.tags]
 
 
 async def if_none_match(

@@ -23,6 +23,7 @@ from twofold.errors import (
     InvalidToken,
     LogReplaced,
     NewerSchema,
+    NotFound,
     OutcomeUnknown,
     ReadModelBehind,
     Rejected,
@@ -34,6 +35,7 @@ from twofold.errors import (
 )
 from twofold.web.field_errors import field_errors
 from twofold.web.idempotency import IdempotencyKeyReused
+from twofold.web.patterns import Patterns
 from twofold.web.steps import NotRepeatable
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,6 +43,9 @@ MAX_ERRORS = 1_000
 RETRY_AFTER = {"Retry-After": "1"}
 ANSWERS_HEAD = "twofold.answers-head"
 """In the scope of a request: whether HEAD works wherever GET does (see methods.py)."""
+
+_WITHOUT_VALUES = (ReadModelBehind, Unavailable, OutcomeUnknown, LogReplaced, NewerSchema)
+"""Errors whose texts have no ids and no values, so that they can be logged."""
 
 log = logging.getLogger("twofold.web")
 
@@ -81,7 +86,9 @@ def install(app: FastAPI) -> None:
 async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request)
     if problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s %s: %s: %s", request.method, quote(request.scope["path"]), type(error).__name__, error)
+        why = str(error) if isinstance(error, _WITHOUT_VALUES) else problem.type
+        unexpected = error if problem.type == "internal-error" else None
+        log.warning("%s: %s: %s", Patterns().of(request.scope), type(error).__name__, why, exc_info=unexpected)
     return problem.response(request)
 
 
@@ -175,6 +182,8 @@ def _refused(error: InvalidInput) -> Problem:
             return Problem(422, "idempotency-key-reused", str(error))
         case InvalidToken():
             return Problem(400, "invalid-token", str(error))
+        case NotFound():
+            return Problem(404, "not-found", str(error))
         case InvalidCursor():
             return Problem(400, "invalid-cursor", str(error))
         case _:

@@ -29,6 +29,8 @@ class Decider(Generic[C, S, E]):
 
     With `stored="state"` each save is one event that holds the whole new state: a document with its history.
 
+    `internal` lists commands that are not for the outside, such as those that reactors send: no edge serves them.
+
     Raises: ConfigurationError for an invalid category or annotation.
     """
 
@@ -37,6 +39,7 @@ class Decider(Generic[C, S, E]):
     decide: Callable[[C, S], Sequence[E]]
     evolve: Callable[[S, E], S]
     stored: Literal["events", "state"] = "events"
+    internal: Sequence[type] = ()
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     command_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     first: Kept[S] = field(init=False, repr=False, compare=False)
@@ -50,6 +53,10 @@ class Decider(Generic[C, S, E]):
             raise ConfigurationError(f'{self.owner}: stored must be "events" or "state", not {self.stored!r}')
         commands = message_types(self.decide, parameters=2, index=0, owner=self.owner)
         events = message_types(self.evolve, parameters=2, index=1, owner=self.owner)
+        for command in self.internal:
+            if command not in commands:
+                names = ", ".join(cls.__name__ for cls in commands)
+                raise ConfigurationError(f"{self.owner}: internal= lists {command!r:.80}; it decides {names}")
         object.__setattr__(self, "command_types", commands)
         object.__setattr__(self, "event_types", events)
         object.__setattr__(self, "first", Kept(self.initial))

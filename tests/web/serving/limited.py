@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Response
 
 from twofold import App
-from twofold.web import nobody
+from twofold.api import Api, nobody
 from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.bodies import JsonBody
@@ -56,7 +56,7 @@ async def release() -> Response:
 @asynccontextmanager
 async def opened() -> AsyncIterator[FastAPI]:
     async with APP.open("memory:") as running:
-        yield web_app(running, routes, title="limited", actor=nobody)
+        yield web_app(running, Api(running.app, actor=nobody), routes)
     if "--never-closes" in sys.argv:
         await asyncio.Event().wait()
     print("closed", flush=True)

@@ -15,7 +15,7 @@ SERVER = """
 import sys
 from contextlib import asynccontextmanager
 from twofold import App
-from twofold.web import nobody
+from twofold.api import Api, nobody
 from twofold.web.application import web_app
 from twofold.web.serving.server import serve
 
@@ -24,7 +24,7 @@ app = App("empty")
 @asynccontextmanager
 async def opened():
     async with app.open(sys.argv[1]) as running:
-        yield web_app(running, title="empty", actor=nobody)
+        yield web_app(running, Api(running.app, actor=nobody))
     print("closed", flush=True)
 
 sys.exit(serve(opened, host=sys.argv[2], port=int(sys.argv[3]), announce=lambda address: print(address, flush=True)))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
+from twofold.web.cors import like
 from twofold.web.problems import Problem, cut_off, overloaded, stopping
 from twofold.web.serving.limits import Limits
 
@@ -52,7 +53,7 @@ class Admission:
     """ASGI middleware around everything else. Health and metrics requests are always admitted."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self._app = app
+        self._app, self._like_app = app, like(app)
         self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
         self.connections: Sized = ()
         """Open connections, set by the server."""
@@ -79,6 +80,15 @@ class Admission:
         yield Metric("twofold_http_running", "gauge", "Requests in progress.", running)
         yield Metric("twofold_http_refused_total", "counter", "Requests refused because of a limit.", refused)
 
+    def beside(self, app: ASGIApp) -> ASGIApp:
+        """Another app of this process, never refused, whose /metrics are of these requests."""
+
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[_IN_SCOPE] = self
+            await app(scope, receive, send)
+
+        return noted
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         scope[_IN_SCOPE] = self
@@ -97,7 +107,7 @@ class Admission:
         except Problem as problem:
             if answering:
                 raise
-            await problem.response(Request(scope))(scope, receive, send)
+            await self._like_app(problem.response(Request(scope)))(scope, receive, send)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: Problem 503 when the request is refused or cut off."""

@@ -1,0 +1,243 @@
+"""Api: the commands, rows and pages of an App that the outside may use, and who may use them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
+from twofold.api.addresses import RESERVED, address, kebab, snake
+from twofold.api.origins import checked_origins
+from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.served import NewId, ServedCommand
+from twofold.app import App, Running
+from twofold.errors import ConfigurationError
+from twofold.read.projection import Projection
+from twofold.read.query import DEFAULT_LIMIT
+from twofold.signatures import check_accepts
+from twofold.write.decider import Decider, Done
+
+Served = ServedCommand | ServedRow | ServedPage
+
+C = TypeVar("C")
+R = TypeVar("R")
+S = TypeVar("S")
+E = TypeVar("E")
+Sent = TypeVar("Sent")
+
+_CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Api:
+    """What the outside may do with an App.
+
+    `actor` finds the actor of a request from its headers; without users it is `nobody`. `scope` returns the conditions
+    of the rows that exist for an actor. `names` and `decimals` are how JSON names fields (as in Python, or camelCase)
+    and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
+    `version` and `description` head its documentation.
+
+    `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
+    `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
+    Without users it is open to anyone.
+
+    Raises: ConfigurationError, naming the argument.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        actor: ActorOf,
+        scope: Scope | None = None,
+        allow: Allow | None = None,
+        types: Mapping[str, Any] | None = None,
+        names: Literal["snake", "camel"] = "snake",
+        decimals: Literal["string", "number"] = "string",
+        cors: Sequence[str] = (),
+        title: str | None = None,
+        version: str = "1",
+        description: str = "",
+    ) -> None:
+        if not isinstance(app, App):
+            raise ConfigurationError(f"Api(app) must be an App, not {app!r:.80}")
+        if names not in ("snake", "camel") or decimals not in ("string", "number"):
+            raise ConfigurationError(
+                f'names must be "snake" or "camel", and decimals "string" or "number", '
+                f"not {names!r:.80} and {decimals!r:.80}"
+            )
+        check_accepts(actor, 1, "actor", may_await=True)
+        if scope is not None:
+            check_accepts(scope, 2, "scope", may_await=True)
+        self.app, self.actor, self.scope = app, actor, scope
+        self.allow: Allow | None = None
+        self.allow, self.types = self._rule(allow), dict(types or {})
+        self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
+        self.title, self.version, self.description = title or app.name, version, description
+        self.served: list[Served] = []
+
+    def command(
+        self,
+        decider: Decider[C, S, E],
+        command: type[C],
+        at: str | None = None,
+        *,
+        id: str | NewId = "id",
+        new: bool = False,
+        exists: Decider[Any, Any, Any] | None = None,
+        by: str | None = None,
+        using: Callable[[Sent, Running], Awaitable[C]] | None = None,
+        allow: Allow | None = None,
+        status: int = 200,
+        etag: bool = True,
+        returns: Callable[[Done[S, E]], Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
+
+        A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
+        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
+        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
+        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
+        the client sends (the class of its first parameter) and the running App to the command: it looks things up in
+        the write models, and may raise `Rejected` or `NotFound`.
+
+        The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
+        with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
+        If-Match, unless `etag=False`. `name` is the operation's.
+
+        Raises: ConfigurationError.
+        """
+        if by is not None and self.actor is nobody:
+            raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
+        self._add(
+            ServedCommand(
+                name=name or snake(command.__name__),
+                at=address(at or _rule_of(decider, command, id), _CHANGES),
+                decider=decider,
+                command=command,
+                id=id,
+                new=new or isinstance(id, NewId),
+                exists=exists,
+                by=by,
+                using=using,
+                types=self.types,
+                allow=self._rule(allow),
+                status=status,
+                etag=etag,
+                returns=returns,
+            )
+        )
+
+    def row(
+        self,
+        projection: Projection[R],
+        at: str | None = None,
+        *,
+        allow: Allow | None = None,
+        etag: str | None = None,
+        returns: Callable[[R], Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Serve the rows of a projection, one at an address. By default at `GET /{projection}/{key}`.
+
+        A parameter of the path gives the field of the key with its name; parameters with other names give the other
+        fields in their order. `etag` names an int field that holds the stream's version: its entity tag may be sent as
+        If-Match with a later command. Otherwise the tag is a weak hash of the response. `returns`, which must be
+        annotated, makes the response of the row.
+
+        Raises: ConfigurationError.
+        """
+        path = "/".join(f"{{{field}}}" for field in projection.table.key)
+        self._add(
+            ServedRow(
+                name=name or projection.name,
+                at=address(at or f"GET /{projection.name}/{path}", ("GET",)),
+                projection=projection,
+                types=self.types,
+                allow=self._rule(allow),
+                etag=etag,
+                returns=returns,
+            )
+        )
+
+    def page(
+        self,
+        projection: Projection[R],
+        at: str | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        order_by: str | Sequence[str] = (),
+        filters: Sequence[str] | Mapping[str, str] | None = None,
+        exists: Decider[Any, Any, Any] | None = None,
+        plain: bool = False,
+        limit: int = DEFAULT_LIMIT,
+        allow: Allow | None = None,
+        returns: Callable[[R], Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Serve pages of a projection. By default at `GET /{projection}`.
+
+        `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
+        client may set: every field with every operator of `find` by default, none with `returns`, which may leave
+        fields out. A mapping names their query parameters. `order_by` is the order unless the client names another
+        with `?order_by=`, which `filters` must list if they are given; `limit` the number of rows unless it asks for
+        another. `exists` is the decider in which a stream with the id in the path must exist, else 404. `returns` makes
+        the response of each row. `plain`: the response is only the list of rows, with the next page in `Link`.
+
+        Raises: ConfigurationError.
+        """
+        if filters is None and returns is not None:
+            filters = ()
+        if isinstance(filters, str):
+            raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
+        named = filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
+        self._add(
+            ServedPage(
+                name=name or f"{projection.name}_list",
+                at=address(at or f"GET /{projection.name}", ("GET",)),
+                projection=projection,
+                where=dict(where or {}),
+                order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
+                filters=named,
+                exists=exists,
+                types=self.types,
+                plain=plain,
+                limit=limit,
+                allow=self._rule(allow),
+                returns=returns,
+            )
+        )
+
+    def _rule(self, allow: Allow | None) -> Allow | None:
+        """Without users there is nobody to tell apart. Raises: ConfigurationError."""
+        if self.actor is not nobody:
+            return allow or self.allow
+        if allow not in (None, anyone):
+            raise ConfigurationError(f"allow={allow!r:.80} needs an actor, and actor=nobody says that there are none")
+        return anyone
+
+    def _add(self, added: Served) -> None:
+        """Raises: ConfigurationError."""
+        part = added.decider if isinstance(added, ServedCommand) else added.projection
+        if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
+            raise ConfigurationError(f"{added.owner}: {part.owner} is not the one of {self.app.name}, or it has none")
+        added.check()
+        first = added.at.segments[0]
+        if first in RESERVED:
+            raise ConfigurationError(f"{added.owner}: twofold serves /{first} itself: begin the path with another word")
+        for other in self.served:
+            if other.at.shape == added.at.shape:
+                raise ConfigurationError(
+                    f"{added.owner}: the address is that of {other.owner}: give one of them another with at="
+                )
+            if other.name == added.name:
+                raise ConfigurationError(
+                    f"{added.owner}: its name {added.name!r} is that of {other.owner}: give it another with name="
+                )
+        self.served.append(added)
+
+
+def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) -> str:
+    """The address of a command by rule."""
+    of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
+    return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"

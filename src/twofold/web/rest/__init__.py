@@ -1,0 +1,9 @@
+"""REST from an Api: a route for each command, row and page.
+
+routes.py     the routes of an Api, and what all of them refuse
+commands.py   a command: its body, its id, its response
+rows.py       a row, with an entity tag
+pages.py      pages: conditions from query parameters, cursors
+values.py     values of paths and queries, written the way JSON writes them
+described.py  the same as OpenAPI
+"""

@@ -1,0 +1,272 @@
+"""A command over HTTP: its body and path become the command, its result becomes the response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any, NotRequired
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from msgspec.json import encode
+from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypedDict
+
+from twofold.api.served import NO_BODY, NewId, ServedCommand, inputs_of
+from twofold.app import Running
+from twofold.errors import NotFound, VersionConflict
+from twofold.messages import checked_id
+from twofold.web.answers import answer, receipt_headers
+from twofold.web.bodies import FromJson, JsonRequest, JsonText, read_json, unsupported
+from twofold.web.commands import Asked, asked
+from twofold.web.forms import JsonForm
+from twofold.web.identity import check_allowed, check_login, logged_in_actor
+from twofold.web.preconditions import Conditions, if_new, precondition
+from twofold.web.problems import condition_of, version_conflict
+from twofold.web.rest.values import Value
+from twofold.write.decider import Decider, Done
+
+NOTHING = JsonText(b"{}", {})
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event in the response to a command."""
+
+    type: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """The response to a command."""
+
+    id: str
+    version: int
+    events: tuple[RecordedEvent, ...]
+
+
+class CommandEndpoint:
+    """Handles the requests for one command. `located` is the path of a row, up to its id, for the header Location."""
+
+    def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
+        self.served, self.form, self.located = served, form, located
+        self._names = form.names_of(served.sent)
+        self._path = {
+            self._names[name]: Value("path", name, each.annotation, form.name(name))
+            for name, each in served.path.items()
+        }
+        sent = retyped(served, self._names)
+        self._read = FromJson(form).reader(sent)
+        elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
+        self.body = Annotated[sent, Without(elsewhere, form)] if elsewhere else sent
+        self.needs_body = any(given.required for given in served.inputs.values())
+        self._returns = served.returns or command_answer
+        conditions: Any = if_new if served.new else precondition if served.etag else None
+        match_too = ("If-Match",) if conditions is precondition else ()
+        self.evaluates = (*match_too, "If-None-Match") if conditions else ()
+        self.headers: tuple[Any, ...] = (asked, *filter(None, [conditions]))
+
+    def values(self) -> list[Value]:
+        """The parameters that it reads."""
+        return list(self._path.values())
+
+    def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
+        """Whether this body may be sent with these parameters of the path."""
+        try:
+            members = {name: value.as_json(path[value.name]) for name, value in self._path.items()}
+            if self.served.by is not None:
+                members[self._names[self.served.by]] = JsonText(b'"ann"', "ann")
+            self._read(_with_members(read_json(encode(body)), members))
+        except (ValidationError, RequestValidationError):
+            return False
+        return True
+
+    async def __call__(self, request: Request) -> Response:
+        """Raises: Problem, and whatever `problems.problem_of` knows."""
+        request = JsonRequest(request.scope, request.receive)
+        await check_login(request, self.served.allow)
+        sent = await self._sent(request)
+        arguments = {**request.path_params, **{name: getattr(sent, name) for name in self.served.fields}}
+        await check_allowed(request, self.served.allow, arguments)
+        conditions = await self._conditions(request)
+        this = await asked(request)
+        return await this.once(partial(self._handle, this, sent, arguments, conditions))
+
+    async def _handle(self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions) -> Response:
+        served = self.served
+        named = None if isinstance(served.id, NewId) else arguments[served.id]
+        stream = this.new_id() if named is None else stream_id(named, str(served.id))
+        expected = await self._expected_version(this, stream, conditions)
+        command = sent if served.using is None else await self._looked_up(sent, this)
+        try:
+            done = await this.execute(served.decider, stream, command, expected_version=expected)
+        except VersionConflict as error:
+            if not served.new or condition_of(this.request):
+                raise
+            there = f"There is {a(served.decider.category)} {stream!r} already"
+            raise version_conflict(409, there, 0, error.actual) from None
+        return self._response(this.request, stream, done)
+
+    async def _sent(self, request: JsonRequest) -> Any:
+        """What the client sends, from body and path. Raises: Problem, RequestValidationError."""
+        body = await self._body(request)
+        path = {name: request.path_params[value.name] for name, value in self._path.items()}
+        members = {name: self._path[name].as_json(text) for name, text in path.items()}
+        if self.served.by is not None:
+            actor = (await logged_in_actor(request)).id
+            members[self._names[self.served.by]] = JsonText(json.dumps(actor).encode(), actor)
+        twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
+        if twice:
+            given = "The address or the login gives this field: leave it out of the body"
+            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            raise RequestValidationError(errors, body=body)
+        try:
+            return self._read(_with_members(body, members))
+        except ValidationError as error:
+            raise RequestValidationError(self._errors(error, path), body=body) from None
+
+    async def _body(self, request: JsonRequest) -> JsonText:
+        """Raises: Problem."""
+        if not self.needs_body and not await request.body():
+            return NOTHING
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+            raise unsupported("The body must be sent as Content-Type: application/json")
+        return await request.json()
+
+    def _errors(self, error: ValidationError, path: Mapping[str, str]) -> list[dict[str, Any]]:
+        found = []
+        for each in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(each["loc"][0]) if each["loc"] else ""
+            if name in path:
+                found.append({**each, "loc": ("path", self._path[name].shown), "input": path[name]})
+            else:
+                found.append({**each, "loc": ("body", *each["loc"])})
+        return found
+
+    async def _conditions(self, request: Request) -> Conditions:
+        """Raises: Problem 400 when a header is malformed."""
+        if self.served.new:
+            await if_new(request)
+        elif self.served.etag:
+            return await precondition(request)
+        return Conditions(None, None)
+
+    async def _looked_up(self, sent: Any, this: Asked) -> Any:
+        """The command that `using` makes. Raises: whatever it raises; TypeError if it returns anything else."""
+        served = self.served
+        command = await served.using(sent, this.running)  # type: ignore[misc]
+        if not isinstance(command, served.command):
+            wanted = served.command.__name__
+            raise TypeError(f"{served.owner}: using= must return a {wanted}, not a {type(command).__name__}")
+        return command
+
+    async def _expected_version(self, this: Asked, id: str, conditions: Conditions) -> int | None:
+        """Raises: Problem 404 if the stream must exist, Problem 412."""
+        served = self.served
+        if served.new:
+            return 0
+        if served.exists is not None:
+            version = await existing(this.running, served.exists, id)
+        if conditions == Conditions(None, None):
+            return None
+        if served.exists is not served.decider:
+            _, version = await this.running.load(served.decider, id)
+        return conditions.expected_version(version)
+
+    def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
+        headers = receipt_headers(done.receipt)
+        if self.located is not None:
+            headers["Location"] = quote(request.scope.get("root_path", "")) + self.located + quote(id, safe="")
+        if not self.served.etag:
+            del headers["ETag"]
+        if self.served.status in NO_BODY:
+            return Response(status_code=self.served.status, headers=headers)
+        return answer(self._returns(done), self.served.status, headers, form=self.form)
+
+
+def command_answer(done: Done[Any, Any]) -> CommandAnswer:
+    """The response to a command without `returns=`."""
+    events = tuple(RecordedEvent(type(event).__name__, event) for event in done.events)
+    return CommandAnswer(done.receipt.stream.id, done.receipt.version, events)
+
+
+async def existing(running: Running, decider: Decider[Any, Any, Any], id: str) -> int:
+    """The version of a stream that must exist. Raises: NotFound."""
+    _, version = await running.load(decider, id)
+    if version == 0:
+        raise NotFound(f"There is no {decider.category} {id!r}")
+    return version
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def retyped(served: ServedCommand, names: Mapping[str, str]) -> Any:
+    """The class that is sent; with the types of the edge if they replace annotations of its own."""
+    sent, own = served.sent, inputs_of(served.sent, served.owner)
+    if served.fields == own:
+        return sent
+    by_name = {name: field for field, name in names.items()}
+    members: dict[str, Any] = {
+        names[field]: each.annotation if each.required else NotRequired[each.annotation]
+        for field, each in served.fields.items()
+    }
+    make: Any = TypedDict
+    typed = make(sent.__name__, members)
+    typed.__doc__, typed.__module__ = sent.__doc__, sent.__module__
+    if hasattr(sent, "__pydantic_config__"):
+        typed.__pydantic_config__ = sent.__pydantic_config__
+    return Annotated[
+        typed, AfterValidator(lambda found: sent(**{by_name[name]: value for name, value in found.items()}))
+    ]
+
+
+def stream_id(value: Any, what: str) -> str:
+    """The id of a stream from a field of any type that has one way to be written. Raises: InvalidInput."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, date | datetime):
+        value = value.isoformat()
+    elif isinstance(value, int | UUID) and not isinstance(value, bool):
+        value = str(value)
+    return checked_id(value, what)
+
+
+def _with_members(body: JsonText, members: Mapping[str, JsonText]) -> JsonText:
+    """An object with these members added at its end; anything else as it is."""
+    if not members or not isinstance(body.value, dict):
+        return body
+    start = body.text.rstrip()[:-1] + (b"," if body.value else b"")
+    added = [json.dumps(name).encode() + b":" + member.text for name, member in members.items()]
+    values = {name: member.value for name, member in members.items()}
+    return JsonText(start + b",".join(added) + b"}", {**body.value, **values})
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """Describes a class in OpenAPI without these members of its JSON, which the path gives."""
+
+    names: tuple[str, ...]
+    form: JsonForm
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = core_schema.definitions_schema(self.form.core_schema(source), [])
+
+        def described(_: CoreSchema, describe: Any) -> dict[str, Any]:
+            found = dict(describe.resolve_ref_schema(describe(inner)))
+            found["properties"] = {n: s for n, s in found.get("properties", {}).items() if n not in self.names}
+            found["required"] = [name for name in found.get("required", ()) if name not in self.names]
+            return found
+
+        return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [described]})

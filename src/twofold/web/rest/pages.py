@@ -1,0 +1,116 @@
+"""Pages over HTTP: conditions from query parameters, and links to the pages before and after."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from twofold.api.reads import ORDER, ServedPage
+from twofold.read.annotations import annotated_fields
+from twofold.read.conditions import MAX_LIMIT
+from twofold.read.query import Page, Queries
+from twofold.web.answers import answer
+from twofold.web.consistency import freshness, wants_count
+from twofold.web.forms import JsonForm
+from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.rest.commands import existing
+from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
+from twofold.web.rest.values import Value
+from twofold.web.rows import as_json
+
+LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
+
+
+class PageEndpoint:
+    """Handles the requests for the pages of one projection. `order_by` is the parameter for the order, if there is one.
+
+    A client can narrow a page further, but not change a condition that the path sets.
+    """
+
+    evaluates: tuple[str, ...] = ()
+    headers: tuple[Any, ...] = (freshness,)
+
+    def __init__(self, served: ServedPage, form: JsonForm) -> None:
+        self.served, self.form = served, form
+        hints = annotated_fields(served.projection.row)
+        self._path = [
+            filter_of("path", name, condition, {**hints, **served.types}, form.name(name))
+            for condition, name in served.where.items()
+        ]
+        self.filters = filters_of(served, form)
+        self.order_by = _order_parameter(served, form)
+        self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
+        self._fields = {name: field for field, name in form.names_of(served.projection.row).items()}
+        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+
+    def values(self) -> list[Value]:
+        """The parameters that it reads."""
+        return [*(each.value for each in (*self._path, *self.filters.values())), LIMIT]
+
+    async def __call__(self, request: Request) -> Response:
+        """Raises: Problem, and whatever `problems.problem_of` knows."""
+        served, sent = self.served, request.query_params
+        await check_login(request, served.allow)
+        conditions = sent_conditions(self.filters, sent)
+        named: dict[str, Any] = {}
+        for each in self._path:
+            (value,) = each.conditions([request.path_params[each.value.name]]).values()
+            conditions[each.condition] = named[each.value.name] = value
+        await check_allowed(request, served.allow, {**conditions, **named})
+        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
+        if served.exists is not None:
+            await existing(request.app.state.running, served.exists, *request.path_params.values())
+        fresh = await freshness(request, sent.get("after"))
+        scope = await scope_of(request, served.projection)
+        queries: Queries = request.app.state.running.queries
+        freshly: dict[str, Any] = {"scope": scope, "after": fresh.after, "wait_s": fresh.wait_s}
+        page = await queries.find(
+            self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
+        )
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
+        if wants_count(request):
+            headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
+            headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
+        return answer(self._content(page), 200, headers, form=self.form)
+
+    def _order(self, request: Request) -> tuple[str, ...]:
+        """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""
+        text = request.query_params.get(self.order_by) if self.order_by else None
+        if text is None:
+            return self.served.order_by
+        names = text.split(",")
+        return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
+
+    def _content(self, page: Page[Any]) -> Any:
+        rows = page.rows if self.served.returns is None else [self.served.returns(row) for row in page.rows]
+        if self.served.plain:
+            return rows
+        return {
+            "data": rows,
+            self.form.name("has_more"): page.cursor is not None,
+            self.form.name("next_cursor"): page.cursor,
+            "parked": page.parked,
+        }
+
+
+def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
+    if served.filters is None:
+        return form.name(ORDER)
+    name = next((name for name, condition in served.filters.items() if condition == ORDER), None)
+    return form.name(ORDER) if name == ORDER else name
+
+
+def _links(request: Request, page: Page[Any]) -> dict[str, str]:
+    """The pages before and after: this address with another cursor (RFC 8288)."""
+    raw: bytes | None = request.scope.get("raw_path")
+    path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
+    sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
+    links = [
+        f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
+        for relation, cursor in (("prev", page.previous), ("next", page.cursor))
+        if cursor is not None
+    ]
+    return {"Link": ", ".join(links)} if links else {}

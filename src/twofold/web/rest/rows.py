@@ -1,0 +1,69 @@
+"""One row over HTTP."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from fastapi import Request, Response
+
+from twofold.api.reads import ServedRow
+from twofold.read.annotations import annotated_fields
+from twofold.read.query import Queries
+from twofold.web.answers import answer
+from twofold.web.consistency import freshness
+from twofold.web.forms import JsonForm
+from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.preconditions import etag, if_none_match
+from twofold.web.problems import Problem
+from twofold.web.rest.values import Value
+from twofold.web.rows import as_json
+
+
+class RowEndpoint:
+    """Handles the requests for the rows of one projection."""
+
+    evaluates = ("If-None-Match",)
+    headers: tuple[Any, ...] = (freshness, if_none_match)
+
+    def __init__(self, served: ServedRow, form: JsonForm) -> None:
+        self.served, self.form = served, form
+        hints = annotated_fields(served.projection.row)
+        fields = zip(served.key, served.projection.table.key, strict=True)
+        self.key = [
+            Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
+        ]
+        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+
+    def values(self) -> list[Value]:
+        """The parameters that it reads."""
+        return self.key
+
+    async def __call__(self, request: Request) -> Response:
+        """Raises: Problem, and whatever `problems.problem_of` knows."""
+        served = self.served
+        await check_login(request, served.allow)
+        key = tuple([value.read(request.path_params[value.name]) for value in self.key])
+        await check_allowed(request, served.allow, {value.name: k for value, k in zip(self.key, key, strict=True)})
+        known = await if_none_match(request)
+        fresh = await freshness(request, request.query_params.get("after"))
+        queries: Queries = request.app.state.running.queries
+        scope = await scope_of(request, served.projection)
+        row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
+        if row is None:
+            raise Problem(404, "not-found", f"There is no {served.projection.name} {_shown(key)}")
+        response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
+        tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
+        if known.matches(tag):
+            return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
+        response.headers["ETag"] = tag
+        return response
+
+
+def weak_etag(body: bytes | memoryview) -> str:
+    """The entity tag of a response without a version."""
+    return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _shown(key: tuple[Any, ...]) -> str:
+    return ", ".join(repr(value) if isinstance(value, str) else str(value) for value in key)
