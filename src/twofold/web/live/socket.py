@@ -1,8 +1,8 @@
 """WebSocket `/live`: many subscriptions on one connection.
 
-A client sends `{"id", "subscribe": projection, "where", "after"}` and `{"id", "unsubscribe": true}`; `id` is a name of its
-choice. It gets `{"id", "snapshot" | "changes": {"rows", "parked"}, "token"}` and `{"id", "problem"}`, which ends that
-subscription. Browsers cannot send headers here, so the first message may be `{"authorization"}`.
+A client sends `{"id", "subscribe": projection, "where", "after"}` and `{"id", "unsubscribe": true}`; `id` is a name of
+its choice. It gets `{"id", "snapshot" | "changes": {"rows", "parked"}, "token"}` and `{"id", "problem"}`, which ends
+that subscription. Browsers cannot send headers here, so the first message may be `{"authorization"}`.
 """
 
 from __future__ import annotations

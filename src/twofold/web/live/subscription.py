@@ -19,6 +19,7 @@ from twofold.web.answers import jsonable
 from twofold.web.forms import JsonForm
 from twofold.web.identity import actor_now, actor_of, check_allowed, left_s, scope_of
 from twofold.web.problems import Problem
+from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
 
@@ -59,7 +60,9 @@ class Subscription:
         actor, scope = await actor_of(request), await scope_of(request, self.projection)
         while True:
             changes = self._watch(request, scope, after, wait_s)
-            async with aclosing(_or_none(changes, lambda: min(CHECK_EVERY_S, left_s(request, actor)))) as news:
+            admission = admission_of(request.scope)
+            ending = asyncio.Event() if admission is None else admission.ending
+            async with aclosing(_or_none(changes, lambda: min(CHECK_EVERY_S, left_s(request, actor)), ending)) as news:
                 async for each in news:
                     if not await self._still_allowed(request, actor, thoroughly=each is None):
                         return
@@ -105,15 +108,18 @@ class Subscription:
 
 
 async def _or_none(
-    changes: AsyncGenerator[RowChanges[Any], None], patience_s: Callable[[], float]
+    changes: AsyncGenerator[RowChanges[Any], None], patience_s: Callable[[], float], ending: asyncio.Event
 ) -> AsyncGenerator[RowChanges[Any] | None, None]:
-    """The changes, and None whenever there were none for some time."""
+    """The changes until the process ends, and None whenever there were none for some time."""
     async with aclosing(changes):
         following = asyncio.ensure_future(anext(changes, None))
+        ended = asyncio.ensure_future(ending.wait())
         try:
-            while True:
-                done, _ = await asyncio.wait([following], timeout=max(0, patience_s()))
-                if not done:
+            while not ended.done():
+                await asyncio.wait(
+                    [following, ended], timeout=max(0, patience_s()), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not following.done():
                     yield None
                     continue
                 found = following.result()
@@ -123,7 +129,8 @@ async def _or_none(
                 following = asyncio.ensure_future(anext(changes, None))
         finally:
             following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            ended.cancel()
+            await asyncio.gather(following, ended, return_exceptions=True)
 
 
 def _name(key: Any) -> str:

@@ -41,7 +41,7 @@ class Filter:
         return {field if value else f"{field}__ne": None}
 
     def conditions_in(self, value: Any) -> dict[str, Any]:
-        """The conditions for a value of a JSON document, a list if there are several. Raises: RequestValidationError."""
+        """The conditions for a value in JSON, a list if there are several. Raises: RequestValidationError."""
         if self.several:
             values = value if isinstance(value, list) else [value]
             return {self.condition: [self.value.read_json(each) for each in values]}

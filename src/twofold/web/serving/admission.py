@@ -19,6 +19,8 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 NOTE_EVERY_S = 1.0
 READS_MAY_GO_ON_S = 1.0
 COMMANDS_MAY_GO_ON_S = 6.0
+EVENTS = "text/event-stream"
+TRY_AGAIN_LATER = 1013  # of WebSocket
 
 _IN_SCOPE = "twofold.admission"
 
@@ -55,6 +57,9 @@ class Admission:
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app, self._like_app = app, like(app)
         self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
+        self.watchers = Lane("watchers", limits.watchers)
+        self.ending = asyncio.Event()
+        """Set when the process stops: whoever watches is to say goodbye."""
         self.connections: Sized = ()
         """Open connections, set by the server."""
         self._stopping = False
@@ -63,8 +68,10 @@ class Admission:
     def stop(self) -> None:
         """Refuse new requests. Running commands and reads get time to finish; a read that waits for a token may not."""
         self._stopping = True
+        self.ending.set()
         loop = asyncio.get_running_loop()
         loop.call_later(READS_MAY_GO_ON_S, _end, self.reads.running)
+        loop.call_later(READS_MAY_GO_ON_S, _end, self.watchers.running)
         loop.call_later(COMMANDS_MAY_GO_ON_S, self.cut)
 
     def cut(self) -> None:
@@ -73,7 +80,7 @@ class Admission:
 
     def metrics(self) -> Iterator[Metric]:
         """Open connections, requests in progress, requests refused."""
-        lanes = (self.reads, self.commands)
+        lanes = (self.reads, self.commands, self.watchers)
         running = [({"kind": lane.kind}, float(len(lane.running))) for lane in lanes]
         refused = [({"kind": lane.kind}, float(lane.refused)) for lane in lanes]
         yield Metric("twofold_http_connections", "gauge", "Open connections.", [({}, float(len(self.connections)))])
@@ -92,6 +99,9 @@ class Admission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         scope[_IN_SCOPE] = self
+        if scope["type"] == "websocket":
+            await self._watching(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
             await self._app(scope, receive, send)
             return
@@ -109,11 +119,30 @@ class Admission:
                 raise
             await self._like_app(problem.response(Request(scope)))(scope, receive, send)
 
+    async def _watching(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket beyond the limit is refused before it is accepted."""
+        if self._stopping or len(self.watchers.running) >= self.watchers.limit:
+            self.watchers.refused += 1
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+            return
+        turn = asyncio.timeout(None)
+        self.watchers.running.add(turn)
+        self._present.add(turn)
+        try:
+            async with turn:
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            if not turn.expired():
+                raise
+        finally:
+            self.watchers.running.discard(turn)
+            self._present.discard(turn)
+
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: Problem 503 when the request is refused or cut off."""
         if self._stopping:
             raise stopping()
-        lane = self.reads if scope["method"] in READS else self.commands
+        lane = self._lane_of(scope)
         turn = asyncio.timeout(None)
         lane.check()
 
@@ -139,6 +168,11 @@ class Admission:
         finally:
             lane.running.discard(turn)
             self._present.discard(turn)
+
+    def _lane_of(self, scope: Scope) -> Lane:
+        if scope["method"] not in READS:
+            return self.commands
+        return self.watchers if EVENTS in Headers(scope=scope).get("accept", "") else self.reads
 
 
 def admission_of(scope: Scope) -> Admission | None:

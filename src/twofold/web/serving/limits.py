@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Beyond the first three, requests are refused at once (503 and `Retry-After`): a queue would only delay them.
+    """Beyond the first four, requests are refused at once (503 and `Retry-After`): a queue would only delay them.
 
-    `commands` and `reads` count requests in progress, without those whose body is still arriving. Most systems allow a
+    `commands` and `reads` count requests in progress, without those whose body is still arriving; `watchers` count
+    streams of events and WebSockets. Most systems allow a
     process 1,024 open files; `connections` leaves some of them to the store.
     """
 
     commands: int = 128
     reads: int = 1_024
+    watchers: int = 1_000
     connections: int = 900
     head_bytes: int = 64 * 1024
     head_s: float = 10

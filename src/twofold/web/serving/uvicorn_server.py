@@ -11,6 +11,9 @@ from starlette.types import ASGIApp
 from twofold.web.serving.connections import connections_with
 from twofold.web.serving.limits import Limits
 
+MESSAGE_BYTES = 64 * 1024
+"""Of a message that a client of a WebSocket sends."""
+
 
 class Server(uvicorn.Server):
     """A server that leaves signals alone."""
@@ -26,7 +29,9 @@ def config_of(app: ASGIApp, limits: Limits, may_go_on_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connections_with(limits),
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # it would cost more than the rows of a round
         lifespan="off",
         log_config=None,
         access_log=False,
