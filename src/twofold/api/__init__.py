@@ -6,6 +6,7 @@ reads.py      one row or pages, checked when they are declared
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
 origins.py    where web pages come from
+sessions.py   sessions of users who log in, a stream for each
 rule.py       the Api of an App that declares none
 
 Imports no web framework.

@@ -29,10 +29,16 @@ def serve(
     read_store: ReadStore = None,
     ops: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve /status and /metrics there. Unless HOST is loopback: PORT+1000."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where /status and /metrics are, instead of beside the App. If --host is not loopback, by default "
+            "127.0.0.1 and --port + 1000.",
+        ),
     ] = None,
-    public: Annotated[bool, typer.Option("--public", help="Serve an App without an Api beyond this machine.")] = False,
-    closed_docs: Annotated[bool, typer.Option("--closed-docs", help="No /docs, no /openapi.json.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Serve an App without an Api to anyone, beyond this machine.")
+    ] = False,
+    closed_docs: Annotated[bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json.")] = False,
     max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
     max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
     max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
