@@ -61,7 +61,7 @@ api.command(c.copies, c.Withdraw, at="POST /copies/{id}/withdrawals", exists=c.c
 api.row(shelves, at="GET /copies/{copy_id}", etag="version", allow=anyone)
 api.page(shelves, at="GET /copies", allow=anyone)
 
-api.command(c.copies, c.Lend, at="POST /loans", id="copy_id", exists=c.copies, using=desk.to_member, status=201)
+api.command(c.copies, c.Lend, at="POST /loans", id="copy_id", using=desk.to_member, status=201)
 api.command(c.copies, c.TakeBack, at="POST /copies/{id}/returns", exists=c.copies)
 api.command(c.copies, c.Renew, at="POST /members/{member_id}/renewals", id="copy_id", using=desk.longer, allow=own)
 api.row(loans, at="GET /loans/{copy_id}/{number}", allow=logged_in)

@@ -42,7 +42,9 @@ async def longer(sent: LoanOf, running: Running) -> Renew:
 
 
 async def check_queue(running: Running, sent: LoanOf) -> None:
-    copy, _ = await running.load(copies, sent.copy_id)
+    copy, version = await running.load(copies, sent.copy_id)
+    if version == 0:
+        raise NotFound(f"There is no copy {sent.copy_id!r}")
     waiting, _ = await running.load(queues, copy.title_id)
     if waiting and waiting[0] != sent.member_id:
         raise Rejected("Someone else has reserved the title")

@@ -15,4 +15,4 @@ def token(sub: str, role: str = "member", *, key: str = KEY, lasts_s: float = 36
 
 
 if __name__ == "__main__":
-    print(token(*sys.argv[1:], key=os.environ["LIBRARY_KEY"]))
+    print(token(*sys.argv[1:3], key=os.environ["LIBRARY_KEY"]))
