@@ -95,6 +95,8 @@ def _maker(name: str, app: App, host: str, public: bool) -> Make:
 
 def _by_rule(app: App, host: str, public: bool) -> Make:
     """Raises: ConfigurationError beyond loopback, and for a name that the rule does not serve."""
+    from starlette.middleware import Middleware
+
     from twofold.web.application import web_app
     from twofold.web.serving.local import LocalOnly
     from twofold.web.serving.sockets import is_loopback
@@ -109,7 +111,7 @@ def _by_rule(app: App, host: str, public: bool) -> Make:
     def make(running: Running) -> Any:
         made = web_app(running, api)
         if not public:
-            made.add_middleware(LocalOnly)
+            made.user_middleware.append(Middleware(LocalOnly))  # inside the log of requests
         return made
 
     return make
