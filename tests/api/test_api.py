@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from twofold import App, ConfigurationError, Decider, Projection, Recorded, Running
+from twofold import App, ConfigurationError, Decider, Done, Projection, Recorded, Running
 from twofold.api import Actor, Api, anyone, logged_in, new_id, nobody
-from twofold.write.decider import Done
 
 
 @dataclass(frozen=True)

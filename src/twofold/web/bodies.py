@@ -126,21 +126,21 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
-    def reader(self, annotation: Any) -> Callable[[Any], Any]:
-        """A function from a `JsonText` to a value of this type. It raises ValidationError, with all errors."""
-        strict = _strict(self.form.core_schema(annotation))
-        validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
-
-        def read(body: Any) -> Any:
-            if not isinstance(body, JsonText):
-                raise unsupported("The body must be sent as Content-Type: application/json")
-            return _validated(validator, body)
-
-        return read
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        metadata = described_as(self.form.core_schema(source))
-        return core_schema.no_info_plain_validator_function(self.reader(source), metadata=metadata)
+        formed = self.form.core_schema(source)
+        return core_schema.no_info_plain_validator_function(reader(formed), metadata=described_as(formed))
+
+
+def reader(schema: CoreSchema) -> Callable[[Any], Any]:
+    """A function that reads a `JsonText` by this schema, strictly. It raises ValidationError, with all errors."""
+    validator = SchemaValidator(_strict(schema), _use_prebuilt=False)  # those of models are not strict
+
+    def read(body: Any) -> Any:
+        if not isinstance(body, JsonText):
+            raise unsupported("The body must be sent as Content-Type: application/json")
+        return _validated(validator, body)
+
+    return read
 
 
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]

@@ -405,6 +405,22 @@ async def test_a_response_of_ones_own_may_hide_fields_so_they_are_no_filters(ser
     assert field_of(await site.client.get("/loans?order_by=note")) == "order_by"
 
 
+async def test_only_the_rows(serve: Serve) -> None:
+    site = await library(serve, plain=True, limit=3)
+    page = await site.client.get("/loans")
+    assert [row["loan_id"] for row in page.json()] == ["1", "2", "3"]
+    following = await site.client.get(page.links["next"]["url"])
+    assert [row["loan_id"] for row in following.json()] == ["4"]
+    assert len((await site.client.get("/loans?limit=4")).json()) == 4
+
+
+async def test_a_page_of_something_that_must_exist(serve: Serve) -> None:
+    site = await library(serve, at="GET /of/{id}", where={"loan_id": "id"}, exists=loans)
+    assert ids(await site.client.get("/of/1")) == "1"
+    missing = await site.client.get("/of/9")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no loan '9'")
+
+
 # ---- counts, parked rows, tokens
 
 

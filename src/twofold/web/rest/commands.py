@@ -8,28 +8,27 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
-from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, core_schema
-from typing_extensions import TypedDict
+from pydantic import ValidationError
 
-from twofold.api.served import NO_BODY, NewId, ServedCommand, inputs_of
+from twofold.api.served import NO_BODY, NewId, ServedCommand
 from twofold.app import Running
 from twofold.errors import NotFound, VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
-from twofold.web.bodies import FromJson, JsonRequest, JsonText, read_json, unsupported
+from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
 from twofold.web.problems import condition_of, version_conflict
+from twofold.web.rest.edge import AtTheEdge
 from twofold.web.rest.values import Value
 from twofold.write.decider import Decider, Done
 
@@ -63,10 +62,16 @@ class CommandEndpoint:
             self._names[name]: Value("path", name, each.annotation, form.name(name))
             for name, each in served.path.items()
         }
-        sent = retyped(served, self._names)
-        self._read = FromJson(form).reader(sent)
+        self._ids = [
+            Value("path", name, served.types[name], form.name(name))
+            for name in served.at.parameters
+            if name not in served.fields and name in served.types
+        ]
         elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
-        self.body = Annotated[sent, Without(elsewhere, form)] if elsewhere else sent
+        types = {self._names[name]: served.types[name] for name in served.fields if name in served.types}
+        edge = AtTheEdge(form, types, elsewhere)
+        self._read = reader(edge.schema(served.sent))
+        self.body = Annotated[served.sent, edge] if types or elsewhere else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
         conditions: Any = if_new if served.new else precondition if served.etag else None
@@ -76,7 +81,7 @@ class CommandEndpoint:
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return list(self._path.values())
+        return [*self._ids, *self._path.values()]
 
     def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
         """Whether this body may be sent with these parameters of the path."""
@@ -94,7 +99,8 @@ class CommandEndpoint:
         request = JsonRequest(request.scope, request.receive)
         await check_login(request, self.served.allow)
         sent = await self._sent(request)
-        arguments = {**request.path_params, **{name: getattr(sent, name) for name in self.served.fields}}
+        ids = {value.name: value.read(request.path_params[value.name]) for value in self._ids}
+        arguments = {**request.path_params, **ids, **{name: getattr(sent, name) for name in self.served.fields}}
         await check_allowed(request, self.served.allow, arguments)
         conditions = await self._conditions(request)
         this = await asked(request)
@@ -212,26 +218,6 @@ def a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def retyped(served: ServedCommand, names: Mapping[str, str]) -> Any:
-    """The class that is sent; with the types of the edge if they replace annotations of its own."""
-    sent, own = served.sent, inputs_of(served.sent, served.owner)
-    if served.fields == own:
-        return sent
-    by_name = {name: field for field, name in names.items()}
-    members: dict[str, Any] = {
-        names[field]: each.annotation if each.required else NotRequired[each.annotation]
-        for field, each in served.fields.items()
-    }
-    make: Any = TypedDict
-    typed = make(sent.__name__, members)
-    typed.__doc__, typed.__module__ = sent.__doc__, sent.__module__
-    if hasattr(sent, "__pydantic_config__"):
-        typed.__pydantic_config__ = sent.__pydantic_config__
-    return Annotated[
-        typed, AfterValidator(lambda found: sent(**{by_name[name]: value for name, value in found.items()}))
-    ]
-
-
 def stream_id(value: Any, what: str) -> str:
     """The id of a stream from a field of any type that has one way to be written. Raises: InvalidInput."""
     if isinstance(value, Enum):
@@ -251,22 +237,3 @@ def _with_members(body: JsonText, members: Mapping[str, JsonText]) -> JsonText:
     added = [json.dumps(name).encode() + b":" + member.text for name, member in members.items()]
     values = {name: member.value for name, member in members.items()}
     return JsonText(start + b",".join(added) + b"}", {**body.value, **values})
-
-
-@dataclass(frozen=True, slots=True)
-class Without:
-    """Describes a class in OpenAPI without these members of its JSON, which the path gives."""
-
-    names: tuple[str, ...]
-    form: JsonForm
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = core_schema.definitions_schema(self.form.core_schema(source), [])
-
-        def described(_: CoreSchema, describe: Any) -> dict[str, Any]:
-            found = dict(describe.resolve_ref_schema(describe(inner)))
-            found["properties"] = {n: s for n, s in found.get("properties", {}).items() if n not in self.names}
-            found["required"] = [name for name in found.get("required", ()) if name not in self.names]
-            return found
-
-        return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [described]})
