@@ -55,7 +55,6 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("counting:yesterday", 1, "counting has no App called 'yesterday'; it has counting:today, counting:forgotten,"),
         ("counting:counters", 1, "counting has no App called 'counters'"),
         ("failing:app", 1, "failing cannot be imported: ValueError: [red]no[/red] ("),
-        ("keyless:app", 1, "keyless cannot be imported: KeyError: 'NO_SUCH_KEY' ("),
         ("keyless:app", 1, "keyless.py, line 2)"),
         ("ending:app", 1, "ending cannot be imported: SystemExit: 4 ("),
         ("unfinished:app", 1, "unfinished cannot be imported: SyntaxError:"),

@@ -198,6 +198,12 @@ async def head(users: Users) -> object:
     return (await operate.status(users.running))[0].head
 
 
+async def test_nobody_reserves_for_another(lent: Lent) -> None:
+    refused = await lent.users.ask(lent.bob, "POST /titles/{id}/reservations", {"member_id": lent.ann}, id=lent.emma)
+    [error] = refused.json()["errors"]
+    assert error["message"] == "The address or the login gives this field: leave it out of the body"
+
+
 async def test_a_reserved_title_is_lent_to_the_first_who_waits(lent: Lent) -> None:
     users = lent.users
     await users.done(lent.bob, "POST /titles/{id}/reservations", {}, id=lent.emma)

@@ -49,7 +49,9 @@ def _message(error: Any, value: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "Unknown field"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{message}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else message
+    if error["type"] == "not_in_body" or not isinstance(value, str | int | float | Decimal):
+        return message
+    return f"{message}, not {_shown(value)}"
 
 
 def _shown(value: str | float | Decimal) -> str:

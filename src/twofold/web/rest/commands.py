@@ -132,7 +132,7 @@ class CommandEndpoint:
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
-            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            errors = [{"type": "not_in_body", "loc": ("body", name), "msg": given} for name in twice]
             raise RequestValidationError(errors, body=body)
         try:
             return self._read(_with_members(body, members))
