@@ -173,10 +173,9 @@ async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient
     assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
 
 
-async def test_a_body_that_is_missing_is_asked_for(client: httpx2.AsyncClient) -> None:
-    for empty in ("", " \n"):
-        answered = await send(client, empty)
-        assert (answered.status_code, answered.json()["detail"]) == (400, "The body is empty: send JSON")
+async def test_an_empty_body_is_no_json(client: httpx2.AsyncClient) -> None:
+    answered = await send(client, " \n")
+    assert (answered.status_code, answered.json()["detail"]) == (400, "The body is empty: send JSON")
 
 
 @pytest.mark.parametrize(
