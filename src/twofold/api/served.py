@@ -165,7 +165,8 @@ def inputs_of(cls: type, owner: str) -> dict[str, Input]:
     model_fields: dict[str, Any] | None = getattr(cls, "model_fields", None)
     if model_fields is None:
         raise ConfigurationError(
-            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON"
+            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON; "
+            f"a command that is not for the outside belongs in internal= of its decider"
         )
     return {name: Input(hints[name], field.is_required()) for name, field in model_fields.items()}
 
