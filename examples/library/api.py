@@ -76,4 +76,4 @@ api.command(m.members, m.Pay, at="POST /members/{id}/payments", exists=m.members
 api.command(m.members, m.Waive, at="POST /members/{id}/waivers", exists=m.members)
 api.row(accounts, at="GET /members/{member_id}", allow=own)
 api.page(accounts, at="GET /members", order_by="name", allow=logged_in)
-api.page(ledger, at="GET /members/{member_id}/fines", where={"member_id": "member_id"}, order_by="number", allow=own)
+api.page(ledger, at="GET /members/{member_id}/fines", order_by="number", allow=own)
