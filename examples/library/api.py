@@ -66,6 +66,7 @@ api.command(c.copies, c.TakeBack, at="POST /copies/{id}/returns", exists=c.copie
 api.command(c.copies, c.Renew, at="POST /members/{member_id}/renewals", id="copy_id", using=desk.longer, allow=own)
 api.row(loans, at="GET /loans/{copy_id}/{number}", allow=logged_in)
 api.page(loans, at="GET /loans", order_by="-lent_on", allow=logged_in)
+api.page(loans, at="GET /members/{member_id}/loans", order_by="-lent_on", allow=own, name="loans_of_member")
 api.page(open_loans, at="GET /overdue", order_by="due", filters=["due__lt"], allow=logged_in)
 
 api.command(m.members, m.Register, at="POST /members", id=new_id, status=201)
@@ -76,4 +77,4 @@ api.command(m.members, m.Pay, at="POST /members/{id}/payments", exists=m.members
 api.command(m.members, m.Waive, at="POST /members/{id}/waivers", exists=m.members)
 api.row(accounts, at="GET /members/{member_id}", allow=own)
 api.page(accounts, at="GET /members", order_by="name", allow=logged_in)
-api.page(ledger, at="GET /members/{member_id}/fines", order_by="number", allow=own)
+api.page(ledger, at="GET /members/{member_id}/fines", order_by="number", exists=m.members, allow=own)

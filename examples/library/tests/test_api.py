@@ -37,6 +37,7 @@ MAY: dict[str, str] = {
     "POST /members/{member_id}/renewals": OWN,
     "GET /loans/{copy_id}/{number}": LOGGED_IN,
     "GET /loans": LOGGED_IN,
+    "GET /members/{member_id}/loans": OWN,
     "GET /overdue": LOGGED_IN,
     "POST /members": STAFF,
     "PUT /members/{member_id}/email": OWN,
@@ -98,6 +99,7 @@ async def test_every_address_is_of_use(api: Api, lent: Lent) -> None:
     cancel = "DELETE /titles/{title_id}/reservations/{member_id}"
     assert await users.done(ann, cancel, title_id=lent.jaws, member_id=ann) is not None
     assert (await users.done(ann, "GET /loans"))["data"][0]["returned_on"] == "9999-01-01"
+    assert len((await users.done(ann, "GET /members/{member_id}/loans", member_id=ann))["data"]) == 1
     assert (await users.done(ann, "GET /titles", name__startswith="Ja"))["data"][0]["name"] == "Jaws"
     await users.done("sid", "POST /copies/{id}/withdrawals", {"reason": "old"}, id="e-1")
     copies = (await users.done(ann, "GET /copies", order_by="-copy_id"))["data"]
@@ -232,6 +234,19 @@ async def test_changes_depend_on_the_version_that_was_seen(lent: Lent) -> None:
         for _ in range(2)
     ]
     assert added[0].json() == added[1].json()
+
+
+async def test_a_key_belongs_to_who_sent_it(lent: Lent) -> None:
+    key = {"Idempotency-Key": "one"}
+    reserved = [
+        (await lent.users.ask(who, "POST /titles/{id}/reservations", {}, key, id=lent.emma)).json()["events"]
+        for who in (lent.ann, lent.bob, lent.ann)
+    ]
+    assert [[event["data"]["member_id"] for event in events] for events in reserved] == [
+        [lent.ann],
+        [lent.bob],
+        [lent.ann],
+    ]
 
 
 async def test_what_is_no_login(users: Users) -> None:
