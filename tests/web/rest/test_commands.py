@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from twofold import App, Decider, Done, Projection, Recorded, Rejected, Running, Unavailable
 from twofold.api import Api, new_id, nobody
 from twofold.web.problems import Problem
+from twofold.web.steps import request_id
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -662,6 +663,20 @@ async def test_what_using_raises(serve: Serve, sent: str, status: int, type: str
         refused = await site.client.post("/accounts/2/likes", json={"like": sent}, headers={"Idempotency-Key": key})
         assert (refused.status_code, refused.json()["type"]) == (status, type)
     assert await site.running.history("account-2") == []
+
+
+async def test_using_is_not_asked_again_for_what_was_done(serve: Serve) -> None:
+    """A process that ended after the command and before its response was kept; meanwhile the data has changed."""
+    site = await serve(like())
+    command_id = request_id(None, "POST", "/accounts/2/likes", "k")
+    done = await site.running.execute(accounts, "2", Open("2", "ben"), command_id=command_id)
+    for _ in range(2):
+        again = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "k"})
+        assert (again.status_code, again.json()["events"]) == (200, [{"type": "Opened", "data": {"owner": "ben"}}])
+        assert again.headers["consistency-token"] == done.receipt.token
+    other = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "other"})
+    assert other.status_code == 422
+    assert len(await site.running.history("account-2")) == 1
 
 
 # ---- responses

@@ -110,6 +110,8 @@ class CommandEndpoint:
         served = self.served
         named = None if isinstance(served.id, NewId) else arguments[served.id]
         stream = this.new_id() if named is None else stream_id(named, str(served.id))
+        if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
+            return self._response(this.request, stream, before)
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
