@@ -14,10 +14,12 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 import pytest
+from fastapi import Request
 
-from twofold import App, Decider, Projection, Recorded
+from twofold import App, Decider, Page, Projection, Recorded
 from twofold.api import Actor, Api, logged_in, nobody
 from twofold.read.conditions import OPERATORS
+from twofold.web.rest.pages import links
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -290,6 +292,19 @@ async def test_a_cursor_of_another_query(serve: Serve) -> None:
         refused = await site.client.get(f"/loans?{query}&cursor={quote(cursor)}")
         assert (refused.status_code, refused.json()["type"]) == (400, "invalid-cursor")
     assert (await site.client.get("/loans?cursor=x")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "linked"),
+    [
+        ("/of/a/b é", b"/of/a%2Fb%20%C3%A9", "/of/a%2Fb%20%C3%A9"),
+        ('/of/a>; rel="x"', b'/of/a>; rel="x"', "/of/a%3E;%20rel=%22x%22"),
+        ("/of/a b", None, "/of/a%20b"),
+    ],
+)
+def test_the_address_in_a_link(path: str, raw: bytes | None, linked: str) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "query_string": b"a=%3E&cursor=x&after=t", "headers": []}
+    assert links(Request(scope), Page([], "c+d", 0, None)) == {"Link": f'<{linked}?a=%3E&cursor=c%2Bd>; rel="next"'}
 
 
 async def test_a_link_under_a_root_path(serve: Serve) -> None:

@@ -24,6 +24,7 @@ from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
@@ -134,7 +135,7 @@ class CommandEndpoint:
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
-            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            errors = [{"type": MISPLACED, "loc": ("body", name), "msg": given} for name in twice]
             raise RequestValidationError(errors, body=body)
         try:
             return self._read(_with_members(body, members))

@@ -24,6 +24,7 @@ from twofold.web.rest.filters import filter_of, filters_of, named_by_rule, sent_
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
 
+_IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
 
 
@@ -77,7 +78,7 @@ class PageEndpoint:
         page = await queries.find(
             self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
         )
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **links(request, page)}
         if wants_count(request):
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
@@ -134,14 +135,14 @@ def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
     return form.name(ORDER) if name == ORDER else name
 
 
-def _links(request: Request, page: Page[Any]) -> dict[str, str]:
+def links(request: Request, page: Page[Any]) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
     raw: bytes | None = request.scope.get("raw_path")
-    path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
+    path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    links = [
+    found = [
         f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
         for relation, cursor in (("prev", page.previous), ("next", page.cursor))
         if cursor is not None
     ]
-    return {"Link": ", ".join(links)} if links else {}
+    return {"Link": ", ".join(found)} if found else {}
