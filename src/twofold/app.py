@@ -33,7 +33,8 @@ from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
-from twofold.read.watch import RowChanges, Watching
+from twofold.read.watch import Watching, check_no_page
+from twofold.read.watcher import RowChanges
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
@@ -219,7 +220,7 @@ class Running:
 
     async def stop(self) -> None:
         """Finish what was accepted, and release the checkpoints."""
-        self.watching.stop()
+        await self.watching.stop()
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
         await self.commits.close()
@@ -321,14 +322,19 @@ class Running:
         possible there is a new snapshot. Or it is a receipt, which the first snapshot then includes. Close the
         generator to stop, for example with `contextlib.aclosing`.
 
-        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable; Closed when the App stops.
+        Once something was told, a store that cannot be reached is waited for. Raises: InvalidQuery, also for `limit`,
+        InvalidToken, ReadModelBehind, LogReplaced, Unavailable; Closed when the App stops.
         """
+        check_no_page(conditions)
         return self.watching.watch(projection, conditions, order_by=order_by, after=after, wait_s=wait_s)
 
     async def until(
         self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], *, timeout_s: float = DEFAULT_WAIT_S
     ) -> R:
-        """Wait for a row that meets a predicate, for example because of a reactor. Raises: NotReached; as `watch`."""
+        """Wait for the row with this key to meet a predicate, for example because of a reactor, and return it.
+
+        Raises: NotReached when the time is up; what the predicate raises; as `watch`.
+        """
         return await self.watching.until(projection, key, predicate, timeout_s)
 
     async def check_token(self, after: After | None) -> None:

@@ -82,8 +82,8 @@ def ownership_text(ownership: Ownership | None) -> str | None:
 class Checkpoint(msgspec.Struct, frozen=True):
     """The row. `owner` is None after a clean stop; `wanted_by`: a less loaded worker that asked for it.
 
-    `generation` is a random name of the contents of the table, renewed when rows change without an event: when parked
-    events are folded, or the table is built again.
+    `generation` is a random name of the contents of the table, renewed when rows change although the position stays:
+    when something is unparked or folded again. A table that is cleared or built again has a new one.
 
     `position` is always in the partition of `follower`.
     """

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
 from twofold.codec import Codec
-from twofold.errors import TwofoldError, Unavailable
+from twofold.errors import Unavailable
 from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry
-from twofold.read.columns import Values
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
-from twofold.read.store import Query, QueryResult, ReadStore
-from twofold.read.watched import Places, Round, WatchToken
+from twofold.read.store import Query, ReadStore
+from twofold.read.watched import Places, Round, Standing, WatchToken
 
 LOOK_EVERY_S = 1.0  # if no doorbell rings
 BETWEEN_ROUNDS_S = 0.01
-MOST_ROWS = 10_000  # of a round; beyond, a snapshot costs less
-KEYS_AT_ONCE = 1_000
+KEYS_AT_ONCE = 1_000  # in a round, about
+NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
+FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
 log = logging.getLogger("twofold.watch")
 
@@ -48,7 +48,7 @@ class Watcher(Protocol):
         """Rows have changed in a way that only a new snapshot shows."""
         ...
 
-    def fail(self, error: TwofoldError) -> None:
+    def fail(self, error: Exception) -> None:
         """There will be no more rounds."""
         ...
 
@@ -63,9 +63,26 @@ class Rounds:
         self._freshness, self._types = freshness, codec.names(projection.event_types)
         self._watchers = _Watchers()
         self._reading = asyncio.Lock()
-        self._at: WatchToken | None = None
-        self._parked = 0
+        self._joining = 0
+        self._now: Standing | None = None
+        """What the watchers were told; None while there are none."""
         self._task: asyncio.Task[None] | None = None
+        self._waits_for_store = False
+
+    async def is_near(self, since: WatchToken) -> bool:
+        """Whether a watcher can resume from a token, and need not read too much for it. Raises: as `join`."""
+        now = await self._standing()
+        return now.follows(since) and await self._distance(since.places, now.places) <= FAR_EVENTS
+
+    async def missed(self, since: WatchToken) -> AsyncGenerator[Round, None]:
+        """What has changed since a token, until so little is left that `join` can tell it while others wait."""
+        while (now := await self._standing()).follows(since):
+            if await self._distance(since.places, now.places) <= NEAR_EVENTS:
+                return
+            async with aclosing(self._between(since.places, now)) as rounds:
+                async for changed in rounds:
+                    yield changed
+                    since = changed.token
 
     async def join(self, watcher: Watcher, since: WatchToken) -> bool:
         """Tell a watcher what has changed since its token, then every round until it leaves.
@@ -73,105 +90,122 @@ class Rounds:
         Returns False if only a snapshot would show what has changed: it has not joined. Raises: LogReplaced,
         Unavailable.
         """
-        async with self._reading:
-            if self._at is None:
-                await self._look()
-            at = self._at
-            if at is None or not since.leads_to(_latest(since, at)):
-                return False
-            changed = await self._round(since.places, _latest(since, at), self._parked)
-            if changed is None:
-                return False
-            self._watchers.add(watcher)
-            watcher.take(changed)
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._run(), name=f"watching {self._projection.name}")
-            return True
+        self._joining += 1
+        try:
+            async with self._reading:
+                if self._now is None or not self._now.follows(since):  # a snapshot may be newer than the last round
+                    await self._look()
+                now = self._now
+                if now is None or not now.follows(since):
+                    return False
+                async with aclosing(self._between(since.places, now)) as rounds:
+                    missed = [changed async for changed in rounds]
+                self._watchers.add(watcher)
+                for changed in missed:
+                    watcher.take(changed)
+                if self._task is None or self._task.done():
+                    self._task = asyncio.create_task(self._run(), name=f"watching {self._projection.name}")
+                return True
+        finally:
+            self._joining -= 1
+            self._rest()
 
     async def leave(self, watcher: Watcher) -> None:
         """The inverse of `join`. The last one stops the reader."""
         self._watchers.discard(watcher)
-        if not self._watchers and self._task is not None:
-            task, self._task, self._at = self._task, None, None
+        ended = self._rest()
+        if ended is not None:
+            await asyncio.wait([ended])
+
+    async def stop(self) -> None:
+        """Stop the reader."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _rest(self) -> asyncio.Task[None] | None:
+        """Stop the reader if nobody needs it. Returns its task, which is about to end."""
+        if self._watchers or self._joining:
+            return None
+        task, self._task, self._now = self._task, None, None
+        if task is not None:
             task.cancel()
-            await asyncio.wait([task])
+        return task
 
     async def _run(self) -> None:
         try:
             while True:
-                try:
-                    async with self._reading:
-                        await self._look()
-                    await asyncio.sleep(BETWEEN_ROUNDS_S)
-                    await self._wait()
-                except Unavailable as error:
-                    log.warning("watchers of %s wait: %s", self._projection.name, error)
-                    await asyncio.sleep(LOOK_EVERY_S)
-        except TwofoldError as error:
+                await self._next()
+        except Exception as error:  # whatever it is, the watchers must not wait for ever
+            self._now = None
             for watcher in self._watchers.all():
                 watcher.fail(error)
-            self._at = None
+
+    async def _next(self) -> None:
+        try:
+            async with self._reading:
+                await self._look()
+            self._waits_for_store = False
+            await asyncio.sleep(BETWEEN_ROUNDS_S)
+            await self._wait()
+        except Unavailable as error:
+            if not self._waits_for_store:
+                log.warning("watchers of %s wait: %s", self._projection.name, error)
+            self._waits_for_store = True
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
         """Compare the read model with what was told, and tell the difference. Raises: LogReplaced, Unavailable."""
-        found = await self._standing()
-        now, before, parked = WatchToken.at(found.checkpoints), self._at, len(found.parked)
-        changed = None
-        if before is None or not before.leads_to(now):
-            self._watchers.begin_again(before is not None)
-        elif (before.places, self._parked) != (now.places, parked):
-            changed = await self._round(before.places, now, parked)
-            if changed is None:
-                self._watchers.begin_again(True)
-        self._at, self._parked = now, parked
-        if changed is not None:
-            self._watchers.tell(changed)
+        now, before = await self._standing(), self._now
+        if before is not None and not now.follows(before.token()):
+            self._watchers.begin_again()
+        elif before is not None and (before.places, before.parked) != (now.places, now.parked):
+            async with aclosing(self._between(before.places, now)) as rounds:
+                async for changed in rounds:
+                    self._watchers.tell(changed)
+        self._now = now
 
-    async def _standing(self) -> QueryResult:
-        """The checkpoints and what is parked, from one snapshot, without rows."""
+    async def _standing(self) -> Standing:
         table = self._projection.table
         query = Query([], [(name, False) for name in table.key], 0)
-        return (await self._freshness.at_least(None, 0, lambda: self._store.find(table, query))).found
+        found = (await self._freshness.at_least(None, 0, lambda: self._store.find(table, query))).found
+        return Standing(found.checkpoints, found.parked)
 
-    async def _round(self, after: Places, now: WatchToken, parked: int) -> Round | None:
-        """What changed between two places; None if that is too much for a round."""
-        keys = await self._touched(after, now.places)
-        if keys is None:
-            return None
-        rows: dict[Key, Values | None] = {}
-        ordered = list(keys)
-        for start in range(0, len(ordered), KEYS_AT_ONCE):
-            some = ordered[start : start + KEYS_AT_ONCE]
-            stored = await self._store.rows(self._projection.table, some)
-            rows |= {key: stored.get(key) for key in some}
-        return Round(rows, now, parked)
+    async def _distance(self, after: Places, to: Places) -> int:
+        feeds = [(feed_of(self._log, partition), after[partition], place) for partition, place in to.items()]
+        return sum([await feed.distance(start, end) for feed, start, end in feeds if start < end])
 
-    async def _touched(self, after: Places, upto: Places) -> set[Key] | None:
-        """The keys of the rows that events in between may have changed; None if there are too many."""
-        keys: set[Key] = set()
-        for partition, place in upto.items():
+    async def _between(self, after: Places, now: Standing) -> AsyncGenerator[Round, None]:
+        """At least one round of what changed between two places, a page of the feed at a time."""
+        places, keys = dict(after), dict[Key, None]()
+        for partition, place in now.places.items():
             feed = feed_of(self._log, partition)
             async with aclosing(pages(feed, after[partition], place, self._types)) as between:
                 async for page in between:
-                    keys.update(self._keys(page.entries))
-                    if len(keys) > MOST_ROWS:
-                        return None
+                    places[partition] = page.upto
+                    keys.update(dict.fromkeys(self._keys(page.entries)))
+                    if len(keys) >= KEYS_AT_ONCE:
+                        yield await self._round(keys, now, dict(places))
+                        keys = {}
                     await asyncio.sleep(0)
-        return keys
+        yield await self._round(keys, now, now.places)
+
+    async def _round(self, keys: Iterable[Key], now: Standing, upto: Places) -> Round:
+        ordered = list(keys)
+        rows = await self._store.rows(self._projection.table, ordered) if ordered else {}
+        return Round({key: rows.get(key) for key in ordered}, now.token(upto), now.parked)
 
     def _keys(self, entries: Sequence[Entry]) -> Iterable[Key]:
         for entry in entries:
             try:
                 yield from self._projection.keys(self._codec.recorded(entry))
-            except (
-                BaseException
-            ) as error:  # decoding and key= are user code; such an event is parked, and changes no row
+            except BaseException as error:  # decoding and `key` are user code; such an event is parked
                 failure(error)
 
     async def _wait(self) -> None:
         """Wait until a doorbell rings, in any partition."""
-        at, follows = self._at, self._projection.follows
-        places = () if at is None else at.places.values()
+        now, follows = self._now, self._projection.follows
+        places = () if now is None else now.places.values()
         waits = [
             asyncio.ensure_future(self._store.wait(follows.in_partition(place.partition), place, LOOK_EVERY_S))
             for place in places
@@ -190,7 +224,7 @@ class _Watchers:
     def __init__(self) -> None:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
-        self._parked = 0
+        self._parked: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
@@ -218,18 +252,9 @@ class _Watchers:
         for watcher in told:
             watcher.take(round)
 
-    def begin_again(self, really: bool) -> None:
+    def begin_again(self) -> None:
         """All of them leave: each joins again with its new snapshot."""
-        if really:
-            for watcher in self.all():
-                watcher.begin_again()
-            self._of_row.clear()
-            self._of_more.clear()
-
-
-def _latest(one: WatchToken, other: WatchToken) -> WatchToken:
-    """The second token, at the later place in each partition: a snapshot may be newer than the last round."""
-    if one.places.keys() != other.places.keys():
-        return other
-    places = {partition: max(place, one.places[partition]) for partition, place in other.places.items()}
-    return WatchToken(other.log_id, other.version, other.generation, places)
+        for watcher in self.all():
+            watcher.begin_again()
+        self._of_row.clear()
+        self._of_more.clear()

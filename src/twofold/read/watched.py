@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from twofold.errors import InvalidToken
-from twofold.feed.checkpoints import Checkpoint
+from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key
+from twofold.read.store import Condition
 
-_TOKEN = re.compile(r"w\.([0-9a-z]{1,64})\.(\d{1,4})\.([0-9a-z-]{0,2000})\.(\d{1,9}-\d{1,18}(?:_\d{1,9}-\d{1,18})*)")
+_PLACES = r"\d{1,9}-\d{1,19}(?:_\d{1,9}-\d{1,19})*"
+_NAMES = r"([0-9a-z]{1,64})\.(\d{1,9})\.([0-9a-z-]{1,2000})\.([0-9a-f]{8})"
+_TOKEN = re.compile(rf"w\.{_NAMES}\.({_PLACES})\.([0-9a-f]{{8}})")
 _OVERHEAD = 64  # bytes of a value beside its characters
 
 Places = Mapping[int, Position]
@@ -23,50 +27,76 @@ Places = Mapping[int, Position]
 
 
 class WatchToken(msgspec.Struct, frozen=True):
-    """How far a watcher's view has come: it is that of the table at these positions, or newer.
+    """How far a watcher's view has come: each of its rows is as it was at these positions, or newer.
 
-    `generation` is renewed by whatever changes rows without an event (see `Checkpoint.generation`).
+    `generation` and `parked`, a digest of what was parked, show whether rows have changed since without an event.
     """
 
     log_id: str
     version: int
     generation: str
+    parked: str
     places: Places
 
-    @classmethod
-    def at(cls, checkpoints: Sequence[Checkpoint]) -> WatchToken:
-        """The token of a snapshot with these checkpoints."""
-        first = checkpoints[0]
-        generation = "-".join(checkpoint.generation for checkpoint in checkpoints)
-        places = {checkpoint.follower.partition: checkpoint.position for checkpoint in checkpoints}
-        return cls(first.log_id, first.follower.version, generation, places)
-
     @staticmethod
-    def is_one(text: str) -> bool:
-        """Whether a text is meant as such a token, not as that of a receipt."""
-        return text.startswith("w.")
+    def is_one(text: object) -> bool:
+        """Whether a value is meant as such a token, not as that of a receipt."""
+        return isinstance(text, str) and text.startswith("w.")
 
     @classmethod
-    def parse(cls, text: str) -> WatchToken:
-        """The inverse of `str`. Raises: InvalidToken."""
+    def parse(cls, text: str) -> tuple[WatchToken, str]:
+        """The inverse of `text`. Raises: InvalidToken."""
         match = _TOKEN.fullmatch(text)
         if match is None:
             raise InvalidToken(f"{text!r:.80} is not a token of a watcher", text)
-        log_id, version, generation, places = match.groups()
+        log_id, version, generation, parked, places, view = match.groups()
         pairs = [tuple(map(int, place.split("-"))) for place in places.split("_")]
-        return cls(log_id, int(version), generation, {p: Position(p, offset) for p, offset in pairs})
+        return cls(log_id, int(version), generation, parked, {p: Position(p, offset) for p, offset in pairs}), view
 
-    def leads_to(self, other: WatchToken) -> bool:
-        """Whether events alone have changed rows between this token and another."""
+    def text(self, view: str) -> str:
+        """The token that the watcher of a view gets (see `view_of`)."""
+        places = "_".join(f"{place.partition}-{place.offset}" for place in self.places.values())
+        return f"w.{self.log_id}.{self.version}.{self.generation}.{self.parked}.{places}.{view}"
+
+
+class Standing:
+    """Where a read model stands: its checkpoints and what is parked, from one snapshot."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint], parked: Sequence[Parked]) -> None:
+        first = checkpoints[0]
+        self._names = first.log_id, first.follower.version, "-".join(one.generation or "0" for one in checkpoints)
+        self._parked = parked
+        self.places: Places = {one.follower.partition: one.position for one in checkpoints}
+
+    @property
+    def parked(self) -> int:
+        """How many rows and streams are parked."""
+        return len(self._parked)
+
+    def token(self, places: Places | None = None) -> WatchToken:
+        """The token of this standing, or that of a view which has come to earlier places of it."""
+        at = self.places if places is None else places
+        return WatchToken(*self._names, self._parked_until(at), at)
+
+    def follows(self, token: WatchToken) -> bool:
+        """Whether only events lie between a token and this standing, so that they name every row that has changed.
+
+        What was parked at or before the token's places must still be. If it is not, its events were folded: by a
+        process of a release that knew no generations, or again after a crash.
+        """
         return (
-            (self.log_id, self.version, self.generation) == (other.log_id, other.version, other.generation)
-            and self.places.keys() == other.places.keys()
-            and all(self.places[partition] <= place for partition, place in other.places.items())
+            token.places.keys() == self.places.keys()
+            and all(token.places[partition] <= place for partition, place in self.places.items())
+            and self.token(token.places) == token
         )
 
-    def __str__(self) -> str:
-        places = "_".join(f"{place.partition}-{place.offset}" for place in self.places.values())
-        return f"w.{self.log_id}.{self.version}.{self.generation}.{places}"
+    def _parked_until(self, places: Places) -> str:
+        entries = [
+            f"{one.kind} {one.position} {one.key}"
+            for one in self._parked
+            if one.position.partition in places and one.position <= places[one.position.partition]
+        ]
+        return digest(sorted(entries))
 
 
 class Round:
@@ -79,6 +109,16 @@ class Round:
     def sizes(self) -> Mapping[Key, int]:
         """About how many bytes each row takes, for the bounds of slow watchers."""
         return {key: sum(_size(value) for value in (*key, *(values or ()))) for key, values in self.rows.items()}
+
+
+def view_of(name: str, conditions: Iterable[Condition]) -> str:
+    """A digest of what a watcher asked for: a token of another view cannot be resumed from."""
+    return digest([name, *sorted(f"{one.column} {one.operator} {one.value!r}" for one in conditions)])
+
+
+def digest(texts: Sequence[str]) -> str:
+    """Eight hexadecimal digits."""
+    return blake2b(repr(texts).encode(errors="backslashreplace"), digest_size=4).hexdigest()
 
 
 def _size(value: Any) -> int:

@@ -80,7 +80,7 @@ class MemoryCheckpoints:
     ) -> None:
         """See `Checkpoints.advance`."""
         now = self.movable(claim, after)
-        generation = new_generation() if unparked else now.generation
+        generation = new_generation() if unparked or to == after else now.generation
         self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1, generation=generation)
         for entry in unparked:
             self.waiting[claim.follower].pop((entry.kind, entry.key), None)

@@ -9,13 +9,13 @@ ON CONFLICT DO NOTHING
 
 -- name: read
 -- No row: this log was replaced by another one.
-SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by, c.generation
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
 
 -- name: all_partitions
 -- No row: see `read`.
-SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by, c.generation
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 ORDER BY c.partition
 

@@ -71,7 +71,7 @@ async def commit(connection: Connection, statement: str, move: Move, rows: Seque
     claim, after = move.claim, move.after
     if after.partition != claim.follower.partition:
         raise lease_lost(claim, after)
-    if not move.unparked:
+    if not move.unparked and move.to != after:
         await _move(connection, statement, move, rows)
         return
     async with brief_transaction(connection):
@@ -79,6 +79,7 @@ async def commit(connection: Connection, statement: str, move: Move, rows: Seque
         names = [entry.kind for entry in move.unparked], [entry.key for entry in move.unparked]
         await connection.execute(_SQL["unpark"], *whose, *names)
         await _move(connection, statement, move, rows)
+        await connection.execute(_SQL["renew"], *whose)
 
 
 async def _move(connection: Connection, statement: str, move: Move, rows: Sequence[Any]) -> None:

@@ -30,6 +30,10 @@ FROM moved
 -- Without rows. It waits for the disk: what a reactor has done should not be done again after a crash.
 WITH {move} SELECT 1 FROM moved
 
+-- name: renew
+-- Rows may have changed although the position stays. It comes last, so that locks are taken in the same order everywhere.
+UPDATE twofold.checkpoints SET generation = DEFAULT WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4
+
 -- name: unpark
 DELETE FROM twofold.parked p USING unnest($5::text[], $6::text[]) u (what, key)
 WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = u.what AND p.key = u.key

@@ -50,7 +50,7 @@ _SQL = statements("twofold.backends.postgres", "tables.sql")
 class _About(msgspec.Struct):
     """The result of `about` in tables.sql."""
 
-    checkpoints: list[tuple[int, str, int, str | None, int, int]]
+    checkpoints: list[tuple[int, str, int, str | None, int, int, str | None, str]]
     parked: list[tuple[Literal["row", "stream"], str, int, int, str, datetime, int]]
 
 

@@ -10,13 +10,13 @@ VALUES ($1, $2, $3, $4 AND NOT EXISTS (SELECT FROM twofold.tables WHERE name = $
 
 -- name: all
 SELECT t.name, t.version, t.fingerprint, t.live,
-    c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+    c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by, c.generation
 FROM twofold.tables t LEFT JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = t.name AND c.version = t.version
 ORDER BY t.name, t.version, c.partition
 
 -- name: compared
 -- The live version, 0 for none, beside each checkpoint of it and of this version.
-SELECT coalesce(live.version, 0), c.version, c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
+SELECT coalesce(live.version, 0), c.version, c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by, c.generation
 FROM twofold.tables this
 LEFT JOIN twofold.tables live ON live.name = this.name AND live.live
 LEFT JOIN twofold.checkpoints c
@@ -25,7 +25,7 @@ WHERE this.name = $1 AND this.version = $2
 
 -- name: held
 -- Locked against commits, so that they stay as they are.
-SELECT version, partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold.checkpoints
+SELECT version, partition, log_id, position, owner, epoch, heartbeat, wanted_by, generation FROM twofold.checkpoints
 WHERE kind = 'projection' AND name = $1 AND version IN ($2, $3) ORDER BY version, partition FOR SHARE
 
 -- name: make_live
@@ -42,7 +42,7 @@ SELECT set_config('lock_timeout', CASE WHEN EXISTS (
 
 -- name: both
 -- Locked, so that they stay as they are.
-SELECT name, partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold.checkpoints
+SELECT name, partition, log_id, position, owner, epoch, heartbeat, wanted_by, generation FROM twofold.checkpoints
 WHERE kind = 'projection' AND name IN ($1, $2) AND version = $3 ORDER BY name, partition FOR UPDATE
 
 -- name: inherit
@@ -81,7 +81,7 @@ DELETE FROM twofold.checkpoints WHERE kind = 'projection' AND name = $1 AND vers
 DELETE FROM twofold.parked WHERE kind = 'projection' AND name = $1 AND version = $2
 
 -- name: begin_again
-UPDATE twofold.checkpoints SET log_id = $3, position = 0, owner = NULL, epoch = epoch + 1
+UPDATE twofold.checkpoints SET log_id = $3, position = 0, owner = NULL, epoch = epoch + 1, generation = DEFAULT
 WHERE kind = 'projection' AND name = $1 AND version = $2
 
 -- name: indexes
@@ -96,7 +96,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 -- where they are read: no index has this order, and there are few.
 SELECT json_build_object(
     'checkpoints', ARRAY(
-        SELECT json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat)
+        SELECT json_build_array(c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by, c.generation)
         FROM twofold.checkpoints c WHERE c.kind = 'projection' AND c.name = $1 AND c.version = $2 ORDER BY c.partition
     ),
     'parked', ARRAY(

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
-from twofold.backends.sqlalchemy.schema import checkpoints, parked
+from twofold.backends.sqlalchemy.schema import checkpoints, new_generation, parked
 from twofold.feed.checkpoints import (
     Checkpoint,
     Claim,
@@ -37,7 +37,7 @@ class SqlCheckpoints:
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
         row = {"name": follower.name, "version": follower.version, "partition": follower.partition, "log_id": log_id}
-        row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0}
+        row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0, "generation": new_generation()}
         inserting = insert(self._database.dialect, checkpoints, ())
         await self._database.alone(lambda c: c.execute(inserting, row))  # durable like its table
 
@@ -127,7 +127,9 @@ async def move(
 ) -> None:
     """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
-    moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
+    renewed = {_C.generation: new_generation()} if unparks or to == after else {}
+    moving = sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT, **renewed})
+    moved = await connection.execute(moving)
     if not moved.rowcount:
         raise lease_lost(claim, after)
     for entry in unparks:
@@ -145,7 +147,16 @@ async def read_checkpoints(
 
 
 async def _read(connection: AsyncConnection, which: Sequence[Any], *, lock: bool = False) -> list[Checkpoint]:
-    what = (_C.partition, _C.log_id, _C.position, _C.owner, _C.epoch, _C.heartbeat, _C.wanted_by)
+    what = (
+        _C.partition,
+        _C.log_id,
+        _C.position,
+        _C.owner,
+        _C.epoch,
+        _C.heartbeat,
+        _C.wanted_by,
+        sa.func.coalesce(_C.generation, ""),
+    )
     selected = sa.select(_C.name, _C.version, *what).where(*which).order_by(_C.partition)
     return [
         Checkpoint(FollowerId(name, version, partition), log_id, Position(partition, offset), *lease)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.checkpoints import of, read_checkpoints
-from twofold.backends.sqlalchemy.schema import checkpoints, parked, tables
+from twofold.backends.sqlalchemy.schema import checkpoints, new_generation, parked, tables
 from twofold.backends.sqlalchemy.swap import drop_table, live_version, refuse_others
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import InvalidInput
@@ -64,6 +64,6 @@ async def clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None
     follows = sql.table.follows
     mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that the current holder waits here
     again = {"log_id": log_id, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
-    await connection.execute(mine.values(again))
+    await connection.execute(mine.values(again | {"generation": new_generation()}))
     await connection.execute(sa.delete(sql.sql))
     await connection.execute(sa.delete(parked).where(*of(parked, follows)))

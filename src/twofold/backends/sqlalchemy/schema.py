@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
@@ -142,6 +143,7 @@ checkpoints = sa.Table(
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
     sa.Column("wanted_by", text()),
     sa.Column("belongs", text()),
+    sa.Column("generation", text()),
 )
 parked = sa.Table(
     "twofold_parked",
@@ -180,3 +182,10 @@ def create_tables(connection: sa.Connection) -> None:
             if column.name not in there:
                 declared = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
                 connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {declared}"))
+    unnamed = checkpoints.c.generation.is_(None)  # from before there were generations
+    connection.execute(sa.update(checkpoints).where(unnamed).values(generation=new_generation()))
+
+
+def new_generation() -> str:
+    """A new name for the contents of a table (see `Checkpoint.generation`)."""
+    return token_hex(6)

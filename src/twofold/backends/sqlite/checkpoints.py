@@ -32,6 +32,7 @@ _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
 _ADDED = [  # columns added since the first version of these tables
     ("twofold_checkpoints", "wanted_by", "TEXT"),
     ("twofold_checkpoints", "belongs", "TEXT"),
+    ("twofold_checkpoints", "generation", "TEXT NOT NULL DEFAULT ''"),
     ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
     ("twofold_parked", "traceback", "TEXT NOT NULL DEFAULT ''"),
 ]
@@ -45,6 +46,7 @@ def create_checkpoints(db: apsw.Connection) -> None:
         there = db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).fetchone()
         if there is None:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {declared}")
+    db.execute(_SQL["name_contents"])
 
 
 class SqliteCheckpoints:
@@ -141,6 +143,8 @@ def move(
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
         raise lease_lost(claim, after)
+    if unparked or to == after:
+        db.execute(_SQL["renew"], _of(claim.follower))
     for entry in unparked:
         db.execute(_SQL["unpark"], (*_of(claim.follower), entry.kind, entry.key))
     for entry in parked:

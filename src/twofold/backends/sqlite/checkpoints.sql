@@ -1,14 +1,14 @@
 -- name: register
-INSERT INTO twofold_checkpoints (name, version, partition, log_id, position, owner, epoch, heartbeat)
-VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
+INSERT INTO twofold_checkpoints (name, version, partition, log_id, position, owner, epoch, heartbeat, generation)
+VALUES (?, ?, ?, ?, ?, NULL, 0, 0, lower(hex(randomblob(6)))) ON CONFLICT DO NOTHING
 
 -- name: read
-SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
+SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by, generation FROM twofold_checkpoints
 WHERE name = ? AND version = ? AND partition = ?
 
 -- name: all_partitions
 -- Sorted by the caller: every read of a row runs this and `all_parked`, and ORDER BY costs 3 us in each (measured).
-SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
+SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by, generation FROM twofold_checkpoints
 WHERE name = ? AND version = ?
 
 -- name: ownership
@@ -31,6 +31,14 @@ WHERE name = ? AND version = ? AND partition = ? AND epoch = ? RETURNING wanted_
 -- name: advance
 UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND partition = ? AND position = ?
+
+-- name: renew
+UPDATE twofold_checkpoints SET generation = lower(hex(randomblob(6)))
+WHERE name = ? AND version = ? AND partition = ?
+
+-- name: name_contents
+-- Of checkpoints from before there were generations, or that a process of such a release has registered since.
+UPDATE twofold_checkpoints SET generation = lower(hex(randomblob(6))) WHERE generation = ''
 
 -- name: release
 UPDATE twofold_checkpoints SET owner = NULL WHERE name = ? AND version = ? AND partition = ? AND epoch = ?

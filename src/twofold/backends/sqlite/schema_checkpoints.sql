@@ -1,15 +1,16 @@
 -- name: checkpoints
 CREATE TABLE IF NOT EXISTS twofold_checkpoints (
-    name      TEXT    NOT NULL,
-    version   INTEGER NOT NULL,
-    partition INTEGER NOT NULL,
-    log_id    TEXT    NOT NULL,
-    position  INTEGER NOT NULL,
-    owner     TEXT,
-    epoch     INTEGER NOT NULL,
-    heartbeat INTEGER NOT NULL,
-    wanted_by TEXT,
-    belongs   TEXT,
+    name       TEXT    NOT NULL,
+    version    INTEGER NOT NULL,
+    partition  INTEGER NOT NULL,
+    log_id     TEXT    NOT NULL,
+    position   INTEGER NOT NULL,
+    owner      TEXT,
+    epoch      INTEGER NOT NULL,
+    heartbeat  INTEGER NOT NULL,
+    wanted_by  TEXT,
+    belongs    TEXT,
+    generation TEXT    NOT NULL DEFAULT '',
     PRIMARY KEY (name, version, partition)
 ) STRICT, WITHOUT ROWID
 

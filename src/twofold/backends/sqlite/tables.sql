@@ -24,7 +24,9 @@ DELETE FROM twofold_checkpoints WHERE name = ? AND version = ?
 DELETE FROM twofold_parked WHERE name = ? AND version = ?
 
 -- name: begin_again
-UPDATE twofold_checkpoints SET log_id = ?, position = 0, owner = NULL, epoch = epoch + 1 WHERE name = ? AND version = ?
+UPDATE twofold_checkpoints SET log_id = ?, position = 0, owner = NULL, epoch = epoch + 1,
+    generation = lower(hex(randomblob(6)))
+WHERE name = ? AND version = ?
 
 -- name: inherit
 -- The new table's epochs come after those of the old table, and it belongs to the same App.

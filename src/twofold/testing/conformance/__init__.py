@@ -22,6 +22,7 @@ _PARTS = (
     "feed",
     "follow",
     "formats",
+    "generations",
     "limits",
     "log",
     "machine",
@@ -50,6 +51,7 @@ from twofold.testing.conformance.faithful import FaithfulConformance  # noqa: E4
 from twofold.testing.conformance.feed import FeedConformance  # noqa: E402
 from twofold.testing.conformance.follow import FollowConformance  # noqa: E402
 from twofold.testing.conformance.formats import FormatConformance  # noqa: E402
+from twofold.testing.conformance.generations import GenerationConformance  # noqa: E402
 from twofold.testing.conformance.limits import LimitConformance  # noqa: E402
 from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
@@ -94,6 +96,7 @@ class PartitionedConformance(
     PageConformance,
     FormatConformance,
     ValueConformance,
+    GenerationConformance,
     RowConformance,
     CheckpointConformance,
     FeedConformance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,7 @@ class CheckpointConformance(OnBackend):
         """The first one stays, wherever the second one would start."""
         await checkpoints.register(ONE, LOG_ID, at(7))
         await others.register(ONE, "f" * 16, BEGINNING)
-        assert await others.read(ONE) == Checkpoint(ONE, LOG_ID, at(7), None, 0, 0)
+        assert unnamed([await others.read(ONE)]) == [Checkpoint(ONE, LOG_ID, at(7), None, 0, 0)]
 
     async def test_versions_and_names_stand_apart(self, checkpoints: Checkpoints) -> None:
         """Each has its own checkpoint."""
@@ -178,8 +179,8 @@ class CheckpointConformance(OnBackend):
             Checkpoint(FIRST, LOG_ID, at(1, 1), "beta", 2, 2),
             Checkpoint(SECOND, LOG_ID, at(2, 2), "zeta", 1, 1),
         ]
-        assert list(await others.all_partitions(SECOND)) == rows
-        assert [await others.read(ONE.in_partition(n)) for n in (0, 1, 2, 3)] == [*rows, None]
+        assert unnamed(await others.all_partitions(SECOND)) == rows
+        assert unnamed([await others.read(ONE.in_partition(n)) for n in (0, 1, 2, 3)]) == [*rows, None]
         assert list(await others.all_partitions(FollowerId("one", 2))) == []
 
     async def test_g5_a_claim_is_of_one_partition(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
@@ -192,7 +193,7 @@ class CheckpointConformance(OnBackend):
         assert list(await others.all_partitions(ONE)) == list(before)
         await checkpoints.advance(second, at(0, 2), at(5, 2))
         await checkpoints.release(second)
-        assert list(await others.all_partitions(ONE)) == [
+        assert unnamed(await others.all_partitions(ONE)) == [
             Checkpoint(FIRST, LOG_ID, at(0, 1), "worker", 1, 1),
             Checkpoint(SECOND, LOG_ID, at(5, 2), None, 1, 2),
         ]
@@ -254,6 +255,11 @@ def opened(request: pytest.FixtureRequest, store: str) -> Checkpoints:
 def parked(kind: Any, key: str, offset: int, error: str = "ValueError: too much", partition: int = 0) -> Parked:
     """An entry, an hour later for each position."""
     return Parked(kind, key, at(offset, partition), error, NOON + timedelta(hours=offset))
+
+
+def unnamed(checkpoints: Iterable[Checkpoint | None]) -> list[Checkpoint | None]:
+    """Without their generations, which are random."""
+    return [one and msgspec.structs.replace(one, generation="") for one in checkpoints]
 
 
 async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "worker") -> Claim:

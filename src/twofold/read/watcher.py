@@ -1,0 +1,198 @@
+"""One watcher: which rows it was shown, what waits for it, and what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from twofold.errors import RowUnreadable
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Projection
+from twofold.read.query import StoredPage, row_of
+from twofold.read.rounds import Rounds
+from twofold.read.store import Condition
+from twofold.read.watched import Round, WatchToken, view_of
+
+R = TypeVar("R")
+
+PENDING_BYTES = 1024 * 1024  # for each watcher; one that is slower gets a snapshot
+
+log = logging.getLogger("twofold.watch")
+
+
+class RowChanges(msgspec.Struct, Generic[R], frozen=True):
+    """Rows by key, a tuple if it has several fields; None for a row that is gone.
+
+    With `snapshot` they replace all that came before, otherwise they are merged into it. `token` resumes from here; it
+    is None while more pages of a snapshot follow. `parked` counts the parked rows of the whole read model, and those of
+    these rows that could not be read: they are left out, or told as gone.
+    """
+
+    rows: Mapping[Any, R | None]
+    token: str | None
+    snapshot: bool
+    parked: int
+
+
+class OneWatcher:
+    """One consumer: which rows it was shown, and what waits for it."""
+
+    def __init__(self, projection: Projection[Any], conditions: Sequence[Condition]) -> None:
+        self.projection = projection
+        names, columns = projection.table.key, [column.name for column in projection.table.columns]
+        self._tests = [(columns.index(one.column), one.holds) for one in conditions]
+        self._of_key = [(names.index(one.column), one.holds) for one in conditions if one.column in names]
+        fixed = {one.column: one.value for one in conditions if one.operator == "eq"}
+        self._key = tuple([fixed[name] for name in names]) if fixed.keys() >= set(names) else None
+        self._view = view_of(projection.name, conditions)
+        self._shown: set[Key] | None = None
+        """With conditions, the keys of the rows that its client knows; None if it resumed, so that they are unknown."""
+        self.told: WatchToken | None = None
+        """How far the client's view has come; None in the middle of a snapshot."""
+        self._news = asyncio.Event()
+        self._parked = self._told_parked = -1
+        self._error: Exception | None = None
+        self._begin_rounds()
+
+    def _begin_rounds(self) -> None:
+        self._again = False
+        self._pending: dict[Key, tuple[Values | None, int]] = {}
+        self._bytes = 0
+        self._at: WatchToken | None = None
+
+    @property
+    def key(self) -> Key | None:
+        """See `rounds.Watcher`."""
+        return self._key
+
+    async def resumes(self, rounds: Rounds, after: Any) -> WatchToken | None:
+        """The token to resume from; None if that takes a snapshot. Raises: InvalidToken, LogReplaced, Unavailable."""
+        since, view = WatchToken.parse(after)
+        self.told = since if view == self._view and await rounds.is_near(since) else None
+        return self.told
+
+    def begin(self) -> None:
+        """A snapshot begins."""
+        self.told, self._shown = None, set()
+
+    def shows(self, page: StoredPage, begins: bool, token: WatchToken | None) -> RowChanges[Any]:
+        """A page of a snapshot; the last one has the token."""
+        self._raise_if_failed()
+        rows = {self.projection.key_in(values): values for values in page.rows}
+        if self._tests and self._shown is not None:
+            self._shown.update(rows)
+        self._parked = self._told_parked = len(page.parked)
+        self.told = token
+        objects, unreadable = self._objects(rows)
+        for key in unreadable:
+            del objects[key]
+        return RowChanges(
+            objects, None if token is None else token.text(self._view), begins, self._parked + len(unreadable)
+        )
+
+    async def follow(self, rounds: Rounds, since: WatchToken | None) -> AsyncGenerator[RowChanges[Any], None]:
+        """What has changed since a token, then every round, until a new snapshot is needed. Raises: Closed, …"""
+        self._begin_rounds()
+        if since is None:
+            return
+        try:
+            async with aclosing(rounds.missed(since)) as missed:
+                async for changed in missed:
+                    self.take(changed)
+                    if self._again:
+                        return
+                    if (changes := self._taken()) is not None:
+                        yield changes
+                    since = changed.token
+            self._raise_if_failed()
+            if await rounds.join(self, since):
+                async with aclosing(self._rounds()) as joined:
+                    async for changes in joined:
+                        yield changes
+        finally:
+            await rounds.leave(self)
+
+    async def _rounds(self) -> AsyncGenerator[RowChanges[Any], None]:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._raise_if_failed()
+            if self._again:
+                return
+            if (changes := self._taken()) is not None:
+                yield changes
+
+    def take(self, round: Round) -> None:
+        """See `rounds.Watcher`."""
+        if self._again:
+            return
+        self._at, self._parked = round.token, round.parked
+        concerned = round.rows if self._key is None else [self._key] if self._key in round.rows else []
+        for key in concerned:
+            if all(holds(key[place]) for place, holds in self._of_key):
+                self._merge(key, round.rows[key], round.sizes[key])
+        if self._bytes > PENDING_BYTES:
+            self.begin_again()
+        if self._pending or self._parked != self._told_parked:
+            self._news.set()
+
+    def _merge(self, key: Key, values: Values | None, size: int) -> None:
+        """Only the newest state of a row waits."""
+        _, before = self._pending.pop(key, (None, 0))
+        self._bytes -= before
+        matches = values is not None and all(holds(values[place]) for place, holds in self._tests)
+        if not matches and self._tests:
+            if self._shown is None:
+                self.begin_again()  # the client may know this row, which no longer matches
+                return
+            if key not in self._shown:
+                return
+        self._pending[key] = (values if matches else None), size
+        self._bytes += size
+
+    def begin_again(self) -> None:
+        """See `rounds.Watcher`."""
+        self._begin_rounds()
+        self._again = True
+        self._news.set()
+
+    def fail(self, error: Exception) -> None:
+        """See `rounds.Watcher`."""
+        self._error = error
+        self._news.set()
+
+    def _raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _taken(self) -> RowChanges[Any] | None:
+        """What waits; None if that is nothing, for example because a row came and went."""
+        pending, self._pending, self._bytes = self._pending, {}, 0
+        self.told = self._at
+        if self._at is None or not (pending or self._parked != self._told_parked):
+            return None
+        if self._tests and self._shown is not None:
+            self._shown.update(key for key, (values, _) in pending.items() if values is not None)
+            self._shown.difference_update(key for key, (values, _) in pending.items() if values is None)
+        self._told_parked = self._parked
+        objects, unreadable = self._objects({key: values for key, (values, _) in pending.items()})
+        return RowChanges(objects, self._at.text(self._view), False, self._parked + len(unreadable))
+
+    def _objects(self, rows: Mapping[Key, Values | None]) -> tuple[dict[Any, Any], list[Any]]:
+        """The rows by key, and the keys of those that could not be read, which are None."""
+        objects: dict[Any, Any] = {}
+        unreadable = []
+        for key, values in rows.items():
+            name = key[0] if len(key) == 1 else key
+            try:
+                objects[name] = None if values is None else row_of(self.projection, values)
+            except RowUnreadable as error:
+                log.error("a row of %s cannot be read: %s", error.projection, error.error.partition(":")[0])
+                objects[name] = None
+                unreadable.append(name)
+        return objects, unreadable

@@ -1,0 +1,114 @@
+"""The generation of a table's contents: renewed by whatever changes rows although no checkpoint moves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from twofold.backends.ports import Rows
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.messages import BEGINNING
+from twofold.read.store import Changes, Query
+from twofold.testing.conformance.backend import OnBackend
+from twofold.testing.conformance.checkpoints import LOG_ID, claimed
+from twofold.testing.conformance.material import at
+from twofold.testing.conformance.rows import prepared, spread, tally
+
+TABLE = tally()
+EVERYTHING = Query([], [("id", False)], 10)
+STUCK = Parked("row", '["a"]', at(2), "ArithmeticError: thirteen", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+async def generations(store: Rows) -> list[str]:
+    """One for each partition."""
+    return [one.generation for one in await store.checkpoints.all_partitions(TABLE.follows)]
+
+
+class GenerationConformance(OnBackend):
+    """See `Checkpoint.generation`."""
+
+    async def test_tables_and_partitions_have_generations_of_their_own(self, store: Rows) -> None:
+        """No two are alike, and none is empty."""
+        await prepared(store, tally(2))
+        await spread(store, TABLE, 1, 2)
+        of_two = [one.generation for one in await store.checkpoints.all_partitions(tally(2).follows)]
+        names = [*of_two, *await generations(store)]
+        assert len({*names}) == 3
+        assert all(names)
+
+    async def test_every_read_returns_it_with_the_rows(self, store: Rows, other_store: Rows) -> None:
+        """`get`, `find`, `count` and `tables` in any process."""
+        await prepared(store, TABLE)
+        [now] = await generations(store)
+        found, listed = await other_store.find(TABLE, EVERYTHING), await other_store.tables()
+        got, counted = await other_store.get(TABLE, ("a",)), await other_store.count(TABLE, [])
+        read = [*found.checkpoints, *got.checkpoints, *counted.checkpoints, *listed[0].checkpoints]
+        assert [one.generation for one in read] == [now] * 4
+
+    async def test_nothing_that_moves_the_position_renews_it(self, store: Rows) -> None:
+        """Nor does parking, a heartbeat, or a new holder."""
+        claim = await prepared(store, TABLE)
+        before = await generations(store)
+        await store.commit(TABLE, claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}))
+        await store.commit(TABLE, claim, at(1), at(2), Changes({}, [STUCK]))
+        await store.checkpoints.beat(claim)
+        await store.checkpoints.release(claim)
+        await store.checkpoints.register(TABLE.follows, LOG_ID, at(9))
+        await claimed(store.checkpoints, TABLE.follows)
+        await store.prepare(TABLE)
+        assert await generations(store) == before
+
+    @pytest.mark.parametrize("changes", [Changes({("a",): ("a", 2)}), Changes({}, (), [STUCK])])
+    async def test_rows_that_change_where_the_checkpoint_stands_renew_it(
+        self, store: Rows, other_store: Rows, changes: Changes
+    ) -> None:
+        """A retry, a discard, a row that is folded again; each time, and only in that partition."""
+        first, _ = await spread(store, TABLE, 1, 2)
+        await store.commit(TABLE, first, at(0, 1), at(2, 1), Changes({}, [_in_first(STUCK)]))
+        seen = [await generations(store)]
+        in_first = Changes(changes.rows, (), [_in_first(one) for one in changes.unparked])
+        for _ in range(2):
+            await store.commit(TABLE, first, at(2, 1), at(2, 1), in_first)
+            seen.append(await generations(other_store))
+        assert len({one for one, _ in seen}) == 3
+        assert len({other for _, other in seen}) == 1
+
+    async def test_unparking_renews_it_wherever_the_checkpoint_goes(self, store: Rows) -> None:
+        """The row may take events from before the old position."""
+        claim = await prepared(store, TABLE)
+        await store.commit(TABLE, claim, BEGINNING, at(2), Changes({}, [STUCK]))
+        before = await generations(store)
+        await store.commit(TABLE, claim, at(2), at(3), Changes({("a",): ("a", 2)}, (), [STUCK]))
+        assert await generations(store) != before
+
+    async def test_a_commit_that_is_refused_renews_nothing(self, store: Rows) -> None:
+        """As it changes nothing else."""
+        claim = await prepared(store, TABLE)
+        before = await generations(store)
+        for wrong in (Claim(TABLE.follows, claim.epoch + 1), claim):
+            with pytest.raises(LeaseLost):
+                await store.commit(TABLE, wrong, at(1), at(1), Changes({("a",): ("a", 2)}, (), [STUCK]))
+        assert await generations(store) == before
+
+    async def test_clearing_renews_it(self, store: Rows) -> None:
+        """In every partition."""
+        await spread(store, TABLE, 1, 2)
+        before = await generations(store)
+        await store.clear(TABLE, LOG_ID)
+        assert len({*before, *await generations(store)}) == 4
+
+    async def test_a_table_that_takes_the_place_of_another_brings_its_own(self, store: Rows) -> None:
+        """Readers of the old rows notice."""
+        claim = await prepared(store, TABLE)
+        built = msgspec.structs.replace(TABLE, follows=TABLE.follows.beside("new"))
+        await prepared(store, built)
+        [of_built] = [one.generation for one in await store.checkpoints.all_partitions(built.follows)]
+        assert await store.replace(TABLE, [claim], built.follows, [BEGINNING])
+        assert await generations(store) == [of_built]
+
+
+def _in_first(entry: Parked) -> Parked:
+    return Parked(entry.kind, entry.key, at(2, 1), entry.error, entry.since)
