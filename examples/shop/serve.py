@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     def announce(address: str) -> None:
         print(welcome(address, where(store, options.read_store)), flush=True)
 
-    limits = Limits(commands=options.max_commands)
+    limits = Limits(commands=options.max_commands, watchers=options.max_watchers)
     return serve(opened, host=options.host, port=options.port, announce=announce, limits=limits)
 
 
@@ -79,6 +79,13 @@ def parser() -> argparse.ArgumentParser:
         default=Limits().commands,
         metavar="N",
         help="concurrent commands; more are refused (default: %(default)s)",
+    )
+    made.add_argument(
+        "--max-watchers",
+        type=int,
+        default=Limits().watchers,
+        metavar="N",
+        help="streams of live rows and WebSockets; more are refused (default: %(default)s)",
     )
     made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that keeps nothing."
     return made

@@ -41,6 +41,9 @@ def serve(
     closed_docs: Annotated[bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json.")] = False,
     max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
     max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
+    max_watchers: Annotated[
+        int, typer.Option(min=1, help="Streams of live rows and WebSockets; more are refused.")
+    ] = LIMITS.watchers,
     max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
 ) -> None:
     """Serve an App or an Api over HTTP, and do the work of `work`. Needs the extra `web`.
@@ -60,7 +63,7 @@ def serve(
         async with target.open() as running:
             yield _checked(make(running), target.app, closed_docs, ops_at is not None)
 
-    limits = Limits(max_commands, max_reads, max_connections)
+    limits = Limits(commands=max_commands, reads=max_reads, watchers=max_watchers, connections=max_connections)
     raise typer.Exit(
         serve_http(
             opened,

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from twofold.api import Api, ServedCommand, nobody
@@ -22,8 +21,8 @@ from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
-from twofold.web.live import socket
 from twofold.web.live.offers import Offers
+from twofold.web.live.socket import LiveRoute
 from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
@@ -89,7 +88,7 @@ def web_app(
         _add(app, router)
     app.router.routes.extend(generated)
     app.state.offers = Offers([route.made for route in generated if not isinstance(route.made, CommandEndpoint)])
-    app.router.routes.append(WebSocketRoute(socket.PATH, socket.live, name="live"))
+    app.router.routes.append(LiveRoute())
     return app
 
 

@@ -24,19 +24,21 @@ async def actor_of(request: Request) -> Actor | None:
     """
     state: Any = request.scope.setdefault("state", {})
     if "twofold_actor" not in state:
-        state["twofold_actor"] = await actor_now(request)
+        return await refreshed_actor(request)
     found: Actor | None = state["twofold_actor"]
     return found
 
 
-async def actor_now(request: Request) -> Actor | None:
-    """The actor, asked for again: the login of a long request may have ended. Raises: as `actor_of`."""
+async def refreshed_actor(request: Request) -> Actor | None:
+    """The actor, found again: the login of a long request may have ended. Raises: as `actor_of`."""
     api: Api = request.app.state.api
     with _user_code("actor="):
         actor = await api.actor(request.headers)
     if actor is not None and not isinstance(actor, Actor):
         raise TypeError(f"actor= must return an Actor or None, not a {type(actor).__name__}")
-    return None if actor is None or left_s(request, actor) <= 0 else actor
+    found = None if actor is None or left_s(request, actor) <= 0 else actor
+    request.scope.setdefault("state", {})["twofold_actor"] = found
+    return found
 
 
 def left_s(request: Request, actor: Actor | None) -> float:

@@ -1,5 +1,7 @@
 """Logs: one line per request, with the ids of its command and conversation; JSON, unless stderr is a terminal.
 
+A stream or a WebSocket has two lines: when it begins, and at its end, with its duration.
+
 No line has personal data: a request is named by the pattern of its route (`GET /members/{id}`), not by its path, query,
 headers or actor; a traceback has the types of errors and where they were raised, not their messages, which often hold
 values. On a terminal, where a developer watches, tracebacks are complete.
@@ -22,6 +24,9 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from twofold.web.headers import CORRELATION, printable_header
 from twofold.web.patterns import Patterns
 from twofold.web.problems import Problem
+
+_STATUS = {"http.response.start": 500, "websocket.accept": 101, "websocket.http.response.start": 500}
+"""Messages that begin a response, and its status if they do not say it."""
 
 log = logging.getLogger("twofold.access")
 
@@ -62,7 +67,7 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         clear_contextvars()
@@ -73,10 +78,13 @@ class AccessLog:
 
         async def noting(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in _STATUS:
+                status = message.get("status", _STATUS[message["type"]])
                 if correlation_id is not None:
                     MutableHeaders(scope=message)[CORRELATION] = correlation_id
+                if _has_no_end(message):
+                    what = self._what(scope, status)
+                    log.info("%(method)s %(path)s %(status)d begins", what, extra=what)
             await send(message)
 
         try:
@@ -87,8 +95,17 @@ class AccessLog:
         finally:
             duration_ms = round((time.perf_counter() - began) * 1000, 1)
             level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
-            what = {"method": scope["method"], "path": self._patterns.of(scope), "status": status}
+            what = self._what(scope, status)
             log.log(level, "%(method)s %(path)s %(status)d", what, extra={**what, "duration_ms": duration_ms})
+
+    def _what(self, scope: Scope, status: int) -> dict[str, Any]:
+        return {"method": scope.get("method", "WEBSOCKET"), "path": self._patterns.of(scope), "status": status}
+
+
+def _has_no_end(message: Message) -> bool:
+    """Whether a response begins that may go on for hours."""
+    stream = "text/event-stream" in Headers(raw=message.get("headers", [])).get("content-type", "")
+    return message["type"] == "websocket.accept" or stream
 
 
 def without_messages(exc_info: Any) -> str:

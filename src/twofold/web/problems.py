@@ -15,6 +15,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from twofold.errors import (
@@ -70,8 +71,8 @@ class Problem(HTTPException):
             **self.members,
         }
 
-    def response(self, request: Request) -> Response:
-        """The response to this request."""
+    def response(self, request: HTTPConnection) -> Response:
+        """The response to this request, or to a WebSocket that is not accepted."""
         body = msgspec.json.encode(self.content(quote(request.scope["path"])))
         return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
@@ -84,12 +85,17 @@ def install(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
+    return logged_problem(error, request).response(request)
+
+
+def logged_problem(error: Exception, request: Request) -> Problem:
+    """The problem for an error, which is logged if the client cannot do anything about it."""
     problem = problem_of(error, request)
     if problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         why = str(error) if isinstance(error, _WITHOUT_VALUES) else problem.type
         unexpected = error if problem.type == "internal-error" else None
         log.warning("%s: %s: %s", Patterns().of(request.scope), type(error).__name__, why, exc_info=unexpected)
-    return problem.response(request)
+    return problem
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:

@@ -1,5 +1,9 @@
 """Live rows over HTTP.
 
-subscription.py   a watched query of an actor: its rounds as JSON, as long as its rules allow
+subscription.py   a watched query of an actor, told for as long as its rules allow
+written.py        changed rows as JSON, encoded once for all who watch them
 events.py         server-sent events, at the address of the row or page
+socket.py         WebSocket `/live`, many subscriptions on one connection
+offers.py         what can be subscribed to there
+together.py       coroutines that end with the first of them
 """

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from fastapi import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from twofold.web.consistency import freshness
+from twofold.read.watched import WatchToken
+from twofold.web.consistency import freshness, wants_count
 from twofold.web.live.subscription import Round, Subscription
-from twofold.web.problems import Problem
+from twofold.web.live.together import first_of
+from twofold.web.problems import Problem, logged_problem
+from twofold.web.serving.outgoing import IN_STATE
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1_000
-FIRST_S = 0.05
+FIRST_S = 0.1
 HEARTBEAT = b":\n\n"
+HEADERS = {"Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}  # the last one is for nginx
 
 
 def wants_events(request: Request) -> bool:
@@ -26,34 +29,69 @@ def wants_events(request: Request) -> bool:
 
 
 async def events_of(request: Request, subscription: Subscription) -> Response:
-    """A stream of `snapshot` and `changes`. It resumes from `Last-Event-ID` or `?after=`.
+    """A stream of `snapshot` and `changes`. It resumes from `Last-Event-ID`, `Consistency-Token` or `?after=`.
 
-    An error before the first event is a problem, as for any read. Raises: as `Running.watch`; Problem 400.
+    An error before the first event is a problem, as for any read. Raises: Problem 400, Problem 422.
     """
+    _check_unlimited(request)
     fresh = await freshness(request, request.query_params.get("after"))
     after = request.headers.get("last-event-id") or fresh.after
-    rounds = subscription.rounds(request, after, fresh.wait_s)
-    first = asyncio.ensure_future(anext(rounds, None))
-    await asyncio.wait([first], timeout=None if after is None else fresh.wait_s + FIRST_S)
-    if first.done() and (error := first.exception()) is not None:
-        raise error
-    headers = {**fresh.headers, "Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_frames(first, rounds), headers=headers, media_type=MEDIA_TYPE)
+    return _EventStream(request, subscription, after, fresh.wait_s, fresh.headers)
 
 
-async def _frames(
-    first: asyncio.Future[Round | None], rounds: AsyncGenerator[Round | None, None]
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(rounds):
+class _EventStream(Response):
+    """Begins with the first event, or after a moment when a client that resumes has missed nothing."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, request: Request, subscription: Subscription, after: str | None, wait_s: float, headers: dict[str, str]
+    ) -> None:
+        super().__init__(None, 200, {**headers, **HEADERS})
+        del self.headers["content-length"]
+        self._request, self._subscription, self._after, self._wait_s = request, subscription, after, wait_s
+        self._begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI. Raises: whatever `follow` raises, before the first event."""
         try:
-            yield b"retry: %d\n\n" % RETRY_MS
-            if (begins := await first) is not None:
-                yield frame(begins)
-            async for each in rounds:
-                yield HEARTBEAT if each is None else frame(each)
-        finally:
-            first.cancel()
-            await asyncio.gather(first, return_exceptions=True)
+            await first_of(self._follow(send), self._begin_soon(send), _gone(receive))
+        except Exception as error:  # rules and `returns=` are user code: they may raise anything
+            if not self._begun:
+                raise
+            logged_problem(error, self._request)
+        await self._begin(send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _follow(self, send: Send) -> None:
+        async def tell(round: Round | None) -> None:
+            await self._begin(send)
+            await _write(send, HEARTBEAT if round is None else frame(round))
+
+        await self._subscription.follow(self._request, self._after, self._wait_s, tell)
+
+    async def _begin_soon(self, send: Send) -> None:
+        """A client that resumes may wait for long until something changes, but not for the headers."""
+        if WatchToken.is_one(self._after):
+            await asyncio.sleep(FIRST_S)
+            await self._begin(send)
+        await asyncio.Event().wait()
+
+    async def _begin(self, send: Send) -> None:
+        if not self._begun:
+            self._begun = self._request.scope.setdefault("state", {})[IN_STATE] = True
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await _write(send, b"retry: %d\n\n" % RETRY_MS)
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def frame(round: Round) -> bytes:
@@ -63,9 +101,11 @@ def frame(round: Round) -> bytes:
     return b"event: %b\n%bdata: %b\n\n" % (name, token, round.body)
 
 
-def check_unlimited(request: Request, *names: str) -> None:
-    """Raises: Problem 422 for a parameter that only a page can have."""
-    for name in names:
+def _check_unlimited(request: Request) -> None:
+    """Raises: Problem 422 for a parameter that only a page can have, 400 for such a preference."""
+    for name in ("limit", "cursor"):
         if name in request.query_params:
-            detail = f"A page that is watched is not limited: leave out {name}"
+            detail = f"Events show every row that matches, not a page: leave out {name}, or narrow them by conditions"
             raise Problem(422, "invalid-input", detail, errors=[{"in": "query", "field": name, "message": detail}])
+    if wants_count(request):
+        raise Problem(400, "invalid-header", "Events have no total count: leave out `Prefer: count=exact`")

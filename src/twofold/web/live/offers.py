@@ -14,26 +14,25 @@ Watched = PageEndpoint | RowEndpoint
 
 
 class Offers:
-    """Pages come before rows: a subscription is that of the first one that its conditions suit."""
+    """Several addresses may show one projection, each to others: pages come before rows."""
 
     def __init__(self, endpoints: Sequence[Watched]) -> None:
         self._by_name: dict[str, list[Watched]] = {}
         for endpoint in sorted(endpoints, key=lambda each: isinstance(each, RowEndpoint)):
             self._by_name.setdefault(endpoint.served.projection.name, []).append(endpoint)
 
-    def subscription(self, name: object, where: Mapping[str, Any]) -> Subscription:
-        """The subscription to a projection, under conditions by their names in JSON.
+    def subscriptions(self, name: str, where: Mapping[str, Any]) -> list[Subscription]:
+        """The subscriptions to a projection under conditions, by their names in JSON: one for each suitable address.
 
         Raises: NotFound, RequestValidationError for a value.
         """
-        offered = self._by_name.get(name, []) if isinstance(name, str) else []
-        for endpoint in offered:
-            found = endpoint.watched_by(where)
-            if found is not None:
-                return found
+        offered = self._by_name.get(name, [])
+        found = [each for endpoint in offered if (each := endpoint.watched_by(where)) is not None]
+        if found:
+            return found
         if not offered:
             names = ", ".join(sorted(self._by_name)) or "nothing"
-            raise NotFound(f"There is no {name!r:.80} to subscribe to, but {names}")
+            raise NotFound(f"There is no {name!r:.80} to subscribe to; there is {names}")
         sent = ", ".join(where) or "no condition"
         known = "; or ".join(", ".join(endpoint.conditions_known()) or "none" for endpoint in offered)
         raise NotFound(f"{name} cannot be subscribed to with {sent:.200}; conditions are {known}")

@@ -2,32 +2,33 @@
 
 A client sends `{"id", "subscribe": projection, "where", "after"}` and `{"id", "unsubscribe": true}`; `id` is a name of
 its choice. It gets `{"id", "snapshot" | "changes": {"rows", "parked"}, "token"}` and `{"id", "problem"}`, which ends
-that subscription. Browsers cannot send headers here, so the first message may be `{"authorization"}`.
+that subscription. Browsers cannot send headers here, so the first message may have the member `authorization`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match, WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.api import Api
-from twofold.errors import TwofoldError
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login
 from twofold.web.live.offers import Offers
-from twofold.web.live.subscription import Round
-from twofold.web.problems import Problem, problem_of
+from twofold.web.live.subscription import Round, Subscription
+from twofold.web.live.together import first_of
+from twofold.web.problems import Problem, logged_problem
+from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 
 PATH = "/live"
 MOST_SUBSCRIPTIONS = 100
-POLICY_VIOLATION = 1008
+LONGEST_ID = 200
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -46,19 +47,36 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
 _DECODER = msgspec.json.Decoder(Message)
 
 
-async def live(websocket: WebSocket) -> None:
-    """The endpoint."""
+class LiveRoute(WebSocketRoute):
+    """The route, which logs can name."""
+
+    def __init__(self) -> None:
+        super().__init__(PATH, _live, name="live")
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See Starlette."""
+        match, child = super().matches(scope)
+        return match, {**child, "route": self}
+
+
+async def _live(websocket: WebSocket) -> None:
     if not is_allowed_origin(websocket):
-        await websocket.close(POLICY_VIOLATION, "pages of this origin may not use this: see cors= of the Api")
+        origin = websocket.headers.get("origin")
+        detail = f"Pages of the origin {origin!r:.80} may not use this: its Api has to name it in cors="
+        await websocket.send_denial_response(Problem(403, "forbidden", detail).response(websocket))
         return
     await websocket.accept()
     connection = _Connection(websocket)
+    admission = admission_of(websocket.scope)
+    ending = asyncio.Event() if admission is None else admission.ending
     try:
-        await connection.run()
+        await first_of(connection.run(), ending.wait())
+        await connection.end()
+        await websocket.close(SERVICE_RESTART)
     except WebSocketDisconnect:
-        pass  # the client has left, which ends its subscriptions
+        pass  # the client has left
     finally:
-        await connection.close()
+        await connection.end()
 
 
 def is_allowed_origin(websocket: WebSocket) -> bool:
@@ -81,13 +99,17 @@ class _Connection:
     async def run(self) -> None:
         """Take messages until the client leaves. Raises: WebSocketDisconnect."""
         while True:
-            text = await self._websocket.receive_text()
+            received = await self._websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(received.get("code", 1005))
             try:
-                await self._take(_DECODER.decode(text))
-            except msgspec.MsgspecError as error:
-                await self._say_problem("", Problem(400, "invalid-json", f"This is no message of a client: {error}"))
+                message = _DECODER.decode(received.get("text") or received.get("bytes") or b"")
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                await self._say_problem("", Problem(400, "invalid-json", f"This is not a message of a client: {error}"))
+            else:
+                await self._take(message)
 
-    async def close(self) -> None:
+    async def end(self) -> None:
         """End all subscriptions."""
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -95,50 +117,76 @@ class _Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _take(self, message: Message) -> None:
+        refusal = self._refusal(message)
+        if refusal is not None:
+            await self._say_problem(message.id[:LONGEST_ID], Problem(400, "invalid-request", refusal))
+            return
         if message.authorization is not None:
-            if self._begun:
-                detail = "authorization can only be sent in the first message"
-                await self._say_problem(message.id, Problem(400, "invalid-request", detail))
-                return
             header = (b"authorization", message.authorization.encode("latin-1", "replace"))
             scope = self._request.scope
             self._request = Request({**scope, "headers": [*scope["headers"], header]})
         self._begun = True
-        if message.unsubscribe:
-            if (task := self._tasks.pop(message.id, None)) is not None:
-                task.cancel()
-        elif message.subscribe is not None:
-            await self._subscribe(message)
+        if message.subscribe is not None:
+            task = asyncio.create_task(self._follow(message), name=f"live {message.subscribe:.80}")
+            self._tasks[message.id] = task
+        elif message.unsubscribe and message.id in self._tasks:
+            ended = self._tasks.pop(message.id)
+            ended.cancel()
+            await asyncio.wait([ended])
 
-    async def _subscribe(self, message: Message) -> None:
-        if not message.id or message.id in self._tasks:
-            detail = f"id {message.id!r:.80} must be a text that no other subscription of this connection has"
-            await self._say_problem(message.id, Problem(400, "invalid-request", detail))
-        elif len(self._tasks) >= MOST_SUBSCRIPTIONS:
-            detail = f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions"
-            await self._say_problem(message.id, Problem(400, "invalid-request", detail))
-        else:
-            self._tasks[message.id] = asyncio.create_task(self._follow(message), name=f"live {message.subscribe}")
+    def _refusal(self, message: Message) -> str | None:
+        """Why a message cannot be taken."""
+        if message.authorization is not None and (self._begun or "authorization" in self._request.headers):
+            return "authorization can only be sent in the first message, and not beside the header Authorization"
+        if message.subscribe is not None and message.unsubscribe:
+            return "A message either subscribes or unsubscribes"
+        if message.subscribe is None:
+            return None
+        if not message.id or len(message.id) > LONGEST_ID:
+            return f"A subscription needs an id, a text of your choice with at most {LONGEST_ID} characters"
+        if message.id in self._tasks:
+            return f"The id {message.id!r} is that of another subscription of this connection: unsubscribe it first"
+        if len(self._tasks) >= MOST_SUBSCRIPTIONS:
+            return f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions: unsubscribe one first"
+        return None
 
     async def _follow(self, message: Message) -> None:
         try:
             await self._rounds(message)
-            await self._say_problem(message.id, Problem(401, "unauthorized", "The login is no longer valid for this"))
-        except (TwofoldError, HTTPException, RequestValidationError) as error:
-            await self._say_problem(message.id, problem_of(error, self._request))
+        except WebSocketDisconnect:
+            return  # `run` notices it, too
+        except Exception as error:  # rules and `returns=` are user code: they may raise anything
+            self._forget(message.id)  # the client may use the id again as soon as it has read this
+            await self._say_problem(message.id, logged_problem(error, self._request))
         finally:
-            self._tasks.pop(message.id, None)
+            self._forget(message.id)
+
+    def _forget(self, name: str) -> None:
+        if self._tasks.get(name) is asyncio.current_task():
+            del self._tasks[name]
 
     async def _rounds(self, message: Message) -> None:
-        """Raises: as `Running.watch`, Problem, NotFound."""
-        subscription = self._offers.subscription(message.subscribe, message.where)
-        await check_login(self._request, subscription.allow)
-        await check_allowed(self._request, subscription.allow, subscription.arguments)
-        rounds = subscription.rounds(self._request, message.after, DEFAULT_WAIT_S)
-        async with aclosing(rounds):
-            async for each in rounds:
-                if each is not None:
-                    await self._websocket.send_text(frame(message.id, each))
+        """Raises: as `Subscription.follow`; NotFound, RequestValidationError."""
+        subscription = await self._allowed(message.subscribe or "", message.where)
+
+        async def tell(round: Round | None) -> None:
+            if round is not None:  # the server sends pings
+                await self._websocket.send_text(frame(message.id, round))
+
+        await subscription.follow(self._request, message.after, DEFAULT_WAIT_S, tell)
+
+    async def _allowed(self, name: str, where: Mapping[str, Any]) -> Subscription:
+        """The first subscription that is open to this client. Raises: Problem 401, Problem 403; as `Offers`."""
+        refusal: Problem | None = None
+        for each in self._offers.subscriptions(name, where):
+            try:
+                await check_login(self._request, each.allow)
+                await check_allowed(self._request, each.allow, each.arguments)
+            except Problem as problem:
+                refusal = refusal or problem
+            else:
+                return each
+        raise refusal or AssertionError("there is at least one subscription")
 
     async def _say_problem(self, name: str, problem: Problem) -> None:
         await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(PATH)}).decode())

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from fastapi import Request
 
 from twofold.api import Actor, Allow
 from twofold.app import Running
-from twofold.read.projection import Projection
-from twofold.read.watch import RowChanges
-from twofold.web.answers import jsonable
-from twofold.web.forms import JsonForm
-from twofold.web.identity import actor_now, actor_of, check_allowed, left_s, scope_of
-from twofold.web.problems import Problem
+from twofold.errors import Closed, Unavailable
+from twofold.read.watcher import RowChanges
+from twofold.web.identity import actor_of, check_allowed, left_s, refreshed_actor, scope_of, unauthorized
+from twofold.web.live.together import first_of
+from twofold.web.live.written import Written
 from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
-
-_ENCODER = msgspec.json.Encoder()
+EARLY_S = 0.001  # so much earlier than asked a timer may fire
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,107 +32,93 @@ class Round:
     snapshot: bool
 
 
+Tell = Callable[[Round | None], Awaitable[None]]
+"""Sends a round to the client; None is a heartbeat."""
+
+
+class _ScopeChanged(Exception):
+    """Other rows exist for the actor now: the client needs a new snapshot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a client watches: rows of a projection that meet conditions, as this address writes them.
+    """What a client watches: rows of a projection that meet conditions. `arguments` are those of `allow`."""
 
-    `rows` is the projection, or how it is read for JSON. `arguments` are those of `allow`.
-    """
-
-    projection: Projection[Any]
-    rows: Projection[Any]
+    written: Written
     conditions: Mapping[str, Any]
     order_by: tuple[str, ...]
     arguments: Mapping[str, Any]
     allow: Allow | None
-    returns: Callable[[Any], Any] | None
-    form: JsonForm
 
-    async def rounds(self, request: Request, after: str | None, wait_s: float) -> AsyncGenerator[Round | None, None]:
-        """A snapshot, then every change; None from time to time, if nothing changes.
+    async def follow(self, request: Request, after: str | None, wait_s: float, tell: Tell) -> None:
+        """Tell a snapshot, then every change, and a heartbeat from time to time. Returns when the process stops.
 
-        Ends when the login expires or ends, or the rules no longer allow it. Another scope means a new snapshot.
-        Raises: as `Running.watch`.
+        Every round is checked against the rules, and every heartbeat also checks the login. Another scope means a new
+        snapshot.
+
+        Raises: as `Running.watch`; Problem 401 when the login has ended, 403 when `allow=` no longer allows it; what
+        `tell`, `scope=`, `allow=` and `returns=` raise.
         """
-        actor, scope = await actor_of(request), await scope_of(request, self.projection)
+        admission = admission_of(request.scope)
+        ending = asyncio.Event() if admission is None else admission.ending
         while True:
-            changes = self._watch(request, scope, after, wait_s)
-            admission = admission_of(request.scope)
-            ending = asyncio.Event() if admission is None else admission.ending
-            async with aclosing(_or_none(changes, lambda: min(CHECK_EVERY_S, left_s(request, actor)), ending)) as news:
-                async for each in news:
-                    if not await self._still_allowed(request, actor, thoroughly=each is None):
-                        return
-                    now = await scope_of(request, self.projection)
-                    if now != scope:
-                        scope, after = now, None
-                        break
-                    yield None if each is None else self._written(each)
-                else:
-                    return
+            scope = await scope_of(request, self.written.projection)
+            try:
+                changes = self._watch(request, scope, after, wait_s)
+                await first_of(self._tell(request, scope, changes, tell), self._keep(request, scope, ending, tell))
+            except _ScopeChanged:
+                after = None
+            except Closed:
+                return
+            else:
+                return
 
     def _watch(
         self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float
     ) -> AsyncGenerator[RowChanges[Any], None]:
         running: Running = request.app.state.running
         return running.watching.watch(
-            self.rows, self.conditions, scope=scope, order_by=self.order_by, after=after, wait_s=wait_s
+            self.written.rows, self.conditions, scope=scope, order_by=self.order_by, after=after, wait_s=wait_s
         )
 
-    async def _still_allowed(self, request: Request, actor: Actor | None, *, thoroughly: bool) -> bool:
-        """`thoroughly`: the login is looked at, too, which may cost more than a round."""
-        if left_s(request, actor) <= 0:
-            return False
-        if thoroughly and actor is not None:
-            now = await actor_now(request)
-            if now is None or now.id != actor.id:
-                return False
-        try:
-            await check_allowed(request, self.allow, self.arguments)
-        except Problem:
-            return False
-        return True
+    async def _tell(
+        self, request: Request, scope: Mapping[str, Any], changes: AsyncGenerator[RowChanges[Any], None], tell: Tell
+    ) -> None:
+        async with aclosing(changes):
+            async for each in changes:
+                await self._check(request, scope)
+                await tell(Round(self.written.body(each), each.token, each.snapshot))
 
-    def _written(self, changes: RowChanges[Any]) -> Round:
-        rows = {_name(key): self._row(row) for key, row in changes.rows.items()}
-        body = _ENCODER.encode({"rows": rows, "parked": changes.parked})
-        return Round(body, changes.token, changes.snapshot)
+    async def _keep(self, request: Request, scope: Mapping[str, Any], ending: asyncio.Event, tell: Tell) -> None:
+        """Check and tell heartbeats until the process stops, also while a client is slow to read."""
+        while not await _is_set_within(ending, min(CHECK_EVERY_S, left_s(request, await actor_of(request)))):
+            try:
+                await self._check_login(request)
+            except Unavailable:
+                pass  # without the store, the login that was found stays valid until it expires
+            await self._check(request, scope)
+            await tell(None)
 
-    def _row(self, row: Any) -> Any:
-        if row is None:
-            return None
-        return jsonable(row if self.returns is None else self.returns(row), self.form)
+    async def _check_login(self, request: Request) -> None:
+        """Ask for the actor again: the session may have ended. Raises: Problem 401."""
+        before: Actor | None = await actor_of(request)
+        if before is not None:
+            now = await refreshed_actor(request)
+            if now is None or now.id != before.id:
+                raise unauthorized(request)
 
-
-async def _or_none(
-    changes: AsyncGenerator[RowChanges[Any], None], patience_s: Callable[[], float], ending: asyncio.Event
-) -> AsyncGenerator[RowChanges[Any] | None, None]:
-    """The changes until the process ends, and None whenever there were none for some time."""
-    async with aclosing(changes):
-        following = asyncio.ensure_future(anext(changes, None))
-        ended = asyncio.ensure_future(ending.wait())
-        try:
-            while not ended.done():
-                await asyncio.wait(
-                    [following, ended], timeout=max(0, patience_s()), return_when=asyncio.FIRST_COMPLETED
-                )
-                if not following.done():
-                    yield None
-                    continue
-                found = following.result()
-                if found is None:
-                    return
-                yield found
-                following = asyncio.ensure_future(anext(changes, None))
-        finally:
-            following.cancel()
-            ended.cancel()
-            await asyncio.gather(following, ended, return_exceptions=True)
+    async def _check(self, request: Request, scope: Mapping[str, Any]) -> None:
+        """Raises: Problem 401, Problem 403, _ScopeChanged."""
+        if left_s(request, await actor_of(request)) <= 0:
+            raise unauthorized(request)
+        await check_allowed(request, self.allow, self.arguments)
+        if await scope_of(request, self.written.projection) != scope:
+            raise _ScopeChanged
 
 
-def _name(key: Any) -> str:
-    """A key as the name of a JSON member: text as it is, anything else as JSON writes it."""
-    if isinstance(key, str):
-        return key
-    written = _ENCODER.encode(key).decode()
-    return written[1:-1] if written.startswith('"') else written
+async def _is_set_within(event: asyncio.Event, wait_s: float) -> bool:
+    try:
+        async with asyncio.timeout(max(0, wait_s) + EARLY_S):
+            return await event.wait()
+    except TimeoutError:
+        return False

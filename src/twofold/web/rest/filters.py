@@ -116,8 +116,13 @@ def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams) -> dict[st
     for name in sent:
         if (found := filters.get(name)) is not None:
             more = found.conditions(sent.getlist(name))
-            if more.keys() & conditions.keys():
-                message = f"Another parameter already sets the condition {', '.join(more)}: send one of them"
-                raise RequestValidationError([{"type": MISPLACED, "loc": ("query", name), "msg": message}])
+            check_set_once("query", name, more, conditions)
             conditions.update(more)
     return conditions
+
+
+def check_set_once(place: str, name: str, more: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
+    """Raises: RequestValidationError if a parameter sets a condition that is already set."""
+    if more.keys() & conditions.keys():
+        message = f"Another parameter already sets the condition {', '.join(more)}: send one of them"
+        raise RequestValidationError([{"type": MISPLACED, "loc": (place, name), "msg": message}])

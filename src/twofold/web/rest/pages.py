@@ -17,10 +17,11 @@ from twofold.web.answers import answer
 from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
-from twofold.web.live.events import check_unlimited, events_of, wants_events
+from twofold.web.live.events import events_of, wants_events
 from twofold.web.live.subscription import Subscription
+from twofold.web.live.written import Written
 from twofold.web.rest.commands import existing
-from twofold.web.rest.filters import filter_of, filters_of, named_by_rule, sent_conditions
+from twofold.web.rest.filters import check_set_once, filter_of, filters_of, named_by_rule, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
 
@@ -50,6 +51,7 @@ class PageEndpoint:
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
         self._fields = {name: field for field, name in form.names_of(served.projection.row).items()}
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        self._written = Written(served.projection, served.returns, form)
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -69,7 +71,6 @@ class PageEndpoint:
         if served.exists is not None:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
         if wants_events(request):
-            check_unlimited(request, "limit", "cursor")
             return await events_of(request, self._watched(conditions, named, self._order(request)))
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
@@ -78,7 +79,7 @@ class PageEndpoint:
         page = await queries.find(
             self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
         )
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **links(request, page)}
+        headers = {**fresh.headers, "Vary": "Accept", "Parked-Rows": str(page.parked), **links(request, page)}
         if wants_count(request):
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
@@ -95,18 +96,16 @@ class PageEndpoint:
         conditions: dict[str, Any] = {}
         named: dict[str, Any] = {}
         for name, value in where.items():
-            if (each := self._in_path.get(name)) is None:
-                conditions |= self.filters[name].conditions_in(value)
-            else:
-                conditions |= each.conditions_in(value)
-                named[each.value.name] = conditions[each.condition]
+            in_path = self._in_path.get(name)
+            more = (in_path or self.filters[name]).conditions_in(value)
+            check_set_once("where", name, more, conditions)
+            conditions |= more
+            if in_path is not None:
+                named[in_path.value.name] = conditions[in_path.condition]
         return self._watched(conditions, named, self.served.order_by)
 
     def _watched(self, conditions: dict[str, Any], named: dict[str, Any], order: tuple[str, ...]) -> Subscription:
-        served, arguments = self.served, {**conditions, **named}
-        return Subscription(
-            served.projection, self._rows, conditions, order, arguments, served.allow, served.returns, self.form
-        )
+        return Subscription(self._written, conditions, order, {**conditions, **named}, self.served.allow)
 
     def _order(self, request: Request) -> tuple[str, ...]:
         """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""

@@ -17,6 +17,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.live.events import events_of, wants_events
 from twofold.web.live.subscription import Subscription
+from twofold.web.live.written import Written
 from twofold.web.preconditions import etag, if_none_match
 from twofold.web.problems import Problem
 from twofold.web.rest.values import Value
@@ -37,6 +38,7 @@ class RowEndpoint:
             Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
         ]
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        self._written = Written(served.projection, served.returns, form)
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -59,10 +61,11 @@ class RowEndpoint:
         row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
         if row is None:
             raise Problem(404, "not-found", f"There is no {served.projection.name} {_shown(key)}")
-        response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
+        headers = {**fresh.headers, "Vary": "Accept"}
+        response = answer(row if served.returns is None else served.returns(row), 200, headers, form=self.form)
         tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
         if known.matches(tag):
-            return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
+            return Response(status_code=304, headers={**headers, "ETag": tag})
         response.headers["ETag"] = tag
         return response
 
@@ -81,10 +84,7 @@ class RowEndpoint:
         return self._watched(dict(zip(self.served.projection.table.key, key, strict=True)), arguments)
 
     def _watched(self, where: dict[str, Any], arguments: dict[str, Any]) -> Subscription:
-        served = self.served
-        return Subscription(
-            served.projection, self._rows, where, (), arguments, served.allow, served.returns, self.form
-        )
+        return Subscription(self._written, where, (), arguments, self.served.allow)
 
 
 def weak_etag(body: bytes | memoryview) -> str:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sized
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
@@ -18,9 +18,10 @@ from twofold.web.serving.limits import Limits
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 NOTE_EVERY_S = 1.0
 READS_MAY_GO_ON_S = 1.0
+WATCHERS_MAY_GO_ON_S = 3.0  # they end at once, unless their clients do not read
 COMMANDS_MAY_GO_ON_S = 6.0
 EVENTS = "text/event-stream"
-TRY_AGAIN_LATER = 1013  # of WebSocket
+SERVICE_RESTART = 1012  # why a WebSocket is closed
 
 _IN_SCOPE = "twofold.admission"
 
@@ -59,7 +60,7 @@ class Admission:
         self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
         self.watchers = Lane("watchers", limits.watchers)
         self.ending = asyncio.Event()
-        """Set when the process stops: whoever watches is to say goodbye."""
+        """Set when the process stops: streams and WebSockets then end by themselves."""
         self.connections: Sized = ()
         """Open connections, set by the server."""
         self._stopping = False
@@ -71,7 +72,7 @@ class Admission:
         self.ending.set()
         loop = asyncio.get_running_loop()
         loop.call_later(READS_MAY_GO_ON_S, _end, self.reads.running)
-        loop.call_later(READS_MAY_GO_ON_S, _end, self.watchers.running)
+        loop.call_later(WATCHERS_MAY_GO_ON_S, _end, self.watchers.running)
         loop.call_later(COMMANDS_MAY_GO_ON_S, self.cut)
 
     def cut(self) -> None:
@@ -121,9 +122,12 @@ class Admission:
 
     async def _watching(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket beyond the limit is refused before it is accepted."""
-        if self._stopping or len(self.watchers.running) >= self.watchers.limit:
-            self.watchers.refused += 1
-            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+        try:
+            if self._stopping:
+                raise stopping()
+            self.watchers.check()
+        except Problem as problem:
+            await problem.response(HTTPConnection(scope))(scope, receive, send)
             return
         turn = asyncio.timeout(None)
         self.watchers.running.add(turn)
@@ -172,7 +176,7 @@ class Admission:
     def _lane_of(self, scope: Scope) -> Lane:
         if scope["method"] not in READS:
             return self.commands
-        return self.watchers if EVENTS in Headers(scope=scope).get("accept", "") else self.reads
+        return self.watchers if EVENTS in Headers(scope=scope).get("accept", "").lower() else self.reads
 
 
 def admission_of(scope: Scope) -> Admission | None:

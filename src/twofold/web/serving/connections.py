@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from twofold.web.problems import MEDIA_TYPE, Problem, overloaded
 from twofold.web.serving.limits import Limits
+from twofold.web.serving.outgoing import IN_STATE, Outgoing
+from twofold.web.serving.websockets import WebSocketConnection
 
 log = logging.getLogger("twofold.access")
 
@@ -39,7 +41,7 @@ class Connection(HttpToolsProtocol):
         self._refusal: Problem | None = None
         self._ended = False  # whatever else arrives is dropped
         self._expected_since: float | None = self.loop.time()  # a request, or the rest of one
-        self._untaken_since: float | None = None  # an answer
+        self._outgoing = Outgoing()
         self._ends_at: float | None = None
         self._linger_s = LINGER_S
         if len(self.connections) > self.limits.connections:
@@ -132,11 +134,9 @@ class Connection(HttpToolsProtocol):
                 self._too_slow(allowed_s)
 
     def _is_untaken(self, now: float) -> bool:
-        if self.transport.get_write_buffer_size() == 0:
-            self._untaken_since = None
-            return False
-        self._untaken_since = self._untaken_since or now
-        return now - self._untaken_since > self.limits.answer_s
+        is_stream = self.cycle is not None and IN_STATE in self.cycle.scope.get("state", ())
+        size = self.transport.get_write_buffer_size()
+        return self._outgoing.untaken_s(size, now, is_stream=is_stream) > self.limits.answer_s
 
     def _too_slow(self, allowed_s: float) -> None:
         if self._in_head and self._head_bytes == 0:  # no request has begun
@@ -186,5 +186,5 @@ async def watch(connections: Iterable[Any]) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        for connection in [each for each in connections if isinstance(each, Connection)]:
+        for connection in [each for each in connections if isinstance(each, Connection | WebSocketConnection)]:
             connection.look(loop.time())

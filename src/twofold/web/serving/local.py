@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold.api.origins import is_local
@@ -22,11 +22,11 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        refusal = _refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        refusal = _refusal(Headers(scope=scope)) if scope["type"] in ("http", "websocket") else None
         if refusal is None:
             await self._app(scope, receive, send)
         else:
-            await refusal.response(Request(scope))(scope, receive, send)
+            await refusal.response(HTTPConnection(scope))(scope, receive, send)
 
 
 def _refusal(headers: Headers) -> Problem | None:

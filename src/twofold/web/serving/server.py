@@ -18,7 +18,7 @@ from twofold.errors import ConfigurationError, TwofoldError
 from twofold.web.logs import configure_logs
 from twofold.web.serving.admission import Admission
 from twofold.web.serving.connections import watch
-from twofold.web.serving.limits import Limits
+from twofold.web.serving.limits import Limits, within_open_files
 from twofold.web.serving.ops import is_web_app, moved_off, served_beside
 from twofold.web.serving.sockets import LOOPBACK, address_of, is_loopback, listen, ops_port, why_not
 from twofold.web.serving.uvicorn_server import Server, config_of
@@ -59,7 +59,7 @@ def serve(
         ops = LOOPBACK, ops_port(port)
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_run(open_app, listening, ops, announce, limits))
+            return runner.run(_run(open_app, listening, ops, announce, within_open_files(limits)))
         except TwofoldError as error:
             return _sorry(str(error))
 

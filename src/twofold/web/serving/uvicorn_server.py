@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from twofold.web.serving.connections import connections_with
 from twofold.web.serving.limits import Limits
+from twofold.web.serving.websockets import websockets_with
 
 MESSAGE_BYTES = 64 * 1024
 """Of a message that a client of a WebSocket sends."""
@@ -29,7 +30,7 @@ def config_of(app: ASGIApp, limits: Limits, may_go_on_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connections_with(limits),
-        ws="websockets-sansio",
+        ws=websockets_with(limits),
         ws_max_size=MESSAGE_BYTES,
         ws_per_message_deflate=False,  # it would cost more than the rows of a round
         lifespan="off",
