@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable
@@ -113,6 +114,11 @@ def _user_code(argument: str) -> Iterator[None]:
         raise
     except InvalidInput as error:
         raise ConfigurationError(f"{argument} raised {type(error).__name__}") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError(f"{argument} raised CancelledError") from error  # of a task of its own
 
 
 LoggedIn = Annotated[Actor, Depends(logged_in_actor)]

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.api import Api
 from twofold.read.freshness import DEFAULT_WAIT_S
-from twofold.web.identity import check_allowed, check_login
+from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
 from twofold.web.live.subscription import Round, Subscription
 from twofold.web.live.together import first_of
@@ -178,6 +178,7 @@ class _Connection:
     async def _allowed(self, name: str, where: Mapping[str, Any]) -> Subscription:
         """The first subscription that is open to this client. Raises: Problem 401, Problem 403; as `Offers`."""
         refusal: Problem | None = None
+        await refreshed_actor(self._request)  # the connection may be old
         for each in self._offers.subscriptions(name, where):
             try:
                 await check_login(self._request, each.allow)

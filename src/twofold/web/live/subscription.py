@@ -36,6 +36,14 @@ Tell = Callable[[Round | None], Awaitable[None]]
 """Sends a round to the client; None is a heartbeat."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """Who watches, and what exists for them, when a watch begins."""
+
+    actor: Actor | None
+    scope: Mapping[str, Any]
+
+
 class _ScopeChanged(Exception):
     """Other rows exist for the actor now: the client needs a new snapshot."""
 
@@ -62,10 +70,10 @@ class Subscription:
         admission = admission_of(request.scope)
         ending = asyncio.Event() if admission is None else admission.ending
         while True:
-            scope = await scope_of(request, self.written.projection)
+            now = _Now(await actor_of(request), await scope_of(request, self.written.projection))
             try:
-                changes = self._watch(request, scope, after, wait_s)
-                await first_of(self._tell(request, scope, changes, tell), self._keep(request, scope, ending, tell))
+                changes = self._watch(request, now.scope, after, wait_s)
+                await first_of(self._tell(request, now, changes, tell), self._keep(request, now, ending, tell))
             except _ScopeChanged:
                 after = None
             except Closed:
@@ -82,37 +90,30 @@ class Subscription:
         )
 
     async def _tell(
-        self, request: Request, scope: Mapping[str, Any], changes: AsyncGenerator[RowChanges[Any], None], tell: Tell
+        self, request: Request, begun: _Now, changes: AsyncGenerator[RowChanges[Any], None], tell: Tell
     ) -> None:
         async with aclosing(changes):
             async for each in changes:
-                await self._check(request, scope)
+                await self._check(request, begun)
                 await tell(Round(self.written.body(each), each.token, each.snapshot))
 
-    async def _keep(self, request: Request, scope: Mapping[str, Any], ending: asyncio.Event, tell: Tell) -> None:
+    async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
         """Check and tell heartbeats until the process stops, also while a client is slow to read."""
         while not await _is_set_within(ending, min(CHECK_EVERY_S, left_s(request, await actor_of(request)))):
             try:
-                await self._check_login(request)
+                await refreshed_actor(request)  # a session may have ended
             except Unavailable:
                 pass  # without the store, the login that was found stays valid until it expires
-            await self._check(request, scope)
+            await self._check(request, begun)
             await tell(None)
 
-    async def _check_login(self, request: Request) -> None:
-        """Ask for the actor again: the session may have ended. Raises: Problem 401."""
-        before: Actor | None = await actor_of(request)
-        if before is not None:
-            now = await refreshed_actor(request)
-            if now is None or now.id != before.id:
-                raise unauthorized(request)
-
-    async def _check(self, request: Request, scope: Mapping[str, Any]) -> None:
+    async def _check(self, request: Request, begun: _Now) -> None:
         """Raises: Problem 401, Problem 403, _ScopeChanged."""
-        if left_s(request, await actor_of(request)) <= 0:
+        actor = await actor_of(request)
+        if begun.actor is not None and (actor is None or actor.id != begun.actor.id or left_s(request, actor) <= 0):
             raise unauthorized(request)
         await check_allowed(request, self.allow, self.arguments)
-        if await scope_of(request, self.written.projection) != scope:
+        if await scope_of(request, self.written.projection) != begun.scope:
             raise _ScopeChanged
 
 
