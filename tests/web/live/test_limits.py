@@ -1,0 +1,99 @@
+"""Watchers have a limit of their own; a client that does not read costs little and delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from twofold.web.serving import connections
+from twofold.web.serving.limits import Limits, within_open_files
+from twofold.web.serving.outgoing import Outgoing
+
+Serve = Callable[..., Awaitable[Any]]
+LONG = "x" * 20_000
+
+
+async def test_watchers_beyond_the_limit_are_refused(serve: Serve) -> None:
+    site = await serve(limits=Limits(watchers=2))
+    async with site.events() as stream, site.socket() as socket:
+        await stream.next()
+        async with site.events() as refused:
+            assert (refused.response.status_code, refused.response.json()["type"]) == (503, "overloaded")
+            assert refused.response.headers["retry-after"] == "1"
+        with pytest.raises(InvalidStatus) as error:
+            await site.socket()
+        response = error.value.response
+        assert (response.status_code, json.loads(response.body)["type"]) == (503, "overloaded")
+        assert response.headers["retry-after"] == "1"
+        metrics = (await site.client.get("/metrics")).text
+        assert 'twofold_http_running{kind="watchers"} 2' in metrics
+        assert 'twofold_http_refused_total{kind="watchers"} 2' in metrics
+        assert (await site.client.get("/notes", headers={"X-User": "ada"})).status_code == 200
+        await socket.close()
+    await site.nobody_watches()
+    async with site.events() as stream:
+        assert (await stream.next()).name == "snapshot"
+
+
+async def small_socket(site: Any) -> socket.socket:
+    """A connection that keeps little of what it does not read."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setblocking(False)
+    host, port = site.address.removeprefix("http://").split(":")
+    await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
+    return made
+
+
+async def test_clients_that_do_not_read_delay_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LOOK_EVERY_S", 0.02)
+    site = await serve(limits=Limits(answer_s=1))
+    with await small_socket(site) as stuck:
+        head = b"GET /notes HTTP/1.1\r\nHost: test\r\nX-User: ada\r\nAccept: text/event-stream\r\n\r\n"
+        await asyncio.get_running_loop().sock_sendall(stuck, head)
+        async with site.events() as stream, site.socket(sock=await small_socket(site)) as other:
+            await other.send(json.dumps({"id": "n", "subscribe": "notes"}))
+            other.transport.pause_reading()
+            await stream.next()
+            waited = 0
+            for number in range(1_000):
+                key = str(number % 20)
+                await site.write(key, "ada", f"{number}{LONG}")
+                while key not in (await stream.next()).rows:
+                    pass
+                waited = max([waited, *(watcher._bytes for watcher in site.running.watching._watchers)])
+                if len(site.admission.watchers.running) == 1:
+                    break
+            assert len(site.admission.watchers.running) == 1
+            assert 0 < waited <= 1024 * 1024
+            other.transport.abort()
+    await site.nobody_watches()
+
+
+def test_a_stream_that_is_read_slowly_is_no_stuck_one() -> None:
+    slow, whole, stuck = Outgoing(), Outgoing(), Outgoing()
+    sizes = [100, 90, 110, 105, 140, 130]
+    assert [slow.untaken_s(size, now, is_stream=True) for now, size in enumerate(sizes)] == [0, 0, 0, 0, 0, 0]
+    assert [whole.untaken_s(size, now, is_stream=False) for now, size in enumerate(sizes)] == [0, 1, 2, 3, 4, 5]
+    assert [stuck.untaken_s(size, now, is_stream=True) for now, size in enumerate([100, 100, 103, 103])] == [0, 1, 2, 3]
+    assert whole.untaken_s(0, 9, is_stream=False) == 0
+
+
+def test_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert within_open_files(Limits(connections=10)).connections == 10
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 256
+        lowered = within_open_files(Limits(connections=10**9))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
+        assert lowered.connections == hard - 124
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
