@@ -13,7 +13,12 @@ from pathlib import Path
 from generated.documents import APPS, document
 from generated.fuzz import serving
 
-PACKAGES = {"openapi-typescript": "7.13.0", "openapi-fetch": "0.17.0", "typescript": "5.9.3"}
+PACKAGES = {
+    "@asyncapi/specs": "6.11.1",
+    "openapi-typescript": "7.13.0",
+    "openapi-fetch": "0.17.0",
+    "typescript": "5.9.3",
+}
 FOLDER = Path(__file__).parents[1] / "build" / "typescript"
 MODULES = FOLDER / "node_modules"
 STRICT = {

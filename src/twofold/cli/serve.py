@@ -38,7 +38,9 @@ def serve(
     public: Annotated[
         bool, typer.Option("--public", help="Serve an App without an Api to anyone, beyond this machine.")
     ] = False,
-    closed_docs: Annotated[bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json.")] = False,
+    closed_docs: Annotated[
+        bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json nor /asyncapi.json.")
+    ] = False,
     max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
     max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
     max_watchers: Annotated[

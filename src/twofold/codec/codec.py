@@ -39,6 +39,11 @@ class Codec:
                 raise ConfigurationError(f"stored= names {_full_name(cls)}, which nothing in this App records")
 
     @property
+    def forms(self) -> Sequence[Form]:
+        """The stored forms of all event classes."""
+        return list(self._by_name.values())
+
+    @property
     def known(self) -> frozenset[str]:
         """The stored names of all event classes."""
         return frozenset(self._by_name)

@@ -21,6 +21,7 @@ from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
+from twofold.web.live import asyncapi
 from twofold.web.live.offers import Offers
 from twofold.web.live.socket import LiveRoute
 from twofold.web.login.documented import document_logins
@@ -83,11 +84,13 @@ def web_app(
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
+    watched = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    asyncapi.install(app, api, watched)
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
     app.router.routes.extend(generated)
-    app.state.offers = Offers([route.made for route in generated if not isinstance(route.made, CommandEndpoint)])
+    app.state.offers = Offers(watched)
     app.router.routes.append(LiveRoute())
     return app
 

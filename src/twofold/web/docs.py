@@ -17,7 +17,7 @@ def own_docs_available() -> bool:
 
 
 def close(app: FastAPI) -> None:
-    """Take the documentation off a web app: /docs and /openapi.json are then 404."""
+    """Take the documentation off a web app: /docs, /openapi.json and /asyncapi.json are then 404."""
     app.router.routes[:] = [route for route in app.router.routes if route not in app.state.docs]
 
 

@@ -79,7 +79,7 @@ _MEMBERS = {
 ROUTES = ("any", "command", "read", "page", "login")
 _TEXT = {"type": "string"}
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
-_PROBLEM: dict[str, Any] = {
+PROBLEM: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
     "description": "Problem details (RFC 9457). Further members depend on `type`",
@@ -132,7 +132,7 @@ def install(app: FastAPI, *describe: Callable[[dict[str, Any]], None]) -> None:
         if app.openapi_schema is not None:
             return app.openapi_schema
         document = without()
-        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
         _name(document)
         for each in describe:
             each(document)
@@ -162,8 +162,8 @@ def problem_of(types: Collection[str]) -> dict[str, Any]:
     """The schema of a problem that can only be of one of these types, with the members that they have."""
     others = {member for name, members in _MEMBERS.items() for member in members if name not in types}
     others -= {member for name in types for member in _MEMBERS.get(name, ())}
-    known = {name: schema for name, schema in _PROBLEM["properties"].items() if name not in others}
-    return {**_PROBLEM, "properties": {**known, "type": {**_TEXT, "enum": list(types)}}}
+    known = {name: schema for name, schema in PROBLEM["properties"].items() if name not in others}
+    return {**PROBLEM, "properties": {**known, "type": {**_TEXT, "enum": list(types)}}}
 
 
 def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:

@@ -235,14 +235,15 @@ async def serve(rules: Rules) -> AsyncIterator[Serve]:
             api: Api | None = None,
             *,
             make: Callable[[Running], Api] | None = None,
+            app: App = NOTEBOOK,
             sessions: bool = False,
             limits: Limits = LIMITS,
             **settings: Any,
         ) -> Site:
-            notebook = NOTEBOOK_WITH_SESSIONS if sessions else NOTEBOOK
-            running = await stack.enter_async_context(notebook.open("memory:", **settings))
-            app = web_app(running, make(running) if make else api or rules.api())
-            admission = Admission(app, limits)
+            opened = NOTEBOOK_WITH_SESSIONS if sessions else app
+            running = await stack.enter_async_context(opened.open("memory:", **settings))
+            made = web_app(running, make(running) if make else api or rules.api())
+            admission = Admission(made, limits)
             server = Server(config_of(admission, limits, 2))
             admission.connections = server.server_state.connections
             listening = stack.enter_context(listen("127.0.0.1", 0))
@@ -259,6 +260,6 @@ async def serve(rules: Rules) -> AsyncIterator[Serve]:
 
             stack.push_async_callback(stop)
             await stack.enter_async_context(client)
-            return Site(running, app, admission, server, address_of(listening), client)
+            return Site(running, made, admission, server, address_of(listening), client)
 
         yield served

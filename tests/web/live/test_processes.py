@@ -61,26 +61,30 @@ class View:
         self.rows: dict[str, Any] = {}
         self.id: str | None = None
         self.snapshots = 0
+        self.begun = asyncio.Event()
 
     async def follow(self, address: str, until: Callable[[dict[str, Any]], bool]) -> None:
         """Follow until the rows are as wanted, or the server has gone."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self.id} if self.id else {})
-        async with httpx2.AsyncClient(base_url=address, timeout=30) as client:
-            async with client.stream("GET", "/wealth", headers=headers) as response:
-                fields: dict[str, str] = {}
-                async for line in response.aiter_lines():
-                    name, _, value = line.partition(": ")
-                    if name:
-                        fields[name] = value
-                        continue
-                    self._take(fields)
-                    fields = {}
-                    if until(self.rows):
-                        return
+        async with (
+            httpx2.AsyncClient(base_url=address, timeout=30) as client,
+            client.stream("GET", "/wealth", headers=headers) as response,
+        ):
+            fields: dict[str, str] = {}
+            async for line in response.aiter_lines():
+                name, _, value = line.partition(": ")
+                if name:
+                    fields[name] = value
+                    continue
+                self._take(fields)
+                fields = {}
+                if until(self.rows):
+                    return
 
     def _take(self, fields: dict[str, str]) -> None:
         if fields.get("event") == "snapshot":
             self.rows, self.snapshots = {}, self.snapshots + 1
+            self.begun.set()
         if "data" in fields:
             changed = json.loads(fields["data"])["rows"]
             self.rows |= {key: row for key, row in changed.items() if row is not None}
@@ -114,8 +118,7 @@ async def test_a_stop_with_clients_that_watch(start: Start) -> None:
     async with websockets.connect(served.address.replace("http", "ws") + "/live") as socket:
         await socket.send(json.dumps({"id": "a", "subscribe": "wealth"}))
         await socket.recv()
-        while not view.snapshots:
-            await asyncio.sleep(0.01)
+        await view.begun.wait()
         served.process.send_signal(signal.SIGTERM)
         await asyncio.gather(*streams)
         with pytest.raises(ConnectionClosed):

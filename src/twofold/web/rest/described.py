@@ -19,6 +19,9 @@ from twofold.web.rest.routes import ApiRoute, Endpoint
 from twofold.web.rest.rows import RowEndpoint
 from twofold.web.rest.schemas import Json, Schemas
 
+_LIVE = "With `Accept: text/event-stream`, live: a snapshot, then every change, as `/asyncapi.json` describes them"
+"""In words: with a second media type, clients generated from the document could not tell the type of a row."""
+
 
 def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
     """Add the routes to an OpenAPI document, except those at an address that it has already: a router comes first.
@@ -117,11 +120,11 @@ def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
             headers += ["Location"] * (endpoint.located is not None)
             found = _answer(status, "Done", _command_answer(endpoint, schemas), *headers)
         case RowEndpoint():
-            found = _answer(200, "The row", _returned(endpoint, schemas), "ETag", "Preference-Applied")
+            found = _answer(200, f"The row. {_LIVE}", _returned(endpoint, schemas), "ETag", "Preference-Applied")
             found |= _answer(304, "Still at that version", None, "ETag")
         case PageEndpoint():
             headers = ["Link", "Parked-Rows", "Total-Count", "Preference-Applied"]
-            found = _answer(200, "A page of rows", _page(endpoint, schemas), *headers)
+            found = _answer(200, f"A page of rows. {_LIVE}", _page(endpoint, schemas), *headers)
     return found
 
 

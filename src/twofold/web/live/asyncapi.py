@@ -1,0 +1,193 @@
+"""The AsyncAPI 3 document: what can be watched, the messages of `/live`, and every event as it is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, get_type_hints
+
+from fastapi import FastAPI, Response
+from starlette.responses import JSONResponse
+
+from twofold.api import Api
+from twofold.codec.form import Form
+from twofold.web.forms import JsonForm
+from twofold.web.live.offers import Watched
+from twofold.web.live.socket import MOST_SUBSCRIPTIONS, PATH
+from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
+from twofold.web.rest.pages import PageEndpoint
+from twofold.web.rest.schemas import Json, Schemas
+
+ADDRESS = "/asyncapi.json"
+VERSION = "3.0.0"
+
+_TEXT = {"type": "string"}
+_TOKEN = {"type": ["string", "null"], "description": "Resumes after this message; null while the same round goes on"}
+_TRUE = {"type": "boolean", "const": True}
+_PARKED = {"type": "integer", "description": "How many rows of the read model are parked and may be out of date"}
+
+
+def install(app: FastAPI, api: Api, endpoints: Sequence[Watched]) -> None:
+    """Serve the document, which is made when it is asked for."""
+
+    @cache
+    def made() -> Json:
+        return document(api, endpoints)
+
+    @app.get(ADDRESS, include_in_schema=False)
+    async def asyncapi() -> Response:
+        return JSONResponse(made())
+
+
+def document(api: Api, endpoints: Sequence[Watched]) -> Json:
+    """The document of an Api."""
+    components: Json = {"messages": {}, "schemas": {"Problem": PROBLEM}}
+    events = api.app.codec.forms
+    changes = _schemas_of_changes(api, endpoints, components["schemas"])
+    stored = _schemas_of_events(events, components["schemas"])
+    channels, operations = dict[str, Json](), dict[str, Json]()
+    for name, endpoint in _named(endpoints):
+        channels[name] = _stream(name, endpoint, changes[endpoint], components["messages"])
+        operations[f"{name}_watch"] = _operation("send", name, channels[name]["messages"])
+    if endpoints:
+        channels["live"] = _live(endpoints, changes, components["messages"])
+        sent = [name for name in channels["live"]["messages"] if name in _SENT_BY_CLIENTS]
+        told = [name for name in channels["live"]["messages"] if name not in _SENT_BY_CLIENTS]
+        operations["live_ask"] = _operation("receive", "live", sent)
+        operations["live_tell"] = _operation("send", "live", told)
+    if events:
+        channels["events"] = _events(events, stored, components["messages"])
+        operations["events_append"] = _operation("send", "events", channels["events"]["messages"])
+    info = {"title": api.title, "version": api.version} | ({"description": api.description} if api.description else {})
+    return {
+        "asyncapi": VERSION,
+        "info": info,
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": components,
+    }
+
+
+# ---- schemas ----------------------------------------
+
+
+def _schemas_of_changes(api: Api, endpoints: Iterable[Watched], components: Json) -> dict[Watched, Json]:
+    """What is told of each row or page: a schema that others can refer to."""
+    schemas = Schemas(JsonForm(api.names, api.decimals), components)
+    for endpoint in endpoints:
+        returns = endpoint.served.returns
+        row = endpoint.served.projection.row if returns is None else get_type_hints(returns).get("return", Any)
+        schemas.add(endpoint, "serialization", row)
+    schemas.generate()
+    found = {}
+    for endpoint in endpoints:
+        row = schemas[endpoint]
+        name = row.get("$ref", "").rpartition("/")[2] or endpoint.served.name.title().replace("_", "")
+        rows = {
+            "type": "object",
+            "description": "Rows by their key, null for a row that is gone. A key of several fields is a JSON array",
+            "additionalProperties": {"anyOf": [row, {"type": "null"}]},
+        }
+        found[endpoint] = schemas.shared(f"{name}Changes", _object({"rows": rows, "parked": _PARKED}))
+    return found
+
+
+def _schemas_of_events(forms: Iterable[Form], components: Json) -> Schemas:
+    """Events are stored with names as in Python, whatever the Api makes of them."""
+    schemas = Schemas(JsonForm(), components)
+    for form in forms:
+        schemas.add(form.name, "serialization", form.cls)
+    schemas.generate()
+    return schemas
+
+
+def _object(properties: Mapping[str, Any], *optional: str) -> Json:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+# ---- channels ----------------------------------------
+
+
+def _named(endpoints: Iterable[Watched]) -> Iterator[tuple[str, Watched]]:
+    """Each with a name of its own."""
+    taken = {"live", "events"}
+    for endpoint in endpoints:
+        name = endpoint.served.name
+        if name in taken:
+            name += "_" + "_".join(re.findall(r"[A-Za-z0-9]+", endpoint.served.at.path))
+        taken.add(name)
+        yield name, endpoint
+
+
+def _stream(name: str, endpoint: Watched, changes: Json, messages: Json) -> Json:
+    """Server-sent events."""
+    at, what = endpoint.served.at, "rows" if isinstance(endpoint, PageEndpoint) else "row"
+    shown = re.sub(r"\w+(?=\})", lambda found: endpoint.form.name(found[0]), at.path)
+    text = (
+        f"Server-sent events: GET with `Accept: text/event-stream`. First the {what} as a snapshot, then every change. "
+        "`Last-Event-ID` or `?after=` resumes after the event with that id."
+    )
+    told = {
+        f"{name}_{kind}": {"name": kind, "title": f"{kind.capitalize()} of {name}", "payload": changes}
+        for kind in ("snapshot", "changes")
+    }
+    parameters = {endpoint.form.name(each): {"description": f"As in GET {shown}"} for each in at.parameters}
+    channel = {"address": shown, "description": text, "messages": _added(told, messages)}
+    return channel | ({"parameters": parameters} if parameters else {})
+
+
+_SENT_BY_CLIENTS = ("subscribe", "unsubscribe", "authorize")
+
+
+def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], messages: Json) -> Json:
+    """The WebSocket."""
+    names = sorted({endpoint.served.projection.name for endpoint in endpoints})
+    conditions = sorted({name for endpoint in endpoints for name in endpoint.conditions_known()})
+    where = {"type": "object", "properties": {name: {} for name in conditions}, "additionalProperties": False}
+    either = list({str(each): each for each in changes.values()}.values())
+    rows = either[0] if len(either) == 1 else {"anyOf": either}
+    subscribe = {
+        "id": {**_TEXT, "minLength": 1, "maxLength": 200, "description": "A name of your choice for the subscription"},
+        "subscribe": {**_TEXT, "enum": names, "description": "The projection"},
+        "where": {**where, "description": "Conditions, as the query of its page has them"},
+        "after": {"type": ["string", "null"], "description": "The token to resume after"},
+        "authorization": {**_TEXT, "description": "Like the header; in the first message only"},
+    }
+    payloads = {
+        "subscribe": _object(subscribe, "where", "after", "authorization"),
+        "unsubscribe": _object({"id": _TEXT, "unsubscribe": _TRUE}),
+        "authorize": _object({"authorization": _TEXT}),
+        "snapshot": _object({"id": _TEXT, "snapshot": rows, "token": _TOKEN}),
+        "changes": _object({"id": _TEXT, "changes": rows, "token": _TOKEN}),
+        "problem": _object({"id": _TEXT, "problem": PROBLEM_REF}),
+    }
+    told = {f"live_{kind}": {"name": kind, "title": kind, "payload": payload} for kind, payload in payloads.items()}
+    text = f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription."
+    added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
+    binding = {"ws": {"method": "GET", "bindingVersion": "0.1.0"}}
+    return {"address": PATH, "description": text, "messages": added, "bindings": binding}
+
+
+def _events(forms: Iterable[Form], schemas: Schemas, messages: Json) -> Json:
+    """The log itself, which has no address."""
+    told = {}
+    for form in forms:
+        text = docstring(form.cls)
+        about = {"description": text} if text else {}
+        told[f"event_{form.name}"] = {"name": form.name, "title": form.name, **about, "payload": schemas[form.name]}
+    return {"address": None, "description": "Events as they are stored", "messages": _added(told, messages)}
+
+
+def _added(found: Mapping[str, Json], messages: Json) -> Json:
+    """References to messages, which become components."""
+    messages.update(found)
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in found}
+
+
+def _operation(action: str, channel: str, messages: Iterable[str]) -> Json:
+    """What this App does: it sends to whoever watches, or receives."""
+    references = [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages]
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "messages": references}
