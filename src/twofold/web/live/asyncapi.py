@@ -74,7 +74,7 @@ def document(api: Api, endpoints: Sequence[Watched]) -> Json:
 
 
 def _schemas_of_changes(api: Api, endpoints: Iterable[Watched], components: Json) -> dict[Watched, Json]:
-    """What is told of each row or page: a schema that others can refer to."""
+    """The changes of each row or page: a schema that others can refer to."""
     schemas = Schemas(JsonForm(api.names, api.decimals), components)
     for endpoint in endpoints:
         returns = endpoint.served.returns
@@ -188,6 +188,6 @@ def _added(found: Mapping[str, Json], messages: Json) -> Json:
 
 
 def _operation(action: str, channel: str, messages: Iterable[str]) -> Json:
-    """What this App does: it sends to whoever watches, or receives."""
+    """What this App does: it sends messages, or receives them."""
     references = [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages]
     return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "messages": references}

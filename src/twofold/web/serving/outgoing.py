@@ -9,7 +9,7 @@ IN_STATE = "twofold_stream"
 class Outgoing:
     """For how long a client has not read what waits for it.
 
-    A response has to be read to its end in time. A stream has no end: whoever reads some of it makes progress.
+    A response has to be read to its end in time. A stream has no end, so it is enough to read some of it.
     """
 
     def __init__(self) -> None:
