@@ -11,7 +11,7 @@ rule.py       the Api of an App that declares none
 Imports no web framework.
 """
 
-from twofold.api.actors import Actor, ActorOf, Allow, Scope, anyone, logged_in, nobody
+from twofold.api.actors import Actor, ActorOf, Allow, Scope, Sees, anyone, logged_in, nobody
 from twofold.api.api import Api, Served
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.rule import by_rule
@@ -24,6 +24,7 @@ __all__ = [
     "Api",
     "Served",
     "Scope",
+    "Sees",
     "ServedCommand",
     "ServedPage",
     "ServedRow",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
+from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
 from twofold.api.addresses import RESERVED, address, kebab, snake
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
@@ -13,7 +13,7 @@ from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
-from twofold.read.query import DEFAULT_LIMIT
+from twofold.read.query import DEFAULT_LIMIT, Page
 from twofold.signatures import check_accepts
 from twofold.write.decider import Decider, Done
 
@@ -37,6 +37,8 @@ class Api:
     `version` and `description` head its documentation.
 
     `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
+    `sees` gives for a decider a function of actor and state: whether the stream in this state exists for the actor.
+    Where it does not, commands to it are 404, like those to a row out of scope, and its version is not told.
     `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
     Without users it is open to anyone.
 
@@ -51,6 +53,7 @@ class Api:
         scope: Scope | None = None,
         allow: Allow | None = None,
         types: Mapping[str, Any] | None = None,
+        sees: Mapping[Decider[Any, Any, Any], Sees] | None = None,
         names: Literal["snake", "camel"] = "snake",
         decimals: Literal["string", "number"] = "string",
         cors: Sequence[str] = (),
@@ -71,6 +74,9 @@ class Api:
         self.app, self.actor, self.scope = app, actor, scope
         self.allow: Allow | None = None
         self.allow, self.types = self._rule(allow), dict(types or {})
+        self.sees = list((sees or {}).items())
+        for decider, function in self.sees:
+            check_accepts(function, 2, f"sees of {decider.owner}")
         self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
@@ -86,6 +92,7 @@ class Api:
         exists: Decider[Any, Any, Any] | None = None,
         by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
+        types: Mapping[str, Any] | None = None,
         allow: Allow | None = None,
         status: int = 200,
         etag: bool = True,
@@ -99,7 +106,7 @@ class Api:
         default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
         in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
         the client sends (the class of its first parameter) and the running App to the command: it looks things up in
-        the write models, and may raise `Rejected` or `NotFound`.
+        the write models, and may raise `Rejected` or `NotFound`. `types` go before those of the Api.
 
         The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
         with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
@@ -118,7 +125,8 @@ class Api:
                 exists=exists,
                 by=by,
                 using=using,
-                types=self.types,
+                types=self.types | dict(types or {}),
+                sees=next((sees for known, sees in self.sees if known is decider), None),
                 allow=self._rule(allow),
                 status=status,
                 etag=etag,
@@ -169,8 +177,9 @@ class Api:
         exists: Decider[Any, Any, Any] | None = None,
         plain: bool = False,
         limit: int = DEFAULT_LIMIT,
+        backward: bool = True,
         allow: Allow | None = None,
-        returns: Callable[[R], Any] | None = None,
+        returns: Callable[[R], Any] | Callable[[Page[R]], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
@@ -180,7 +189,8 @@ class Api:
         fields out. A mapping names their query parameters. `order_by` is the order unless the client names another
         with `?order_by=`, which `filters` must list if they are given; `limit` the number of rows unless it asks for
         another. `exists` is the decider in which a stream with the id in the path must exist, else 404. `returns` makes
-        the response of each row. `plain`: the response is only the list of rows, with the next page in `Link`.
+        the response of each row, or of the whole page if its parameter is annotated as a `Page`. `plain`: the response
+        is only the list of rows. `Link` has the next page and, unless `backward=False`, the one before.
 
         Raises: ConfigurationError.
         """
@@ -201,6 +211,7 @@ class Api:
                 types=self.types,
                 plain=plain,
                 limit=limit,
+                backward=backward,
                 allow=self._rule(allow),
                 returns=returns,
             )

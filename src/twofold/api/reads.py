@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, get_origin, get_type_hints
 
 from twofold.api.actors import Allow
 from twofold.api.addresses import Address
@@ -13,6 +14,7 @@ from twofold.errors import ConfigurationError, InvalidQuery
 from twofold.read.columns import Field
 from twofold.read.conditions import MAX_LIMIT, OPERATORS, field_named
 from twofold.read.projection import Projection
+from twofold.read.query import Page
 from twofold.write.decider import Decider
 
 PAGE_PARAMETERS = ("after", "cursor", "limit", "order_by")
@@ -69,6 +71,7 @@ class ServedPage:
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
     for a query parameter the condition that it sets, or `order_by`. None: every field with every operator, under its
     own name. `exists` must have a stream whose id is the parameter of the path. `plain`: the response is only the rows.
+    `backward`: the response links to the page before.
     """
 
     name: str
@@ -81,6 +84,7 @@ class ServedPage:
     types: Mapping[str, Any]
     plain: bool
     limit: int
+    backward: bool
     allow: Allow | None
     returns: Callable[[Any], Any] | None
 
@@ -88,6 +92,13 @@ class ServedPage:
     def owner(self) -> str:
         """How errors name it."""
         return f"page of {self.projection.owner} at {self.at}"
+
+    @cached_property
+    def returns_pages(self) -> bool:
+        """Whether `returns` makes the response of a whole page, and not of each row."""
+        hints = {} if self.returns is None else get_type_hints(self.returns)
+        taken = next((hint for name, hint in hints.items() if name != "return"), None)
+        return (get_origin(taken) or taken) is Page
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
@@ -109,6 +120,8 @@ class ServedPage:
             if _field(self, name.removeprefix("-")).column.kind == "json":
                 raise ConfigurationError(f"{self.owner}: order_by: {name} is kept as JSON and has no order")
         check_returns(self.returns, self.owner)
+        if self.plain and self.returns_pages:
+            raise ConfigurationError(f"{self.owner}: returns= makes the whole response of a Page: leave out plain=")
         check_allow(self.allow, self.owner)
 
     def _check_filter(self, parameter: str, condition: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from twofold.api.actors import Allow
+from twofold.api.actors import Allow, Sees
 from twofold.api.addresses import Address
 from twofold.errors import ConfigurationError
 from twofold.signatures import check_accepts, message_types
@@ -50,6 +50,7 @@ class ServedCommand:
     `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. `using` makes
     the command of it, unless it is the command itself. The field `by` gets the actor's id. The stream's id is the
     parameter or field `id`; `exists` must have a stream with this id. `types` replace the annotations of fields.
+    `sees` tells by actor and state whether the stream exists for the actor.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ServedCommand:
     by: str | None
     using: Using | None
     types: Mapping[str, Any]
+    sees: Sees | None
     allow: Allow | None
     status: int
     etag: bool
@@ -98,6 +100,12 @@ class ServedCommand:
     def path(self) -> dict[str, Input]:
         """The parameters of the path that are fields of `sent`."""
         return {name: self.fields[name] for name in self.at.parameters if name in self.fields}
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """The types of parameters of the path that are no fields of `sent`."""
+        others = [name for name in self.at.parameters if name not in self.fields]
+        return {name: self.types[name] for name in others if name in self.types}
 
     @cached_property
     def inputs(self) -> dict[str, Input]:

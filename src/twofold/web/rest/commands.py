@@ -29,7 +29,7 @@ from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import condition_of, version_conflict
+from twofold.web.problems import Problem, condition_of, version_conflict
 from twofold.web.rest.values import Value
 from twofold.write.decider import Decider, Done
 
@@ -63,6 +63,7 @@ class CommandEndpoint:
             self._names[name]: Value("path", name, each.annotation, form.name(name))
             for name, each in served.path.items()
         }
+        self._ids = {name: Value("path", name, each, form.name(name)) for name, each in served.ids.items()}
         sent = retyped(served, self._names)
         self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(sent)).validate_python
         elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
@@ -76,7 +77,7 @@ class CommandEndpoint:
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return list(self._path.values())
+        return [*self._path.values(), *self._ids.values()]
 
     def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
         """Whether this body may be sent with these parameters of the path."""
@@ -93,8 +94,9 @@ class CommandEndpoint:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         request = JsonRequest(request.scope, request.receive)
         await check_login(request, self.served.allow)
+        ids = {name: value.read(request.path_params[name]) for name, value in self._ids.items()}
         sent = await self._sent(request)
-        arguments = {**request.path_params, **{name: getattr(sent, name) for name in self.served.fields}}
+        arguments = {**request.path_params, **ids, **{name: getattr(sent, name) for name in self.served.fields}}
         await check_allowed(request, self.served.allow, arguments)
         conditions = await self._conditions(request)
         this = await asked(request)
@@ -109,9 +111,12 @@ class CommandEndpoint:
         try:
             done = await this.execute(served.decider, stream, command, expected_version=expected)
         except VersionConflict as error:
+            there = f"There is {a(served.decider.category)} {stream!r} already"
+            if served.new and not await self._sees(this, stream):
+                status = 412 if condition_of(this.request) else 409
+                raise Problem(status, "version-conflict", there) from None
             if not served.new or condition_of(this.request):
                 raise
-            there = f"There is {a(served.decider.category)} {stream!r} already"
             raise version_conflict(409, there, 0, error.actual) from None
         return self._response(this.request, stream, done)
 
@@ -139,6 +144,8 @@ class CommandEndpoint:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
             raise unsupported("The body must be sent as Content-Type: application/json")
+        if not await request.body():
+            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "A body is required"}])
         return await request.json()
 
     def _errors(self, error: ValidationError, path: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -146,6 +153,7 @@ class CommandEndpoint:
         for each in error.errors(include_url=False, include_input=False, include_context=False):
             name = str(each["loc"][0]) if each["loc"] else ""
             if name in path:
+                self._path[name].check_address(path[name])
                 found.append({**each, "loc": ("path", self._path[name].shown), "input": path[name]})
             else:
                 found.append({**each, "loc": ("body", *each["loc"])})
@@ -175,11 +183,20 @@ class CommandEndpoint:
             return 0
         if served.exists is not None:
             version = await existing(this.running, served.exists, id)
+        if not await self._sees(this, id):
+            raise NotFound(f"There is no {served.decider.category} {id!r}")
         if conditions == Conditions(None, None):
             return None
         if served.exists is not served.decider:
             _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
+
+    async def _sees(self, this: Asked, id: str) -> bool:
+        """Whether the stream exists for the actor, or does not exist at all."""
+        if self.served.sees is None:
+            return True
+        state, version = await this.running.load(self.served.decider, id)
+        return version == 0 or self.served.sees(this.actor, state)
 
     def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)

@@ -59,7 +59,7 @@ def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any], s
         case "null":
             annotation: Any = bool
         case "startswith":
-            annotation = str
+            annotation = str if name == field else hints.get(name, str)
         case "contains":
             annotation = _member(hints[field])
         case _:
@@ -93,14 +93,18 @@ def _member(annotation: Any) -> Any:
     return members[0] if members else str
 
 
-def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams) -> dict[str, Any]:
-    """The conditions that a query sets. Raises: RequestValidationError."""
+def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams, errors: list[Any]) -> dict[str, Any]:
+    """The conditions that a query sets; errors for `RequestValidationError` are appended."""
     conditions: dict[str, Any] = {}
     for name in sent:
         if (found := filters.get(name)) is not None:
-            more = found.conditions(sent.getlist(name))
+            try:
+                more = found.conditions(sent.getlist(name))
+            except RequestValidationError as error:
+                errors.extend(error.errors())
+                continue
             if more.keys() & conditions.keys():
                 message = f"Another parameter already sets the condition {', '.join(more)}: send one of them"
-                raise RequestValidationError([{"type": "plain", "loc": ("query", name), "msg": message}])
+                errors.append({"type": "plain", "loc": ("query", name), "msg": message})
             conditions.update(more)
     return conditions

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import Field
+from starlette.datastructures import QueryParams
 
 from twofold.api.reads import ORDER, ServedPage
 from twofold.read.annotations import annotated_fields
@@ -54,13 +56,12 @@ class PageEndpoint:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         served, sent = self.served, request.query_params
         await check_login(request, served.allow)
-        conditions = sent_conditions(self.filters, sent)
+        conditions, limit = self._sent(sent)
         named: dict[str, Any] = {}
         for each in self._path:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()
             conditions[each.condition] = named[each.value.name] = value
         await check_allowed(request, served.allow, {**conditions, **named})
-        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
         if served.exists is not None:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
@@ -70,11 +71,23 @@ class PageEndpoint:
         page = await queries.find(
             self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
         )
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **self._links(request, page)}
         if wants_count(request):
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
         return answer(self._content(page), 200, headers, form=self.form)
+
+    def _sent(self, sent: QueryParams) -> tuple[dict[str, Any], int]:
+        """Conditions and limit. Raises: RequestValidationError with all that is wrong."""
+        errors: list[Any] = []
+        conditions, limit = sent_conditions(self.filters, sent, errors), self.served.limit
+        try:
+            limit = LIMIT.read(sent["limit"]) if "limit" in sent else limit
+        except RequestValidationError as error:
+            errors.extend(error.errors())
+        if errors:
+            raise RequestValidationError(errors)
+        return conditions, limit
 
     def _order(self, request: Request) -> tuple[str, ...]:
         """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""
@@ -85,6 +98,8 @@ class PageEndpoint:
         return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
 
     def _content(self, page: Page[Any]) -> Any:
+        if self.served.returns is not None and self.served.returns_pages:
+            return self.served.returns(page)
         rows = page.rows if self.served.returns is None else [self.served.returns(row) for row in page.rows]
         if self.served.plain:
             return rows
@@ -95,22 +110,22 @@ class PageEndpoint:
             "parked": page.parked,
         }
 
+    def _links(self, request: Request, page: Page[Any]) -> dict[str, str]:
+        """The pages before and after: this address with another cursor (RFC 8288)."""
+        raw: bytes | None = request.scope.get("raw_path")
+        path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
+        sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
+        before = page.previous if self.served.backward else None
+        links = [
+            f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
+            for relation, cursor in (("prev", before), ("next", page.cursor))
+            if cursor is not None
+        ]
+        return {"Link": ", ".join(links)} if links else {}
+
 
 def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
     if served.filters is None:
         return form.name(ORDER)
     name = next((name for name, condition in served.filters.items() if condition == ORDER), None)
     return form.name(ORDER) if name == ORDER else name
-
-
-def _links(request: Request, page: Page[Any]) -> dict[str, str]:
-    """The pages before and after: this address with another cursor (RFC 8288)."""
-    raw: bytes | None = request.scope.get("raw_path")
-    path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
-    sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    links = [
-        f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
-        for relation, cursor in (("prev", page.previous), ("next", page.cursor))
-        if cursor is not None
-    ]
-    return {"Link": ", ".join(links)} if links else {}

@@ -111,14 +111,16 @@ def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint
 def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
     """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
 
-    Only if their key is the id of the stream.
+    Only if their key is the id of the stream. A new stream may be created below, as with `POST /orders/drafts`.
     """
     at = command.at
     if at.method != "POST" or at.parameters:
         return None
     for row in rows:
-        is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
+        above = row.at.segments[:-1]
+        is_above = above == at.segments or (command.new and above == at.segments[:-1])
+        is_below = is_above and row.at.segments[-1].startswith("{")
         follows = set(command.decider.recorded_types) & set(row.projection.event_types)
         if is_below and row.projection.key is None and follows:
-            return f"{at.path}/"
+            return "/".join(("", *above, ""))
     return None

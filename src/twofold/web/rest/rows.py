@@ -33,6 +33,8 @@ class RowEndpoint:
         self.key = [
             Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
         ]
+        only = served.at.parameters[0] if len(served.at.parameters) == 1 else ""
+        self._noun = only[:-3].replace("_", " ") if only.endswith("_id") else served.projection.name
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
@@ -51,7 +53,7 @@ class RowEndpoint:
         scope = await scope_of(request, served.projection)
         row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
         if row is None:
-            raise Problem(404, "not-found", f"There is no {served.projection.name} {_shown(key)}")
+            raise Problem(404, "not-found", f"There is no {self._noun} {_shown(key)}")
         response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
         tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
         if known.matches(tag):
