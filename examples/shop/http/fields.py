@@ -7,9 +7,8 @@ and in every other read model, but have no address and cannot be ordered.
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Path
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -27,8 +26,6 @@ from twofold.web.forms import JsonForm
 
 FORM = JsonForm(names="camel", decimals="number")
 """For JSON in both directions."""
-BODY = ConfigDict(extra="forbid")
-"""For request bodies; unknown fields are always refused, and this makes OpenAPI say so."""
 
 _DIGITS = re.compile(r"\d{1,10}(\.\d{1,4})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -85,6 +82,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterVali
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(email)]
 MOST = 1_000_000
 Quantity = Annotated[int, Field(ge=1, le=MOST)]
+Correction = Annotated[int, Field(ge=-MOST, le=MOST, examples=[-3])]
 Money = Annotated[
     Decimal,
     BeforeValidator(amount),
@@ -100,9 +98,30 @@ Money = Annotated[
         }
     ),
 ]
-CustomerId = Annotated[Id, Path(alias="customerId", examples=["ann"])]
-OrderId = Annotated[Id, Path(alias="orderId", examples=["first"])]
-ProductId = Annotated[Id, Path(alias="productId", examples=["tea"])]
+CustomerId = Annotated[Id, Field(examples=["ann"])]
+CustomerName = Annotated[Name, Field(examples=["Ann"])]
+OrderId = Annotated[Id, Field(examples=["first"])]
+ProductId = Annotated[Id, Field(examples=["tea"])]
+ProductName = Annotated[Name, Field(examples=["Tea"])]
+TYPES = {
+    "customer_id": CustomerId,
+    "email": Email,
+    "namePrefix": Annotated[Name, Field(examples=["Te"])],
+    "order_id": OrderId,
+    "price": Money,
+    "product_id": ProductId,
+    "product_ids": tuple[ProductId, ...],
+    "quantity": Quantity,
+    "reason": Text,
+    "status": Literal["draft", "pending", "confirmed", "rejected", "shipped", "cancelled"],
+    "tracking_number": Text,
+}
+"""By the name of a field or parameter."""
+
+
+def example(**members: Any) -> ConfigDict:
+    """For the body of a request. Unknown fields are always refused, and this makes OpenAPI say so, too."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [members]} if members else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +130,7 @@ class NewAddress:
     city: Name
     country: Name
 
-    __pydantic_config__ = BODY
+    __pydantic_config__ = example()
 
 
 def kind_of_address(value: Any) -> str:
@@ -123,5 +142,5 @@ NewShippingAddress = Annotated[
 ]
 
 
-def address(given: str | NewAddress) -> str | Address:
-    return given if isinstance(given, str) else Address(given.street, given.city, given.country)
+def address(given: str | NewAddress | None) -> str | Address | None:
+    return Address(given.street, given.city, given.country) if isinstance(given, NewAddress) else given
