@@ -65,8 +65,8 @@ class Api:
             raise ConfigurationError(f"Api(app) must be an App, not {app!r:.80}")
         if names not in ("snake", "camel") or decimals not in ("string", "number"):
             raise ConfigurationError(
-                f'names must be "snake" or "camel", and decimals "string" or "number", not '
-                f"{names!r:.80}, {decimals!r:.80}"
+                f'names must be "snake" or "camel", and decimals "string" or "number", '
+                f"not {names!r:.80} and {decimals!r:.80}"
             )
         check_accepts(actor, 1, "actor", may_await=True)
         if scope is not None:
@@ -114,6 +114,8 @@ class Api:
 
         Raises: ConfigurationError.
         """
+        if by is not None and self.actor is nobody:
+            raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
         self._add(
             ServedCommand(
                 name=name or snake(command.__name__),

@@ -119,6 +119,8 @@ class ServedCommand:
         self._check_id()
         if self.by is not None and self.by not in self.fields:
             raise ConfigurationError(f"{self.owner}: {self.sent.__name__} has no field by={self.by!r:.80}")
+        if self.by in self.at.parameters:
+            raise ConfigurationError(f"{self.owner}: by={self.by!r} is a parameter of the path already")
         if type(self.status) is not int or not 200 <= self.status <= 299:
             raise ConfigurationError(f"{self.owner}: status must be 200 to 299, not {self.status!r:.80}")
         if self.returns is not None and self.status in NO_BODY:

@@ -122,20 +122,21 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
-    def annotated(self, cls: type) -> Any:
-        """The class, to be read from a `JsonText`."""
-        return Annotated[cls, self]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        formed = self.form.core_schema(source)  # for OpenAPI; what validates is stricter
-        validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # those of models are not strict
+    def reader(self, annotation: Any) -> Callable[[Any], Any]:
+        """A function from a `JsonText` to a value of this type. It raises ValidationError, with all errors."""
+        strict = _strict(self.form.core_schema(annotation))
+        validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
 
         def read(body: Any) -> Any:
             if not isinstance(body, JsonText):
                 raise unsupported("The body must be sent as Content-Type: application/json")
             return _validated(validator, body)
 
-        return core_schema.no_info_plain_validator_function(read, metadata=described_as(formed))
+        return read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        metadata = described_as(self.form.core_schema(source))
+        return core_schema.no_info_plain_validator_function(self.reader(source), metadata=metadata)
 
 
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]

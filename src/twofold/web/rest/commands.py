@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
-from pydantic import AfterValidator, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
@@ -65,7 +65,7 @@ class CommandEndpoint:
         }
         self._ids = {name: Value("path", name, each, form.name(name)) for name, each in served.ids.items()}
         sent = retyped(served, self._names)
-        self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(sent)).validate_python
+        self._read = FromJson(form).reader(sent)
         elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
         self.body = Annotated[sent, Without(elsewhere, form)] if elsewhere else sent
         self.needs_body = any(given.required for given in served.inputs.values())
@@ -131,7 +131,8 @@ class CommandEndpoint:
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
-            raise RequestValidationError([{"type": "plain", "loc": ("body", name), "msg": given} for name in twice])
+            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            raise RequestValidationError(errors, body=body)
         try:
             return self._read(_with_members(body, members))
         except ValidationError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Base64Bytes, ValidationError
 
 from twofold.errors import NotFound
 from twofold.signatures import unwrapped
@@ -25,11 +25,11 @@ class Value:
 
     def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
         self.place, self.name, self.shown = place, name, shown or name
-        self.annotation = without_none(annotation)
-        plain = unwrapped(self.annotation)
+        plain = unwrapped(without_none(annotation))
+        self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
         self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
         self._is_bare = plain in (int, float, bool)
-        self._read: Callable[[Any], Any] = TypeAdapter(FromJson().annotated(self.annotation)).validate_python
+        self._read = FromJson().reader(self.annotation)
 
     def read(self, text: str) -> Any:
         """Raises: RequestValidationError, naming the parameter; as `check_address`."""
