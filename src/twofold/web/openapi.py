@@ -163,7 +163,8 @@ def _described(status: int, kinds: Collection[str]) -> str:
 
 
 def _problem_of(types: list[str]) -> dict[str, Any]:
-    narrowed = {"type": "object", "properties": {"type": {"type": "string", "enum": types}}, "required": ["type"]}
+    kind = {"type": {"type": "string", "enum": types}}
+    narrowed = {"type": "object", "properties": kind, "required": ["type"], "additionalProperties": True}
     return {"allOf": [PROBLEM_REF, narrowed]}
 
 
