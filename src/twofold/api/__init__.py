@@ -3,6 +3,7 @@
 api.py        Api: commands, rows and pages, each with its address and who may use it
 served.py     one command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
+results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
 origins.py    where web pages come from

@@ -9,6 +9,7 @@ from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
 from twofold.api.addresses import RESERVED, address, kebab, snake
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.results import result_of
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
@@ -96,7 +97,7 @@ class Api:
         allow: Allow | None = None,
         status: int = 200,
         etag: bool = True,
-        returns: Callable[[Done[S, E]], Any] | None = None,
+        returns: Callable[[Done[S, E]], Any] | Sequence[str] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
@@ -108,18 +109,23 @@ class Api:
         the client sends (the class of its first parameter) and the running App to the command: it looks things up in
         the write models, and may raise `Rejected` or `NotFound`. `types` go before those of the Api.
 
-        The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
-        with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
+        The response has `id`, `version` and `events`; or what `returns`, which must be annotated, makes of the result;
+        or the fields that `returns` lists: the `id`, `version`, and fields of the stream's state. With status 204 it
+        has no body. Its entity tag is the stream's version, which the next command may demand by
         If-Match, unless `etag=False`. `name` is the operation's.
 
         Raises: ConfigurationError.
         """
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
+        name, where = name or snake(command.__name__), address(at or _rule_of(decider, command, id), _CHANGES)
+        if isinstance(returns, Sequence):
+            id_name = id if isinstance(id, str) else "id"
+            returns = result_of(returns, decider, id_name, name, f"command {command.__name__} at {where}")
         self._add(
             ServedCommand(
-                name=name or snake(command.__name__),
-                at=address(at or _rule_of(decider, command, id), _CHANGES),
+                name=name,
+                at=where,
                 decider=decider,
                 command=command,
                 id=id,

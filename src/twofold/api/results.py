@@ -1,0 +1,41 @@
+"""Responses to commands that are declared by the names of their fields. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import make_dataclass
+from operator import attrgetter
+from typing import Any, get_type_hints
+
+from twofold.errors import ConfigurationError
+from twofold.write.decider import Decider, Done
+
+VERSION = "version"
+
+
+def result_of(
+    names: Sequence[str], decider: Decider[Any, Any, Any], id: str, operation: str, owner: str
+) -> Callable[[Done[Any, Any]], Any]:
+    """A function for `returns=` that takes these fields from the new state.
+
+    Some names are not of the state: `id`, `{category}_id` and the name in `id` mean the stream's id, `version` its
+    version. Raises: ConfigurationError for a name that is none of these.
+    """
+    ids = dict.fromkeys((id, "id", f"{decider.category}_id"), "receipt.stream.id")
+    types = get_type_hints(type(decider.initial)) | dict.fromkeys(ids, str) | {VERSION: int}
+    unknown = [name for name in names if name not in types]
+    if unknown or isinstance(names, str):
+        raise ConfigurationError(
+            f"{owner}: returns={names!r:.80} must be a function, or a list with some of {', '.join(types)}"
+        )
+    paths = ids | {VERSION: "receipt.version"}
+    values = [attrgetter(paths.get(name, f"state.{name}")) for name in names]
+    pascal = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", operation))
+    made: Any = make_dataclass(f"{pascal}Answer", [(name, types[name]) for name in names], frozen=True)
+
+    def returned(done: Done[Any, Any]) -> Any:
+        return made(*[value(done) for value in values])
+
+    returned.__annotations__["return"] = made
+    return returned
