@@ -1,11 +1,13 @@
 """The shop's addresses."""
 
-from fastapi import FastAPI
+from functools import partial
+from typing import Annotated
 
-from shop.http.answers import brief, customer, in_stock, product, product_page, summary
-from shop.http.fields import TYPES, Correction, CustomerName, OrderId, ProductName
-from shop.http.order_views import details, history_routes, order_page
-from shop.http.orders import acknowledged, added, drafted, grown, ordered, placed
+from fastapi import APIRouter, FastAPI, Path, Request, Response
+
+from shop.http import answers
+from shop.http.fields import CORRECTED, OF_CUSTOMER, TYPES, OrderId
+from shop.http.orders import added, drafted, placed
 from shop.http.who import OPEN, Who
 from shop.read.customer_summary import customer_summary
 from shop.read.inventory import inventory
@@ -18,7 +20,13 @@ from shop.write.product import PutProduct, products
 from shop.write.stock import AdjustStock, ReceiveStock, stock
 from twofold import Running
 from twofold.api import Api, anyone, new_id
-from twofold.web.application import web_app
+from twofold.errors import NotFound
+from twofold.web.answers import answer
+from twofold.web.application import Run, web_app
+from twofold.web.consistency import Fresh
+from twofold.web.forms import JsonForm
+from twofold.web.identity import actor_of, check_login
+from twofold.web.routes import router
 
 DESCRIPTION = """
 Every change returns a `Consistency-Token`; a GET that sends it gets a response at least as new. A POST with an
@@ -30,9 +38,9 @@ def shop_http(running: Running, who: Who = OPEN) -> FastAPI:
     api = Api(
         running.app,
         actor=who.actor,
+        allow=who.customer,
         scope=who.scope,
         sees={orders: who.sees},
-        allow=who.customer,
         types=TYPES,
         names="camel",
         decimals="number",
@@ -42,125 +50,67 @@ def shop_http(running: Running, who: Who = OPEN) -> FastAPI:
     add_products(api, who)
     add_customers(api, who)
     add_orders(api, who)
-    return web_app(running, api, history_routes(who))
+    return web_app(running, api, history(who))
 
 
 def add_products(api: Api, who: Who) -> None:
-    id, staff = "product_id", who.staff
     at, stocked = "/products/{product_id}", "/inventory/products/{product_id}"
-    named, corrected = {"name": ProductName}, {"quantity": Correction}
-    api.command(products, PutProduct, f"PUT {at}", id=id, types=named, allow=staff, returns=product)
-    api.row(product_view, f"GET {at}", allow=anyone, name="get_product")
-    prefix = {"namePrefix": "name__startswith"}
-    api.page(
-        product_view,
-        "GET /products",
-        filters=prefix,
-        order_by="name",
-        allow=anyone,
-        returns=product_page,
-        name="find_products",
-    )
+    change = partial(api.command, id="product_id", allow=who.staff)
+    change(products, PutProduct, f"PUT {at}", returns=["product_id", "name", "price", "version"])
+    move = partial(change, stock, exists=products, status=202, etag=False, returns=answers.in_stock)
+    move(ReceiveStock, f"POST {stocked}/receipts")
+    move(AdjustStock, f"POST {stocked}/adjustments", types=CORRECTED)
     api.row(inventory, f"GET {stocked}", allow=anyone, name="available")
-    api.command(
-        stock,
-        ReceiveStock,
-        f"POST {stocked}/receipts",
-        id=id,
-        exists=products,
-        allow=staff,
-        status=202,
-        etag=False,
-        returns=in_stock,
-    )
-    api.command(
-        stock,
-        AdjustStock,
-        f"POST {stocked}/adjustments",
-        id=id,
-        exists=products,
-        types=corrected,
-        allow=staff,
-        status=202,
-        etag=False,
-        returns=in_stock,
-    )
-    most_units, most_value = ("-units", "product_id"), ("-value", "country")
-    api.page(
-        product_sales,
-        "GET /sales/products",
-        plain=True,
-        filters=(),
-        order_by=most_units,
-        allow=staff,
-        name="best_selling",
-    )
-    api.page(
-        sales_by_country,
-        "GET /sales/countries",
-        plain=True,
-        filters=(),
-        order_by=most_value,
-        limit=500,
-        allow=staff,
-        name="by_country",
-    )
+    api.row(product_view, f"GET {at}", allow=anyone, name="get_product")
+    find = partial(api.page, product_view, filters={"namePrefix": "name__startswith"}, order_by="name", allow=anyone)
+    find("GET /products", returns=answers.product_page, name="find_products")
+    sales = partial(api.page, filters=(), plain=True, allow=who.staff)
+    sales(product_sales, "GET /sales/products", order_by="-units", name="best_selling")
+    sales(sales_by_country, "GET /sales/countries", order_by="-value", limit=500, name="by_country")
 
 
 def add_customers(api: Api, who: Who) -> None:
-    id, own, named = "customer_id", who.own, {"name": CustomerName}
-    api.command(customers, PutCustomer, "PUT /customers/{customer_id}", id=id, types=named, allow=own, returns=customer)
-    api.row(customer_summary, "GET /customers/{customer_id}/summary", allow=own, returns=summary, name="summary")
-    for at, name in (("customers", "customer_orders"), ("customer", "orders_of_customer")):
-        api.page(
-            order_view,
-            f"GET /{at}/{{customer_id}}/orders",
-            where={"customer_id": id},
-            exists=customers,
-            order_by="-created_at",
-            limit=500,
-            plain=True,
-            backward=False,
-            allow=own,
-            returns=brief,
-            name=name,
-        )
+    key, at = "customer_id", "/customers/{customer_id}"
+    put = partial(api.command, customers, PutCustomer, id=key, types=OF_CUSTOMER, allow=who.own)
+    put(f"PUT {at}", returns=[key, "name", "email", "version"])
+    api.row(customer_summary, f"GET {at}/summary", allow=who.own, returns=answers.summary, name="summary")
+    brief = partial(api.page, order_view, where={key: key}, exists=customers, allow=who.own, returns=answers.brief)
+    brief = partial(brief, order_by="-created_at", limit=500, plain=True, backward=False)
+    brief(f"GET {at}/orders", name="customer_orders")
+    brief("GET /customer/{customer_id}/orders", name="orders_of_customer")
 
 
 def add_orders(api: Api, who: Who) -> None:
-    id, at, filters = (
-        "order_id",
-        "/orders/{order_id}",
-        {"customerId": "customer_id", "status": "status", "productId": "product_ids__contains"},
-    )
-    api.command(
-        orders,
-        PlaceOrder,
-        "POST /orders",
-        id=id,
-        new=True,
-        by=who.by,
-        using=placed,
-        types={id: OrderId | None},
-        status=202,
-        returns=acknowledged("Order creation initiated"),
-    )
-    api.command(
-        orders, DraftOrder, "POST /orders/drafts", id=new_id, by=who.by, using=drafted, status=201, returns=ordered
-    )
-    api.command(orders, AddItem, f"POST {at}/items", id=id, exists=orders, using=added, returns=grown)
-    api.command(
-        orders,
-        SubmitOrder,
-        f"POST {at}/submit",
-        id=id,
-        exists=orders,
-        returns=acknowledged("Order submitted successfully"),
-    )
-    cancelled = acknowledged("Order cancellation initiated")
-    api.command(orders, CancelOrder, f"POST {at}/cancel", id=id, exists=orders, status=202, returns=cancelled)
-    api.command(
-        orders, ShipOrder, f"POST {at}/ship", id=id, exists=orders, status=202, allow=who.staff, returns=ordered
-    )
-    api.page(order_view, "GET /orders", filters=filters, order_by="-created_at", returns=order_page, name="find_orders")
-    api.row(order_view, f"GET {at}", etag="version", returns=details, name="get_order")
+    key, at, changed = "order_id", "/orders/{order_id}", ["order_id", "status", "version"]
+    create = partial(api.command, orders, by=who.by, new=True)
+    said, optional = answers.acknowledged("Order creation initiated"), {key: OrderId | None}
+    create(PlaceOrder, "POST /orders", id=key, types=optional, using=placed, status=202, returns=said)
+    create(DraftOrder, "POST /orders/drafts", id=new_id, using=drafted, status=201, returns=changed)
+    change = partial(api.command, orders, id=key, exists=orders)
+    change(AddItem, f"POST {at}/items", using=added, returns=[key, "version"])
+    change(SubmitOrder, f"POST {at}/submit", returns=answers.acknowledged("Order submitted successfully"))
+    change(CancelOrder, f"POST {at}/cancel", status=202, returns=answers.acknowledged("Order cancellation initiated"))
+    change(ShipOrder, f"POST {at}/ship", allow=who.staff, status=202, returns=changed)
+    api.row(order_view, f"GET {at}", etag="version", returns=answers.details, name="get_order")
+    filters = {"customerId": "customer_id", "status": "status", "productId": "product_ids__contains"}
+    find = partial(api.page, order_view, filters=filters, order_by="-created_at")
+    find("GET /orders", returns=answers.order_page, name="find_orders")
+
+
+def history(who: Who) -> APIRouter:
+    routes = router(form=JsonForm(names="camel", decimals="number"), tags=["orders"])
+
+    @routes.get("/orders/{orderId}/history", response_model=list[answers.HistoryEntry])
+    async def order_history(
+        order_id: Annotated[OrderId, Path(alias="orderId")], request: Request, running: Run, fresh: Fresh
+    ) -> Response:
+        """Every event of the order, read from the log: never behind, so a token is only checked."""
+        await check_login(request, who.customer)
+        await running.check_token(fresh.after)
+        order, version = await running.load(orders, order_id)
+        if version == 0 or not who.sees(await actor_of(request), order):
+            raise NotFound(f"There is no order {order_id!r}")
+        found = await running.history(orders.stream(order_id))
+        return answer([answers.entry(recorded) for recorded in found], 200, fresh.headers)
+
+    return routes

@@ -1,16 +1,23 @@
-"""Orders: what is sent for them, and the commands that it becomes."""
+"""Orders: what is sent, and the commands that it becomes, with products and customers from the write models."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
 
-from shop.http.fields import CustomerId, Money, NewShippingAddress, OrderId, ProductId, Quantity, address, example
-from shop.http.references import buyer_and_items, buyer_of, item_of
-from shop.write.order import MAX_LINES, AddItem, DraftOrder, Event, Order, PlaceOrder
-from twofold import Done, Running
+from shop.http.fields import CustomerId, Money, NewShippingAddress, OrderId, ProductId, Quantity, example
+from shop.values import Buyer, Item
+from shop.write.customer import customers
+from shop.write.order import MAX_LINES, AddItem, DraftOrder, PlaceOrder
+from shop.write.product import products
+from twofold import Running
+from twofold.web.problems import Problem
+
+Missing = dict[str, str]
+"""What does not exist: by its place in the request, a JSON pointer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +57,52 @@ class NewDraft:
     __pydantic_config__ = example(customerId="ann")
 
 
-@dataclass(frozen=True, slots=True)
-class OrderAnswer:
-    order_id: str
-    status: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAnswer:
-    order_id: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    order_id: str
-    status: str
-    version: int
-    message: str
-
-
 async def placed(sent: NewOrder, running: Running) -> PlaceOrder:
-    buyer, items = await buyer_and_items(running, sent.customer_id, sent.items)
-    return PlaceOrder(buyer, items, address(sent.shipping_address), datetime.now(UTC))
+    missing: Missing = {}
+    looking = buyer_of(running, sent.customer_id, missing), items_of(running, sent.items, missing, "/items/{}")
+    buyer, items = await asyncio.gather(*looking)
+    check(missing)
+    return PlaceOrder(buyer, items, sent.shipping_address, datetime.now(UTC))
 
 
 async def drafted(sent: NewDraft, running: Running) -> DraftOrder:
-    return DraftOrder(await buyer_of(running, sent.customer_id), address(sent.shipping_address), datetime.now(UTC))
+    missing: Missing = {}
+    buyer = await buyer_of(running, sent.customer_id, missing)
+    check(missing)
+    return DraftOrder(buyer, sent.shipping_address, datetime.now(UTC))
 
 
 async def added(sent: NewLine, running: Running) -> AddItem:
-    return AddItem(await item_of(running, sent))
+    missing: Missing = {}
+    [item] = await items_of(running, [sent], missing, "")
+    check(missing)
+    return AddItem(item)
 
 
-def ordered(done: Done[Order, Event]) -> OrderAnswer:
-    return OrderAnswer(done.receipt.stream.id, done.state.status, done.receipt.version)
+async def buyer_of(running: Running, customer_id: str, missing: Missing) -> Buyer:
+    customer, version = await running.load(customers, customer_id)
+    if version == 0:
+        missing["/customerId"] = f"There is no customer {customer_id!r}"
+    return Buyer(customer_id, customer.name, customer.email)
 
 
-def grown(done: Done[Order, Event]) -> ItemAnswer:
-    return ItemAnswer(done.receipt.stream.id, done.receipt.version)
+async def items_of(running: Running, lines: Sequence[NewLine], missing: Missing, at: str) -> tuple[Item, ...]:
+    named = list(dict.fromkeys(line.product_id for line in lines))
+    loaded = await asyncio.gather(*(running.load(products, product_id) for product_id in named))
+    found, items = dict(zip(named, loaded, strict=True)), []
+    for place, line in enumerate(lines):
+        product, version = found[line.product_id]
+        if version == 0:
+            missing[f"{at.format(place)}/productId"] = f"There is no product {line.product_id!r}"
+        price = product.price if line.unit_price is None else line.unit_price
+        items.append(Item(line.product_id, product.name, line.quantity, price))
+    return tuple(items)
 
 
-def acknowledged(message: str) -> Callable[[Done[Order, Event]], Acknowledgement]:
-    def said(done: Done[Order, Event]) -> Acknowledgement:
-        return Acknowledgement(done.receipt.stream.id, done.state.status, done.receipt.version, message)
-
-    return said
+def check(missing: Missing) -> None:
+    """Raises: Problem 422, which names all unknown references, the customer first."""
+    if missing:
+        found = sorted(missing.items(), key=lambda one: one[0] != "/customerId")
+        detail = "; ".join(dict.fromkeys(message for _, message in found[:10]))
+        errors = [{"in": "body", "field": field, "message": message} for field, message in found]
+        raise Problem(422, "unknown-reference", detail, None, errors=errors)
