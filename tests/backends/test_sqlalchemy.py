@@ -27,7 +27,7 @@ from twofold.backends.sqlalchemy.tables import TableSql
 from twofold.errors import ConfigurationError, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
@@ -224,7 +224,7 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
         await store.commit(tally(version), claim, BEGINNING, at(1), Changes({("a",): ("a", version)}))
         with closing(sqlite3.connect(tmp_path / "x.db")) as db:
             assert db.execute("SELECT * FROM tally").fetchall() == [("a", 1)]
-    assert await published(tally(2), store, MemoryLog(), look_for_lost=False)
+    assert await try_publish(tally(2), store, MemoryLog(), look_for_lost=False)
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:
         assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
     await store.close()
@@ -266,7 +266,7 @@ async def test_who_is_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
             store.checkpoints.beat(claim),
             store.get(tally(), ("a",)),
             store.wait(tally().follows, BEGINNING, 1.0),
-            published(tally(), store, MemoryLog(), look_for_lost=False),
+            try_publish(tally(), store, MemoryLog(), look_for_lost=False),
         ]
         tasks = [asyncio.create_task(work) for work in works]
         await asyncio.sleep(chance.random() / 50)

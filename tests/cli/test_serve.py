@@ -22,8 +22,14 @@ from twofold import App, Projection
 from twofold.api import Api, nobody
 from twofold.web.application import web_app
 
-api = Api(today, actor=nobody)
-api.page(totals, at="GET /counts")
+
+def counts(app):
+    api = Api(app, actor=nobody)
+    api.page(totals, at="GET /counts")
+    return api
+
+
+api = counts(today)
 reserved = App("clinic", deciders=[counters], projections=[Projection("health", Total, fold)])
 by_hand = App("counting", deciders=[counters], projections=[totals], http="serving:make")
 other = App("counting", http="serving:make_other")
@@ -31,7 +37,7 @@ failing = App("counting", http="serving:fail")
 
 
 def make(running):
-    return web_app(running, api)
+    return web_app(running, counts(running.app))
 
 
 def make_other(running):

@@ -187,7 +187,7 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["diff", APP, "totals", "--against", "totals"], 2, "--against: 'totals' is not module:name"),
         (["diff", APP, "totals", "--against", "counting:sums"], 1, "counting has no projection called 'sums'"),
         (["diff", APP, "totals", "--against", "nowhere:totals"], 1, "there is no module 'nowhere'"),
-        (["parked", APP, "hide"], 2, "'hide' is none of list, show, retry, discard"),
+        (["parked", APP, "hide"], 2, "'hide' is not one of list, show, retry, discard"),
         (["parked", APP, "list", "sums"], 1, "there is no projection or reactor 'sums'; this App has totals"),
         (["parked", APP, "retry", "totals"], 2, "retry takes NAME and KEY, or NAME and --all"),
         (["parked", APP, "discard", "totals", "7"], 1, "nothing of totals is parked under '7'"),

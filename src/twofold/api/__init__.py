@@ -7,6 +7,7 @@ results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
 origins.py    where web pages come from
+sessions.py   sessions of users who log in, a stream for each
 rule.py       the Api of an App that declares none
 
 Imports no web framework.

@@ -36,7 +36,7 @@ class Behind(NamedTuple):
     alternatives: Sequence[Sequence[Term]]
 
     def sql(self, column: Callable[[str], str], bind: Callable[[str, Any], str]) -> str:
-        """As SQL. `column` renders a column by name; `bind` adds a column's value to the parameters and returns its
+        """The SQL. `column` renders a column by name; `bind` adds a column's value to the parameters and returns its
         placeholder. Values are bound in the order in which their placeholders appear.
         """
 

@@ -29,10 +29,16 @@ def serve(
     read_store: ReadStore = None,
     ops: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve /status and /metrics there. Unless HOST is loopback: PORT+1000."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where /status and /metrics are, instead of beside the App. If --host is not loopback, by default "
+            "127.0.0.1 and --port + 1000.",
+        ),
     ] = None,
-    public: Annotated[bool, typer.Option("--public", help="Serve an App without an Api beyond this machine.")] = False,
-    closed_docs: Annotated[bool, typer.Option("--closed-docs", help="No /docs, no /openapi.json.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Serve an App without an Api to anyone, beyond this machine.")
+    ] = False,
+    closed_docs: Annotated[bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json.")] = False,
     max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
     max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
     max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
@@ -89,6 +95,8 @@ def _maker(name: str, app: App, host: str, public: bool) -> Make:
 
 def _by_rule(app: App, host: str, public: bool) -> Make:
     """Raises: ConfigurationError beyond loopback, and for a name that the rule does not serve."""
+    from starlette.middleware import Middleware
+
     from twofold.web.application import web_app
     from twofold.web.serving.local import LocalOnly
     from twofold.web.serving.sockets import is_loopback
@@ -103,7 +111,7 @@ def _by_rule(app: App, host: str, public: bool) -> Make:
     def make(running: Running) -> Any:
         made = web_app(running, api)
         if not public:
-            made.add_middleware(LocalOnly)
+            made.user_middleware.append(Middleware(LocalOnly))  # inside the log of requests
         return made
 
     return make

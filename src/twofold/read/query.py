@@ -194,7 +194,7 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
             try:
                 rows.append(_row(projection, values))
             except RowUnreadable as one:
-                log.error("%s", one)
+                log.error("a row of %s cannot be read: %s", one.projection, one.error.partition(":")[0])
                 unreadable.add(key_text(one.key))
         return rows, unreadable
 

@@ -21,6 +21,7 @@ from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
+from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
 from twofold.web.rest.described import describe
@@ -70,7 +71,11 @@ def web_app(
     app.state.api = api
     problems.install(app)
     generated = routes_of(api)
-    openapi.install(app, partial(describe, api=api, routes=generated))
+    openapi.install(
+        app,
+        partial(describe, api=api, routes=generated),
+        partial(document_logins, app=app, actor=api.actor),
+    )
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
@@ -20,6 +20,7 @@ from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
+from twofold.codec.form import MAX_DECIMAL_PLACES
 from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
 from twofold.web.problems import Problem
 
@@ -112,7 +113,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _exact(digits: str) -> float | Decimal:
     """The number as a float, or as a Decimal if a float is not exact."""
-    meant = Decimal(digits)
+    try:
+        meant = Decimal(digits)
+    except InvalidOperation:  # its exponent has more digits than an exponent can have
+        meant = Decimal("Infinity")
     return float(digits) if is_exact(meant) else meant
 
 
@@ -213,5 +217,16 @@ def _decimal(value: Any) -> Any:
         case int() | Decimal():  # a Decimal where a validator of the user's own has been
             return Decimal(value)
         case str() if _DECIMAL.fullmatch(value):
-            return Decimal(value)
+            return _of_digits(value)
     raise ValueError("Write a decimal as a number, or as a string of digits like 12.50")
+
+
+def _of_digits(text: str) -> Decimal:
+    """Raises: ValueError for a size that no event could contain, and with which arithmetic fails or takes for ever."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("Infinity")
+    if not value.is_finite() or abs(value.adjusted()) > MAX_DECIMAL_PLACES:
+        raise ValueError(f"A decimal has at most {MAX_DECIMAL_PLACES} places on either side of the point")
+    return value

@@ -32,7 +32,7 @@ def within_cors(app: ASGIApp, api: Api) -> ASGIApp:
         app,
         allow_origins=api.cors,
         allow_methods=METHODS,
-        allow_headers=["*"],  # these pages are trusted: a route of one's own may read any header
+        allow_headers=["*"],  # these pages are trusted: your own routes may read any header
         allow_credentials=by_cookie,
         expose_headers=EXPOSED,
         max_age=PREFLIGHT_S,

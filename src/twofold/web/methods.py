@@ -62,12 +62,15 @@ class Methods:
             else:
                 await asyncio.sleep(0)  # lets the timeout end a stream that never waits
 
+        inner = scope if own else {**scope, "method": "GET"}
         try:
             async with ended:
-                await self._app(scope if own else {**scope, "method": "GET"}, receive, without_body)
+                await self._app(inner, receive, without_body)
         except TimeoutError:
             if not ended.expired():
                 raise
+        finally:
+            scope["route"] = inner.get("route")  # for the log
 
 
 def _refusal(scope: Scope) -> ASGIApp | None:

@@ -114,7 +114,7 @@ HEADERS = {
 _NUMBERS = ("Parked-Rows", "Total-Count", "Retry-After")
 
 
-def install(app: FastAPI, describe: Callable[[dict[str, Any]], None]) -> None:
+def install(app: FastAPI, *describe: Callable[[dict[str, Any]], None]) -> None:
     """Add the schema of problems, name each operation after its function, and `describe` what FastAPI does not know."""
     without = app.openapi
 
@@ -124,7 +124,8 @@ def install(app: FastAPI, describe: Callable[[dict[str, Any]], None]) -> None:
         document = without()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
         _name(document)
-        describe(document)
+        for each in describe:
+            each(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

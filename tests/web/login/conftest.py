@@ -69,17 +69,20 @@ Serve = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Serve the App with this actor, or with what `login` makes of the running App: an actor and more routers."""
+    """Serve the App with what `login` makes of the running App: an actor and more routers."""
     async with AsyncExitStack() as stack:
 
         async def served(
-            login: Callable[[Running], Any], *more: Decider[Any, Any, Any], store: str = "memory:"
+            login: Callable[[Running], Any],
+            *more: Decider[Any, Any, Any],
+            store: str = "memory:",
+            at: str = "http://localhost:8000",
         ) -> httpx2.AsyncClient:
             app = App("notes", deciders=[notes, *more], projections=[board])
             running = await stack.enter_async_context(app.open(store))
             actor, *routers = login(running)
             transport = httpx2.ASGITransport(web_app(running, api_of(app, actor), *routers))
-            client = httpx2.AsyncClient(transport=transport, base_url="http://localhost:8000")
+            client = httpx2.AsyncClient(transport=transport, base_url=at)
             return await stack.enter_async_context(client)
 
         yield served

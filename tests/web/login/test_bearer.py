@@ -11,9 +11,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from fastapi import APIRouter, Response
 
 from twofold.errors import ConfigurationError
+from twofold.web.commands import Asking
+from twofold.web.identity import LoggedIn
 from twofold.web.login.bearer import SKEW_S, BearerJwt
+from twofold.web.routes import router
 
 SECRET = "a secret of the issuer that has at least 64 bytes, as HS512 needs it to be"
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -67,6 +71,7 @@ async def test_a_token_becomes_an_actor() -> None:
         token(exp="soon"),
         token(exp=float("inf")),
         token(exp=10**18),
+        token(exp=10**30),
         token(aud="shop"),
         token(aud=None),
         token(iss="https://other.example.com"),
@@ -176,8 +181,25 @@ async def test_a_token_that_expires_meanwhile(serve: Callable[..., Awaitable[htt
 
 
 async def test_openapi_shows_the_login(serve: Callable[..., Awaitable[httpx2.AsyncClient]]) -> None:
-    client = await serve(lambda running: [by_secret])
+    strict, plain = router(), APIRouter(prefix="/plain")
+
+    @strict.get("/strict")
+    async def needs(who: LoggedIn) -> Response:
+        return Response(who.id)
+
+    @plain.post("/{name}")
+    async def reads(name: str, asked: Asking) -> Response:
+        return Response(name)
+
+    @plain.get("/open")
+    async def is_open() -> Response:
+        return Response()
+
+    client = await serve(lambda running: [by_secret, strict, plain])
     document = (await client.get("/openapi.json")).json()
     [(name, scheme)] = document["components"]["securitySchemes"].items()
     assert scheme == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    assert document["paths"]["/notes"]["get"]["security"] == [{name: []}]
+    paths = document["paths"]
+    assert paths["/notes"]["get"]["security"] == paths["/strict"]["get"]["security"] == [{name: []}]
+    assert paths["/plain/{name}"]["post"]["security"] == [{name: []}, {}]
+    assert not [path for path in ("/plain/open", "/health/live") if "security" in paths[path]["get"]]

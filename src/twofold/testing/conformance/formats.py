@@ -309,7 +309,7 @@ class ReadModel:
         return (await self.queries.find(self.projection, **asked)).rows
 
     async def ids(self, **conditions: Any) -> str:
-        """The keys of what is found, put together."""
+        """The keys that `find` returns, joined."""
         return "".join(row.id for row in await self.find(**conditions))
 
     async def pages(self, limit: int, **asked: Any) -> list[Everything]:

@@ -132,7 +132,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, start=OFFSETS)
     def register(self, kind: str, follows: FollowerId, start: int) -> None:
-        """Once or more."""
+        """Register a follower, possibly again."""
         self.both(self.kept(kind), lambda store: store.checkpoints.register(follows, "0" * 16, at(start)))
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, old=st.booleans())

@@ -104,7 +104,7 @@ class QueryConformance(OnBackend):
 
     @pytest.mark.parametrize("read", READS)
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
-        """Of another log, beyond the head, of an unknown partition, or not a token at all."""
+        """A token of another log, beyond the head, of an unknown partition, or malformed."""
         await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         for after in (

@@ -60,7 +60,7 @@ class BearerJwt:
         try:
             claims = self._verified(token.strip())
             actor = Actor(claims["sub"], claims, datetime.fromtimestamp(int(claims["exp"]), UTC))
-        except (jwt.PyJWTError, InvalidInput, ValueError, OverflowError, OSError, RecursionError) as error:
+        except (jwt.PyJWTError, InvalidInput, ValueError, OverflowError, OSError) as error:
             log.info("a bearer token was refused: %s", type(error).__name__)  # nothing that it contains
             return None
         return actor if actor.expires is not None and actor.expires > datetime.now(UTC) else None

@@ -10,6 +10,9 @@ from typing import Any
 
 from twofold.api import ActorOf
 
+LOGIN = "login"
+"""The name of the security scheme in OpenAPI."""
+
 
 def scheme_of(actor: ActorOf) -> Mapping[str, Any] | None:
     """The security scheme of an `actor=`, if it has one."""
@@ -29,6 +32,6 @@ def challenge(actor: ActorOf, headers: Mapping[str, str]) -> str:
         case {"type": "apiKey", "in": "header", "name": name}:
             return f'ApiKey header="{name}"'
         case {"type": "http", "scheme": str(scheme)} if scheme.lower() != "bearer":
-            return f"{scheme.capitalize()} realm=twofold"
+            return f'{scheme.capitalize()} realm="twofold"'
         case _:
             return 'Bearer error="invalid_token"' if "authorization" in headers else "Bearer"

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from twofold.api import Api, ServedCommand, anyone
 from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
-from twofold.web.login.schemes import scheme_of
+from twofold.web.login.schemes import LOGIN, scheme_of
 from twofold.web.openapi import docstring, documented, documented_exactly, operations_of, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
@@ -18,9 +18,6 @@ from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.routes import ApiRoute, Endpoint
 from twofold.web.rest.rows import RowEndpoint
 from twofold.web.rest.schemas import Json, Schemas
-
-LOGIN = "login"
-"""The name of the security scheme."""
 
 
 def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:

@@ -17,6 +17,8 @@ from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.rows import RowEndpoint
 from twofold.web.routes import check_address
 
+_SEGMENTS = "twofold.segments"
+
 Endpoint = CommandEndpoint | RowEndpoint | PageEndpoint
 
 
@@ -62,18 +64,21 @@ class ApiRoute(Route):
                 parameters[segment[1:-1]] = text
             elif segment != text:
                 return Match.NONE, {}
-        child = {"endpoint": self.endpoint, "path_params": parameters}
+        child = {"endpoint": self.endpoint, "path_params": parameters, "route": self}
         return (Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL), child
 
 
 def _segments(scope: Scope) -> list[str]:
-    """The decoded segments of a path."""
-    found: list[str] | None = scope.get("twofold.segments")
-    if found is None:
+    """The decoded segments of a path below the root path."""
+    root = scope.get("root_path", "")
+    known, found = scope.get(_SEGMENTS, (None, []))
+    if known != root:
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        path = raw.decode("latin-1").removeprefix(quote(scope.get("root_path", "")))
-        scope["twofold.segments"] = found = [unquote(segment) for segment in path.split("/")[1:]]
-    return found
+        path, above = raw.decode("latin-1"), quote(root)
+        below = path[len(above) :] if path.startswith(f"{above}/") else path
+        found = [unquote(segment) for segment in below.split("/")[1:]]
+        scope[_SEGMENTS] = root, found
+    return list(found)
 
 
 def known_parameters(endpoint: Endpoint) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
 from twofold.web.cors import like
-from twofold.web.problems import RETRY_AFTER, Problem, overloaded
+from twofold.web.problems import Problem, cut_off, overloaded, stopping
 from twofold.web.serving.limits import Limits
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -112,7 +112,7 @@ class Admission:
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: Problem 503 when the request is refused or cut off."""
         if self._stopping:
-            raise _stopping()
+            raise stopping()
         lane = self.reads if scope["method"] in READS else self.commands
         turn = asyncio.timeout(None)
         lane.check()
@@ -135,7 +135,7 @@ class Admission:
             if not turn.expired():
                 raise
             begun = turn in self.commands.running
-            raise (_unknown() if begun else _stopping()) from None
+            raise (cut_off() if begun else stopping()) from None
         finally:
             lane.running.discard(turn)
             self._present.discard(turn)
@@ -155,13 +155,3 @@ def _end(turns: Iterable[asyncio.Timeout]) -> None:
 def _has_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-def _stopping() -> Problem:
-    headers = {**RETRY_AFTER, "Connection": "close"}
-    return Problem(503, "stopping", "This process is stopping; nothing was changed: send the request again", headers)
-
-
-def _unknown() -> Problem:
-    detail = "This process stopped before the command was complete: send it again with the same Idempotency-Key"
-    return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})
