@@ -22,6 +22,7 @@ from twofold.web.commands import asked
 from twofold.web.consistency import freshness
 from twofold.web.dependencies import returns_response, solver, with_dependencies
 from twofold.web.forms import CURRENT, PLAIN, JsonForm
+from twofold.web.identity import logged_in_actor
 from twofold.web.openapi import documented, sends
 from twofold.web.parameters import Parameters
 from twofold.web.preconditions import if_new, if_none_match, precondition
@@ -111,6 +112,8 @@ def _responses(dependant: Dependant, success: int) -> Responses:
     if calls & {precondition, if_new}:
         statuses |= {412}
     found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
+    if logged_in_actor in calls:
+        found = _merged(found, _merged(documented(401), sends(401, "WWW-Authenticate")))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:

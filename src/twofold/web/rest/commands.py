@@ -28,6 +28,7 @@ from twofold.web.bodies import FromJson, JsonRequest, JsonText, read_json, unsup
 from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
+from twofold.web.openapi import docstring
 from twofold.web.preconditions import Conditions, if_new, precondition
 from twofold.web.problems import Problem, condition_of, version_conflict
 from twofold.web.rest.values import Value
@@ -197,7 +198,10 @@ class CommandEndpoint:
         if self.served.sees is None:
             return True
         state, version = await this.running.load(self.served.decider, id)
-        return version == 0 or self.served.sees(this.actor, state)
+        seen = version == 0 or self.served.sees(this.actor, state)
+        if not isinstance(seen, bool):
+            raise TypeError(f"sees= must return True or False, not a {type(seen).__name__}")
+        return seen
 
     def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
@@ -241,9 +245,8 @@ def retyped(served: ServedCommand, names: Mapping[str, str]) -> Any:
     }
     make: Any = TypedDict
     typed = make(sent.__name__, members)
-    typed.__doc__, typed.__module__ = sent.__doc__, sent.__module__
-    if hasattr(sent, "__pydantic_config__"):
-        typed.__pydantic_config__ = sent.__pydantic_config__
+    typed.__doc__, typed.__module__ = docstring(sent) or None, sent.__module__
+    typed.__pydantic_config__ = getattr(sent, "__pydantic_config__", {"extra": "forbid"})
     return Annotated[
         typed, AfterValidator(lambda found: sent(**{by_name[name]: value for name, value in found.items()}))
     ]
@@ -277,6 +280,10 @@ class Without:
     names: tuple[str, ...]
     form: JsonForm
 
+    def _without(self, example: Any) -> Any:
+        is_object = isinstance(example, dict)
+        return {n: value for n, value in example.items() if n not in self.names} if is_object else example
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         inner = core_schema.definitions_schema(self.form.core_schema(source), [])
 
@@ -284,6 +291,8 @@ class Without:
             found = dict(describe.resolve_ref_schema(describe(inner)))
             found["properties"] = {n: s for n, s in found.get("properties", {}).items() if n not in self.names}
             found["required"] = [name for name in found.get("required", ()) if name not in self.names]
+            if "examples" in found:
+                found["examples"] = [self._without(example) for example in found["examples"]]
             return found
 
         return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [described]})
