@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Response
 
 from shop.http import answers
 from shop.http.fields import CORRECTED, OF_CUSTOMER, TYPES, OrderId
@@ -25,7 +25,7 @@ from twofold.web.answers import answer
 from twofold.web.application import Run, web_app
 from twofold.web.consistency import Fresh
 from twofold.web.forms import JsonForm
-from twofold.web.identity import actor_of, check_login
+from twofold.web.identity import CurrentActor, logged_in_actor
 from twofold.web.routes import router
 
 DESCRIPTION = """
@@ -98,17 +98,17 @@ def add_orders(api: Api, who: Who) -> None:
 
 
 def history(who: Who) -> APIRouter:
-    routes = router(form=JsonForm(names="camel", decimals="number"), tags=["orders"])
+    login = [] if who.customer is anyone else [Depends(logged_in_actor)]
+    routes = router(form=JsonForm(names="camel", decimals="number"), tags=["orders"], dependencies=login)
 
     @routes.get("/orders/{orderId}/history", response_model=list[answers.HistoryEntry])
     async def order_history(
-        order_id: Annotated[OrderId, Path(alias="orderId")], request: Request, running: Run, fresh: Fresh
+        order_id: Annotated[OrderId, Path(alias="orderId")], actor: CurrentActor, running: Run, fresh: Fresh
     ) -> Response:
         """Every event of the order, read from the log: never behind, so a token is only checked."""
-        await check_login(request, who.customer)
         await running.check_token(fresh.after)
         order, version = await running.load(orders, order_id)
-        if version == 0 or not who.sees(await actor_of(request), order):
+        if version == 0 or not who.sees(actor, order):
             raise NotFound(f"There is no order {order_id!r}")
         found = await running.history(orders.stream(order_id))
         return answer([answers.entry(recorded) for recorded in found], 200, fresh.headers)

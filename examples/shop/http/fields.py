@@ -57,8 +57,10 @@ ProductId = Annotated[Id, Field(examples=["tea"])]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), one_line]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500), some_lines]
 Quantity = Annotated[int, Field(ge=1, le=MOST, examples=[2])]
-_money = Field(ge=0, le=LARGEST, decimal_places=4, description="at most four decimals", examples=[2.5])
-Money = Annotated[Decimal, BeforeValidator(amount), _money]
+_WRITTEN = {"type": "string", "pattern": rf"^{_DIGITS.pattern}$"}
+_MONEY: list[Any] = [{"type": "number", "minimum": 0, "maximum": LARGEST}, _WRITTEN]
+_money = Field(ge=0, le=LARGEST, decimal_places=4, examples=[2.5], json_schema_extra={"anyOf": _MONEY})
+Money = Annotated[Decimal, _money, BeforeValidator(amount)]
 
 TYPES = {
     "customer_id": CustomerId,

@@ -33,12 +33,14 @@ class DraftOrder:
 
 @dataclass(frozen=True, slots=True)
 class AddItem:
+    """Add an item to a draft."""
+
     item: Item
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    pass
+    """Submit the draft and reserve its items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
+    """Cancel an order that has not been shipped."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShipOrder:
+    """Mark a confirmed order as shipped."""
+
     tracking_number: str
 
 
