@@ -237,7 +237,7 @@ class Api:
         """Raises: ConfigurationError."""
         part = added.decider if isinstance(added, ServedCommand) else added.projection
         if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
-            raise ConfigurationError(f"{added.owner}: {self.app.name} does not have {part.owner}")
+            raise ConfigurationError(f"{added.owner}: {part.owner} is not the one of {self.app.name}, or it has none")
         added.check()
         first = added.at.segments[0]
         if first in RESERVED:

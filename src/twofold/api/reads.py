@@ -136,11 +136,11 @@ class ServedPage:
 
     def _check_condition(self, condition: str, argument: str) -> None:
         name, operator = split(condition)
-        field = _field(self, name)
-        if operator not in operators_of(field) or (operator == "null" and argument == "where"):
-            known = ", ".join(name if each == "eq" else f"{name}__{each}" for each in operators_of(field)) or "none"
+        operators = [each for each in operators_of(_field(self, name)) if each != "null" or argument == "filters"]
+        if operator not in operators:
+            known = ", ".join(name if each == "eq" else f"{name}__{each}" for each in operators) or "none"
             raise ConfigurationError(
-                f"{self.owner}: {argument}: {condition!r} is no condition of {name}; it has {known}"
+                f"{self.owner}: {argument}: {condition!r} is not a condition of {name}; it has {known}"
             )
 
 
@@ -157,7 +157,7 @@ def operators_of(field: Field) -> list[str]:
     found = [name for name, takes in OPERATORS.items() if takes.suits(field.column)]
     if field.enum is not None and "startswith" in found:
         found.remove("startswith")  # a beginning is not a member
-    return found + (["null"] if field.column.nullable and "eq" in found else [])
+    return found + (["null"] if field.column.nullable else [])
 
 
 def _field(served: ServedRow | ServedPage, name: str) -> Field:

@@ -120,7 +120,7 @@ class ServedCommand:
         if self.by is not None and self.by not in self.fields:
             raise ConfigurationError(f"{self.owner}: {self.sent.__name__} has no field by={self.by!r:.80}")
         if self.by in self.at.parameters:
-            raise ConfigurationError(f"{self.owner}: by={self.by!r} is a parameter of the path already")
+            raise ConfigurationError(f"{self.owner}: by={self.by!r} is a parameter of the path, which gives the field")
         if type(self.status) is not int or not 200 <= self.status <= 299:
             raise ConfigurationError(f"{self.owner}: status must be 200 to 299, not {self.status!r:.80}")
         if self.returns is not None and self.status in NO_BODY:
@@ -133,7 +133,7 @@ class ServedCommand:
             names = ", ".join(cls.__name__ for cls in self.decider.command_types)
             raise ConfigurationError(f"{self.owner}: {self.decider.owner} decides {names}")
         if self.command in self.decider.internal:
-            raise ConfigurationError(f"{self.owner}: {self.decider.owner} marks it as internal=")
+            raise ConfigurationError(f"{self.owner}: {self.decider.owner} lists it in internal=, so it is not served")
 
     def _check_id(self) -> None:
         sent, fields = self.sent.__name__, self.fields

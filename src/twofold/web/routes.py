@@ -107,13 +107,15 @@ def _responses(dependant: Dependant, success: int) -> Responses:
         statuses |= {408, 413, 415}
     if dependant.path_params:
         statuses |= {404}
+    if logged_in_actor in calls:
+        statuses |= {401}
     if asked in calls:
         statuses |= {409, 413}  # an undeclared body is still read, to detect a reused key
     if calls & {precondition, if_new}:
         statuses |= {412}
     found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
     if logged_in_actor in calls:
-        found = _merged(found, _merged(documented(401), sends(401, "WWW-Authenticate")))
+        found = _merged(found, sends(401, "WWW-Authenticate"))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:

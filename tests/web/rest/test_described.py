@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import jsonschema_rs
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
@@ -21,6 +21,7 @@ from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.api.rule import by_rule
 from twofold.web import openapi
 from twofold.web.application import web_app
+from twofold.web.identity import LoggedIn
 from twofold.web.rest.examples import Examples, NoExample
 from twofold.web.routes import router
 
@@ -176,6 +177,26 @@ def test_a_login_is_named_where_one_is_needed() -> None:
     assert found["components"]["securitySchemes"] == {"login": {"type": "http", "scheme": "bearer"}}
     assert all(one["security"] == [{"login": []}] for one in generated(found).values())
     assert not any("security" in one for one in generated(document("quickstart")).values())
+
+
+@pytest.mark.parametrize("make", [router, APIRouter])
+def test_a_route_of_ones_own_that_needs_a_login_refers_to_it(make: Any) -> None:
+    async def user(headers: Mapping[str, str]) -> Actor | None: ...
+
+    user.security_scheme = {"type": "apiKey", "in": "cookie", "name": "session"}  # type: ignore[attr-defined]
+    own = make()
+
+    @own.get("/mine/{name:path}")
+    async def mine(actor: LoggedIn, name: str) -> None: ...
+
+    @own.get("/all")
+    async def everything() -> None: ...
+
+    document = of(small, Api(small, actor=user), own)
+    assert document["paths"]["/mine/{name}"]["get"]["security"] == [{"login": []}]
+    assert "security" not in document["paths"]["/all"]["get"]
+    if make is router:
+        assert document["paths"]["/mine/{name}"]["get"]["responses"]["401"]["headers"].keys() == {"WWW-Authenticate"}
 
 
 def test_docstrings_describe_and_what_a_dataclass_says_of_itself_does_not() -> None:

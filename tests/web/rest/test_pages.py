@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -43,7 +43,7 @@ class Lend:
     is_late: bool = False
     count: int = 0
     parts: tuple[Part, ...] = ()
-    extra: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Loan:
     is_late: bool = False
     count: int = 0
     parts: tuple[Part, ...] = ()
-    extra: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] | None = None
 
 
 def fold(row: Loan, event: Lent, recorded: Recorded) -> Loan:
@@ -88,7 +88,7 @@ LENT = {
     "1": Lend("ada", date(2026, 3, 1), Decimal("1.50"), note="a%", words=("x",), count=1),
     "2": Lend("ada", date(2026, 3, 2), Decimal(10), Size.LARGE, words=("x", "y"), count=2),
     "3": Lend("ben", date(2026, 3, 3), Decimal(2), note="ab_c", is_late=True, count=3),
-    "4": Lend("a/b é", date(2026, 3, 4), Decimal(3), Size.LARGE, note="b", words=("y",), count=4),
+    "4": Lend("a/b é", date(2026, 3, 4), Decimal(3), Size.LARGE, note="b", words=("y",), count=4, extra={"a": 1}),
 }
 
 
@@ -139,6 +139,8 @@ QUERIES = {
     "note__null=true": "2",
     "note__null=false": "134",
     "note__null=false&note__startswith=a": "13",
+    "extra__null=false": "4",
+    "extra__null=true&note__null=false": "13",
     "words__contains=x": "12",
     "words__contains=x&words__contains=y": "2",
     "is_late=true": "3",
