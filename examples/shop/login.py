@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shop.serve import KEY
+from twofold import InvalidInput
+from twofold.messages import checked_id
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=int, default=60, metavar="N", help="valid for so long (default: %(default)s)")
     parser.add_argument("--key", type=Path, default=KEY, metavar="FILE", help="as of the server (default: %(default)s)")
     options = parser.parse_args(arguments)
+    if options.minutes < 1:
+        parser.error(f"--minutes {options.minutes} is no time: give at least 1")
     try:
+        checked_id(options.customer, "customer")
         print(token(key(options.key), options.customer, staff=options.staff, minutes=options.minutes))
+    except InvalidInput as error:
+        parser.error(str(error))
     except OSError as error:
         print(f"{error.filename} cannot be used ({error.strerror}): name another with --key", file=sys.stderr)
         return 1

@@ -389,7 +389,8 @@ def evolve(order: Order, event: Event) -> Order:
         case OrderShipped():
             return replace(order, status="shipped")
         case PastOrderRecorded():
-            return Order("shipped", items=event.items, order_date=event.invoiced_at)
+            buyer = Buyer(event.customer_id or "", event.customer_name or "", None)
+            return Order("shipped", buyer, event.items, order_date=event.invoiced_at)
 
 
 orders = Decider("order", Order(), decide, evolve)

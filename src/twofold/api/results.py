@@ -19,8 +19,8 @@ def result_of(
 ) -> Callable[[Done[Any, Any]], Any]:
     """A function for `returns=` that takes these fields from the new state.
 
-    Some names are not of the state: `id`, `{category}_id` and the name in `id` mean the stream's id, `version` its
-    version. Raises: ConfigurationError for a name that is none of these.
+    `id`, `{category}_id` and the name in `id` mean the stream's id, `version` its version. Raises: ConfigurationError
+    for any other name.
     """
     ids = dict.fromkeys((id, "id", f"{decider.category}_id"), "receipt.stream.id")
     types = get_type_hints(type(decider.initial)) | dict.fromkeys(ids, str) | {VERSION: int}

@@ -109,7 +109,9 @@ async def test_the_id_has_the_name_of_the_category_too(serve: Serve) -> None:
 
 @pytest.mark.parametrize("returns", [["item_id", "colour"], "price"])
 def test_a_field_that_is_none(returns: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"returns=.*must be a function, or a list with some of price, changes"):
+    with pytest.raises(
+        ConfigurationError, match=r"returns=.*must be a function, or a list with some of price, changes"
+    ):
         Api(ITEMS, actor=nobody).command(items, Price, "PUT /items/{id}", returns=returns)
 
 

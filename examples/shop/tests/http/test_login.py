@@ -4,6 +4,8 @@ import shutil
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from shop.tests.http.client import Client, fields, problem
 from shop.tests.http.openapi import Description
 from shop.tests.http.server import serving
 from shop.tests.http.test_process import paste
+from shop.values import Item
+from shop.write.order import RecordPastOrder, orders
+from twofold import Running
 
 KEY = "stands in for a key, at least 32 bytes"
 TEA = {"productId": "tea", "quantity": 2}
@@ -33,6 +38,7 @@ class Users:
     bob: Client
     staff: Client
     stranger: Client
+    running: Running
 
 
 def bearer(customer: str, **how: Any) -> dict[str, str]:
@@ -50,7 +56,9 @@ async def users(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
             return Client(httpx2.AsyncClient(transport=transport, base_url="http://shop", headers=headers))
 
-        found = Users(client(bearer("ann")), client(bearer("bob")), client(bearer("till", staff=True)), client({}))
+        found = Users(
+            client(bearer("ann")), client(bearer("bob")), client(bearer("till", staff=True)), client({}), running
+        )
         await found.staff.put("/products/tea", {"name": "Tea", "price": "2.50"})
         await found.staff.post("/inventory/products/tea/receipts", {"quantity": 1_000})
         await found.ann.put("/customers/ann", {"name": "Ann", "email": "ann@example.com"})
@@ -112,6 +120,15 @@ async def test_an_order_of_another_is_like_one_that_is_unknown(users: Users) -> 
     assert (await users.ann.get("/orders/a-1/history")).json() == before
     assert (await users.bob.post("/orders/a-1/ship", {"trackingNumber": "1"})).status_code == 403
     assert (await users.ann.post("/orders/a-1/cancel", {"reason": "too late"})).status_code == 202
+
+
+async def test_ones_past_orders_are_ones_own(users: Users) -> None:
+    then = datetime(2011, 1, 4, 10, tzinfo=UTC)
+    past = RecordPastOrder("ann", "Ann", "France", then, (Item("tea", "Tea", 1, Decimal("2.5")),))
+    users.ann.token = users.bob.token = (await users.running.execute(orders, "p-1", past)).receipt.token
+    for path in ("/orders/p-1", "/orders/p-1/history"):
+        assert ((await users.ann.get(path)).status_code, (await users.bob.get(path)).status_code) == (200, 404)
+    assert problem(await users.ann.post("/orders/p-1/cancel", {"reason": "x"})) == (422, "rejected")
 
 
 async def test_one_lists_only_ones_own(users: Users) -> None:
@@ -202,6 +219,10 @@ def test_a_token_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(capsys.readouterr().out.split(".")) == 3
     assert login.main(["ann", "--key", str(file / "below")]) == 1
     assert "name another with --key" in capsys.readouterr().err
+    for wrong, message in (["ann", "--minutes", "0"], "at least 1"), (["a\nb"], "printable characters"):
+        with pytest.raises(SystemExit):
+            login.main([*wrong, "--key", str(file)])
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
