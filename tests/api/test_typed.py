@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twofold import App, Decider, Projection, Recorded, Running
+from twofold import App, Decider, Done, Projection, Recorded, Running
 from twofold.api import Actor, Api, logged_in, new_id
-from twofold.write.decider import Done
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,6 @@ class ServedCommand:
         """The parameters of the path that are fields of `sent`."""
         return {name: self.fields[name] for name in self.at.parameters if name in self.fields}
 
-    @property
-    def ids(self) -> dict[str, Any]:
-        """The types of parameters of the path that are no fields of `sent`."""
-        others = [name for name in self.at.parameters if name not in self.fields]
-        return {name: self.types[name] for name in others if name in self.types}
-
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The fields of the body: those that neither the path nor the actor gives."""
@@ -173,7 +167,8 @@ def inputs_of(cls: type, owner: str) -> dict[str, Input]:
     model_fields: dict[str, Any] | None = getattr(cls, "model_fields", None)
     if model_fields is None:
         raise ConfigurationError(
-            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON"
+            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON; "
+            f"a command that is not for the outside belongs in internal= of its decider"
         )
     return {name: Input(hints[name], field.is_required()) for name, field in model_fields.items()}
 

@@ -95,6 +95,8 @@ def read_json(text: bytes) -> JsonText:
         if text.startswith(mark):
             detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
             raise Problem(400, "invalid-json", detail)
+    if not text.strip():
+        raise Problem(400, "invalid-json", "The body is empty: send JSON")
     try:
         from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
         return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
@@ -126,21 +128,21 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
-    def reader(self, annotation: Any) -> Callable[[Any], Any]:
-        """A function from a `JsonText` to a value of this type. It raises ValidationError, with all errors."""
-        strict = _strict(self.form.core_schema(annotation))
-        validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
-
-        def read(body: Any) -> Any:
-            if not isinstance(body, JsonText):
-                raise unsupported("The body must be sent as Content-Type: application/json")
-            return _validated(validator, body)
-
-        return read
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        metadata = described_as(self.form.core_schema(source))
-        return core_schema.no_info_plain_validator_function(self.reader(source), metadata=metadata)
+        formed = self.form.core_schema(source)
+        return core_schema.no_info_plain_validator_function(reader(formed), metadata=described_as(formed))
+
+
+def reader(schema: CoreSchema) -> Callable[[Any], Any]:
+    """A function that reads a `JsonText` by this schema, strictly. It raises ValidationError, with all errors."""
+    validator = SchemaValidator(_strict(schema), _use_prebuilt=False)  # those of models are not strict
+
+    def read(body: Any) -> Any:
+        if not isinstance(body, JsonText):
+            raise unsupported("The body must be sent as Content-Type: application/json")
+        return _validated(validator, body)
+
+    return read
 
 
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from twofold.api import Actor, Allow, Api, anyone
 from twofold.app import Running
-from twofold.errors import ConfigurationError, InvalidInput
+from twofold.errors import ConfigurationError, InvalidInput, NotFound
 from twofold.read.projection import Projection
 from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
@@ -93,9 +93,11 @@ async def scope_of(request: Request, projection: Projection[Any]) -> Mapping[str
 
 @contextmanager
 def _user_code(argument: str) -> Iterator[None]:
-    """What is wrong with the arguments of user code is not the client's fault. Raises: ConfigurationError."""
+    """Input that user code is refused, as by `load`, is not the client's fault. Raises: ConfigurationError."""
     try:
         yield
+    except NotFound:
+        raise
     except InvalidInput as error:
         raise ConfigurationError(f"{argument} raised {type(error).__name__}") from error
 

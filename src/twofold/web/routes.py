@@ -113,9 +113,7 @@ def _responses(dependant: Dependant, success: int) -> Responses:
         statuses |= {409, 413}  # an undeclared body is still read, to detect a reused key
     if calls & {precondition, if_new}:
         statuses |= {412}
-    found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
-    if logged_in_actor in calls:
-        found = _merged(found, sends(401, "WWW-Authenticate"))
+    found: Responses = documented(*sorted(statuses))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:

@@ -13,12 +13,12 @@ from uuid import UUID
 import msgspec
 import pytest
 from annotated_types import Ge, MinLen
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from twofold import App, Decider, Projection, Recorded, Rejected, Running, Unavailable
+from twofold import App, Decider, Done, Projection, Recorded, Rejected, Running, Unavailable
 from twofold.api import Api, new_id, nobody
 from twofold.web.problems import Problem
-from twofold.write.decider import Done
+from twofold.web.steps import request_id
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -325,7 +325,7 @@ async def test_a_parameter_that_is_refused_is_named(serve: Serve, name: str, wro
 async def test_a_field_of_the_path_is_refused_in_the_body(serve: Serve) -> None:
     refused = await place(serve, SENT, json={"number": 5, "later": "x"})
     assert fields(refused) == [("body", "/number")]
-    assert "leave it out" in refused.json()["detail"]
+    assert refused.json()["errors"][0]["message"].endswith("leave it out of the body")
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
@@ -560,6 +560,49 @@ async def test_preconditions_of_what_does_not_exist(serve: Serve, headers: dict[
     assert (await site.client.put("/accounts/1", json={}, headers=headers)).status_code == status
 
 
+# ---- types at the edge
+
+AccountId = Annotated[str, StringConstraints(pattern="^[0-9]+$", max_length=5)]
+
+
+async def test_types_of_the_edge(serve: Serve) -> None:
+    api = Api(BANK, actor=nobody, types={"account_id": AccountId, "id": AccountId, "owner": Literal["ada", "ben"]})
+    api.command(accounts, Open, "PUT /accounts/{account_id}", id="account_id")
+    api.command(accounts, Open, "POST /accounts", id="account_id", name="open_in_body")
+    api.command(accounts, Number, "PUT /numbers/{id}")
+    api.row(listed, "GET /accounts/{id}")
+    site = await serve(api)
+    made = await site.client.put("/accounts/7", json={})
+    assert made.json()["events"] == [{"type": "Opened", "data": {"owner": "ada"}}]
+    refused = await site.client.put("/accounts/x", json={"owner": "eve"})
+    assert sorted(fields(refused)) == [("body", "/owner"), ("path", "account_id")]
+    assert fields(await site.client.post("/accounts", json={"account_id": "123456"})) == [("body", "/account_id")]
+    assert fields(await site.client.get("/accounts/x")) == [("path", "id")]
+    assert fields(await site.client.put("/numbers/x", json={})) == [("path", "id")]
+    assert (await site.client.put("/numbers/7", json={"number": 5})).status_code == 200
+
+
+async def test_types_of_the_edge_with_a_model(serve: Serve) -> None:
+    api = Api(THINGS, actor=nobody, types={"note": Annotated[str, StringConstraints(max_length=3)]})
+    api.command(things, Model)
+    api.command(things, Struct)
+    api.command(things, Everything)
+    site = await serve(api)
+    for path, sent in [
+        ("model", {"order_number": 1, "unitPrice": "1"}),
+        ("struct", {"orderNumber": 1, "price": "1"}),
+        ("everything", EVERYTHING),
+    ]:
+        assert (await site.client.post(f"/thing/1/{path}", json={**sent, "note": "abc"})).status_code == 200, path
+        assert seen[-1].note == "abc"
+        assert fields(await site.client.post(f"/thing/1/{path}", json={**sent, "note": "abcd"})) == [("body", "/note")]
+    assert fields(await site.client.post("/thing/1/model", json={"order_number": 0, "unitPrice": "1"})) == [
+        ("body", "/order_number")
+    ]
+    refused = await site.client.post("/thing/1/everything", json={**EVERYTHING, "name": "refused"})
+    assert "that name is refused" in refused.json()["detail"]
+
+
 # ---- using
 
 
@@ -622,6 +665,20 @@ async def test_what_using_raises(serve: Serve, sent: str, status: int, type: str
     assert await site.running.history("account-2") == []
 
 
+async def test_using_is_not_asked_again_for_what_was_done(serve: Serve) -> None:
+    """A process that ended after the command and before its response was kept; meanwhile the data has changed."""
+    site = await serve(like())
+    command_id = request_id(None, "POST", "/accounts/2/likes", "k")
+    done = await site.running.execute(accounts, "2", Open("2", "ben"), command_id=command_id)
+    for _ in range(2):
+        again = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "k"})
+        assert (again.status_code, again.json()["events"]) == (200, [{"type": "Opened", "data": {"owner": "ben"}}])
+        assert again.headers["consistency-token"] == done.receipt.token
+    other = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "other"})
+    assert other.status_code == 422
+    assert len(await site.running.history("account-2")) == 1
+
+
 # ---- responses
 
 
@@ -642,6 +699,14 @@ async def test_a_response_without_a_body(serve: Serve, status: int) -> None:
         made = await site.client.post("/accounts", json={"account_id": "1"}, headers={"Idempotency-Key": "k"})
         assert (made.status_code, made.content, made.headers["etag"]) == (status, b"", '"1"')
         assert "content-type" not in made.headers
+
+
+async def test_no_entity_tag(serve: Serve) -> None:
+    site = await serve(bank("PUT /accounts/{account_id}", id="account_id", etag=False))
+    made = await site.client.put("/accounts/1", json={})
+    assert (made.status_code, "etag" in made.headers) == (200, False)
+    refused = await site.client.put("/accounts/1", json={}, headers={"If-Match": '"1"'})
+    assert (refused.status_code, refused.json()["type"]) == (400, "unknown-precondition")
 
 
 async def test_the_domain_says_no(serve: Serve) -> None:

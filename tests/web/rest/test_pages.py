@@ -14,10 +14,12 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 import pytest
+from fastapi import Request
 
-from twofold import App, Decider, Projection, Recorded
+from twofold import App, Decider, Page, Projection, Recorded
 from twofold.api import Actor, Api, logged_in, nobody
 from twofold.read.conditions import OPERATORS
+from twofold.web.rest.pages import links
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -292,6 +294,19 @@ async def test_a_cursor_of_another_query(serve: Serve) -> None:
     assert (await site.client.get("/loans?cursor=x")).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "raw", "linked"),
+    [
+        ("/of/a/b é", b"/of/a%2Fb%20%C3%A9", "/of/a%2Fb%20%C3%A9"),
+        ('/of/a>; rel="x"', b'/of/a>; rel="x"', "/of/a%3E;%20rel=%22x%22"),
+        ("/of/a b", None, "/of/a%20b"),
+    ],
+)
+def test_the_address_in_a_link(path: str, raw: bytes | None, linked: str) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "query_string": b"a=%3E&cursor=x&after=t", "headers": []}
+    assert links(Request(scope), Page([], "c+d", 0, None)) == {"Link": f'<{linked}?a=%3E&cursor=c%2Bd>; rel="next"'}
+
+
 async def test_a_link_under_a_root_path(serve: Serve) -> None:
     site = await library(serve)
     site.app.root_path = "/v1"
@@ -403,6 +418,22 @@ async def test_a_response_of_ones_own_may_hide_fields_so_they_are_no_filters(ser
     assert ids(await site.client.get(page.links["next"]["url"])) == "2"
     assert field_of(await site.client.get("/loans?note__startswith=a")) == "note__startswith"
     assert field_of(await site.client.get("/loans?order_by=note")) == "order_by"
+
+
+async def test_only_the_rows(serve: Serve) -> None:
+    site = await library(serve, plain=True, limit=3)
+    page = await site.client.get("/loans")
+    assert [row["loan_id"] for row in page.json()] == ["1", "2", "3"]
+    following = await site.client.get(page.links["next"]["url"])
+    assert [row["loan_id"] for row in following.json()] == ["4"]
+    assert len((await site.client.get("/loans?limit=4")).json()) == 4
+
+
+async def test_a_page_of_something_that_must_exist(serve: Serve) -> None:
+    site = await library(serve, at="GET /of/{id}", where={"loan_id": "id"}, exists=loans)
+    assert ids(await site.client.get("/of/1")) == "1"
+    missing = await site.client.get("/of/9")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no loan '9'")
 
 
 # ---- counts, parked rows, tokens

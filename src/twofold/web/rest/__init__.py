@@ -2,6 +2,7 @@
 
 routes.py     the routes of an Api, and what all of them refuse
 commands.py   a command: its body, its id, its response
+edge.py       what a client sends of a class, and what comes from elsewhere
 rows.py       a row, with an entity tag
 pages.py      pages: conditions from query parameters, cursors
 values.py     values of paths and queries, written the way JSON writes them

@@ -8,29 +8,28 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
-from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, core_schema
-from typing_extensions import TypedDict
+from pydantic import ValidationError
 
-from twofold.api.served import NO_BODY, NewId, ServedCommand, inputs_of
+from twofold.api.served import NO_BODY, NewId, ServedCommand
 from twofold.app import Running
 from twofold.errors import NotFound, VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
-from twofold.web.bodies import FromJson, JsonRequest, JsonText, read_json, unsupported
+from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
-from twofold.web.openapi import docstring
 from twofold.web.preconditions import Conditions, if_new, precondition
 from twofold.web.problems import Problem, condition_of, version_conflict
+from twofold.web.rest.edge import AtTheEdge
 from twofold.web.rest.values import Value
 from twofold.write.decider import Decider, Done
 
@@ -64,11 +63,16 @@ class CommandEndpoint:
             self._names[name]: Value("path", name, each.annotation, form.name(name))
             for name, each in served.path.items()
         }
-        self._ids = {name: Value("path", name, each, form.name(name)) for name, each in served.ids.items()}
-        sent = retyped(served, self._names)
-        self._read = FromJson(form).reader(sent)
+        self._ids = [
+            Value("path", name, served.types[name], form.name(name))
+            for name in served.at.parameters
+            if name not in served.fields and name in served.types
+        ]
         elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
-        self.body = Annotated[sent, Without(elsewhere, form)] if elsewhere else sent
+        types = {self._names[name]: served.types[name] for name in served.fields if name in served.types}
+        edge = AtTheEdge(form, types, elsewhere)
+        self._read = reader(edge.schema(served.sent))
+        self.body = Annotated[served.sent, edge] if types or elsewhere else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
         conditions: Any = if_new if served.new else precondition if served.etag else None
@@ -78,7 +82,7 @@ class CommandEndpoint:
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return [*self._path.values(), *self._ids.values()]
+        return [*self._ids, *self._path.values()]
 
     def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
         """Whether this body may be sent with these parameters of the path."""
@@ -95,8 +99,8 @@ class CommandEndpoint:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         request = JsonRequest(request.scope, request.receive)
         await check_login(request, self.served.allow)
-        ids = {name: value.read(request.path_params[name]) for name, value in self._ids.items()}
         sent = await self._sent(request)
+        ids = {value.name: value.read(request.path_params[value.name]) for value in self._ids}
         arguments = {**request.path_params, **ids, **{name: getattr(sent, name) for name in self.served.fields}}
         await check_allowed(request, self.served.allow, arguments)
         conditions = await self._conditions(request)
@@ -107,6 +111,8 @@ class CommandEndpoint:
         served = self.served
         named = None if isinstance(served.id, NewId) else arguments[served.id]
         stream = this.new_id() if named is None else stream_id(named, str(served.id))
+        if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
+            return self._response(this.request, stream, before)
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
@@ -132,7 +138,7 @@ class CommandEndpoint:
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
-            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            errors = [{"type": MISPLACED, "loc": ("body", name), "msg": given} for name in twice]
             raise RequestValidationError(errors, body=body)
         try:
             return self._read(_with_members(body, members))
@@ -233,25 +239,6 @@ def a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def retyped(served: ServedCommand, names: Mapping[str, str]) -> Any:
-    """The class that is sent; with the types of the edge if they replace annotations of its own."""
-    sent, own = served.sent, inputs_of(served.sent, served.owner)
-    if served.fields == own:
-        return sent
-    by_name = {name: field for field, name in names.items()}
-    members: dict[str, Any] = {
-        names[field]: each.annotation if each.required else NotRequired[each.annotation]
-        for field, each in served.fields.items()
-    }
-    make: Any = TypedDict
-    typed = make(sent.__name__, members)
-    typed.__doc__, typed.__module__ = docstring(sent) or None, sent.__module__
-    typed.__pydantic_config__ = getattr(sent, "__pydantic_config__", {"extra": "forbid"})
-    return Annotated[
-        typed, AfterValidator(lambda found: sent(**{by_name[name]: value for name, value in found.items()}))
-    ]
-
-
 def stream_id(value: Any, what: str) -> str:
     """The id of a stream from a field of any type that has one way to be written. Raises: InvalidInput."""
     if isinstance(value, Enum):
@@ -271,28 +258,3 @@ def _with_members(body: JsonText, members: Mapping[str, JsonText]) -> JsonText:
     added = [json.dumps(name).encode() + b":" + member.text for name, member in members.items()]
     values = {name: member.value for name, member in members.items()}
     return JsonText(start + b",".join(added) + b"}", {**body.value, **values})
-
-
-@dataclass(frozen=True, slots=True)
-class Without:
-    """Describes a class in OpenAPI without these members of its JSON, which the path gives."""
-
-    names: tuple[str, ...]
-    form: JsonForm
-
-    def _without(self, example: Any) -> Any:
-        is_object = isinstance(example, dict)
-        return {n: value for n, value in example.items() if n not in self.names} if is_object else example
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = core_schema.definitions_schema(self.form.core_schema(source), [])
-
-        def described(_: CoreSchema, describe: Any) -> dict[str, Any]:
-            found = dict(describe.resolve_ref_schema(describe(inner)))
-            found["properties"] = {n: s for n, s in found.get("properties", {}).items() if n not in self.names}
-            found["required"] = [name for name in found.get("required", ()) if name not in self.names]
-            if "examples" in found:
-                found["examples"] = [self._without(example) for example in found["examples"]]
-            return found
-
-        return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [described]})

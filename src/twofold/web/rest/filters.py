@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from twofold.api.reads import ORDER, PAGE_PARAMETERS, ServedPage, operators_of, split
 from twofold.read.annotations import annotated_fields, column_type, kind_of
 from twofold.read.conditions import OPERATORS
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.rest.values import Value
 
@@ -105,6 +106,6 @@ def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams, errors: li
                 continue
             if more.keys() & conditions.keys():
                 message = f"Another parameter already sets the condition {', '.join(more)}: send one of them"
-                errors.append({"type": "plain", "loc": ("query", name), "msg": message})
+                errors.append({"type": MISPLACED, "loc": ("query", name), "msg": message})
             conditions.update(more)
     return conditions

@@ -23,6 +23,7 @@ from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
 
+_IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
 
 
@@ -71,7 +72,7 @@ class PageEndpoint:
         page = await queries.find(
             self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
         )
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **self._links(request, page)}
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **links(request, page, backward=served.backward)}
         if wants_count(request):
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
@@ -110,22 +111,23 @@ class PageEndpoint:
             "parked": page.parked,
         }
 
-    def _links(self, request: Request, page: Page[Any]) -> dict[str, str]:
-        """The pages before and after: this address with another cursor (RFC 8288)."""
-        raw: bytes | None = request.scope.get("raw_path")
-        path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
-        sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-        before = page.previous if self.served.backward else None
-        links = [
-            f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
-            for relation, cursor in (("prev", before), ("next", page.cursor))
-            if cursor is not None
-        ]
-        return {"Link": ", ".join(links)} if links else {}
-
 
 def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
     if served.filters is None:
         return form.name(ORDER)
     name = next((name for name, condition in served.filters.items() if condition == ORDER), None)
     return form.name(ORDER) if name == ORDER else name
+
+
+def links(request: Request, page: Page[Any], *, backward: bool = True) -> dict[str, str]:
+    """The pages before and after: this address with another cursor (RFC 8288)."""
+    raw: bytes | None = request.scope.get("raw_path")
+    path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
+    sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
+    before = page.previous if backward else None
+    found = [
+        f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
+        for relation, cursor in (("prev", before), ("next", page.cursor))
+        if cursor is not None
+    ]
+    return {"Link": ", ".join(found)} if found else {}

@@ -71,6 +71,8 @@ class ApiRoute(Route):
 def _segments(scope: Scope) -> list[str]:
     """The decoded segments of a path below the root path."""
     root = scope.get("root_path", "")
+    known: str | None
+    found: list[str]
     known, found = scope.get(_SEGMENTS, (None, []))
     if known != root:
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
@@ -78,7 +80,7 @@ def _segments(scope: Scope) -> list[str]:
         below = path[len(above) :] if path.startswith(f"{above}/") else path
         found = [unquote(segment) for segment in below.split("/")[1:]]
         scope[_SEGMENTS] = root, found
-    return list(found)
+    return found
 
 
 def known_parameters(endpoint: Endpoint) -> dict[str, bool]:

@@ -13,8 +13,8 @@ from pydantic import Base64Bytes, ValidationError
 
 from twofold.errors import NotFound
 from twofold.signatures import unwrapped
-from twofold.web.bodies import FromJson, JsonText, read_json
-from twofold.web.forms import DECIMAL
+from twofold.web.bodies import JsonText, read_json, reader
+from twofold.web.forms import DECIMAL, PLAIN
 
 _BARE = re.compile(rf"{DECIMAL}|true|false")
 _LONGEST_BARE = 400
@@ -29,7 +29,7 @@ class Value:
         self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
         self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
         self._is_bare = plain in (int, float, bool)
-        self._read = FromJson().reader(self.annotation)
+        self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
         """Raises: RequestValidationError, naming the parameter; as `check_address`."""
