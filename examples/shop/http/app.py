@@ -74,7 +74,7 @@ def add_customers(api: Api, who: Who) -> None:
     put = partial(api.command, customers, PutCustomer, id=key, types=OF_CUSTOMER, allow=who.own)
     put(f"PUT {at}", returns=[key, "name", "email", "version"])
     api.row(customer_summary, f"GET {at}/summary", allow=who.own, returns=answers.summary, name="summary")
-    brief = partial(api.page, order_view, where={key: key}, exists=customers, allow=who.own, returns=answers.brief)
+    brief = partial(api.page, order_view, exists=customers, allow=who.own, returns=answers.brief)
     brief = partial(brief, order_by="-created_at", limit=500, plain=True, backward=False)
     brief(f"GET {at}/orders", name="customer_orders")
     brief("GET /customer/{customer_id}/orders", name="orders_of_customer")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
 
 from shop.values import LARGEST, Address
 from twofold.messages import unprintable
@@ -59,8 +59,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=500), some_line
 Quantity = Annotated[int, Field(ge=1, le=MOST, examples=[2])]
 _WRITTEN = {"type": "string", "pattern": rf"^{_DIGITS.pattern}$"}
 _MONEY: list[Any] = [{"type": "number", "minimum": 0, "maximum": LARGEST}, _WRITTEN]
-_money = Field(ge=0, le=LARGEST, decimal_places=4, examples=[2.5], json_schema_extra={"anyOf": _MONEY})
-Money = Annotated[Decimal, _money, BeforeValidator(amount)]
+_described = WithJsonSchema({"anyOf": _MONEY, "description": "at most four decimals", "examples": [2.5]})
+Money = Annotated[Decimal, Field(ge=0, le=LARGEST, decimal_places=4), BeforeValidator(amount), _described]
 
 TYPES = {
     "customer_id": CustomerId,
@@ -81,9 +81,9 @@ OF_CUSTOMER = {"name": Annotated[Name, Field(examples=["Ann"])]}
 CORRECTED = {"quantity": Annotated[int, Field(ge=-MOST, le=MOST, examples=[-3])]}
 
 
-def example(**members: Any) -> ConfigDict:
+def example(**members: Any) -> dict[str, Any]:
     """For a body. Unknown fields are always refused, and this makes OpenAPI say so, too."""
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [members]})
+    return {"extra": "forbid", "json_schema_extra": {"examples": [members]}}
 
 
 @dataclass(frozen=True, slots=True)
