@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from annotated_types import Ge, MinLen
-from pydantic import BaseModel, Field, StringConstraints
+from annotated_types import Ge, MaxLen, MinLen
+from pydantic import Base64Bytes, BaseModel, Field, StringConstraints
 
 from twofold import App, Decider, Done, Projection, Recorded, Rejected, Running, Unavailable
 from twofold.api import Api, new_id, nobody
@@ -70,6 +70,7 @@ class Everything:
     note: str | None = None
     weight: float = 1.5
     is_new: bool = True
+    picture: Annotated[bytes, MaxLen(3)] = b""
 
     def __post_init__(self) -> None:
         if self.name == "refused":
@@ -199,6 +200,8 @@ async def test_a_field_of_every_kind(serve: Serve) -> None:
         ({"counts": {"a": "b"}}, "/counts/a"),
         ({"other": 1}, "/other"),
         ({"is_new": 1}, "/is_new"),
+        ({"picture": "no base64"}, "/picture"),
+        ({"picture": "AQIDBA=="}, "/picture"),  # four bytes
     ],
 )
 async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, Any], field: str) -> None:
@@ -206,6 +209,39 @@ async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, 
     refused = await site.client.post("/thing/1/everything", json={**EVERYTHING, **change})
     assert fields(refused) == [("body", field)]
     assert seen == []
+
+
+@dataclass(frozen=True)
+class Paint:
+    picture: bytes
+    encoded: Base64Bytes
+
+
+@dataclass(frozen=True)
+class Painted:
+    picture: bytes
+
+
+def decide_picture(command: Paint, state: bytes) -> list[Painted]:
+    return [Painted(command.picture + command.encoded)]
+
+
+def evolve_picture(state: bytes, event: Painted) -> bytes:
+    return event.picture
+
+
+async def test_bytes_are_base64_in_and_out(serve: Serve) -> None:
+    pictures = Decider("picture", b"", decide_picture, evolve_picture)
+    api = Api(App("pictures", deciders=[pictures]), actor=nobody)
+    api.command(pictures, Paint)
+    site = await serve(api)
+    made = await site.client.post("/picture/1/paint", json={"picture": "//4+", "encoded": "Pw=="})
+    assert made.json()["events"][0]["data"] == {"picture": "//4+Pw=="}
+    schemas = site.app.openapi()["components"]["schemas"]
+    body = site.app.openapi()["paths"]["/picture/{id}/paint"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["example"] == {"picture": "dGV4dA==", "encoded": "dGV4dA=="}
+    for name in ("Paint", "Painted"):
+        assert schemas[name]["properties"]["picture"] == {"type": "string", "contentEncoding": "base64"}
 
 
 async def test_all_missing_fields_are_named(serve: Serve) -> None:
