@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twofold import App, ConfigurationError, Decider, Done, Projection, Recorded, Running
-from twofold.api import Actor, Api, anyone, logged_in, new_id, nobody
+from twofold.api import Actor, Api, ServedPage, anyone, logged_in, new_id, nobody
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,15 @@ def test_a_page_that_cannot_be_served(settings: dict[str, Any], message: str) ->
     given: dict[str, Any] = {"projection": loans, **settings}
     with pytest.raises(ConfigurationError, match=message):
         Api(LIBRARY, actor=user).page(given.pop("projection"), **given)
+
+
+def test_a_parameter_named_after_a_field_is_its_condition() -> None:
+    api = Api(LIBRARY, actor=user)
+    api.page(loans, "GET /titles/{title}/loans", name="a")
+    api.page(loans, "GET /titles/{title}/after/{day}", where={"due__gt": "day"}, name="b")
+    api.page(loans, "GET /after/{title}", where={"title__gt": "title"}, name="c")
+    wheres = [page.where for page in api.served if isinstance(page, ServedPage)]
+    assert wheres == [{"title": "title"}, {"title": "title", "due__gt": "day"}, {"title__gt": "title"}]
 
 
 def test_an_address_is_used_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
-from twofold.api.addresses import RESERVED, address, kebab, snake
+from twofold.api.addresses import RESERVED, Address, address, kebab, snake
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.served import NewId, ServedCommand
@@ -177,12 +177,13 @@ class Api:
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
 
-        `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
-        client may set: every field with every operator of `find` by default, none with `returns`, which may leave
-        fields out. A mapping names their query parameters. `order_by` is the order unless the client names another
-        with `?order_by=`, which `filters` must list if they are given; `limit` the number of rows unless it asks for
-        another. `exists` is the decider in which a stream with the id in the path must exist, else 404. `returns` makes
-        the response of each row. `plain`: the response is only the list of rows, with the next page in `Link`.
+        A parameter of the path that is named after a field is what the field must equal; `where` gives the field (or a
+        condition) for one of another name. `filters` are the conditions that a client may set: every field with every
+        operator of `find` by default, none with `returns`, which may leave fields out. A mapping names their query
+        parameters. `order_by` is the order unless the client names another with `?order_by=`, which `filters` must list
+        if they are given; `limit` the number of rows unless it asks for another. `exists` is the decider in which a
+        stream with the id in the path must exist, else 404. `returns` makes the response of each row. `plain`: the
+        response is only the list of rows, with the next page in `Link`.
 
         Raises: ConfigurationError.
         """
@@ -191,12 +192,13 @@ class Api:
         if isinstance(filters, str):
             raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
         named = filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
+        found = address(at or f"GET /{projection.name}", ("GET",))
         self._add(
             ServedPage(
                 name=name or f"{projection.name}_list",
-                at=address(at or f"GET /{projection.name}", ("GET",)),
+                at=found,
                 projection=projection,
-                where=dict(where or {}),
+                where={**_by_name(found, projection, where or {}), **(where or {})},
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
                 exists=exists,
@@ -241,3 +243,9 @@ def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) ->
     """The address of a command by rule."""
     of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
     return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
+
+
+def _by_name(at: Address, projection: Projection[Any], where: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a path that are named as fields are, and that no condition uses."""
+    fields = {column.name for column in projection.table.columns}
+    return {name: name for name in at.parameters if name in fields and name not in where.values()}

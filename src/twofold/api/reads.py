@@ -93,8 +93,8 @@ class ServedPage:
         """Raises: ConfigurationError."""
         if sorted(self.where.values()) != sorted(self.at.parameters):
             raise ConfigurationError(
-                f"{self.owner}: where= must give a field for each parameter of the path, as in "
-                f'where={{"member_id": "id"}}'
+                f"{self.owner}: where= must give a field for each parameter of the path that is not named after one, "
+                f'as in where={{"member_id": "id"}}'
             )
         if self.exists is not None and len(self.at.parameters) != 1:
             raise ConfigurationError(f"{self.owner}: exists= needs one parameter in the path, the id of the stream")
