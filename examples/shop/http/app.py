@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 
 from shop.http import answers
 from shop.http.fields import CORRECTED, OF_CUSTOMER, TYPES, OrderId
@@ -20,12 +20,11 @@ from shop.write.product import PutProduct, products
 from shop.write.stock import AdjustStock, ReceiveStock, stock
 from twofold import Running
 from twofold.api import Api, anyone, new_id
-from twofold.errors import NotFound
 from twofold.web.answers import answer
 from twofold.web.application import Run, web_app
 from twofold.web.consistency import Fresh
 from twofold.web.forms import JsonForm
-from twofold.web.identity import CurrentActor, logged_in_actor
+from twofold.web.identity import existing, logged_in_actor
 from twofold.web.routes import router
 
 DESCRIPTION = """
@@ -55,7 +54,7 @@ def shop_http(running: Running, who: Who = OPEN) -> FastAPI:
 
 def add_products(api: Api, who: Who) -> None:
     at, stocked = "/products/{product_id}", "/inventory/products/{product_id}"
-    change = partial(api.command, id="product_id", allow=who.staff)
+    change = partial(api.command, allow=who.staff)
     change(products, PutProduct, f"PUT {at}", returns=["product_id", "name", "price", "version"])
     move = partial(change, stock, exists=products, status=202, etag=False, returns=answers.in_stock)
     move(ReceiveStock, f"POST {stocked}/receipts")
@@ -70,9 +69,8 @@ def add_products(api: Api, who: Who) -> None:
 
 
 def add_customers(api: Api, who: Who) -> None:
-    key, at = "customer_id", "/customers/{customer_id}"
-    put = partial(api.command, customers, PutCustomer, id=key, types=OF_CUSTOMER, allow=who.own)
-    put(f"PUT {at}", returns=[key, "name", "email", "version"])
+    at, put = "/customers/{customer_id}", partial(api.command, customers, PutCustomer, types=OF_CUSTOMER)
+    put(f"PUT {at}", allow=who.own, returns=["customer_id", "name", "email", "version"])
     api.row(customer_summary, f"GET {at}/summary", allow=who.own, returns=answers.summary, name="summary")
     brief = partial(api.page, order_view, exists=customers, allow=who.own, returns=answers.brief)
     brief = partial(brief, order_by="-created_at", limit=500, plain=True, backward=False)
@@ -86,7 +84,7 @@ def add_orders(api: Api, who: Who) -> None:
     said, optional = answers.acknowledged("Order creation initiated"), {key: OrderId | None}
     create(PlaceOrder, "POST /orders", id=key, types=optional, using=placed, status=202, returns=said)
     create(DraftOrder, "POST /orders/drafts", id=new_id, using=drafted, status=201, returns=changed)
-    change = partial(api.command, orders, id=key, exists=orders)
+    change = partial(api.command, orders, exists=orders)
     change(AddItem, f"POST {at}/items", using=added, returns=[key, "version"])
     change(SubmitOrder, f"POST {at}/submit", returns=answers.acknowledged("Order submitted successfully"))
     change(CancelOrder, f"POST {at}/cancel", status=202, returns=answers.acknowledged("Order cancellation initiated"))
@@ -103,13 +101,11 @@ def history(who: Who) -> APIRouter:
 
     @routes.get("/orders/{orderId}/history", response_model=list[answers.HistoryEntry])
     async def order_history(
-        order_id: Annotated[OrderId, Path(alias="orderId")], actor: CurrentActor, running: Run, fresh: Fresh
+        order_id: Annotated[OrderId, Path(alias="orderId")], request: Request, running: Run, fresh: Fresh
     ) -> Response:
         """Every event of the order, read from the log: never behind, so a token is only checked."""
         await running.check_token(fresh.after)
-        order, version = await running.load(orders, order_id)
-        if version == 0 or not who.sees(actor, order):
-            raise NotFound(f"There is no order {order_id!r}")
+        await existing(request, orders, order_id)
         found = await running.history(orders.stream(order_id))
         return answer([answers.entry(recorded) for recorded in found], 200, fresh.headers)
 

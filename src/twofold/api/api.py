@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
@@ -88,9 +89,9 @@ class Api:
         command: type[C],
         at: str | None = None,
         *,
-        id: str | NewId = "id",
+        id: str | NewId | None = None,
         new: bool = False,
-        exists: Decider[Any, Any, Any] | None = None,
+        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
         by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
         types: Mapping[str, Any] | None = None,
@@ -103,11 +104,13 @@ class Api:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
-        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
-        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
-        the client sends (the class of its first parameter) and the running App to the command: it looks things up in
-        the write models, and may raise `Rejected` or `NotFound`. `types` go before those of the Api.
+        parameter or the field with the stream's id: by default `id`, or the only parameter that is no field. Without a
+        value there the server makes one, and with `new_id`, by default at `POST /{category}/{command}`. `new`: the
+        stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist, its own or
+        another, else 404; or deciders by the parameters and fields that name their streams, with a 422 for one that
+        the body names. `using` is a coroutine function from what the client sends (the class of its first parameter)
+        and the running App to the command: it looks things up in the write models, and may raise `Rejected` or
+        `NotFound`. `types` go before those of the Api.
 
         The response has `id`, `version` and `events`; or what `returns`, which must be annotated, makes of the result;
         or the fields that `returns` lists: the `id`, `version`, and fields of the stream's state. With status 204 it
@@ -118,29 +121,23 @@ class Api:
         """
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
-        name, where = name or snake(command.__name__), address(at or _rule_of(decider, command, id), _CHANGES)
-        if isinstance(returns, Sequence):
-            id_name = id if isinstance(id, str) else "id"
-            returns = result_of(returns, decider, id_name, name, f"command {command.__name__} at {where}")
-        self._add(
-            ServedCommand(
-                name=name,
-                at=where,
-                decider=decider,
-                command=command,
-                id=id,
-                new=new or isinstance(id, NewId),
-                exists=exists,
-                by=by,
-                using=using,
-                types=self.types | dict(types or {}),
-                sees=next((sees for known, sees in self.sees if known is decider), None),
-                allow=self._rule(allow),
-                status=status,
-                etag=etag,
-                returns=returns,
-            )
+        served = ServedCommand(
+            name=name or snake(command.__name__),
+            at=address(at or _rule_of(decider, command, id), _CHANGES),
+            decider=decider,
+            command=command,
+            named=id,
+            new=new or isinstance(id, NewId),
+            demanded=exists,
+            by=by,
+            using=using,
+            types=self.types | dict(types or {}),
+            allow=self._rule(allow),
+            status=status,
+            etag=etag,
+            returns=None if isinstance(returns, Sequence) else returns,
         )
+        self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
 
     def row(
         self,
@@ -180,6 +177,7 @@ class Api:
         at: str | None = None,
         *,
         where: Mapping[str, str] | None = None,
+        only: Mapping[str, Any] | None = None,
         order_by: str | Sequence[str] = (),
         filters: Sequence[str] | Mapping[str, str] | None = None,
         exists: Decider[Any, Any, Any] | None = None,
@@ -215,6 +213,7 @@ class Api:
                 at=found,
                 projection=projection,
                 where={**_by_name(found, projection, where or {}), **(where or {})},
+                only=dict(only or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
                 exists=exists,
@@ -256,9 +255,9 @@ class Api:
         self.served.append(added)
 
 
-def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) -> str:
+def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:
     """The address of a command by rule."""
-    of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
+    of_stream = "" if isinstance(id, NewId) else f"/{{{id or 'id'}}}"
     return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
 
 

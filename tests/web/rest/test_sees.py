@@ -42,8 +42,27 @@ def evolve(owner: str, event: Opened | Noted) -> str:
     return event.owner if isinstance(event, Opened) else owner
 
 
+@dataclass(frozen=True)
+class Glue:
+    picture: str
+
+
+@dataclass(frozen=True)
+class Glued:
+    picture: str
+
+
+def decide_album(command: Glue, pictures: int) -> list[Glued]:
+    return [Glued(command.picture)]
+
+
+def evolve_album(pictures: int, event: Glued) -> int:
+    return pictures + 1
+
+
 diaries = Decider("diary", "", decide, evolve)
-DIARIES = App("diaries", deciders=[diaries])
+albums = Decider("album", 0, decide_album, evolve_album)
+DIARIES = App("diaries", deciders=[diaries, albums])
 
 
 async def user_of(headers: Mapping[str, str]) -> Actor | None:
@@ -59,6 +78,7 @@ def diaries_api(sees: Any = owns) -> Api:
     api.command(diaries, Open, "PUT /diaries/{id}", new=True, by="owner")
     api.command(diaries, Note, "POST /diaries/{id}/notes", exists=diaries)
     api.command(diaries, Note, "PUT /diaries/{id}/last", name="last")
+    api.command(albums, Glue, "POST /diaries/{id}/pictures", exists=diaries)
     return api
 
 
@@ -75,6 +95,9 @@ async def test_a_stream_of_another_is_like_one_that_is_unknown(serve: Serve, hea
     assert foreign.status_code == 404
     assert foreign.text.replace("diaries/1", "diaries/2").replace("'1'", "'2'") == unknown.text
     assert (await site.client.put("/diaries/1/last", json=note, headers=EVE | headers)).status_code == 404
+    if "If-Match" not in headers:
+        glue = [await site.client.post("/diaries/1/pictures", json={"picture": "x"}, headers=who) for who in (EVE, ADA)]
+        assert [one.status_code for one in glue] == [404, 200]
     assert (await site.running.load(diaries, "1"))[1] == 1
     assert (await site.client.post("/diaries/1/notes", json=note, headers=ADA)).json()["version"] == 2
 

@@ -17,8 +17,7 @@ from twofold.read.query import Page, Queries
 from twofold.web.answers import answer
 from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
-from twofold.web.identity import check_allowed, check_login, scope_of
-from twofold.web.rest.commands import existing
+from twofold.web.identity import check_allowed, check_login, existing, scope_of
 from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
@@ -58,13 +57,14 @@ class PageEndpoint:
         served, sent = self.served, request.query_params
         await check_login(request, served.allow)
         conditions, limit = self._sent(sent)
+        conditions |= served.only
         named: dict[str, Any] = {}
         for each in self._path:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()
             conditions[each.condition] = named[each.value.name] = value
         await check_allowed(request, served.allow, {**conditions, **named})
         if served.exists is not None:
-            await existing(request.app.state.running, served.exists, *request.path_params.values())
+            await existing(request, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries
