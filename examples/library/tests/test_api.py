@@ -172,7 +172,7 @@ async def test_conditions_counts_and_cursors_show_nothing_of_others(lent: Lent) 
 @pytest.mark.parametrize(
     ("at", "body", "status", "says"),
     [
-        ("POST /copies", {"copy_id": "u-1", "title_id": "nope", "price": 3}, 404, "no title 'nope'"),
+        ("POST /copies", {"copy_id": "u-1", "title_id": "nope", "price": 3}, 422, "no title 'nope'"),
         ("POST /copies", {"copy_id": "u-1", "title_id": "nope", "price": -3}, 422, "/price"),
         ("POST /copies", {"copy_id": "u-1", "title_id": "nope", "price": "0.001"}, 422, "/price"),
         ("POST /copies", {"copy_id": "", "title_id": "nope", "price": 3}, 422, "copy_id must be"),

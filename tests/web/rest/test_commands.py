@@ -622,6 +622,47 @@ async def test_a_stream_that_must_be_new(serve: Serve) -> None:
         assert (refused.status_code, refused.json()["type"]) == (400, problem)
 
 
+async def test_streams_that_fields_name_must_exist(serve: Serve) -> None:
+    """What the body names is a field at fault; what the address names is not there."""
+    site = await serve(
+        bank("POST /accounts/{account_id}", id="account_id", exists={"account_id": accounts, "owner": accounts})
+    )
+    missing = await site.client.post("/accounts/1", json={"owner": "2"})
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no account '1'")
+    await site.running.execute(accounts, "1", Open("1"))
+    refused = (await site.client.post("/accounts/1", json={"owner": "2"})).json()
+    assert (refused["status"], refused["type"]) == (422, "unknown-reference")
+    assert refused["errors"] == [{"in": "body", "field": "/owner", "message": "There is no account '2'"}]
+    assert (await site.running.load(accounts, "1"))[1] == 1
+    await site.running.execute(accounts, "2", Open("2"))
+    assert (await site.client.post("/accounts/1", json={"owner": "2"})).json()["version"] == 2
+
+
+async def test_the_id_is_the_only_parameter_that_is_no_field(serve: Serve) -> None:
+    site = await serve(bank("PUT /accounts/{number_of_it}", exists=accounts))
+    await site.running.execute(accounts, "1", Open("1"))
+    assert (await site.client.put("/accounts/1", json={"account_id": "x"})).json()["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("key", "location"),
+    [
+        (lambda event, recorded: recorded.stream.id, "/accounts/7"),
+        (lambda event, recorded: event.owner, None),
+        (lambda event, recorded: [recorded.stream.id, event.owner], None),
+        (lambda event, recorded: 1 / 0, None),
+    ],
+)
+async def test_the_location_of_a_row_with_a_key_of_its_own(serve: Serve, key: Any, location: str | None) -> None:
+    keyed = Projection("keyed", Account, fold_account, key=key)
+    api = Api(App("bank", deciders=[accounts], projections=[keyed]), actor=nobody)
+    api.command(accounts, Open, "POST /accounts", id="account_id")
+    api.row(keyed, "GET /accounts/{id}")
+    site = await serve(api)
+    made = await site.client.post("/accounts", json={"account_id": "7"})
+    assert (made.status_code, made.headers.get("location")) == (200, location)
+
+
 async def test_a_stream_that_must_exist(serve: Serve) -> None:
     api = bank("PUT /accounts/{account_id}", id="account_id", exists=accounts)
     site = await serve(api)

@@ -122,17 +122,14 @@ def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint
         raise ConfigurationError(f"{served.owner}: pydantic cannot read what is sent: {why}") from error
 
 
-def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
-    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
-
-    Only if their key is the id of the stream.
-    """
+def _located(command: ServedCommand, rows: list[ServedRow]) -> ServedRow | None:
+    """The row that a POST creates: of `GET /orders/{id}` for `POST /orders`, if it follows the command's events."""
     at = command.at
     if at.method != "POST" or at.parameters:
         return None
     for row in rows:
         is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
         follows = set(command.decider.recorded_types) & set(row.projection.event_types)
-        if is_below and row.projection.key is None and follows:
-            return f"{at.path}/"
+        if is_below and follows:
+            return row
     return None
