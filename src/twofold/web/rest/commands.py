@@ -115,7 +115,8 @@ class CommandEndpoint:
         if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
             return self._response(this.request, stream, before)
         await self._check_existing(this, arguments)
-        if not served.new and not await self._sees(this, stream):
+        demanded = served.exists.get(str(served.id)) is served.decider
+        if not (served.new or demanded) and not await self._sees(this, stream):
             raise NotFound(f"There is no {served.decider.category} {stream!r}")
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
