@@ -83,12 +83,6 @@ class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: Any, detail: str) -> None:
         """Nothing: a default that JSON cannot hold is not described."""
 
-    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        """As responses write them."""
-        if self.mode == "serialization":
-            return {"type": "string", "contentEncoding": "base64"}
-        return super().bytes_schema(schema)
-
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """A default in words: generators of clients make a field with a `default` one that must be sent."""
         found = super().default_schema(schema)
