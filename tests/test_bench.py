@@ -15,7 +15,7 @@ import pytest
 from bench import environments, goals, picture
 from bench.__main__ import summed_up
 from bench.environments import Environment, Missing
-from bench.http_load import place_orders, read_orders
+from bench.http_load import place_orders, read
 from bench.memory import PeakMemory
 from bench.places import Places
 from bench.process import Side, SideFailed
@@ -46,6 +46,12 @@ NAMES = {
     "catchup_sqlite_vs_floor",
     "rebuild_pg_vs_floor",
     "load100_vs_eventsourcing",
+    *(
+        f"edges_{backend}_{case}_vs_{peer}"
+        for backend in ("pg", "sqlite")
+        for case in ("stock_row", "stock_page", "order_row", "order_page")
+        for peer in ("starlette", "fastapi")
+    ),
 }
 HEADER: dict[str, Any] = {
     "date": "2026-01-01T00:00:00+00:00",
@@ -311,13 +317,13 @@ def test_http_is_asked_without_wrk_too(monkeypatch: pytest.MonkeyPatch, run: Run
     with run.places.fresh("sqlite") as place, open_shop(place) as shop:
         shop.stock_up()
         shop.place(2, "known-")
-        assert read_orders(shop, 2, "known-", 0.1).count > 0
-        placed = place_orders(shop, "new-", 0.2)
+        assert read(shop.address, "/orders/known-%d", 2, 0.1).count > 0
+        placed = place_orders(shop.address, "new-", 0.2)
         assert (placed.client, placed.count > 0) == ("asyncio", True)
         [found] = place.query("SELECT count(*) FROM twofold_events WHERE type = 'OrderPlaced'")
         assert found == 2 + placed.count
         with pytest.raises(SideFailed, match="404"):
-            read_orders(shop, 1, "nobody-", 0.1)
+            read(shop.address, "/orders/nobody-%d", 1, 0.1)
 
 
 def test_memory_that_is_added_is_seen() -> None:
