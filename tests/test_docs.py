@@ -94,6 +94,7 @@ class Course:
         self.seen += block.text
 
     def run(self, block: Block, runner: asyncio.Runner) -> None:
+        self.seen += block.text
         answer = eval(compiled(block), vars(self.module))
         if inspect.iscoroutine(answer):
             runner.run(answer)

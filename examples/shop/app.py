@@ -4,6 +4,7 @@ from shop.react.fulfilment import fulfilment
 from shop.read.customer_summary import customer_summary
 from shop.read.inventory import inventory
 from shop.read.order_view import order_view
+from shop.read.product_view import product_view
 from shop.read.reconciliation import reconciliation
 from shop.read.sales import product_sales, sales_by_country
 from shop.write.customer import customers
@@ -20,6 +21,7 @@ shop = App(
         order_view,
         customer_summary,
         inventory,
+        product_view,
         product_sales,
         sales_by_country,
         reconciliation,

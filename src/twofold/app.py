@@ -275,16 +275,33 @@ class Running:
     ) -> Page[R]:
         """A page of the rows that match all conditions.
 
-        A condition is a field (`customer_id="c-1"`), or a field and an operator: `__gt`, `__ge`, `__lt`, `__le`, or
-        `__contains` for a member of a list field. `order_by` names fields, with a leading `-` for descending; the key
+        A condition is a field (`customer_id="c-1"`), or a field and an operator: `__ne`, `__gt`, `__ge`, `__lt`,
+        `__le`, `__in` for one of several values, `__startswith` for the beginning of a text, or `__contains` for one or
+        several members of a list field. `order_by` names fields, with a leading `-` for descending; the key
         breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` are as for `get`. A row that cannot be
         read is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         return await self.queries.find(
-            projection, order_by=order_by, limit=limit, cursor=cursor, after=after, wait_s=wait_s, **conditions
+            projection, conditions, order_by=order_by, limit=limit, cursor=cursor, after=after, wait_s=wait_s
         )
+
+    async def count(
+        self,
+        projection: Projection[Any],
+        *,
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> int:
+        """How many rows match all conditions, which are those of `find`; `after` and `wait_s` are as for `get`.
+
+        It takes as long as reading every row that matches, or its entry in an index. Parked rows count as stored.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        return await self.queries.count(projection, conditions, after=after, wait_s=wait_s)
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken, Unavailable."""

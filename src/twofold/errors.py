@@ -7,6 +7,7 @@ TwofoldError
 ├── InvalidInput           an argument is invalid; nothing was changed
 │   ├── InvalidEvent       an event that could not be stored and read again
 │   ├── InvalidToken       not a token, a token of another log, or one beyond its head
+│   ├── NotFound           what a request names does not exist; raised by code at the edge
 │   ├── InvalidCursor      not a cursor, or a cursor of another query
 │   └── InvalidQuery       a field, an operator or a value that the read model does not have
 ├── VersionConflict        the stream is not at the version the append expected
@@ -85,6 +86,10 @@ class InvalidToken(InvalidInput):
 
 class InvalidCursor(InvalidInput):
     """A cursor that `find` did not return for this query."""
+
+
+class NotFound(InvalidInput):
+    """What a request names does not exist. For code at the edge, such as `using=` of an `Api`."""
 
 
 class InvalidQuery(InvalidInput):

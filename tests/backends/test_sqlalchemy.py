@@ -40,6 +40,7 @@ from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
+from twofold.testing.conformance.pages import PageConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
@@ -51,6 +52,7 @@ class ReadStoreConformance(
     CheckpointConformance,
     RowConformance,
     FormatConformance,
+    PageConformance,
     FaithfulConformance,
     QueryConformance,
     RefusalConformance,

@@ -65,10 +65,10 @@ class SummaryAnswer:
     last_order_date: datetime | None
 
 
-routes = router(form=FORM, prefix="/customers", tags=["customers"])
+routes = router(form=FORM, tags=["customers"])
 
 
-@routes.put("/{customerId}", response_model=CustomerAnswer)
+@routes.put("/customers/{customerId}", response_model=CustomerAnswer)
 async def put_customer(
     customer_id: CustomerId, body: JsonBody[CustomerBody], condition: Precondition, asked: Asking
 ) -> Response:
@@ -85,7 +85,13 @@ async def put_customer(
     return await asked.once(handle)
 
 
-@routes.get("/{customerId}/orders", response_model=list[BriefOrder], responses=sends(200, "Link"))
+@routes.get(
+    "/customer/{customerId}/orders",
+    operation_id="orders_of_customer",
+    response_model=list[BriefOrder],
+    responses=sends(200, "Link"),
+)
+@routes.get("/customers/{customerId}/orders", response_model=list[BriefOrder], responses=sends(200, "Link"))
 async def customer_orders(
     customer_id: CustomerId,
     running: Run,
@@ -113,7 +119,7 @@ async def customer_orders(
     return answer([brief(row) for row in page], 200, headers)
 
 
-@routes.get("/{customerId}/summary", response_model=SummaryAnswer)
+@routes.get("/customers/{customerId}/summary", response_model=SummaryAnswer)
 async def summary(customer_id: CustomerId, running: Run, fresh: Fresh) -> Response:
     """The number, value and latest date of the customer's orders. An order counts once it is confirmed."""
     row = await running.get(as_json(customer_summary), customer_id, after=fresh.after, wait_s=fresh.wait_s)

@@ -83,7 +83,8 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValida
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(on_one_line)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(without_control)]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(email)]
-Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
+MOST = 1_000_000
+Quantity = Annotated[int, Field(ge=1, le=MOST)]
 Money = Annotated[
     Decimal,
     BeforeValidator(amount),

@@ -35,6 +35,7 @@ from twofold.web.problems import Problem, version_conflict
 from twofold.web.routes import router
 
 OrderDone = Done[Order, Event]
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class ItemAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitAnswer:
+class Acknowledgement:
     order_id: str
     status: str
     version: int
@@ -115,14 +116,15 @@ class SubmitAnswer:
 routes = router(form=FORM, prefix="/orders", tags=["orders"])
 
 
-@routes.post("", status_code=202, response_model=OrderAnswer, responses=sends(202, "Location", "ETag"))
+@routes.post("", status_code=202, response_model=Acknowledgement, responses=sends(202, "Location", "ETag"))
 async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) -> Response:
     """Place an order in one step. An item without `unitPrice` gets the product's current price."""
 
     async def handle() -> Response:
         buyer, items = await buyer_and_items(asked.running, body.customer_id, body.items)
         command = PlaceOrder(buyer, items, address(body.shipping_address), datetime.now(UTC))
-        return await create(asked, body.order_id or asked.new_id(), command, 202, if_new)
+        done = await create(asked, body.order_id or asked.new_id(), command, if_new)
+        return acknowledged(done, 202, "Order creation initiated", location(done))
 
     return await asked.once(handle)
 
@@ -134,7 +136,8 @@ async def draft_order(body: JsonBody[NewDraft], if_new: IfNew, asked: Asking) ->
     async def handle() -> Response:
         buyer = await buyer_of(asked.running, body.customer_id)
         where = None if body.shipping_address is None else address(body.shipping_address)
-        return await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), 201, if_new)
+        done = await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), if_new)
+        return status(done, 201, location(done))
 
     return await asked.once(handle)
 
@@ -152,27 +155,26 @@ async def add_item(order_id: OrderId, body: JsonBody[NewLine], condition: Precon
     return await asked.once(handle)
 
 
-@routes.post("/{orderId}/submit", response_model=SubmitAnswer)
+@routes.post("/{orderId}/submit", response_model=Acknowledgement)
 async def submit_order(order_id: OrderId, condition: Precondition, asked: Asking) -> Response:
     """Submit the draft and reserve its items."""
 
     async def handle() -> Response:
         done = await change(asked, order_id, SubmitOrder(), condition)
-        message = "Order submitted successfully"
-        found = SubmitAnswer(order_id, done.state.status, done.receipt.version, message)
-        return answer(found, 200, receipt_headers(done.receipt))
+        return acknowledged(done, 200, "Order submitted successfully")
 
     return await asked.once(handle)
 
 
-@routes.post("/{orderId}/cancel", status_code=202, response_model=OrderAnswer)
+@routes.post("/{orderId}/cancel", status_code=202, response_model=Acknowledgement)
 async def cancel_order(
     order_id: OrderId, body: JsonBody[Cancellation], condition: Precondition, asked: Asking
 ) -> Response:
     """Cancel an order that has not been shipped."""
 
     async def handle() -> Response:
-        return status(await change(asked, order_id, CancelOrder(body.reason), condition), 202)
+        done = await change(asked, order_id, CancelOrder(body.reason), condition)
+        return acknowledged(done, 202, "Order cancellation initiated")
 
     return await asked.once(handle)
 
@@ -187,15 +189,14 @@ async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Pre
     return await asked.once(handle)
 
 
-async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, code: int, if_new: bool) -> Response:
+async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, if_new: bool) -> OrderDone:
     """Raises: Problem 409 if the order exists; with `if_new` VersionConflict, which becomes 412."""
     try:
-        done = await asked.execute(orders, order_id, command, expected_version=0)
+        return await asked.execute(orders, order_id, command, expected_version=0)
     except VersionConflict as error:
         if if_new:
             raise
         raise version_conflict(409, f"There is an order {order_id!r} already", 0, error.actual) from None
-    return status(done, code, {"Location": f"/orders/{quote(order_id, safe='')}"})
 
 
 async def change(asked: Asked, order_id: str, command: Request, condition: Conditions) -> OrderDone:
@@ -212,9 +213,18 @@ async def existing(asked: Asked, order_id: str) -> int:
     return version
 
 
-def status(done: OrderDone, code: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+def status(done: OrderDone, code: int, headers: Mapping[str, str] = NO_HEADERS) -> Response:
     found = OrderAnswer(done.receipt.stream.id, done.state.status, done.receipt.version)
     return answer(found, code, {**headers, **receipt_headers(done.receipt)})
+
+
+def acknowledged(done: OrderDone, code: int, message: str, headers: Mapping[str, str] = NO_HEADERS) -> Response:
+    found = Acknowledgement(done.receipt.stream.id, done.state.status, done.receipt.version, message)
+    return answer(found, code, {**headers, **receipt_headers(done.receipt)})
+
+
+def location(done: OrderDone) -> dict[str, str]:
+    return {"Location": f"/orders/{quote(done.receipt.stream.id, safe='')}"}
 
 
 def no_order(order_id: str) -> Problem:

@@ -11,6 +11,8 @@ from shop.read.inventory import Inventory
 from shop.read.inventory import evolve as evolve_inventory
 from shop.read.order_view import OrderView
 from shop.read.order_view import evolve as evolve_view
+from shop.read.product_view import ProductView
+from shop.read.product_view import evolve as evolve_product_view
 from shop.read.reconciliation import Reconciliation, kinds
 from shop.read.reconciliation import evolve as evolve_reconciliation
 from shop.read.sales import ProductSales, SalesByCountry, country_key, evolve_country, evolve_product, products_of
@@ -149,6 +151,24 @@ def test_inventory_begins_with_the_product_and_follows_its_stock() -> None:
     assert rows(Inventory, evolve_inventory, registered) == {"tea": Inventory("tea", 0)}
     received = feed("stock", "tea", InventoryUpdated(5), InventoryUpdated(3))
     assert rows(Inventory, evolve_inventory, received + registered) == {"tea": Inventory("tea", 3)}
+
+
+# product_view
+
+
+def test_a_product_is_shown_as_it_is_today() -> None:
+    named = feed("product", "tea", ProductPut("Tea", Decimal("2.5")), ProductPut("Green tea", Decimal(3)))
+    stocked = feed("stock", "tea", InventoryUpdated(5), InventoryUpdated(3))
+    assert rows(ProductView, evolve_product_view, named) == {"tea": ProductView("tea", "Green tea", Decimal(3), 0)}
+    shown = {"tea": ProductView("tea", "Green tea", Decimal(3), 3)}
+    assert rows(ProductView, evolve_product_view, named + stocked) == shown
+    assert rows(ProductView, evolve_product_view, stocked + named) == shown
+
+
+def test_stock_of_a_product_that_is_not_registered_has_no_name() -> None:
+    assert rows(ProductView, evolve_product_view, feed("stock", "tea", InventoryUpdated(5))) == {
+        "tea": ProductView("tea", name="", available_quantity=5)
+    }
 
 
 # sales

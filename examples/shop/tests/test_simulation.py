@@ -8,9 +8,11 @@ import pytest
 
 from shop.app import shop
 from shop.read.inventory import inventory
+from shop.read.product_view import product_view
 from shop.values import Address, Buyer, Item
 from shop.write.order import AddItem, CancelOrder, DraftOrder, PlaceOrder, ShipOrder, SubmitOrder, orders
-from shop.write.stock import ReceiveStock, Stock, stock
+from shop.write.product import PutProduct, products
+from shop.write.stock import AdjustStock, ReceiveStock, Stock, stock
 from twofold import To
 from twofold.testing.simulation import simulate
 
@@ -57,3 +59,29 @@ def test_no_promise_is_broken_and_no_stock_is_negative() -> None:
         always={stock: nothing_is_sold_that_is_not_there, inventory: lambda row: row.available_quantity >= 0},
     )
     assert simulated.counts["commands done"] > 200
+
+
+def somebody_counts_the_goods(random: Random) -> To:
+    product_id = random.choice(("tea", "mug"))
+    kind = random.choices(("put", "receive", "adjust", "place"), (1, 2, 4, 3))[0]
+    match kind:
+        case "put":
+            return To(products, product_id, PutProduct(product_id.title(), Decimal(random.randint(1, 5))))
+        case "receive":
+            return To(stock, product_id, ReceiveStock(random.randint(1, 6)))
+        case "adjust":
+            return To(stock, product_id, AdjustStock(random.choice((-5, -3, -1, 1)), "counted"))
+        case _:
+            placed = PlaceOrder(random.choice(BUYERS), (_item(random),), ADDRESS, NOON)
+            return To(orders, f"order-{random.randrange(4)}", placed)
+
+
+@pytest.mark.slow
+def test_adjustments_among_orders_take_no_stock_below_zero() -> None:
+    simulated = simulate(
+        shop,
+        somebody_counts_the_goods,
+        runs=20,
+        always={stock: nothing_is_sold_that_is_not_there, product_view: lambda row: row.available_quantity >= 0},
+    )
+    assert simulated.counts["commands done"] > 40

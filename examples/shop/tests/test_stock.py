@@ -1,6 +1,7 @@
 import pytest
 
 from shop.write.stock import (
+    AdjustStock,
     Event,
     Fulfil,
     InventoryUpdated,
@@ -10,6 +11,7 @@ from shop.write.stock import (
     ReservationRefused,
     Reserve,
     Stock,
+    StockAdjusted,
     StockReceived,
     StockReleased,
     StockReserved,
@@ -57,3 +59,28 @@ def test_a_quantity_is_at_least_one_and_has_an_end(quantity: int) -> None:
     for command in (ReceiveStock(quantity), Reserve("o1", 1, quantity)):
         with pytest.raises(Rejected):
             stock.decide(command, stock.state(FIVE))
+
+
+@pytest.mark.parametrize(("quantity", "left"), [(-5, 0), (-3, 2), (1, 6)])
+def test_an_adjustment_takes_away_or_adds(quantity: int, left: int) -> None:
+    assert stock.decide(AdjustStock(quantity, "counted"), stock.state(FIVE)) == [
+        StockAdjusted(quantity, "counted"),
+        InventoryUpdated(left),
+    ]
+    assert stock.evolve(stock.state(FIVE), StockAdjusted(quantity, "counted")) == Stock(available=left)
+
+
+def test_an_adjustment_takes_no_more_than_is_available_and_nothing_that_is_reserved() -> None:
+    reserved = stock.state(FIVE_OF_WHICH_TWO_RESERVED)
+    with pytest.raises(Rejected, match="Cannot adjust the stock by -4: only 3 are available"):
+        stock.decide(AdjustStock(-4, "broken"), reserved)
+    emptied = stock.state([*FIVE_OF_WHICH_TWO_RESERVED, *stock.decide(AdjustStock(-3, "broken"), reserved)])
+    assert emptied == Stock(available=0, reserved={("o1", 1): 2})
+
+
+@pytest.mark.parametrize(
+    ("quantity", "reason"), [(0, "counted"), (1_000_000_001, "found"), (-1_000_000_001, "lost"), (1, ""), (1, " ")]
+)
+def test_an_adjustment_has_a_quantity_and_a_reason(quantity: int, reason: str) -> None:
+    with pytest.raises(Rejected):
+        stock.decide(AdjustStock(quantity, reason), stock.state(FIVE))

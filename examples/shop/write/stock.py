@@ -17,6 +17,15 @@ class ReceiveStock:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustStock:
+    """Correct the available quantity: goods were lost, broken or found. Reserved quantities do not change."""
+
+    quantity: int
+    """Added to the available quantity; negative for missing goods."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reserve:
     """Promise a quantity to a line of an order; too little stock leads to an event, not to `Rejected`."""
 
@@ -44,6 +53,12 @@ class Fulfil:
 @dataclass(frozen=True, slots=True)
 class StockReceived:
     quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StockAdjusted:
+    quantity: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +97,8 @@ class InventoryUpdated:
     available_quantity: int
 
 
-Command = ReceiveStock | Reserve | Release | Fulfil
-Change = StockReceived | StockReserved | StockReleased
+Command = ReceiveStock | AdjustStock | Reserve | Release | Fulfil
+Change = StockReceived | StockAdjusted | StockReserved | StockReleased
 Event = Change | ReservationRefused | ReservationFulfilled | InventoryUpdated
 
 
@@ -99,6 +114,8 @@ def decide(command: Command, stock: Stock) -> list[Event]:
         case ReceiveStock(quantity):
             check(quantity)
             return announced(stock, StockReceived(quantity))
+        case AdjustStock():
+            return adjust(command, stock)
         case Reserve():
             return reserve(command, stock)
         case Release(order_id, line):
@@ -107,6 +124,19 @@ def decide(command: Command, stock: Stock) -> list[Event]:
         case Fulfil(order_id, line):
             held = stock.reserved.get((order_id, line))
             return [] if held is None else [ReservationFulfilled(order_id, line, held)]
+
+
+def adjust(command: AdjustStock, stock: Stock) -> list[Event]:
+    quantity, reason = command.quantity, command.reason
+    if quantity == 0:
+        raise Rejected("An adjustment of 0 changes nothing: give a quantity above or below zero")
+    if fault := quantity_fault(quantity):
+        raise Rejected(fault)
+    if not reason.strip():
+        raise Rejected("An adjustment needs a reason")
+    if stock.available + quantity < 0:
+        raise Rejected(f"Cannot adjust the stock by {quantity}: only {stock.available} are available")
+    return announced(stock, StockAdjusted(quantity, reason))
 
 
 def reserve(command: Reserve, stock: Stock) -> list[Event]:
@@ -132,7 +162,7 @@ def announced(stock: Stock, change: Change) -> list[Event]:
 
 def evolve(stock: Stock, event: Event) -> Stock:
     match event:
-        case StockReceived(quantity):
+        case StockReceived(quantity) | StockAdjusted(quantity):
             return replace(stock, available=stock.available + quantity)
         case StockReserved(order_id, line, quantity):
             return Stock(stock.available - quantity, {**stock.reserved, (order_id, line): quantity})

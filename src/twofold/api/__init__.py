@@ -11,6 +11,7 @@ Imports no web framework.
 
 from twofold.api.actors import Actor, ActorOf, Allow, Scope, anyone, logged_in, nobody
 from twofold.api.api import Api
+from twofold.api.rule import by_rule
 from twofold.api.served import Served, ServedCommand, ServedPage, ServedRow, new_id
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ServedPage",
     "ServedRow",
     "anyone",
+    "by_rule",
     "logged_in",
     "new_id",
     "nobody",

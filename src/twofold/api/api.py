@@ -11,6 +11,7 @@ from twofold.api.served import NewId, Served, ServedCommand, ServedPage, ServedR
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
+from twofold.read.query import DEFAULT_LIMIT
 from twofold.write.decider import Decider, Done
 
 C = TypeVar("C")
@@ -30,7 +31,9 @@ class Api:
     and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
     `version` and `description` head its documentation.
 
-    With an actor, whatever has no `allow=` is closed: it answers 403. Without users it is open to anyone.
+    `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
+    `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
+    Without users it is open to anyone.
 
     Raises: ConfigurationError, naming the argument.
     """
@@ -41,6 +44,8 @@ class Api:
         *,
         actor: ActorOf,
         scope: Scope | None = None,
+        allow: Allow | None = None,
+        types: Mapping[str, Any] | None = None,
         names: Literal["snake", "camel"] = "snake",
         decimals: Literal["string", "number"] = "string",
         cors: Sequence[str] = (),
@@ -49,6 +54,8 @@ class Api:
         description: str = "",
     ) -> None:
         self.app, self.actor, self.scope = app, actor, scope
+        self.allow: Allow | None = None
+        self.allow, self.types = self._rule(allow), dict(types or {})
         self.names, self.decimals, self.cors = names, decimals, tuple(cors)
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
@@ -60,21 +67,26 @@ class Api:
         at: str | None = None,
         *,
         id: str | NewId = "id",
-        new: bool | None = None,
+        new: bool = False,
+        exists: Decider[Any, Any, Any] | None = None,
+        by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
         allow: Allow | None = None,
         status: int = 200,
+        etag: bool = True,
         returns: Callable[[Done[S, E]], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
-        A parameter of the path gives the field of that name. `id` names the parameter or the field with the stream's
-        id; with `new_id` the server makes one up. `new=True`: the stream must not exist yet, else 409; `new=False`: it
-        must exist, else 404. `using` is a coroutine function from what the client sends (the class of its first
+        A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
+        parameter or the field with the stream's id; without a value there, and with `id=new_id`, the server makes one.
+        `new`: the stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist,
+        its own or another, else 404. `using` is a coroutine function from what the client sends (the class of its first
         parameter) and the running App to the command: it looks things up in the write models.
 
-        The response has `id`, `version` and `events`, or what `returns` makes of the result. `name` is the operation's.
+        The response has `id`, `version` and `events`, or what `returns` makes of the result. Its entity tag is the
+        stream's version, which the next command may demand by If-Match, unless `etag=False`. `name` is the operation's.
         """
         self._add(
             ServedCommand(
@@ -83,10 +95,14 @@ class Api:
                 decider=decider,
                 command=command,
                 id=id,
-                new=True if isinstance(id, NewId) else new,
+                new=new or isinstance(id, NewId),
+                exists=exists,
+                by=by,
                 using=using,
+                types=self.types,
                 allow=self._rule(allow),
                 status=status,
+                etag=etag,
                 returns=returns,
             )
         )
@@ -112,6 +128,7 @@ class Api:
                 name=name or projection.name,
                 at=address(at or f"GET /{projection.name}/{path}", ("GET",)),
                 projection=projection,
+                types=self.types,
                 allow=self._rule(allow),
                 etag=etag,
                 returns=returns,
@@ -126,6 +143,9 @@ class Api:
         where: Mapping[str, str] | None = None,
         order_by: str | Sequence[str] = (),
         filters: Sequence[str] | Mapping[str, str] | None = None,
+        exists: Decider[Any, Any, Any] | None = None,
+        plain: bool = False,
+        limit: int = DEFAULT_LIMIT,
         allow: Allow | None = None,
         returns: Callable[[R], Any] | None = None,
         name: str | None = None,
@@ -134,7 +154,9 @@ class Api:
 
         `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
         client may set, by query parameter; by default every field with every operator of `find`. `order_by` is the
-        order unless the client names another with `?order_by=`, which `filters` must list if they are given.
+        order unless the client names another with `?order_by=`, which `filters` must list if they are given. `limit` is
+        the number of rows unless the client asks for another. `exists`: the decider in which a stream with the id in
+        the path must exist, else 404. `plain`: the response is the list of rows alone, with the next page in `Link`.
         """
         named = filters if isinstance(filters, Mapping | None) else {name: name for name in filters}
         self._add(
@@ -145,6 +167,10 @@ class Api:
                 where=dict(where or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
+                exists=exists,
+                types=self.types,
+                plain=plain,
+                limit=limit,
                 allow=self._rule(allow),
                 returns=returns,
             )
@@ -153,7 +179,7 @@ class Api:
     def _rule(self, allow: Allow | None) -> Allow | None:
         """Without users there is nobody to tell apart. Raises: ConfigurationError."""
         if self.actor is not nobody:
-            return allow
+            return allow or self.allow
         if allow not in (None, anyone):
             raise ConfigurationError(f"allow={allow!r:.80} needs an actor, and actor=nobody says that there are none")
         return anyone

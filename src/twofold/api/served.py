@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 from twofold.api.actors import Allow
 from twofold.api.addresses import Address
 from twofold.errors import ConfigurationError, InvalidQuery
-from twofold.read.conditions import field_named
+from twofold.read.conditions import MAX_LIMIT, field_named
 from twofold.read.projection import Projection
 from twofold.signatures import message_types
 from twofold.write.decider import Decider, Done
@@ -49,8 +49,9 @@ class Input:
 class ServedCommand:
     """A command at an address.
 
-    `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. `using` makes
-    the command of it, unless it is the command itself. The stream's id is the parameter or field `id`.
+    `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. The field `by`
+    gets the id of the actor instead. `using` makes the command of it, unless it is the command itself. The stream's id
+    is the parameter or field `id`; a stream with this id must exist in `exists`. `types` replace annotations by name.
     """
 
     name: str
@@ -58,10 +59,14 @@ class ServedCommand:
     decider: Decider[Any, Any, Any]
     command: type
     id: str | NewId
-    new: bool | None
+    new: bool
+    exists: Decider[Any, Any, Any] | None
+    by: str | None
     using: Using | None
+    types: Mapping[str, Any]
     allow: Allow | None
     status: int
+    etag: bool
     returns: Callable[[Done[Any, Any]], Any] | None
 
     @property
@@ -78,14 +83,23 @@ class ServedCommand:
 
     @property
     def path(self) -> dict[str, Input]:
-        """The parameters of the path that are fields of `sent`."""
-        inputs = inputs_of(self.sent)
-        return {name: inputs[name] for name in self.at.parameters if name in inputs}
+        """The parameters of the path that are fields of `sent`, or have a type."""
+        inputs = self._fields
+        path = {name: Input(self.types[name]) for name in self.at.parameters if name in self.types}
+        return path | {name: inputs[name] for name in self.at.parameters if name in inputs}
 
     @property
     def inputs(self) -> dict[str, Input]:
-        """The fields of the body: those that the path does not give."""
-        return {name: field for name, field in inputs_of(self.sent).items() if name not in self.at.parameters}
+        """The fields of the body: those that neither the path nor the actor gives."""
+        elsewhere = (*self.at.parameters, self.by)
+        return {name: field for name, field in self._fields.items() if name not in elsewhere}
+
+    @property
+    def _fields(self) -> dict[str, Input]:
+        return {
+            name: replace(field, annotation=self.types.get(name, field.annotation))
+            for name, field in inputs_of(self.sent).items()
+        }
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
@@ -94,9 +108,13 @@ class ServedCommand:
             raise ConfigurationError(f"{self.owner}: {self.decider.owner} decides {names}")
         if self.command in self.decider.internal:
             raise ConfigurationError(f"{self.owner}: {self.decider.owner} marks it as internal=")
+        if self.new and self.exists is not None:
+            raise ConfigurationError(f"{self.owner}: with new=True no stream of this id can be demanded by exists=")
         if not 200 <= self.status <= 299:
             raise ConfigurationError(f"{self.owner}: status must be 200 to 299, not {self.status!r}")
         fields = inputs_of(self.sent)
+        if self.by is not None and self.by not in fields:
+            raise ConfigurationError(f"{self.owner}: {self.sent.__name__} has no field by={self.by!r}")
         for name in self.at.parameters:
             if name not in fields and name != self.id:
                 raise ConfigurationError(
@@ -121,6 +139,7 @@ class ServedRow:
     at: Address
     projection: Projection[Any]
     allow: Allow | None
+    types: Mapping[str, Any]
     etag: str | None
     returns: Callable[[Any], Any] | None
 
@@ -149,7 +168,8 @@ class ServedPage:
     """Pages of a projection at an address.
 
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
-    for a query parameter the condition that it sets; None: every field with every operator, under its own name.
+    for a query parameter the condition that it sets; None: every field with every operator, under its own name. A
+    stream whose id is the parameter of the path must exist in `exists`. `plain`: the response is the list of rows.
     """
 
     name: str
@@ -158,6 +178,10 @@ class ServedPage:
     where: Mapping[str, str]
     order_by: tuple[str, ...]
     filters: Mapping[str, str] | None
+    exists: Decider[Any, Any, Any] | None
+    types: Mapping[str, Any]
+    plain: bool
+    limit: int
     allow: Allow | None
     returns: Callable[[Any], Any] | None
 
@@ -173,8 +197,13 @@ class ServedPage:
                 f"{self.owner}: where= must give a field for each parameter of the path, as in "
                 f'where={{"member_id": "id"}}'
             )
+        if self.exists is not None and len(self.at.parameters) != 1:
+            raise ConfigurationError(f"{self.owner}: exists= needs one parameter in the path, the id of the stream")
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r}")
         for condition in (*self.where, *(self.filters or {}).values()):
-            _field(self, condition.partition("__")[0])
+            if condition != "order_by":
+                _field(self, condition.partition("__")[0])
         for name in self.order_by:
             _field(self, name.removeprefix("-"))
 

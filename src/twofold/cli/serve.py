@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from twofold.api.rule import by_rule
+from twofold.api import by_rule
 from twofold.app import App, Running
 from twofold.cli.output import err
 from twofold.cli.target import AppName, ReadStore, Store, fail, targeted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import compress
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
-from twofold.read.store import QueryResult, ReadStore
+from twofold.read.store import Counted, QueryResult, ReadStore
 
 DEFAULT_WAIT_S = 5.0
 MAX_WAIT_S = 30.0
@@ -22,12 +23,13 @@ LOOK_EVERY_S = 1.0  # how often reads check that the log is still the one their 
 LOOK_PATIENCE_S = 0.25
 
 After = Receipt | Token | str
+F = TypeVar("F", QueryResult, Counted)
 
 
-class Fresh(msgspec.Struct, frozen=True):
+class Fresh(msgspec.Struct, Generic[F], frozen=True):
     """The result of a read, and the position of its token in the projection's own feed; None without a token."""
 
-    found: QueryResult
+    found: F
     position: Position | None
 
 
@@ -66,7 +68,7 @@ class Freshness:
                 f"the token's position {token.position} is beyond the end of the log, {head}", str(token)
             )
 
-    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[QueryResult]]) -> Fresh:
+    async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[F]]) -> Fresh[F]:
         """Read until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
@@ -82,7 +84,7 @@ class Freshness:
             await self._check_log(found.checkpoints)
             if token is None:
                 return Fresh(found, None)
-            checkpoint = _concerned(found, token)
+            checkpoint = _concerned(found.checkpoints, token)
             if position is None:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
@@ -169,13 +171,13 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(found: QueryResult, token: Token) -> Checkpoint:
+def _concerned(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
     partition = token.position.partition
-    for checkpoint in found.checkpoints:
+    for checkpoint in checkpoints:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
     raise InvalidToken(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -18,11 +18,11 @@ from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
-from twofold.read.conditions import query_of
-from twofold.read.cursor import fingerprint, read_cursor, write_cursor
+from twofold.read.conditions import conditions_of, query_of
+from twofold.read.cursor import FIRST, Cursors
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
-from twofold.read.store import ReadStore
+from twofold.read.store import Condition, Query, ReadStore
 
 R = TypeVar("R")
 
@@ -32,9 +32,11 @@ DEFAULT_LIMIT = 50
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
-    """Rows in the requested order. `cursor` gets the next page; it is None on the last page.
+    """Rows in the requested order.
 
-    `parked` counts the parked rows of the whole read model, and the rows of this page that could not be read.
+    `cursor` gets the next page and is None on the last one; `previous` gets the page before and is None on the first
+    one, and if the first row has values that are too long for a cursor. `parked` counts the parked rows of the whole
+    read model, and the rows of this page that could not be read.
     """
 
     rows: Sequence[R]
@@ -50,7 +52,11 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Queries:
-    """Reads rows of one read store that were folded from `log`."""
+    """Reads rows of one read store that were folded from `log`.
+
+    `scope` holds conditions as for `find` that the caller of an edge cannot choose: rows that do not match them do not
+    exist for it. A field may be called `scope` too; `where` takes conditions by name, like the keywords after it.
+    """
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._freshness = store, Freshness(store, log)
@@ -60,25 +66,31 @@ class Queries:
         projection: Projection[R],
         key: Any,
         *,
+        scope: Mapping[str, Any] = {},
         after: After | None = None,
         wait_s: float = DEFAULT_WAIT_S,
-        scope: Any = None,
     ) -> R | None:
         """The row with this key (a tuple if the key has several fields), or None.
 
         A parked row raises RowParked. With a token, so does any row that may be parked: a stream was parked before the
-        token, and it cannot be known which rows its events touch.
+        token, and it cannot be known which rows its events touch. If no row of this key is in scope, it may only be
+        that its first events are parked: RowParked is raised if the token covers them, and otherwise None returned.
 
         Raises: InvalidQuery, InvalidToken, ReadModelBehind, RowParked, RowUnreadable, LogReplaced, Unavailable.
         """
         values = key_values(projection, key)
         token = self._freshness.token(after)
-        fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+        if scope:
+            query = _query_of_key(projection, values, scope)
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
+        else:
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
         found = fresh.found
         for parked in found.parked:
-            if _waits(projection, values, parked):
+            covered = _is_at_or_before(parked.position, fresh.position)
+            if _waits(projection, values, parked) and (covered or found.rows or not scope):
                 raise RowParked(projection.name, values, parked.since, parked.error)
-            if _is_at_or_before(parked.position, fresh.position) and _may_wait(projection, parked):
+            if covered and _may_wait(projection, parked):
                 why = f"it may be among the rows that are parked with stream {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
         return _row(projection, found.rows[0]) if found.rows else None
@@ -86,48 +98,73 @@ class Queries:
     async def find(
         self,
         projection: Projection[R],
+        where: Mapping[str, Any] = {},
+        /,
         *,
+        scope: Mapping[str, Any] = {},
         order_by: str | Sequence[str] = (),
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
         after: After | None = None,
         wait_s: float = DEFAULT_WAIT_S,
-        scope: Any = None,
         **conditions: Any,
     ) -> Page[R]:
         """A page of the rows that match all conditions.
 
-        A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores: `__gt`,
-        `__ge`, `__lt`, `__le`, or `__contains` for a member of a list field. `order_by` names fields, with a leading
-        `-` for descending; the key breaks ties. None sorts first. `limit` is 1 to 500. A row that cannot be read (see
-        `RowUnreadable`) is left out, logged, and counted in `parked`.
+        A condition is a field (`customer_id="c-1"`), or a field and an operator after two underscores, such as
+        `day__ge` (see `OPERATORS`). `order_by` names fields, with a leading `-` for descending; the key breaks ties.
+        None sorts first. `limit` is 1 to 500. `cursor` is that of a page, or its `previous`. A row that cannot be read
+        (see `RowUnreadable`) is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
-        query = query_of(projection, conditions, order_by, limit)
-        asked = fingerprint(projection, query)
-        if cursor is not None:
-            query = msgspec.structs.replace(query, after=read_cursor(projection, query, asked, cursor))
-        one_more = msgspec.structs.replace(query, limit=limit + 1)
+        query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
+        cursors = Cursors(projection, query)
+        start = FIRST if cursor is None else cursors.read(cursor)
+        fetching = start.fetching(query)
         token = self._freshness.token(after)
-        found = (
-            await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, one_more))
-        ).found
+        looking = self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
+        found = (await looking).found
         rows = found.rows[:limit]
-        more = len(found.rows) > limit
-        readable, unreadable = _rows(projection, rows)
+        previous, following = cursors.around(start, rows, more=len(found.rows) > limit)
+        readable, unreadable = _rows(projection, rows[::-1] if start.backward else rows)
         parked = {one.key for one in found.parked if one.kind == "row"}
-        return Page(
-            readable,
-            write_cursor(projection, query, asked, rows[-1]) if more else None,
-            len(found.parked) + len(unreadable - parked),
-        )
+        return Page(readable, following, len(found.parked) + len(unreadable - parked), previous)
+
+    async def count(
+        self,
+        projection: Projection[Any],
+        where: Mapping[str, Any] = {},
+        /,
+        *,
+        scope: Mapping[str, Any] = {},
+        after: After | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
+        **conditions: Any,
+    ) -> int:
+        """How many rows match all conditions, which are those of `find`.
+
+        Parked rows, and rows that cannot be read, count as they are stored. It takes as long as reading every row that
+        matches, or its entry in an index.
+
+        Raises: InvalidQuery, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
+        """
+        wanted = conditions_of(projection, {**where, **conditions}, scope)
+        token = self._freshness.token(after)
+        counting = self._freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
+        return (await counting).found.rows
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""
         token = self._freshness.token(after)
         if token is not None:
             await self._freshness.check(token)
+
+
+def _query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
+    names = projection.table.key
+    of_key = [Condition(name, "eq", value) for name, value in zip(names, key, strict=True)]
+    return Query([*of_key, *conditions_of(projection, {}, scope)], [(name, False) for name in names], 1)
 
 
 def key_values(projection: Projection[Any], key: Any) -> Values:

@@ -13,7 +13,7 @@ from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 
-Operator = Literal["eq", "gt", "ge", "lt", "le", "contains"]
+Operator = Literal["eq", "ne", "gt", "ge", "lt", "le", "in", "contains"]
 
 
 class RowLimits(msgspec.Struct, frozen=True):
@@ -33,7 +33,11 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """Compares a column with a value; `contains` searches for a member of a list column. None equals None."""
+    """Compares a column with a value. None equals only None, and is neither greater nor less than anything.
+
+    `ne` holds wherever `eq` does not, so for None as well. `in` has a tuple of values, which may be empty or include
+    None, and holds if the column equals one of them. `contains` searches for one member of a list column.
+    """
 
     column: str
     operator: Operator
@@ -61,6 +65,13 @@ class QueryResult(msgspec.Struct, frozen=True):
     checkpoints: Sequence[Checkpoint]
     rows: Sequence[Values]
     parked: Sequence[Parked]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many rows there are, and the checkpoints of all partitions, from one snapshot."""
+
+    checkpoints: Sequence[Checkpoint]
+    rows: int
 
 
 class StoredTable(msgspec.Struct, frozen=True):
@@ -167,6 +178,10 @@ class ReadStore(Protocol):
 
     async def get(self, table: Table, key: Key) -> QueryResult:
         """The row with this key, if there is one. Raises: Unavailable."""
+        ...
+
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """How many rows match all conditions. Raises: Unavailable."""
         ...
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:

@@ -23,6 +23,7 @@ from twofold.errors import (
     InvalidToken,
     LogReplaced,
     NewerSchema,
+    NotFound,
     OutcomeUnknown,
     ReadModelBehind,
     Rejected,
@@ -163,6 +164,8 @@ def _refused(error: InvalidInput) -> Problem:
             return Problem(422, "idempotency-key-reused", str(error))
         case InvalidToken():
             return Problem(400, "invalid-token", str(error))
+        case NotFound():
+            return Problem(404, "not-found", str(error))
         case InvalidCursor():
             return Problem(400, "invalid-cursor", str(error))
         case _:

@@ -300,7 +300,8 @@ async def test_a_crash_before_the_answer_was_kept_is_healed(stocked: Client, mon
         assert added.status_code == 500
     await stocked.until_status("1", "confirmed")
     again = await stocked.post("/orders", {**ORDER, "orderId": "1"}, Idempotency_Key="k")
-    assert (again.status_code, again.json()) == (202, {"orderId": "1", "status": "pending", "version": 1})
+    told = {"orderId": "1", "status": "pending", "version": 1, "message": "Order creation initiated"}
+    assert (again.status_code, again.json()) == (202, told)
     assert (await stocked.post("/orders/drafts", {"customerId": "ann"}, Idempotency_Key="k")).status_code == 201
     assert len((await stocked.get("/orders?status=draft")).json()["data"]) == 1
 

@@ -326,7 +326,11 @@ def test_head_is_get_without_a_body(unchanged: Server, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "PATCH", "TRACE", "PROPFIND", "CONNECT"])
 def test_a_method_that_is_not_offered(unchanged: Server, method: str) -> None:
-    for path, allowed in (("/orders", "GET, HEAD, POST"), ("/products/tea", "PUT")):
+    for path, allowed in (
+        ("/orders", "GET, HEAD, POST"),
+        ("/products/tea", "GET, HEAD, PUT"),
+        ("/customers/ann", "PUT"),
+    ):
         refused = unchanged.ask(method, path)
         assert (refused.status, refused.headers["allow"]) == (405, allowed)
     assert unchanged.ask(method, "/nowhere").status == 404

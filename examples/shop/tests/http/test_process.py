@@ -32,7 +32,8 @@ def test_the_lines_work_as_pasted_again_and_after_a_restart(tmp_path: Path) -> N
                 product, customer, stock = paste(put)
                 assert (product["version"], customer["version"], stock["availableQuantity"]) == (1, 1, 100)
                 ordered, found = paste(f"{order}\n{read}")  # in one shell, as if pasted
-                assert ordered == {"orderId": "first", "status": "pending", "version": 1}
+                message = "Order creation initiated"
+                assert ordered == {"orderId": "first", "status": "pending", "version": 1, "message": message}
                 assert (found["orderId"], found["totalAmount"]) == ("first", 5)
                 assert found["status"] in ("pending", "confirmed")
     logged = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]

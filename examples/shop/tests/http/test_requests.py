@@ -46,7 +46,8 @@ async def test_receive_stock(stocked: Client) -> None:
 async def test_place_an_order(stocked: Client) -> None:
     placed = await stocked.post("/orders", order(orderId="o 1"))
     assert (placed.status_code, placed.headers["location"]) == (202, "/orders/o%201")
-    assert placed.json() == {"orderId": "o 1", "status": "pending", "version": 1}
+    message = "Order creation initiated"
+    assert placed.json() == {"orderId": "o 1", "status": "pending", "version": 1, "message": message}
     assert placed.headers["consistency-token"]
     seen = await stocked.get(placed.headers["location"])
     assert seen.status_code == 200
@@ -185,6 +186,23 @@ async def test_the_orders_of_a_customer(stocked: Client) -> None:
     link = answered.links["next"]["url"]
     rest = await stocked.get(link)
     assert ([one["orderId"] for one in rest.json()], "link" in rest.headers) == (made[:1], False)
+
+
+async def test_the_orders_of_a_customer_by_the_other_address(stocked: Client) -> None:
+    made = [(await stocked.post("/orders", order())).json()["orderId"] for _ in range(2)]
+    answered = await stocked.get("/customer/ann/orders")
+    assert [one["orderId"] for one in answered.json()] == made[::-1]
+    assert answered.content == (await stocked.get("/customers/ann/orders")).content
+    page = await stocked.get("/customer/ann/orders?limit=1")
+    assert [one["orderId"] for one in (await stocked.get(page.links["next"]["url"])).json()] == made[:1]
+    assert problem(await stocked.get("/customer/none/orders")) == (404, "not-found")
+
+
+async def test_what_was_initiated_is_said(stocked: Client) -> None:
+    placed = await stocked.post("/orders", order())
+    assert (placed.status_code, placed.json()["message"]) == (202, "Order creation initiated")
+    cancelled = await stocked.post(f"/orders/{placed.json()['orderId']}/cancel", {"reason": "too late"})
+    assert (cancelled.status_code, cancelled.json()["message"]) == (202, "Order cancellation initiated")
 
 
 async def test_the_history_of_an_order(stocked: Client) -> None:

@@ -17,6 +17,7 @@ from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
     Condition,
+    Counted,
     Query,
     QueryResult,
     RowLimits,
@@ -139,17 +140,16 @@ class MemoryReadStore:
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
-        place = {column.name: index for index, column in enumerate(table.columns)}
-        rows = [
-            row
-            for row in self._rows_of(table).values()
-            if all(_meets(row[place[condition.column]], condition) for condition in query.conditions)
-        ]
+        place, rows = _places(table), self._matching(table, query.conditions)
         for name, descending in reversed(query.order):
             rows.sort(key=_ordered(place[name]), reverse=descending)
         if query.after is not None:
             rows = [row for row in rows if _comes_after(row, query, place)]
         return await self._found(table, rows[: query.limit])
+
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """See `ReadStore.count`."""
+        return Counted(self._standing(table), len(self._matching(table, conditions)))
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
@@ -166,15 +166,30 @@ class MemoryReadStore:
             raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
         return rows
 
-    async def _found(self, table: Table, rows: Sequence[Values]) -> QueryResult:
+    def _matching(self, table: Table, conditions: Sequence[Condition]) -> list[Values]:
+        place = _places(table)
+        return [
+            row
+            for row in self._rows_of(table).values()
+            if all(_meets(row[place[condition.column]], condition) for condition in conditions)
+        ]
+
+    def _standing(self, table: Table) -> Sequence[Checkpoint]:
         checkpoints = self._checkpoints.parts(table.follows)
         if not checkpoints:
             raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
-        return QueryResult(checkpoints, rows, self._checkpoints.all_parked(table.follows))
+        return checkpoints
+
+    async def _found(self, table: Table, rows: Sequence[Values]) -> QueryResult:
+        return QueryResult(self._standing(table), rows, self._checkpoints.all_parked(table.follows))
 
 
 def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
+
+
+def _places(table: Table) -> Mapping[str, int]:
+    return {column.name: index for index, column in enumerate(table.columns)}
 
 
 def _rank(value: Any) -> tuple[bool, Any]:
@@ -196,8 +211,13 @@ def _comes_after(row: Values, query: Query, place: Mapping[str, int]) -> bool:
 
 def _meets(value: Any, condition: Condition) -> bool:
     wanted = condition.value
-    if condition.operator == "eq":
-        return bool(value == wanted)
+    match condition.operator:
+        case "eq":
+            return bool(value == wanted)
+        case "ne":
+            return bool(value != wanted)
+        case "in":
+            return value in wanted
     if value is None:
         return False
     match condition.operator:

@@ -32,6 +32,8 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
+    Condition,
+    Counted,
     Query,
     QueryResult,
     RowLimits,
@@ -186,30 +188,35 @@ class PostgresReadStore:
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
 
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """See `ReadStore.count`."""
+        checkpoints, _, [(_, rows)] = await self._look(table.follows, *self._sql(table).count(conditions))
+        return Counted(checkpoints, rows)
+
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._news.reached.at(follower) <= after:
             await self._news.wait(self._news.rows, timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> QueryResult:
-        reached = self._news.reached
-        before = reached.places
-        checkpoints, rows, parked = await self._look(sql, statement, values)
-        if not checkpoints:
-            raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
-        for checkpoint in checkpoints:
-            reached.looked(before, checkpoint.follower, checkpoint.position)
-        return QueryResult(checkpoints, rows, parked)
+        checkpoints, about, fetched = await self._look(sql.table.follows, statement, values)
+        rows = [sql.from_postgres(row[1:]) for row in fetched if row[0] is None]
+        return QueryResult(checkpoints, rows, _parked(about))
 
     async def _look(
-        self, sql: TableSql, statement: str, values: Sequence[Any]
-    ) -> tuple[list[Checkpoint], list[Values], list[Parked]]:
-        """Checkpoints, rows and parked keys from one snapshot."""
-        follows = sql.table.follows
+        self, follows: FollowerId, statement: str, values: Sequence[Any]
+    ) -> tuple[list[Checkpoint], _About, list[Any]]:
+        """Checkpoints, all that `about` selects, and the rows that were fetched, from one snapshot."""
+        reached = self._news.reached
+        before = reached.places
         fetched = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
         about = _ABOUT.decode(next(row[0] for row in fetched if row[0] is not None))
-        rows = [sql.from_postgres(row[1:]) for row in fetched if row[0] is None]
-        return checkpoints_in(follows, about.checkpoints), rows, _parked(about)
+        checkpoints = checkpoints_in(follows, about.checkpoints)
+        if not checkpoints:
+            raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
+        for checkpoint in checkpoints:
+            reached.looked(before, checkpoint.follower, checkpoint.position)
+        return checkpoints, about, fetched
 
 
 async def _refusing(writing: Awaitable[None]) -> None:

@@ -116,6 +116,13 @@ class TableSql:
         rows = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
         return self._with_about(rows), values.values
 
+    def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+        """The statement that counts rows, and its parameters after name and version."""
+        values = _Parameters(start=3)
+        where = [self._condition(condition, values) for condition in conditions]
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        return f"SELECT ({ABOUT}), (SELECT count(*) FROM {self.name}{clause})", values.values
+
     def from_postgres(self, row: Sequence[Any]) -> Values:
         """A row as it crosses the port; `row` holds the columns alone."""
         return read_values(list(row), self._read) if self._read else tuple(row)
@@ -182,13 +189,25 @@ class TableSql:
         if condition.operator == "contains":
             member = _json_list(condition.value)
             return "FALSE" if member is None else f"{column}::jsonb @> {values.add(member)}::jsonb"
+        if condition.operator == "in":
+            return self._one_of(condition, values)
         if condition.value is None:
-            return f"{column} IS NULL" if condition.operator == "eq" else "FALSE"
+            return {"eq": f"{column} IS NULL", "ne": f"{column} IS NOT NULL"}.get(condition.operator, "FALSE")
+        if condition.operator == "ne":
+            return f"{column} IS DISTINCT FROM {values.add(condition.value)}"
         compared = f"{column} {_OPERATORS[condition.operator]} {values.add(condition.value)}"
         if condition.column not in self._cut:
             return compared
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
+
+    def _one_of(self, condition: Condition, values: _Parameters) -> str:
+        column, wanted = quoted(condition.column), [value for value in condition.value if value is not None]
+        found = f"{column} = ANY ({values.add(wanted)})"
+        if condition.column in self._cut:
+            beginnings = values.add([self._cut_off(condition.column, value) for value in wanted])
+            found = f"{self._indexable(condition.column)} = ANY ({beginnings}) AND {found}"
+        return f"({found} OR {column} IS NULL)" if None in condition.value else found
 
 
 class _Parameters:

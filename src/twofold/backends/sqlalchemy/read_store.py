@@ -27,6 +27,8 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
+    Condition,
+    Counted,
     Query,
     QueryResult,
     RowLimits,
@@ -136,6 +138,11 @@ class SqlReadStore:
         sql = self._sql(table)
         return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
 
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """See `ReadStore.count`."""
+        statement = self._sql(table).count(conditions)
+        return await self._database.snapshot(lambda c: _counted(c, table.follows, statement))
+
     def _sql(self, table: Table) -> TableSql:
         return table_sql(table, self._database.dialect, whole=table.follows in self._whole)
 
@@ -218,11 +225,22 @@ async def _commit(
 async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
+    standing = await _standing(connection, follows)
+    entries = await read_all_parked(connection, follows)
+    return QueryResult(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
+
+
+async def _counted(connection: AsyncConnection, follows: FollowerId, statement: sa.Select[Any]) -> Counted:
+    """Checkpoints and the number of rows from one snapshot (G6)."""
+    standing = await _standing(connection, follows)
+    return Counted(standing, (await connection.execute(statement)).scalar_one())
+
+
+async def _standing(connection: AsyncConnection, follows: FollowerId) -> list[Checkpoint]:
     standing = await read_checkpoints(connection, follows)
     if not standing:
         raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
-    entries = await read_all_parked(connection, follows)
-    return QueryResult(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
+    return standing
 
 
 async def _positions(connection: AsyncConnection) -> set[Any]:

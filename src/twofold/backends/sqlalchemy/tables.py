@@ -66,11 +66,15 @@ class TableSql:
 
     def find(self, query: Query) -> sa.Select[Any]:
         """Selects the rows of a query."""
-        selected = self.select.where(*(self._condition(condition) for condition in query.conditions))
+        selected = self.select.where(*map(self._condition, query.conditions))
         if query.after is not None:
             selected = selected.where(self._behind(query.order, query.after))
         order = [self._ordered(self.sql.c[name], name, descending) for name, descending in query.order]
         return selected.order_by(*order).limit(query.limit)
+
+    def count(self, conditions: Sequence[Condition]) -> sa.Select[Any]:
+        """Counts rows."""
+        return sa.select(sa.func.count()).select_from(self.sql).where(*map(self._condition, conditions))
 
     def values(self, row: sa.Row[Any]) -> Values:
         """A row as it crosses the port."""
@@ -107,14 +111,27 @@ class TableSql:
     def _condition(self, condition: Condition) -> Any:
         if condition.operator == "contains":
             return contains(self._dialect, self.sql.c[condition.column], condition.value)
+        if condition.operator == "in":
+            return self._one_of(condition.column, condition.value)
         return self._compared(condition.column, condition.operator, condition.value)
 
     def _compared(self, name: str, how: str, value: Any) -> Any:
         column = self.sql.c[name]
         if value is None:  # None equals only itself, and has no order
-            return column.is_(None) if how == "eq" else sa.false()
+            return {"eq": column.is_(None), "ne": column.is_not(None)}.get(how, sa.false())
         compared = getattr(operator, how)(self._by_value(column), sa.bindparam(None, value, column.type))
+        if how == "ne":
+            return sa.or_(compared, column.is_(None))
         return sa.and_(self._placed(name, _OF_BEGINNINGS[how], value), compared) if name in self._cut else compared
+
+    def _one_of(self, name: str, values: Sequence[Any]) -> Any:
+        column, wanted = self.sql.c[name], [value for value in values if value is not None]
+        found = self._by_value(column).in_(sa.bindparam(None, wanted, column.type, expanding=True))
+        if name in self._cut:
+            beginnings = [value[: self._cut[name]] for value in wanted]
+            within = sa.bindparam(None, beginnings, column.type, expanding=True)
+            found = sa.and_(self._indexable(column).in_(within), found)
+        return sa.or_(found, column.is_(None)) if None in values else found
 
     def _placed(self, name: str, how: str, value: Any) -> Any:
         """Like `_compared`, but compares the expression that rows are ordered by."""

@@ -6,7 +6,7 @@ removes is folded again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,13 +35,16 @@ from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
 from twofold.read.projection import Key, Table
 from twofold.read.store import (
     Changes,
+    Condition,
+    Counted,
     Query,
     QueryResult,
     RowLimits,
     StoredTable,
 )
 
-T = TypeVar("T")
+F = TypeVar("F", QueryResult, Counted)
+Look = Callable[[apsw.Connection, TableSql, str, Sequence[object]], F]
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError)
@@ -126,21 +129,26 @@ class SqliteReadStore:
     async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = table_sql(table)
-        return await self._found(sql, sql.get, sql.key_to_sqlite(key))
+        return await self._looked(_found, sql, sql.get, sql.key_to_sqlite(key))
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = table_sql(table)
-        return await self._found(sql, *sql.find(query))
+        return await self._looked(_found, sql, *sql.find(query))
+
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """See `ReadStore.count`."""
+        sql = table_sql(table)
+        return await self._looked(_counted, sql, *sql.count(conditions))
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""
         if self._reached.at(follower) <= after:
             await self._file.wait(timeout_s)
 
-    async def _found(self, sql: TableSql, statement: str, values: Sequence[object]) -> QueryResult:
+    async def _looked(self, look: Look[F], sql: TableSql, statement: str, values: Sequence[object]) -> F:
         before = self._reached.places
-        found = await self._file.reader.run(_found, sql, statement, values)
+        found = await self._file.reader.run(look, sql, statement, values)
         for checkpoint in found.checkpoints:
             self._reached.looked(before, checkpoint.follower, checkpoint.position)
         return found
@@ -204,6 +212,18 @@ def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[
         checkpoints = read_checkpoints(db, sql.table.follows)
         parked = read_all_parked(db, sql.table.follows)
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
+    return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
+
+
+def _counted(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> Counted:
+    """Checkpoints and the number of rows from one snapshot (G6)."""
+    with transaction(db, "DEFERRED"):
+        checkpoints = read_checkpoints(db, sql.table.follows)
+        [(rows,)] = db.execute(statement, values)
+    return Counted(_prepared(sql.table, checkpoints), rows)
+
+
+def _prepared(table: Table, checkpoints: Sequence[Checkpoint]) -> Sequence[Checkpoint]:
     if not checkpoints:
-        raise ConfigurationError(f"{sql.table.follows} is not prepared in this read store: open the App on it")
-    return QueryResult(checkpoints, rows, parked)
+        raise ConfigurationError(f"{table.follows} is not prepared in this read store: open the App on it")
+    return checkpoints

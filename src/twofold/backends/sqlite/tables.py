@@ -80,7 +80,7 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
 }
 _COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
 _WHOLE = "type NOT IN ('array', 'object')"  # members that are plain values, not JSON arrays or objects
-_OPERATORS = {"eq": "IS", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_OPERATORS = {"eq": "IS", "ne": "IS NOT", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 class TableSql:
@@ -140,11 +140,8 @@ class TableSql:
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters."""
-        where: list[str] = []
         values: list[Any] = []
-        for condition in query.conditions:
-            where.append(self._condition(condition))
-            values.append(self._bound(condition))
+        where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
             after = behind(query.order, query.after, nullable)
@@ -157,6 +154,13 @@ class TableSql:
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
+
+    def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+        """The statement that counts rows, and its parameters."""
+        values: list[Any] = []
+        where = [self._condition(condition, values) for condition in conditions]
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        return f"SELECT count(*) FROM {quoted(self.name)}{clause}", values
 
     def to_sqlite(self, values: Values) -> tuple[Any, ...]:
         """A row as SQLite stores it."""
@@ -209,10 +213,19 @@ class TableSql:
     def _members_name(self, column: str) -> str:
         return f"{self.name}__{column}"
 
-    def _condition(self, condition: Condition) -> str:
+    def _condition(self, condition: Condition, values: list[Any]) -> str:
+        """A condition as SQL; its parameters are added to `values`."""
         column = self._columns[condition.column]
-        if condition.operator != "contains":
-            return f"{_compared(column)} {_OPERATORS[condition.operator]} ?"
+        if condition.operator == "contains":
+            values.append(condition.value)
+            return self._contains(column)
+        if condition.operator == "in":
+            values += [_bound(column, value) for value in condition.value if value is not None]
+            return _one_of(_compared(column), condition.value)
+        values.append(_bound(column, condition.value))
+        return f"{_compared(column)} {_OPERATORS[condition.operator]} ?"
+
+    def _contains(self, column: Column) -> str:
         if any(index.elements and index.columns[0][0] == column.name for index in self.table.indexes):
             keys = ", ".join(quoted(name) for name in self.table.key)
             return (
@@ -222,11 +235,6 @@ class TableSql:
             f"{quoted(self.name)}.{quoted(column.name)}"  # qualified, because json_each has columns value, type, key, …
         )
         return f"EXISTS (SELECT 1 FROM json_each({list_}) WHERE {_WHOLE} AND value = ?)"
-
-    def _bound(self, condition: Condition) -> Any:
-        if condition.operator == "contains":
-            return condition.value
-        return _bound(self._columns[condition.column], condition.value)
 
     def _ordered(self, name: str, descending: bool) -> str:
         return f"{_compared(self._columns[name])}{' DESC' if descending else ''}"
@@ -242,6 +250,12 @@ def _compared(column: Column) -> str:
 
 def _declared(name: str, column: Column) -> str:
     return f"{name} {_TYPES[column.kind]}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _one_of(compared: str, values: Sequence[Any]) -> str:
+    marks = ", ".join("?" for value in values if value is not None)
+    found = f"{compared} IN ({marks})"  # SQLite accepts an empty list
+    return f"({found} OR {compared} IS NULL)" if None in values else found
 
 
 def _bound(column: Column, value: Any) -> Any:

@@ -55,6 +55,7 @@ from twofold.testing.conformance.log import LogConformance  # noqa: E402
 from twofold.testing.conformance.machine import MachineConformance  # noqa: E402
 from twofold.testing.conformance.meetings import MeetingConformance  # noqa: E402
 from twofold.testing.conformance.owners import OwnerConformance  # noqa: E402
+from twofold.testing.conformance.pages import PageConformance  # noqa: E402
 from twofold.testing.conformance.parking import ParkingConformance  # noqa: E402
 from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance  # noqa: E402
@@ -90,6 +91,7 @@ class PartitionedConformance(
     QueryConformance,
     RefusalConformance,
     FaithfulConformance,
+    PageConformance,
     FormatConformance,
     ValueConformance,
     RowConformance,

@@ -122,7 +122,8 @@ ROWS = st.builds(
     **{name: st.one_of(st.none(), st.sampled_from(few)) for name, few in FEW.items()},
 )
 COMPARED: dict[str, Callable[[Any, Any], Any]] = {
-    "contains": op.contains,
+    "contains": lambda members, wanted: all(one in members for one in wanted),
+    "startswith": str.startswith,
     "lt": op.lt,
     "le": op.le,
     "gt": op.gt,
@@ -137,21 +138,31 @@ def conditions(draw: Any, rows: Sequence[Everything]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from([*IN_ORDER, "tags", "numbers"]), max_size=3, unique=True)):
         if name in ("tags", "numbers"):
-            found[f"{name}__contains"] = draw(st.sampled_from(["a", "b", "c"] if name == "tags" else [1, 2, 3]))
+            members = st.sampled_from(["a", "b", "c"] if name == "tags" else [1, 2, 3])
+            found[f"{name}__contains"] = draw(st.lists(members, max_size=2))
             continue
-        operator = draw(st.sampled_from(["", "__lt", "__le", "__gt", "__ge"]))
+        operators = ["", "__ne", "__in", "__lt", "__le", "__gt", "__ge"]
+        operator = draw(st.sampled_from([*operators, "__startswith"] if name == "text" else operators))
         there = [value for row in rows if (value := getattr(row, name)) is not None]
-        wanted = draw(st.sampled_from([*there, *IN_ORDER[name]]))
-        found[f"{name}{operator}"] = draw(st.one_of(st.none(), st.just(wanted))) if operator == "" else wanted
+        values = st.sampled_from([*there, *IN_ORDER[name]])
+        if operator == "__in":
+            found[f"{name}__in"] = draw(st.lists(st.none() | values, max_size=3))
+        elif operator == "__startswith":
+            found[f"{name}__startswith"] = draw(values)[: draw(st.integers(0, 2))]
+        else:
+            found[f"{name}{operator}"] = draw(st.none() | values if operator in ("", "__ne") else values)
     return found
 
 
 def meets(row: Everything, condition: str, wanted: Any) -> bool:
     """The meaning of a condition."""
     name, _, operator = condition.partition("__")
-    value, bound = plain(getattr(row, name)), plain(wanted)
-    if operator == "":
-        return bool(value == bound)
+    value = plain(getattr(row, name))
+    if operator == "in":
+        return value in [plain(one) for one in wanted]
+    bound = plain(wanted)
+    if operator in ("", "ne"):
+        return bool((value == bound) == (operator == ""))
     if value is None:
         return False
     return bool(COMPARED[operator](value, bound))

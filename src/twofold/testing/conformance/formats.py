@@ -37,6 +37,39 @@ from twofold.testing.conformance.material import at
 from twofold.testing.conformance.queries import Headless
 from twofold.testing.conformance.rows import nothing
 
+BEGINNINGS = [
+    "",
+    " ",
+    "%",
+    "%a",
+    "A",
+    "Ab",
+    "[a-z]",
+    "\\",
+    "\\_",
+    "_",
+    "__",
+    "a",
+    "a%",
+    "a_b",
+    "ab",
+    "e\u0301",
+    "é",
+    "\ud7ff",
+    "\ud7ff.",
+    "\ue000",
+    "\uffff",
+    "\uffff!",
+    "🦊",
+    "🦊🦊",
+    "\U0010ffff",
+    "\U0010ffff\U0010ffff",
+    "\U0010ffffz",
+    "日" * 699,
+    "日" * 700,
+    "日" * 701 + "!",
+]
+
 
 class FormatConformance(OnBackend):
     """See `RowFormat`, `Query` and `Queries.find`."""
@@ -73,6 +106,44 @@ class FormatConformance(OnBackend):
                 found = await model.find(**{f"{field}{operator}": bound}, order_by=field, limit=100)
                 assert [getattr(row, field) for row in found] == expected, (operator, bound)
         assert [row.id for row in await model.find(**{field: None})] == ["00"]
+        assert [getattr(row, field) for row in await model.find(**{f"{field}__ne": None}, limit=100)] == ordered
+
+    async def test_one_of_several_values_and_all_but_one(self, log: LogStore, store: Rows) -> None:
+        """`__in` and `__ne` of every kind, also with None: what differs from a value includes what is None."""
+        model = await ReadModel.of(log, store, list(IN_ORDER))
+        kept = {field: [None, *values] for field, values in IN_ORDER.items()}
+        rows = [
+            Everything(f"{n:02}", **{field: values[n % len(values)] for field, values in kept.items()})
+            for n in range(20)
+        ]
+        await model.write(rows)
+
+        async def check(**conditions: Any) -> None:
+            expected = [row.id for row in rows if all(meets(row, *one) for one in conditions.items())]
+            assert [row.id for row in await model.find(**conditions)] == expected, conditions
+            assert await model.queries.count(model.projection, conditions) == len(expected), conditions
+
+        for field, values in kept.items():
+            for wanted in (values[1::2], {values[-1], None}, (None,), frozenset[Any](), values * 50):
+                await check(**{f"{field}__in": wanted})
+            for value in (None, values[1], values[-1]):
+                await check(**{f"{field}__ne": value})
+            await check(**{f"{field}__in": values[1:], f"{field}__ne": values[1], "id__ge": "05"})
+
+    @pytest.mark.parametrize("indexed", [False, True], ids=["scanned", "indexed"])
+    async def test_texts_are_found_by_their_beginning(self, log: LogStore, store: Rows, indexed: bool) -> None:
+        """`__startswith` compares code points: no character is special, and the case of letters counts."""
+        model = await ReadModel.of(log, store, ["text"] if indexed else [])
+        texts = [None, *BEGINNINGS]
+        await model.write(Everything(f"{n:02}", text=text) for n, text in enumerate(texts))
+        for prefix in {text[:length] for text in BEGINNINGS for length in (0, 1, 2, 700)}:
+            expected = [text for text in BEGINNINGS if text.startswith(prefix)]
+            assert [row.text for row in await model.find(text__startswith=prefix, limit=100)] == expected, prefix
+            assert await model.queries.count(model.projection, text__startswith=prefix) == len(expected)
+        assert await model.ids(text__startswith="a", text__ne="a") == await model.ids(text__gt="a", text__lt="b")
+        await model.write([Everything("%", text="by key"), Everything("%_", text="by key"), Everything("_", text="no")])
+        assert await model.ids(id__startswith="%") == "%%_"
+        assert await model.ids(literal__startswith="x") == ""
 
     async def test_equal_decimals_are_equal_whatever_their_scale(self, log: LogStore, store: Rows) -> None:
         """1, 1.0 and 1.00 are one number, in a condition, in an order and between two pages."""
@@ -107,6 +178,12 @@ class FormatConformance(OnBackend):
         assert await model.ids(tags__contains="y", numbers__contains=2) == "a"
         assert await model.ids(numbers__contains=1) == "ac"
         assert await model.ids(numbers__contains=-(2**63)) == "c"
+        assert await model.ids(tags__contains=["x", "y"]) == "a"
+        assert await model.ids(tags__contains=["y", "y"]) == "ab"
+        assert await model.ids(tags__contains=("%", "[]", "1")) == "b"
+        assert await model.ids(tags__contains={"x", "1"}) == ""
+        assert await model.ids(numbers__contains=[1, 2]) == "a"
+        assert await model.ids(numbers__contains=[]) == "abc"
 
         await model.write(
             [Everything("a", tags=["y", "z", "z"]), Everything("d", tags=["x", "x"]), Everything("c", tags=["z"])]
@@ -176,6 +253,7 @@ class FormatConformance(OnBackend):
                 for order in orders:
                     expected = [row for row in in_order(rows, order) if all(meets(row, *c) for c in wanted.items())]
                     assert await model.pages(size, order_by=order, **wanted) == [in_utc(row) for row in expected]
+                assert await model.queries.count(model.projection, wanted) == len(expected)
 
         shared["model"](compared)
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import (
+    ConfigurationError,
     InvalidCursor,
     InvalidQuery,
     InvalidToken,
@@ -26,6 +28,7 @@ from twofold.read import freshness
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
 from twofold.read.store import Changes, Query
+from twofold.testing.conformance import rows
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import claimed, parked
 from twofold.testing.conformance.feed import BOUND_S
@@ -53,6 +56,7 @@ def nothing(row: Half, event: Noted, recorded: Recorded) -> Half:
 
 
 halves = Projection("half", Half, nothing)
+READS = ["get", "find", "count", "scoped"]
 BOTH = Query([], [("id", False)], 10)
 keyed = Projection("keyed_half", Half, nothing, key=lambda event, recorded: ["a", "b"])
 
@@ -62,7 +66,7 @@ class QueryConformance(OnBackend):
 
     # ---- G6: reading your own writes
 
-    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("read", READS)
     async def test_g6_a_token_waits_for_the_write(
         self, log: LogStore, store: Rows, other_store: Rows, read: str
     ) -> None:
@@ -77,7 +81,7 @@ class QueryConformance(OnBackend):
             [row] = await asyncio.wait_for(reading, BOUND_S)
             assert row.total == folding.position
 
-    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("read", READS)
     async def test_g6_it_says_in_time_that_it_cannot(self, log: LogStore, store: Rows, read: str) -> None:
         """After the timeout: how far behind, and never an old row."""
         folding = await Folding.of(halves, log, store, own_feed(log, "1"))
@@ -98,7 +102,7 @@ class QueryConformance(OnBackend):
         for after in (*receipts, None, Token(log.log_id, at(0, folding.feed.partition))):
             assert [row.total for row in await ask(Queries(store, log), "get", after=after, wait_s=0)] == [3]
 
-    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("read", READS)
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
         """Of another log, beyond the head, of an unknown partition, or not a token at all."""
         await Folding.of(halves, log, store, own_feed(log, "1"))
@@ -186,9 +190,85 @@ class QueryConformance(OnBackend):
         assert await queries.get(keyed, "a") is not None
         assert [(await queries.find(p)).parked for p in (halves, keyed)] == [1, 1]
 
+    # ---- scope
+
+    async def test_rows_out_of_scope_do_not_exist(self, log: LogStore, store: Rows) -> None:
+        """For `get`, `find` and `count`. The caller's conditions narrow the scope, also those on its fields."""
+        folding = await Folding.of(halves, log, store)
+        await folding.write({(id_,): (id_, n, f'["{id_}"]', None) for n, id_ in enumerate("abcd")})
+        queries = Queries(store, Headless(log))
+
+        async def seen(scope: dict[str, Any], **conditions: Any) -> str:
+            found = [row.id for row in await queries.find(halves, conditions, scope=scope)]
+            assert await queries.count(halves, conditions, scope=scope) == len(found)
+            if not conditions:
+                by_key = [id_ for id_ in "abcde" if await queries.get(halves, id_, scope=scope) is not None]
+                assert by_key == found
+            return "".join(found)
+
+        assert await seen({}) == "abcd"
+        assert await seen({"total__ge": 1, "note": None}) == "bcd"
+        assert await seen({"id": "b"}, id="b") == "b"
+        assert await seen({"id": "b"}, id="a") == ""
+        assert await seen({"id__in": ["a", "b"]}, id__in=["b", "c"]) == "b"
+        assert await seen({"tags__contains": "a"}, tags__contains=["b"]) == ""
+        assert await seen({"id__startswith": "c"}, id__ge="a") == "c"
+        assert await seen({"id__in": []}) == ""
+
+    async def test_a_cursor_of_another_scope_is_refused(self, log: LogStore, store: Rows) -> None:
+        """It says where a row lies that another actor sees. The order of a set makes no difference."""
+        folding = await Folding.of(halves, log, store)
+        await folding.write({(id_,): (id_, n, "[]", None) for n, id_ in enumerate("abcd")})
+        queries = Queries(store, Headless(log))
+        mine, theirs = {"id__in": {"a", "b", "c"}}, {"id__in": {"b", "c", "d"}}
+        cursor = (await queries.find(halves, scope=mine, limit=1)).cursor
+        for scope in ({}, theirs):
+            with pytest.raises(InvalidCursor):
+                await queries.find(halves, scope=scope, limit=1, cursor=cursor)
+        [row] = await queries.find(halves, scope={"id__in": ("c", "a", "b", "a")}, limit=1, cursor=cursor)
+        assert row.id == "b"
+
+    async def test_a_field_may_be_called_scope(self, log: LogStore, store: Rows) -> None:
+        """Its conditions are passed by name, and the caller cannot choose the scope with them."""
+        row = msgspec.defstruct("Scoped", [("id", str), ("scope", str, "")], frozen=True)
+        projection = declared("scoped", row)
+        folding = await Folding.of(projection, log, store)
+        await folding.write({(id_,): (id_, scope) for id_, scope in ("ax", "bx", "cy")})
+        queries = Queries(store, Headless(log))
+        for scope, asked, expected in (({}, "x", "ab"), ({"scope": "y"}, "x", ""), ({"id": "b"}, "x", "b")):
+            page = await queries.find(projection, {"scope": asked}, scope=scope)
+            assert "".join(row.id for row in page) == expected
+            assert await queries.count(projection, {"scope": asked}, scope=scope) == len(expected)
+
+    async def test_g6_a_parked_row_in_scope_says_so(self, log: LogStore, store: Rows) -> None:
+        """One out of scope says nothing, unless the token covers its event: it may be the first one, of the caller."""
+        folding = await Folding.of(halves, log, store, own_feed(log, "1"))
+        before, receipt, behind = [await appended(log, "note-1", n) for n in "xyz"]
+        partition = folding.feed.partition
+        second = (await Places.of(folding.feed))[2]
+        waits = [
+            msgspec.structs.replace(parked("row", f'["{id_}"]', 2, partition=partition), position=second)
+            for id_ in "an"
+        ]
+        await folding.commit(3, *waits)
+        queries = Queries(store, log)
+        mine, theirs = {"total": 3}, {"total__ne": 3}
+        for after in (None, before, receipt, behind):
+            with pytest.raises(RowParked) as raised:
+                await queries.get(halves, "a", scope=mine, after=after)
+            assert (raised.value.key, raised.value.since) == (("a",), waits[0].since)
+            assert await queries.get(halves, "b", scope=mine, after=after) is not None
+            assert await queries.get(halves, "b", scope=theirs, after=after) is None
+            for key, scope in (("a", theirs), ("n", mine), ("n", theirs)):
+                if after in (receipt, behind):
+                    with pytest.raises(RowParked):
+                        await queries.get(halves, key, scope=scope, after=after)
+                else:
+                    assert await queries.get(halves, key, scope=scope, after=after) is None
+
     # ---- G11: a log that was replaced
 
-    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("read", READS)
     @pytest.mark.parametrize("after", [None, 1])
     async def test_g11_rows_of_another_log_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
@@ -200,7 +280,7 @@ class QueryConformance(OnBackend):
             await ask(Queries(store, log), read, after=after and token_of(log, after))
         assert replaced.value.log_id == "f" * 16
 
-    @pytest.mark.parametrize("read", ["get", "find"])
+    @pytest.mark.parametrize("read", READS)
     @pytest.mark.parametrize("after", [None, 2])
     async def test_g11_rows_from_beyond_the_head_are_refused(
         self, log: LogStore, store: Rows, read: str, after: int | None
@@ -228,7 +308,7 @@ class QueryConformance(OnBackend):
 
         feed.end = receipts[1].position
         monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.0)
-        for read in ("get", "find"):
+        for read in READS:
             for after in (None, receipts[-1], receipts[0]):
                 with pytest.raises(LogReplaced, match="older copy"):
                     await ask(queries, read, after=after)
@@ -358,6 +438,27 @@ class RefusalConformance(OnBackend):
             {"tags__contains": 2**63},
             {"tags__contains": "\x00"},
             {"tags__contains": "\ud800"},
+            {"tags__contains": ["x", None]},
+            {"tags__contains": [["x"]]},
+            {"tags__contains": [str(n) for n in range(101)]},
+            {"tags__ne": None},
+            {"tags__in": []},
+            {"total__in": 1},
+            {"total__in": "12"},
+            {"total__in": {1: 1}},
+            {"total__in": iter([1])},
+            {"total__in": ["1"]},
+            {"total__in": [1, [2]]},
+            {"total__in": range(3)},
+            {"total__in": [0] * 1_001},
+            {"total__ne": "1"},
+            {"total__startswith": "1"},
+            {"note__startswith": None},
+            {"note__startswith": 1},
+            {"note__startswith": ["a"]},
+            {"note__startswith": "a\x00"},
+            {"note__startswith": "\ud800"},
+            {"note__endswith": "a"},
             {"order_by": "nothing"},
             {"order_by": "--total"},
             {"order_by": "tags"},
@@ -375,6 +476,30 @@ class RefusalConformance(OnBackend):
         await Folding.of(halves, log, store)
         with pytest.raises(InvalidQuery):
             await Queries(store, log).find(halves, **asked)
+        conditions = {name: value for name, value in asked.items() if name not in ("order_by", "limit")}
+        if conditions:
+            with pytest.raises(InvalidQuery):
+                await Queries(store, log).count(halves, conditions)
+            with pytest.raises(ConfigurationError, match="scope"):  # no fault of the one who asks
+                await Queries(store, log).find(halves, scope=conditions)
+
+    async def test_g10_more_conditions_than_every_store_can_take(self, log: LogStore, store: Rows) -> None:
+        """As many as are allowed together are within the limits of each store."""
+        row = msgspec.defstruct("Wide", [("id", str), *((f"f{n}", list[str], []) for n in range(12))], frozen=True)
+        wide = declared("wide", row)
+        await Folding.of(wide, log, store)
+        queries = Queries(store, Headless(log))
+        members = {f"f{n}__contains": [str(one) for one in range(100)] for n in range(6)}
+        assert await queries.count(wide, {name: members[name] for name in list(members)[:5]}) == 0
+        with pytest.raises(InvalidQuery, match="at most 500 conditions, not 600"):
+            await queries.find(wide, members)
+        row = msgspec.defstruct("Wider", [("id", str), *((f"f{n}", int, n) for n in range(12))], frozen=True)
+        wide = declared("wider", row)
+        await Folding.of(wide, log, store)
+        values = {f"f{n}__in": list(range(1_000)) for n in range(11)}
+        assert await queries.count(wide, values | {"f10__in": []}) == 0
+        with pytest.raises(InvalidQuery, match="at most 10,000 values together, not 11,000"):
+            await queries.find(wide, values)
 
     @pytest.mark.parametrize("key", [1, None, ("a", "b"), (), b"a", "\x00", "\ud800", ["a"]], ids=repr)
     async def test_g10_a_key_of_another_type_is_refused(self, log: LogStore, store: Rows, key: object) -> None:
@@ -400,13 +525,13 @@ class Folding:
     Where it is no matter which events there are, `feed` is one without a head.
     """
 
-    def __init__(self, projection: Projection[Half], store: Rows, claim: Claim, feed: Feed) -> None:
+    def __init__(self, projection: Projection[Any], store: Rows, claim: Claim, feed: Feed) -> None:
         self.projection, self.store, self.claim, self.feed = projection, store, claim, feed
         self.position = 0
 
     @staticmethod
     async def of(
-        projection: Projection[Half], log: LogStore, store: Rows, feed: Feed | None = None, log_id: str | None = None
+        projection: Projection[Any], log: LogStore, store: Rows, feed: Feed | None = None, log_id: str | None = None
     ) -> Folding:
         """Prepare and claim, at the start."""
         feed = feed or Headless(log)
@@ -465,13 +590,24 @@ class PutBack(DenseFeed):
         return self.end or await self._log.head()
 
 
+def declared(name: str, row: type) -> Projection[Any]:
+    """A projection of rows that the test writes itself."""
+    return Projection(name, row, rows.nothing)
+
+
 def token_of(log: LogStore, number: int) -> Token:
     """That of an event of note-1, there or not."""
     return Token(log.log_id, at(number, own_feed(log, "1").partition))
 
 
 async def ask(queries: Queries, read: str, **asked: Any) -> list[Half]:
-    """Row `a`, by `get` or `find`."""
+    """Row `a`, by `get` or `find`, and counted first, or by key within a scope."""
+    if read == "count":
+        assert await queries.count(halves, id="a", **asked) == 1
+        return list(await queries.find(halves, id="a"))
+    if read == "scoped":
+        row = await queries.get(halves, "a", scope={"id__in": ["a"]}, **asked)
+        return [] if row is None else [row]
     if read == "get":
         row = await queries.get(halves, "a", **asked)
         return [] if row is None else [row]

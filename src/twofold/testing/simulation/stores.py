@@ -16,7 +16,7 @@ from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
-from twofold.read.store import Changes, Query, QueryResult, StoredTable
+from twofold.read.store import Changes, Condition, Counted, Query, QueryResult, StoredTable
 from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.storage import Storage
 from twofold.write.log import Loaded
@@ -355,6 +355,10 @@ class SimulatedRows:
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         return await self._look(lambda rows: at_once(rows.find(table, query)))
+
+    async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
+        """See `ReadStore.count`."""
+        return await self._look(lambda rows: at_once(rows.count(table, conditions)))
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """See `ReadStore.wait`."""

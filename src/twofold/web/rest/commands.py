@@ -11,18 +11,19 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
-from twofold.api.served import Input, NewId, ServedCommand
-from twofold.errors import VersionConflict
+from twofold.api.served import Input, NewId, ServedCommand, inputs_of
+from twofold.app import Running
+from twofold.errors import NotFound, VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import FromJson, JsonRequest, unsupported
 from twofold.web.commands import Asked, asked
 from twofold.web.forms import JsonForm
-from twofold.web.identity import check_allowed, check_login
+from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import Problem, version_conflict
+from twofold.web.problems import version_conflict
 from twofold.web.rest.values import Value
-from twofold.write.decider import Done
+from twofold.write.decider import Decider, Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,17 @@ class CommandEndpoint:
 
     def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
         self.served, self.form, self._located = served, form, located
-        self._path = {name: Value("path", name, given.annotation) for name, given in served.path.items()}
-        self._sent, self.body = served.sent, body_class(served)
+        self._path = {
+            name: Value("path", name, given.annotation, form.name(name)) for name, given in served.path.items()
+        }
+        self._sent, self._fields, self.body = served.sent, inputs_of(served.sent), body_class(served)
         self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(self.body)).validate_python
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
-        self.evaluates = ("If-None-Match",) if served.new else ("If-Match", "If-None-Match")
-        self.headers: tuple[Any, ...] = (asked, if_new if served.new else precondition)
+        self._conditions: Any = if_new if served.new else precondition if served.etag else None
+        match_too = ("If-Match",) if self._conditions is precondition else ()
+        self.evaluates = (*match_too, "If-None-Match") if self._conditions else ()
+        self.headers: tuple[Any, ...] = (asked, *filter(None, [self._conditions]))
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -67,13 +72,16 @@ class CommandEndpoint:
         path = {name: value.read(request.path_params[name]) for name, value in self._path.items()}
         body = await self._body(request)
         given = {**request.path_params, **path, **{name: getattr(body, name) for name in served.inputs}}
+        if served.by is not None:
+            path[served.by] = given[served.by] = (await logged_in_actor(request)).id
         await check_allowed(request, served.allow, given)
         creates = await if_new(request) if served.new else False
-        conditions = Conditions(None, None) if served.new else await precondition(request)
+        conditions = await precondition(request) if self._conditions is precondition else Conditions(None, None)
         this = await asked(request)
 
         async def handle() -> Response:
-            stream_id = this.new_id() if isinstance(served.id, NewId) else checked_id(given[served.id], served.id)
+            named = None if isinstance(served.id, NewId) else given[served.id]
+            stream_id = this.new_id() if named is None else checked_id(named, str(served.id))
             expected = await self._expected_version(this, stream_id, conditions)
             command = await self._command(this, body, path)
             try:
@@ -81,7 +89,7 @@ class CommandEndpoint:
             except VersionConflict as error:
                 if not served.new or creates:
                     raise
-                there = f"There is a {served.decider.category} {stream_id!r} already"
+                there = f"There is {a(served.decider.category)} {stream_id!r} already"
                 raise version_conflict(409, there, 0, error.actual) from None
             return self._response(stream_id, done)
 
@@ -103,10 +111,10 @@ class CommandEndpoint:
     async def _command(self, this: Asked, body: Any, path: Mapping[str, Any]) -> Any:
         """Raises: RequestValidationError when the class refuses its fields, and whatever `using` raises."""
         sent = body
-        if path:
+        if self.body is not self._sent:
             fields = {name: getattr(body, name) for name in self.served.inputs}
             try:
-                sent = self._sent(**fields, **path)
+                sent = self._sent(**fields, **{name: value for name, value in path.items() if name in self._fields})
             except ValidationError as error:
                 raise RequestValidationError(_in_body(error)) from None
             except ValueError as error:
@@ -118,15 +126,18 @@ class CommandEndpoint:
         served = self.served
         if served.new:
             return 0
-        if served.new is None and conditions == Conditions(None, None):
+        if served.exists is not None:
+            version = await existing(this.running, served.exists, id)
+        if conditions == Conditions(None, None):
             return None
-        _, version = await this.running.load(served.decider, id)
-        if served.new is False and version == 0:
-            raise Problem(404, "not-found", f"There is no {served.decider.category} {id!r}")
+        if served.exists is not served.decider:
+            _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
 
     def _response(self, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
+        if not self.served.etag:
+            del headers["ETag"]
         if self._located is not None:
             headers["Location"] = self._located + quote(id, safe="")
         return answer(self._returns(done), self.served.status, headers, form=self.form)
@@ -138,9 +149,22 @@ def command_answer(done: Done[Any, Any]) -> CommandAnswer:
     return CommandAnswer(done.receipt.stream.id, done.receipt.version, events)
 
 
+async def existing(running: Running, decider: Decider[Any, Any, Any], id: str) -> int:
+    """The version of a stream that must exist. Raises: NotFound."""
+    _, version = await running.load(decider, id)
+    if version == 0:
+        raise NotFound(f"There is no {decider.category} {id!r}")
+    return version
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def body_class(served: ServedCommand) -> type:
-    """What is sent, without the fields that the path gives."""
-    if not served.path:
+    """What is sent, without the fields that the path and the actor give, and with the types of the edge."""
+    if served.inputs == inputs_of(served.sent):
         return served.sent
     sent = served.sent
     config = {"__pydantic_config__": sent.__pydantic_config__} if hasattr(sent, "__pydantic_config__") else {}

@@ -11,7 +11,6 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema
 
 from twofold.api import Api, anyone
-from twofold.read.query import DEFAULT_LIMIT
 from twofold.web.forms import JsonForm
 from twofold.web.openapi import documented, sends
 from twofold.web.rest.commands import CommandEndpoint
@@ -37,7 +36,12 @@ def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
     paths = document.setdefault("paths", {})
     for endpoint in endpoints:
         at = endpoint.served.at
-        paths.setdefault(at.path, {})[at.method.lower()] = _operation(api, endpoint, schemas)
+        path = "/" + "/".join(_shown(segment, endpoint) for segment in at.segments)
+        paths.setdefault(path, {})[at.method.lower()] = _operation(api, endpoint, schemas)
+
+
+def _shown(segment: str, endpoint: Endpoint) -> str:
+    return f"{{{endpoint.form.name(segment[1:-1])}}}" if segment.startswith("{") else segment
 
 
 class Schemas:
@@ -127,6 +131,8 @@ def _content(endpoint: Endpoint, schemas: Schemas) -> Json:
             return returned or schemas[endpoint, "row"]
         case PageEndpoint():
             name = endpoint.form.name
+            if endpoint.served.plain:
+                return {"type": "array", "items": returned or schemas[endpoint, "row"]}
             return _object(
                 {
                     "data": {"type": "array", "items": returned or schemas[endpoint, "row"]},
@@ -158,7 +164,12 @@ def _object(properties: Mapping[str, Json]) -> Json:
 def _parameters(endpoint: Endpoint, schemas: Schemas) -> Iterator[Json]:
     path = {value.name: schemas[endpoint, value] for value in endpoint.values() if value.place == "path"}
     for name in endpoint.served.at.parameters:
-        yield {"name": name, "in": "path", "required": True, "schema": path.get(name, {"type": "string"})}
+        yield {
+            "name": endpoint.form.name(name),
+            "in": "path",
+            "required": True,
+            "schema": path.get(name, {"type": "string"}),
+        }
     if isinstance(endpoint, PageEndpoint):
         yield from _of_a_page(endpoint, schemas)
     for call in endpoint.headers:
@@ -176,5 +187,5 @@ def _of_a_page(endpoint: PageEndpoint, schemas: Schemas) -> Iterator[Json]:
         yield {"name": name, "in": "query", "schema": {"type": "array", "items": one} if each.several else one}
     if "order_by" in endpoint.known:
         yield {"name": "order_by", "in": "query", "description": _ORDER, "schema": _TEXT}
-    yield {"name": "limit", "in": "query", "schema": schemas[endpoint, LIMIT] | {"default": DEFAULT_LIMIT}}
+    yield {"name": "limit", "in": "query", "schema": schemas[endpoint, LIMIT] | {"default": endpoint.served.limit}}
     yield {"name": "cursor", "in": "query", "description": _CURSOR, "schema": _TEXT}

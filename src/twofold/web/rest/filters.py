@@ -37,7 +37,7 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     found = {}
     for name, condition in named.items():
         field, _, operator = condition.partition("__")
-        found[name] = _filter(name, condition, operator, hints[field])
+        found[name] = _filter(name, condition, operator, served.types.get(field, hints[field]))
     return found
 
 

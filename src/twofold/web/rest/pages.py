@@ -11,11 +11,12 @@ from pydantic import Field
 from twofold.api.served import ServedPage
 from twofold.read.annotations import annotated_fields
 from twofold.read.conditions import MAX_LIMIT
-from twofold.read.query import DEFAULT_LIMIT, Page, Queries
+from twofold.read.query import Page, Queries
 from twofold.web.answers import answer
 from twofold.web.consistency import freshness
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
+from twofold.web.rest.commands import existing
 from twofold.web.rest.filters import filters_of
 from twofold.web.rest.values import Value
 from twofold.web.rows import as_json
@@ -37,11 +38,7 @@ class PageEndpoint:
         self.served, self.form = served, form
         self.filters = {name: each for name, each in filters_of(served, form).items() if name not in OWN}
         may_order = served.filters is None or "order_by" in served.filters
-        hints = annotated_fields(served.projection.row)
-        self._path = {
-            condition: Value("path", name, hints[condition.partition("__")[0]])
-            for condition, name in served.where.items()
-        }
+        self._path = {condition: self._in_path(condition, name) for condition, name in served.where.items()}
         self.known = ("after", "cursor", "limit", *(("order_by",) if may_order else ()))
         self._fields = {form.name(field.name): field.name for field in served.projection.format.fields}
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
@@ -49,6 +46,11 @@ class PageEndpoint:
     def values(self) -> list[Value]:
         """The parameters that it reads."""
         return [*self._path.values(), *(each.value for each in self.filters.values()), LIMIT]
+
+    def _in_path(self, condition: str, name: str) -> Value:
+        field = condition.partition("__")[0]
+        annotation = annotated_fields(self.served.projection.row)[field]
+        return Value("path", name, self.served.types.get(name, annotation), self.form.name(name))
 
     async def __call__(self, request: Request) -> Response:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
@@ -58,18 +60,20 @@ class PageEndpoint:
         filters = self._filters_in(request)
         named = {value.name: path[condition] for condition, value in self._path.items()}
         await check_allowed(request, served.allow, {**filters, **named})
+        if served.exists is not None:
+            await existing(request.app.state.running, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
         order = sent.get("order_by")
         arguments: dict[str, Any] = {
-            **{condition: value for condition, value in filters.items() if condition not in path},
-            **path,
+            "scope": await scope_of(request, served.projection),
             "order_by": served.order_by if order is None else self._order(order),
-            "limit": LIMIT.read(sent["limit"]) if "limit" in sent else DEFAULT_LIMIT,
+            "limit": LIMIT.read(sent["limit"]) if "limit" in sent else served.limit,
             "cursor": sent.get("cursor"),
+            "after": fresh.after,
+            "wait_s": fresh.wait_s,
         }
         queries: Queries = request.app.state.running.queries
-        scope = await scope_of(request, served.projection)
-        page = await queries.find(self._rows, **arguments, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
+        page = await queries.find(self._rows, {**filters, **path}, **arguments)
         headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
         return answer(self._content(page), 200, headers, form=self.form)
 
@@ -93,8 +97,10 @@ class PageEndpoint:
         names = text.split(",")
         return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
 
-    def _content(self, page: Page[Any]) -> dict[str, Any]:
+    def _content(self, page: Page[Any]) -> Any:
         rows = page.rows if self.served.returns is None else [self.served.returns(row) for row in page.rows]
+        if self.served.plain:
+            return rows
         return {
             "data": rows,
             self.form.name("has_more"): page.cursor is not None,

@@ -30,7 +30,9 @@ class RowEndpoint:
         self.served, self.form = served, form
         hints = annotated_fields(served.projection.row)
         fields = zip(served.key, served.projection.table.key, strict=True)
-        self.key = [Value("path", name, hints[field]) for name, field in fields]
+        self.key = [
+            Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
+        ]
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:

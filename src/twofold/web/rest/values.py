@@ -14,10 +14,10 @@ from twofold.web.parameters import notation_of
 
 
 class Value:
-    """A parameter with this name, in `path` or `query`, of this type."""
+    """A parameter with this name, in `path` or `query`, of this type. Clients see it as `shown`."""
 
-    def __init__(self, place: str, name: str, annotation: Any) -> None:
-        self.place, self.name = place, name
+    def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
+        self.place, self.name, self.shown = place, name, shown or name
         self.annotation = without_none(annotation)
         self._notation = notation_of(self.annotation)
         self._adapter = None if self.annotation is str else TypeAdapter(self.annotation)
@@ -30,9 +30,9 @@ class Value:
             value = self._adapter.validate_strings(text)
         except ValidationError as error:
             errors = error.errors(include_url=False)
-            raise RequestValidationError([{**one, "loc": (self.place, self.name)} for one in errors]) from None
+            raise RequestValidationError([{**one, "loc": (self.place, self.shown)} for one in errors]) from None
         if self._notation is not None and not self._notation[0].fullmatch(text):
-            raise RequestValidationError([wrong(self.place, self.name, self._notation[1], text)])
+            raise RequestValidationError([wrong(self.place, self.shown, self._notation[1], text)])
         return value
 
     def read_all(self, texts: Iterable[str]) -> list[Any]:
