@@ -126,7 +126,7 @@ def _events() -> Iterator[tuple[Stream, Any]]:
         lines = tuple(Line(f"SKU-{(n + i) % 997:05}", 1 + i, 999 + 10 * i + n % 90) for i in range(1 + n % 4))
         subtotal = Decimal(sum(line.quantity * line.cents for line in lines)) / 100
         tax = (subtotal * 19 / 100).quantize(Decimal("0.01"))
-        placed_at = FIRST_DAY + timedelta(minutes=n, microseconds=n)
+        placed_at = FIRST_DAY + timedelta(minutes=n, microseconds=1 + n)
         yield (
             Stream("order", f"o-{n}"),
             OrderPlaced(

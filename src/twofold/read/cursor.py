@@ -81,7 +81,8 @@ class Cursors:
 
     def _place(self, row: Values) -> Values:
         names = [column.name for column in self._projection.format.columns]
-        return tuple([row[names.index(name)] for name, _ in self._query.order])
+        values = self._projection.format.values_of(row)
+        return tuple([values[names.index(name)] for name, _ in self._query.order])
 
     def _written(self, start: Start | None) -> str | None:
         if start is None:

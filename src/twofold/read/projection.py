@@ -39,7 +39,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, cache_hash=True):
     """What a store must know of a projection: the table of a version and its columns."""
 
     follows: FollowerId

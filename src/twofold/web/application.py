@@ -22,6 +22,7 @@ from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
 from twofold.web.rest.described import describe
+from twofold.web.rest.direct import Direct
 from twofold.web.rest.routes import routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
@@ -62,6 +63,7 @@ def web_app(
     problems.install(app)
     generated = routes_of(api)
     openapi.install(app, partial(describe, api=api, routes=generated))
+    app.add_middleware(Direct, routes=generated)
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from twofold.web.headers import CORRELATION, printable_header
 from twofold.web.problems import Problem
 
 log = logging.getLogger("twofold.access")
+
+_LINE = "%(method)s %(path)s %(status)d"
 
 
 def configure_logs() -> None:
@@ -37,8 +41,9 @@ def configure_logs() -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter if watched else _JsonLines
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
@@ -47,6 +52,29 @@ def configure_logs() -> None:
     logging.getLogger("uvicorn.error").setLevel(
         logging.ERROR
     )  # its warnings are about malformed requests: see connections
+
+
+class _JsonLines(structlog.stdlib.ProcessorFormatter):
+    """Writes the line of a request itself, with the members in structlog's order: its processors take four times as
+    long, and a request that reads a row has no costlier part."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging."""
+        what = record.args
+        if record.name != log.name or not isinstance(what, dict) or "duration_ms" not in what:
+            return super().format(record)
+        line = {
+            "event": record.getMessage(),
+            **get_contextvars(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **what,
+            "timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z",
+        }
+        try:
+            return json.dumps(line)
+        except TypeError:  # a variable that a user has bound
+            return super().format(record)
 
 
 class AccessLog:
@@ -80,10 +108,21 @@ class AccessLog:
             status = 503
             raise
         finally:
-            duration_ms = round((time.perf_counter() - began) * 1000, 1)
-            level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
-            what = {"method": scope["method"], "path": quote(scope["path"]), "status": status}
-            log.log(level, "%(method)s %(path)s %(status)d", what, extra={**what, "duration_ms": duration_ms})
+            _log(scope, status, time.perf_counter() - began)
+
+
+def _log(scope: Scope, status: int, took_s: float) -> None:
+    level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    what = {
+        "method": scope["method"],
+        "path": quote(scope["path"]),
+        "status": status,
+        "duration_ms": round(took_s * 1000, 1),
+    }
+    # not `log.log`, which looks for its caller first: that takes as long as the rest
+    log.handle(log.makeRecord(log.name, level, __file__, 0, _LINE, (what,), None, extra=what))
 
 
 def _correlation_id(scope: Scope) -> str | None:

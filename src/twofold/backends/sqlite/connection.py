@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -44,9 +45,15 @@ class Connection:
         Raises: Unavailable for errors of the file, the disk or a lock; LogReplaced when the file was replaced (G11);
         Closed after `close`.
         """
+        return await self.submit(work, *args, **kwargs)
+
+    def submit(
+        self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Like `run`, with the result in a future."""
         if self._closed:
             raise Closed(f"SQLite, {self._path}")
-        return await self._thread.run(lambda: self._guarded(work, *args, **kwargs))
+        return self._thread.submit(lambda: self._guarded(work, *args, **kwargs))
 
     def _guarded(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with _named(self._path):
@@ -123,6 +130,8 @@ class File:
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
         self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
+        self.keyed = Connection(path, sync, self._check_in_place)
+        """For rows by key, read many at once: a long query must not delay them."""
         self._turn = 0
         self._watch = Watch(path, self.bell, lambda: open_file(path, "NORMAL"))
         self._identity: tuple[int, int] | None = None
@@ -155,7 +164,7 @@ class File:
     async def close(self) -> None:
         """End the threads, once the calls already made have run."""
         await self._watch.close()
-        for connection in (*self._readers, self.writer):
+        for connection in (*self._readers, self.keyed, self.writer):
             await connection.close()
 
 

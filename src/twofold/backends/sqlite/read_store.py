@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import apsw
 
-from twofold.backends.sqlite import definitions
+from twofold.backends.sqlite import as_json, definitions
 from twofold.backends.sqlite.checkpoints import (
     SqliteCheckpoints,
     create_checkpoints,
@@ -21,6 +21,7 @@ from twofold.backends.sqlite.checkpoints import (
     read_checkpoints,
 )
 from twofold.backends.sqlite.connection import READERS, File, transaction
+from twofold.backends.sqlite.gathered import Gathered
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.swap import replace
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql
@@ -60,6 +61,7 @@ class SqliteReadStore:
         self._file = File(path, "NORMAL", self.limits.reads_at_once)
         self._reached = Reached()
         self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
+        self._gets = Gathered(self._file.keyed, as_json.got)
 
     @property
     def checkpoints(self) -> Checkpoints:

@@ -1,6 +1,7 @@
 """REST from an Api: a route for each command, row and page.
 
 routes.py     the routes of an Api, and what all of them refuse
+direct.py     requests for them, past FastAPI's routing
 commands.py   a command: its body, its id, its response
 rows.py       a row, with an entity tag
 pages.py      pages: conditions from query parameters, cursors

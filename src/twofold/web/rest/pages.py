@@ -19,7 +19,7 @@ from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.rest.commands import existing
 from twofold.web.rest.filters import filters_of
 from twofold.web.rest.values import Value
-from twofold.web.rows import as_json
+from twofold.web.rows import written
 
 OWN = ("after", "cursor", "limit", "order_by")
 """Query parameters of every page. A field with one of these names is filtered by `__in`."""
@@ -41,7 +41,7 @@ class PageEndpoint:
         self._path = {condition: self._in_path(condition, name) for condition, name in served.where.items()}
         self.known = ("after", "cursor", "limit", *(("order_by",) if may_order else ()))
         self._fields = {form.name(field.name): field.name for field in served.projection.format.fields}
-        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        self._rows = written(served.projection, form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""

@@ -28,9 +28,9 @@ class ApiRoute(Route):
     def __init__(self, endpoint: Endpoint) -> None:
         self.made, self.at = endpoint, endpoint.served.at
         self._known = known_parameters(endpoint)
-        super().__init__(self.at.path, self._answer, methods=[self.at.method], name=endpoint.served.name)
+        super().__init__(self.at.path, self.answer, methods=[self.at.method], name=endpoint.served.name)
 
-    async def _answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Raises: Problem 400 for an address that cannot be read, 422 for unknown or repeated parameters."""
         check_address(request)
         if request.scope["query_string"]:

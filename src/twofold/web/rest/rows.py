@@ -17,7 +17,7 @@ from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.preconditions import etag, if_none_match
 from twofold.web.problems import Problem
 from twofold.web.rest.values import Value
-from twofold.web.rows import as_json
+from twofold.web.rows import as_json, written
 
 
 class RowEndpoint:
@@ -33,7 +33,8 @@ class RowEndpoint:
         self.key = [
             Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
         ]
-        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        as_it_is = as_json(served.projection, form=form) if served.etag else written(served.projection, form)
+        self._rows = as_it_is if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -46,7 +47,8 @@ class RowEndpoint:
         key = tuple([value.read(request.path_params[value.name]) for value in self.key])
         await check_allowed(request, served.allow, {value.name: k for value, k in zip(self.key, key, strict=True)})
         known = await if_none_match(request)
-        fresh = await freshness(request, request.query_params.get("after"))
+        after = request.query_params.get("after") if request.scope["query_string"] else None
+        fresh = await freshness(request, after)
         queries: Queries = request.app.state.running.queries
         scope = await scope_of(request, served.projection)
         row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
