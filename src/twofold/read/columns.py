@@ -205,9 +205,9 @@ class RowFormat:
             return self.make(*fields)
         return self.make(*values)
 
-    def values_of(self, row: Values) -> Values:
-        """The values of a row as a store returned it."""
-        return row
+    def values_at(self, row: Values, places: Iterable[int]) -> Values:
+        """Some of the values of a row as a store returned it."""
+        return tuple([row[place] for place in places])
 
     def _unreadable(self, values: Values) -> str:
         field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)

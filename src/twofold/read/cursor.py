@@ -81,8 +81,7 @@ class Cursors:
 
     def _place(self, row: Values) -> Values:
         names = [column.name for column in self._projection.format.columns]
-        values = self._projection.format.values_of(row)
-        return tuple([values[names.index(name)] for name, _ in self._query.order])
+        return self._projection.format.values_at(row, [names.index(name) for name, _ in self._query.order])
 
     def _written(self, start: Start | None) -> str | None:
         if start is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
@@ -72,17 +72,15 @@ def written_rows(text: str | None) -> list[Written] | None:
     return None if UNUSUAL in lines else [Written((line,)) for line in lines if line]
 
 
-def values_of(shape: Shape, row: Written) -> Values:
-    """The values of a written row, for cursors; None for JSON columns."""
+def values_at(shape: Shape, row: Written, places: Iterable[int]) -> Values:
+    """Some of the values of a written row, for cursors. Not those of JSON columns."""
     members = msgspec.json.decode(row[0])
-    return tuple([_value(member.column.kind, members[member.name]) for member in shape.members])
+    return tuple([_value(shape.members[place], members) for place in places])
 
 
-def _value(kind: Kind, member: Any) -> Any:
-    read = _READ.get(kind)
-    if kind == "json":
-        return None
-    return member if read is None or member is None else read(member)
+def _value(member: Member, members: Mapping[str, Any]) -> Any:
+    value, read = members[member.name], _READ.get(member.column.kind)
+    return value if read is None or value is None else read(value)
 
 
 _READ: dict[Kind, Callable[[Any], Any]] = {

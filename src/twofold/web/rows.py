@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ import msgspec
 
 from twofold.read.columns import Field, RowFormat, Values
 from twofold.read.projection import Projection
-from twofold.read.written import WRITABLE, Member, Shape, Written, values_of
+from twofold.read.written import WRITABLE, Member, Shape, Written, values_at
 from twofold.web.answers import Ready, jsonable
 from twofold.web.forms import CURRENT, JsonForm
 
@@ -71,9 +71,9 @@ class _Written(_AsJson):
         """See `RowFormat`."""
         return msgspec.Raw(values[0].encode()) if type(values) is Written else super().from_values(values)
 
-    def values_of(self, row: Values) -> Values:
+    def values_at(self, row: Values, places: Iterable[int]) -> Values:
         """See `RowFormat`."""
-        return values_of(self.shape, row) if isinstance(row, Written) else row
+        return values_at(self.shape, row, places) if isinstance(row, Written) else super().values_at(row, places)
 
 
 def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | None:

@@ -129,9 +129,7 @@ class File:
         self.path = path = Path(os.path.abspath(path))  # the working directory may change
         self.bell = Doorbell()
         self.writer = Connection(path, sync, self._check_in_place, WRITER_CACHE_KIB)
-        self._readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
-        self.keyed = Connection(path, sync, self._check_in_place)
-        """For rows by key, read many at once: a long query must not delay them."""
+        self.readers = [Connection(path, sync, self._check_in_place) for _ in range(readers)]
         self._turn = 0
         self._watch = Watch(path, self.bell, lambda: open_file(path, "NORMAL"))
         self._identity: tuple[int, int] | None = None
@@ -139,8 +137,8 @@ class File:
     @property
     def reader(self) -> Connection:
         """One of the connections for reading, in turn."""
-        self._turn = (self._turn + 1) % len(self._readers)
-        return self._readers[self._turn]
+        self._turn = (self._turn + 1) % len(self.readers)
+        return self.readers[self._turn]
 
     async def open(self, set_up: Callable[[apsw.Connection], T]) -> T:
         """Create the file if it is missing, and run `set_up` on it. Raises: ConfigurationError, Unavailable."""
@@ -164,7 +162,7 @@ class File:
     async def close(self) -> None:
         """End the threads, once the calls already made have run."""
         await self._watch.close()
-        for connection in (*self._readers, self.keyed, self.writer):
+        for connection in (*self.readers, self.writer):
             await connection.close()
 
 

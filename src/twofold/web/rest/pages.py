@@ -111,11 +111,9 @@ class PageEndpoint:
 
 def _links(request: Request, page: Page[Any]) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
-    path = quote(request.scope["path"])
+    cursors = [(relation, cursor) for relation, cursor in (("prev", page.previous), ("next", page.cursor)) if cursor]
+    if not cursors:
+        return {}
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    links = [
-        f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
-        for relation, cursor in (("prev", page.previous), ("next", page.cursor))
-        if cursor is not None
-    ]
-    return {"Link": ", ".join(links)} if links else {}
+    address = f"{quote(request.scope['path'])}?{urlencode(sent)}{'&' * bool(sent)}cursor="
+    return {"Link": ", ".join(f'<{address}{cursor}>; rel="{relation}"' for relation, cursor in cursors)}
