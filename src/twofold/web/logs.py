@@ -7,8 +7,9 @@ import json
 import logging
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 import structlog
@@ -40,10 +41,9 @@ def configure_logs() -> None:
         if watched
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = structlog.stdlib.ProcessorFormatter if watched else _JsonLines
+    handler = logging.StreamHandler(sys.stderr) if watched else JsonLines()
     handler.setFormatter(
-        formatter(
+        structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
@@ -54,27 +54,49 @@ def configure_logs() -> None:
     )  # its warnings are about malformed requests: see connections
 
 
-class _JsonLines(structlog.stdlib.ProcessorFormatter):
-    """Writes the line of a request itself, with the members in structlog's order: its processors take four times as
-    long, and a request that reads a row has no costlier part."""
+class JsonLines(logging.StreamHandler[TextIO]):
+    """Writes JSON lines to stderr.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """See logging."""
-        what = record.args
-        if record.name != log.name or not isinstance(what, dict) or "duration_ms" not in what:
-            return super().format(record)
+    The line of a request has the members that structlog's processors give it, in their order, but is made without them,
+    and those of one turn of the event loop are written together: made and written one by one they take a third of the
+    time that it takes to read a row. A line of another kind is written at once, after those before it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._lines: list[str] = []
+
+    def request(self, level: int, what: dict[str, Any]) -> None:
+        """Log a request."""
         line = {
-            "event": record.getMessage(),
+            "event": _LINE % what,
             **get_contextvars(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
+            "level": logging.getLevelName(level).lower(),
+            "logger": log.name,
             **what,
             "timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z",
         }
-        try:
-            return json.dumps(line)
-        except TypeError:  # a variable that a user has bound
-            return super().format(record)
+        text = f"{json.dumps(line, default=repr)}\n"
+        with self.lock or nullcontext():  # other threads log, too
+            if not self._lines:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._lines.append(text)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        self._write()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """See logging."""
+        with self.lock or nullcontext():
+            self._write()
+            super().flush()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self.stream.write("".join(lines))
 
 
 class AccessLog:
@@ -121,8 +143,11 @@ def _log(scope: Scope, status: int, took_s: float) -> None:
         "status": status,
         "duration_ms": round(took_s * 1000, 1),
     }
-    # not `log.log`, which looks for its caller first: that takes as long as the rest
-    log.handle(log.makeRecord(log.name, level, __file__, 0, _LINE, (what,), None, extra=what))
+    match logging.root.handlers:
+        case [JsonLines() as lines] if not log.handlers and not log.filters:
+            lines.request(level, what)
+        case _:
+            log.log(level, _LINE, what, extra=what)
 
 
 def _correlation_id(scope: Scope) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from twofold.read.columns import Field, RowFormat, Values
+from twofold.read.columns import Column, Field, RowFormat, Values
 from twofold.read.projection import Projection
 from twofold.read.written import WRITABLE, Member, Shape, Written, values_at
 from twofold.web.answers import Ready, jsonable
@@ -64,7 +64,7 @@ class _Written(_AsJson):
         may_be = all(field.column.kind in WRITABLE for field in self.fields)
         plain = all(field.read_json is None or _is_plain(hints[field.name], form) for field in self.fields)
         if may_be and plain:
-            members = [Member(f.column, names[f.name], form.decimals == "number") for f in self.fields]
+            members = [_member(field.column, names[field.name], form) for field in self.fields]
             self.shape = Shape(tuple(members))
 
     def from_values(self, values: Values) -> Any:
@@ -74,6 +74,10 @@ class _Written(_AsJson):
     def values_at(self, row: Values, places: Iterable[int]) -> Values:
         """See `RowFormat`."""
         return values_at(self.shape, row, places) if isinstance(row, Written) else super().values_at(row, places)
+
+
+def _member(column: Column, name: str, form: JsonForm) -> Member:
+    return Member(column, name, number=column.kind == "decimal" and form.decimals == "number")
 
 
 def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | None:

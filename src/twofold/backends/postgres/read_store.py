@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from twofold.backends.postgres import definitions
+from twofold.backends.postgres.as_json import json_sql
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in, lost, moving, unparking
 from twofold.backends.postgres.connection import (
     BY_INDEX,
@@ -39,6 +40,7 @@ from twofold.read.store import (
     RowLimits,
     StoredTable,
 )
+from twofold.read.written import Shape, written_rows
 
 WORKERS = 4
 QUERIES = 6
@@ -187,6 +189,19 @@ class PostgresReadStore:
         """See `ReadStore.find`."""
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
+
+    async def get_json(self, table: Table, shape: Shape, key: Key) -> QueryResult | None:
+        """See `WritesJson.get_json`."""
+        return await self._written(table, json_sql(self._sql(table), shape).get, key)
+
+    async def find_json(self, table: Table, shape: Shape, query: Query) -> QueryResult | None:
+        """See `WritesJson.find_json`."""
+        return await self._written(table, *json_sql(self._sql(table), shape).find(query))
+
+    async def _written(self, table: Table, statement: str, values: Sequence[Any]) -> QueryResult | None:
+        checkpoints, about, [(_, text)] = await self._look(table.follows, statement, values)
+        rows = written_rows(text)
+        return None if rows is None else QueryResult(checkpoints, rows, _parked(about))
 
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
