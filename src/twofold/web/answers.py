@@ -47,7 +47,12 @@ def answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, form: JsonForm | None = None
 ) -> Response:
     """A JSON response, in the form of the route's router unless `form` is given."""
-    return JsonResponse(_ENCODER.encode(jsonable(body, form or CURRENT.get())), status, headers)
+    return JsonResponse(encoded(body, form or CURRENT.get()), status, headers)
+
+
+def encoded(body: Any, form: JsonForm) -> bytes:
+    """The JSON of a body."""
+    return _ENCODER.encode(jsonable(body, form))
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:

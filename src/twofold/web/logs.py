@@ -17,11 +17,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from twofold.web.headers import CORRELATION, printable_header
+from twofold.web.headers import CORRELATION, is_sent, printable_header
 from twofold.web.problems import Problem
 
 log = logging.getLogger("twofold.access")
 
+_CORRELATION = CORRELATION.lower().encode()
 _LINE = "%(method)s %(path)s %(status)d"
 
 
@@ -151,6 +152,8 @@ def _log(scope: Scope, status: int, took_s: float) -> None:
 
 
 def _correlation_id(scope: Scope) -> str | None:
+    if not is_sent(scope, _CORRELATION):
+        return None
     try:
         return printable_header(Headers(scope=scope), CORRELATION)
     except Problem:  # refused later, if the route uses it

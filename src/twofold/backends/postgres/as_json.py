@@ -23,8 +23,12 @@ class JsonSql:
 
     def __init__(self, sql: TableSql, shape: Shape) -> None:
         self._sql, self._row = sql, f"SELECT {written(shape)} AS j FROM {sql.name}"
-        same = " AND ".join(f"{quoted(name)} = ${n}" for n, name in enumerate(sql.table.key, start=3))
-        self.get = f"SELECT ({ABOUT}), ({self._row} WHERE {same})"
+        asked = [f"k{n}" for n in range(len(sql.table.key))]
+        same = " AND ".join(f"{quoted(name)} = k.{k}" for name, k in zip(sql.table.key, asked, strict=True))
+        keys = f"{sql.unnested_keys} WITH ORDINALITY AS k ({', '.join(asked)}, place)"
+        one = f"coalesce(({self._row} WHERE {same}), '')"
+        self.get = f"SELECT ({ABOUT}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
+        """Parameters: an array for each column of the key."""
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters after name and version."""

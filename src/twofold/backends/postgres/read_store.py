@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import asyncpg
@@ -18,6 +19,7 @@ from twofold.backends.postgres.connection import (
     Address,
     Database,
 )
+from twofold.backends.postgres.gathered import Gathered
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
@@ -73,6 +75,7 @@ class PostgresReadStore:
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
         self._whole: set[FollowerId] = set()
+        self._gets: dict[tuple[Table, Shape], Gathered[Key, QueryResult | None]] = {}
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -192,13 +195,22 @@ class PostgresReadStore:
 
     async def get_json(self, table: Table, shape: Shape, key: Key) -> QueryResult | None:
         """See `WritesJson.get_json`."""
-        return await self._written(table, json_sql(self._sql(table), shape).get, key)
+        gets = self._gets.get((table, shape))
+        if gets is None:
+            gets = self._gets[table, shape] = Gathered(partial(self._get_all, table, shape))
+        return await gets.run(key)
+
+    async def _get_all(self, table: Table, shape: Shape, keys: Sequence[Key]) -> Sequence[QueryResult | None]:
+        sql = self._sql(table)
+        values = sql.keys_by_column(keys)
+        checkpoints, about, [(_, text)] = await self._look(table.follows, json_sql(sql, shape).get, values)
+        parked = _parked(about)
+        found = [written_rows(line) for line in text.split("\n")]
+        return [None if rows is None else QueryResult(checkpoints, rows, parked) for rows in found]
 
     async def find_json(self, table: Table, shape: Shape, query: Query) -> QueryResult | None:
         """See `WritesJson.find_json`."""
-        return await self._written(table, *json_sql(self._sql(table), shape).find(query))
-
-    async def _written(self, table: Table, statement: str, values: Sequence[Any]) -> QueryResult | None:
+        statement, values = json_sql(self._sql(table), shape).find(query)
         checkpoints, about, [(_, text)] = await self._look(table.follows, statement, values)
         rows = written_rows(text)
         return None if rows is None else QueryResult(checkpoints, rows, _parked(about))

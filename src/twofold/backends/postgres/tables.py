@@ -64,6 +64,7 @@ class TableSql:
         self.get = self._with_about(
             f"{self.select} WHERE " + " AND ".join(f"{quoted(c.name)} = ${n}" for n, c in enumerate(self._key, start=3))
         )
+        self.unnested_keys = self._unnested(self._key, 3)
         keys = ", ".join(quoted(name) for name in table.key)
         self.rows = (
             f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "

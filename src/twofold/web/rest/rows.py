@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from twofold.api.served import ServedRow
 from twofold.read.annotations import annotated_fields
 from twofold.read.query import Queries
-from twofold.web.answers import answer
+from twofold.web.answers import JsonResponse, encoded
 from twofold.web.consistency import freshness
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
@@ -54,15 +54,14 @@ class RowEndpoint:
         row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
         if row is None:
             raise Problem(404, "not-found", f"There is no {served.projection.name} {_shown(key)}")
-        response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
-        tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
+        body = encoded(row if served.returns is None else served.returns(row), self.form)
+        tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(body)
         if known.matches(tag):
             return Response(status_code=304, headers={"ETag": tag})
-        response.headers["ETag"] = tag
-        return response
+        return JsonResponse(body, 200, {**fresh.headers, "ETag": tag})
 
 
-def weak_etag(body: bytes | memoryview) -> str:
+def weak_etag(body: bytes) -> str:
     """The entity tag of a response without a version."""
     return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
 

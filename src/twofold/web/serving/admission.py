@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
+from twofold.web.headers import is_sent
 from twofold.web.problems import RETRY_AFTER, Problem, overloaded
 from twofold.web.serving.limits import Limits
 
@@ -143,6 +144,8 @@ def _end(turns: Iterable[asyncio.Timeout]) -> None:
 
 
 def _has_body(scope: Scope) -> bool:
+    if not is_sent(scope, b"transfer-encoding", b"content-length"):
+        return False
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
