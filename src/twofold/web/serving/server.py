@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -102,6 +103,8 @@ class _Service:
         self._server = _Server(config)
         connections = self._admission.connections = self._server.server_state.connections
         watching = asyncio.create_task(watch(connections), name="twofold connections")
+        gc.collect()
+        gc.freeze()  # what was made until now stays: a collection need not look at it again
         try:
             self._announce(_address(self._listening))
             await self._server.serve(sockets=[self._listening])
