@@ -341,7 +341,8 @@ async def test_an_order_from_command_to_query(running: Running) -> None:
     assert (row.total_amount, row.product_ids) == (Decimal("19.85"), ("p1", "p2"))
     assert row.updated_at == (await running.history("order-1001"))[0].recorded_at
     page = await running.find(order_summaries, customer_id="cust-42", order_by="-updated_at", limit=50)
-    assert (list(page), page.cursor, page.parked) == ([row], None, 0)
+    assert (list(page), page.cursor, page.previous, page.parked) == ([row], None, None, 0)
+    assert await running.count(order_summaries, customer_id__ne="cust-43", after=done.receipt) == 1
     assert list(await running.find(order_summaries, product_ids__contains="p2", total_amount__gt=Decimal(19))) == [row]
     assert await running.load(orders, "1001") == (Order("pending", "cust-42"), 1)
     with pytest.raises(Rejected, match="PlaceOrder: the order is pending"):

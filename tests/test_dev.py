@@ -43,7 +43,20 @@ def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> None:
     lines = call().stdout.splitlines()
-    for name in ("run", "--", "test", "torture", "simulate", "fuzz", "soak", "bench", "check", "fmt", "lock"):
+    for name in (
+        "run",
+        "--",
+        "test",
+        "torture",
+        "simulate",
+        "fuzz",
+        "typescript",
+        "soak",
+        "bench",
+        "check",
+        "fmt",
+        "lock",
+    ):
         assert sum(line.strip().startswith(f"{name} ") for line in lines) == 1
     assert max(map(len, lines)) <= 80
 

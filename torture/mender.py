@@ -9,7 +9,7 @@ from torture.journal import Retried
 from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import InvalidInput, Unavailable
-from twofold.feed.parking import Unparked
+from twofold.feed.unparking import Unparked
 
 LONGEST_PAUSE_S = 6.0
 

@@ -22,7 +22,7 @@ _ids: list[str] = []
 
 
 def _new_id() -> str:
-    """From the system's randomness, fetched in bulk: a call for each id costs more than the rest of an append."""
+    """A random id. Randomness is fetched in bulk: one system call per id costs more than the rest of an append."""
     if not _ids:
         drawn = os.urandom(16 * IDS_AT_ONCE).hex()
         _ids.extend(drawn[at : at + 32] for at in range(0, len(drawn), 32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,15 +14,16 @@ from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
 from twofold.declared import check_appended, check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Checkpoints, Parked
+from twofold.feed.checkpoints import Checkpoints
 from twofold.feed.feed import Feed
-from twofold.feed.follow import Follower, Following, share
+from twofold.feed.follow import Following, share
+from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
-from twofold.feed.parking import Parking, Unparker
 from twofold.feed.partitions import feeds, partitions_of, reacting
-from twofold.feed.standing import Pace, WatchedFollower, settled
+from twofold.feed.standing import Pace, wait_until_idle
+from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
-from twofold.messages import Append, Meta, Position, Receipt, Recorded, Stream
+from twofold.messages import Append, Meta, Receipt, Recorded, Stream
 from twofold.opening import opens
 from twofold.progress import Progress, no_progress
 from twofold.react.reactor import Reactor
@@ -44,7 +45,6 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 HISTORY_PAGE = 500
-REACTOR_POLL_S = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,8 +278,8 @@ class Running:
         A condition is a field (`customer_id="c-1"`), or a field and an operator: `__ne`, `__gt`, `__ge`, `__lt`,
         `__le`, `__in` for one of several values, `__startswith` for the beginning of a text, or `__contains` for one or
         several members of a list field. `order_by` names fields, with a leading `-` for descending; the key
-        breaks ties. None sorts first. `limit` is 1 to 500. `after` and `wait_s` are as for `get`. A row that cannot be
-        read is left out, logged, and counted in `parked`.
+        breaks ties. None sorts first. `limit` is 1 to 500. `cursor` is that of a page, or its `previous`. `after` and
+        `wait_s` are as for `get`. A row that cannot be read is left out, logged, and counted in `parked`.
 
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
@@ -358,7 +358,7 @@ class Running:
                 f"at_once must be at least 1 and below most_behind, not {at_once} with most_behind={most_behind}"
             )
         look_every = max(1, (most_behind - at_once) // 4)
-        return await bulk(calls, Pace(self._followed(), most_behind - at_once, look_every), at_once, progress)
+        return await bulk(calls, Pace(self.followers, most_behind - at_once, look_every), at_once, progress)
 
     async def settled(self, *, timeout_s: float) -> None:
         """Return when all projections and reactors have handled everything up to the head, and what that caused.
@@ -368,37 +368,19 @@ class Running:
 
         Raises: NotSettled when the time is up, LogReplaced, Unavailable.
         """
-        await settled(self._followed(), list(feeds(self.log).values()), timeout_s)
-
-    def _followed(self) -> list[WatchedFollower]:
-        return [
-            WatchedFollower(one.follower_id, one.feed, one.checkpoints, self._passed(one), self._comes_again(one))
-            for one in self.followers
-        ]
-
-    def _passed(self, following: Following) -> Callable[[Position, float], Awaitable[None]]:
-        follows = following.follower_id
-        if isinstance(following.follower, Projector):
-            return lambda after, timeout_s: self.rows.wait(follows, after, timeout_s)
-        # There is no notification for the checkpoint of a reactor in another process.
-        return lambda after, timeout_s: asyncio.sleep(min(timeout_s, REACTOR_POLL_S))
-
-    @staticmethod
-    def _comes_again(following: Following) -> Callable[[Parked], bool]:
-        follower = following.follower
-        return follower.comes_again if isinstance(follower, Runner) else lambda parked: False
+        await wait_until_idle(self.followers, list(feeds(self.log).values()), timeout_s)
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, starting with `from_version`; empty if there are none.
 
         Raises: InvalidInput, UndecodableEvent, Unavailable.
         """
-        found: list[Recorded] = []
+        events: list[Recorded] = []
         while True:
             entries = await self.log.read_stream(_stream(stream), from_version, HISTORY_PAGE)
-            found += [self.app.codec.recorded(entry) for entry in entries]
+            events += [self.app.codec.recorded(entry) for entry in entries]
             if len(entries) < HISTORY_PAGE:
-                return found
+                return events
             from_version = entries[-1].version + 1
 
 

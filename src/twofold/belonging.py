@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold.errors import ConfigurationError
-from twofold.feed.checkpoints import Ownership
+from twofold.errors import ConfigurationError, Contended
+from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 from twofold.feed.follow import Following
-from twofold.feed.ownership import agreed, assign, check_app
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
+
+TRIES = 20
 
 
 class Belonging:
@@ -27,11 +28,11 @@ class Belonging:
         for following in self._followers:
             follows, checkpoints = following.follower_id, following.checkpoints
             what, mine, same_events = self._of(following)
-            agreed(what, await checkpoints.belongs(follows), mine, same_events=same_events)
+            agreed(what, await checkpoints.ownership(follows), mine, same_events=same_events)
             for other in versions if isinstance(following.follower, Projector) else ():
                 if other.name == follows.name and other != follows.whole:
-                    for one in await checkpoints.of(other):
-                        kept = await checkpoints.belongs(one.follower)
+                    for checkpoint in await checkpoints.all_partitions(other):
+                        kept = await checkpoints.ownership(checkpoint.follower)
                         if kept is not None:
                             check_app(f"projection {follows.name!r}", kept, mine)
         await self._check_partitions()
@@ -44,12 +45,12 @@ class Belonging:
         mine = {following.follower_id for following in self._followers}
         for following in self._followers:
             follows = following.follower_id
-            for one in await following.checkpoints.of(follows):
-                if one.follower not in mine:
+            for checkpoint in await following.checkpoints.all_partitions(follows):
+                if checkpoint.follower not in mine:
                     raise ConfigurationError(
-                        f"{follows.whole} has a checkpoint in partition {one.follower.partition}, which this code does "
-                        f"not follow: with key= a projection follows the merged feed, without key= each partition "
-                        f"separately. Raise its version to give it a new table"
+                        f"{follows.whole} has a checkpoint in partition {checkpoint.follower.partition}, which this "
+                        f"code does not follow: with key= a projection follows the merged feed, without key= each "
+                        f"partition separately. Raise its version to give it a new table"
                     )
 
     async def register(self, following: Following) -> None:
@@ -65,3 +66,54 @@ class Belonging:
         if isinstance(follower, Projector):
             return f"projection {follower.follows.name!r} version {follower.follows.version}", mine, True
         return f"reactor {follower.follows.name!r}", mine, False
+
+
+def agreed(what: str, kept: Ownership | None, mine: Ownership, *, same_events: bool) -> Ownership:
+    """The ownership to store from now on, given the one that was `kept` and `mine` of the App being opened.
+
+    While an App is renamed both names work, as long as the new one is opened with `formerly=`. A checkpoint without an
+    owner, from before ownership was recorded, goes to the first App that opens it.
+
+    Raises: ConfigurationError if it belongs to another App or, with `same_events`, follows other events.
+    """
+    if kept is None:
+        return mine
+    check_app(what, kept, mine)
+    if same_events and kept.events != mine.events:
+        raise ConfigurationError(
+            f"{what} follows other events than its table was built with ({_changes(kept.events, mine.events)}), and a "
+            f"process with older code may hold it: raise the version to build a new table"
+        )
+    return kept if _is_old_name(kept, mine) else mine
+
+
+def check_app(what: str, kept: Ownership, mine: Ownership) -> None:
+    """Raises: ConfigurationError if the checkpoint belongs to another App."""
+    if kept.app in (mine.app, mine.formerly) or _is_old_name(kept, mine):
+        return
+    raise ConfigurationError(
+        f"{what} of App {mine.app!r} already exists in this store and belongs to App {kept.app!r}: two Apps cannot "
+        f"share it. Rename it in one of them, or use separate stores. If App {kept.app!r} is this App under its former "
+        f"name, open it as App({mine.app!r}, …, formerly={kept.app!r})"
+    )
+
+
+async def assign(
+    checkpoints: Checkpoints, what: str, follower: FollowerId, mine: Ownership, *, same_events: bool
+) -> None:
+    """Store the ownership of an existing checkpoint. Raises: like `agreed`, Contended, Unavailable."""
+    for _ in range(TRIES):
+        kept = await checkpoints.ownership(follower)
+        now = agreed(what, kept, mine, same_events=same_events)
+        if now == kept or await checkpoints.assign(follower, kept, now):
+            return
+    raise Contended(f"{what}: other processes changed the owner of its checkpoint {TRIES} times; try again")
+
+
+def _is_old_name(kept: Ownership, mine: Ownership) -> bool:
+    return kept.formerly == mine.app
+
+
+def _changes(kept: Sequence[str], mine: Sequence[str]) -> str:
+    changes = {"added": set(mine) - set(kept), "removed": set(kept) - set(mine)}
+    return "; ".join(f"{change}: {', '.join(sorted(names))}" for change, names in changes.items() if names)

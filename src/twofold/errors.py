@@ -76,7 +76,7 @@ class InvalidEvent(InvalidInput):
 class InvalidToken(InvalidInput):
     """Not a consistency token, a token of another log, or one beyond the log's head.
 
-    `token` is the value that was passed; None where the error is raised and only its position is known.
+    `token` is the rejected value, or None where only its position is available.
     """
 
     def __init__(self, why: str, token: object = None) -> None:

@@ -22,9 +22,14 @@ _OF_USER_CODE = "_twofold_of_user_code"
 
 def failure(error: BaseException) -> BaseException:
     """Return the error as a failure of the function that raised it. Raises: KeyboardInterrupt."""
+    reraise_if_interrupt(error)
+    return error
+
+
+def reraise_if_interrupt(error: BaseException) -> None:
+    """Raises: the error, if it is a KeyboardInterrupt, which is no failure of user code."""
     if issubclass(type(error), KeyboardInterrupt):  # isinstance() would call the error's own __class__
         raise error
-    return error
 
 
 def mark_of_user_code(error: BaseException) -> None:
@@ -47,7 +52,7 @@ def _own_text(error: BaseException) -> str:
     try:
         return str.__str__(str(error))[:MOST_ERROR]  # not format(error), which may be overridden too
     except BaseException as raised:
-        failure(raised)
+        reraise_if_interrupt(raised)
         return f"(no text: str() raises {type(raised).__name__})"
 
 
@@ -56,7 +61,7 @@ def traceback_text(error: BaseException) -> str:
     try:
         text = "".join(traceback.format_exception(error))
     except BaseException as raised:  # formatting reads causes, notes and source lines, which may raise
-        failure(raised)
+        reraise_if_interrupt(raised)
         text = "".join(["Traceback (most recent call last):\n", *traceback.format_tb(_TRACEBACK(error))])
         text += error_text(error)
     if len(text) > MOST_TRACEBACK:
@@ -70,7 +75,7 @@ def shown(value: object, most: int = 80) -> str:
     try:
         return f"{str.__str__(repr(value)):.{most}}"
     except BaseException as raised:
-        failure(raised)
+        reraise_if_interrupt(raised)
         return f"a value of {type(value).__name__} (its repr raises {type(raised).__name__})"
 
 

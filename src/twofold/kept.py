@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from twofold.failures import failure
+from twofold.failures import reraise_if_interrupt
 
 T = TypeVar("T")
 
@@ -156,7 +156,7 @@ def _copied(value: T) -> tuple[T] | None:
     try:
         return (_copy(value, {}),)
     except BaseException as error:  # a lock, a generator, a `__deepcopy__` that raises
-        failure(error)
+        reraise_if_interrupt(error)
         return None
 
 
@@ -188,7 +188,8 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
 
 def _copy_object(value: Any, memo: dict[int, Any]) -> Any:
     """Copy an object with default pickling by its attributes. One without any is a sentinel, like `MISSING`."""
-    make, arguments, state, *items = (*value.__reduce_ex__(4), None)[:5]
+    make, arguments, *rest = value.__reduce_ex__(4)
+    state, *items = rest or [None]
     if make is not _NEW_OBJECT or arguments != (type(value),) or any(one is not None for one in items):
         return deepcopy(value, memo)
     if state is None:

@@ -44,8 +44,8 @@ def unprintable(text: str) -> str | None:
     """
     if text.isprintable():
         return None
-    found = next((char for char in text if unicodedata.category(char) in _INVISIBLE), None)
-    return None if found is None else f"U+{ord(found):04X} {unicodedata.name(found, '')}".rstrip()
+    character = next((char for char in text if unicodedata.category(char) in _INVISIBLE), None)
+    return None if character is None else f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
 
 
 def checked_name(value: str, what: str) -> str:
@@ -54,9 +54,9 @@ def checked_name(value: str, what: str) -> str:
     Streams of older logs may have such names; they can still be read and changed. Raises: InvalidInput, naming the
     character.
     """
-    found = unprintable(checked_id(value, what))
-    if found is not None:
-        raise InvalidInput(f"{what} contains the unprintable character {found}: {value!r:.80}")
+    character = unprintable(checked_id(value, what))
+    if character is not None:
+        raise InvalidInput(f"{what} contains the unprintable character {character}: {value!r:.80}")
     return value
 
 

@@ -31,11 +31,11 @@ def message_types(
         ) from error
     if parameter not in hints:
         raise ConfigurationError(f"{name}: annotate {parameter} with the classes it takes, like `A | B`")
-    found = tuple(dict.fromkeys(_flatten(hints[parameter])))
-    for message in found:
+    messages = tuple(dict.fromkeys(_flatten(hints[parameter])))
+    for message in messages:
         if not isinstance(message, type) or message in (Any, type(None)) or message.__module__ == "builtins":
             raise ConfigurationError(f"{name}: {parameter} must be annotated with message classes, not {message!r}")
-    return found
+    return messages
 
 
 def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, may_await: bool = False) -> None:

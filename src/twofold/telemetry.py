@@ -39,8 +39,8 @@ class Metric:
 async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
     """All metrics, with `more` from the caller appended. Raises: Unavailable."""
     followers = list(zip(await status(running), running.followers, strict=True))
-    found = [*_of_commits(running), *_of_followers(followers), *more]
-    return "\n".join(line for metric in found for line in metric.lines()) + "\n"
+    shown = [*_of_commits(running), *_of_followers(followers), *more]
+    return "\n".join(line for metric in shown for line in metric.lines()) + "\n"
 
 
 def _of_commits(running: Running) -> Iterator[Metric]:
@@ -74,19 +74,19 @@ def _of_commits(running: Running) -> Iterator[Metric]:
 
 def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator[Metric]:
     def each(value: str) -> Iterable[tuple[Labels, float]]:
-        return [(_labels(one), float(getattr(one, value))) for one, _ in followers]
+        return [(_labels(follower), float(getattr(follower, value))) for follower, _ in followers]
 
     def counted(value: str) -> Iterable[tuple[Labels, float]]:
-        return [(_labels(one), float(getattr(following.counts, value))) for one, following in followers]
+        return [(_labels(follower), float(getattr(following.counts, value))) for follower, following in followers]
 
-    held = [(_labels(one), float(following.state == "following")) for one, following in followers]
+    held = [(_labels(follower), float(following.state == "following")) for follower, following in followers]
     yield Metric(
         "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", each("lag_events")
     )
     yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest unhandled event.", each("lag_s"))
     yield Metric("twofold_parked", "gauge", "Rows and streams parked at a failure.", each("parked"))
     yield Metric("twofold_lease_held", "gauge", "1 if this process holds the checkpoint.", held)
-    failing = [(_labels(one), float(one.state in ("failing", "stopped"))) for one, _ in followers]
+    failing = [(_labels(follower), float(follower.state in ("failing", "stopped"))) for follower, _ in followers]
     yield Metric(
         "twofold_follower_failing", "gauge", "1 while the follower is failing or stopped in this process.", failing
     )
@@ -99,9 +99,11 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
     yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed handled.", counted("pages"))
 
 
-def _labels(one: FollowerStatus) -> Labels:
-    labels = {"follower": one.name, "version": str(one.version), "kind": one.kind}
-    return {**labels, "partition": str(one.partition)} if one.partition else labels  # only of a log that has several
+def _labels(follower: FollowerStatus) -> Labels:
+    labels = {"follower": follower.name, "version": str(follower.version), "kind": follower.kind}
+    if follower.partition:  # only of a log that has several
+        labels["partition"] = str(follower.partition)
+    return labels
 
 
 def _escaped(text: str) -> str:

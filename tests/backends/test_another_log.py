@@ -155,15 +155,15 @@ OF_THE_LOG: dict[str, Callable[[LogStore], Awaitable[Any]]] = {
 OF_CHECKPOINTS: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "register": lambda those: those.register(NEW, "e" * 16, BEGINNING),
     "read": lambda those: those.read(REACTOR),
-    "of": lambda those: those.of(REACTOR),
-    "belongs": lambda those: those.belongs(REACTOR),
+    "all_partitions": lambda those: those.all_partitions(REACTOR),
+    "ownership": lambda those: those.ownership(REACTOR),
     "parked": lambda those: those.parked(REACTOR),
     "traceback": lambda those: those.traceback(REACTOR, WAITS),
 }
 CHANGES: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "assign": lambda those: those.assign(REACTOR, None, OWNER),
     "claim": lambda those: those.claim(SEEN, "taker"),
-    "ask": lambda those: those.ask(SEEN, "asker"),
+    "request_handover": lambda those: those.request_handover(SEEN, "asker"),
     "beat": lambda those: those.beat(CLAIM),
     "advance": lambda those: those.advance(CLAIM, at(1), at(2), [], [WAITS]),
     "release": lambda those: those.release(CLAIM),
@@ -233,7 +233,7 @@ async def everything(url: str) -> list[Any]:
     other = await connect(url, Ambient())
     try:
         seen = [await other.checkpoints.read(follows) for follows in (REACTOR, NEW)]
-        waits = [await other.checkpoints.parked(REACTOR), await other.checkpoints.belongs(REACTOR)]
+        waits = [await other.checkpoints.parked(REACTOR), await other.checkpoints.ownership(REACTOR)]
         return [other.log_id, await other.read(BEGINNING, 100), *seen, *waits]
     finally:
         await other.close()

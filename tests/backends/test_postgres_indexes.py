@@ -9,6 +9,8 @@ import pytest
 from twofold import App, Decider, Projection, Recorded, RowParked
 from twofold.backends.postgres.read_store import PostgresReadStore
 from twofold.backends.postgres.tables import TableSql
+from twofold.read.conditions import conditions_of
+from twofold.read.cursor import Start
 from twofold.read.store import Condition, Query
 from twofold.testing.conformance.proof import folded
 
@@ -54,8 +56,23 @@ IN_ORDER = [("text", False), ("number", True), ("id", True)]
         Query([], IN_ORDER, 50),
         Query([], IN_ORDER, 50, after=("text 4990", 4990, "4990")),
         Query([], IN_ORDER, 50, after=(LONG, 4990, "4990")),
+        Start(("text 4990", 4990, "4990"), backward=True).fetching(Query([], IN_ORDER, 50)),
+        Query(conditions_of(talks, {"text__in": ["text 7", LONG]}), [("id", False)], 50),
+        Query(conditions_of(talks, {"text__startswith": "text 499"}), IN_ORDER, 50),
+        Query(conditions_of(talks, {"text__startswith": LONG}), [("id", False)], 50),
     ],
-    ids=["equal", "equal to a long one", "from", "in order", "next page", "next page after a long one"],
+    ids=[
+        "equal",
+        "equal to a long one",
+        "from",
+        "in order",
+        "next page",
+        "next page after a long one",
+        "previous page",
+        "one of several",
+        "beginning",
+        "long beginning",
+    ],
 )
 @pytest.mark.parametrize("whole", [False, True], ids=["", "of an older twofold"])
 async def test_a_query_begins_in_the_index(new_database: Callable[[], str], query: Query, whole: bool) -> None:

@@ -140,7 +140,7 @@ def test_what_is_given_up_is_said(folder: Path) -> None:
         (["discard", "balance", "a3", "--all"], 2, "discard takes NAME and KEY, or NAME and --all"),
         (["retry", "balance", "a4"], 1, "nothing of balance is parked under 'a4'"),
         (["list", "balances"], 1, "there is no projection or reactor 'balances'; this App has balance, mailer"),
-        (["forget", "balance"], 2, "'forget' is none of list, show, retry, discard"),
+        (["forget", "balance"], 2, "'forget' is not one of list, show, retry, discard"),
     ],
 )
 def test_what_cannot_be_done_is_said(folder: Path, arguments: list[str], code: int, said: str) -> None:

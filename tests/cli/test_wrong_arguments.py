@@ -55,6 +55,7 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("counting:yesterday", 1, "counting has no App called 'yesterday'; it has counting:today, counting:forgotten,"),
         ("counting:counters", 1, "counting has no App called 'counters'"),
         ("failing:app", 1, "failing cannot be imported: ValueError: [red]no[/red] ("),
+        ("keyless:app", 1, "keyless.py, line 2)"),
         ("ending:app", 1, "ending cannot be imported: SystemExit: 4 ("),
         ("unfinished:app", 1, "unfinished cannot be imported: SyntaxError:"),
         ("impossible:app", 1, "http= names a function as module:name, not 'here'"),
@@ -64,6 +65,7 @@ def test_an_app_that_is_not_there(
     twofold: Callable[..., Result], folder: Path, command: str, app: str, code: int, sentence: str
 ) -> None:
     (folder / "failing.py").write_text("raise ValueError('[red]no[/red]')")
+    (folder / "keyless.py").write_text("import os\nos.environ['NO_SUCH_KEY']")
     (folder / "ending.py").write_text("raise SystemExit(4)")
     (folder / "unfinished.py").write_text("def f(:")
     (folder / "impossible.py").write_text("from twofold import App\napp = App('impossible', http='here')")
@@ -187,7 +189,7 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["diff", APP, "totals", "--against", "totals"], 2, "--against: 'totals' is not module:name"),
         (["diff", APP, "totals", "--against", "counting:sums"], 1, "counting has no projection called 'sums'"),
         (["diff", APP, "totals", "--against", "nowhere:totals"], 1, "there is no module 'nowhere'"),
-        (["parked", APP, "hide"], 2, "'hide' is none of list, show, retry, discard"),
+        (["parked", APP, "hide"], 2, "'hide' is not one of list, show, retry, discard"),
         (["parked", APP, "list", "sums"], 1, "there is no projection or reactor 'sums'; this App has totals"),
         (["parked", APP, "retry", "totals"], 2, "retry takes NAME and KEY, or NAME and --all"),
         (["parked", APP, "discard", "totals", "7"], 1, "nothing of totals is parked under '7'"),

@@ -10,7 +10,7 @@ import pytest
 
 from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
-from twofold.feed.checkpoints import Claim, FollowerId
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
 from twofold.feed.lease import CLAIM_POLL_S, LEASE_S
@@ -39,8 +39,17 @@ class Noting:
         await self.log.checkpoints.advance(claim, after, page.upto)
         self.seen += offsets(page.entries)
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         pass
+
+    async def tend(self, claim: Claim, position: Position) -> None:
+        pass
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """Its checkpoint may have moved."""
+
+    def will_retry(self, parked: Parked) -> bool:
+        return False
 
 
 class Failing(Noting):
@@ -384,7 +393,7 @@ def test_who_is_stopped_while_letting_go_lets_go(while_it: str) -> None:
                 await release(claim)
 
         if while_it == "settles":
-            follower.settle = slowly  # type: ignore[method-assign]
+            follower.flush = slowly  # type: ignore[method-assign]
         else:
             checkpoints.release = slowly
         _, task = working(follower)
@@ -427,7 +436,7 @@ def test_who_is_stopped_while_he_leaves_gives_no_more_signs_of_life() -> None:
         settling = asyncio.Event()
 
         class Settling(Noting):
-            async def settle(self) -> None:
+            async def flush(self) -> None:
                 if self.errors:
                     settling.set()
                     await asyncio.sleep(1)

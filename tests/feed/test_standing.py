@@ -2,12 +2,11 @@
 
 import asyncio
 
+from tests.feed.test_follow import ONE, Noting
 from twofold.backends.memory import MemoryLog
-from twofold.feed.checkpoints import FollowerId
-from twofold.feed.standing import Pace, WatchedFollower
+from twofold.feed.follow import Following
+from twofold.feed.standing import Pace
 from twofold.messages import BEGINNING, Position
-
-FOLLOWER = FollowerId("rows")
 
 
 class Busy(MemoryLog):
@@ -26,18 +25,14 @@ class Busy(MemoryLog):
         return 0
 
 
-async def at_once(after: Position, timeout_s: float) -> None:
-    """Its checkpoint has moved."""
-
-
 async def test_what_is_appended_during_a_look_counts_for_the_next() -> None:
     log = Busy()
-    await log.checkpoints.register(FOLLOWER, log.log_id, BEGINNING)
-    seen = await log.checkpoints.read(FOLLOWER)
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
     assert seen is not None
     await log.checkpoints.claim(seen, "worker")
-    followed = WatchedFollower(FOLLOWER, log, log.checkpoints, at_once, lambda parked: False)
-    log.pace = pace = Pace([followed], most_behind=30, look_every=10)
+    following = Following(Noting(log), log, log.checkpoints, "importer")
+    log.pace = pace = Pace([following], most_behind=30, look_every=10)
     log.meanwhile = 8
     async with asyncio.timeout(10):
         await pace.keep()

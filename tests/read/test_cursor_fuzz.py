@@ -115,13 +115,18 @@ def test_a_cursor_of_ours_with_other_values(opened: Opened) -> None:
     )
 
     @WIDE
-    @given(st.sampled_from(ORDERS), st.lists(values, max_size=3), st.booleans())
-    def other_values(order_by: str, last: list[Any], as_many: bool) -> None:
+    @given(
+        st.sampled_from(ORDERS),
+        st.lists(values, max_size=3) | st.none(),
+        st.booleans(),
+        st.sampled_from([[], ["before"]]) | st.lists(values, max_size=2),
+    )
+    def other_values(order_by: str, last: list[Any] | None, as_many: bool, direction: list[Any]) -> None:
         cursor = opened.find(order_by=order_by, limit=1).cursor
         assert cursor is not None
         asked, ours = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        changed = (last + ours)[: len(ours)] if as_many else last
-        page_or_refused(opened, encoded(json.dumps([asked, changed]).encode()), order_by=order_by)
+        changed = (last + ours)[: len(ours)] if as_many and last is not None else last
+        page_or_refused(opened, encoded(json.dumps([asked, changed, *direction]).encode()), order_by=order_by)
 
     other_values()
 

@@ -196,9 +196,9 @@ class HoldsPlain:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"name": "Sales"}, "small letters"),
+        ({"name": "Sales"}, "lower-case letters"),
         ({"name": "twofold_x"}, "not beginning with twofold"),
-        ({"name": "a b"}, "small letters"),
+        ({"name": "a b"}, "lower-case letters"),
         ({"name": "x" * 49}, "at most 48"),
         ({"version": 0}, "version must be an int from 1 to 9999"),
         ({"version": "1"}, "version must be an int from 1 to 9999"),

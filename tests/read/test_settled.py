@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -24,6 +25,7 @@ from twofold.read.cache import RowCache
 from twofold.read.columns import Values
 from twofold.read.folding import Folding
 from twofold.read.parked import ParkedKeys
+from twofold.read.projection import Key
 from twofold.testing import recorded
 
 EAST = timezone(timedelta(hours=5, minutes=30))
@@ -134,19 +136,22 @@ def in_pages(
         values, failed = outcome.values, outcome.failed and outcome.failed.version
         if failed is not None:
             break
-    assert (values, failed) == as_the_projector_does(projection, pages)
+    assert (values, failed) == asyncio.run(as_the_projector_does(projection, pages))
     return values, failed
 
 
-def as_the_projector_does(
+async def nothing_to_fetch(keys: Sequence[Key]) -> Mapping[Key, Values]:
+    raise AssertionError(f"{keys} are known")
+
+
+async def as_the_projector_does(
     projection: Projection[Any], pages: Sequence[Sequence[Recorded]]
 ) -> tuple[Values | None, int | None]:
     rows = RowCache(complete=True)
     for events in pages:
         folding = Folding(projection, CODEC, Ambient(), rows, ParkedKeys(()))
         entries = [entry(one) for one in events]
-        assert not folding.take(entries)
-        changes = folding.changes(entries)
+        changes = await folding.page(entries, nothing_to_fetch)
         rows.keep(changes.rows)
         for parked in changes.parked:
             return rows.get(KEY), parked.position.offset

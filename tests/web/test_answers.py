@@ -1,13 +1,16 @@
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from twofold.web.answers import answer
+from twofold.web.bodies import read_json, reader
 from twofold.web.forms import CAMEL, CURRENT, JsonForm
 
 
@@ -91,7 +94,7 @@ class Shouting:
         (Model.model_validate({"unit_price": "1", "from": "a"}), '{"unitPrice":"1","from":"a"}'),
         (Own(Decimal("1.0")), '{"unit-price":"1"}'),
         (Plain(Decimal("1.0")), '{"unitPrice":"1"}'),
-        (Tagged(Decimal("1.0")), '{"type":"Tagged","unit_price":"1.0"}'),
+        (Tagged(Decimal("1.0")), '{"type":"Tagged","unitPrice":"1"}'),
         (
             Shouting(Decimal(1), LINE[0]),
             '{"UNIT_PRICE":"1","INNER":{"unitPrice":"2.5","byProductId":{"snake_case":1}}}',
@@ -104,3 +107,33 @@ def test_a_name_that_a_class_gives_itself_stays(value: Any, written: str) -> Non
 
 def test_times_are_in_utc() -> None:
     assert text((datetime(2024, 5, 1, tzinfo=UTC), None, True, {"a"})) == '["2024-05-01T00:00:00Z",null,true,["a"]]'
+
+
+class ByCard(msgspec.Struct, tag_field="kind", tag="card"):
+    last_digits: str
+
+
+class ByTransfer(msgspec.Struct, tag_field="kind", tag="transfer"):
+    iban: str
+    fee: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True)
+class Payment:
+    paid_by: ByCard | ByTransfer
+    before: tuple[ByCard | ByTransfer, ...] = ()
+
+
+def test_a_body_may_hold_tagged_structs_and_is_described_as_it_is_written() -> None:
+    form = JsonForm(names="camel", decimals="number")
+    payment = Payment(ByTransfer("GB1"), (ByCard("4242"),))
+    written = text(payment, form)
+    assert written == (
+        '{"paidBy":{"kind":"transfer","iban":"GB1","fee":1},"before":[{"kind":"card","lastDigits":"4242"}]}'
+    )
+    read = reader(form.core_schema(Payment))
+    assert read(read_json(written.encode())) == payment
+    schema = TypeAdapter(form.described(Payment)).json_schema(mode="serialization")
+    jsonschema_rs.validate(schema, json.loads(written))
+    with pytest.raises(ValidationError, match="kind"):
+        read(read_json(b'{"paidBy":{"lastDigits":"4242"}}'))

@@ -98,6 +98,14 @@ async def test_a_number_that_would_lose_digits_is_named(client: httpx2.AsyncClie
     )
 
 
+@pytest.mark.parametrize("exponent", ["1001", "-1001", "99999999999", "9" * 30, "-" + "9" * 30])
+async def test_a_decimal_of_no_size_is_named(client: httpx2.AsyncClient, exponent: str) -> None:
+    """Arithmetic with it fails, or never ends."""
+    assert set(await fields(client, f'{{"price": "1e{exponent}"}}')) == {"/price"}
+    assert set(await fields(client, f'{{"price": 1e{exponent}}}')) == {"/price"}
+    assert (await send(client, '{"price": "1e1000"}')).status_code == 200
+
+
 async def test_all_that_is_wrong_is_named_at_once(client: httpx2.AsyncClient) -> None:
     text = """{"count": "2", "ratio": "1", "name": 1, "yes": 1, "at": "2024-05-01T12:00:00", "colour": "blue",
     "tags": {}, "price": 1.00000000000000001, "secret": "s3cret",
@@ -163,6 +171,11 @@ async def test_another_value_than_an_object_is_refused(client: httpx2.AsyncClien
 async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient, text: bytes) -> None:
     answered = await send(client, text)
     assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
+
+
+async def test_an_empty_body_is_no_json(client: httpx2.AsyncClient) -> None:
+    answered = await send(client, " \n")
+    assert (answered.status_code, answered.json()["detail"]) == (400, "The body is empty: send JSON")
 
 
 @pytest.mark.parametrize(

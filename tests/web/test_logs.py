@@ -2,22 +2,32 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from twofold.web.logs import AccessLog, JsonLines, configure_logs
+from twofold.web.logs import AccessLog, JsonLines, configure_logs, without_messages
+from twofold.web.methods import Methods
 
 Connect = Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]
 
 
 @pytest.fixture
 async def client(connect: Connect) -> httpx2.AsyncClient:
-    app = FastAPI()
+    app, inner, outer = FastAPI(), APIRouter(), APIRouter()
+    app.add_middleware(Methods)
     app.add_middleware(AccessLog)
+
+    @inner.get("/{name}")
+    async def included() -> None:
+        return None
+
+    outer.include_router(inner, prefix="/of")
+    app.include_router(outer, prefix="/v1")
 
     @app.get("/boom")
     async def boom() -> None:
@@ -33,10 +43,20 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
 
 async def test_a_line_for_each_request(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "twofold.access"):
-        for path in ("/tea", "/a%0Ab", "/no/such", "/boom", "/health/live"):
+        for path in ("/tea", "/a%0Ab", "/no/such", "/boom", "/health/live", "/v1/of/ada"):
             await client.get(path)
+        await client.post("/tea")
+        await client.head("/tea")
     lines = [record.getMessage() for record in caplog.records if record.name == "twofold.access"]
-    assert lines == ["GET /tea 200", "GET /a%0Ab 200", "GET /no/such 404", "GET /boom 500"]
+    assert lines == [
+        "GET /{name} 200",
+        "GET /{name} 200",
+        "GET - 404",
+        "GET /boom 500",
+        "GET /v1/of/{name} 200",
+        "POST /{name} 405",
+        "HEAD /{name} 200",
+    ]
     assert caplog.records[0].__dict__["duration_ms"] >= 0
 
 
@@ -82,7 +102,7 @@ async def test_lines_are_json_with_the_same_members_whoever_writes_them(connect:
         logging.root.addHandler(logging.NullHandler())  # logs are no longer as we configured them
         await client.get("/slow", headers={"X-Correlation-ID": "c-2"})
     first, said, second, slow = map(json.loads, written.getvalue().splitlines())
-    assert [first["event"], said["event"], second["event"]] == ["GET /a%0Ab 200", "in between", "GET /said 200"]
+    assert [first["event"], said["event"], second["event"]] == ["GET /{name} 200", "in between", "GET /{name} 200"]
     assert list(first) == list(slow)
     assert {name: type(value) for name, value in first.items()} == {name: type(value) for name, value in slow.items()}
     assert (first["correlation_id"], slow["correlation_id"]) == ('c "1"', "c-2")
@@ -101,3 +121,29 @@ async def test_lines_that_wait_are_written_before_others_and_at_the_end() -> Non
         handler.request(logging.INFO, {**what, "path": "/3"})
         handler.flush()  # as logging.shutdown does
         assert json.loads(written.getvalue().splitlines()[-1])["event"] == "GET /3 200"
+
+
+def test_a_traceback_has_no_messages() -> None:
+    def fails() -> None:
+        try:
+            raise KeyError("secret")
+        except KeyError as error:
+            raise ExceptionGroup("secret", [ValueError("secret")]) from error
+
+    with pytest.raises(ExceptionGroup) as raised:
+        fails()
+    text = without_messages((raised.type, raised.value, raised.tb))
+    assert re.sub(r'.*File ".*test_logs.py", line \d+', "File", text).splitlines() == [
+        "File, in fails",
+        '    raise KeyError("secret")',
+        "builtins.KeyError",
+        "",
+        "Then:",
+        "",
+        "File, in test_a_traceback_has_no_messages",
+        "    fails()",
+        "File, in fails",
+        '    raise ExceptionGroup("secret", [ValueError("secret")]) from error',
+        "builtins.ExceptionGroup",
+        "  with ValueError",
+    ]

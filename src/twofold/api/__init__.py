@@ -1,18 +1,22 @@
 """What the outside may do with an App, as one value. REST, OpenAPI and whatever else serves an App are made from it.
 
 api.py        Api: commands, rows and pages, each with its address and who may use it
-served.py     one command, row or page, checked when it is declared
+served.py     one command, checked when it is declared
+reads.py      one row or pages, checked when they are declared
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
+origins.py    where web pages come from
+sessions.py   sessions of users who log in, a stream for each
 rule.py       the Api of an App that declares none
 
 Imports no web framework.
 """
 
 from twofold.api.actors import Actor, ActorOf, Allow, Scope, anyone, logged_in, nobody
-from twofold.api.api import Api
+from twofold.api.api import Api, Served
+from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.rule import by_rule
-from twofold.api.served import Served, ServedCommand, ServedPage, ServedRow, new_id
+from twofold.api.served import ServedCommand, new_id
 
 __all__ = [
     "Actor",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from twofold.errors import ConfigurationError
 
+RESERVED = ("docs", "graphql", "health", "live", "metrics", "openapi.json", "status")
+"""First segments of what twofold serves itself."""
+
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 

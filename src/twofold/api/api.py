@@ -6,13 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
-from twofold.api.addresses import address, kebab, snake
-from twofold.api.served import NewId, Served, ServedCommand, ServedPage, ServedRow
+from twofold.api.addresses import RESERVED, Address, address, kebab, snake
+from twofold.api.origins import checked_origins
+from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
 from twofold.read.query import DEFAULT_LIMIT
+from twofold.signatures import check_accepts
 from twofold.write.decider import Decider, Done
+
+Served = ServedCommand | ServedRow | ServedPage
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -53,17 +58,27 @@ class Api:
         version: str = "1",
         description: str = "",
     ) -> None:
+        if not isinstance(app, App):
+            raise ConfigurationError(f"Api(app) must be an App, not {app!r:.80}")
+        if names not in ("snake", "camel") or decimals not in ("string", "number"):
+            raise ConfigurationError(
+                f'names must be "snake" or "camel", and decimals "string" or "number", '
+                f"not {names!r:.80} and {decimals!r:.80}"
+            )
+        check_accepts(actor, 1, "actor", may_await=True)
+        if scope is not None:
+            check_accepts(scope, 2, "scope", may_await=True)
         self.app, self.actor, self.scope = app, actor, scope
         self.allow: Allow | None = None
         self.allow, self.types = self._rule(allow), dict(types or {})
-        self.names, self.decimals, self.cors = names, decimals, tuple(cors)
+        self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
 
     def command(
         self,
         decider: Decider[C, S, E],
-        command: type,
+        command: type[C],
         at: str | None = None,
         *,
         id: str | NewId = "id",
@@ -80,18 +95,24 @@ class Api:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id; without a value there, and with `id=new_id`, the server makes one.
-        `new`: the stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist,
-        its own or another, else 404. `using` is a coroutine function from what the client sends (the class of its first
-        parameter) and the running App to the command: it looks things up in the write models.
+        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
+        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
+        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
+        the client sends (the class of its first parameter) and the running App to the command: it looks things up in
+        the write models, and may raise `Rejected` or `NotFound`.
 
-        The response has `id`, `version` and `events`, or what `returns` makes of the result. Its entity tag is the
-        stream's version, which the next command may demand by If-Match, unless `etag=False`. `name` is the operation's.
+        The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
+        with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
+        If-Match, unless `etag=False`. `name` is the operation's.
+
+        Raises: ConfigurationError.
         """
+        if by is not None and self.actor is nobody:
+            raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
         self._add(
             ServedCommand(
                 name=name or snake(command.__name__),
-                at=address(at or f"POST /{decider.category}/{{id}}/{kebab(command.__name__)}", _CHANGES),
+                at=address(at or _rule_of(decider, command, id), _CHANGES),
                 decider=decider,
                 command=command,
                 id=id,
@@ -119,8 +140,12 @@ class Api:
     ) -> None:
         """Serve the rows of a projection, one at an address. By default at `GET /{projection}/{key}`.
 
-        `etag` names an int field that holds the stream's version: its entity tag may be sent as If-Match with a later
-        command. Otherwise the tag is a weak hash of the response. `returns` makes the response of the row.
+        A parameter of the path gives the field of the key with its name; parameters with other names give the other
+        fields in their order. `etag` names an int field that holds the stream's version: its entity tag may be sent as
+        If-Match with a later command. Otherwise the tag is a weak hash of the response. `returns`, which must be
+        annotated, makes the response of the row.
+
+        Raises: ConfigurationError.
         """
         path = "/".join(f"{{{field}}}" for field in projection.table.key)
         self._add(
@@ -152,19 +177,28 @@ class Api:
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
 
-        `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
-        client may set, by query parameter; by default every field with every operator of `find`. `order_by` is the
-        order unless the client names another with `?order_by=`, which `filters` must list if they are given. `limit` is
-        the number of rows unless the client asks for another. `exists`: the decider in which a stream with the id in
-        the path must exist, else 404. `plain`: the response is the list of rows alone, with the next page in `Link`.
+        A parameter of the path that is named after a field is what the field must equal; `where` gives the field (or a
+        condition) for one of another name. `filters` are the conditions that a client may set: every field with every
+        operator of `find` by default, none with `returns`, which may leave fields out. A mapping names their query
+        parameters. `order_by` is the order unless the client names another with `?order_by=`, which `filters` must list
+        if they are given; `limit` the number of rows unless it asks for another. `exists` is the decider in which a
+        stream with the id in the path must exist, else 404. `returns` makes the response of each row. `plain`: the
+        response is only the list of rows, with the next page in `Link`.
+
+        Raises: ConfigurationError.
         """
-        named = filters if isinstance(filters, Mapping | None) else {name: name for name in filters}
+        if filters is None and returns is not None:
+            filters = ()
+        if isinstance(filters, str):
+            raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
+        named = filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
+        found = address(at or f"GET /{projection.name}", ("GET",))
         self._add(
             ServedPage(
                 name=name or f"{projection.name}_list",
-                at=address(at or f"GET /{projection.name}", ("GET",)),
+                at=found,
                 projection=projection,
-                where=dict(where or {}),
+                where={**_by_name(found, projection, where or {}), **(where or {})},
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
                 exists=exists,
@@ -188,13 +222,30 @@ class Api:
         """Raises: ConfigurationError."""
         part = added.decider if isinstance(added, ServedCommand) else added.projection
         if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
-            raise ConfigurationError(f"{added.owner}: {self.app.name} does not have {part.owner}")
+            raise ConfigurationError(f"{added.owner}: {part.owner} is not the one of {self.app.name}, or it has none")
         added.check()
+        first = added.at.segments[0]
+        if first in RESERVED:
+            raise ConfigurationError(f"{added.owner}: twofold serves /{first} itself: begin the path with another word")
         for other in self.served:
             if other.at.shape == added.at.shape:
-                raise ConfigurationError(f"{added.owner}: the address is that of {other.owner}")
+                raise ConfigurationError(
+                    f"{added.owner}: the address is that of {other.owner}: give one of them another with at="
+                )
             if other.name == added.name:
                 raise ConfigurationError(
                     f"{added.owner}: its name {added.name!r} is that of {other.owner}: give it another with name="
                 )
         self.served.append(added)
+
+
+def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) -> str:
+    """The address of a command by rule."""
+    of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
+    return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
+
+
+def _by_name(at: Address, projection: Projection[Any], where: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a path that are named as fields are, and that no condition uses."""
+    fields = {column.name for column in projection.table.columns}
+    return {name: name for name in at.parameters if name in fields and name not in where.values()}

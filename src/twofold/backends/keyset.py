@@ -36,7 +36,7 @@ class Behind(NamedTuple):
     alternatives: Sequence[Sequence[Term]]
 
     def sql(self, column: Callable[[str], str], bind: Callable[[str, Any], str]) -> str:
-        """As SQL. `column` renders a column by name; `bind` adds a column's value to the parameters and returns its
+        """The SQL. `column` renders a column by name; `bind` adds a column's value to the parameters and returns its
         placeholder. Values are bound in the order in which their placeholders appear.
         """
 
@@ -53,7 +53,7 @@ def behind(order: Sequence[tuple[str, bool]], after: Values, nullable: Mapping[s
     """The rows after these values: further in one column, and equal in all columns before it.
 
     `order` is pairs of column and whether it descends; None is the smallest value. The bound repeats the condition on
-    the first column, so that the database can start in an index.
+    the first column, so that the database can start in an index. There is none where the rows with None follow.
     """
     alternatives: list[list[Term]] = []
     equal: list[Term] = []
@@ -62,9 +62,13 @@ def behind(order: Sequence[tuple[str, bool]], after: Values, nullable: Mapping[s
         if further is not None:
             alternatives.append([*equal, further])
         equal.append(Term(name, "null") if value is None else Term(name, "eq", value))
-    first, descending = order[0]
-    bound = None if nullable[first] else Term(first, "le" if descending else "ge", after[0])
-    return Behind(bound, alternatives)
+    return Behind(_bound(*order[0], after[0], nullable=nullable[order[0][0]]), alternatives)
+
+
+def _bound(name: str, descending: bool, value: Any, *, nullable: bool) -> Term | None:
+    if value is None or (descending and nullable):
+        return None
+    return Term(name, "le" if descending else "ge", value)
 
 
 def _further(name: str, value: Any, *, descending: bool, nullable: bool) -> Term | None:

@@ -12,7 +12,7 @@ from twofold.app import Running
 from twofold.cli.output import Row, err, out, print_json, print_rows
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput
-from twofold.feed.parking import ParkedEvent
+from twofold.feed.unparking import ParkedEvent
 
 ACTIONS = ("list", "show", "retry", "discard")
 
@@ -35,7 +35,7 @@ def parked(
     gives up the events parked so far: the row stays as it is, and later events are handled again.
     """
     if action not in ACTIONS:
-        raise typer.BadParameter(f"{action!r} is none of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")
+        raise typer.BadParameter(f"{action!r} is not one of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")
     if action in ("retry", "discard") and (name is None or (key is None) is not everything):
         raise typer.BadParameter(f"{action} takes NAME and KEY, or NAME and --all", param_hint="NAME")
     target = targeted(app, store, read_store)

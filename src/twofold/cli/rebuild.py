@@ -119,7 +119,7 @@ async def _with_bar(running: Running, projection: Projection[Any], from_scratch:
 
 
 async def _positions(running: Running, projection: Projection[Any]) -> dict[int, Position]:
-    checkpoints = await running.rows.checkpoints.of(projection.follows)
+    checkpoints = await running.rows.checkpoints.all_partitions(projection.follows)
     return {one.follower.partition: one.position for one in checkpoints}
 
 

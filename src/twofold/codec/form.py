@@ -16,7 +16,7 @@ from twofold.codec.fields import equality_tells_all, holds_itself, kinds, refuse
 from twofold.codec.jsontext import json_bytes, json_in_utc, json_reader
 from twofold.codec.roundtrip import KEY, TooDeep, difference, parts
 from twofold.errors import ConfigurationError, InvalidEvent, NewerSchema
-from twofold.failures import error_text, failure, shown
+from twofold.failures import error_text, failure, reraise_if_interrupt, shown
 from twofold.messages import Encoded
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -117,7 +117,8 @@ class Form:
                 if same and self.has_decimals:  # except that a float equals the Decimal that is read back
                     same = json_bytes(read) == data
             except BaseException as error:  # a user's __eq__ failed; `difference` does without it
-                same = failure(error) is None
+                reraise_if_interrupt(error)
+                same = False
             if not same:
                 data, read = self._compared(event, data, read)
             if _BACKSLASH in data or self.has_decimals or len(data) > MAX_EVENT_BYTES:

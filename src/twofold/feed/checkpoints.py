@@ -7,16 +7,21 @@ claimant watches it on its own monotonic clock, so no clocks are compared betwee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
 import msgspec
 
+from twofold.errors import LeaseLost
 from twofold.failures import error_text, traceback_text
 from twofold.messages import Position
 
+FOLLOWER_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _BESIDE = "~"
+
+ParkedKind = Literal["row", "stream"]
 
 
 class FollowerId(msgspec.Struct, frozen=True):
@@ -69,9 +74,9 @@ def ownership_from(text: str | None) -> Ownership | None:
     return None if text is None else _OWNERSHIP.decode(text)
 
 
-def ownership_text(belongs: Ownership | None) -> str | None:
+def ownership_text(ownership: Ownership | None) -> str | None:
     """The ownership as text; equal ones give equal texts."""
-    return None if belongs is None else msgspec.json.encode(belongs).decode()
+    return None if ownership is None else msgspec.json.encode(ownership).decode()
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -96,6 +101,12 @@ class Claim(msgspec.Struct, frozen=True):
     epoch: int
 
 
+def lease_lost(claim: Claim, after: Position | None = None) -> LeaseLost:
+    """The error for a checkpoint that another worker holds, or that is not at `after`."""
+    place = "" if after is None else f" at {after}"
+    return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")
+
+
 class Parked(msgspec.Struct, frozen=True):
     """A row, or a whole stream, that is parked because an event could not be handled.
 
@@ -103,7 +114,7 @@ class Parked(msgspec.Struct, frozen=True):
     event, which was tried `tries` times. The traceback is stored, but read only by `Checkpoints.traceback`.
     """
 
-    kind: Literal["row", "stream"]
+    kind: ParkedKind
     key: str
     position: Position
     error: str
@@ -111,9 +122,14 @@ class Parked(msgspec.Struct, frozen=True):
     tries: int = 1
     traceback: str = ""
 
+    @property
+    def error_type(self) -> str:
+        """The type of the error, for logs: its text, like the key, may contain personal data."""
+        return self.error.partition(":")[0]
+
 
 def parked_by(
-    error: BaseException, kind: Literal["row", "stream"], key: str, position: Position, since: datetime, tries: int = 1
+    error: BaseException, kind: ParkedKind, key: str, position: Position, since: datetime, tries: int = 1
 ) -> Parked:
     """The entry to store for an error."""
     return Parked(kind, key, position, error_text(error), since, tries, traceback_text(error))
@@ -122,7 +138,7 @@ def parked_by(
 def parked_again(
     was: Parked | None,
     error: BaseException,
-    kind: Literal["row", "stream"],
+    kind: ParkedKind,
     key: str,
     position: Position,
     now: datetime,
@@ -135,7 +151,7 @@ def parked_again(
 class Checkpoints(Protocol):
     """The rows: a projection's in the read store, a reactor's with the log.
 
-    Each partition of a follower has a row of its own. All methods except `of` concern the one partition.
+    Each partition of a follower has a row of its own. All methods except `all_partitions` concern the one partition.
     """
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
@@ -146,11 +162,11 @@ class Checkpoints(Protocol):
         """The current row. Raises: Unavailable."""
         ...
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """The rows of all partitions of this name and version, in order of partition. Raises: Unavailable."""
         ...
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
         """The ownership; None if there is none yet, or no checkpoint. Raises: Unavailable."""
         ...
 
@@ -162,8 +178,8 @@ class Checkpoints(Protocol):
         """Claim the checkpoint as it was `seen`, with the next epoch. None if another worker was faster."""
         ...
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """Tell the holder, as it was `seen`, that `asker` would take the checkpoint over."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """Ask the holder, as it was `seen`, to hand the checkpoint over to `asker`."""
         ...
 
     async def beat(self, claim: Claim) -> str | None:

@@ -11,13 +11,14 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
 from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.follower import Follower
 from twofold.feed.lease import Lease, to_the_end
 from twofold.messages import Position
 
@@ -28,50 +29,6 @@ SMALLEST_PAGE = 64
 log = logging.getLogger("twofold.follow")
 
 State = Literal["waiting", "following", "failing", "stopped"]
-
-
-@runtime_checkable
-class Housekeeping(Protocol):
-    """A follower with work to do even when there are no new events."""
-
-    async def tend(self, claim: Claim, position: Position) -> None:
-        """Called repeatedly while the follower is at the head, at this position. Raises: LeaseLost, Unavailable."""
-        ...
-
-
-class Follower(Protocol):
-    """Handles pages of the feed."""
-
-    @property
-    def follows(self) -> FollowerId:
-        """Its name and version."""
-        ...
-
-    @property
-    def types(self) -> frozenset[str]:
-        """The stored names of the events it wants."""
-        ...
-
-    @property
-    def start(self) -> Literal["beginning", "now"]:
-        """Where its checkpoint starts when it is new."""
-        ...
-
-    @property
-    def largest_page(self) -> int:
-        """The most events that one of its pages covers."""
-        ...
-
-    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
-        """Handle a page, and move the checkpoint from `after` to `page.upto`. Raises: LeaseLost, Unavailable.
-
-        When this returns the pages before are done; this one may be unfinished until `settle`.
-        """
-        ...
-
-    async def settle(self) -> None:
-        """Wait until all pages are done. Raises: like `handle`."""
-        ...
 
 
 @dataclass
@@ -119,7 +76,7 @@ class Following:
         while True:
             try:
                 claim, position = await self._claim()
-                async with self._settled(claim):
+                async with self._hold_and_flush(claim):
                     if self.state == "waiting":  # a failing one stays so until a page is handled
                         self.state = "following"
                     await self._follow(claim, position)
@@ -137,32 +94,6 @@ class Following:
             except Exception as error:  # a worker recovers by itself when what it needs is back
                 await asyncio.sleep(self.failed(error))
 
-    def failed(self, error: BaseException) -> float:
-        """Record an error. Returns how many seconds to pause before the next try."""
-        pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, self._pause_s * 2)
-        self.state, self.error = "failing", error_text(error)
-        self.counts.failures += 1
-        seen = None if isinstance(error, Unavailable | NewerSchema) else error
-        log.error("%s: %s; next try in %.2g s", self.follower_id, self.error, pause_s, exc_info=seen)
-        return pause_s
-
-    async def catch_up(self) -> AsyncGenerator[Position, None]:
-        """Follow up to the head, in large pages, and yield each position that is reached.
-
-        It can be stopped anywhere and resumes from there. Raises: LeaseLost, LogReplaced, Unavailable, …
-        """
-        async with self.held() as held, aclosing(held.catch_up()) as positions:
-            async for position in positions:
-                yield position
-
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[Held]:
-        """Hold the checkpoint, and follow step by step. Raises: like `catch_up`."""
-        claim, position = await self._claim(sharing=False)
-        async with self._settled(claim):
-            self.state = "following"
-            yield Held(self, claim, position)
-
     async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
         asking = self.state == "waiting"
         claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
@@ -170,15 +101,24 @@ class Following:
         log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
 
+    async def _checkpoint(self) -> Checkpoint:
+        checkpoint = await self.checkpoints.read(self.follower_id)
+        if checkpoint is None:
+            await self.register()
+            return await self._checkpoint()
+        return checkpoint
+
     async def _check(self, checkpoint: Checkpoint) -> None:
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
 
-    async def _checkpoint(self) -> Checkpoint:
-        found = await self.checkpoints.read(self.follower_id)
-        if found is None:
-            await self.register()
-            return await self._checkpoint()
-        return found
+    @asynccontextmanager
+    async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:
+        """Hold the checkpoint; unfinished pages are flushed before it is released."""
+        async with self.lease.keep(claim):
+            try:
+                yield
+            finally:
+                await to_the_end(self.follower.flush())  # its errors were raised before
 
     async def _follow(self, claim: Claim, position: Position) -> None:
         """Follow until another worker asks for the checkpoint."""
@@ -188,22 +128,23 @@ class Following:
                 if page.upto > after:
                     idle = False
                     await self._handle(claim, after, page)
-                    if after > position:
-                        self._goes_well()
+                    if after > position:  # the first page is stored only when the second one is handled
+                        self._clear_error()
                 else:
-                    await self.follower.settle()
+                    await self.follower.flush()
                     if idle:
                         await self._check_kept(claim, after)
                     idle = True
-                    await self._tend(claim, after)
-                    self._goes_well()
+                    await self.follower.tend(claim, after)
+                    self._clear_error()
                     await self.feed.wait(after, timeout_s=lease.LEASE_S / 4)
                 if self.lease.is_wanted:
                     return
 
-    async def _tend(self, claim: Claim, position: Position) -> None:
-        if isinstance(self.follower, Housekeeping):
-            await self.follower.tend(claim, position)
+    async def _handle(self, claim: Claim, position: Position, page: FeedPage) -> None:
+        await self.follower.handle(claim, position, page)
+        self.counts.pages += 1
+        self.counts.events += len(page.entries)
 
     async def _pages(self, position: Position, limit: int) -> AsyncGenerator[tuple[Position, FeedPage], None]:
         """The feed from a position on; an empty page at its head. The next page is read while one is handled."""
@@ -234,23 +175,48 @@ class Following:
         if now is None or (now.epoch, now.position) != (claim.epoch, position):
             raise LeaseLost(claim.follower, f"is no longer at {position} in epoch {claim.epoch}")
 
-    def _goes_well(self) -> None:
-        """Note that a page was handled, or that there is none: earlier errors are over."""
+    def _clear_error(self) -> None:
         self.state, self.error, self._pause_s = "following", None, SHORTEST_PAUSE_S
 
-    async def _handle(self, claim: Claim, position: Position, page: FeedPage) -> None:
-        await self.follower.handle(claim, position, page)
-        self.counts.pages += 1
-        self.counts.events += len(page.entries)
+    def failed(self, error: BaseException) -> float:
+        """Record an error. Returns how many seconds to pause before the next try."""
+        pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, self._pause_s * 2)
+        self.state, self.error = "failing", error_text(error)
+        self.counts.failures += 1
+        seen = None if isinstance(error, Unavailable | NewerSchema) else error
+        log.error("%s: %s; next try in %.2g s", self.follower_id, self.error, pause_s, exc_info=seen)
+        return pause_s
 
     @asynccontextmanager
-    async def _settled(self, claim: Claim) -> AsyncIterator[None]:
-        """Hold the checkpoint; unfinished pages are settled before it is released."""
-        async with self.lease.alive(claim):
-            try:
-                yield
-            finally:
-                await to_the_end(self.follower.settle())  # its errors were raised before
+    async def held(self) -> AsyncIterator[Held]:
+        """Hold the checkpoint, and follow step by step. Raises: like `catch_up`."""
+        claim, position = await self._claim(sharing=False)
+        async with self._hold_and_flush(claim):
+            self.state = "following"
+            yield Held(self, claim, position)
+
+    async def catch_up(self) -> AsyncGenerator[Position, None]:
+        """Follow up to the head, in large pages, and yield each position that is reached.
+
+        It can be stopped anywhere and resumes from there. Raises: LeaseLost, LogReplaced, Unavailable, …
+        """
+        async with self.held() as held, aclosing(held.catch_up()) as positions:
+            async for position in positions:
+                yield position
+
+    async def steps(self, claim: Claim, position: Position, upto: Position | None) -> AsyncGenerator[Position, None]:
+        """Follow up to the head, or at least to `upto`: while others append, the head may never be reached."""
+        async with aclosing(self._pages(position, self.follower.largest_page)) as pages:
+            async for after, page in pages:
+                if page.upto == after:
+                    await self.follower.flush()
+                    await self.follower.tend(claim, after)
+                    return
+                await self._handle(claim, after, page)
+                yield page.upto
+                if upto is not None and page.upto >= upto:
+                    await self.follower.flush()  # otherwise its errors would be lost
+                    return
 
 
 class Held:
@@ -261,20 +227,11 @@ class Held:
         self.feed = following.feed
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
-        """Follow up to the head, or at least to `upto`: while others append, the head may never be reached."""
-        following, follower = self._following, self._following.follower
-        async with aclosing(following._pages(self.position, follower.largest_page)) as pages:
-            async for after, page in pages:
-                if page.upto == after:
-                    await follower.settle()
-                    await following._tend(self._claim, after)
-                    return
-                await following._handle(self._claim, after, page)
-                self.position = page.upto
-                yield page.upto
-                if upto is not None and page.upto >= upto:
-                    await follower.settle()  # otherwise its errors would be lost
-                    return
+        """See `Following.steps`. It can be called again, and goes on from where it is."""
+        async with aclosing(self._following.steps(self._claim, self.position, upto)) as positions:
+            async for position in positions:
+                self.position = position
+                yield position
 
 
 def share(followings: Sequence[Following]) -> None:
@@ -286,16 +243,27 @@ def share(followings: Sequence[Following]) -> None:
 
 def check_log(checkpoint: Checkpoint, log_id: str, head: Position) -> None:
     """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
-    name = checkpoint.follower
+    check_same_log(checkpoint, log_id)
+    check_within_log(checkpoint, head)
+
+
+def check_same_log(checkpoint: Checkpoint, log_id: str) -> None:
+    """Raises: LogReplaced if the checkpoint is of another log."""
     if checkpoint.log_id != log_id:
         raise LogReplaced(
-            f"{name} was built from log {checkpoint.log_id}, but this is log {log_id}: restore the old log, or, if it "
-            f"is gone, run `twofold rebuild APP --all`, which builds every read model again from this one",
+            f"{checkpoint.follower} was built from log {checkpoint.log_id}, but this is log {log_id}: restore the old "
+            f"log, or, if it is gone, run `twofold rebuild APP --all`, which builds every read model again from this "
+            f"one",
             checkpoint.log_id,
         )
+
+
+def check_within_log(checkpoint: Checkpoint, head: Position) -> None:
+    """Raises: LogReplaced if the checkpoint is beyond the head of its log."""
     if checkpoint.position > head:
         raise LogReplaced(
-            f"{name} is at {checkpoint.position}, but the log ends at {head}: an older copy of the log replaced it. "
-            f"Restore the newer one, or, if it is gone, run `twofold log new-id APP`, then `twofold rebuild APP --all`",
-            log_id,
+            f"{checkpoint.follower} is at {checkpoint.position}, but the log ends at {head}: an older copy of the log "
+            f"replaced it. Restore the newer one, or, if it is gone, run `twofold log new-id APP`, then "
+            f"`twofold rebuild APP --all`",
+            checkpoint.log_id,
         )

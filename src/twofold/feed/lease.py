@@ -72,7 +72,7 @@ class Lease:
                     return claim, now
             elif asking and self._would_even_out(now):
                 self.asked = now
-                await self.checkpoints.ask(now, self.owner)
+                await self.checkpoints.request_handover(now, self.owner)
             await asyncio.sleep(CLAIM_POLL_S)
 
     def _would_even_out(self, now: Checkpoint) -> bool:
@@ -114,9 +114,9 @@ class Lease:
             raise
 
     @asynccontextmanager
-    async def alive(self, claim: Claim) -> AsyncIterator[None]:
-        """Like the function `alive`; also notes whether another worker wants the checkpoint."""
-        async with alive(self.checkpoints, claim, self._hear):
+    async def keep(self, claim: Claim) -> AsyncIterator[None]:
+        """Keep the checkpoint inside the block (`heartbeats`), and note whether another worker wants it."""
+        async with heartbeats(self.checkpoints, claim, self._hear):
             yield
 
     def _hear(self, wanted_by: str | None) -> None:
@@ -124,7 +124,7 @@ class Lease:
 
 
 @asynccontextmanager
-async def alive(
+async def heartbeats(
     checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
 ) -> AsyncIterator[None]:
     """Send heartbeats inside the block, and release the checkpoint when it is left in any way.
@@ -189,7 +189,7 @@ async def taken_over(
         claim = await checkpoints.claim(seen, owner)
         if claim is not None:
             try:
-                async with alive(checkpoints, claim):
+                async with heartbeats(checkpoints, claim):
                     yield claim, seen
             except LeaseLost as error:
                 raise Contended(f"{follower}: another worker took its checkpoint over meanwhile; try again") from error
@@ -213,5 +213,5 @@ async def taken_over_if_silent(checkpoints: Checkpoints, follower: FollowerId, o
     if claim is None:
         yield False
         return
-    async with alive(checkpoints, claim):
+    async with heartbeats(checkpoints, claim):
         yield True

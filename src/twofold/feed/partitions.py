@@ -60,8 +60,8 @@ def feed_of(log: Feed, partition: int) -> Feed:
     if partition == log.partition:
         return log
     if isinstance(log, Parts) and partition in log.parts:
-        found: Feed = log.parts[partition]
-        return found
+        part: Feed = log.parts[partition]
+        return part
     raise InvalidToken(f"this log has no partition {partition}")
 
 

@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from twofold.errors import NotSettled
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
+from twofold.feed.follow import Following
 from twofold.feed.lease import LEASE_S
 from twofold.messages import Position
 
 LOOK_AGAIN_S = 0.25
 
 
-class WatchedFollower(msgspec.Struct, frozen=True):
-    """A follower as seen from outside.
-
-    `passed` returns when its checkpoint may have moved beyond a position, or when the time is up. `comes_again`
-    returns whether a parked entry will be retried automatically.
-    """
-
-    follows: FollowerId
-    feed: Feed
-    checkpoints: Checkpoints
-    passed: Callable[[Position, float], Awaitable[None]]
-    comes_again: Callable[[Parked], bool]
-
-
 class Standing(msgspec.Struct, frozen=True):
     """A follower compared with the head: how many events it is behind, and how many streams it still retries."""
 
-    followed: WatchedFollower
+    following: Following
     position: Position
     checkpoint: Checkpoint | None
     behind: int
     trying: int
 
     @property
-    def settled(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it has nothing left to do."""
         return self.behind == 0 and self.trying == 0
 
 
-async def settled(followed: Sequence[WatchedFollower], feeds: Sequence[Feed], timeout_s: float) -> None:
+async def wait_until_idle(followings: Sequence[Following], feeds: Sequence[Feed], timeout_s: float) -> None:
     """Return when every follower has handled everything up to the head, and what that caused.
 
     `feeds` are those of the log's partitions. A reactor's commands are appended before its checkpoint moves. So if all
@@ -58,21 +45,24 @@ async def settled(followed: Sequence[WatchedFollower], feeds: Sequence[Feed], ti
     deadline = clock() + timeout_s
     while True:
         heads = [await feed.head() for feed in feeds]
-        unsettled = [one for one in [await _standing(follower) for follower in followed] if not one.settled]
-        if not unsettled and [await feed.head() for feed in feeds] == heads:
+        standings = [await _standing(following) for following in followings]
+        busy = [standing for standing in standings if not standing.is_idle]
+        if not busy and [await feed.head() for feed in feeds] == heads:
             return
         left_s = deadline - clock()
         if left_s <= 0:
-            raise NotSettled({str(one.followed.follows): (one.behind, one.trying) for one in unsettled}, timeout_s)
-        if unsettled:
-            await unsettled[0].followed.passed(unsettled[0].position, min(left_s, LOOK_AGAIN_S))
+            behind = {str(standing.following.follower_id): (standing.behind, standing.trying) for standing in busy}
+            raise NotSettled(behind, timeout_s)
+        if busy:
+            await busy[0].following.follower.wait(busy[0].position, min(left_s, LOOK_AGAIN_S))
 
 
-async def _standing(followed: WatchedFollower) -> Standing:
-    checkpoint = await followed.checkpoints.read(followed.follows)
-    position = checkpoint.position if checkpoint is not None else Position(followed.feed.partition, 0)
-    trying = sum(map(followed.comes_again, await followed.checkpoints.parked(followed.follows)))
-    return Standing(followed, position, checkpoint, await followed.feed.behind(position), trying)
+async def _standing(following: Following) -> Standing:
+    checkpoints, follower = following.checkpoints, following.follower
+    checkpoint = await checkpoints.read(follower.follows)
+    position = checkpoint.position if checkpoint is not None else Position(following.feed.partition, 0)
+    trying = sum(map(follower.will_retry, await checkpoints.parked(follower.follows)))
+    return Standing(following, position, checkpoint, await following.feed.behind(position), trying)
 
 
 class Pace:
@@ -82,8 +72,8 @@ class Pace:
     when a worker is started.
     """
 
-    def __init__(self, followed: Sequence[WatchedFollower], most_behind: int, look_every: int) -> None:
-        self._followed = followed
+    def __init__(self, followings: Sequence[Following], most_behind: int, look_every: int) -> None:
+        self._followings = followings
         self._most_behind, self._look_every = most_behind, look_every
         self._appended = look_every  # check before the first event, too
         self._turn = asyncio.Lock()
@@ -104,16 +94,16 @@ class Pace:
                 if slowest is None or slowest.behind + self._look_every <= self._most_behind:
                     self._appended -= counted
                 else:
-                    await slowest.followed.passed(slowest.position, LOOK_AGAIN_S)
+                    await slowest.following.follower.wait(slowest.position, LOOK_AGAIN_S)
 
     async def _slowest(self) -> Standing | None:
-        checkpoints = [await one.checkpoints.read(one.follows) for one in self._followed]
+        checkpoints = [await following.checkpoints.read(following.follower_id) for following in self._followings]
         standings = [
-            Standing(followed, checkpoint.position, checkpoint, await followed.feed.behind(checkpoint.position), 0)
-            for followed, checkpoint in zip(self._followed, checkpoints, strict=True)
+            Standing(following, checkpoint.position, checkpoint, await following.feed.behind(checkpoint.position), 0)
+            for following, checkpoint in zip(self._followings, checkpoints, strict=True)
             if checkpoint is not None and self._is_held(checkpoint)
         ]
-        return max(standings, key=lambda one: one.behind, default=None)
+        return max(standings, key=lambda standing: standing.behind, default=None)
 
     def _is_held(self, checkpoint: Checkpoint) -> bool:
         """Whether its holder's heartbeat has changed within a lease, as seen from this process."""

@@ -176,13 +176,13 @@ async def copying(source: LogStore, target: LogStore, reactors: Sequence[Followe
     return Copy(source, target, source.exporting, target.importing, target.exporting, reactors)
 
 
-async def _add_events(found: Contents, log: LogStore, upto: Position, what: str, progress: Progress) -> None:
+async def _add_events(contents: Contents, log: LogStore, upto: Position, what: str, progress: Progress) -> None:
     beginning = _beginning(log)
     total = await log.distance(beginning, upto)
     async for page in pages(log, beginning, upto, None):
         for entry in page.entries:
-            found.add_event(entry)
-        progress(what, found.events, total)
+            contents.add_event(entry)
+        progress(what, contents.events, total)
 
 
 def _beginning(feed: Feed) -> Position:

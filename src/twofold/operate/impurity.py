@@ -17,15 +17,14 @@ import msgspec
 
 from twofold.app import App, Running
 from twofold.codec.jsontext import json_text
-from twofold.feed.feed import pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.operate.load import load_app
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Sorter
 from twofold.read.proof.verify import Report
+from twofold.read.selector import Selector
 
 SEEDS = ("1", "2", "3", "4")
 MOST_ROWS = 5
@@ -54,10 +53,10 @@ class _Row(msgspec.Struct):
     facts: list[_Fact]
 
 
-async def faults_elsewhere(name: str, running: Running, projection: Projection[Any], found: Report) -> Sequence[Fault]:
+async def faults_elsewhere(name: str, running: Running, projection: Projection[Any], report: Report) -> Sequence[Fault]:
     """Fold rows that differ in other processes, and return how they differ there. `name` is where the App is."""
-    keys = [one.key for one in found.differences if one.kind == "different"][:MOST_ROWS]
-    events = await _events(running, projection, keys, found) if keys else {}
+    keys = [one.key for one in report.differences if one.kind == "different"][:MOST_ROWS]
+    events = await _events(running, projection, keys, report) if keys else {}
     rows = [_Row(key_text(key), [_fact(running.app, event) for event in history]) for key, history in events.items()]
     for seed in SEEDS if rows else ():
         there = await _ask(name, projection.name, seed, rows)
@@ -74,16 +73,16 @@ async def faults_elsewhere(name: str, running: Running, projection: Projection[A
 
 
 async def _events(
-    running: Running, projection: Projection[Any], keys: Sequence[Key], found: Report
+    running: Running, projection: Projection[Any], keys: Sequence[Key], report: Report
 ) -> dict[Key, list[Recorded]]:
-    sorter = Sorter(projection, running.app.codec, set(keys).__contains__)
+    selector = Selector(projection, running.app.codec, set(keys).__contains__)
     collected: dict[Key, list[Recorded]] = {key: [] for key in keys}
-    waiting = ParkedKeys([*found.parked, *found.failures])
-    for end in found.end:
+    parked = ParkedKeys([*report.parked, *report.failures])
+    for end in report.end:
         feed = feed_of(running.log, end.partition)
-        async with aclosing(pages(feed, Position(end.partition, 0), end, sorter.types)) as history:
+        async with aclosing(selector.pages(feed, Position(end.partition, 0), end, parked)) as history:
             async for page in history:
-                for key, of_key in (await sorter.sort(page.entries, waiting))[0].items():
+                for key, of_key in page.events.items():
                     collected[key] += of_key
     return {key: history for key, history in collected.items() if 0 < len(history) <= MOST_EVENTS}
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -20,18 +21,27 @@ _OURS = str(Path(twofold.__file__).parent)
 
 
 def load_app(name: str) -> App:
-    """The App at `module:name`. Raises: ConfigurationError."""
-    return load(name, App, "App")
+    """The App at `module:name`, or the one that a value there is about, like an Api. Raises: ConfigurationError."""
+    return _loaded(name, _app_of, "App")
 
 
 def load(name: str, kind: type[T], what: str) -> T:
     """The value at `module:name`, which must be of this kind. Raises: ConfigurationError."""
+    return _loaded(name, lambda value: value if isinstance(value, kind) else None, what)
+
+
+def _app_of(value: object) -> App | None:
+    app = getattr(value, "app", value)
+    return app if isinstance(app, App) else None
+
+
+def _loaded(name: str, found: Callable[[object], T | None], what: str) -> T:
     module_name, _, attribute = name.partition(":")
     module = imported(module_name)
-    loaded = getattr(module, attribute, None)
-    if isinstance(loaded, kind):
+    loaded = found(getattr(module, attribute, None))
+    if loaded is not None:
         return loaded
-    names = [f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, kind)]
+    names = [f"{module_name}:{key}" for key, value in vars(module).items() if found(value) is not None]
     it_has = f"it has {', '.join(names)}" if names else f"it has no {what} at all"
     raise ConfigurationError(f"{module_name} has no {what} called {attribute!r}; {it_has}")
 
@@ -54,5 +64,5 @@ def imported(name: str) -> ModuleType:
 def error_with_place(error: BaseException) -> str:
     """An error that user code raised or caused, and the place in that code."""
     frames = traceback.extract_tb(error.__traceback__)
-    *_, last = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames
+    *_, last = [frame for frame in frames if not frame.filename.startswith((_OURS, "<frozen "))] or frames
     return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

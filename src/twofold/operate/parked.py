@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twofold.app import Running
 from twofold.feed.checkpoints import Parked
-from twofold.feed.parking import ParkedEvent, Unparked
+from twofold.feed.unparking import ParkedEvent, Unparked
 from twofold.operate.check import check
 
 

@@ -18,7 +18,7 @@ from twofold.messages import Position
 from twofold.operate.check import check_is_of, prepared
 from twofold.read.projection import Projection, Table
 from twofold.read.projector import Projector
-from twofold.read.publish import is_of_another, published
+from twofold.read.publish import is_of_another, try_publish
 from twofold.read.query import key_values
 from twofold.read.rebuild import Rebuilding
 from twofold.read.refold import Refold, Refolded
@@ -63,7 +63,7 @@ async def rebuild(
 
 async def of_another_log(running: Running, projection: Projection[Any]) -> bool:
     """Whether the table was built from another log, or beyond the end of this one. Raises: Unavailable."""
-    checkpoints = await running.rows.checkpoints.of(projection.follows)
+    checkpoints = await running.rows.checkpoints.all_partitions(projection.follows)
     return any([await is_of_another(one, running.log) for one in checkpoints])
 
 
@@ -102,7 +102,7 @@ async def _until_shown(
                     yield position
         caught_up = False
         parked = any([await one.checkpoints.parked(one.follower_id) for one in followings])
-        if parked or await published(table, running.rows, running.log):
+        if parked or await try_publish(table, running.rows, running.log):
             return
         tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
         if clock() > deadline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,11 +9,9 @@ from typing import Any, Literal
 
 from twofold.errors import ConfigurationError
 from twofold.failures import shown
-from twofold.feed.checkpoints import FollowerId
+from twofold.feed.checkpoints import FOLLOWER_NAME, FollowerId
 from twofold.messages import Recorded
 from twofold.signatures import message_types
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Reactor:
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not FOLLOWER_NAME.fullmatch(self.name):
             raise ConfigurationError(f"{self.owner}: a name has lower-case letters, digits and _ (at most 48)")
         if self.start not in ("beginning", "now"):
             raise ConfigurationError(f'{self.owner}: start must be "beginning" or "now", not {self.start!r}')

@@ -18,14 +18,16 @@ from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
 from twofold.feed.lease import taken_over
-from twofold.feed.parking import MOST_PARKED, ParkingLimit, Unparked, too_many
+from twofold.feed.parking_limit import MOST_PARKED, ParkingLimit, too_many
 from twofold.feed.stopping import apart, awaited_failure, caught
+from twofold.feed.unparking import Unparked
 from twofold.messages import Entry, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 
 COMMANDS_AT_ONCE = 64
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 MOST_TRIES = len(PAUSES_S) + 1
+POLL_S = 0.02
 NOT_JUST_NOW = (Unavailable, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
 
 Command = tuple[str, To]
@@ -90,11 +92,6 @@ class Runner:
         """Where it starts when it is new."""
         return self.reactor.start
 
-    @staticmethod
-    def comes_again(parked: Parked) -> bool:
-        """Whether a parked stream will be retried automatically."""
-        return parked.tries < MOST_TRIES
-
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """React to a page, then move the checkpoint.
 
@@ -104,15 +101,15 @@ class Runner:
             await self._checkpoints.advance(claim, after, page.upto)
             return
         waiting = await self._waiting(claim)
-        if sum(map(self.comes_again, waiting.values())) > MOST_PARKED and page.entries:
+        if sum(map(self.will_retry, waiting.values())) > MOST_PARKED and page.entries:
             await self.tend(claim, after)
             raise Unavailable(
                 f"more than {MOST_PARKED} streams are failing: no new events are handled until some recover"
             )
         due = [one for one in waiting.values() if self._is_due(one)]
         entries = _by_stream(page.entries)
-        fresh = [self._react(its, None) for stream, its in entries.items() if stream not in waiting]
-        again = [self.again(one, after, entries.get(one.key, ())) for one in due]
+        fresh = [self._react(of_stream, None) for stream, of_stream in entries.items() if stream not in waiting]
+        again = [self.again(parked, after, entries.get(parked.key, ())) for parked in due]
         outcomes = await _side_by_side([*fresh, *again])
         await self._move(claim, after, page.upto, outcomes)
 
@@ -121,11 +118,19 @@ class Runner:
         if self._may_be_due(claim):
             due = [one for one in (await self._waiting(claim)).values() if self._is_due(one)]
             if due:
-                outcomes = await _side_by_side(self.again(one, position) for one in due)
+                outcomes = await _side_by_side(self.again(parked, position) for parked in due)
                 await self._move(claim, position, position, outcomes)
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Nothing to do: `handle` returns only when all is done."""
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Follower.wait`. There is no notification for the checkpoint of a reactor in another process."""
+        await asyncio.sleep(min(timeout_s, POLL_S))
+
+    def will_retry(self, parked: Parked) -> bool:
+        """See `Follower.will_retry`."""
+        return parked.tries < MOST_TRIES
 
     async def again(self, parked: Parked, upto: Position, later: Sequence[Entry] = ()) -> Outcome:
         """React to the parked events of a stream up to a position, and to the later ones given."""
@@ -150,11 +155,11 @@ class Runner:
         names = {one.key for one in chosen}
         async with taken_over(self._checkpoints, self.follows, owner) as (claim, now):
             those = [one for one in await self._checkpoints.parked(self.follows) if one.key in names]
-            outcomes = await _side_by_side(self.again(one, now.position) for one in those)
-            again = [one.after for one in outcomes if one.after is not None]
+            outcomes = await _side_by_side(self.again(parked, now.position) for parked in those)
+            again = [outcome.after for outcome in outcomes if outcome.after is not None]
             await self._checkpoints.advance(claim, now.position, now.position, again, those)
-        done = [one.before for one in outcomes if one.before is not None and one.after is None]
-        return Unparked(done, again, sum(one.events for one in outcomes))
+        done = [outcome.before for outcome in outcomes if outcome.before is not None and outcome.after is None]
+        return Unparked(done, again, sum(outcome.events for outcome in outcomes))
 
     async def discard(self, chosen: Sequence[Parked], owner: str) -> Sequence[Parked]:
         """See `Unparker.discard`."""
@@ -165,16 +170,17 @@ class Runner:
         return those
 
     async def _move(self, claim: Claim, after: Position, to: Position, outcomes: Iterable[Outcome]) -> None:
-        changed = [one for one in outcomes if one.before is not None or one.after is not None]
-        parked = [one.after for one in changed if one.after is not None]
-        given_up = [one for one in parked if not self.comes_again(one)]
+        changed = [outcome for outcome in outcomes if outcome.before is not None or outcome.after is not None]
+        parked = [outcome.after for outcome in changed if outcome.after is not None]
+        given_up = [one for one in parked if not self.will_retry(one)]
         next_one = self._limit.first_too_many(given_up)
         if next_one is not None:
             raise too_many(self.follows, next_one)
-        await self._checkpoints.advance(claim, after, to, parked, [one.before for one in changed if one.before])
+        unparked = [outcome.before for outcome in changed if outcome.before is not None]
+        await self._checkpoints.advance(claim, after, to, parked, unparked)
         self._limit.count(given_up)
-        for one in changed:
-            self._plan(one)
+        for outcome in changed:
+            self._plan(outcome)
 
     def _plan(self, outcome: Outcome) -> None:
         now = outcome.after
@@ -182,14 +188,12 @@ class Runner:
             self._due.pop(outcome.before.key, None)
         if now is None:
             return
-        if not self.comes_again(now):
-            log.error("%s: stream %s parked at %s: %s", self.follows, now.key, now.position, now.error)
+        if not self.will_retry(now):
+            log.error("%s: a stream parked at %s: %s", self.follows, now.position, now.error_type)
             return
         pause_s = PAUSES_S[now.tries - 1]
         self._due[now.key] = asyncio.get_running_loop().time() + pause_s
-        log.warning(
-            "%s: stream %s at %s: %s; next try in %g s", self.follows, now.key, now.position, now.error, pause_s
-        )
+        log.warning("%s: failed at %s: %s; next try in %g s", self.follows, now.position, now.error_type, pause_s)
 
     def _may_be_due(self, claim: Claim) -> bool:
         now = asyncio.get_running_loop().time()
@@ -198,7 +202,7 @@ class Runner:
     def _is_due(self, parked: Parked) -> bool:
         """Whether to retry now. A stream that another worker was retrying is due at once."""
         now = asyncio.get_running_loop().time()
-        return self.comes_again(parked) and self._due.get(parked.key, now) <= now
+        return self.will_retry(parked) and self._due.get(parked.key, now) <= now
 
     async def _react(self, entries: Sequence[Entry], before: Parked | None) -> Outcome:
         for number, entry in enumerate(entries):
@@ -256,8 +260,8 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         outcomes = await asyncio.gather(*map(caught, begun))
     finally:
-        for one in begun:
-            one.close()  # if it never started, Python would report it as never awaited
+        for coroutine in begun:
+            coroutine.close()  # if it never started, Python would report it as never awaited
     errors = [error for _, error in outcomes if error is not None]
     for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from math import copysign
+from math import copysign, isfinite
 from uuid import UUID
 
 from twofold.read.kinds import Kind
 
-_QUESTIONS: dict[Kind, str] = {
+_IS_CANONICAL: dict[Kind, str] = {
     "text": "type({0}) is str and NUL not in {0} and ({0}.isascii() or encodes({0}))",
     "integer": "type({0}) is int and LEAST <= {0} <= MOST",
-    "real": "type({0}) is float and {0} - {0} == 0 and ({0} or copysign(1, {0}) > 0)",
+    "real": "type({0}) is float and isfinite({0}) and ({0} or copysign(1, {0}) > 0)",
     "boolean": "type({0}) is bool",
     "decimal": "type({0}) is Decimal and is_canonical({0})",
     "timestamp": "type({0}) is datetime and {0}.tzinfo is UTC",
@@ -36,16 +36,16 @@ def as_kept(fields: Iterable[tuple[Kind, bool, type[Enum] | None]]) -> Callable[
     If it returns True a store returns exactly these values; if False, the values may change or be refused.
     """
     names: list[str] = []
-    questions: list[str] = []
+    checks: list[str] = []
     scope = dict(_SCOPE)
     for number, (kind, nullable, enum) in enumerate(fields):
         name = f"v{number}"
         names.append(name)
         scope[f"E{number}"] = enum
-        question = _QUESTIONS[kind].format(name) if enum is None else f"type({name}) is E{number}"
-        questions.append(f"({name} is None or {question})" if nullable else f"({question})")
-    found: Callable[..., bool] = eval(f"lambda {', '.join(names)}: {' and '.join(questions)}", scope)  # noqa: S307 (see above)
-    return found
+        check = _IS_CANONICAL[kind].format(name) if enum is None else f"type({name}) is E{number}"
+        checks.append(f"({name} is None or {check})" if nullable else f"({check})")
+    function: Callable[..., bool] = eval(f"lambda {', '.join(names)}: {' and '.join(checks)}", scope)  # noqa: S307 (see above)
+    return function
 
 
 def _encodes(text: str) -> bool:
@@ -57,11 +57,12 @@ def _encodes(text: str) -> bool:
 
 
 def _is_canonical(number: Decimal) -> bool:
-    digits = str(number)
-    last = digits[-1]
-    if (last == "0" and "." in digits) or last == "y" or len(digits) > 300 or digits == "-0":
+    if not number.is_finite():
         return False
-    return "E" not in digits and "N" not in digits
+    digits = str(number)
+    if len(digits) > 300 or "E" in digits or digits == "-0":
+        return False
+    return digits[-1] != "0" or "." not in digits
 
 
 _SCOPE = {
@@ -74,6 +75,7 @@ _SCOPE = {
     "LEAST": -(2**63),
     "MOST": 2**63 - 1,
     "copysign": copysign,
+    "isfinite": isfinite,
     "encodes": _encodes,
     "is_canonical": _is_canonical,
 }

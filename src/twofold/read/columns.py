@@ -7,7 +7,7 @@ A row crosses the port to a store as a tuple of plain values, one for each colum
 
 A value that a column would return as another one is refused. Harmless changes remain: a Decimal loses its trailing
 zeros, a time is converted to UTC, an IntEnum in an int field becomes its number. To hide them, a fold always gets the
-row as it would be read back (`Projection.settled`), no matter where a page of the feed ends.
+row as it would be read back (`Projection.as_read_back`), no matter where a page of the feed ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twofold.codec.fields import equality_tells_all, holds_itself, refuse_places
 from twofold.codec.jsontext import json_reader, json_text
 from twofold.codec.roundtrip import difference
 from twofold.errors import ConfigurationError
-from twofold.failures import error_text, failure, shown
+from twofold.failures import error_text, failure, reraise_if_interrupt, shown
 from twofold.read.annotations import annotated_fields, by_position, column_type, is_list, kind_of, nothing_beside
 from twofold.read.as_kept import as_kept
 from twofold.read.kinds import CHECKS, Kind
@@ -178,7 +178,7 @@ class RowFormat:
         try:
             return tuple([write(value) for write, value in zip(self._writes, values, strict=True)])
         except BaseException as error:  # once more, for the name of the field
-            failure(error)
+            reraise_if_interrupt(error)
             return tuple([field.written(value) for field, value in zip(self.fields, values, strict=True)])
 
     def _of_members(self, fields: Values) -> Values:
@@ -199,7 +199,7 @@ class RowFormat:
                     try:
                         fields[index] = read(fields[index])
                     except BaseException as error:  # once more, for the name of the field
-                        failure(error)
+                        reraise_if_interrupt(error)
                         self.fields[index].read(values[index])
                         raise
             return self.make(*fields)

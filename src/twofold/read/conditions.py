@@ -28,7 +28,7 @@ class Takes(msgspec.Struct, frozen=True):
 
     `suffix` follows the name of a field. `kinds` are those of the columns that it compares; `members`: it searches list
     columns instead. `several`: it takes a list of at most `most` values, and `contains` one value as well. `none`: None
-    is one of its values.
+    is one of its values. `eq` and `ne` take None on every column.
     """
 
     suffix: str
@@ -113,6 +113,8 @@ def _conditions(projection: Projection[Any], name: str, value: Any) -> list[Cond
     if takes is None:
         raise InvalidQuery(f"{name:.80}: the operators are {_SUFFIXES}")
     field = field_named(projection, field_name)
+    if value is None and operator in ("eq", "ne"):  # of any field
+        return [Condition(field_name, operator, None)]  # type: ignore[arg-type]
     if not takes.suits(field.column):
         raise InvalidQuery(f"{name}: {field_name} {_unsuited(field.column, operator)}")
     if operator == "contains":
@@ -124,7 +126,7 @@ def _conditions(projection: Projection[Any], name: str, value: Any) -> list[Cond
             return [Condition(field_name, "in", _values(name, field, value))]
         if operator == "startswith":
             return _beginning(field_name, field.to_column(value))
-        return [Condition(field_name, operator, None if value is None else field.to_column(value))]  # type: ignore[arg-type]
+        return [Condition(field_name, operator, field.to_column(value))]  # type: ignore[arg-type]
     except ValueError as error:
         raise InvalidQuery(str(error)) from error
 
@@ -133,7 +135,7 @@ def _unsuited(column: Column, operator: str) -> str:
     if operator == "contains":
         return "is not a list"
     if column.kind == "json":
-        return "is kept as JSON and cannot be compared"
+        return "is kept as JSON and can only be compared with None"
     return "is not a text"
 
 
@@ -141,7 +143,7 @@ def _members(name: str, field: str, value: Any) -> list[Condition]:
     """A list holds several members if it holds each of them; every list holds all of none."""
     wanted = value if isinstance(value, _LISTS) else (value,)
     if len(wanted) > MAX_MEMBERS:
-        raise InvalidQuery(f"{name} takes at most {MAX_MEMBERS} members, not {len(wanted):,}")
+        raise InvalidQuery(f"{name} takes at most {MAX_MEMBERS} members, not {len(wanted):,}; search for fewer")
     try:
         members = dict.fromkeys([member(one) for one in wanted])
     except (TypeError, ValueError) as error:

@@ -20,7 +20,6 @@ import msgspec
 
 from twofold.errors import InvalidCursor, InvalidQuery
 from twofold.read.columns import Field, Values
-from twofold.read.conditions import field_named
 from twofold.read.kinds import canonical_decimal
 from twofold.read.projection import Projection
 from twofold.read.store import Query
@@ -66,7 +65,7 @@ class Cursors:
         The rows are in the direction of reading; there are `more` behind them. A page that was not begun at an end
         has a way back. If all its rows have been deleted, that is the other end, so that no caller is left without one.
 
-        Raises: InvalidQuery if the cursor of the page after it would be too long. The one before it is then None.
+        The cursor of the page before is also None if it would be too long. Raises: InvalidQuery if the other one would.
         """
         onward = Start(self._place(rows[-1]), start.backward) if more else None
         back = None
@@ -79,9 +78,14 @@ class Cursors:
             raise InvalidQuery(f"order_by: values of {names} are too long for a cursor; order by shorter ones")
         return self._written(before), cursor
 
-    def _place(self, row: Values) -> Values:
+    @cached_property
+    def _columns(self) -> list[int]:
+        """The places of the order's columns in a row."""
         names = [column.name for column in self._projection.format.columns]
-        return self._projection.format.values_at(row, [names.index(name) for name, _ in self._query.order])
+        return [names.index(name) for name, _ in self._query.order]
+
+    def _place(self, row: Values) -> Values:
+        return self._projection.format.values_at(row, self._columns)
 
     def _written(self, start: Start | None) -> str | None:
         if start is None:
@@ -105,8 +109,7 @@ class Cursors:
             raise wrong from None
 
     def _stored(self, last: Sequence[Any]) -> Values:
-        order = self._query.order
-        fields = [field_named(self._projection, name) for name, _ in order]
+        fields = [self._projection.format.fields[index] for index in self._columns]
         return tuple([_order_value(field, value) for field, value in zip(fields, last, strict=True)])
 
 

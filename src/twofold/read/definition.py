@@ -72,14 +72,14 @@ def _check_name(owner: str, name: str) -> None:
 def indexed_prefixes(columns: Sequence[Column], key: Sequence[str], indexes: Sequence[Index]) -> dict[str, int]:
     """How many characters, or bytes, of each long value an index of PostgreSQL can hold. Keys are held completely."""
     long = {column.name for column in columns if column.kind in ("text", "bytes")}
-    found: dict[str, int] = {}
+    prefixes: dict[str, int] = {}
     for index in indexes:
         names = {name for name, _ in index.columns} & long
         cut = names - set(key)
         for name in cut:
             room = (_INDEXED_CHARACTERS if cut == names else _BESIDE_A_KEY) // len(cut)
-            found[name] = min(room, found.get(name, room))
-    return found
+            prefixes[name] = min(room, prefixes.get(name, room))
+    return prefixes
 
 
 def key_names(
@@ -99,13 +99,13 @@ def key_names(
             raise ConfigurationError(f"{owner}: key field {name!r} is not a field of {row.__name__}")
         if by_name[name].nullable or by_name[name].kind in ("json", "real", "decimal"):
             raise ConfigurationError(
-                f"{owner}: key field {name!r} must be a text, integer, date, time, UUID or bytes, never None"
+                f"{owner}: key field {name!r} must be text, an integer, a date, a time, a UUID or bytes, never None"
             )
     if not computed and len(names) > 1:
         raise ConfigurationError(f"{owner}: a key of several fields needs key=, a function that returns it")
     if not computed and by_name[names[0]].kind not in FROM_ID:
         raise ConfigurationError(
-            f"{owner}: the id of a stream can be a text, an int, a UUID or a date, and {names[0]!r} is none of them: "
+            f"{owner}: the id of a stream can be text, an int, a UUID or a date, and {names[0]!r} is none of them: "
             f"give key=, a function that returns the key"
         )
     return names
@@ -116,10 +116,10 @@ def declared_indexes(owner: str, row: type, columns: Sequence[Column], declared:
     if isinstance(declared, str):
         raise ConfigurationError(f"{owner}: indexes is a list: [{declared!r}]")
     by_name = {column.name: column for column in columns}
-    found = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
-    if len(found) > MAX_INDEXES:
-        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(found)}")
-    return found
+    indexes = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
+    if len(indexes) > MAX_INDEXES:
+        raise ConfigurationError(f"{owner}: at most {MAX_INDEXES} indexes, not {len(indexes)}")
+    return indexes
 
 
 def _index(owner: str, row: type, columns: dict[str, Column], declared: Any) -> Index:

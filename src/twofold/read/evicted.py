@@ -24,7 +24,7 @@ class Evicted:
 
     @property
     def full(self) -> bool:
-        """Whether no more keys may be added."""
+        """Whether the filter is full: no more keys may be added."""
         return self._room == 0 and sum(map(len, self._filters)) + self._next_bytes > self._most_bytes
 
     def add(self, key: Key) -> None:
@@ -35,7 +35,8 @@ class Evicted:
             self._next_bytes *= 2
         self._room -= 1
         bits = self._filters[-1]
-        last, place, step = len(bits) * 8 - 1, *_hashes(key)
+        last = len(bits) * 8 - 1
+        place, step = _hashes(key)
         for _ in range(PROBES):
             place &= last
             bits[place >> 3] |= 1 << (place & 7)
@@ -47,7 +48,8 @@ class Evicted:
 
 
 def _holds(bits: bytearray, key: Key) -> bool:
-    last, place, step = len(bits) * 8 - 1, *_hashes(key)
+    last = len(bits) * 8 - 1
+    place, step = _hashes(key)
     for _ in range(PROBES):
         place &= last
         if not bits[place >> 3] & 1 << (place & 7):

@@ -12,7 +12,7 @@ import msgspec
 from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
-from twofold.feed.follow import check_log
+from twofold.feed.follow import check_same_log, check_within_log
 from twofold.feed.partitions import feed_of, feeds
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
@@ -78,17 +78,17 @@ class Freshness:
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
         while True:
-            found = await look()
+            result = await look()
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
-            await self._check_log(found.checkpoints)
+            await self._check_log(result.checkpoints)
             if token is None:
-                return Fresh(found, None)
-            checkpoint = _concerned(found.checkpoints, token)
+                return Fresh(result, None)
+            checkpoint = _concerned(result.checkpoints, token)
             if position is None:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
-                return Fresh(found, position)
+                return Fresh(result, position)
             if not checked:
                 await self.check(token)
                 checked = True
@@ -126,18 +126,20 @@ class Freshness:
 
         With several partitions, one that does not respond does not delay reads of the others.
         """
-        unclear = [one for one in checkpoints if self._is_unclear(one)]
+        unclear = [checkpoint for checkpoint in checkpoints if self._is_unclear(checkpoint)]
         if not unclear:
             return
-        partitions = [one.follower.partition for one in unclear]
+        partitions = [checkpoint.follower.partition for checkpoint in unclear]
         if len(checkpoints) == 1:
             self._heads[partitions[0]] = await feed_of(self._log, partitions[0]).head()
             reached: Collection[int] = partitions
         else:
             reached = await self._look_at(partitions)
-        for one in unclear:
-            partition = one.follower.partition
-            check_log(one, self._log.log_id, self._heads[partition] if partition in reached else one.position)
+        for checkpoint in unclear:
+            partition = checkpoint.follower.partition
+            check_same_log(checkpoint, self._log.log_id)
+            if partition in reached:
+                check_within_log(checkpoint, self._heads[partition])
 
     def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition

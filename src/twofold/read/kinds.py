@@ -14,10 +14,14 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
+from twofold.codec.form import MAX_DECIMAL_PLACES
 from twofold.codec.jsontext import json_text
 from twofold.codec.single import moment
 from twofold.failures import shown
 
+# A new kind needs entries in KINDS, CHECKS and as_kept._IS_CANONICAL; in _TYPES of tables.py (postgres, sqlite) and in
+# sqlalchemy/schema.py; in operate/keys._TYPES; and perhaps in annotations.kind_of (no class of its own),
+# cursor._CURSOR_READERS and web/rows.py (not a value of JSON), definition.FROM_ID and Projection._try_initial (a key).
 Kind = Literal["text", "integer", "real", "boolean", "decimal", "timestamp", "date", "uuid", "bytes", "json"]
 
 KINDS: dict[type, Kind] = {
@@ -31,9 +35,6 @@ KINDS: dict[type, Kind] = {
     UUID: "uuid",
     bytes: "bytes",
 }
-
-MAX_DECIMAL_PLACES = 1_000
-"""The most digits of a Decimal on either side of the point: PostgreSQL stores 16,383 places after it."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SHORT = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")
@@ -58,7 +59,7 @@ def text(value: Any) -> str:
     """A str without NUL, in UTF-8."""
     if type(value) is not str:
         if not isinstance(value, str):
-            raise TypeError(f"not a text: {shown(value)}")
+            raise TypeError(f"not text: {shown(value)}")
         value = str.__str__(value)
     if "\x00" in value:
         raise ValueError(f"holds a NUL character, which not every store can keep: {shown(value)}")
@@ -112,7 +113,7 @@ def _decimal(value: Any) -> Decimal:
         raise ValueError(f"not a finite number of reasonable size: {shown(value)}")
     digits = canonical_decimal(value)
     if len(digits.partition(".")[2]) > MAX_DECIMAL_PLACES:
-        raise ValueError(f"has more than {MAX_DECIMAL_PLACES} digits behind the point: {shown(value)}")
+        raise ValueError(f"has more than {MAX_DECIMAL_PLACES} digits after the decimal point: {shown(value)}")
     return Decimal(digits)
 
 

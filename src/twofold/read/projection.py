@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import msgspec
 
 from twofold.codec.jsontext import json_text
 from twofold.errors import ConfigurationError
-from twofold.failures import failure, shown
-from twofold.feed.checkpoints import FollowerId
+from twofold.failures import failure, reraise_if_interrupt, shown
+from twofold.feed.checkpoints import FOLLOWER_NAME, FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
 from twofold.read.columns import Column, Field, RowFormat, Values
@@ -33,10 +32,7 @@ R = TypeVar("R")
 Key = tuple[Any, ...]
 KeyFunction = Callable[[Any, Recorded], Any]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-
-
-_SURELY_SHORT = 320  # characters, of which JSON writes none with more than six
+_SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this many always fit in MAX_KEY_BYTES
 
 
 class Table(msgspec.Struct, frozen=True, cache_hash=True):
@@ -102,9 +98,9 @@ class Projection(Generic[R]):
 
     def __post_init__(self) -> None:
         reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
-        if reserved or not _NAME.fullmatch(self.name):
+        if reserved or not FOLLOWER_NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"{self.owner}: the name becomes a table's: small letters, digits and single _ (at most 48), "
+                f"{self.owner}: the name is used for a table: lower-case letters, digits and single _ (at most 48), "
                 f"not beginning with twofold, sqlite_ or pg_"
             )
         if type(self.version) is not int or not 1 <= self.version < 10_000:
@@ -174,9 +170,7 @@ class Projection(Generic[R]):
         except ValueError as error:
             raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: {error}") from error
         if str(value) != stream.id:
-            raise ValueError(
-                f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it has to be written {value}"
-            )
+            raise ValueError(f"{self.owner}: {stream.id!r} cannot be the key {field.name}: it must be written {value}")
         return self._key(key)
 
     def key_waiting(self, stream: str) -> Key | None:
@@ -241,7 +235,7 @@ class Projection(Generic[R]):
             row = None if values is None else self.format.from_values(values)
             for number, recorded in enumerate(events):
                 if number and not self.documents:
-                    row = self.settled(key, row)
+                    row = self.as_read_back(key, row)
                 before = self.initial(key) if row is None or self.documents else row
                 given = self.given(recorded)
                 row = evolve(before, given.event, given)
@@ -251,11 +245,11 @@ class Projection(Generic[R]):
         except BaseException as error:  # a fold is user code
             if len(events) == 1:
                 return FoldedRow(values, events[0], failure(error))
-            failure(error)
+            reraise_if_interrupt(error)
         return self._fold_one_by_one(key, values, events)  # outside the handler, so that errors are not chained
 
     @cached_property
-    def settled(self) -> Callable[[Key, Any], Any]:
+    def as_read_back(self) -> Callable[[Key, Any], Any]:
         """A function from a key and its row to the row that the next event gets, also within a page.
 
         That is the row as it would be read back from its columns, usually the same object. Raises: like `values`.
@@ -264,7 +258,7 @@ class Projection(Generic[R]):
         first_alone = self._key_column is not None and self._key_comes_first  # the usual case, faster to compare
         nothing_beside = self.format.nothing_beside
 
-        def settled(key: Key, row: Any) -> Any:
+        def as_read_back(key: Key, row: Any) -> Any:
             if type(row) is row_class and (nothing_beside is None or nothing_beside(row)):
                 fields = fields_of(row)
                 if as_kept(*fields) and (fields[0] == key[0] if first_alone else key_in(fields) == key):
@@ -272,7 +266,7 @@ class Projection(Generic[R]):
             values = self.values(key, row)
             return None if values is None else self.format.from_values(values)
 
-        return settled
+        return as_read_back
 
     def _fold_one_by_one(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> FoldedRow:
         """Find the event that fails: the row includes the events before it."""

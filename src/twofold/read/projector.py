@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 from twofold.ambient import Ambient
@@ -13,11 +13,11 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
-from twofold.feed.parking import ParkingLimit, too_many
+from twofold.feed.parking_limit import ParkingLimit, too_many
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry, Position
+from twofold.messages import Position
 from twofold.read.cache import CACHE_BYTES, RowCache
-from twofold.read.folding import EVENTS_PER_SLICE, Folding
+from twofold.read.folding import Folding
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.publish import Publisher
@@ -57,7 +57,7 @@ class Projector:
         self.publisher = Publisher(projection.table, store, log)
         self._cache_bytes = cache
         self._held: _Held | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[bool] | None = None
         self._limit = ParkingLimit()
 
     def unparking(self) -> Unparking:
@@ -74,62 +74,60 @@ class Projector:
     async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
         """Fold a page, then begin to commit rows and checkpoint together.
 
-        Returns when the previous page is committed; this page's errors are raised by the next call or by `settle`.
+        Returns when the previous page is committed; this page's errors are raised by the next call or by `flush`.
         Raises: LeaseLost, Unavailable; ConfigurationError if too much would be parked (`ParkingLimit`).
         """
-        held = await self._holding(claim, after)
-        folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.waiting)
-        for entries in _slices(page.entries):
-            if missing := folding.take(entries):
-                folding.supply(missing, await self._store.rows(self.projection.table, sorted(missing)))
-            await asyncio.sleep(0)  # folding shares its thread with the requests of a server
-        changes = folding.changes(page.entries)
-        await self.settle()
-        if self._held is not held:  # the previous page was not stored as folded, so this one must be folded again
-            await self.handle(claim, after, page)
-            return
+        folding, changes = await self._fold(claim, after, page)
+        if not await self._finish_commit():  # this page was folded on rows that were not stored
+            folding, changes = await self._fold(claim, after, page)
         next_one = self._limit.first_too_many(changes.parked)
         if next_one is not None:
             await self._stop_before(next_one, claim, after, page)
+        held = await self._holding(claim, after)
         held.rows.shrink()
         held.rows.keep(changes.rows)
-        held.waiting = held.waiting.and_also(changes.parked)
+        held.parked = held.parked.and_also(changes.parked)
         self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding))
 
-    async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
-        """Handle the page up to the event that exceeds the limit, then stop."""
-        before = self.feed.before(next_one.position)
-        if before > after:
-            await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
-            await self.settle()
-        raise too_many(self.follows, next_one)
-
-    async def settle(self) -> None:
-        """Wait until every handled page is committed. Raises: LeaseLost, Unavailable."""
-        if self._committing is not None:
-            await asyncio.wait((self._committing,))
-            committed, self._committing = self._committing, None
-            committed.result()
+    async def _fold(self, claim: Claim, after: Position, page: FeedPage) -> tuple[Folding, Changes]:
+        held = await self._holding(claim, after)
+        folding = Folding(self.projection, self._codec, self._ambient, held.rows, held.parked)
+        return folding, await folding.page(page.entries, partial(self._store.rows, self.projection.table))
 
     async def _holding(self, claim: Claim, after: Position) -> _Held:
-        """What is known under this claim; it is discarded with the claim, or when a commit fails.
+        """What is known under this claim; it is discarded with the claim, or when a page is not stored as folded.
 
         Claims are compared by identity: a store that crashed may assign an epoch for a second time.
         """
         if self._held is None or self._held.claim is not claim:
-            await self.settle()
+            await self.flush()
             parked = await self._store.checkpoints.parked(self.follows)
             self._held = _Held(
                 claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), ParkedKeys(parked)
             )
         return self._held
 
-    async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> None:
-        table = self.projection.table
+    async def _finish_commit(self) -> bool:
+        """Wait for the previous page. Returns whether its rows are as they were folded; if not, forgets them."""
+        if self._committing is None:
+            return True
+        await asyncio.wait((self._committing,))
+        commit, self._committing = self._committing, None
+        as_folded = False
+        try:
+            as_folded = commit.result()
+        finally:
+            if not as_folded:
+                self._held = None
+        return as_folded
+
+    async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> bool:
+        """Store a page. Returns whether its rows are as they were folded: the store may have refused some."""
+        table, as_folded = self.projection.table, True
         try:
             await self._store.commit(table, claim, after, page.upto, changes)
         except BatchRefused as error:
-            self._held = None  # rows folded on top of this page are invalid
+            as_folded = False
             changes = await without_refused(
                 changes,
                 error,
@@ -142,19 +140,37 @@ class Projector:
             if next_one is not None:
                 raise too_many(self.follows, next_one) from error
             await self._store.commit(table, claim, after, page.upto, changes)
-        except BaseException:
-            self._held = None
-            raise
         self._limit.count(changes.parked)
-        for one in changes.parked:
-            log.error("%s: %s %s parked at %s: %s", self.follows, one.kind, one.key, one.position, one.error)
-        if self._held is not None and not self._held.waiting:
+        for parked in changes.parked:
+            log.error("%s: a %s parked at %s: %s", self.follows, parked.kind, parked.position, parked.error_type)
+        if as_folded and self._held is not None and not self._held.parked:
             await self.publisher.publish()
+        return as_folded
+
+    async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
+        """Handle the page up to the event that exceeds the limit, then stop."""
+        before = self.feed.before(next_one.position)
+        if before > after:
+            await self.handle(claim, after, FeedPage([e for e in page.entries if e.position <= before], before))
+            await self.flush()
+        raise too_many(self.follows, next_one)
+
+    async def flush(self) -> None:
+        """Wait until every handled page is committed. Raises: LeaseLost, Unavailable."""
+        await self._finish_commit()
 
     async def tend(self, claim: Claim, position: Position) -> None:
         """Publish a version that has caught up, even if no more pages arrive."""
-        if not self.publisher.done and not (await self._holding(claim, position)).waiting:
+        if not self.publisher.done and not (await self._holding(claim, position)).parked:
             await self.publisher.publish(look_for_lost=True)
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Follower.wait`."""
+        await self._store.wait(self.follows, after, timeout_s)
+
+    def will_retry(self, parked: Parked) -> bool:
+        """False: a fold that failed fails again."""
+        return False
 
 
 @dataclass
@@ -163,9 +179,4 @@ class _Held:
 
     claim: Claim
     rows: RowCache
-    waiting: ParkedKeys
-
-
-def _slices(entries: Sequence[Entry]) -> Iterable[Sequence[Entry]]:
-    for start in range(0, len(entries), EVENTS_PER_SLICE):
-        yield entries[start : start + EVENTS_PER_SLICE]
+    parked: ParkedKeys

@@ -23,16 +23,17 @@ class Publisher:
 
     def __init__(self, table: Table, store: ReadStore, log: Feed) -> None:
         self._table, self._store, self._log = table, store, log
-        self.done, self._not_before = table.follows.builds is not None, 0.0
+        self.done = table.follows.builds is not None
         self.note: str | None = None
+        self._not_before = 0.0
 
     async def publish(self, *, look_for_lost: bool = False) -> None:
-        """Try to publish, unless it is done or too early. See `published`."""
+        """Try to publish, unless it is done or too early. See `try_publish`."""
         clock = asyncio.get_running_loop().time
         if self.done or clock() < self._not_before:
             return
         try:
-            self.done = await published(self._table, self._store, self._log, look_for_lost=look_for_lost)
+            self.done = await try_publish(self._table, self._store, self._log, look_for_lost=look_for_lost)
             self.note = None
         except (NameHeld, ConfigurationError) as error:  # an unavailable store also fails the next page
             if str(error) != self.note:
@@ -40,12 +41,12 @@ class Publisher:
             self.note, self._not_before = str(error), clock() + AGAIN_S
 
 
-async def published(table: Table, store: ReadStore, log: Feed, *, look_for_lost: bool = True) -> bool:
+async def try_publish(table: Table, store: ReadStore, log: Feed, *, look_for_lost: bool = True) -> bool:
     """Like `ReadStore.publish`. A version of several partitions is not shown while a row of any of them is parked.
 
     `look_for_lost`: also check whether the live version still counts (`lost_live`).
     """
-    mine = await store.checkpoints.of(table.follows)
+    mine = await store.checkpoints.all_partitions(table.follows)
     if len(mine) > 1 and any([await store.checkpoints.parked(one.follower) for one in mine]):
         return False
     covered = await covered_by(log, [one.position for one in mine])

@@ -56,7 +56,7 @@ class Queries:
     """Reads rows of one read store that were folded from `log`.
 
     `scope` holds conditions as for `find` that the caller of an edge cannot choose: rows that do not match them do not
-    exist for it. A field may be called `scope` too; `where` takes conditions by name, like the keywords after it.
+    exist for it. `where` holds conditions like the keywords, also on a field that is called like another parameter.
     """
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
@@ -208,7 +208,7 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
             try:
                 rows.append(_row(projection, values))
             except RowUnreadable as one:
-                log.error("%s", one)
+                log.error("a row of %s cannot be read: %s", one.projection, one.error.partition(":")[0])
                 unreadable.add(key_text(one.key))
         return rows, unreadable
 

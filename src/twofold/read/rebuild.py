@@ -81,7 +81,7 @@ class Rebuilding:
             await asyncio.sleep(LOOK_S)
 
     async def _to_the_end(self, held: Held) -> AsyncGenerator[Position, None]:
-        """Up to the events that were the newest when it began. A merged feed has a place for them once it is read."""
+        """Fold up to the newest events at the start. A merged feed gives them positions only once it is read."""
         newest = await ends(self._log, held.feed)
         while not await has_passed(held.feed, held.position, newest):
             async with aclosing(held.catch_up(await held.feed.head())) as positions:
@@ -93,7 +93,7 @@ class Rebuilding:
         checkpoints, held_in = self._store.checkpoints, {held.feed.partition: held for held in all_held}
         claims = []
         async with AsyncExitStack() as stack:
-            for one in await checkpoints.of(self._table.follows):
+            for one in await checkpoints.all_partitions(self._table.follows):
                 claim, old = await stack.enter_async_context(taken_over(checkpoints, one.follower, self._owner))
                 claims.append(claim)
                 held = held_in.get(old.follower.partition)
@@ -124,9 +124,9 @@ async def drop_given_up(table: Table, store: ReadStore, owner: str) -> None:
 
     Raises: InvalidInput if another process is still building it.
     """
-    for found in await store.tables():
-        if found.follows.builds == table.follows:
-            await drop_unheld(found.follows, store, owner)
+    for stored in await store.tables():
+        if stored.follows.builds == table.follows:
+            await drop_unheld(stored.follows, store, owner)
 
 
 async def _is_free(store: ReadStore, follower: FollowerId, owner: str) -> bool:
@@ -141,7 +141,7 @@ async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None
 
     Raises: InvalidInput if it does not exist, is live, or is held.
     """
-    followers = [one.follower for one in await store.checkpoints.of(follows)] or [follows]
+    followers = [one.follower for one in await store.checkpoints.all_partitions(follows)] or [follows]
     free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))
     if not all(free) and follows.builds is not None:
         raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")

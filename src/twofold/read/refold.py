@@ -12,7 +12,7 @@ from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.failures import error_text
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
 from twofold.feed.lease import taken_over
 from twofold.feed.partitions import feed_of, partition_of
@@ -20,8 +20,8 @@ from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
-from twofold.read.proof.fresh import Sorter
 from twofold.read.publish import Publisher
+from twofold.read.selector import Selector
 from twofold.read.store import Changes, ReadStore
 
 
@@ -69,9 +69,9 @@ class Refold:
             await self._write(row, key, before, claim, now.position)
         if row.error is not None:
             return Refolded(before, before, row.events, (), row.error, row.failed)
-        if row.its:
+        if row.parked:
             await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
-        return Refolded(before, row.values, row.events, tuple(row.its))
+        return Refolded(before, row.values, row.events, tuple(row.parked))
 
     def _feed_of(self, key: Key) -> Feed:
         """The feed of the partition with the row's stream; the log itself if the row has events of several."""
@@ -80,9 +80,9 @@ class Refold:
         return feed_of(self._log, partition_of(self._log, str(key[0])))  # the one text of a key, see `key_of_stream`
 
     async def _write(self, row: _Row, key: Key, before: Values | None, claim: Claim, at: Position) -> None:
-        if row.error is not None or (row.values == before and not row.its):
+        if row.error is not None or (row.values == before and not row.parked):
             return
-        changes = Changes({key: row.values} if row.values != before else {}, (), row.its)
+        changes = Changes({key: row.values} if row.values != before else {}, (), row.parked)
         try:
             await self._store.commit(self.projection.table, claim, at, at, changes)
         except BatchRefused as error:
@@ -94,9 +94,9 @@ class _Row:
 
     def __init__(self, of: Refold, feed: Feed, key: Key, parked: Sequence[Parked]) -> None:
         self._projection, self._feed, self._key = of.projection, feed, key
-        self._sorter = Sorter(of.projection, of.codec, key.__eq__)
-        self.its = [one for one in parked if self._is_its(one.kind, one.key)]
-        self._waiting = ParkedKeys(one for one in parked if one not in self.its)
+        self._selector = Selector(of.projection, of.codec, key.__eq__)
+        self.parked = [entry for entry in parked if self._is_of_row(entry.kind, entry.key)]
+        self._others_parked = ParkedKeys(entry for entry in parked if entry not in self.parked)
         self._at = Position(feed.partition, 0)
         self.values: Values | None = None
         self.events = 0
@@ -107,12 +107,11 @@ class _Row:
         """Fold up to a position, or up to an event that cannot be folded."""
         if self.error is not None:
             return
-        async with aclosing(pages(self._feed, self._at, upto, self._sorter.types)) as history:
+        async with aclosing(self._selector.pages(self._feed, self._at, upto, self._others_parked)) as history:
             async for page in history:
-                events, failures = await self._sorter.sort(page.entries, self._waiting)
-                self._take(events.get(self._key, ()))
-                for failure in failures:
-                    if self._projection.key is not None or self._is_its(failure.kind, failure.key):
+                self._take(page.events.get(self._key, ()))
+                for failure in page.failures:
+                    if self._projection.key is not None or self._is_of_row(failure.kind, failure.key):
                         self.error, self.failed = f"{failure.event}: {failure.error}", failure.position
                 self._at = page.upto
                 if self.error is not None:
@@ -126,7 +125,7 @@ class _Row:
         if folded.failed is not None and folded.error is not None:
             self.error, self.failed = f"{folded.failed.id}: {error_text(folded.error)}", folded.failed.position
 
-    def _is_its(self, kind: str, key: str) -> bool:
+    def _is_of_row(self, kind: str, key: str) -> bool:
         """Whether a parked key is this row, or the only stream that it is folded from."""
         if kind == "row":
             return key == key_text(self._key)

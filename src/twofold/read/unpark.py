@@ -16,17 +16,17 @@ from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
 from twofold.feed.checkpoints import Parked, parked_again
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.lease import taken_over
-from twofold.feed.parking import Unparked
 from twofold.feed.partitions import feed_of
+from twofold.feed.unparking import Unparked
 from twofold.messages import Position, Recorded
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
-from twofold.read.proof.fresh import Failure, Sorter
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
+from twofold.read.selector import Failure, Selector
 from twofold.read.store import Changes, ReadStore
 
 
@@ -121,25 +121,24 @@ class Unparking:
         folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
         if not keys:
             return folded
-        sorter = Sorter(self.projection, self._codec, keys.__contains__)
+        selector = Selector(self.projection, self._codec, keys.__contains__)
         beginning = Position(position.partition, 0)
-        async with aclosing(pages(self.feed, beginning, position, sorter.types)) as history:
+        async with aclosing(selector.pages(self.feed, beginning, position, collected.then)) as history:
             async for page in history:
-                events, _ = await sorter.sort(page.entries, collected.then)
-                for key, of_key in events.items():
+                for key, of_key in page.events.items():
                     if folded[key].failed is None:
                         folded[key] = self.projection.fold(key, folded[key].values, of_key)
         return folded
 
-    def sorter(self, chosen: Sequence[Parked]) -> Sorter:
-        """A sorter that decodes no other rows, if it is known which rows are parked."""
+    def selector(self, chosen: Sequence[Parked]) -> Selector:
+        """A selector that decodes no other rows, if it is known which rows are parked."""
         rows = {one.key for one in chosen if one.kind == "row"}
         if self.projection.key is None:
             waiting = [self.projection.key_waiting(one.key) for one in chosen if one.kind == "stream"]
             rows |= {key_text(key) for key in waiting if key is not None}
         elif len(rows) < len(chosen):
-            return Sorter(self.projection, self._codec)
-        return Sorter(self.projection, self._codec, lambda key: key_text(key) in rows)
+            return Selector(self.projection, self._codec)
+        return Selector(self.projection, self._codec, lambda key: key_text(key) in rows)
 
 
 class _Collected:
@@ -155,19 +154,19 @@ class _Collected:
         self.events: dict[Key, list[Recorded]] = {}
         self.overtaken: set[Key] = set()
         self._failures: dict[str, Failure] = {}
-        self._sorter = of.sorter(self.chosen)
+        self._selector = of.selector(self.chosen)
         first = min((one.position for one in self.chosen), default=None)
         self._at = None if first is None else of.feed.before(first)
 
     def still_true_of(self, parked: Sequence[Parked]) -> bool:
         """Whether the same is still parked, apart from keys parked after what was collected so far."""
-        now = {(one.kind, one.key): one for one in parked}
-        for name, one in now.items():
-            if name not in self._parked and self._at is not None and one.position > self._at:
-                self._parked[name] = one
-                self.until_now.add(one)
-                self.then.add(one)
-        return {n: o.position for n, o in self._parked.items()} == {n: o.position for n, o in now.items()}
+        now = {(entry.kind, entry.key): entry for entry in parked}
+        for name, entry in now.items():
+            if name not in self._parked and self._at is not None and entry.position > self._at:
+                self._parked[name] = entry
+                self.until_now.add(entry)
+                self.then.add(entry)
+        return _positions(self._parked) == _positions(now)
 
     def entry(self, kind: str, key: str) -> Parked | None:
         """How a key was parked until now."""
@@ -177,12 +176,11 @@ class _Collected:
         """Collect up to a position."""
         if self._at is None:
             return
-        async with aclosing(pages(self._of.feed, self._at, upto, self._sorter.types)) as waiting:
+        async with aclosing(self._selector.pages(self._of.feed, self._at, upto, self.then)) as waiting:
             async for page in waiting:
-                events, failures = await self._sorter.sort(page.entries, self.then)
-                for failure in failures:
+                for failure in page.failures:
                     self._failures.setdefault(failure.key, failure)
-                for key, of_key in events.items():
+                for key, of_key in page.events.items():
                     for recorded in of_key:
                         self._take(key, recorded)
                 self._at = page.upto
@@ -197,11 +195,15 @@ class _Collected:
     def parked_again(self, now: datetime) -> Sequence[Parked]:
         """Streams that fail again: they stay parked from there on."""
         again = []
-        for one in self.chosen:
-            failure = self._failures.get(one.key)
-            if one.kind == "stream" and failure is not None:
-                again.append(parked_again(one, failure.raised, one.kind, one.key, failure.position, now))
+        for entry in self.chosen:
+            failure = self._failures.get(entry.key)
+            if entry.kind == "stream" and failure is not None:
+                again.append(parked_again(entry, failure.raised, entry.kind, entry.key, failure.position, now))
         return again
+
+
+def _positions(parked: Mapping[Any, Parked]) -> Mapping[Any, Position]:
+    return {name: entry.position for name, entry in parked.items()}
 
 
 def _present(chosen: Sequence[Parked], parked: Sequence[Parked]) -> list[Parked]:

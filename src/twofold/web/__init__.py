@@ -12,6 +12,8 @@ answers.py        JSON responses, in the form of their route
 rows.py           rows as JSON, straight from their columns
 commands.py       commands by HTTP: who sends one, and that it is executed once
 identity.py       the actor of a request, and what it may do
+login/            ways to log in: bearer tokens, sessions
+cors.py           pages of other origins
 rest/             a route for every command, row and page of an Api
 steps.py          the commands and new ids of a request, the same each time it runs
 idempotency.py    the same key, the same response

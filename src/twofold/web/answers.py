@@ -16,7 +16,7 @@ import msgspec
 from fastapi import Response
 
 from twofold.messages import Receipt
-from twofold.web.forms import CURRENT, JsonForm
+from twofold.web.forms import CURRENT, JsonForm, tag_of
 from twofold.web.preconditions import etag
 
 _SINGLE = (str, int, float, bool, bytes, type(None), datetime, date, time, timedelta, UUID, Enum)
@@ -89,13 +89,14 @@ def _as_dict(cls: Any, form: JsonForm) -> Callable[[Any], dict[str, Any]] | None
     values = attrgetter(*named)
     hints = get_type_hints(cls)
     nested = [name for field, name in named.items() if not _is_single(hints[field])]
+    tag = tag_of(cls) if issubclass(cls, msgspec.Struct) else {}
 
     def as_dict(value: Any) -> dict[str, Any]:
         taken = values(value)
         members = dict(zip(names, taken if len(names) > 1 else (taken,), strict=True))
         for name in nested:
             members[name] = jsonable(members[name], form)
-        return members
+        return {**tag, **members} if tag else members
 
     return as_dict
 
@@ -104,7 +105,7 @@ def _is_written_by_msgspec(cls: Any) -> bool:
     if not issubclass(cls, msgspec.Struct):
         return False
     config = cls.__struct_config__
-    return issubclass(cls, Ready) or config.array_like or config.omit_defaults or config.tag is not None
+    return issubclass(cls, Ready) or config.array_like or config.omit_defaults
 
 
 def _is_single(hint: Any) -> bool:

@@ -10,15 +10,18 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
+from starlette.types import ASGIApp
 
-from twofold.api import Api, nobody
+from twofold.api import Api, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
 from twofold.web.commands import asked
+from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
-from twofold.web.health import Readiness, health_routes
+from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
+from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
 from twofold.web.rest.described import describe
@@ -39,15 +42,22 @@ def web_app(
     The actor of a request is recorded with every event, and an Idempotency-Key belongs to it: with the same key,
     another user's request is another request. Responses to requests with a key are kept for `keep_answers_s` seconds.
 
-    Raises: ConfigurationError if `actor=nobody` is combined with commands that read credentials, or the store cannot
-    keep responses to commands.
+    Raises: ConfigurationError if `api` is for another App, if `actor=nobody` is combined with commands that read
+    credentials, or if the store cannot keep responses to commands.
     """
     if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
         raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
+    if api.app is not running.app:
+        raise ConfigurationError(
+            f"the Api is for the App {api.app.name}, but {running.app.name} is running: pass the Api of the same App"
+        )
     for route in _command_routes(routers):
         _check_command(route, running, api)
+    for served in api.served:
+        if isinstance(served, ServedCommand):
+            _check_keeps_requests(served.owner, running)
     own_docs = docs.own_docs_available()
-    app = FastAPI(
+    app = _WebApp(
         title=api.title,
         version=api.version,
         description=api.description,
@@ -62,16 +72,27 @@ def web_app(
     app.state.api = api
     problems.install(app)
     generated = routes_of(api)
-    openapi.install(app, partial(describe, api=api, routes=generated))
+    openapi.install(
+        app,
+        partial(describe, api=api, routes=generated),
+        partial(document_logins, app=app, actor=api.actor),
+    )
     app.add_middleware(Direct, routes=generated)
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
-    for router in (*routers, health_routes()):
+    app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
+    for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
     app.router.routes.extend(generated)
     return app
+
+
+class _WebApp(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """CORS comes first, so that unexpected errors have its headers, too."""
+        return within_cors(super().build_middleware_stack(), self.state.api)
 
 
 def _add(app: FastAPI, router: APIRouter) -> None:
@@ -92,17 +113,22 @@ def _command_routes(routers: Iterable[APIRouter]) -> Iterator[RouteContext]:
 def _check_command(route: RouteContext, running: Running, api: Api) -> None:
     """Raises: ConfigurationError if users would share their keys, or the store cannot keep responses."""
     name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
-    if not isinstance(running.log, KeepsRequests):
-        raise ConfigurationError(
-            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep responses: "
-            f"implement KeepsRequests of twofold.write.requests"
-        )
+    _check_keeps_requests(name, running)
     read = next(_credentials(with_dependencies(route.dependant)), None)
     if api.actor is nobody and read is not None:
         raise ConfigurationError(
             f"{name} reads {read}, and actor=nobody says that this App has no users: two of them with one "
             f"Idempotency-Key would get one response. Pass actor=, a function that returns the user's id; if these "
             f"credentials do not tell users apart, one that returns None"
+        )
+
+
+def _check_keeps_requests(name: str, running: Running) -> None:
+    """Raises: ConfigurationError if the store cannot keep responses."""
+    if not isinstance(running.log, KeepsRequests):
+        raise ConfigurationError(
+            f"{name} takes an Idempotency-Key, and this store ({type(running.log).__name__}) cannot keep responses: "
+            f"implement KeepsRequests of twofold.write.requests"
         )
 
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
@@ -20,6 +20,7 @@ from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
+from twofold.codec.form import MAX_DECIMAL_PLACES
 from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
 from twofold.web.problems import Problem
 
@@ -28,7 +29,8 @@ MAX_BODY_BYTES = 1024 * 1024
 _CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 _UTF8 = ("utf-8", "utf8")
 _DECIMAL = re.compile(DECIMAL)
-_TIME = re.compile(r"\d{4}-", re.ASCII)
+_TIME = re.compile(r"\d{4}-", re.ASCII), "Write a time like 2026-03-01T09:30:00Z"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII), "Write a date like 2026-03-01"
 _MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 T = TypeVar("T")
@@ -93,6 +95,8 @@ def read_json(text: bytes) -> JsonText:
         if text.startswith(mark):
             detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
             raise Problem(400, "invalid-json", detail)
+    if not text.strip():
+        raise Problem(400, "invalid-json", "The body is empty: send JSON")
     try:
         from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
         return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
@@ -111,7 +115,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _exact(digits: str) -> float | Decimal:
     """The number as a float, or as a Decimal if a float is not exact."""
-    meant = Decimal(digits)
+    try:
+        meant = Decimal(digits)
+    except InvalidOperation:  # its exponent has more digits than an exponent can have
+        meant = Decimal("Infinity")
     return float(digits) if is_exact(meant) else meant
 
 
@@ -121,20 +128,21 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
-    def annotated(self, cls: type) -> Any:
-        """The class, to be read from a `JsonText`."""
-        return Annotated[cls, self]
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        formed = self.form.core_schema(source)  # for OpenAPI; what validates is stricter
-        validator = SchemaValidator(_strict(formed), _use_prebuilt=False)  # those of models are not strict
+        formed = self.form.core_schema(source)
+        return core_schema.no_info_plain_validator_function(reader(formed), metadata=described_as(formed))
 
-        def read(body: Any) -> Any:
-            if not isinstance(body, JsonText):
-                raise unsupported("The body must be sent as Content-Type: application/json")
-            return _validated(validator, body)
 
-        return core_schema.no_info_plain_validator_function(read, metadata=described_as(formed))
+def reader(schema: CoreSchema) -> Callable[[Any], Any]:
+    """A function that reads a `JsonText` by this schema, strictly. It raises ValidationError, with all errors."""
+    validator = SchemaValidator(_strict(schema), _use_prebuilt=False)  # those of models are not strict
+
+    def read(body: Any) -> Any:
+        if not isinstance(body, JsonText):
+            raise unsupported("The body must be sent as Content-Type: application/json")
+        return _validated(validator, body)
+
+    return read
 
 
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]
@@ -176,7 +184,9 @@ def _strict(schema: Any) -> Any:
     """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
     match schema:
         case {"type": "datetime"}:
-            return core_schema.no_info_plain_validator_function(_time({**schema, "tz_constraint": "aware"}))
+            return core_schema.no_info_plain_validator_function(_read_by({**schema, "tz_constraint": "aware"}, _TIME))
+        case {"type": "date"}:
+            return core_schema.no_info_plain_validator_function(_read_by(schema, _DATE))
         case {"type": "decimal"}:
             return core_schema.no_info_before_validator_function(_decimal, schema)
         case dict():
@@ -187,13 +197,13 @@ def _strict(schema: Any) -> Any:
             return schema
 
 
-def _time(schema: CoreSchema) -> Callable[[Any], Any]:
-    """Parses a time. Pydantic would read bare digits as seconds since 1970; here they are refused."""
-    validator = SchemaValidator(schema)
+def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Callable[[Any], Any]:
+    """Parses a time or a date. Pydantic would read bare digits as seconds since 1970; here they are refused."""
+    validator, (pattern, message) = SchemaValidator(schema), notation
 
     def read(value: Any) -> Any:
-        if not isinstance(value, str) or not _TIME.match(value):
-            raise ValueError("Write a time like 2026-03-01T09:30:00Z")
+        if not isinstance(value, str) or not pattern.match(value):
+            raise ValueError(message)
         return validator.validate_python(value)
 
     return read
@@ -209,5 +219,16 @@ def _decimal(value: Any) -> Any:
         case int() | Decimal():  # a Decimal where a validator of the user's own has been
             return Decimal(value)
         case str() if _DECIMAL.fullmatch(value):
-            return Decimal(value)
+            return _of_digits(value)
     raise ValueError("Write a decimal as a number, or as a string of digits like 12.50")
+
+
+def _of_digits(text: str) -> Decimal:
+    """Raises: ValueError for a size that no event could contain, and with which arithmetic fails or takes for ever."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("Infinity")
+    if not value.is_finite() or abs(value.adjusted()) > MAX_DECIMAL_PLACES:
+        raise ValueError(f"A decimal has at most {MAX_DECIMAL_PLACES} places on either side of the point")
+    return value

@@ -78,6 +78,13 @@ class Asked:
         bind_contextvars(command_id=done.receipt.command_id)
         return done
 
+    async def original(self, decider: Decider[Any, S, E], id: str) -> Done[S, E] | None:
+        """The result of this request's first command to a stream, if an earlier run executed it.
+
+        For commands that are made from data which may have changed since. Raises: as `Running.load`.
+        """
+        return None if self.id is None else await self.running.executor.original(decider, id, self.id)
+
     def new_id(self) -> str:
         """A new id for something the request creates, 32 hex digits.
 

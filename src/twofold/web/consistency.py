@@ -36,7 +36,9 @@ async def freshness(
     consistency_token: Annotated[
         str | None, Header(description="From the response to a command; takes precedence over ?after=")
     ] = None,
-    prefer: Annotated[str | None, Header(description="`wait=SECONDS`, 30 at most, 5 by default")] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=SECONDS`, 30 at most, 5 by default; on pages `count=exact`")
+    ] = None,
 ) -> Freshness:
     """A dependency; its headers are declared for OpenAPI. The header takes precedence over the parameter.
 
@@ -57,11 +59,23 @@ async def freshness(
 
 def preferred_wait_s(headers: Iterable[str]) -> int | None:
     """The first `wait` counts; a malformed one is ignored, as the RFC requires."""
+    first = _preference("wait", headers)
+    match = None if first is None else _WAIT.fullmatch(first)
+    return int(match[1] or match[2]) if match else None
+
+
+def wants_count(request: Request) -> bool:
+    """Whether a page is to say how many rows there are on all pages: `Prefer: count=exact`."""
+    first = _preference("count", request.headers.getlist("Prefer"))
+    return first is not None and first.partition("=")[2].strip().strip('"').lower() == "exact"
+
+
+def _preference(name: str, headers: Iterable[str]) -> str | None:
+    """The first preference with this name, without its parameters."""
     for preference in (part for header in headers for part in _PREFERENCE.findall(header)):
-        first = preference.partition(";")[0]
-        if first.partition("=")[0].strip().lower() == "wait":
-            match = _WAIT.fullmatch(first)
-            return int(match[1] or match[2]) if match else None
+        first: str = preference.partition(";")[0]
+        if first.partition("=")[0].strip().lower() == name:
+            return first
     return None
 
 

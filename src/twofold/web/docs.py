@@ -16,6 +16,11 @@ def own_docs_available() -> bool:
     return find_spec("fastapi_swagger") is not None
 
 
+def close(app: FastAPI) -> None:
+    """Take the documentation off a web app: /docs and /openapi.json are then 404."""
+    app.router.routes[:] = [route for route in app.router.routes if route not in app.state.docs]
+
+
 def install(app: FastAPI) -> None:
     """Serve the page and what it loads. The app must have been made with `docs_url=None`."""
     folder = files("fastapi_swagger") / "resources"

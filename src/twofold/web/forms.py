@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter
@@ -63,7 +63,7 @@ class JsonForm:
         except PydanticSchemaGenerationError:
             if not _has_struct(type):
                 raise
-            found = TypeAdapter(type, config=_STRUCTS_TOO).core_schema
+            found = _with_structs(type)
         formed: CoreSchema = self._formed(found)
         return formed
 
@@ -100,11 +100,13 @@ class JsonForm:
             names[field.name]: core_schema.typed_dict_field(self.core_schema(field.type), required=field.required)
             for field in known
         }
+        tag = tag_of(cls)
+        fields |= {name: core_schema.typed_dict_field(core_schema.literal_schema([own])) for name, own in tag.items()}
         ref = f"{cls.__module__}.{cls.__qualname__}:{id(cls)}-{self.names}-{self.decimals}"
         values = core_schema.typed_dict_schema(fields, cls=cls, cls_name=cls.__name__, ref=ref)
         by_name = {name: field for field, name in names.items()}
         return core_schema.no_info_after_validator_function(
-            lambda found: cls(**{by_name[name]: value for name, value in found.items()}), values
+            lambda found: cls(**{by_name[name]: value for name, value in found.items() if name not in tag}), values
         )
 
     def _formed_part(self, key: str, part: Any) -> Any:
@@ -142,8 +144,28 @@ def is_exact(value: Decimal) -> bool:
     return value.is_finite() and Decimal(repr(float(value))) == value
 
 
-def _has_struct(type: Any) -> bool:
-    return (inspect.isclass(type) and issubclass(type, msgspec.Struct)) or any(map(_has_struct, get_args(type)))
+def tag_of(cls: type[msgspec.Struct]) -> dict[str, str | int]:
+    """The member of a Struct's JSON that tells it from the others of a union; empty without one."""
+    config = cls.__struct_config__
+    return {} if config.tag is None or config.tag_field is None else {config.tag_field: config.tag}
+
+
+def _has_struct(type: Any, seen: frozenset[Any] = frozenset()) -> bool:
+    if inspect.isclass(type) and issubclass(type, msgspec.Struct):
+        return True
+    parts = get_type_hints(type).values() if is_dataclass(type) and type not in seen else get_args(type)
+    return any(_has_struct(part, seen | {type}) for part in parts)
+
+
+def _with_structs(type: Any) -> CoreSchema:
+    """Pydantic's schema, in which Structs are arbitrary types.
+
+    A dataclass takes this setting only from something around it: here it is the member of a tuple.
+    """
+    found: Any = TypeAdapter(tuple[type], config=_STRUCTS_TOO).core_schema
+    within = found if found["type"] == "tuple" else found["schema"]
+    inner: CoreSchema = within["items_schema"][0]
+    return inner if within is found else {**found, "schema": inner}
 
 
 def _is_short(text: str) -> bool:

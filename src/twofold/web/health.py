@@ -82,7 +82,7 @@ class Follower:
 
 
 def health_routes() -> APIRouter:
-    """/health/live, /health/ready, /status and /metrics."""
+    """/health/live and /health/ready, for what decides whether this process gets requests."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health/live")
@@ -90,7 +90,7 @@ def health_routes() -> APIRouter:
         """The process is running."""
         return {"status": "live"}
 
-    @routes.get("/health/ready", responses=documented(503))
+    @routes.get("/health/ready", responses=documented(503, kinds=("any", "readiness")))
     async def ready(request: Request) -> dict[str, str]:
         """The workers run, and the read models have caught up. Otherwise 503, with the reasons."""
         reasons = await request.app.state.readiness.reasons()
@@ -100,12 +100,19 @@ def health_routes() -> APIRouter:
             )
         return {"status": "ready"}
 
-    @routes.get("/status", responses=documented(503), response_model=CAMEL.described(list[Follower]))
+    return routes
+
+
+def ops_routes() -> APIRouter:
+    """/status and /metrics, for those who operate the App."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/status", responses=documented(503, kinds=("any",)), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:
         """The progress of every projection and reactor."""
         return answer([_line(follower) for follower in await operate.status(request.app.state.running)], form=CAMEL)
 
-    @routes.get("/metrics", responses=documented(503), response_class=PlainTextResponse)
+    @routes.get("/metrics", responses=documented(503, kinds=("any",)), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
         """Appends, folds, lag, parking, leases and requests, in Prometheus format."""
         admission = admission_of(request.scope)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from twofold.api import Actor, Allow, Api, anyone
-from twofold.errors import ConfigurationError
+from twofold.app import Running
+from twofold.errors import ConfigurationError, InvalidInput, NotFound
 from twofold.read.projection import Projection
+from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
-
-CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 async def actor_of(request: Request) -> Actor | None:
     """The actor of a request, found once; None if nobody is logged in, or the login has expired.
 
-    Raises: ConfigurationError if `actor=` returns anything else.
+    Raises: TypeError if `actor=` returns anything else, and whatever it raises.
     """
     state: Any = request.scope.setdefault("state", {})
     if "twofold_actor" not in state:
         api: Api = request.app.state.api
-        actor = await api.actor(request.headers)
+        with _user_code("actor="):
+            actor = await api.actor(request.headers)
         if actor is not None and not isinstance(actor, Actor):
-            raise ConfigurationError(f"actor= must return an Actor or None, not {actor!r:.80}")
-        expired = actor is not None and actor.expires is not None and actor.expires <= datetime.now(UTC)
+            raise TypeError(f"actor= must return an Actor or None, not a {type(actor).__name__}")
+        running: Running = request.app.state.running
+        expired = actor is not None and actor.expires is not None and actor.expires <= running.ambient.now()
         state["twofold_actor"] = None if expired else actor
     found: Actor | None = state["twofold_actor"]
     return found
@@ -38,13 +40,14 @@ async def logged_in_actor(request: Request) -> Actor:
     """A dependency: the actor. Raises: Problem 401."""
     actor = await actor_of(request)
     if actor is None:
-        raise unauthorized()
+        raise unauthorized(request)
     return actor
 
 
-def unauthorized() -> Problem:
+def unauthorized(request: Request) -> Problem:
     """The problem of a request that needs a login."""
-    return Problem(401, "unauthorized", "This needs a login that is still valid", CHALLENGE)
+    headers = {"WWW-Authenticate": challenge(request.app.state.api.actor, request.headers)}
+    return Problem(401, "unauthorized", "This needs a login that is still valid", headers)
 
 
 async def check_login(request: Request, allow: Allow | None) -> None:
@@ -57,30 +60,46 @@ async def check_login(request: Request, allow: Allow | None) -> None:
 
 
 async def check_allowed(request: Request, allow: Allow | None, arguments: Mapping[str, Any]) -> None:
-    """Raises: Problem 403."""
+    """Raises: Problem 403; TypeError if `allow=` returns anything but a bool, and whatever it raises."""
     if allow is anyone or allow is None:
         return
-    allowed = allow(await logged_in_actor(request), arguments)
-    if isawaitable(allowed):
-        allowed = await allowed
+    actor = await logged_in_actor(request)
+    with _user_code("allow="):
+        allowed = allow(actor, arguments)
+        if isawaitable(allowed):
+            allowed = await allowed
     if not isinstance(allowed, bool):
-        raise ConfigurationError(f"allow= must return True or False, not {allowed!r:.80}")
+        raise TypeError(f"allow= must return True or False, not a {type(allowed).__name__}")
     if not allowed:
         raise Problem(403, "forbidden", "You may not do this")
 
 
 async def scope_of(request: Request, projection: Projection[Any]) -> Mapping[str, Any]:
-    """The conditions of the rows that exist for the actor."""
+    """The conditions of the rows that exist for the actor. Raises: TypeError, and whatever `scope=` raises."""
     api: Api = request.app.state.api
     if api.scope is None:
         return {}
-    scope = api.scope(await actor_of(request), projection)
-    conditions = await scope if isawaitable(scope) else scope
+    actor = await actor_of(request)
+    with _user_code("scope="):
+        conditions = api.scope(actor, projection)
+        if isawaitable(conditions):
+            conditions = await conditions
     if not isinstance(conditions, Mapping):
-        raise ConfigurationError(
-            f"scope= must return conditions as for find, {{}} for all rows, not {conditions!r:.80}"
+        raise TypeError(
+            f"scope= must return conditions as for find, {{}} for all rows, not a {type(conditions).__name__}"
         )
     return conditions
+
+
+@contextmanager
+def _user_code(argument: str) -> Iterator[None]:
+    """Input that user code is refused, as by `load`, is not the client's fault. Raises: ConfigurationError."""
+    try:
+        yield
+    except NotFound:
+        raise
+    except InvalidInput as error:
+        raise ConfigurationError(f"{argument} raised {type(error).__name__}") from error
 
 
 LoggedIn = Annotated[Actor, Depends(logged_in_actor)]

@@ -1,4 +1,9 @@
-"""Logs: one line per request, with the ids of its command and conversation; JSON, unless stderr is a terminal."""
+"""Logs: one line per request, with the ids of its command and conversation; JSON, unless stderr is a terminal.
+
+No line has personal data: a request is named by the pattern of its route (`GET /members/{id}`), not by its path, query,
+headers or actor; a traceback has the types of errors and where they were raised, not their messages, which often hold
+values. On a terminal, where a developer watches, tracebacks are complete.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,8 @@ import sys
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from traceback import format_tb
 from typing import Any, TextIO
-from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from twofold.web.headers import CORRELATION, is_sent, printable_header
+from twofold.web.patterns import Patterns
 from twofold.web.problems import Problem
 
 log = logging.getLogger("twofold.access")
@@ -36,11 +42,10 @@ def configure_logs() -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Neither renderer shows values of variables, which may be private.
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # no values of variables
         if watched
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(without_messages), structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(sys.stderr) if watched else JsonLines()
     handler.setFormatter(
@@ -104,7 +109,7 @@ class AccessLog:
     """ASGI middleware: one log line per request; its X-Correlation-ID is logged and returned."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self._app, self._patterns = app, Patterns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -131,24 +136,33 @@ class AccessLog:
             status = 503
             raise
         finally:
-            _log(scope, status, time.perf_counter() - began)
+            _log(scope, self._patterns.of(scope), status, time.perf_counter() - began)
 
 
-def _log(scope: Scope, status: int, took_s: float) -> None:
+def _log(scope: Scope, pattern: str, status: int, took_s: float) -> None:
     level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
     if not log.isEnabledFor(level):
         return
-    what = {
-        "method": scope["method"],
-        "path": quote(scope["path"]),
-        "status": status,
-        "duration_ms": round(took_s * 1000, 1),
-    }
+    what = {"method": scope["method"], "path": pattern, "status": status, "duration_ms": round(took_s * 1000, 1)}
     match logging.root.handlers:
         case [JsonLines() as lines] if not log.handlers and not log.filters:
             lines.request(level, what)
         case _:
             log.log(level, _LINE, what, extra=what)
+
+
+def without_messages(exc_info: Any) -> str:
+    """A traceback in which errors have types only."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    error: BaseException | None = exc_info[1]
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        members = [f"  with {type(each).__qualname__}" for each in getattr(error, "exceptions", ())]
+        frames = "".join(format_tb(error.__traceback__))
+        parts.append("\n".join([f"{frames}{type(error).__module__}.{type(error).__qualname__}", *members]))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nThen:\n\n".join(reversed(parts))
 
 
 def _correlation_id(scope: Scope) -> str | None:

@@ -30,7 +30,7 @@ class Methods:
     A change (POST, PUT, PATCH, DELETE) with a precondition that its route does not evaluate is refused with 400
     `unknown-precondition`: ignoring it could do what the client ruled out. A route evaluates the preconditions
     that it, or one of its dependencies, declares as header parameters. A plain FastAPI route that takes the `Request`
-    may read the headers itself, so it is not checked.
+    may read the headers itself, so it is not checked. The route of another class says in `evaluates` what it evaluates.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -62,19 +62,21 @@ class Methods:
             else:
                 await asyncio.sleep(0)  # lets the timeout end a stream that never waits
 
+        inner = scope if own else {**scope, "method": "GET"}
         try:
             async with ended:
-                await self._app(scope if own else {**scope, "method": "GET"}, receive, without_body)
+                await self._app(inner, receive, without_body)
         except TimeoutError:
             if not ended.expired():
                 raise
+        finally:
+            scope["route"] = inner.get("route")  # for the log
 
 
 def _refusal(scope: Scope) -> ASGIApp | None:
     """The response to a precondition that the route does not evaluate; None if there is none."""
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
-    route = _route(scope) if sent else None
-    known = set(PRECONDITIONS) if route is None else _known(route, scope["app"].dependency_overrides)
+    known = _evaluated(scope) if sent else set()
     for name in sent:
         if name not in known:
             others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"
@@ -83,16 +85,16 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     return None
 
 
-def _route(scope: Scope) -> RouteContext | None:
-    """The FastAPI route for this request; None if there is none, or if another kind of route comes first."""
+def _evaluated(scope: Scope) -> set[str]:
+    """The preconditions that the route of this request evaluates, as far as they can be known; otherwise all."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     for route in iter_route_contexts(scope["app"].routes):
         if not isinstance(route.original_route, APIRoute):
             if route.original_route.matches(scope)[0] is Match.FULL:
-                return None
+                return set(getattr(route.original_route, "evaluates", PRECONDITIONS))
         elif scope["method"] in (route.methods or ()) and route.path_regex.match(path):
-            return route
-    return None
+            return _known(route, scope["app"].dependency_overrides)
+    return set(PRECONDITIONS)
 
 
 def _known(route: RouteContext, overrides: Mapping[Any, Any]) -> set[str]:

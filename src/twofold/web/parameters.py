@@ -40,7 +40,7 @@ class Parameters:
             for field in dependant.query_params:
                 self._repeatable[field.alias] = takes_several(field.field_info.annotation)
             for place, field in _placed(dependant):
-                notation = notation_of(field.field_info.annotation)
+                notation = _notation_of(field.field_info.annotation)
                 if notation is not None:
                     self._notations.append((place, field, notation))
 
@@ -100,13 +100,13 @@ def _is_invalid(field: Any, text: str) -> bool:
     return bool(errors)
 
 
-def notation_of(annotation: Any) -> Notation | None:
+def _notation_of(annotation: Any) -> Notation | None:
     """How a value of this type must be written; None if pydantic's own rules are enough."""
     annotation = getattr(annotation, "__supertype__", annotation)
     if get_origin(annotation) is Annotated:
-        return notation_of(get_args(annotation)[0])
+        return _notation_of(get_args(annotation)[0])
     if get_origin(annotation) is not None:
-        inner = [notation_of(part) for part in get_args(annotation) if part not in (type(None), Ellipsis)]
+        inner = [_notation_of(part) for part in get_args(annotation) if part not in (type(None), Ellipsis)]
         return inner[0] if inner and all(part == inner[0] for part in inner) else None
     if not isinstance(annotation, type) or issubclass(annotation, bool):
         return None

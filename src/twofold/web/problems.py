@@ -35,6 +35,7 @@ from twofold.errors import (
 )
 from twofold.web.field_errors import field_errors
 from twofold.web.idempotency import IdempotencyKeyReused
+from twofold.web.patterns import Patterns
 from twofold.web.steps import NotRepeatable
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,6 +43,9 @@ MAX_ERRORS = 1_000
 RETRY_AFTER = {"Retry-After": "1"}
 ANSWERS_HEAD = "twofold.answers-head"
 """In the scope of a request: whether HEAD works wherever GET does (see methods.py)."""
+
+_WITHOUT_VALUES = (ReadModelBehind, Unavailable, OutcomeUnknown, LogReplaced, NewerSchema)
+"""Errors whose texts have no ids and no values, so that they can be logged."""
 
 log = logging.getLogger("twofold.web")
 
@@ -82,7 +86,9 @@ def install(app: FastAPI) -> None:
 async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request)
     if problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s %s: %s: %s", request.method, quote(request.scope["path"]), type(error).__name__, error)
+        why = str(error) if isinstance(error, _WITHOUT_VALUES) else problem.type
+        unexpected = error if problem.type == "internal-error" else None
+        log.warning("%s: %s: %s", Patterns().of(request.scope), type(error).__name__, why, exc_info=unexpected)
     return problem.response(request)
 
 
@@ -122,6 +128,18 @@ def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
 def overloaded(count: int, what: str) -> Problem:
     """The problem for a limit that is reached: `128 reads are already in progress`."""
     return Problem(503, "overloaded", f"{count} {what}: try again later", RETRY_AFTER)
+
+
+def stopping() -> Problem:
+    """The problem for a request that was not begun because the process stops."""
+    headers = {**RETRY_AFTER, "Connection": "close"}
+    return Problem(503, "stopping", "This process is stopping; nothing was changed: send the request again", headers)
+
+
+def cut_off() -> Problem:
+    """The problem for a command that was begun, and cut off because the process stops; its id is not known here."""
+    detail = "This process stopped before the command was complete: send it again with the same Idempotency-Key"
+    return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})
 
 
 def version_conflict(status: int, detail: str, expected: object, actual: int) -> Problem:

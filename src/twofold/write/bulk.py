@@ -5,27 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from operator import length_hint
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from twofold.feed.standing import Pace
 from twofold.messages import Receipt
 from twofold.progress import Progress
 from twofold.write.decider import Done
 
 Call = Callable[[], Awaitable[Done[Any, Any] | Receipt]]
-
-
-class Pace(Protocol):
-    """Decides when more may be appended."""
-
-    def count(self, events: int) -> None:
-        """Count events that were appended."""
-        ...
-
-    async def keep(self) -> None:
-        """Return when more may be appended."""
-        ...
 
 
 class Bulk(msgspec.Struct):

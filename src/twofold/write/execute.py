@@ -13,7 +13,7 @@ import msgspec
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionConflict
-from twofold.failures import failure
+from twofold.failures import reraise_if_interrupt
 from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
 from twofold.write.decider import Decider, Done
@@ -84,19 +84,15 @@ class Executor:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Done[S, E]:
-        """Decide `command` against the stream and append the resulting events.
-
-        A command id that the stream knows returns its original answer (G3). On a conflict the command is decided
-        again, with growing random pauses, at most 50 times; with an expected version, the conflict is raised at once.
-
-        Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
-        """
+        """See `Running.execute` (G3)."""
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
         stream = decider.stream(id)
         envelope = _Envelope(decider, stream, command, meta, expected_version, may_be_repeated=command_id is not None)
-        outcome = await self._outcome(envelope)
-        return outcome if isinstance(outcome, Done) else await self._original(decider, outcome)
+        receipt, decision = await self._decide_and_append(envelope)
+        if decision is None:
+            return await self._original(decider, receipt)
+        return Done(receipt, decision.after, tuple(encoded.event for encoded in decision.new))
 
     async def carry_out(self, decider: Decider[C, Any, Any], id: str, command: C, meta: Meta) -> Receipt:
         """Like `execute`, but returns only the receipt; a repeated command costs one lookup. For reactors.
@@ -104,95 +100,84 @@ class Executor:
         Raises: like `execute`. An error that `decide` or `evolve` raised is marked (`failures.is_of_user_code`).
         """
         envelope = _Envelope(decider, decider.stream(id), command, meta, None, may_be_repeated=True)
-        outcome = await self._outcome(envelope)
-        return outcome.receipt if isinstance(outcome, Done) else outcome
+        receipt, _ = await self._decide_and_append(envelope)
+        return receipt
 
-    async def _outcome(self, envelope: _Envelope[C, S, E]) -> Done[S, E] | Receipt:
-        """What was decided and appended; or the receipt, if the command id was used before.
+    async def _decide_and_append(self, envelope: _Envelope[C, S, E]) -> tuple[Receipt, _Decision[S] | None]:
+        """The receipt and what was decided for it; no decision if the command id was used before.
 
-        The first decision uses the remembered state, if there is one. Its append checks the version and the command
-        id, so the stream need not be loaded. If the append fails, that decision is discarded: it may have been made on
-        an outdated state.
+        The first decision uses the cached state, if there is one. Its append checks the version and the command id, so
+        the stream need not be loaded. After a conflict the decision is discarded: it may have been made on an outdated
+        state.
         """
-        pauses_s = PAUSES_S if envelope.expected_version is None else ()
-        async with self._turns.setdefault(envelope.stream, asyncio.Lock()):  # no races between callers of one process
-            outcome = await self._try(envelope, self._decided_from_memory(envelope))
-            for pause_s in pauses_s:
-                if not isinstance(outcome, VersionConflict):
+        stream, meta = envelope.stream, envelope.meta
+        pauses_s = iter(PAUSES_S if envelope.expected_version is None else ())
+        async with self._turns.setdefault(stream, asyncio.Lock()):  # no races between callers of one process
+            decision = self._decide_from_cache(envelope)
+            while True:
+                if decision is None:
+                    loaded = await self._load_for(envelope)
+                    if loaded.receipt is not None:
+                        return self._count_repeated(loaded.receipt), None
+                    decision = self._decide(envelope, loaded.state, loaded.version)
+                    if not decision.new and not envelope.may_be_repeated:
+                        log_id = self._log.log_id
+                        return Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, log_id), decision
+                try:
+                    receipt = await self._append(Append(stream, decision.new, decision.version, meta))
                     break
+                except VersionConflict:
+                    self._states.forget(envelope.decider, stream)
+                    pause_s, decision = next(pauses_s, None), None
+                    if pause_s is None:
+                        raise
                 await asyncio.sleep(self._ambient.random() * pause_s)
-                outcome = await self._try(envelope, None)
-        if isinstance(outcome, VersionConflict):
-            raise outcome
-        return outcome
+            if receipt.repeated:
+                return self._count_repeated(receipt), None
+            known = KnownState(Kept(decision.after), receipt.version, receipt.position)
+            self._states.keep(envelope.decider, stream, known)
+        return receipt, decision
 
-    async def _try(
-        self, envelope: _Envelope[C, S, E], decision: _Decision[S] | None
-    ) -> Done[S, E] | Receipt | VersionConflict:
-        """Append a decision, made now if none is given. Returns the conflict if the stream has changed since."""
-        decided = decision or await self._decided_now(envelope)
-        if not isinstance(decided, _Decision):
-            return decided
-        try:
-            receipt = await self._append(Append(envelope.stream, decided.new, decided.version, envelope.meta))
-        except VersionConflict as conflict:
-            self._states.forget(envelope.decider, envelope.stream)
-            return conflict
-        if receipt.repeated:
-            return self._known(receipt)
-        self._states.keep(
-            envelope.decider, envelope.stream, KnownState(Kept(decided.after), receipt.version, receipt.position)
-        )
-        return Done(receipt, decided.after, tuple(encoded.event for encoded in decided.new))
-
-    async def _decided_now(self, envelope: _Envelope[C, S, E]) -> _Decision[S] | Done[S, E] | Receipt:
-        """A decision on the stream as it is now; or the result, if there is nothing to append.
-
-        Raises: VersionConflict if the caller expected another version.
-        """
-        stream, meta, expected = envelope.stream, envelope.meta, envelope.expected_version
-        loaded = await self._loaded(envelope.decider, stream, meta.command_id if envelope.may_be_repeated else None)
-        if loaded.receipt is not None:
-            return self._known(loaded.receipt)
-        if loaded.version == 0:
-            checked_name(stream.id, "the id of a stream")
-        if expected is not None and loaded.version != expected:
-            raise VersionConflict(stream, expected, loaded.version)
-        decision = self._decided(envelope, loaded.state, loaded.version)
-        if decision.new or envelope.may_be_repeated:
-            return decision
-        receipt = Receipt(stream, loaded.version, 0, loaded.position, meta.command_id, self._log.log_id)
-        return Done(receipt, loaded.state.own(), ())
-
-    def _decided_from_memory(self, envelope: _Envelope[C, S, Any]) -> _Decision[S] | None:
+    def _decide_from_cache(self, envelope: _Envelope[C, S, Any]) -> _Decision[S] | None:
         if envelope.expected_version is not None:
             return None
         known = self._states.get(envelope.decider, envelope.stream)
         if known.version == 0:
             return None
         try:
-            decision = self._decided(envelope, known.state, known.version)
+            decision = self._decide(envelope, known.state, known.version)
         except BaseException as error:  # decided again on the current state, it is raised if it still applies
-            failure(error)
+            reraise_if_interrupt(error)
             return None
         return decision if decision.new else None
 
-    def _decided(self, envelope: _Envelope[C, S, Any], state: Kept[S], version: int) -> _Decision[S]:
+    async def _load_for(self, envelope: _Envelope[C, S, Any]) -> _Loaded[S]:
+        """The stream as it is now. Raises: VersionConflict if the caller expected another version."""
+        stream, expected = envelope.stream, envelope.expected_version
+        command_id = envelope.meta.command_id if envelope.may_be_repeated else None
+        loaded = await self._load(envelope.decider, stream, command_id)
+        if loaded.receipt is None and loaded.version == 0:
+            checked_name(stream.id, "the id of a stream")
+        if loaded.receipt is None and expected is not None and loaded.version != expected:
+            raise VersionConflict(stream, expected, loaded.version)
+        return loaded
+
+    def _decide(self, envelope: _Envelope[C, S, Any], state: Kept[S], version: int) -> _Decision[S]:
         """The events to append to the stream at this version, and the state after them."""
         decider = envelope.decider
         new = [self._codec.encode(event) for event in decider.to_record(envelope.command, state.own())]
         return _Decision(new, version, decider.after(state.own(), decider.handed([encoded.event for encoded in new])))
 
-    def _known(self, receipt: Receipt) -> Receipt:
+    def _count_repeated(self, receipt: Receipt) -> Receipt:
         self.repeated += 1
         return receipt
 
     async def load(self, decider: Decider[Any, S, Any], id: str) -> tuple[S, int]:
         """State and version of a stream. Raises: InvalidInput, UndecodableEvent, Unavailable."""
-        loaded = await self._loaded(decider, decider.stream(id), None)
+        loaded = await self._load(decider, decider.stream(id), None)
         return loaded.state.own(), loaded.version
 
-    async def _loaded(self, decider: Decider[Any, S, Any], stream: Stream, command_id: str | None) -> _Loaded[S]:
+    async def _load(self, decider: Decider[Any, S, Any], stream: Stream, command_id: str | None) -> _Loaded[S]:
         """The stream's current state: the remembered one, and the events since."""
         known = self._states.get(decider, stream)
         last = 1 if decider.stored == "state" else None
@@ -204,6 +189,11 @@ class Executor:
         state = Kept(decider.after(known.state.own(), events))
         self._states.keep(decider, stream, KnownState(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
+
+    async def original(self, decider: Decider[Any, S, E], id: str, command_id: str) -> Done[S, E] | None:
+        """The result of a command id that was used before; None if it was not. Raises: as `load`."""
+        loaded = await self._load(decider, decider.stream(id), command_id)
+        return None if loaded.receipt is None else await self._original(decider, self._count_repeated(loaded.receipt))
 
     async def check_name(self, stream: Stream) -> None:
         """Raises: InvalidInput for a new stream whose id contains unprintable characters."""

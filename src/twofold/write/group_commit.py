@@ -56,8 +56,8 @@ class Counts:
 class GroupCommit:
     """Appends to one log from one event loop.
 
-    At most `MAX_QUEUED` appends wait; a further one waits for room. A caller that is cancelled takes its append
-    back while that still waits; once its batch is being written, it is written. `mark` hears how far the log has come.
+    At most `MAX_QUEUED` appends wait; a further one waits for room. Cancelling a caller withdraws its append while it
+    is still queued; once its batch is being written, the append may be stored. `mark` is called with the new head.
     """
 
     def __init__(self, log: Log, mark: Callable[[Position], None] | None = None) -> None:
@@ -137,34 +137,34 @@ class GroupCommit:
             await self._bisect(batch, refused)
         except asyncio.CancelledError:
             for append, outcome in batch:
-                _settle(outcome, OutcomeUnknown(append.command_id, "the program was stopped during the commit"))
+                _resolve(outcome, OutcomeUnknown(append.command_id, "the program was stopped during the commit"))
             raise
         except OutcomeUnknown as error:
             for append, outcome in batch:
-                _settle(outcome, OutcomeUnknown(append.command_id, str(error.__cause__ or error)))
+                _resolve(outcome, OutcomeUnknown(append.command_id, str(error.__cause__ or error)))
         except Exception as error:  # whatever it is, the callers must get it
             for _, outcome in batch:
-                _settle(outcome, error)
+                _resolve(outcome, error)
         else:
             self.counts.add(batch, outcomes)
             if self._mark is not None and isinstance(outcomes[-1], Receipt):
                 self._mark(outcomes[-1].position)
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
-                _settle(outcome, answer)
+                _resolve(outcome, answer)
 
     async def _bisect(self, batch: Sequence[_Queued], refused: BatchRefused) -> None:
         """The store refused one append's data: write the others in the batch without it."""
         if len(batch) == 1:
             append, outcome = batch[0]
             error = InvalidEvent(f"{append.stream}: the store refuses the data: {refused.__cause__ or refused}")
-            _settle(outcome, error)
+            _resolve(outcome, error)
             return
         half = len(batch) // 2
         await self._commit(batch[:half])
         await self._commit(batch[half:])
 
 
-def _settle(outcome: asyncio.Future[Receipt], answer: Receipt | TwofoldError | Exception) -> None:
+def _resolve(outcome: asyncio.Future[Receipt], answer: Receipt | TwofoldError | Exception) -> None:
     if outcome.done():  # the caller was cancelled while its batch was being written
         return
     if isinstance(answer, Receipt):

@@ -265,7 +265,8 @@ async def test_a_token_is_covered_by_its_own_partition_alone(cluster: Cluster) -
                 await read
             assert behind.value.lag_events == 1
         moved = {
-            one.follower.partition: one.position.offset for one in await cluster.rows.checkpoints.of(balances.follows)
+            one.follower.partition: one.position.offset
+            for one in await cluster.rows.checkpoints.all_partitions(balances.follows)
         }
         assert moved == {1: 0, 2: 9, 3: 0, 4: 0}
         with pytest.raises(InvalidToken, match="no partition 0"):
@@ -311,7 +312,7 @@ async def test_a_row_waits_for_its_own_partition_alone(cluster: Cluster) -> None
         await caught_up(running, balances)
         of_each = {
             one.follower.partition: [parked.key for parked in await cluster.rows.checkpoints.parked(one.follower)]
-            for one in await cluster.rows.checkpoints.of(balances.follows)
+            for one in await cluster.rows.checkpoints.all_partitions(balances.follows)
         }
         assert of_each == {1: [f'["{first}"]'], 2: [], 3: [], 4: []}
         status = {one.partition: one.parked for one in await operate.status(running) if one.name == "balance"}

@@ -102,9 +102,9 @@ async def test_checkpoints_lie_with_their_partition() -> None:
     numbers = (2, 0, 3)
     for number in numbers:
         await log.checkpoints.register(FollowerId("mail", 1, number), LOG_ID, Position(number, 0))
-    found = await log.checkpoints.of(FollowerId("mail"))
+    found = await log.checkpoints.all_partitions(FollowerId("mail"))
     assert [one.follower.partition for one in found] == [0, 2, 3]
-    assert await log.parts[2].checkpoints.of(FollowerId("mail")) == [found[1]]
+    assert await log.parts[2].checkpoints.all_partitions(FollowerId("mail")) == [found[1]]
     seen = await log.checkpoints.read(FollowerId("mail", 1, 2))
     assert isinstance(seen, Checkpoint)
     claim = await log.checkpoints.claim(seen, "me")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -34,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--examples", type=int, default=20, metavar="N", help="for each operation (default: 20)")
     parser.add_argument("--store", metavar="URL", help="a new SQLite file unless said otherwise")
     parser.add_argument("--seed", type=int, help="as an earlier run has printed it")
+    parser.add_argument("--generated", action="store_true", help="APIs without HTTP code, instead of the shop")
     options = parser.parse_args(arguments)
+    if options.generated:
+        from generated.fuzz import fuzz_all
+
+        return fuzz_all(options.examples, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         status, answers = fuzz(Path(folder), options.examples, options.store, options.seed)
     print(told(answers))
@@ -48,15 +54,25 @@ def fuzz(
 
     The responses are counted by method and status from the server's log.
     """
-    command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", ",".join(CHECKS)]
-    command += ["--max-examples", str(examples), "--continue-on-failure", "--suppress-health-check", "all"]
-    command += [] if seed is None else ["--seed", str(seed)]
     with serving(store or f"sqlite:///{folder / 'shop.db'}", folder) as server:
         stocked(server.address)
-        command.append(f"{server.address}/openapi.json")
-        done = subprocess.run(command, cwd=folder, check=False, env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS})
-    logged = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
-    return done.returncode, Counter((one.get("method", "-"), one["status"]) for one in logged if "status" in one)
+        options = ["--max-examples", str(examples)] + ([] if seed is None else ["--seed", str(seed)])
+        status = schemathesis(server.address, folder, options, HOOKS)
+    return status, counted((folder / "log").read_text().splitlines())
+
+
+def schemathesis(address: str, folder: Path, options: list[str], hooks: str, *checks: str, **settings: str) -> int:
+    """Run it on the API at an address, also with checks and settings of the hooks. Returns its exit status."""
+    command = [sys.executable, "-m", "schemathesis.cli", "run", "--checks", ",".join((*CHECKS, *checks)), *options]
+    command += ["--continue-on-failure", "--suppress-health-check", "all", f"{address}/openapi.json"]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": hooks, **settings}
+    return subprocess.run(command, cwd=folder, check=False, env=environment).returncode
+
+
+def counted(lines: Iterable[str]) -> Counter[tuple[str, int]]:
+    """The responses in a server's log, by method and status."""
+    logged = [json.loads(line) for line in lines]
+    return Counter((one.get("method", "-"), one["status"]) for one in logged if "status" in one)
 
 
 def stocked(address: str) -> None:

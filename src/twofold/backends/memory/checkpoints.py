@@ -26,8 +26,8 @@ class MemoryCheckpoints:
         """See `Checkpoints.read`."""
         return self.rows.get(follower)
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
         return self.parts(follower)
 
     def parts(self, follower: FollowerId) -> list[Checkpoint]:
@@ -35,8 +35,8 @@ class MemoryCheckpoints:
         rows = [row for name, row in self.rows.items() if _same_table(name, follower)]
         return sorted(rows, key=lambda row: row.follower.partition)
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
         return self.owners.get(follower)
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
@@ -55,8 +55,8 @@ class MemoryCheckpoints:
         self.rows[seen.follower] = replace(now, **held)
         return Claim(seen.follower, now.epoch + 1)
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
         now = self.rows.get(seen.follower)
         if now is not None and now.epoch == seen.epoch:
             self.rows[seen.follower] = replace(now, wanted_by=asker)

@@ -26,15 +26,15 @@ class RoutedCheckpoints:
         """See `Checkpoints.read`."""
         return await self._of(follower).read(follower)
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
-        by_store = await all_of(store.of(follower) for store in self._stores.values())
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
+        by_store = await all_of(store.all_partitions(follower) for store in self._stores.values())
         checkpoints = [checkpoint for stored in by_store for checkpoint in stored]
         return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        return await self._of(follower).belongs(follower)
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        return await self._of(follower).ownership(follower)
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
@@ -44,9 +44,9 @@ class RoutedCheckpoints:
         """See `Checkpoints.claim`."""
         return await self._of(seen.follower).claim(seen, owner)
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
-        await self._of(seen.follower).ask(seen, asker)
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
+        await self._of(seen.follower).request_handover(seen, asker)
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""

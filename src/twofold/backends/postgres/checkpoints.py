@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from twofold.backends.postgres.connection import Database, brief_transaction
-from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres.commit import ADVANCE, FollowerKind, Move, commit
+from twofold.backends.postgres.connection import Database
 from twofold.backends.statements import statements
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
+from twofold.feed.checkpoints import (
+    Checkpoint,
+    Claim,
+    FollowerId,
+    Ownership,
+    Parked,
+    lease_lost,
+    ownership_from,
+    ownership_text,
+)
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
 from twofold.messages import Position
 
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
-
-MOVE = _SQL["move"]
-"""The common table expressions `moved` and `parking`; their parameters are `$1` to `$16`, those of `moving`."""
-
-_ADVANCE = f"WITH {MOVE} SELECT 1 FROM moved"
-
-
-Kind = Literal["projection", "reactor"]
 
 
 class PostgresCheckpoints:
@@ -32,7 +32,7 @@ class PostgresCheckpoints:
     reads raise LogReplaced.
     """
 
-    def __init__(self, database: Database, kind: Kind, log_id: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(self, database: Database, kind: FollowerKind, log_id: Callable[[], str | None] = lambda: None) -> None:
         self._database, self._kind, self._log_id = database, kind, log_id
         self.reached = Reached()
 
@@ -51,13 +51,15 @@ class PostgresCheckpoints:
         reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
         return checkpoint
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
-        return checkpoints_in(follower, await self._looked("of", self._kind, follower.name, follower.version))
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
+        return checkpoints_in(
+            follower, await self._looked("all_partitions", self._kind, follower.name, follower.version)
+        )
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        row, *_ = await self._looked("belongs", *self._of(follower))
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        row, *_ = await self._looked("ownership", *self._of(follower))
         return ownership_from(row[0])
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
@@ -71,17 +73,17 @@ class PostgresCheckpoints:
         epoch = await self._database.run_once(lambda c: c.fetchval(_SQL["claim"], *values))
         return None if epoch is None else Claim(seen.follower, epoch)
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
         values = (*self._of(seen.follower), seen.epoch, asker, self._log_id())
-        await self._database.run(lambda c: c.execute(_SQL["ask"], *values))
+        await self._database.run(lambda c: c.execute(_SQL["request_handover"], *values))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
         values = (*self._of(claim.follower), claim.epoch, self._log_id())
         row = await self._database.run(lambda c: c.fetchrow(_SQL["beat"], *values))
         if row is None:
-            raise lost(claim)
+            raise lease_lost(claim)
         wanted_by: str | None = row[0]
         return wanted_by
 
@@ -94,13 +96,8 @@ class PostgresCheckpoints:
         unparked: Sequence[Parked] = (),
     ) -> None:
         """See `Checkpoints.advance`."""
-        values = moving(self._kind, claim, after, to, parked, self._log_id())
-
-        async def move(connection: Connection) -> None:
-            if await connection.fetchval(_ADVANCE, *values) is None:
-                raise lost(claim, after)
-
-        await self._database.run_once(lambda c: unparking(c, self._kind, claim, unparked, move))
+        move = Move(self._kind, claim, after, to, parked, unparked, self._log_id())
+        await self._database.run_once(lambda c: commit(c, ADVANCE, move))
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -122,7 +119,7 @@ class PostgresCheckpoints:
         return row[0] or ""
 
     async def _looked(self, statement: str, *values: Any) -> Sequence[Any]:
-        """At least one row. Raises: LogReplaced."""
+        """The rows of a look-up, at least one. Raises: LogReplaced."""
         log_id = self._log_id()
         rows: Sequence[Any] = await self._database.run(lambda c: c.fetch(_SQL[statement], *values, log_id))
         if not rows:
@@ -140,55 +137,3 @@ def checkpoints_in(follower: FollowerId, rows: Sequence[Any]) -> list[Checkpoint
         for partition, log_id, offset, *lease in rows
         if partition is not None
     ]
-
-
-async def unparking(
-    connection: Connection,
-    kind: Kind,
-    claim: Claim,
-    unparked: Sequence[Parked],
-    move: Callable[[Connection], Awaitable[None]],
-) -> None:
-    """Unpark keys, then `move`, in one transaction: if `move` raises, nothing is unparked."""
-    if not unparked:
-        await move(connection)
-        return
-    whose = (kind, claim.follower.name, claim.follower.version, claim.follower.partition)
-    async with brief_transaction(connection):
-        await connection.execute(
-            _SQL["unpark"], *whose, [entry.kind for entry in unparked], [entry.key for entry in unparked]
-        )
-        await move(connection)
-
-
-def moving(
-    kind: Kind, claim: Claim, after: Position, to: Position, parked: Sequence[Parked], log_id: str | None = None
-) -> tuple[Any, ...]:
-    """The parameters of `MOVE`. Raises: LeaseLost when `after` is in another partition than what was claimed."""
-    if after.partition != claim.follower.partition:
-        raise lost(claim, after)
-    places = [entry.position for entry in parked]
-    return (
-        kind,
-        claim.follower.name,
-        claim.follower.version,
-        claim.epoch,
-        after.partition,
-        after.offset,
-        to.offset,
-        [entry.kind for entry in parked],
-        [entry.key for entry in parked],
-        [place.partition for place in places],
-        [place.offset for place in places],
-        [entry.error for entry in parked],
-        [entry.since for entry in parked],
-        [entry.tries for entry in parked],
-        [entry.traceback for entry in parked],
-        log_id,
-    )
-
-
-def lost(claim: Claim, after: Position | None = None) -> LeaseLost:
-    """The error for a checkpoint that another worker holds, or that is not at `after`."""
-    place = "" if after is None else f" at {after}"
-    return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")

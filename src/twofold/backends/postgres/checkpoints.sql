@@ -13,13 +13,13 @@ SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wante
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 AND c.partition = $4
 
--- name: of
+-- name: all_partitions
 -- No row: see `read`.
 SELECT c.partition, c.log_id, c.position, c.owner, c.epoch, c.heartbeat, c.wanted_by
 FROM (SELECT WHERE $4::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $4)) this_log
 LEFT JOIN twofold.checkpoints c ON c.kind = $1 AND c.name = $2 AND c.version = $3 ORDER BY c.partition
 
--- name: belongs
+-- name: ownership
 -- No row: see `read`.
 SELECT c.belongs
 FROM (SELECT WHERE $5::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $5)) this_log
@@ -36,7 +36,7 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($8::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $8))
 RETURNING epoch
 
--- name: ask
+-- name: request_handover
 UPDATE twofold.checkpoints SET wanted_by = $6
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))
@@ -64,24 +64,3 @@ SELECT p.traceback
 FROM (SELECT WHERE $7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)) this_log
 LEFT JOIN twofold.parked p
 ON p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = $5 AND p.key = $6
-
--- name: unpark
-DELETE FROM twofold.parked p USING unnest($5::text[], $6::text[]) u (what, key)
-WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = u.what AND p.key = u.key
-
--- name: move
--- The checkpoint moves, or nothing happens (G5): every write reads from `moved`, and so waits for it. If `moved` has to wait
--- for another session, it compares again with what that session committed.
-moved AS (
-    UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
-    WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6
-    AND ($16::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $16))
-    RETURNING 1
-), parking AS (
-    INSERT INTO twofold.parked (kind, name, version, what, key, partition, position, error, since, tries, traceback)
-    SELECT $1, $2, $3, p.*
-    FROM moved, unnest(
-        $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::timestamptz[], $14::integer[], $15::text[]
-    ) p
-    ON CONFLICT DO NOTHING
-)

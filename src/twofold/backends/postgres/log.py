@@ -223,7 +223,21 @@ class PostgresLog(DenseFeed):
         if head < heard:
             self._news.head = head  # the log is shorter than it was: do not wait for events that are gone
         check_not_beyond(after, Position(0, head))
-        return _page(rows, after, min(head, last), head if until is None else min(head, until.offset))
+        return self._page(rows, after, min(head, last), head if until is None else min(head, until.offset))
+
+    @staticmethod
+    def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int, end: int) -> FeedPage:
+        if upto <= after.offset:
+            return FeedPage((), after)
+        if rows[0][2] is None:
+            return FeedPage((), Position(0, upto), more=upto < end)
+        entries = [
+            Entry(Position(0, offset), stream, version, type_, schema, data, meta, at)
+            for _, _, offset, stream, version, type_, schema, data, meta, at in rows
+        ]
+        if rows[-1][1] >= PAGE_BYTES:
+            return FeedPage(entries, entries[-1].position, more=entries[-1].position.offset < end)
+        return FeedPage(entries, Position(0, upto), more=upto < end)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""
@@ -244,17 +258,3 @@ async def _rename(connection: Connection, log_id: str, old: str) -> bool:
 
 def _entry(row: Sequence[Any]) -> Entry:
     return Entry(Position(0, row[0]), *row[1:])
-
-
-def _page(rows: Sequence[Sequence[Any]], after: Position, upto: int, end: int) -> FeedPage:
-    if upto <= after.offset:
-        return FeedPage((), after)
-    if rows[0][2] is None:
-        return FeedPage((), Position(0, upto), more=upto < end)
-    entries = [
-        Entry(Position(0, offset), stream, version, type_, schema, data, meta, at)
-        for _, _, offset, stream, version, type_, schema, data, meta, at in rows
-    ]
-    if rows[-1][1] >= PAGE_BYTES:
-        return FeedPage(entries, entries[-1].position, more=entries[-1].position.offset < end)
-    return FeedPage(entries, Position(0, upto), more=upto < end)

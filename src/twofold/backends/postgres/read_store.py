@@ -12,7 +12,8 @@ import msgspec
 
 from twofold.backends.postgres import definitions
 from twofold.backends.postgres.as_json import json_sql
-from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in, lost, moving, unparking
+from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in
+from twofold.backends.postgres.commit import Move, commit
 from twofold.backends.postgres.connection import (
     BY_INDEX,
     DATA,
@@ -162,16 +163,9 @@ class PostgresReadStore:
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
         sql = self._sql(table)
-        written = sql.by_column([values for values in changes.rows.values() if values is not None])
-        removed = sql.keys_by_column([key for key, values in changes.rows.items() if values is None])
-        parameters = (*moving("projection", claim, after, to, changes.parked), *written, *removed)
-
-        async def move(connection: Connection) -> None:
-            if not await connection.fetch(sql.commit, *parameters):
-                raise lost(claim, after)
-
-        unparked = changes.unparked
-        await self._work.run_once(lambda c: _refusing(unparking(c, "projection", claim, unparked, move)))
+        move = Move("projection", claim, after, to, changes.parked, changes.unparked)
+        rows = sql.changed(changes.rows)
+        await self._work.run_once(lambda c: _refusing(commit(c, sql.commit, move, rows)))
         self._news.heard_rows(claim.follower, to)
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:

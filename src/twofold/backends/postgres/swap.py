@@ -11,13 +11,12 @@ from typing import Any
 import asyncpg
 
 from twofold.backends.postgres.checkpoints import checkpoints_in
-from twofold.backends.postgres.checkpoints import lost as lease_lost
 from twofold.backends.postgres.connection import LOCK_TIMEOUT_S, LOST, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError, InvalidInput, NameHeld
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, lease_lost
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import check_replaceable, has_come_as_far, held
@@ -55,11 +54,11 @@ def _covers(
     table: Table, live: int, rows: Sequence[Any], covered: Sequence[Position], lost: Sequence[Checkpoint]
 ) -> bool:
     """See `has_come_as_far`. `rows` are checkpoints of both versions, each after its version."""
-    mine, those_of_live = (
-        checkpoints_in(FollowerId(table.name, version), [row[1:] for row in rows if row[0] == version])
-        for version in (table.follows.version, live)
-    )
-    return has_come_as_far(mine, those_of_live, covered, lost)
+
+    def checkpoints_of(version: int) -> list[Checkpoint]:
+        return checkpoints_in(FollowerId(table.name, version), [row[1:] for row in rows if row[0] == version])
+
+    return has_come_as_far(checkpoints_of(table.follows.version), checkpoints_of(live), covered, lost)
 
 
 class _MovedOn(Exception):
@@ -226,8 +225,8 @@ async def drop_table(connection: Connection, follows: FollowerId) -> None:
         await connection.execute(f"DROP TABLE {table_name(follows)}")
     except asyncpg.DependentObjectsStillExistError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and let it read "
-            f"from the projection's own name instead"
+            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and create it "
+            f"again on the projection's public name"
         ) from error
 
 

@@ -6,7 +6,7 @@ Text is compared by code point (`COLLATE "C"`), and NULL is the smallest value. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from twofold.backends.keyset import behind
-from twofold.backends.postgres.checkpoints import MOVE
+from twofold.backends.postgres.commit import PARAMETERS, commit_statement
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Column, Values, read_values
@@ -27,7 +27,6 @@ from twofold.read.store import Condition, Query
 _SQL = statements("twofold.backends.postgres", "tables.sql")
 
 ABOUT = _SQL["about"]
-MOVE_PARAMETERS = 16
 
 _TYPES: dict[Kind, str] = {
     "text": "text",
@@ -70,10 +69,7 @@ class TableSql:
             f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "
             f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
         )
-        first = MOVE_PARAMETERS + 1
-        self.commit = _SQL["commit"].format(
-            move=MOVE, upsert=self._upsert(keys, first, "moved, "), delete=self._delete(keys)
-        )
+        self.commit = commit_statement(self._upsert(keys, PARAMETERS + 1, "moved, "), self._delete(keys))
         self.upsert = self._upsert(keys, 1)
 
     def create(self) -> str:
@@ -137,12 +133,17 @@ class TableSql:
         return tuple([values[place] for place in self._key_places])
 
     def by_column(self, rows: Sequence[Values]) -> list[Sequence[Any]]:
-        """Rows as one array for each column, for `commit` and `upsert`."""
+        """Rows as one array for each column, for `upsert`."""
         return list(zip(*rows, strict=True)) or [()] * len(self.table.columns)
 
     def keys_by_column(self, keys: Sequence[Key]) -> list[Sequence[Any]]:
-        """Keys as one array for each key column, for `commit` and `rows`."""
+        """Keys as one array for each key column, for `rows`."""
         return list(zip(*keys, strict=True)) or [()] * len(self._key)
+
+    def changed(self, rows: Mapping[Key, Values | None]) -> list[Sequence[Any]]:
+        """Rows to write and keys to delete, for `commit`: one array for each column, then for each key column."""
+        written = self.by_column([values for values in rows.values() if values is not None])
+        return [*written, *self.keys_by_column([key for key, values in rows.items() if values is None])]
 
     def _with_about(self, rows: str) -> str:
         """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
@@ -163,7 +164,7 @@ class TableSql:
         )
 
     def _delete(self, keys: str) -> str:
-        gone = self._unnested(self._key, MOVE_PARAMETERS + 1 + len(self.table.columns))
+        gone = self._unnested(self._key, PARAMETERS + 1 + len(self.table.columns))
         same = " AND ".join(f"t.{quoted(column.name)} = k.{quoted(column.name)}" for column in self._key)
         return f"DELETE FROM {self.name} t USING moved, {gone} AS k ({keys}) WHERE {same}"
 

@@ -104,14 +104,3 @@ SELECT json_build_object(
         FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
     )
 )::text
-
--- name: commit
--- One statement is one transaction and one round trip. It does not wait for the disk: rows and checkpoint are lost together
--- in a crash, and then the same events are folded again.
-WITH {move}, written AS (
-    {upsert}
-), removed AS (
-    {delete}
-)
-SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_rows', concat_ws(' ', $2::text, $3::integer, $7::bigint, nullif($5::integer, 0)))
-FROM moved

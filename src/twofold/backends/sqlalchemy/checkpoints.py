@@ -12,8 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
 from twofold.backends.sqlalchemy.schema import checkpoints, parked
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
+from twofold.feed.checkpoints import (
+    Checkpoint,
+    Claim,
+    FollowerId,
+    Ownership,
+    Parked,
+    lease_lost,
+    ownership_from,
+    ownership_text,
+)
 from twofold.messages import Position
 
 _C = checkpoints.c
@@ -38,12 +46,12 @@ class SqlCheckpoints:
         rows = await self._database.snapshot(lambda c: _read(c, here(checkpoints, follower)))
         return rows[0] if rows else None
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
         return await self._database.snapshot(lambda c: read_checkpoints(c, follower))
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
         selected = sa.select(_C.belongs).where(*here(checkpoints, follower))
         return ownership_from(await self._database.snapshot(lambda c: c.scalar(selected)))
 
@@ -62,8 +70,8 @@ class SqlCheckpoints:
         claimed = await self._database.alone(lambda c: c.execute(claiming))
         return Claim(seen.follower, seen.epoch + 1) if claimed.rowcount else None
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
         await self._changed((*here(checkpoints, seen.follower), _C.epoch == seen.epoch), {_C.wanted_by: asker})
 
     async def beat(self, claim: Claim) -> str | None:
@@ -104,7 +112,7 @@ class SqlCheckpoints:
 async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
     beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(_BEAT))
     if not beaten.rowcount:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
+        raise lease_lost(claim)
     wanted_by: str | None = await connection.scalar(sa.select(_C.wanted_by).where(*_held(claim)))
     return wanted_by
 
@@ -121,7 +129,7 @@ async def move(
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     moved = await connection.execute(sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT}))
     if not moved.rowcount:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
+        raise lease_lost(claim, after)
     for entry in unparks:
         await connection.execute(sa.delete(parked).where(*_this_entry(claim.follower, entry)))
     if parks:

@@ -147,8 +147,8 @@ async def drop_table(connection: AsyncConnection, follows: FollowerId) -> None:
         await connection.execute(sa.schema.DropTable(sa.Table(table_name(follows), sa.MetaData())))
     except SQLAlchemyError as error:
         raise InvalidInput(
-            f"the table of {follows} cannot be dropped: {_said(error)}. Drop what depends on it first, and let it read "
-            f"from the projection's own name instead"
+            f"the table of {follows} cannot be dropped: {_said(error)}. Drop what depends on it first, and create it "
+            f"again on the projection's public name"
         ) from error
 
 

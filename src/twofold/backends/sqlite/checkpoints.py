@@ -10,14 +10,22 @@ import apsw
 
 from twofold.backends.sqlite.connection import File, transaction
 from twofold.backends.statements import statements
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, ownership_from, ownership_text
+from twofold.feed.checkpoints import (
+    Checkpoint,
+    Claim,
+    FollowerId,
+    Ownership,
+    Parked,
+    lease_lost,
+    ownership_from,
+    ownership_text,
+)
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Kind = Literal["IMMEDIATE", "DEFERRED"]
+Begin = Literal["IMMEDIATE", "DEFERRED"]
 
 _SQL = statements("twofold.backends.sqlite", "checkpoints.sql")
 _TABLES = statements("twofold.backends.sqlite", "schema_checkpoints.sql")
@@ -53,8 +61,8 @@ class SqliteCheckpoints:
     async def _read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         return await self._file.reader.run(lambda db: self._alone(db, "DEFERRED", work, *args))
 
-    def _alone(self, db: apsw.Connection, kind: Kind, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
-        with transaction(db, kind):
+    def _alone(self, db: apsw.Connection, begin: Begin, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
+        with transaction(db, begin):
             if self._check is not None:
                 self._check(db)
             return work(db, *args)
@@ -70,13 +78,13 @@ class SqliteCheckpoints:
         self._reached.looked(before, follower, checkpoint.position if checkpoint else Position(follower.partition, 0))
         return checkpoint
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
         return await self._read(read_checkpoints, follower)
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        return await self._read(_belongs, follower)
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        return await self._read(_ownership, follower)
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
@@ -89,9 +97,9 @@ class SqliteCheckpoints:
         taken = await self._write(_changed, _SQL["claim"], row)
         return Claim(seen.follower, seen.epoch + 1) if taken else None
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
-        await self._write(_changed, _SQL["ask"], (asker, *_of(seen.follower), seen.epoch))
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
+        await self._write(_changed, _SQL["request_handover"], (asker, *_of(seen.follower), seen.epoch))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
@@ -132,7 +140,7 @@ def move(
     """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     row = (to.offset, *_held(claim), after.partition, after.offset)
     if not _changed(db, _SQL["advance"], row):
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch} at {after}")
+        raise lease_lost(claim, after)
     for entry in unparked:
         db.execute(_SQL["unpark"], (*_of(claim.follower), entry.kind, entry.key))
     for entry in parked:
@@ -144,7 +152,7 @@ def move(
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:
     """The checkpoints of all partitions, within the current transaction."""
-    rows = db.execute(_SQL["of"], (follower.name, follower.version))
+    rows = db.execute(_SQL["all_partitions"], (follower.name, follower.version))
     checkpoints = [_checkpoint(follower, row) for row in rows]
     return sorted(checkpoints, key=lambda checkpoint: checkpoint.follower.partition)
 
@@ -180,15 +188,15 @@ def _register(db: apsw.Connection, follower: FollowerId, log_id: str, start: Pos
     db.execute(_SQL["register"], (*_of(follower), log_id, start.offset))
 
 
-def _belongs(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
-    row = db.execute(_SQL["belongs"], _of(follower)).fetchone()
+def _ownership(db: apsw.Connection, follower: FollowerId) -> Ownership | None:
+    row = db.execute(_SQL["ownership"], _of(follower)).fetchone()
     return None if row is None else ownership_from(row[0])
 
 
 def _beat(db: apsw.Connection, claim: Claim) -> str | None:
     rows: list[Any] = db.execute(_SQL["beat"], _held(claim)).fetchall()
     if not rows:
-        raise LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}")
+        raise lease_lost(claim)
     [(wanted_by,)] = rows
     return str(wanted_by) if wanted_by is not None else None
 

@@ -6,12 +6,12 @@ VALUES (?, ?, ?, ?, ?, NULL, 0, 0) ON CONFLICT DO NOTHING
 SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
 WHERE name = ? AND version = ? AND partition = ?
 
--- name: of
+-- name: all_partitions
 -- Sorted by the caller: every read of a row runs this and `all_parked`, and ORDER BY costs 3 us in each (measured).
 SELECT partition, log_id, position, owner, epoch, heartbeat, wanted_by FROM twofold_checkpoints
 WHERE name = ? AND version = ?
 
--- name: belongs
+-- name: ownership
 SELECT belongs FROM twofold_checkpoints WHERE name = ? AND version = ? AND partition = ?
 
 -- name: assign
@@ -21,7 +21,7 @@ UPDATE twofold_checkpoints SET belongs = ? WHERE name = ? AND version = ? AND pa
 UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND heartbeat = ?
 
--- name: ask
+-- name: request_handover
 UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND partition = ? AND epoch = ?
 
 -- name: beat

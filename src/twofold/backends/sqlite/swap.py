@@ -42,8 +42,8 @@ def drop_tables(db: apsw.Connection, follows: FollowerId) -> None:
     broken = _broken_by(db, gone, follows.name)
     if broken is not None:
         raise InvalidInput(
-            f"the table of {follows} cannot be dropped, because {broken}: drop that view first, and let it read from "
-            f"the projection's own name instead"
+            f"the table of {follows} cannot be dropped, because {broken}: drop that view first, and create it again "
+            f"on the projection's public name"
         )
 
 

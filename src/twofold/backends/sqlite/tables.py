@@ -274,7 +274,7 @@ def plain(name: str) -> str:
 
 
 def tables_of(db: apsw.Connection, follows: FollowerId) -> list[str]:
-    """The table of a version, and the tables of members of its list columns."""
+    """The table of a version, and the member tables of its list columns."""
     return [name for (name,) in list[tuple[str]](db.execute(_SQL["tables_of"], (table_name(follows),)))]
 
 

@@ -57,11 +57,11 @@ class Thread:
                 error = raised
             loop = future.get_loop()
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, future, outcome, error)
+                loop.call_soon_threadsafe(_resolve, future, outcome, error)
             del call, future, work, outcome, error  # a waiting thread must keep nothing alive
 
 
-def _settle(future: asyncio.Future[T], outcome: T, error: BaseException | None) -> None:
+def _resolve(future: asyncio.Future[T], outcome: T, error: BaseException | None) -> None:
     if future.cancelled():
         return
     if error is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from twofold.codec.jsontext import json_text
-from twofold.failures import error_text, failure
+from twofold.failures import error_text, failure, reraise_if_interrupt
 from twofold.messages import Recorded
 from twofold.read.columns import Field, Values
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
@@ -84,7 +84,7 @@ def _step(
     except (
         BaseException
     ) as error:  # without its state before, it cannot be compared afterwards; the fold reports what is wrong
-        failure(error)
+        reraise_if_interrupt(error)
         return projection.fold(key, values, [recorded]), None
     try:
         folded = FoldedRow(projection.values(key, projection.evolve(row, recorded.event, recorded)))

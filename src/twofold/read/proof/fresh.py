@@ -3,96 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from twofold.codec import Codec
-from twofold.errors import ConfigurationError, NewerSchema
-from twofold.failures import error_text, failure
+from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry, Position, Recorded, Stream
+from twofold.messages import Position, Recorded
 from twofold.progress import Progress
 from twofold.read.columns import Values
 from twofold.read.folding import EVENTS_PER_SLICE
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
+from twofold.read.selector import Failure, Selector
 from twofold.read.store import Changes, Query, ReadStore
 
 MOST_FAILURES = 1_000
 MOST_FAULTS = 3
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """A row or a stream that cannot be folded any further, the event at which it failed, and why."""
-
-    kind: Literal["row", "stream"]
-    key: str
-    position: Position
-    event: str
-    raised: BaseException
-
-    @property
-    def error(self) -> str:
-        """The error in one line."""
-        return error_text(self.raised)
-
-
-class Sorter:
-    """Groups events by the rows that they touch; `wanted` limits this to some keys."""
-
-    def __init__(self, projection: Projection[Any], codec: Codec, wanted: Callable[[Key], bool] | None = None) -> None:
-        self.projection, self._codec, self._wanted = projection, codec, wanted
-        self.types = codec.names(projection.event_types)
-        self.faults: list[Fault] = []
-
-    async def sort(
-        self, entries: Sequence[Entry], waiting: ParkedKeys
-    ) -> tuple[dict[Key, list[Recorded]], list[Failure]]:
-        """The events of each row in order, except parked ones. A stream that fails is added to `waiting`."""
-        events: dict[Key, list[Recorded]] = {}
-        failures: list[Failure] = []
-        for number, entry in enumerate(entries, start=1):
-            if number % EVENTS_PER_SLICE == 0:
-                await asyncio.sleep(0)
-            if waiting.stream(entry.stream, entry.position):
-                continue
-            try:
-                recorded, keys = self._keyed(entry)
-            except NewerSchema:
-                raise  # the event is fine, but this code is too old
-            except BaseException as error:  # decoding and key= are user code
-                failed = Failure("stream", entry.stream, entry.position, _id(entry), failure(error))
-                waiting.add(failed)
-                failures.append(failed)
-                continue
-            for key in keys:
-                if recorded is not None and not waiting.row(key, entry.position):
-                    events.setdefault(key, []).append(recorded)
-        return events, failures
-
-    def _keyed(self, entry: Entry) -> tuple[Recorded | None, list[Key]]:
-        wanted = self._wanted
-        if wanted and self.projection.key is None and not wanted(self._key_of_stream(entry)):
-            return None, []  # without reading it
-        recorded = self._codec.recorded(entry)
-        keys = self.projection.keys(recorded)
-        if (
-            self.projection.key is not None
-            and self.projection.keys(recorded) != keys
-            and len(self.faults) < MOST_FAULTS
-        ):
-            what = "key is not deterministic: the same event gave other keys the second time"
-            self.faults.append(Fault(what, "", recorded.id))
-        return recorded, [key for key in keys if wanted(key)] if wanted else keys
-
-    def _key_of_stream(self, entry: Entry) -> Key:
-        return self.projection.key_of_stream(Stream.parse(entry.stream))
 
 
 class FreshFold:
@@ -102,12 +35,22 @@ class FreshFold:
     `faults`: evidence that the projection is not a pure fold.
     """
 
-    def __init__(self, sorter: Sorter, log: Feed, store: ReadStore, *, progress: Progress) -> None:
-        self.projection = sorter.projection
+    def __init__(
+        self,
+        projection: Projection[Any],
+        codec: Codec,
+        wanted: Callable[[Key], bool] | None,
+        log: Feed,
+        store: ReadStore,
+        *,
+        progress: Progress,
+    ) -> None:
+        self.projection = projection
         self.events = self.rows = 0
         self.failures: list[Failure] = []
-        self.faults: list[Fault] = sorter.faults
-        self._sorter, self._log, self._store, self._progress = sorter, log, store, progress
+        self.faults: list[Fault] = []
+        self._selector = Selector(projection, codec, wanted, self._keys)
+        self._log, self._store, self._progress = log, store, progress
         self._table = msgspec.structs.replace(self.projection.table, indexes=())
         self._claims: dict[int, Claim] = {}
         self._at: dict[int, Position] = {}
@@ -129,9 +72,11 @@ class FreshFold:
         before = 0
         for feed, end, length in zip(feeds, to, lengths, strict=True):
             beginning, at = Position(feed.partition, 0), self._at[feed.partition]
-            async with aclosing(pages(feed, at, end, self._sorter.types)) as history:
+            async with aclosing(self._selector.pages(feed, at, end, self._waiting)) as history:
                 async for page in history:
-                    await self._fold(self._claims[feed.partition], page.entries, page.upto)
+                    for failed in page.failures:
+                        self._fail(failed)
+                    await self._fold(self._claims[feed.partition], page.events, page.upto)
                     self._progress("folding", before + await feed.distance(beginning, page.upto), sum(lengths))
             before += length
 
@@ -162,10 +107,7 @@ class FreshFold:
             raise ConfigurationError(f"the store for the fresh fold of {follower} is in use: use a separate one")
         return claim
 
-    async def _fold(self, claim: Claim, entries: Sequence[Entry], upto: Position) -> None:
-        events, failures = await self._sorter.sort(entries, self._waiting)
-        for failed in failures:
-            self._fail(failed)
+    async def _fold(self, claim: Claim, events: Mapping[Key, Sequence[Recorded]], upto: Position) -> None:
         before = await self._store.rows(self._table, sorted(events)) if events else {}
         rows: dict[Key, Values | None] = {}
         since_pause = 0
@@ -180,31 +122,39 @@ class FreshFold:
         await self._store.commit(self._table, claim, self._at[upto.partition], upto, Changes(rows))
         self._at[upto.partition] = upto
 
+    def _keys(self, recorded: Recorded) -> list[Key]:
+        """The keys of an event, twice: `key` must be deterministic."""
+        keys = self.projection.keys(recorded)
+        if (
+            self.projection.key is not None
+            and self.projection.keys(recorded) != keys
+            and len(self.faults) < MOST_FAULTS
+        ):
+            what = "key is not deterministic: the same event gave other keys the second time"
+            self.faults.append(Fault(what, "", recorded.id))
+        return keys
+
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
-        found = examined(self.projection, key, values, events)
+        outcome = examined(self.projection, key, values, events)
         self.events += len(events)
-        if found.fault is not None and len(self.faults) < MOST_FAULTS:
-            self.faults.append(found.fault)
-        failed, error = found.folded.failed, found.folded.error
+        if outcome.fault is not None and len(self.faults) < MOST_FAULTS:
+            self.faults.append(outcome.fault)
+        failed, error = outcome.folded.failed, outcome.folded.error
         if failed is not None and error is not None:
             row = Failure("row", key_text(key), failed.position, failed.id, error)
             self._waiting.add(row)
             self._fail(row)
-        return found.folded.values
+        return outcome.folded.values
 
     def _fail(self, failed: Failure) -> None:
         self.failures.append(failed)
         if len(self.failures) > MOST_FAILURES:
             raise ConfigurationError(
-                f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded, the last one "
-                f"{failed.key} at {failed.position}: {failed.error}. The read model was built by other code"
+                f"{self._table.follows}: more than {MOST_FAILURES} keys cannot be folded; the last one is "
+                f"{failed.key} at {failed.position}: {failed.error}. Other code built this read model"
             )
 
 
 def in_key_order(projection: Projection[Any], limit: int, after: Key | None) -> Query:
     """A query for a page of all rows."""
     return Query((), [(name, False) for name in projection.table.key], limit, after)
-
-
-def _id(entry: Entry) -> str:
-    return f"{entry.stream}@{entry.version}"

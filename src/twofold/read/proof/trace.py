@@ -10,14 +10,14 @@ import msgspec
 
 from twofold.codec import Codec
 from twofold.feed.checkpoints import Parked
-from twofold.feed.feed import Feed, pages
+from twofold.feed.feed import Feed
 from twofold.feed.partitions import feed_of
 from twofold.messages import Position, Recorded
 from twofold.progress import Progress
 from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection
-from twofold.read.proof.fresh import Failure, Sorter
+from twofold.read.selector import Failure, Selector
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -56,17 +56,16 @@ async def trace(
     the row's first event. A row without events has no result.
     """
     courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
-    sorter, waiting = Sorter(projection, codec, courses.__contains__), ParkedKeys(left_out)
+    selector, parked = Selector(projection, codec, courses.__contains__), ParkedKeys(left_out)
     ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
     feeds = [feed_of(log, end.partition) for end in ends]
     lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]
     before = 0
     for feed, end, length in zip(feeds, ends, lengths, strict=True):
         beginning = Position(feed.partition, 0)
-        async with aclosing(pages(feed, beginning, end, sorter.types)) as history:
+        async with aclosing(selector.pages(feed, beginning, end, parked)) as history:
             async for page in history:
-                events, _ = await sorter.sort(page.entries, waiting)
-                for key, of_key in events.items():
+                for key, of_key in page.events.items():
                     for recorded in of_key:
                         courses[key].take(recorded)
                 progress("tracing", before + await feed.distance(beginning, page.upto), sum(lengths))

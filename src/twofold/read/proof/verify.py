@@ -25,14 +25,15 @@ from twofold.progress import Progress
 from twofold.read.columns import Column, Field, Values
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
-from twofold.read.proof.fresh import Failure, FreshFold, Sorter, in_key_order
+from twofold.read.proof.fresh import FreshFold, in_key_order
 from twofold.read.proof.trace import Since, Suspect, trace
+from twofold.read.selector import Failure
 from twofold.read.store import QueryResult, ReadStore
 
 PAGE_ROWS = 1_000
 MOST_SHOWN = 100
 
-Kind = Literal["missing", "extra", "different"]
+Mismatch = Literal["missing", "extra", "different"]
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class Difference(msgspec.Struct, frozen=True):
     `at` is where both were compared: a position for each partition that the projection follows.
     """
 
-    kind: Kind
+    kind: Mismatch
     key: Key
     cells: Sequence[Cell]
     at: Sequence[Position]
@@ -68,7 +69,7 @@ class Report(msgspec.Struct, frozen=True):
     events: int
     begin: Sequence[Position]
     end: Sequence[Position]
-    counts: dict[Kind, int]
+    counts: dict[Mismatch, int]
     differences: Sequence[Difference]
     failures: Sequence[Failure]
     faults: Sequence[Fault]
@@ -105,7 +106,7 @@ class Verification:
         self._live, self._fold, self._store, self._log, self._codec = live, fold, store, log, codec
         self._progress, self._columns = progress, _Columns(live, fold)
         self._compared = 0
-        self._counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
+        self._counts: dict[Mismatch, int] = {"missing": 0, "extra": 0, "different": 0}
         self._found: dict[Key, tuple[Difference, Values | None]] = {}
 
     async def run(
@@ -118,8 +119,7 @@ class Verification:
         """
         begin = await self._begin()
         wanted = await self._sample(sample, salt) if sample is not None else None
-        sorter = Sorter(self._fold, self._codec, wanted)
-        fold = FreshFold(sorter, self._log, shadow, progress=self._progress)
+        fold = FreshFold(self._fold, self._codec, wanted, self._log, shadow, progress=self._progress)
         last = await self._compare(fold, wanted, shown)
         since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
         return Report(
@@ -140,18 +140,18 @@ class Verification:
 
     async def _begin(self) -> Sequence[Position]:
         follows = self._live.follows
-        found = await self._store.checkpoints.of(follows)
-        if not found or all(table.follows != follows for table in await self._store.tables()):
+        checkpoints = await self._store.checkpoints.all_partitions(follows)
+        if not checkpoints or all(table.follows != follows for table in await self._store.tables()):
             raise InvalidInput(
                 f"the read store has no table of {follows}: open the App on it, or run `twofold rebuild`"
             )
-        return await self._places(found)
+        return await self._places(checkpoints)
 
     async def _places(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Position]:
         """Their positions. Raises: LogReplaced if one of them cannot belong to this log."""
-        for one in checkpoints:
-            check_log(one, self._log.log_id, await feed_of(self._log, one.follower.partition).head())
-        return [one.position for one in checkpoints]
+        for checkpoint in checkpoints:
+            check_log(checkpoint, self._log.log_id, await feed_of(self._log, checkpoint.follower.partition).head())
+        return [checkpoint.position for checkpoint in checkpoints]
 
     async def _sample(self, count: int, salt: str) -> Callable[[Key], bool]:
         """A random sample: keys whose salted hash is below a threshold.
@@ -203,7 +203,7 @@ class Verification:
         cells = self._columns.differing(live, values)
         if not cells:
             return
-        kind: Kind = "missing" if live is None else "extra" if values is None else "different"
+        kind: Mismatch = "missing" if live is None else "extra" if values is None else "different"
         self._counts[kind] += 1
         if len(self._found) < shown:
             self._found[key] = Difference(kind, key, cells, at), live
@@ -222,12 +222,13 @@ class _Columns:
     """The columns that the live table and the fold have in common, and those that only one of them has."""
 
     def __init__(self, live: Projection[Any], fold: Projection[Any]) -> None:
-        here, there = ({c.name: (n, c) for n, c in enumerate(one.table.columns)} for one in (live, fold))
-        self.added = [column for name, (_, column) in there.items() if name not in here]
-        self.removed = [column for name, (_, column) in here.items() if name not in there]
+        here = {column.name: place for place, column in enumerate(live.table.columns)}
+        there = {column.name: place for place, column in enumerate(fold.table.columns)}
+        self.added = [column for column in fold.table.columns if column.name not in here]
+        self.removed = [column for column in live.table.columns if column.name not in there]
         self._alike = live.table.columns == fold.table.columns
         self._common: list[tuple[Field, int, int]] = [
-            (field, here[field.name][0], there[field.name][0]) for field in live.format.fields if field.name in there
+            (field, here[field.name], there[field.name]) for field in live.format.fields if field.name in there
         ]
 
     def differing(self, live: Values | None, fold: Values | None) -> list[Cell]:
@@ -241,9 +242,9 @@ class _Columns:
         both = live is not None and fold is not None
         return [Cell(field.name, a, b) for field, a, b in cells if not (both and same_value(field, a, b))]
 
-    def agreeing(self, found: Difference, live: Values | None) -> Callable[[Values | None], bool]:
+    def agreeing(self, difference: Difference, live: Values | None) -> Callable[[Values | None], bool]:
         """A function that returns whether a state of the fold matches the row, in the columns that differ."""
-        names = {cell.column for cell in found.cells}
+        names = {cell.column for cell in difference.cells}
 
         def agrees(values: Values | None) -> bool:
             if live is None or values is None:

@@ -316,7 +316,7 @@ class AppConformance(OnBackend):
             assert found.position == page.upto
 
     async def test_start_says_where_a_new_reactor_begins(self, log: LogStore, store: Rows) -> None:
-        """At the first event or the next one; afterwards it resumes from its checkpoint."""
+        """A new reactor starts at the first event or the next one; afterwards it resumes from its checkpoint."""
         await deposited(log, "s", 1, to="t")
         reactor = Reactor("from_now", forward, start="now")
         app = App("bank", deciders=[accounts], reactors=[reactor])

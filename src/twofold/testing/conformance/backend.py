@@ -122,7 +122,7 @@ class OnBackend:
 
     @pytest.fixture
     def short_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So that no test has to wait for it, or for the next heartbeat."""
+        """Shorten leases, so that no test waits long for one, or for the next heartbeat."""
         monkeypatch.setattr(lease, "LEASE_S", 0.1)
         monkeypatch.setattr(lease, "CLAIM_POLL_S", 0.01)
 

@@ -103,7 +103,7 @@ class CheckpointConformance(OnBackend):
         holder = await claimed(checkpoints, ONE)
         seen = await others.read(ONE)
         assert seen is not None
-        await others.ask(seen, "joiner")
+        await others.request_handover(seen, "joiner")
         assert await checkpoints.beat(holder) == "joiner"
         await checkpoints.advance(holder, BEGINNING, at(1))
         await checkpoints.release(holder)
@@ -113,7 +113,7 @@ class CheckpointConformance(OnBackend):
         taken = await others.claim(free, "joiner")
         assert taken is not None
         assert await others.beat(taken) is None
-        await checkpoints.ask(seen, "too late")
+        await checkpoints.request_handover(seen, "too late")
         assert await others.beat(taken) is None
 
     async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
@@ -178,21 +178,21 @@ class CheckpointConformance(OnBackend):
             Checkpoint(FIRST, LOG_ID, at(1, 1), "beta", 2, 2),
             Checkpoint(SECOND, LOG_ID, at(2, 2), "zeta", 1, 1),
         ]
-        assert list(await others.of(SECOND)) == rows
+        assert list(await others.all_partitions(SECOND)) == rows
         assert [await others.read(ONE.in_partition(n)) for n in (0, 1, 2, 3)] == [*rows, None]
-        assert list(await others.of(FollowerId("one", 2))) == []
+        assert list(await others.all_partitions(FollowerId("one", 2))) == []
 
     async def test_g5_a_claim_is_of_one_partition(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
         """It can neither advance nor release another one, although both look alike."""
         first, second = await both_claimed(checkpoints)
-        before = await others.of(ONE)
+        before = await others.all_partitions(ONE)
         for after in (at(0, 1), at(0)):
             with pytest.raises(LeaseLost):
                 await checkpoints.advance(second, after, at(5, after.partition), [parked("row", '["a"]', 1)])
-        assert list(await others.of(ONE)) == list(before)
+        assert list(await others.all_partitions(ONE)) == list(before)
         await checkpoints.advance(second, at(0, 2), at(5, 2))
         await checkpoints.release(second)
-        assert list(await others.of(ONE)) == [
+        assert list(await others.all_partitions(ONE)) == [
             Checkpoint(FIRST, LOG_ID, at(0, 1), "worker", 1, 1),
             Checkpoint(SECOND, LOG_ID, at(5, 2), None, 1, 2),
         ]
@@ -205,7 +205,7 @@ class CheckpointConformance(OnBackend):
         first, second = await both_claimed(checkpoints)
         seen = await others.read(SECOND)
         assert seen is not None
-        await others.ask(seen, "joiner")
+        await others.request_handover(seen, "joiner")
         assert await checkpoints.beat(first) is None
         assert await others.claim(seen, "joiner") == Claim(SECOND, 2)
         with pytest.raises(LeaseLost):
@@ -234,7 +234,7 @@ class CheckpointConformance(OnBackend):
         await both_claimed(checkpoints)
         assert await checkpoints.assign(SECOND, None, OURS) is True
         assert await checkpoints.assign(SECOND, None, OURS) is False
-        assert [await checkpoints.belongs(follower) for follower in (FIRST, SECOND)] == [None, OURS]
+        assert [await checkpoints.ownership(follower) for follower in (FIRST, SECOND)] == [None, OURS]
 
 
 async def both_claimed(checkpoints: Checkpoints) -> tuple[Claim, Claim]:
@@ -267,9 +267,9 @@ async def claimed(checkpoints: Checkpoints, follows: FollowerId, owner: str = "w
 
 async def first_place(checkpoints: Checkpoints, follower: FollowerId) -> Checkpoint:
     """The checkpoint of the first partition in which it follows."""
-    return (await checkpoints.of(follower))[0]
+    return (await checkpoints.all_partitions(follower))[0]
 
 
 async def all_parked(checkpoints: Checkpoints, follower: FollowerId) -> list[Parked]:
     """What waits in all partitions."""
-    return [one for at in await checkpoints.of(follower) for one in await checkpoints.parked(at.follower)]
+    return [one for at in await checkpoints.all_partitions(follower) for one in await checkpoints.parked(at.follower)]

@@ -35,7 +35,7 @@ class Stopped(Exception):
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Nobody looks."""
+    """A progress callback that shows nothing."""
 
 
 def years_apart() -> Ambient:
@@ -138,7 +138,7 @@ class CopyConformance(OnBackend):
 
     @of_copies
     async def test_what_is_appended_meanwhile_is_copied_too(self, log: LogStore) -> None:
-        """Up to the head seen at the end; a later run continues from there."""
+        """A copy goes up to the head that it sees at the end; a later run continues from there."""
         original = await filled(MemoryLog())
         others: list[asyncio.Task[Receipt]] = []
 

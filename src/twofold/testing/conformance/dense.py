@@ -44,7 +44,7 @@ class DenseConformance(OnBackend):
         assert offsets(await all_of(log)) == [1, 2, 3]
 
     async def test_g4_the_feed_is_in_order_of_commit(self, log: LogStore) -> None:
-        """Also between streams, and within a batch."""
+        """The order holds between streams and within a batch, too."""
         for n in range(5):
             await commit(log, *(append(f"note-{k}", event((n, k, 1)), event((n, k, 2))) for k in range(3)))
         entries = await all_of(log)
@@ -52,7 +52,7 @@ class DenseConformance(OnBackend):
         assert [value(e) for e in entries] == [[n, k, i] for n in range(5) for k in range(3) for i in (1, 2)]
 
     async def test_g4_pages_end_at_an_event(self, log: LogStore) -> None:
-        """Nowhere else: at the last one that was looked at, wanted or not."""
+        """A page's `upto` is the last event examined, wanted or not."""
         types = ["Noted", "Erased", "Noted", "Moved", "Erased", "Moved", "Moved"]
         await commit(log, append("note-1", *(event(n, name) for n, name in enumerate(types, start=1))))
         wanted = frozenset({"Noted", "Erased"})
@@ -69,7 +69,7 @@ class DenseConformance(OnBackend):
             assert (offsets(page.entries), page.upto) == (found, at(upto))
 
     async def test_positions_are_numbers_to_the_feed(self, log: LogStore) -> None:
-        """What lies before, between and behind; beyond the head lies another log (G11)."""
+        """Positions before an event, and distances; a position beyond the head belongs to another log (G11)."""
         await appended(log, "note-1", *range(1, 6))
         assert [log.before(at(n)) for n in (1, 5)] == [BEGINNING, at(4)]
         assert (await log.distance(at(1), at(4)), await log.behind(at(2)), await log.covering(at(3))) == (3, 3, at(3))

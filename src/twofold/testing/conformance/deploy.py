@@ -177,7 +177,7 @@ class DeployConformance(OnBackend):
         """Only the table that was found to be lost, as long as it has not moved."""
         await standing(store, tally(1), at(5, 1), at(5, 2))
         await standing(store, tally(2), at(9))
-        first, second = await store.checkpoints.of(tally(1).follows)
+        first, second = await store.checkpoints.all_partitions(tally(1).follows)
         covered = [at(9), at(5, 2)]
         for not_it in (
             [],
@@ -208,7 +208,7 @@ async def caught_up(running: Running) -> int:
 
 
 async def to_the_end(following: Following) -> None:
-    """Of the feed."""
+    """Fold to the end of the feed."""
     async with aclosing(following.catch_up()) as positions:
         async for _ in positions:
             pass

@@ -178,7 +178,7 @@ def in_order(rows: Iterable[Everything], order: Sequence[str]) -> list[Everythin
 
 
 def ranked(name: str) -> Callable[[Everything], tuple[bool, Any]]:
-    """By one field, None before everything."""
+    """A sort key for rows: one field, None first."""
 
     def rank(row: Everything) -> tuple[bool, Any]:
         value = getattr(row, name)

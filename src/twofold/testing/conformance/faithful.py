@@ -417,7 +417,7 @@ class FaithfulConformance(OnBackend):
             assert await running.get(keyed, UUID(int=8), after=token) is None
 
     async def test_a_list_of_any_name_can_be_searched(self, log: LogStore, store: Rows) -> None:
-        """Even if the name means something to a store; the key is called `member`, or `key`."""
+        """A list may have a name that a store uses itself, and its key may be called `member` or `key`."""
         listed = [listing(name, number) for number, name in enumerate(LISTS)]
         async with App("a", deciders=[things], projections=listed).open(log, read_store=store, work=False) as running:
             for id_, text in (("a", "x"), ("b", "x"), ("a", "y")):

@@ -47,7 +47,7 @@ class FeedConformance(OnBackend):
     async def test_g4_until_ends_a_page_and_more_says_that_it_goes_on(
         self, log: LogStore, limit: int, wanted: frozenset[str] | None
     ) -> None:
-        """Neither returns anything beyond `until`, whether its type matches or not."""
+        """No event beyond `until` is returned or passed, whether its type matches or not."""
         await appended(log, "note-1", *range(1, 6))
         places = await Places.of(log)
         for until in (None, *range(7)):
@@ -90,7 +90,7 @@ class FeedConformance(OnBackend):
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
     async def test_g4_pages_are_bounded_and_add_up(self, log: LogStore, limit: int) -> None:
-        """At most `limit` events; one page after the other is the log, each stream in order of commit."""
+        """A page has at most `limit` events; all pages together are the log, each stream in order of commit."""
         for n in range(5):
             await commit(log, *(append(f"note-{k}", event((n, k, 1)), event((n, k, 2))) for k in range(3)))
         found = await read_all(log, limit)

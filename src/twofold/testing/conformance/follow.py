@@ -12,7 +12,8 @@ from twofold.ambient import Ambient
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId
-from twofold.feed.follow import Follower, Following
+from twofold.feed.follow import Following
+from twofold.feed.follower import Follower
 from twofold.messages import BEGINNING
 from twofold.react.runner import Runner
 from twofold.read.projector import Projector
@@ -87,14 +88,14 @@ class FollowConformance(OnBackend):
         other = Projector(balances, other_store, log, bank.codec, Ambient())
         claim = await claimed(other_store.checkpoints, balances.follows, "other")
         await other.handle(claim, BEGINNING, page)
-        await other.settle()
+        await other.flush()
         for after in (BEGINNING, at(2)):
             await projector.handle(zombie, after, page)
             with pytest.raises(LeaseLost):
-                await projector.settle()
+                await projector.flush()
         await other.handle(claim, BEGINNING, page)
         with pytest.raises(LeaseLost):  # not even the holder may fold a page a second time
-            await other.settle()
+            await other.flush()
         [row] = (await store.get(balances.table, ("a",))).rows
         assert balances.format.from_values(row).total == 10
 
@@ -125,9 +126,10 @@ class Delegating:
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._of = checkpoints
-        self.register, self.claim, self.ask = checkpoints.register, checkpoints.claim, checkpoints.ask
+        self.register, self.claim = checkpoints.register, checkpoints.claim
+        self.request_handover, self.assign = checkpoints.request_handover, checkpoints.assign
         self.beat, self.traceback = checkpoints.beat, checkpoints.traceback
-        self.of, self.belongs, self.assign = checkpoints.of, checkpoints.belongs, checkpoints.assign
+        self.all_partitions, self.ownership = checkpoints.all_partitions, checkpoints.ownership
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:

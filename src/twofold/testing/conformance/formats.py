@@ -82,6 +82,8 @@ class FormatConformance(OnBackend):
         await model.write(Everything(f"{n:02}", **{field: value}) for n, value in enumerate(values))
         found = [getattr(row, field) for row in await model.find(limit=100)]
         assert found == values
+        assert await model.ids(**{field: None}) == f"{len(values) - 1:02}"
+        assert await model.queries.count(model.projection, {f"{field}__ne": None}) == len(values) - 1
         assert [type(one) for one in found] == [type(one) for one in values]
         if field == "timestamp":
             assert {one.utcoffset() for one in found if one is not None} == {timedelta(0)}
@@ -307,7 +309,7 @@ class ReadModel:
         return (await self.queries.find(self.projection, **asked)).rows
 
     async def ids(self, **conditions: Any) -> str:
-        """The keys of what is found, put together."""
+        """The keys that `find` returns, joined."""
         return "".join(row.id for row in await self.find(**conditions))
 
     async def pages(self, limit: int, **asked: Any) -> list[Everything]:

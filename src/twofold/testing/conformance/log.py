@@ -150,7 +150,7 @@ class LogConformance(OnBackend):
         assert [(await appended(log, "note-1", n)).version for n in range(3)] == [1, 2, 3]
 
     async def test_g2_across_processes_one_wins(self, log: LogStore, other_log: LogStore) -> None:
-        """Again and again: of all appends that expect one version, exactly one succeeds."""
+        """In each of many rounds, exactly one of the appends that expect a version succeeds."""
         for version in range(10):
             attempts = [
                 (log if n % 2 else other_log).commit([append("note-1", event(n), expected=version)]) for n in range(6)
@@ -311,7 +311,7 @@ class LogConformance(OnBackend):
         ids=repr,
     )
     async def test_json_comes_back(self, log: LogStore, written: object) -> None:
-        """Text of every script, numbers at their bounds, nesting."""
+        """Text in every script, the largest numbers and nested values are stored unchanged."""
         await appended(log, "note-1", written)
         assert await values(log) == [written]
 

@@ -132,7 +132,7 @@ class AgainstMemory(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, start=OFFSETS)
     def register(self, kind: str, follows: FollowerId, start: int) -> None:
-        """Once or more."""
+        """Register a follower, possibly again."""
         self.both(self.kept(kind), lambda store: store.checkpoints.register(follows, "0" * 16, at(start)))
 
     @rule(kind=st.sampled_from(["log", "store"]), follows=FOLLOWERS, old=st.booleans())
@@ -205,7 +205,8 @@ class AgainstMemory(RuleBasedStateMachine):
         conditions=st.lists(
             st.one_of(
                 st.builds(Condition, st.just("id"), st.sampled_from(["eq", "lt", "ge"]), IDS),
-                st.builds(Condition, st.just("count"), st.sampled_from(["eq", "gt", "le"]), st.integers(-2, 2)),
+                st.builds(Condition, st.just("count"), st.sampled_from(["eq", "ne", "gt", "le"]), st.integers(-2, 2)),
+                st.builds(Condition, st.just("count"), st.just("in"), st.lists(st.integers(-2, 2)).map(tuple)),
             ),
             max_size=2,
         ),
@@ -220,6 +221,7 @@ class AgainstMemory(RuleBasedStateMachine):
             return
         query = Query(conditions, [("count", descending[0]), ("id", descending[1])], limit, after)
         found = self.both(self.stores, lambda store: store.find(table, query))
+        self.both(self.stores, lambda store: store.count(table, conditions))
         keys = [(row[0],) for row in found.rows]
         self.both(self.stores, lambda store: store.rows(table, [*keys, ("none",)]))
 

@@ -83,7 +83,7 @@ class Places:
 
     @staticmethod
     async def of(feed: Feed) -> Places:
-        """Of all events that there are by now."""
+        """All events so far."""
         return Places(Position(feed.partition, 0), await all_of(feed))
 
     def __getitem__(self, number: int) -> Position:

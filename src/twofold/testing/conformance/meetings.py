@@ -385,7 +385,7 @@ class MeetingConformance(OnBackend):
                 assert await live(store) == [shown]
 
     async def test_dropped_and_then_made_again(self, store: Rows, other_store: Rows) -> None:
-        """Nothing of the first one is left, made again by either store; with other columns too; the live one stays."""
+        """Either store can create the table again, also with other columns. Nothing is left of the first one."""
         await prepared(store, tally(1))
         other = msgspec.defstruct("Tally", [("id", str), ("name", str, "")], frozen=True)
         for again, row in (
@@ -421,7 +421,7 @@ class MeetingConformance(OnBackend):
             with pytest.raises((LeaseLost, ConfigurationError)):
                 await work
         await checkpoints.release(claim)
-        await checkpoints.ask(seen, "another")
+        await checkpoints.request_handover(seen, "another")
         assert await checkpoints.claim(seen, "another") is None
         assert await checkpoints.read(table.follows) is None
 
@@ -447,7 +447,7 @@ class MeetingConformance(OnBackend):
     # ---- what one call changes and what it leaves
 
     async def test_a_row_is_tried_whether_it_can_be_kept_and_nothing_is_written(self, store: Rows) -> None:
-        """Neither a new row nor a changed one; the next commit is not affected."""
+        """Neither a new row nor a changed one is written; the next commit is not affected."""
         table, claim = tally(), await prepared(store, tally())
         await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}))
         assert await store.refusal(table, [("a", 2), ("b", 3)]) is None

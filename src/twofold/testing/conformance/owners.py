@@ -19,7 +19,7 @@ from twofold.feed.partitions import partitions_of
 from twofold.messages import Position, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.read.projection import Projection
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import Closed, Deposit, Deposited, accounts
 
@@ -50,12 +50,12 @@ def both(row: Count, event: Deposited | Closed, recorded: Recorded) -> Count:
 
 
 def ignore(event: Deposited, recorded: Recorded) -> list[To]:
-    """Nothing follows."""
+    """Return no command."""
     return []
 
 
 def ignore_closing(event: Closed, recorded: Recorded) -> list[To]:
-    """No command follows."""
+    """Return no command."""
     return []
 
 
@@ -78,7 +78,7 @@ async def opened(one: App, log: LogStore, store: Rows) -> None:
 async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
     """Assert that the App does not open, says why, and changes nothing."""
     tables = await store.tables()
-    checkpoints = [await of.belongs(follows) for of, follows in followed(one, log, store)]
+    checkpoints = [await of.ownership(follows) for of, follows in followed(one, log, store)]
     with pytest.raises(ConfigurationError) as raised:
         await opened(one, log, store)
     for text in says:
@@ -90,7 +90,7 @@ async def refused(one: App, log: LogStore, store: Rows, *says: str) -> None:
             with pytest.raises(ConfigurationError):
                 await operate.prepared(running, projection)
     assert await store.tables() == tables
-    assert [await of.belongs(follows) for of, follows in followed(one, log, store)] == checkpoints
+    assert [await of.ownership(follows) for of, follows in followed(one, log, store)] == checkpoints
 
 
 def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
@@ -153,10 +153,10 @@ class OwnerConformance(OnBackend):
                 await store.prepare(projection.table)
             for checkpoints, follows in followed(one, log, store):
                 await checkpoints.register(follows, log.log_id, Position(follows.partition, 0))
-                assert await checkpoints.belongs(follows) is None
+                assert await checkpoints.ownership(follows) is None
             await opened(one, log, store)
             for checkpoints, follows in followed(one, log, store):
-                assert await checkpoints.belongs(follows) == Ownership("bank", None, ("Deposited",))
+                assert await checkpoints.ownership(follows) == Ownership("bank", None, ("Deposited",))
             await refused(replace(one, name="other"), log, store, "'bank'", "'other'")
 
     @pytest.mark.parametrize("made", [app, reacting])
@@ -178,14 +178,14 @@ class OwnerConformance(OnBackend):
         [projection] = one.projections
         await store.clear(projection.table, log.log_id)
         for checkpoints, follows in followed(one, log, store):
-            assert await checkpoints.belongs(follows) == Ownership("bank", None, ("Deposited",))
+            assert await checkpoints.ownership(follows) == Ownership("bank", None, ("Deposited",))
         async with app("bank", version=2).open(log, read_store=store) as running:
             [second] = running.app.projections
             await running.find(second)
-            assert await published(second.table, store, MemoryLog(), look_for_lost=False)
+            assert await try_publish(second.table, store, MemoryLog(), look_for_lost=False)
         await store.drop(projection.follows)
         for checkpoints, follows in followed(one, log, store):
-            assert await checkpoints.belongs(follows) is None
+            assert await checkpoints.ownership(follows) is None
 
     async def test_who_was_too_late_is_told(self, log: LogStore) -> None:
         """Compared and stored in one step; without a checkpoint there is no place to store it."""
@@ -196,9 +196,9 @@ class OwnerConformance(OnBackend):
         assert await checkpoints.assign(follows, None, OURS)
         assert not await checkpoints.assign(follows, None, theirs)
         assert not await checkpoints.assign(follows, theirs, theirs)
-        assert await checkpoints.belongs(follows) == OURS
+        assert await checkpoints.ownership(follows) == OURS
         assert await checkpoints.assign(follows, OURS, theirs)
-        assert await checkpoints.belongs(follows) == theirs
+        assert await checkpoints.ownership(follows) == theirs
 
 
 def replace_app(belongs: Ownership, name: str) -> Ownership:

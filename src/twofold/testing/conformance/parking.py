@@ -86,7 +86,7 @@ class ParkingConformance(OnBackend):
         return Fold()
 
     async def test_g7_what_is_parked_says_where_and_why(self, log: LogStore, store: Rows, fold: Fold) -> None:
-        """Event, error and traceback."""
+        """An entry has the event, the error and its traceback."""
         await deposited(log, "a", 5, CURSED, 7)
         async with at_rest(fold.app, log, store) as running:
             [waits] = await running.parking.list("balance")
@@ -359,7 +359,7 @@ class ParkingConformance(OnBackend):
             await asyncio.sleep(0)
             if event.amount == CURSED and failures:
                 failures -= 1
-                raise ConnectionError("the mail server is away")
+                raise ConnectionError("the mail server is down")
             sent.append(recorded.id)
 
         app = App("bank", deciders=[accounts], reactors=[Reactor("mailer", send, start="beginning")])

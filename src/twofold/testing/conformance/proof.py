@@ -330,7 +330,7 @@ class ProofConformance(OnBackend):
             await operate.verify(running, balances)
 
     async def test_g9_what_was_never_folded_cannot_be_compared(self, log: LogStore, store: Rows) -> None:
-        """Neither a projection of another App nor one without a table."""
+        """A projection of another App is refused, and so is one without a table."""
         async with bank.look(log, read_store=store) as running:
             with pytest.raises(InvalidInput, match="no table of balance v1"):
                 await operate.verify(running, balances)

@@ -104,7 +104,7 @@ class QueryConformance(OnBackend):
 
     @pytest.mark.parametrize("read", READS)
     async def test_g6_tokens_that_cannot_be_are_refused_at_once(self, log: LogStore, store: Rows, read: str) -> None:
-        """Of another log, beyond the head, of an unknown partition, or not a token at all."""
+        """A token of another log, beyond the head, of an unknown partition, or malformed."""
         await Folding.of(halves, log, store, own_feed(log, "1"))
         await appended(log, "note-1", "x")
         for after in (
@@ -441,8 +441,9 @@ class RefusalConformance(OnBackend):
             {"tags__contains": ["x", None]},
             {"tags__contains": [["x"]]},
             {"tags__contains": [str(n) for n in range(101)]},
-            {"tags__ne": None},
+            {"tags__ne": ()},
             {"tags__in": []},
+            {"total__in": None},
             {"total__in": 1},
             {"total__in": "12"},
             {"total__in": {1: 1}},

@@ -23,7 +23,7 @@ from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Recorde
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.proof import verify
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.bank import (
@@ -236,7 +236,7 @@ class RebuildConformance(OnBackend):
         assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 6, 3)
 
     async def test_who_stops_it_leaves_nothing_behind(self, folded: Running, store: Rows) -> None:
-        """As by Ctrl-C."""
+        """A cancelled rebuild, as by Ctrl-C, leaves no table."""
         async with aclosing(operate.rebuild(folded, balances, from_scratch=True)) as positions:
             await anext(positions)
             [_, built] = await store.tables()
@@ -297,7 +297,7 @@ class RebuildConformance(OnBackend):
             assert await live(store) == [2]
         await rebuilt(folded)
         assert list(await folded.find(balances, limit=500)) == [Balance(name, 6, 3) for name in NAMES]
-        for checkpoint in await store.checkpoints.of(balances.follows):
+        for checkpoint in await store.checkpoints.all_partitions(balances.follows):
             feed = feed_of(log, checkpoint.follower.partition)
             assert (checkpoint.log_id, checkpoint.position) == (log.log_id, await feed.head())
 
@@ -305,7 +305,7 @@ class RebuildConformance(OnBackend):
         self, folded: Running, log: LogStore, store: Rows
     ) -> None:
         """It was found to be lost, but has since moved: it was rebuilt in between."""
-        all_seen = await store.checkpoints.of(balances.follows)
+        all_seen = await store.checkpoints.all_partitions(balances.follows)
         newer = upgraded.projections[0].table
         await prepared(store, newer)
         *others, seen = all_seen
@@ -381,7 +381,7 @@ class RebuildConformance(OnBackend):
     async def test_a_swap_replaces_all_partitions(
         self, store: Rows, other_store: Rows, old: list[int], new: list[int]
     ) -> None:
-        """By those of what was built, each with what is parked there, after all epochs; whose it is stays."""
+        """The new checkpoints, each with what it has parked, get higher epochs; the owner stays."""
         table, built = tally(), beside(tally())
         await spread(store, table, *old)
         claims = await spread(store, table, *old)  # in another epoch than what is built, and the last in one more
@@ -404,8 +404,8 @@ class RebuildConformance(OnBackend):
         ]
         assert list(found.parked) == waiting
         assert [one.follows for one in await store.tables()] == [table.follows]
-        assert list(await store.checkpoints.of(built.follows)) == []
-        assert [await store.checkpoints.belongs(one.follower) for one in found.checkpoints] == [OURS] * len(new)
+        assert list(await store.checkpoints.all_partitions(built.follows)) == []
+        assert [await store.checkpoints.ownership(one.follower) for one in found.checkpoints] == [OURS] * len(new)
         for claim in claims:
             with pytest.raises(LeaseLost):
                 await store.checkpoints.beat(claim)
@@ -440,13 +440,13 @@ class RebuildConformance(OnBackend):
         for version in (1, 2, 3):
             await prepared(store, tally(version))
         done = await asyncio.gather(
-            published(tally(3), other_store, MemoryLog(), look_for_lost=False),
-            published(tally(2), store, MemoryLog(), look_for_lost=False),
+            try_publish(tally(3), other_store, MemoryLog(), look_for_lost=False),
+            try_publish(tally(2), store, MemoryLog(), look_for_lost=False),
         )
         for _ in range(2):  # retries if the name was locked
             done = await asyncio.gather(
-                published(tally(3), other_store, MemoryLog(), look_for_lost=False),
-                published(tally(2), store, MemoryLog(), look_for_lost=False),
+                try_publish(tally(3), other_store, MemoryLog(), look_for_lost=False),
+                try_publish(tally(2), store, MemoryLog(), look_for_lost=False),
             )
         assert (list(done), await live(store)) == ([True, True], [3])
 
@@ -455,7 +455,7 @@ class RebuildConformance(OnBackend):
     async def test_one_row_is_folded_again(self, folded: Running, log: LogStore, store: Rows) -> None:
         """A wrong row, a missing one, one without events; all others stay, and so does the checkpoint."""
         await overwritten(folded, {("nobody",): ("nobody", 1, 1), ("a1",): None})
-        before = await store.checkpoints.of(balances.follows)
+        before = await store.checkpoints.all_partitions(balances.follows)
         found = [await operate.rebuild_row(folded, balances, key) for key in ("a0", "a1", "nobody", "a0", "none")]
         assert [(one.before, one.after, one.events) for one in found] == [
             (("a0", 1_006, 3), ("a0", 6, 3), 3),
@@ -464,7 +464,7 @@ class RebuildConformance(OnBackend):
             (("a0", 6, 3), ("a0", 6, 3), 3),
             (None, None, 0),
         ]
-        now = await store.checkpoints.of(balances.follows)
+        now = await store.checkpoints.all_partitions(balances.follows)
         assert [(one.position, one.owner) for one in now] == [(one.position, None) for one in before]
         rows = {row.id: row.total for row in await folded.find(balances, limit=500)}
         assert rows == {"a0": 6, "a1": 6, **dict.fromkeys(NAMES[2:], 1_006)}
@@ -600,7 +600,7 @@ def tagged(version: int) -> Any:
 
 
 def fold_nothing(row: Tagged, event: Deposited, recorded: Recorded) -> Tagged:
-    """Never asked."""
+    """Never called."""
     return row
 
 

@@ -116,7 +116,7 @@ class RequestConformance(OnBackend):
         assert len({answer.status for answer in kept}) == 1
 
     async def test_the_feed_does_not_hear_of_it(self, log: LogStore, requests: Requests) -> None:
-        """Neither does a position."""
+        """A claimed request adds no event and no position."""
         await requests.claim(ID, b"f")
         await requests.keep(ID, MADE, [], DAY_S)
         assert await log.head() == BEGINNING

@@ -18,7 +18,7 @@ from twofold.errors import ConfigurationError, InvalidInput, LeaseLost
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.projection import Projection, Table
-from twofold.read.publish import published
+from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
@@ -251,21 +251,21 @@ class RowConformance(OnBackend):
         await store.commit(tally(1), old, BEGINNING, at(5), Changes({}))
         new = await prepared(other_store, tally(2))
         assert await live(store) == [1]
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         await other_store.commit(tally(2), new, BEGINNING, at(4), Changes({}))
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is False
         assert await live(store) == [1]
         await other_store.commit(tally(2), new, at(4), at(5), Changes({}))
-        assert await published(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
+        assert await try_publish(tally(2), other_store, MemoryLog(), look_for_lost=False) is True
         assert await live(store) == [2]
         await store.commit(tally(1), old, at(5), at(9), Changes({}))
         assert (
-            await published(tally(1), store, MemoryLog(), look_for_lost=False) is True
+            await try_publish(tally(1), store, MemoryLog(), look_for_lost=False) is True
         )  # a newer one is live and stays so
         assert await live(store) == [2]
 
     async def test_what_is_used_cannot_be_dropped(self, store: Rows) -> None:
-        """Not the live version, a held one or a missing one; dropping another leaves nothing behind."""
+        """A live, held or missing version cannot be dropped; any other is dropped completely."""
         await prepared(store, tally(1))
         claim = await prepared(store, tally(2))
         await store.commit(tally(2), claim, BEGINNING, at(1), Changes({("a",): ("a", 1)}, [parked("row", '["a"]', 1)]))
@@ -311,7 +311,7 @@ class RowConformance(OnBackend):
     async def test_g5_a_claim_writes_for_its_own_partition(
         self, store: Rows, other_store: Rows, after: Position
     ) -> None:
-        """From a position of another partition it writes nothing."""
+        """A commit from a position of another partition writes nothing."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)
         await store.commit(table, first, at(0, 1), at(3, 1), Changes({}))
         before = await other_store.find(table, everything(table))
@@ -353,7 +353,7 @@ class RowConformance(OnBackend):
         await store.checkpoints.release(second)
         await store.drop(tally(2).follows)
         assert [table.follows.version for table in await store.tables()] == [1]
-        assert list(await store.checkpoints.of(tally(2).follows)) == []
+        assert list(await store.checkpoints.all_partitions(tally(2).follows)) == []
         assert list(await store.checkpoints.parked(second.follower)) == []
 
     async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:

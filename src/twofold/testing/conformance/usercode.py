@@ -307,7 +307,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_whatever_a_reaction_raises_parks_its_stream(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, awaited: bool
     ) -> None:
-        """Even exceptions that would stop or restart the follower itself: here they come from user code."""
+        """The same holds for exceptions that would stop or restart the follower if they were its own."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
         seen = []
 
@@ -345,7 +345,7 @@ class UserCodeConformance(OnBackend):
     async def test_g7_whatever_the_deciding_of_a_reaction_raises_parks_its_stream(
         self, raising: str, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Even errors of the store. Several commands of one event run concurrently, each in a task."""
+        """The same holds for errors of the store. Several commands of one event run concurrently, each in a task."""
         monkeypatch.setattr(reacting, "PAUSES_S", (60.0,) * 7)
 
         def decide(command: Make, made: int) -> list[Made]:
@@ -377,7 +377,7 @@ class UserCodeConformance(OnBackend):
             assert {one.state for one in await operate.status(running)} == {"following"}
 
     async def test_what_deciding_raises_reaches_the_caller_and_nobody_else(self, log: LogStore, store: Rows) -> None:
-        """Even from a cached state. The stream accepts the next command, and so do others."""
+        """The same holds with a cached state. This stream and others accept the next command."""
 
         def decide(command: Make, made: int) -> list[Made]:
             meet(command.raises)

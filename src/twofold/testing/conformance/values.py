@@ -157,7 +157,7 @@ class ValueConformance(OnBackend):
         ids=lambda value: value if isinstance(value, str) else "",
     )
     async def test_g10_what_would_come_back_as_another_is_refused(self, room: Running, put: Put, path: str) -> None:
-        """By the path of the value; nothing is stored, and the next command works."""
+        """The error has the path of the value; nothing is stored, and the next command works."""
         before = await room.execute(shelves, "1", Put(rank=1))
         with pytest.raises(InvalidEvent) as refused:
             await room.execute(shelves, "1", put)

@@ -55,7 +55,7 @@ class WaitingConformance(OnBackend):
     # ---- settled
 
     async def test_settled_waits_for_what_reactions_cause(self, away: Running, worker: Running) -> None:
-        """Even in a process that does not work: money that was passed on has arrived and is in the rows."""
+        """Also in a process without workers: money that was passed on has arrived and is in the rows."""
         for running in (away, worker):
             await running.execute(accounts, "a", Deposit(5, to="b"))
             await running.execute(accounts, "c", Deposit(7, to="b"))
@@ -122,7 +122,7 @@ class WaitingConformance(OnBackend):
         assert everything.deposits == 99 + 150
 
     async def test_an_import_leaves_no_follower_further_behind(self, away: Running, worker: Running) -> None:
-        """From the other process's checkpoints, each read after the head: never more than the actual difference."""
+        """The other process's checkpoints are each read after the head, so the lag is not overestimated."""
         furthest = 0
 
         async def call(number: int) -> Receipt:
@@ -147,7 +147,7 @@ class WaitingConformance(OnBackend):
         assert (await away.bulk(calls, at_once=4, most_behind=10)).events == 100
 
     async def test_an_import_stops_at_the_first_error(self, away: Running) -> None:
-        """As raised; no further calls start, and running ones end."""
+        """The error is raised as it is; no further calls start, and running ones end."""
         begun: list[int] = []
 
         async def call(number: int) -> Done[Account, Deposited | Closed]:

@@ -1,4 +1,4 @@
-"""What the steps of a plan share, and what they are drawn from."""
+"""The common interface of a plan's steps, and the dice they are drawn with."""
 
 from __future__ import annotations
 

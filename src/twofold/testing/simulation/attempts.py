@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twofold.errors import OutcomeUnknown
-from twofold.feed.parking import Unparked
+from twofold.feed.unparking import Unparked
 from twofold.messages import Receipt, Token
 from twofold.read.proof.verify import Report
 from twofold.read.query import Page

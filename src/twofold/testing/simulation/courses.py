@@ -60,7 +60,7 @@ class Courses:
         return crc32(id.encode()) % len(self.partitions) + 1 if len(self.partitions) > 1 else 0
 
     def take_cut(self, data: str | bytes) -> Sequence[Entry] | None:
-        """The next cut's events in the merged order; None if it takes events that do not exist, or takes some back."""
+        """The next cut's events in the merged order; None if some do not exist, or it ends before the last cut."""
         vector: Sequence[int] = json.loads(data)
         ends = [len(self._of[number].entries) for number in self.partitions]
         if any(not begin <= at <= end for begin, at, end in zip(self.vector, vector, ends, strict=True)):

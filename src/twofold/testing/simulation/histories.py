@@ -21,7 +21,7 @@ from twofold.testing.simulation.invariants import check
 from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.scenario import Scenario
-from twofold.testing.simulation.watch import ENGINE, Violation
+from twofold.testing.simulation.violations import ENGINE, Violation
 
 MOST_TRIES = 400
 OTHER_SCHEDULES = 3
@@ -110,19 +110,17 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
     return draw_one
 
 
-def run_histories(
-    scenarios: Sequence[Scenario], seeds: range, among: Sequence[str] = (), partitions: int | None = None
-) -> Simulated:
-    """Run one history of one of the scenarios per seed, with faults `among` these kinds. Raises: SimulationFailed."""
+def run_histories(scenarios: Sequence[Scenario], seeds: range, partitions: int | None = None) -> Simulated:
+    """Run one history of one of the scenarios per seed. Raises: SimulationFailed."""
     simulated = Simulated(seeds.start)
-    with _in_silence():
+    with in_silence():
         for seed in seeds:
-            plan = draw(scenarios[seed % len(scenarios)], seed, among, partitions)
+            plan = draw(scenarios[seed % len(scenarios)], seed, partitions=partitions)
             history = run(plan)
             simulated.runs += 1
             simulated.counts.update(history.counts)
             if history.violations:
-                raise failure(seed, plan, _worst(history.violations))
+                raise failure(seed, plan, worst(history.violations))
     return simulated
 
 
@@ -145,11 +143,11 @@ def failure(seed: int, plan: Plan, violation: Violation) -> SimulationFailed:
     """The error for a plan that broke a promise, with the plan shrunk."""
     small = _smallest(plan, violation.promise)
     history = run(small, is_told=True)
-    shown = _worst(history.violations) if history.violations else violation
+    shown = worst(history.violations) if history.violations else violation
     return SimulationFailed(seed, shown, history.world.lines or [], (len(small.steps), len(plan.steps)))
 
 
-def _worst(violations: Sequence[Violation]) -> Violation:
+def worst(violations: Sequence[Violation]) -> Violation:
     """The first broken promise to users; an engine that does not come to rest may be its consequence."""
     return min(violations, key=lambda violation: violation.promise == ENGINE)
 
@@ -180,7 +178,7 @@ def _candidates(plan: Plan) -> Iterator[Plan]:
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
+def in_silence() -> Iterator[None]:
     """Silence the engine's logs of crashes and takeovers, which are normal here."""
     logger = logging.getLogger("twofold")
     before = logger.disabled, logger.level

@@ -15,7 +15,7 @@ from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.remote import LATE_S
-from twofold.testing.simulation.watch import ENGINE, Violation
+from twofold.testing.simulation.violations import ENGINE, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
 
 REST_S = 0.25
@@ -43,6 +43,7 @@ class History:
         self.log_id, self.courses = self.storage.log_id, self.storage.courses
         self.readers = self._readers()
         self.ends: Mapping[int, int] | None = None  # of the feeds, when the log was replaced
+        self.has_rested = False
         self._before_replaced: Mapping[int, Sequence[Entry]] | None = None
 
     @property
@@ -90,7 +91,8 @@ class History:
             happening.append(asyncio.ensure_future(step.does.happen(self.world)))
         await asyncio.gather(*happening)
         self._mend()
-        if await self._rests() and (not self.plan.cures or await self._is_cured()):
+        self.has_rested = await self._rests() and (not self.plan.cures or await self._is_cured())
+        if self.has_rested:
             await self._end()
         for task in reading:
             task.cancel()
@@ -117,6 +119,7 @@ class History:
         for link in (*self.storage.links("the log"), self.storage.rows_link):
             link.away, link.deaf, link.slowness = False, False, 1.0
             link.mishaps.clear()
+            link.when_sent.clear()
         for server in self.world.servers:
             server.process.fuse = None
             if not (server.process.runs or server.process.crashed):
@@ -205,7 +208,7 @@ class History:
         self.counts["logs replaced"] += 1
         before = {follows: dict(rows) for follows, rows in self.storage.in_rows.tables.items()}
         part.replace(by, self.storage.ambient)
-        self.watcher.went_back()
+        self.watcher.log_replaced(part, by)
         await asyncio.sleep(NOTICED_WITHIN_S)
         for server in self.world.servers:
             for following in server.running.followers if server.running else ():
@@ -213,9 +216,11 @@ class History:
                 text = f"{what} was replaced by {by}, and {follows} is {following.state} at {server.process.name}"
                 if follows.whole not in before:  # what a reactor may read depends on the cuts as well
                     continue
-                concerned = follows.partition in (0, part.number)
-                if concerned != (following.state == "stopped"):
-                    self.broken("G11" if concerned else ENGINE, f"{text}: {following.error}")
+                concerned, stopped = follows.partition in (0, part.number), following.state == "stopped"
+                if concerned and not stopped:
+                    self.broken("G11", f"{text}: {following.error}")
+                elif stopped and not concerned and part.number:  # any may notice other cuts: publishing looks at them
+                    self.broken(ENGINE, f"{text}: {following.error}")
         if any(self.storage.table(follows) != rows for follows, rows in before.items()):
             self.broken("G11", f"{what} was replaced by {by}, which was folded into the rows of the previous one")
         newcomer = self.world.start(len(self.world.servers), self.world.servers[0].app)

@@ -26,6 +26,11 @@ _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 _never_ended: list[Any] = []
 
 
+def current_process() -> Process | None:
+    """The process whose step is running."""
+    return _OWNER.get()
+
+
 class Stuck(Exception):
     """The history does not end."""
 

@@ -11,12 +11,12 @@ from typing import Any, Self
 from twofold import operate
 from twofold.app import App
 from twofold.errors import InvalidInput, LeaseLost, NameHeld, Unavailable
-from twofold.feed.parking import Parking
+from twofold.feed.unparking import Parking
 from twofold.messages import Recorded
 from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
+from twofold.testing.simulation.leases import DISCARDING
 from twofold.testing.simulation.stores import SimulatedRows, connected
-from twofold.testing.simulation.watch import DISCARDING
 from twofold.testing.simulation.world import World
 
 AT_ONCE_S = 0.03
@@ -93,7 +93,7 @@ class Rebuild(Disturbing):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        """Of this version or the next; some of them crash."""
+        """A rebuild of this version or the next; some of them crash."""
         crash = dice.random.randrange(60) if dice.random.random() < 0.3 else None
         upgrade, from_scratch = dice.random.random() < 0.5, dice.random.random() < 0.5
         return cls(dice.random.choice(dice.app.projections).name, int(upgrade), from_scratch, crash)

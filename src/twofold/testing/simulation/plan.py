@@ -1,4 +1,4 @@
-"""A plan: what happens in one history, drawn from a seed. A part of a plan is also a plan, so it can shrink."""
+"""A plan of one history, drawn from a seed. Any part of a plan is a plan too, so a failing one can be shrunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from twofold.app import App
 from twofold.testing.simulation.actions import Action, Dice, Disturbing
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
-from twofold.testing.simulation.faults import FAULTS, Deaf, GoAway, Slow
+from twofold.testing.simulation.faults import FAULTS, Fault
+from twofold.testing.simulation.faults.stores import Deaf, GoAway, Slow
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
 from twofold.testing.simulation.parts import LogBecomes
@@ -100,9 +101,9 @@ class Plan:
             yield replace(self, log_becomes=None)
 
 
-def draw(scenario: Scenario, seed: int, among: Sequence[str] = (), partitions: int | None = None) -> Plan:
-    """The plan of a seed. Faults are drawn `among` these kinds, if any are named. The number of partitions is drawn if
-    it is not given."""
+def draw(scenario: Scenario, seed: int, among: Sequence[Fault] = (), partitions: int | None = None) -> Plan:
+    """The plan of a seed. Faults are drawn `among` these, if any are given, and the number of partitions unless it is
+    given."""
     if partitions is None:
         partitions = Random(f"partitions {seed}").choice(PARTITIONS)
     return _Drawing(scenario, seed, among, partitions).plan()
@@ -111,7 +112,7 @@ def draw(scenario: Scenario, seed: int, among: Sequence[str] = (), partitions: i
 class _Drawing:
     """Draws one plan."""
 
-    def __init__(self, scenario: Scenario, seed: int, among: Sequence[str], partitions: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, among: Sequence[Fault], partitions: int) -> None:
         self.scenario, self.seed, self.among = scenario, seed, among
         self.random = Random(f"plan {seed}")
         self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays the same
@@ -154,11 +155,9 @@ class _Drawing:
 
     def faults(self) -> list[Any]:
         """A few faults of a few kinds: histories vary more that way than with a little of everything."""
-        names = self.among or list(FAULTS)
-        kinds = self.random.choices(names, [FAULTS[name].weight for name in names], k=self.random.randint(1, 4))
-        return [
-            FAULTS[self.random.choice(kinds)].drawn(self.dice) for _ in range(self.random.choice((0, 1, 2, 3, 4, 6)))
-        ]
+        among = self.among or list(FAULTS.values())
+        kinds = self.random.choices(among, [fault.weight for fault in among], k=self.random.randint(1, 4))
+        return [self.random.choice(kinds).drawn(self.dice) for _ in range(self.random.choice((0, 1, 2, 3, 4, 6)))]
 
     # ---- what clients do
 

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from random import Random
 from typing import Any, Literal, TypeVar
 
-from twofold.testing.simulation.loop import SimulatedLoop
+from twofold.testing.simulation.loop import Process, SimulatedLoop, current_process
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ class Remote:
         self._syncing: deque[_Request] = deque()
         self._disk_is_free_at = 0.0
         self.mishaps: Counter[tuple[Mishap, Kind]] = Counter()
+        self.when_sent: dict[tuple[Process | None, Kind], Callable[[Remote], None]] = {}
         self.away = False
         self.slowness = 1.0
         self.deaf = False
@@ -58,6 +59,8 @@ class Remote:
     async def ask(self, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
         """Run `work` in the store and return its result. Raises: what `work` raises, NotSent, NoAnswer."""
         request = _Request(work, kind, self._loop.create_future(), self._life)
+        if self.when_sent and (happens := self.when_sent.pop((current_process(), kind), None)):
+            happens(self)
         if self.mishaps and self._happens("late", kind):
             self.later(self._lose, request)
             self.later(self._arrive, request, syncs, within_s=LATE_S)

@@ -166,13 +166,13 @@ class SimulatedCheckpoints:
         """See `Checkpoints.read`."""
         return await _available(self._link, lambda: at_once(self._memory().read(follower)))
 
-    async def of(self, follower: FollowerId) -> Sequence[Checkpoint]:
-        """See `Checkpoints.of`."""
-        return await _available(self._link, lambda: at_once(self._memory().of(follower)))
+    async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
+        """See `Checkpoints.all_partitions`."""
+        return await _available(self._link, lambda: at_once(self._memory().all_partitions(follower)))
 
-    async def belongs(self, follower: FollowerId) -> Ownership | None:
-        """See `Checkpoints.belongs`."""
-        return await _available(self._link, lambda: at_once(self._memory().belongs(follower)))
+    async def ownership(self, follower: FollowerId) -> Ownership | None:
+        """See `Checkpoints.ownership`."""
+        return await _available(self._link, lambda: at_once(self._memory().ownership(follower)))
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
@@ -190,9 +190,9 @@ class SimulatedCheckpoints:
 
         return await self._change(claim, "claim")
 
-    async def ask(self, seen: Checkpoint, asker: str) -> None:
-        """See `Checkpoints.ask`."""
-        await self._change(lambda: at_once(self._memory().ask(seen, asker)))
+    async def request_handover(self, seen: Checkpoint, asker: str) -> None:
+        """See `Checkpoints.request_handover`."""
+        await self._change(lambda: at_once(self._memory().request_handover(seen, asker)))
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""

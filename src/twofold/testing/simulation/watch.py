@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from twofold.app import App
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
-from twofold.feed.lease import LEASE_S
-from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Recorded
-from twofold.react.reactor import Reactor
+from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
 from twofold.read.projection import Projection, Table
 from twofold.read.store import StoredTable
 from twofold.testing.simulation.courses import BITS, END
-from twofold.testing.simulation.effects import Effects
-from twofold.testing.simulation.oracle import Fold, GivenUp, name_of
-from twofold.testing.simulation.parts import Part
+from twofold.testing.simulation.leases import Leases
+from twofold.testing.simulation.oracle import Fold, GivenUp
+from twofold.testing.simulation.parts import LogBecomes, Part, name_of_part
+from twofold.testing.simulation.reactions import Reactions
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
-
-DISCARDING = "discarding"  # the suffix of an owner's name that marks a discard
-ENGINE = "engine"  # breaks no promise itself: no rest is reached, or an error is lost
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A promise of the list G1 to G11, or of the App, and how it was broken."""
-
-    promise: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.text}"
+from twofold.testing.simulation.violations import Violation, difference
 
 
 class Watcher:
@@ -62,13 +46,10 @@ class Watcher:
         self.first_cut_at = math.inf
         self._tell = tell
         self.refuses = storage.rows.refuses
-        self._reactors = {reactor.name: reactor for reactor in app.reactors}
-        self.effects = Effects(done=self._has_happened)
+        self.leases = Leases(clock, counts, self.broken)
+        self.reactions = Reactions(app, storage, self.broken)
         self.cure: Cure | None = None
-        self._epochs: dict[FollowerId, int] = {}
-        self._lives: dict[FollowerId, float] = {}
-        self._discarding: set[tuple[FollowerId, int]] = set()
-        self._given_up: dict[FollowerId, list[GivenUp]] = {}  # of reactors; those of projections are with their rows
+        self._replaced: tuple[int, LogBecomes] | None = None
 
     def broken(self, promise: str, text: str) -> None:
         """Record it."""
@@ -87,6 +68,9 @@ class Watcher:
 
     def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """Check the places of the new entries, and fold them into the expected read models."""
+        if self._replaced == (part.number, "another log"):
+            self.broken("G11", f"{name_of_part(part.number, len(self.courses.partitions))} is another log, but grew")
+            return
         if part.number not in self.courses.partitions:
             self._cuts_appended(part)
             return
@@ -133,48 +117,37 @@ class Watcher:
     # ---- leases
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
-        """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
-
-        Retrying and discarding what is parked, and rebuilding, do not wait for that.
-        """
-        follower = claim.follower
-        silent_s = self._clock() - self._lives.get(follower, -LEASE_S)
-        if before.owner is not None:
-            self._counts["takeovers"] += 1
-            if silent_s < LEASE_S and not owner.endswith(("unparking", "rebuilding", DISCARDING)):
-                self.broken("G5", f"{follower} was taken over, but its holder was alive {silent_s:.3f} s ago")
-        if claim.epoch <= self._epochs.get(follower, 0):
-            self.broken("G5", f"{follower} was claimed twice in epoch {claim.epoch}")
-        self._epochs[follower] = claim.epoch
-        self._lives[follower] = self._clock()
-        if owner.endswith(DISCARDING):
-            self._discarding.add((follower, claim.epoch))
-        self._tell(f"{follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
-
-    def stolen(self, follower: FollowerId, epoch: int) -> None:
-        """The epoch was raised by hand."""
-        self._epochs[follower] = epoch
+        """See `Leases.claimed`."""
+        self.leases.claimed(before, claim, owner)
+        self._tell(f"{claim.follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def beaten(self, claim: Claim) -> None:
         """Only the holder sends heartbeats."""
-        self._held(claim, "sent a heartbeat")
-        self._lives[claim.follower] = self._clock()
+        self.leases.used(claim, "sent a heartbeat")
 
     def released(self, before: Checkpoint, claim: Claim) -> None:
         """Only the holder releases it."""
-        self._held(claim, "released what another worker holds")
+        self.leases.held(claim, "released what another worker holds")
 
-    def _held(self, claim: Claim, did: str) -> None:
-        epoch = self._epochs.get(claim.follower, 0)
-        if claim.epoch != epoch:
-            self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, but it is epoch {epoch}")
+    def log_replaced(self, part: Part, by: LogBecomes) -> None:
+        """Another log, or an older copy, lies where this part of the log was. Without read models nothing shows it."""
+        if self.folds:
+            self._replaced = part.number, by
+        self.went_back()
+
+    def _misread(self, follower: FollowerId) -> str | None:
+        """What is read as if it were the log from before (G11); a reactor's checkpoints are replaced with an older
+        copy."""
+        if self._replaced is None or follower.partition not in (0, self._replaced[0]):
+            return None
+        number, by = self._replaced
+        if by == "an older copy" and _version(follower).name in self.reactions.names:
+            return None
+        return f"{name_of_part(number, len(self.courses.partitions))} was replaced by {by}"
 
     def went_back(self) -> None:
         """Forget what was lost."""
-        rows = {**self._storage.row_checkpoints.rows, **self._storage.log_checkpoints()}
-        for follower in self._epochs:
-            self._epochs[follower] = rows[follower].epoch if follower in rows else 0
-            self._lives.pop(follower, None)
+        self.leases.went_back({**self._storage.row_checkpoints.rows, **self._storage.log_checkpoints()})
 
     # ---- progress
 
@@ -182,8 +155,10 @@ class Watcher:
         self, before: Checkpoint, claim: Claim, after: Position, to: Position, unparked: Sequence[Parked]
     ) -> None:
         """It advances from where it was, by its holder, with exactly its changes."""
-        self._held(claim, "has written")
-        self._lives[claim.follower] = self._clock()
+        if (misread := self._misread(claim.follower)) is not None:
+            self.broken("G11", f"{misread}, but {claim.follower} moved on from {after} to {to}")
+            return
+        self.leases.used(claim, "has written")
         self._counts["pages"] += 1
         self._tell(f"{claim.follower} moved from {after} to {to}")
         if before.position != after:
@@ -192,12 +167,12 @@ class Watcher:
         if to > head:
             self.broken("G4", f"{claim.follower} moved to {to}, but the log ends at {head}")
             return
-        if (claim.follower, claim.epoch) in self._discarding:
+        if self.leases.discards(claim):
             self._give_up(claim.follower, unparked, to)
-        if _version(claim.follower).name not in self._reactors:
+        if _version(claim.follower).name not in self.reactions.names:
             self.check_table(claim.follower, to)
         else:
-            self.check_reactions(self._reactors[claim.follower.name], after, to)
+            self.reactions.check(claim.follower.name, after, to)
 
     def _head(self, partition: int) -> Position:
         if partition in self.courses.partitions:
@@ -207,14 +182,14 @@ class Watcher:
     def _give_up(self, follower: FollowerId, unparked: Sequence[Parked], to: Position) -> None:
         given_up = [GivenUp(one.kind, one.key, one.position.offset, to.offset) for one in unparked]
         self._counts["given up"] += len(given_up)
-        if follower.name not in self._reactors:
+        if follower.name not in self.reactions.names:
             rows = self._storage.rows
             rows.given_up[follower] = (*rows.given_up.get(follower, ()), *given_up)
         else:
-            self._given_up.setdefault(follower, []).extend(given_up)
+            self.reactions.give_up(follower, given_up)
 
     def refused(self) -> None:
-        """Nothing of it may be stored; `check_table` would notice."""
+        """A page was refused. If any of it were stored, `check_table` would notice."""
         self._counts["pages refused"] += 1
 
     def dropped(self, before: StoredTable) -> None:
@@ -222,9 +197,7 @@ class Watcher:
         if before.live or before.owner is not None:
             state = "shown" if before.live else f"held by {before.owner}"
             self.broken("G8", f"{before.follows} was dropped while it was {state}")
-        for kept in (self._epochs, self._lives):
-            for one in [one for one in kept if one.whole == before.follows.whole]:
-                del kept[one]
+        self.leases.dropped(before.follows)
 
     def check_table(self, follows: FollowerId, at: Position) -> None:
         """Rows and parked keys equal a fresh fold (G5, G7, G9)."""
@@ -252,68 +225,16 @@ class Watcher:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
     def replaced(self, before: Sequence[Checkpoint]) -> None:
-        """By a table that was as far, in its own epoch (G5, G8)."""
+        """The replacement had reached the same position, and has a new epoch (G5, G8)."""
         self._counts["tables replaced"] += 1
         for one in before:
             follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]
-            self._epochs[follows] = now.epoch
+            self.leases.stolen(follows, now.epoch)
             if now.epoch <= one.epoch:
                 self.broken("G5", f"{follows} was replaced, but is in epoch {now.epoch} after epoch {one.epoch}")
             if now.position < one.position and one.position <= self._head(follows.partition):
                 self.broken("G8", f"{follows} was at {one.position}, but was replaced at {now.position}")
             self.check_table(follows, now.position)
-
-    def check_reactions(self, reactor: Reactor, after: Position, to: Position) -> None:
-        """Every reaction to the events before the checkpoint has happened or is parked."""
-        part = self._storage.logs[to.partition]
-        follower = reactor.follows.in_partition(to.partition)
-        waiting = part.log.checkpoints.waiting.get(follower, {}).values()
-        parked = {one.key: one.position for one in waiting}
-        types = self._app.codec.names(reactor.event_types)
-        for entry in part.entries[after.offset : to.offset]:
-            given_up = self._is_given_up(follower, entry)
-            if (
-                entry.type in types
-                and not given_up
-                and entry.position < parked.get(entry.stream, Position(to.partition, MAX_OFFSET))
-            ):
-                self._check_reaction(reactor, entry)
-
-    def _check_reaction(self, reactor: Reactor, entry: Entry) -> None:
-        passed = f"reactor {reactor.name} has passed {entry.stream}@{entry.version}"
-        recorded = self._app.codec.recorded(entry)
-        try:
-            if inspect.iscoroutinefunction(reactor.react):
-                answer = self.effects.answers[reactor.name, entry.stream, entry.version]
-                commands = reactor.named(recorded, answer or [])
-            else:
-                commands = reactor.commands(recorded)
-        except KeyError:
-            self.broken("G5", f"{passed} without reacting to it")
-            return
-        except Exception as error:  # user code may raise anything
-            self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
-            return
-        for command_id, command in commands:
-            receipts = self._storage.part_of(name_of(command)).inside.receipts
-            if (name_of(command), command_id) not in receipts:
-                asked = f"{command.command!r} for {name_of(command)}, which it returns now, was never carried out"
-                self.broken("G5", f"{passed}; {asked}")
-
-    def _has_happened(self, reactor: str, recorded: Recorded) -> None:
-        """The effects of a stream's earlier events come first."""
-        types = self._app.codec.names(self._reactors[reactor].event_types)
-        part = self._storage.part_of(str(recorded.stream))
-        follower = self._reactors[reactor].follows.in_partition(part.number)
-        for entry in part.inside.streams[str(recorded.stream)][: recorded.version - 1]:
-            begun = (reactor, entry.stream, entry.version) in self.effects.answers
-            if entry.type in types and not (begun or self._is_given_up(follower, entry)):
-                text = f"reactor {reactor} has reacted to {recorded.id}, but not yet to {entry.stream}@{entry.version}"
-                self.broken("G7", text)
-
-    def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
-        given_up = self._given_up.get(reactor, ())
-        return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)
 
     def published(self, table: Table, live_before: int) -> None:
         """Only forward, and not before it is as far (G8)."""
@@ -341,16 +262,3 @@ def _places(checkpoints: Sequence[Checkpoint]) -> str:
 def _version(follows: FollowerId) -> FollowerId:
     """The version itself, even for a table built next to it."""
     return follows.builds or follows
-
-
-def difference(expected: Any, found: Any) -> str:
-    """The first key at which two dictionaries differ."""
-    for key in sorted({*expected, *found}, key=repr):
-        if expected.get(key) != found.get(key):
-            shown = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-            return f"{shown!r} should be {_shown(expected, key)}, but is {_shown(found, key)}"
-    return "no difference"
-
-
-def _shown(table: Any, key: Any) -> str:
-    return f"{table[key]!r}" if key in table else "not there"

@@ -13,7 +13,7 @@ from typing import Any
 from twofold.ambient import Ambient
 from twofold.app import App, Running
 from twofold.errors import TwofoldError
-from twofold.feed.parking import Unparked
+from twofold.feed.unparking import Unparked
 from twofold.messages import Append, Receipt
 from twofold.read.proof.verify import Report
 from twofold.testing.simulation.attempts import Attempt, told
@@ -71,7 +71,7 @@ class World:
 
     def _begin(self, schedule: str) -> None:
         """Nothing is cured yet; the given events are in the log, and clients know them."""
-        self.scenario.observed.effects = self.watcher.effects
+        self.scenario.observed.effects = self.watcher.reactions.effects
         self.scenario.begin(schedule)
         if self.scenario.cure is not None:
             self.scenario.cure.deployed = False

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, make_dataclass
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from msgspec.json import encode
+from pydantic import ValidationError
 
-from twofold.api.served import Input, NewId, ServedCommand, inputs_of
+from twofold.api.served import NO_BODY, NewId, ServedCommand
 from twofold.app import Running
 from twofold.errors import NotFound, VersionConflict
 from twofold.messages import checked_id
 from twofold.web.answers import answer, receipt_headers
-from twofold.web.bodies import FromJson, JsonRequest, unsupported
+from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import version_conflict
+from twofold.web.problems import condition_of, version_conflict
+from twofold.web.rest.edge import AtTheEdge
 from twofold.web.rest.values import Value
 from twofold.write.decider import Decider, Done
+
+NOTHING = JsonText(b"{}", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,79 +57,126 @@ class CommandEndpoint:
     """Handles the requests for one command. `located` is the path of a row, up to its id, for the header Location."""
 
     def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
-        self.served, self.form, self._located = served, form, located
+        self.served, self.form, self.located = served, form, located
+        self._names = form.names_of(served.sent)
         self._path = {
-            name: Value("path", name, given.annotation, form.name(name)) for name, given in served.path.items()
+            self._names[name]: Value("path", name, each.annotation, form.name(name))
+            for name, each in served.path.items()
         }
-        self._sent, self._fields, self.body = served.sent, inputs_of(served.sent), body_class(served)
-        self._read: Callable[[Any], Any] = TypeAdapter(FromJson(form).annotated(self.body)).validate_python
+        self._ids = [
+            Value("path", name, served.types[name], form.name(name))
+            for name in served.at.parameters
+            if name not in served.fields and name in served.types
+        ]
+        elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
+        types = {self._names[name]: served.types[name] for name in served.fields if name in served.types}
+        edge = AtTheEdge(form, types, elsewhere)
+        self._read = reader(edge.schema(served.sent))
+        self.body = Annotated[served.sent, edge] if types or elsewhere else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self._returns = served.returns or command_answer
-        self._conditions: Any = if_new if served.new else precondition if served.etag else None
-        match_too = ("If-Match",) if self._conditions is precondition else ()
-        self.evaluates = (*match_too, "If-None-Match") if self._conditions else ()
-        self.headers: tuple[Any, ...] = (asked, *filter(None, [self._conditions]))
+        conditions: Any = if_new if served.new else precondition if served.etag else None
+        match_too = ("If-Match",) if conditions is precondition else ()
+        self.evaluates = (*match_too, "If-None-Match") if conditions else ()
+        self.headers: tuple[Any, ...] = (asked, *filter(None, [conditions]))
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return list(self._path.values())
+        return [*self._ids, *self._path.values()]
+
+    def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
+        """Whether this body may be sent with these parameters of the path."""
+        try:
+            members = {name: value.as_json(path[value.name]) for name, value in self._path.items()}
+            if self.served.by is not None:
+                members[self._names[self.served.by]] = JsonText(b'"ann"', "ann")
+            self._read(_with_members(read_json(encode(body)), members))
+        except (ValidationError, RequestValidationError):
+            return False
+        return True
 
     async def __call__(self, request: Request) -> Response:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
-        served = self.served
         request = JsonRequest(request.scope, request.receive)
-        await check_login(request, served.allow)
-        path = {name: value.read(request.path_params[name]) for name, value in self._path.items()}
-        body = await self._body(request)
-        given = {**request.path_params, **path, **{name: getattr(body, name) for name in served.inputs}}
-        if served.by is not None:
-            path[served.by] = given[served.by] = (await logged_in_actor(request)).id
-        await check_allowed(request, served.allow, given)
-        creates = await if_new(request) if served.new else False
-        conditions = await precondition(request) if self._conditions is precondition else Conditions(None, None)
+        await check_login(request, self.served.allow)
+        sent = await self._sent(request)
+        ids = {value.name: value.read(request.path_params[value.name]) for value in self._ids}
+        arguments = {**request.path_params, **ids, **{name: getattr(sent, name) for name in self.served.fields}}
+        await check_allowed(request, self.served.allow, arguments)
+        conditions = await self._conditions(request)
         this = await asked(request)
+        return await this.once(partial(self._handle, this, sent, arguments, conditions))
 
-        async def handle() -> Response:
-            named = None if isinstance(served.id, NewId) else given[served.id]
-            stream_id = this.new_id() if named is None else checked_id(named, str(served.id))
-            expected = await self._expected_version(this, stream_id, conditions)
-            command = await self._command(this, body, path)
-            try:
-                done = await this.execute(served.decider, stream_id, command, expected_version=expected)
-            except VersionConflict as error:
-                if not served.new or creates:
-                    raise
-                there = f"There is {a(served.decider.category)} {stream_id!r} already"
-                raise version_conflict(409, there, 0, error.actual) from None
-            return self._response(stream_id, done)
+    async def _handle(self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions) -> Response:
+        served = self.served
+        named = None if isinstance(served.id, NewId) else arguments[served.id]
+        stream = this.new_id() if named is None else stream_id(named, str(served.id))
+        if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
+            return self._response(this.request, stream, before)
+        expected = await self._expected_version(this, stream, conditions)
+        command = sent if served.using is None else await self._looked_up(sent, this)
+        try:
+            done = await this.execute(served.decider, stream, command, expected_version=expected)
+        except VersionConflict as error:
+            if not served.new or condition_of(this.request):
+                raise
+            there = f"There is {a(served.decider.category)} {stream!r} already"
+            raise version_conflict(409, there, 0, error.actual) from None
+        return self._response(this.request, stream, done)
 
-        return await this.once(handle)
+    async def _sent(self, request: JsonRequest) -> Any:
+        """What the client sends, from body and path. Raises: Problem, RequestValidationError."""
+        body = await self._body(request)
+        path = {name: request.path_params[value.name] for name, value in self._path.items()}
+        members = {name: self._path[name].as_json(text) for name, text in path.items()}
+        if self.served.by is not None:
+            actor = (await logged_in_actor(request)).id
+            members[self._names[self.served.by]] = JsonText(json.dumps(actor).encode(), actor)
+        twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
+        if twice:
+            given = "The address or the login gives this field: leave it out of the body"
+            errors = [{"type": MISPLACED, "loc": ("body", name), "msg": given} for name in twice]
+            raise RequestValidationError(errors, body=body)
+        try:
+            return self._read(_with_members(body, members))
+        except ValidationError as error:
+            raise RequestValidationError(self._errors(error, path), body=body) from None
 
-    async def _body(self, request: JsonRequest) -> Any:
-        """Raises: Problem, RequestValidationError."""
+    async def _body(self, request: JsonRequest) -> JsonText:
+        """Raises: Problem."""
+        if not self.needs_body and not await request.body():
+            return NOTHING
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not media and not self.needs_body and not await request.body():
-            return self.body()
         if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
             raise unsupported("The body must be sent as Content-Type: application/json")
-        json = await request.json()
-        try:
-            return self._read(json)
-        except ValidationError as error:
-            raise RequestValidationError(_in_body(error), body=json) from None
+        return await request.json()
 
-    async def _command(self, this: Asked, body: Any, path: Mapping[str, Any]) -> Any:
-        """Raises: RequestValidationError when the class refuses its fields, and whatever `using` raises."""
-        sent = body
-        if self.body is not self._sent:
-            fields = {name: getattr(body, name) for name in self.served.inputs}
-            try:
-                sent = self._sent(**fields, **{name: value for name, value in path.items() if name in self._fields})
-            except ValidationError as error:
-                raise RequestValidationError(_in_body(error)) from None
-            except ValueError as error:
-                raise RequestValidationError([{"type": "plain", "loc": ("body",), "msg": str(error)}]) from None
-        return sent if self.served.using is None else await self.served.using(sent, this.running)
+    def _errors(self, error: ValidationError, path: Mapping[str, str]) -> list[dict[str, Any]]:
+        found = []
+        for each in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(each["loc"][0]) if each["loc"] else ""
+            if name in path:
+                found.append({**each, "loc": ("path", self._path[name].shown), "input": path[name]})
+            else:
+                found.append({**each, "loc": ("body", *each["loc"])})
+        return found
+
+    async def _conditions(self, request: Request) -> Conditions:
+        """Raises: Problem 400 when a header is malformed."""
+        if self.served.new:
+            await if_new(request)
+        elif self.served.etag:
+            return await precondition(request)
+        return Conditions(None, None)
+
+    async def _looked_up(self, sent: Any, this: Asked) -> Any:
+        """The command that `using` makes. Raises: whatever it raises; TypeError if it returns anything else."""
+        served = self.served
+        command = await served.using(sent, this.running)  # type: ignore[misc]
+        if not isinstance(command, served.command):
+            wanted = served.command.__name__
+            raise TypeError(f"{served.owner}: using= must return a {wanted}, not a {type(command).__name__}")
+        return command
 
     async def _expected_version(self, this: Asked, id: str, conditions: Conditions) -> int | None:
         """Raises: Problem 404 if the stream must exist, Problem 412."""
@@ -134,12 +191,14 @@ class CommandEndpoint:
             _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
 
-    def _response(self, id: str, done: Done[Any, Any]) -> Response:
+    def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
+        if self.located is not None:
+            headers["Location"] = quote(request.scope.get("root_path", "")) + self.located + quote(id, safe="")
         if not self.served.etag:
             del headers["ETag"]
-        if self._located is not None:
-            headers["Location"] = self._located + quote(id, safe="")
+        if self.served.status in NO_BODY:
+            return Response(status_code=self.served.status, headers=headers)
         return answer(self._returns(done), self.served.status, headers, form=self.form)
 
 
@@ -162,28 +221,22 @@ def a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def body_class(served: ServedCommand) -> type:
-    """What is sent, without the fields that the path and the actor give, and with the types of the edge."""
-    if served.inputs == inputs_of(served.sent):
-        return served.sent
-    sent = served.sent
-    config = {"__pydantic_config__": sent.__pydantic_config__} if hasattr(sent, "__pydantic_config__") else {}
-    made = make_dataclass(
-        sent.__name__,
-        [(name, given.annotation, _field(given)) for name, given in served.inputs.items()],
-        namespace={"__doc__": sent.__doc__, **config},
-        frozen=True,
-        kw_only=True,
-    )
-    made.__module__ = sent.__module__
-    return made
+def stream_id(value: Any, what: str) -> str:
+    """The id of a stream from a field of any type that has one way to be written. Raises: InvalidInput."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, date | datetime):
+        value = value.isoformat()
+    elif isinstance(value, int | UUID) and not isinstance(value, bool):
+        value = str(value)
+    return checked_id(value, what)
 
 
-def _field(given: Input) -> Any:
-    if given.required:
-        return field()
-    return field(default_factory=given.factory) if given.factory is not MISSING else field(default=given.default)
-
-
-def _in_body(error: ValidationError) -> list[dict[str, Any]]:
-    return [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False, include_input=False)]
+def _with_members(body: JsonText, members: Mapping[str, JsonText]) -> JsonText:
+    """An object with these members added at its end; anything else as it is."""
+    if not members or not isinstance(body.value, dict):
+        return body
+    start = body.text.rstrip()[:-1] + (b"," if body.value else b"")
+    added = [json.dumps(name).encode() + b":" + member.text for name, member in members.items()]
+    values = {name: member.value for name, member in members.items()}
+    return JsonText(start + b",".join(added) + b"}", {**body.value, **values})

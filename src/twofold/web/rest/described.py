@@ -1,159 +1,171 @@
-"""The routes of an Api as OpenAPI: schemas from the classes of commands, events and rows."""
+"""The routes of an Api as OpenAPI operations: what they take and return, and who may call them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import getdoc
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
 
-from fastapi.dependencies.utils import get_dependant
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema
-
-from twofold.api import Api, anyone
+from twofold.api import Api, ServedCommand, anyone
+from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
-from twofold.web.openapi import documented, sends
+from twofold.web.login.schemes import LOGIN, scheme_of
+from twofold.web.openapi import docstring, documented, error, operations_of, problem_of, problem_types, sends
 from twofold.web.rest.commands import CommandEndpoint
-from twofold.web.rest.pages import LIMIT, PageEndpoint
+from twofold.web.rest.examples import Examples
+from twofold.web.rest.inputs import parameters, request_body
+from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.routes import ApiRoute, Endpoint
 from twofold.web.rest.rows import RowEndpoint
-
-_ORDER = "Names of fields, separated by commas; a leading `-` for descending order"
-_CURSOR = "From the page before or after: `next_cursor`, or a `Link`"
-_TEXT = {"type": "string"}
-REF = "#/components/schemas/{model}"
-Json = dict[str, Any]
+from twofold.web.rest.schemas import Json, Schemas
 
 
 def describe(document: Json, api: Api, routes: Sequence[ApiRoute]) -> None:
-    """Add the routes to an OpenAPI document."""
-    schemas = Schemas(JsonForm(api.names, api.decimals))
+    """Add the routes to an OpenAPI document, except those at an address that it has already: a router comes first.
+
+    If the function `actor=` has an attribute `security_scheme`, an OpenAPI security scheme, whatever needs a login
+    refers to it.
+    """
+    components = document.setdefault("components", {})
+    schemas = Schemas(JsonForm(api.names, api.decimals), components.setdefault("schemas", {}))
     endpoints = [route.made for route in routes]
     for endpoint in endpoints:
         for key, mode, annotation in _classes(endpoint):
             schemas.add(key, mode, annotation)
-    schemas.generate(document.setdefault("components", {}).setdefault("schemas", {}))
-    paths = document.setdefault("paths", {})
+    schemas.generate()
+    scheme = scheme_of(api.actor)
+    if scheme is not None:
+        components.setdefault("securitySchemes", {})[LOGIN] = dict(scheme)
+    examples = Examples(schemas.components, api.decimals)
     for endpoint in endpoints:
-        at = endpoint.served.at
-        path = "/" + "/".join(_shown(segment, endpoint) for segment in at.segments)
-        paths.setdefault(path, {})[at.method.lower()] = _operation(api, endpoint, schemas)
+        operation = _operation(endpoint, schemas, examples)
+        if scheme is not None and endpoint.served.allow is not anyone:
+            operation["security"] = [{LOGIN: []}]
+        _add(document, endpoint, operation)
 
 
-def _shown(segment: str, endpoint: Endpoint) -> str:
-    return f"{{{endpoint.form.name(segment[1:-1])}}}" if segment.startswith("{") else segment
+def _add(document: Json, endpoint: Endpoint, operation: Json) -> None:
+    """Two paths that differ only in the names of their parameters are one path in OpenAPI."""
+    at, method = endpoint.served.at, endpoint.served.at.method.lower()
+    if operation["operationId"] in {known["operationId"] for _, _, known in operations_of(document)}:
+        operation["operationId"] += f"_{method}_{'_'.join(re.findall(r'[A-Za-z0-9]+', at.path))}"
+    paths: Json = document.setdefault("paths", {})
+    shown = re.sub(r"\w+(?=\})", lambda found: endpoint.form.name(found[0]), at.path)
+    path = next((known for known in paths if _shape(known) == _shape(at.path)), shown)
+    names = dict(zip(at.parameters, re.findall(r"\{(\w+)\}", path), strict=True))
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path":
+            parameter["name"] = names[parameter["name"]]
+    paths.setdefault(path, {}).setdefault(method, operation)
 
 
-class Schemas:
-    """JSON schemas of classes, made together so that they share their definitions."""
-
-    def __init__(self, form: JsonForm) -> None:
-        self._form = form
-        self._inputs: list[tuple[Any, Any, CoreSchema]] = []
-        self._made: dict[Any, Json] = {}
-
-    def add(self, key: object, mode: str, annotation: Any) -> None:
-        """Have a schema made: `validation` for what is sent, `serialization` for what is returned."""
-        self._inputs.append((key, mode, self._form.core_schema(annotation)))
-
-    def generate(self, components: Json) -> None:
-        """Make all schemas, and add their definitions to these components."""
-        made, definitions = GenerateJsonSchema(ref_template=REF).generate_definitions(self._inputs)
-        self._made = {key: schema for (key, _), schema in made.items()}
-        components.update(cast("Json", definitions))
-
-    def __getitem__(self, key: object) -> Json:
-        return self._made[key]
+def _shape(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
 
 
 def _classes(endpoint: Endpoint) -> Iterator[tuple[object, str, Any]]:
     """What an endpoint needs schemas of."""
-    match endpoint:
-        case CommandEndpoint():
-            yield (endpoint, "body"), "validation", endpoint.body
-            if endpoint.served.returns is None:
-                for event in endpoint.served.decider.recorded_types:
-                    yield (endpoint, event), "serialization", event
-        case RowEndpoint() | PageEndpoint():
-            if endpoint.served.returns is None:
-                yield (endpoint, "row"), "serialization", endpoint.served.projection.row
-    if endpoint.served.returns is not None:
-        yield (endpoint, "returns"), "serialization", get_type_hints(endpoint.served.returns).get("return", Any)
+    returns = endpoint.served.returns
+    if returns is not None:
+        yield (endpoint, "returns"), "serialization", get_type_hints(returns).get("return", Any)
+    elif not isinstance(endpoint, CommandEndpoint):
+        yield (endpoint, "row"), "serialization", endpoint.served.projection.row
+    else:
+        for event in endpoint.served.decider.recorded_types:
+            yield (endpoint, event), "serialization", event
+    if isinstance(endpoint, CommandEndpoint):
+        yield (endpoint, "body"), "validation", endpoint.body
     for value in endpoint.values():
         yield (endpoint, value), "validation", value.annotation
 
 
-def _operation(api: Api, endpoint: Endpoint, schemas: Schemas) -> Json:
+def _operation(endpoint: Endpoint, schemas: Schemas, examples: Examples) -> Json:
     served = endpoint.served
-    operation: Json = {
+    operation = {
         "operationId": served.name,
-        "summary": served.name.replace("_", " ").capitalize(),
-        "tags": [served.at.segments[0]],
-        "parameters": list(_parameters(endpoint, schemas)),
+        "tags": [next((one for one in served.at.segments if not one.startswith("{")), served.name)],
+        **_texts(endpoint),
+        "parameters": list(parameters(endpoint, schemas, examples)),
+        "responses": _success(endpoint, schemas) | _errors(endpoint, schemas),
     }
-    statuses = {400, 422, 503} | ({404} if served.at.parameters else set())
-    if served.allow is not anyone:
-        statuses |= {401, 403}
-    match endpoint:
-        case CommandEndpoint():
-            body = {"required": endpoint.needs_body, "content": _json(schemas[endpoint, "body"])}
-            operation |= {"description": getdoc(endpoint.served.command) or "", "requestBody": body}
-            statuses |= {408, 409, 412, 413, 415}
-            success = _success(endpoint, schemas, "Consistency-Token", "ETag", "Idempotency-Expires")
-        case RowEndpoint():
-            operation["description"] = getdoc(endpoint.served.projection.row) or ""
-            success = _success(endpoint, schemas, "ETag", "Preference-Applied")
-            success |= {"304": {"description": "Still at that version", **sends(304, "ETag")[304]}}
-        case PageEndpoint():
-            operation["description"] = getdoc(endpoint.served.projection.row) or ""
-            success = _success(endpoint, schemas, "Link", "Parked-Rows", "Preference-Applied")
-    errors = {str(status): response for status, response in documented(*sorted(statuses)).items()}
-    operation["responses"] = success | errors
+    if isinstance(endpoint, CommandEndpoint):
+        operation["requestBody"] = request_body(endpoint, schemas, examples)
     return operation
 
 
-def _json(schema: Json) -> Json:
-    return {"application/json": {"schema": schema}}
-
-
-def _success(endpoint: Endpoint, schemas: Schemas, *headers: str) -> Json:
-    status = endpoint.served.status if isinstance(endpoint, CommandEndpoint) else 200
-    response = {"description": "Successful response", "content": _json(_content(endpoint, schemas))}
-    return {str(status): {**response, **sends(status, *headers)[status]}}
-
-
-def _content(endpoint: Endpoint, schemas: Schemas) -> Json:
-    returned = schemas[endpoint, "returns"] if endpoint.served.returns is not None else None
+def _texts(endpoint: Endpoint) -> Json:
+    """The summary and, if there is a docstring, the description."""
+    words = re.sub(r"[_-]+", " ", endpoint.served.name).capitalize()
     match endpoint:
         case CommandEndpoint():
-            return returned or _command_answer(endpoint, schemas)
+            text, summary = docstring(endpoint.served.sent), words
         case RowEndpoint():
-            return returned or schemas[endpoint, "row"]
+            text, summary = docstring(endpoint.served.projection.row), f"{words}, one row"
         case PageEndpoint():
-            name = endpoint.form.name
-            if endpoint.served.plain:
-                return {"type": "array", "items": returned or schemas[endpoint, "row"]}
-            return _object(
-                {
-                    "data": {"type": "array", "items": returned or schemas[endpoint, "row"]},
-                    name("has_more"): {"type": "boolean"},
-                    name("next_cursor"): {"anyOf": [{"type": "string"}, {"type": "null"}]},
-                    "parked": {"type": "integer", "description": "How many rows are parked and may be out of date"},
-                }
-            )
+            text, summary = docstring(endpoint.served.projection.row), f"{words.removesuffix(' list')}, in pages"
+    return {"summary": summary} | ({"description": text} if text else {})
+
+
+# ---- responses ----------------------------------------
+
+
+def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
+    match endpoint:
+        case CommandEndpoint():
+            status = endpoint.served.status
+            headers = ["Consistency-Token", "Idempotency-Expires"] + ["ETag"] * endpoint.served.etag
+            headers += ["Location"] * (endpoint.located is not None)
+            found = _answer(status, "Done", _command_answer(endpoint, schemas), *headers)
+        case RowEndpoint():
+            found = _answer(200, "The row", _returned(endpoint, schemas), "ETag", "Preference-Applied")
+            found |= _answer(304, "Still at that version", None, "ETag")
+        case PageEndpoint():
+            headers = ["Link", "Parked-Rows", "Total-Count", "Preference-Applied"]
+            found = _answer(200, "A page of rows", _page(endpoint, schemas), *headers)
+    return found
+
+
+def _answer(status: int, description: str, schema: Json | None, *headers: str) -> Json:
+    content = {} if schema is None or status in NO_BODY else {"content": {"application/json": {"schema": schema}}}
+    return {str(status): {"description": description, **content, **sends(status, *headers)[status]}}
+
+
+def _returned(endpoint: RowEndpoint | PageEndpoint, schemas: Schemas) -> Json:
+    return schemas[endpoint, "row" if endpoint.served.returns is None else "returns"]
+
+
+def _page(endpoint: PageEndpoint, schemas: Schemas) -> Json:
+    name, row = endpoint.form.name, _returned(endpoint, schemas)
+    if endpoint.served.plain:
+        return {"type": "array", "items": row}
+    page = _object(
+        {
+            "data": {"type": "array", "items": row},
+            name("has_more"): {"type": "boolean"},
+            name("next_cursor"): {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "parked": {"type": "integer", "description": "How many rows are parked and may be out of date"},
+        }
+    )
+    referred = row.get("$ref", "").rpartition("/")[2]
+    return schemas.shared(f"{referred or _pascal(endpoint.served.name)}Page", page)
 
 
 def _command_answer(endpoint: CommandEndpoint, schemas: Schemas) -> Json:
+    """Commands of one decider share its events."""
+    if endpoint.served.returns is not None:
+        return schemas[endpoint, "returns"]
+    decider = endpoint.served.decider
+    name = _pascal(decider.category)
     events = [
-        _object({"type": {"const": event.__name__}, "data": schemas[endpoint, event]})
-        for event in endpoint.served.decider.recorded_types
+        _object({"type": {"type": "string", "const": event.__name__}, "data": schemas[endpoint, event]})
+        for event in decider.recorded_types
     ]
-    return _object(
-        {
-            "id": {"type": "string"},
-            "version": {"type": "integer"},
-            "events": {"type": "array", "items": events[0] if len(events) == 1 else {"anyOf": events}},
-        }
+    event = schemas.shared(f"{name}Event", events[0] if len(events) == 1 else {"anyOf": events})
+    return schemas.shared(
+        f"{name}Answer",
+        _object(
+            {"id": {"type": "string"}, "version": {"type": "integer"}, "events": {"type": "array", "items": event}}
+        ),
     )
 
 
@@ -161,31 +173,37 @@ def _object(properties: Mapping[str, Json]) -> Json:
     return {"type": "object", "properties": dict(properties), "required": list(properties)}
 
 
-def _parameters(endpoint: Endpoint, schemas: Schemas) -> Iterator[Json]:
-    path = {value.name: schemas[endpoint, value] for value in endpoint.values() if value.place == "path"}
-    for name in endpoint.served.at.parameters:
-        yield {
-            "name": endpoint.form.name(name),
-            "in": "path",
-            "required": True,
-            "schema": path.get(name, {"type": "string"}),
-        }
-    if isinstance(endpoint, PageEndpoint):
-        yield from _of_a_page(endpoint, schemas)
-    for call in endpoint.headers:
-        declared = get_dependant(path=endpoint.served.at.path, call=call)
-        for place, fields in (("query", declared.query_params), ("header", declared.header_params)):
-            for field in fields:
-                extra: Any = field.field_info.json_schema_extra or {}
-                schema = {"type": "string", **extra}
-                yield {"name": field.alias, "in": place, "description": field.field_info.description, "schema": schema}
+def _pascal(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name))
 
 
-def _of_a_page(endpoint: PageEndpoint, schemas: Schemas) -> Iterator[Json]:
-    for name, each in endpoint.filters.items():
-        one = schemas[endpoint, each.value]
-        yield {"name": name, "in": "query", "schema": {"type": "array", "items": one} if each.several else one}
-    if "order_by" in endpoint.known:
-        yield {"name": "order_by", "in": "query", "description": _ORDER, "schema": _TEXT}
-    yield {"name": "limit", "in": "query", "schema": schemas[endpoint, LIMIT] | {"default": endpoint.served.limit}}
-    yield {"name": "cursor", "in": "query", "description": _CURSOR, "schema": _TEXT}
+def _errors(endpoint: Endpoint, schemas: Schemas) -> Json:
+    """The problems of an endpoint. What a function of the user's own raises may be of any type."""
+    served, kind, statuses = endpoint.served, _kind(endpoint), {400, 408, 422, 500, 503}
+    kinds = {"any", "login", *_KINDS[kind]}
+    if served.at.parameters:
+        statuses |= {404}
+    if served.allow is not anyone:
+        statuses |= {401, 403}
+    if isinstance(served, ServedCommand):
+        statuses |= {409, 412, 413, 415} | ({404} if served.using or served.exists else set())
+        if served.using is not None:
+            found = documented(*sorted(statuses), kinds=kinds | {"read"})
+            return {str(status): response for status, response in found.items()}
+    return {
+        str(status): error(status, schemas.shared(f"{kind}Problem{status}", problem_of(problem_types(status, kinds))))
+        for status in sorted(statuses)
+    }
+
+
+_KINDS = {"Command": ("command",), "Row": ("read",), "Page": ("read", "page")}
+
+
+def _kind(endpoint: Endpoint) -> str:
+    match endpoint:
+        case CommandEndpoint():
+            return "Command"
+        case RowEndpoint():
+            return "Row"
+        case PageEndpoint():
+            return "Page"

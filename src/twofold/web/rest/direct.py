@@ -53,7 +53,7 @@ class Direct:
         if len(routes) != self._known:
             self._look(routes)
         sent = scope["path"].split("/")[1:]
-        method, count = "GET" if scope["method"] == "HEAD" else scope["method"], len(sent)
+        method, count = scope["method"], len(sent)
         for first in (sent[0], None):
             for one in self._candidates.get((method, count, first), ()):
                 if one.is_at(sent):

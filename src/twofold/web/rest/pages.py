@@ -8,92 +8,80 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 from pydantic import Field
 
-from twofold.api.served import ServedPage
+from twofold.api.reads import ORDER, ServedPage
 from twofold.read.annotations import annotated_fields
 from twofold.read.conditions import MAX_LIMIT
 from twofold.read.query import Page, Queries
 from twofold.web.answers import answer
-from twofold.web.consistency import freshness
+from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.rest.commands import existing
-from twofold.web.rest.filters import filters_of
+from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import written
 
-OWN = ("after", "cursor", "limit", "order_by")
-"""Query parameters of every page. A field with one of these names is filtered by `__in`."""
-
-
+_IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
 
 
 class PageEndpoint:
-    """Handles the requests for the pages of one projection."""
+    """Handles the requests for the pages of one projection. `order_by` is the parameter for the order, if there is one.
+
+    A client can narrow a page further, but not change a condition that the path sets.
+    """
 
     evaluates: tuple[str, ...] = ()
     headers: tuple[Any, ...] = (freshness,)
 
     def __init__(self, served: ServedPage, form: JsonForm) -> None:
         self.served, self.form = served, form
-        self.filters = {name: each for name, each in filters_of(served, form).items() if name not in OWN}
-        may_order = served.filters is None or "order_by" in served.filters
-        self._path = {condition: self._in_path(condition, name) for condition, name in served.where.items()}
-        self.known = ("after", "cursor", "limit", *(("order_by",) if may_order else ()))
-        self._fields = {form.name(field.name): field.name for field in served.projection.format.fields}
+        hints = annotated_fields(served.projection.row)
+        self._path = [
+            filter_of("path", name, condition, {**hints, **served.types}, form.name(name))
+            for condition, name in served.where.items()
+        ]
+        self.filters = filters_of(served, form)
+        self.order_by = _order_parameter(served, form)
+        self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
+        self._fields = {name: field for field, name in form.names_of(served.projection.row).items()}
         self._rows = written(served.projection, form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return [*self._path.values(), *(each.value for each in self.filters.values()), LIMIT]
-
-    def _in_path(self, condition: str, name: str) -> Value:
-        field = condition.partition("__")[0]
-        annotation = annotated_fields(self.served.projection.row)[field]
-        return Value("path", name, self.served.types.get(name, annotation), self.form.name(name))
+        return [*(each.value for each in (*self._path, *self.filters.values())), LIMIT]
 
     async def __call__(self, request: Request) -> Response:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         served, sent = self.served, request.query_params
         await check_login(request, served.allow)
-        path = {condition: value.read(request.path_params[value.name]) for condition, value in self._path.items()}
-        filters = self._filters_in(request)
-        named = {value.name: path[condition] for condition, value in self._path.items()}
-        await check_allowed(request, served.allow, {**filters, **named})
+        conditions = sent_conditions(self.filters, sent)
+        named: dict[str, Any] = {}
+        for each in self._path:
+            (value,) = each.conditions([request.path_params[each.value.name]]).values()
+            conditions[each.condition] = named[each.value.name] = value
+        await check_allowed(request, served.allow, {**conditions, **named})
+        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
         if served.exists is not None:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
-        order = sent.get("order_by")
-        arguments: dict[str, Any] = {
-            "scope": await scope_of(request, served.projection),
-            "order_by": served.order_by if order is None else self._order(order),
-            "limit": LIMIT.read(sent["limit"]) if "limit" in sent else served.limit,
-            "cursor": sent.get("cursor"),
-            "after": fresh.after,
-            "wait_s": fresh.wait_s,
-        }
+        scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries
-        page = await queries.find(self._rows, {**filters, **path}, **arguments)
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
+        freshly: dict[str, Any] = {"scope": scope, "after": fresh.after, "wait_s": fresh.wait_s}
+        page = await queries.find(
+            self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
+        )
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **links(request, page)}
+        if wants_count(request):
+            headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
+            headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
         return answer(self._content(page), 200, headers, form=self.form)
 
-    def _filters_in(self, request: Request) -> dict[str, Any]:
-        """The conditions that the query sets. Raises: RequestValidationError."""
-        conditions: dict[str, Any] = {}
-        for name in request.query_params:
-            if (one := self.filters.get(name)) is None:
-                continue
-            if one.several:
-                conditions[one.condition] = one.value.read_all(request.query_params.getlist(name))
-            elif one.condition.endswith("__null"):
-                field = one.condition.removesuffix("__null")
-                conditions[field if one.value.read(request.query_params[name]) else f"{field}__ne"] = None
-            else:
-                conditions[one.condition] = one.value.read(request.query_params[name])
-        return conditions
-
-    def _order(self, text: str) -> tuple[str, ...]:
-        """The names of fields in an order, which are written as in JSON. Raises: InvalidQuery in `find`."""
+    def _order(self, request: Request) -> tuple[str, ...]:
+        """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""
+        text = request.query_params.get(self.order_by) if self.order_by else None
+        if text is None:
+            return self.served.order_by
         names = text.split(",")
         return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
 
@@ -109,11 +97,23 @@ class PageEndpoint:
         }
 
 
-def _links(request: Request, page: Page[Any]) -> dict[str, str]:
+def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
+    if served.filters is None:
+        return form.name(ORDER)
+    name = next((name for name, condition in served.filters.items() if condition == ORDER), None)
+    return form.name(ORDER) if name == ORDER else name
+
+
+def links(request: Request, page: Page[Any]) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
-    cursors = [(relation, cursor) for relation, cursor in (("prev", page.previous), ("next", page.cursor)) if cursor]
-    if not cursors:
+    if page.cursor is None and page.previous is None:
         return {}
+    raw: bytes | None = request.scope.get("raw_path")
+    path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    address = f"{quote(request.scope['path'])}?{urlencode(sent)}{'&' * bool(sent)}cursor="
-    return {"Link": ", ".join(f'<{address}{cursor}>; rel="{relation}"' for relation, cursor in cursors)}
+    found = [
+        f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
+        for relation, cursor in (("prev", page.previous), ("next", page.cursor))
+        if cursor is not None
+    ]
+    return {"Link": ", ".join(found)}

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from twofold.api import Api, ServedCommand, ServedRow
-from twofold.api.addresses import Address
+from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.rows import RowEndpoint
 from twofold.web.routes import check_address
+
+_SEGMENTS = "twofold.segments"
 
 Endpoint = CommandEndpoint | RowEndpoint | PageEndpoint
 
@@ -26,9 +26,10 @@ class ApiRoute(Route):
     """A route for one command, row or page. Its parameters may contain an encoded slash."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.made, self.at = endpoint, endpoint.served.at
+        self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
         self._known = known_parameters(endpoint)
         super().__init__(self.at.path, self.answer, methods=[self.at.method], name=endpoint.served.name)
+        self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
     async def answer(self, request: Request) -> Response:
         """Raises: Problem 400 for an address that cannot be read, 422 for unknown or repeated parameters."""
@@ -64,17 +65,22 @@ class ApiRoute(Route):
                 parameters[segment[1:-1]] = text
             elif segment != text:
                 return Match.NONE, {}
-        child = {"endpoint": self.endpoint, "path_params": parameters}
+        child = {"endpoint": self.endpoint, "path_params": parameters, "route": self}
         return (Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL), child
 
 
 def _segments(scope: Scope) -> list[str]:
-    """The decoded segments of a path."""
-    found: list[str] | None = scope.get("twofold.segments")
-    if found is None:
+    """The decoded segments of a path below the root path."""
+    root = scope.get("root_path", "")
+    known: str | None
+    found: list[str]
+    known, found = scope.get(_SEGMENTS, (None, []))
+    if known != root:
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        path = raw.decode("latin-1").removeprefix(quote(scope.get("root_path", "")))
-        scope["twofold.segments"] = found = [unquote(segment) for segment in path.split("/")[1:]]
+        path, above = raw.decode("latin-1"), quote(root)
+        below = path[len(above) :] if path.startswith(f"{above}/") else path
+        found = [unquote(segment) for segment in below.split("/")[1:]]
+        scope[_SEGMENTS] = root, found
     return found
 
 
@@ -95,23 +101,32 @@ def known_parameters(endpoint: Endpoint) -> dict[str, bool]:
 def routes_of(api: Api) -> list[ApiRoute]:
     """A route for each address; where several match, the one with a literal segment comes first."""
     form = JsonForm(api.names, api.decimals)
-    rows = [one.at for one in api.served if isinstance(one, ServedRow)]
+    rows = [one for one in api.served if isinstance(one, ServedRow)]
     routes = [ApiRoute(_endpoint(one, form, rows)) for one in api.served]
     return sorted(routes, key=lambda route: [segment.startswith("{") for segment in route.at.segments])
 
 
-def _endpoint(served: Any, form: JsonForm, rows: list[Address]) -> Endpoint:
+def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:
     match served:
         case ServedCommand():
-            return CommandEndpoint(served, form, _located(served.at, rows))
+            return CommandEndpoint(served, form, _located(served, rows))
         case ServedRow():
             return RowEndpoint(served, form)
-        case _:
+        case ServedPage():
             return PageEndpoint(served, form)
 
 
-def _located(at: Address, rows: list[Address]) -> str | None:
-    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`."""
-    is_collection = at.method == "POST" and not at.parameters
-    below = [row for row in rows if row.segments[:-1] == at.segments and row.segments[-1].startswith("{")]
-    return f"{at.path}/" if is_collection and below else None
+def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
+    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
+
+    Only if their key is the id of the stream.
+    """
+    at = command.at
+    if at.method != "POST" or at.parameters:
+        return None
+    for row in rows:
+        is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
+        follows = set(command.decider.recorded_types) & set(row.projection.event_types)
+        if is_below and row.projection.key is None and follows:
+            return f"{at.path}/"
+    return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from twofold.api.served import ServedRow
+from twofold.api.reads import ServedRow
 from twofold.read.annotations import annotated_fields
 from twofold.read.query import Queries
 from twofold.web.answers import JsonResponse, encoded
@@ -57,7 +57,7 @@ class RowEndpoint:
         body = encoded(row if served.returns is None else served.returns(row), self.form)
         tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(body)
         if known.matches(tag):
-            return Response(status_code=304, headers={"ETag": tag})
+            return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
         return JsonResponse(body, 200, {**fresh.headers, "ETag": tag})
 
 

@@ -1,16 +1,22 @@
-"""Values in paths and query parameters: read by their annotation, and written the way JSON writes them."""
+"""Values in paths and query parameters: read by their annotation, and written the way JSON writes them, unquoted."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Base64Bytes, ValidationError
 
 from twofold.signatures import unwrapped
-from twofold.web.parameters import notation_of
+from twofold.web.bodies import JsonText, read_json, reader
+from twofold.web.forms import DECIMAL, PLAIN
+
+_BARE = re.compile(rf"{DECIMAL}|true|false")
+_LONGEST_BARE = 400
 
 
 class Value:
@@ -18,31 +24,52 @@ class Value:
 
     def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
         self.place, self.name, self.shown = place, name, shown or name
-        self.annotation = without_none(annotation)
-        self._notation = notation_of(self.annotation)
-        self._adapter = None if self.annotation is str else TypeAdapter(self.annotation)
+        plain = unwrapped(without_none(annotation))
+        self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
+        self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
+        self._is_bare = plain in (int, float, bool)
+        self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
         """Raises: RequestValidationError, naming the parameter."""
-        if self._adapter is None:
+        if self._is_text:
             return text
-        try:
-            value = self._adapter.validate_strings(text)
-        except ValidationError as error:
-            errors = error.errors(include_url=False)
-            raise RequestValidationError([{**one, "loc": (self.place, self.shown)} for one in errors]) from None
-        if self._notation is not None and not self._notation[0].fullmatch(text):
-            raise RequestValidationError([wrong(self.place, self.shown, self._notation[1], text)])
-        return value
+        errors: list[Any] = []
+        for written in self._written(text):
+            try:
+                return self._read(written)
+            except ValidationError as error:
+                errors = self.errors(error, text)
+        raise RequestValidationError(errors)
 
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""
         return [self.read(text) for text in texts]
 
+    def as_json(self, text: str) -> JsonText:
+        """The value as JSON, valid or not: a string, unless its type takes a number or a boolean."""
+        written = self._written(text)
+        return next((each for each in written[:-1] if self._accepts(each)), written[-1])
 
-def wrong(place: str, name: str, message: str, text: str) -> dict[str, Any]:
-    """An error for `RequestValidationError`."""
-    return {"type": "plain", "loc": (place, name), "msg": message, "input": text}
+    def errors(self, error: ValidationError, text: str) -> list[dict[str, Any]]:
+        """Errors for `RequestValidationError`."""
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return [{**each, "loc": (self.place, self.shown), "input": text} for each in found]
+
+    def _written(self, text: str) -> list[JsonText]:
+        """How JSON may write the value: the error of the last one says most."""
+        quoted = JsonText(json.dumps(text).encode(), text)
+        if self._is_text or len(text) > _LONGEST_BARE or not _BARE.fullmatch(text):
+            return [quoted]
+        bare = read_json(text.encode())
+        return [bare] if self._is_bare else [quoted, bare]
+
+    def _accepts(self, written: JsonText) -> bool:
+        try:
+            self._read(written)
+        except ValidationError:
+            return False
+        return True
 
 
 def without_none(annotation: Any) -> Any:

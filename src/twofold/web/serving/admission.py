@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
+from twofold.web.cors import like
 from twofold.web.headers import is_sent
-from twofold.web.problems import RETRY_AFTER, Problem, overloaded
+from twofold.web.problems import Problem, cut_off, overloaded, stopping
 from twofold.web.serving.limits import Limits
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -53,7 +54,7 @@ class Admission:
     """ASGI middleware around everything else. Health and metrics requests are always admitted."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self._app = app
+        self._app, self._like_app = app, like(app)
         self.reads, self.commands = Lane("reads", limits.reads), Lane("commands", limits.commands)
         self.connections: Sized = ()
         """Open connections, set by the server."""
@@ -80,6 +81,15 @@ class Admission:
         yield Metric("twofold_http_running", "gauge", "Requests in progress.", running)
         yield Metric("twofold_http_refused_total", "counter", "Requests refused because of a limit.", refused)
 
+    def beside(self, app: ASGIApp) -> ASGIApp:
+        """Another app of this process, never refused, whose /metrics are of these requests."""
+
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[_IN_SCOPE] = self
+            await app(scope, receive, send)
+
+        return noted
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         scope[_IN_SCOPE] = self
@@ -98,12 +108,12 @@ class Admission:
         except Problem as problem:
             if answering:
                 raise
-            await problem.response(Request(scope))(scope, receive, send)
+            await self._like_app(problem.response(Request(scope)))(scope, receive, send)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: Problem 503 when the request is refused or cut off."""
         if self._stopping:
-            raise _stopping()
+            raise stopping()
         lane = self.reads if scope["method"] in READS else self.commands
         turn = asyncio.timeout(None)
         lane.check()
@@ -126,7 +136,7 @@ class Admission:
             if not turn.expired():
                 raise
             begun = turn in self.commands.running
-            raise (_unknown() if begun else _stopping()) from None
+            raise (cut_off() if begun else stopping()) from None
         finally:
             lane.running.discard(turn)
             self._present.discard(turn)
@@ -148,13 +158,3 @@ def _has_body(scope: Scope) -> bool:
         return False
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-def _stopping() -> Problem:
-    headers = {**RETRY_AFTER, "Connection": "close"}
-    return Problem(503, "stopping", "This process is stopping; nothing was changed: send the request again", headers)
-
-
-def _unknown() -> Problem:
-    detail = "This process stopped before the command was complete: send it again with the same Idempotency-Key"
-    return Problem(503, "outcome-unknown", detail, {**RETRY_AFTER, "Connection": "close"})

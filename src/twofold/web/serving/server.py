@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from twofold.errors import TwofoldError
+from twofold.errors import ConfigurationError, TwofoldError
 from twofold.web.logs import configure_logs
 from twofold.web.serving.admission import Admission
-from twofold.web.serving.connections import connections_with, watch
+from twofold.web.serving.connections import watch
 from twofold.web.serving.limits import Limits
+from twofold.web.serving.ops import is_web_app, moved_off, served_beside
+from twofold.web.serving.sockets import LOOPBACK, address_of, is_loopback, listen, ops_port, why_not
+from twofold.web.serving.uvicorn_server import Server, config_of
 
-BACKLOG = 2_048
 UVICORN_MAY_GO_ON_S = 7  # a little longer than commands may: see admission
 LAST_WORDS_S = 0.2
 
 OpenApp = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+Announce = Callable[[str], None]
+Ops = tuple[str, int] | None
 
 log = logging.getLogger("twofold.web")
 
@@ -36,10 +39,14 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    announce: Callable[[str], None] = print,
+    ops: Ops = None,
+    announce: Announce = print,
     limits: Limits = Limits(),  # noqa: B008 (it is frozen)
 ) -> int:
     """Open the app, serve it until SIGTERM or SIGINT, close it; returns the exit status.
+
+    `ops` is where /status and /metrics of a web app are served instead, beside /health; by default that is port
+    `ops_port(port)` on loopback, if `host` is not loopback.
 
     `announce` is called with the address once it serves. A failure to start is printed as one sentence. A second signal
     ends the requests that the first one let finish.
@@ -48,33 +55,30 @@ def serve(
     try:
         listening = listen(host, port)
     except OSError as error:
-        return _sorry(_why_not(error, host, port))
+        return _sorry(why_not(error, host, port, "--port"))
+    if ops is None and not is_loopback(host):
+        ops = LOOPBACK, ops_port(port)
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_run(open_app, listening, announce, limits))
+            return runner.run(_run(open_app, listening, ops, announce, limits))
         except TwofoldError as error:
             return _sorry(str(error))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket at this address; port 0 means any. Raises: OSError."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-
-
-async def _run(open_app: OpenApp, listening: socket.socket, announce: Callable[[str], None], limits: Limits) -> int:
-    return await _Service(open_app, listening, announce, limits).run()
+async def _run(open_app: OpenApp, listening: socket.socket, ops: Ops, announce: Announce, limits: Limits) -> int:
+    return await _Service(open_app, listening, ops, announce, limits).run()
 
 
 class _Service:
     """One run: open, serve, stop."""
 
     def __init__(
-        self, open_app: OpenApp, listening: socket.socket, announce: Callable[[str], None], limits: Limits
+        self, open_app: OpenApp, listening: socket.socket, ops: Ops, announce: Announce, limits: Limits
     ) -> None:
         self._open_app, self._listening, self._announce, self._limits = open_app, listening, announce, limits
+        self._ops = ops
         self._admission: Admission | None = None
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._stopping = asyncio.timeout(None)
 
     async def run(self) -> int:
@@ -91,25 +95,33 @@ class _Service:
 
     async def _serve(self, app: ASGIApp) -> None:
         self._admission = Admission(app, self._limits)
-        config = uvicorn.Config(
-            self._admission,
-            http=connections_with(self._limits),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=UVICORN_MAY_GO_ON_S,
-        )
-        self._server = _Server(config)
+        self._server = Server(config_of(self._admission, self._limits, UVICORN_MAY_GO_ON_S))
         connections = self._admission.connections = self._server.server_state.connections
         watching = asyncio.create_task(watch(connections), name="twofold connections")
         gc.collect()
         gc.freeze()  # what was made until now stays: a collection need not look at it again
         try:
-            self._announce(_address(self._listening))
-            await self._server.serve(sockets=[self._listening])
+            async with self._ops_beside(app, self._admission):
+                self._announce(address_of(self._listening))
+                await self._server.serve(sockets=[self._listening])
         finally:
             watching.cancel()
+
+    @asynccontextmanager
+    async def _ops_beside(self, app: ASGIApp, admission: Admission) -> AsyncIterator[None]:
+        """Serve /status and /metrics at their own address, if they have one. Raises: ConfigurationError."""
+        if self._ops is None or not is_web_app(app):
+            yield
+            return
+        host, port = self._ops
+        try:
+            listening = listen(host, port)
+        except OSError as error:
+            raise ConfigurationError(why_not(error, host, port, "--ops")) from None
+        with listening:
+            log.info("/status and /metrics: %s", address_of(listening))
+            async with served_beside(admission.beside(moved_off(app)), listening, self._limits):
+                yield
 
     def _told_to_stop(self) -> None:
         """The first signal refuses new requests and lets running ones finish; the second cuts them off."""
@@ -133,26 +145,8 @@ class _Service:
         os._exit(1)
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn raises them again once stopped, before anything else is closed."""
-        yield
-
-
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvicorn.Config("", log_config=None).get_loop_factory()
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken: stop what listens there, or choose another with --port"
-    return f"cannot listen on {host}, port {port}: {error.strerror or error}"
 
 
 def _sorry(sentence: str) -> int:

@@ -11,7 +11,8 @@ from twofold.read.query import Page
 from twofold.testing.simulation.attempts import Attempt
 from twofold.testing.simulation.courses import BITS, END, Courses
 from twofold.testing.simulation.oracle import Fold
-from twofold.testing.simulation.watch import Watcher, difference
+from twofold.testing.simulation.violations import difference
+from twofold.testing.simulation.watch import Watcher
 
 
 class Moments:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from twofold.feed.checkpoints import Parked
-from twofold.feed.parking import MOST_PARKED, WITHIN_S, ParkingLimit
+from twofold.feed.parking_limit import MOST_PARKED, WITHIN_S, ParkingLimit
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import at
 

@@ -1,52 +1,17 @@
-"""Parked events: how many there may be, and how they are listed, retried and discarded."""
+"""What is parked is listed, retried and discarded by an operator."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from twofold.errors import ConfigurationError, InvalidInput
+from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.feed.follow import Following
 from twofold.messages import Entry, Position
-
-MOST_PARKED = 100
-WITHIN_S = 60.0
-
-
-class ParkingLimit:
-    """More than 100 keys parked within a minute are a bad deployment, not bad events: the follower stops."""
-
-    def __init__(self) -> None:
-        self._when: deque[float] = deque()
-
-    def first_too_many(self, parked: Sequence[Parked]) -> Parked | None:
-        """The first one, by position, that exceeds the limit; None if all of them may be parked."""
-        now = asyncio.get_running_loop().time()
-        while self._when and self._when[0] <= now - WITHIN_S:
-            self._when.popleft()
-        room = MOST_PARKED - len(self._when)
-        in_order = sorted(parked, key=lambda one: (one.position, one.kind, one.key))
-        return in_order[room] if len(in_order) > room else None
-
-    def count(self, parked: Sequence[Parked]) -> None:
-        """Count entries that were parked now."""
-        self._when.extend([asyncio.get_running_loop().time()] * len(parked))
-
-
-def too_many(follows: FollowerId, next_one: Parked) -> ConfigurationError:
-    """The error that stops the follower, and what to do."""
-    return ConfigurationError(
-        f"{follows}: {MOST_PARKED} keys were parked within a minute, and the next would be {next_one.kind} "
-        f"{next_one.key} at {next_one.position}: {next_one.error}. This looks like a bad deployment, so the follower "
-        f"stops before that event; nothing is lost. Deploy code that can handle the events, then run `twofold parked "
-        f"APP retry {follows.name} --all`"
-    )
 
 
 class Unparked(msgspec.Struct, frozen=True):
@@ -95,20 +60,21 @@ class Parking:
 
     async def list(self, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
         """What is parked, of all or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
-        found: list[ParkedEvent] = []
+        events: list[ParkedEvent] = []
         for known in self.followers if name is None else [name]:
             for following, _, chosen in await self._chosen(known, key):
                 follower = following.follower_id
-                for one in chosen:
-                    whole = msgspec.structs.replace(one, traceback=await following.checkpoints.traceback(follower, one))
-                    found.append(ParkedEvent(follower, whole, await _event(following, one.position)))
-        return found
+                for parked in chosen:
+                    traceback = await following.checkpoints.traceback(follower, parked)
+                    event = await _event(following, parked.position)
+                    events.append(ParkedEvent(follower, msgspec.structs.replace(parked, traceback=traceback), event))
+        return events
 
-    async def traceback(self, name: str, one: Parked) -> str:
+    async def traceback(self, name: str, parked: Parked) -> str:
         """The traceback of its error, or an empty text."""
         for following, _ in self._of(name):
-            if following.feed.partition == one.position.partition:
-                return await following.checkpoints.traceback(following.follower_id, one)
+            if following.feed.partition == parked.position.partition:
+                return await following.checkpoints.traceback(following.follower_id, parked)
         return ""
 
     async def retry(self, name: str, key: str | None = None) -> Unparked:
@@ -129,28 +95,28 @@ class Parking:
         ]
 
     def _of(self, name: str) -> Sequence[tuple[Following, Unparker]]:
-        found = self.followers.get(name)
-        if found is None:
+        followings = self.followers.get(name)
+        if followings is None:
             raise InvalidInput(f"there is no projection or reactor {name!r}; this App has {', '.join(self.followers)}")
-        return found
+        return followings
 
     async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
         """What is parked under a key, or everything, in each partition."""
-        found = []
+        by_partition = []
         for following, unparks in self._of(name):
             parked = await following.checkpoints.parked(following.follower_id)
             chosen = [one for one in parked if key is None or key in _names(one)]
-            found.append((following, unparks, chosen))
-        if key is not None and not any(chosen for _, _, chosen in found):
+            by_partition.append((following, unparks, chosen))
+        if key is not None and not any(chosen for _, _, chosen in by_partition):
             raise InvalidInput(f"nothing of {name} is parked under {key!r}: see `twofold parked APP list {name}`")
-        return found
+        return by_partition
 
 
-def _names(one: Parked) -> set[str]:
+def _names(parked: Parked) -> set[str]:
     """The ways to write a key: as it is shown, or, for a key of one field, without brackets and quotes."""
-    names = {one.key}
-    if one.kind == "row":
-        values = json.loads(one.key)
+    names = {parked.key}
+    if parked.kind == "row":
+        values = json.loads(parked.key)
         if len(values) == 1:
             names.add(str(values[0]))
     return names

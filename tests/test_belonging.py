@@ -2,9 +2,9 @@
 
 import pytest
 
+from twofold.belonging import agreed
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import Ownership
-from twofold.feed.ownership import agreed
 
 KEPT = Ownership("ours", "older", ("Deposited",))
 

@@ -1,0 +1,86 @@
+"""A page is committed in one statement: the checkpoint moves, keys are parked and rows change, or nothing happens.
+
+A reactor's page is committed with the same statement without rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from twofold.backends.postgres.connection import brief_transaction
+from twofold.backends.postgres.pool import Connection
+from twofold.backends.statements import statements
+from twofold.feed.checkpoints import Claim, Parked, lease_lost
+from twofold.messages import Position
+
+FollowerKind = Literal["projection", "reactor"]
+
+_SQL = statements("twofold.backends.postgres", "commit.sql")
+
+ADVANCE = _SQL["advance"].format(move=_SQL["move"])
+PARAMETERS = max(map(int, re.findall(r"\$(\d+)", _SQL["move"])))
+"""How many parameters come before those of the rows: all of `Move.parameters`."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A move of a checkpoint, with the keys to unpark and then to park. `log_id`: see checkpoints.sql."""
+
+    kind: FollowerKind
+    claim: Claim
+    after: Position
+    to: Position
+    parked: Sequence[Parked]
+    unparked: Sequence[Parked]
+    log_id: str | None = None
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """In the order of their numbers in `move`."""
+        follower, parked = self.claim.follower, self.parked
+        return (
+            self.kind,
+            follower.name,
+            follower.version,
+            self.claim.epoch,
+            self.after.partition,
+            self.after.offset,
+            self.to.offset,
+            [entry.kind for entry in parked],
+            [entry.key for entry in parked],
+            [entry.position.partition for entry in parked],
+            [entry.position.offset for entry in parked],
+            [entry.error for entry in parked],
+            [entry.since for entry in parked],
+            [entry.tries for entry in parked],
+            [entry.traceback for entry in parked],
+            self.log_id,
+        )
+
+
+def commit_statement(upsert: str, delete: str) -> str:
+    """The statement that commits a page of rows. Both parts read from `moved`; their parameters follow `PARAMETERS`."""
+    return _SQL["commit"].format(move=_SQL["move"], upsert=upsert, delete=delete)
+
+
+async def commit(connection: Connection, statement: str, move: Move, rows: Sequence[Any] = ()) -> None:
+    """Commit a page with `ADVANCE` or a `commit_statement`. Raises: LeaseLost; then nothing has changed."""
+    claim, after = move.claim, move.after
+    if after.partition != claim.follower.partition:
+        raise lease_lost(claim, after)
+    if not move.unparked:
+        await _move(connection, statement, move, rows)
+        return
+    async with brief_transaction(connection):
+        whose = (move.kind, claim.follower.name, claim.follower.version, claim.follower.partition)
+        names = [entry.kind for entry in move.unparked], [entry.key for entry in move.unparked]
+        await connection.execute(_SQL["unpark"], *whose, *names)
+        await _move(connection, statement, move, rows)
+
+
+async def _move(connection: Connection, statement: str, move: Move, rows: Sequence[Any]) -> None:
+    if not await connection.fetch(statement, *move.parameters, *rows):
+        raise lease_lost(move.claim, move.after)

@@ -1,0 +1,71 @@
+"""The checks of leases: who takes a checkpoint over, who sends heartbeats, who writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
+from twofold.feed.lease import LEASE_S
+
+DISCARDING = "discarding"  # the suffix of an owner's name that marks a discard
+TAKES_OVER_AT_ONCE = ("unparking", "rebuilding", DISCARDING)
+
+
+class Leases:
+    """The newest epoch of each checkpoint, and when its holder was last alive."""
+
+    def __init__(self, clock: Callable[[], float], counts: Counter[str], broken: Callable[[str, str], None]) -> None:
+        self._clock, self._counts, self.broken = clock, counts, broken
+        self._epochs: dict[FollowerId, int] = {}
+        self._alive_at: dict[FollowerId, float] = {}
+        self._discarding: set[tuple[FollowerId, int]] = set()
+
+    def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
+        """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
+
+        Retrying and discarding what is parked, and rebuilding, do not wait for that.
+        """
+        follower = claim.follower
+        silent_s = self._clock() - self._alive_at.get(follower, -LEASE_S)
+        if before.owner is not None:
+            self._counts["takeovers"] += 1
+            if silent_s < LEASE_S and not owner.endswith(TAKES_OVER_AT_ONCE):
+                self.broken("G5", f"{follower} was taken over, but its holder was alive {silent_s:.3f} s ago")
+        if claim.epoch <= self._epochs.get(follower, 0):
+            self.broken("G5", f"{follower} was claimed twice in epoch {claim.epoch}")
+        self._epochs[follower] = claim.epoch
+        self._alive_at[follower] = self._clock()
+        if owner.endswith(DISCARDING):
+            self._discarding.add((follower, claim.epoch))
+
+    def used(self, claim: Claim, did: str) -> None:
+        """Only the holder does this, and shows that it is alive."""
+        self.held(claim, did)
+        self._alive_at[claim.follower] = self._clock()
+
+    def held(self, claim: Claim, did: str) -> None:
+        """Only the holder does this."""
+        epoch = self._epochs.get(claim.follower, 0)
+        if claim.epoch != epoch:
+            self.broken("G5", f"a zombie {did}: {claim.follower} in epoch {claim.epoch}, but it is epoch {epoch}")
+
+    def discards(self, claim: Claim) -> bool:
+        """Whether its holder discards what is parked."""
+        return (claim.follower, claim.epoch) in self._discarding
+
+    def stolen(self, follower: FollowerId, epoch: int) -> None:
+        """Another epoch was written without a claim: by a fault, or when one table replaced another."""
+        self._epochs[follower] = epoch
+
+    def went_back(self, rows: Mapping[FollowerId, Checkpoint]) -> None:
+        """Forget what a store lost; these checkpoints are left."""
+        for follower in self._epochs:
+            self._epochs[follower] = rows[follower].epoch if follower in rows else 0
+            self._alive_at.pop(follower, None)
+
+    def dropped(self, follower: FollowerId) -> None:
+        """Forget a table's checkpoints, of all partitions."""
+        for of_followers in (self._epochs, self._alive_at):
+            for one in [one for one in of_followers if one.whole == follower.whole]:
+                del of_followers[one]

@@ -1,0 +1,82 @@
+"""The checks of reactors: every event that one has passed was reacted to, in order within its stream."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+
+from twofold.app import App
+from twofold.feed.checkpoints import FollowerId
+from twofold.messages import MAX_OFFSET, Entry, Position, Recorded
+from twofold.react.reactor import Reactor
+from twofold.testing.simulation.effects import Effects
+from twofold.testing.simulation.oracle import GivenUp, name_of
+from twofold.testing.simulation.storage import Storage
+
+
+class Reactions:
+    """The reactions of one history; `effects` are those outside the App."""
+
+    def __init__(self, app: App, storage: Storage, broken: Callable[[str, str], None]) -> None:
+        self._app, self._storage, self.broken = app, storage, broken
+        self._reactors = {reactor.name: reactor for reactor in app.reactors}
+        self.names = frozenset(self._reactors)
+        self.effects = Effects(done=self._has_happened)
+        self._given_up: dict[FollowerId, list[GivenUp]] = {}
+
+    def give_up(self, follower: FollowerId, events: Sequence[GivenUp]) -> None:
+        """These events are discarded."""
+        self._given_up.setdefault(follower, []).extend(events)
+
+    def check(self, name: str, after: Position, to: Position) -> None:
+        """Every reaction to the events before the checkpoint has happened or is parked."""
+        reactor = self._reactors[name]
+        part = self._storage.logs[to.partition]
+        follower = reactor.follows.in_partition(to.partition)
+        waiting = part.log.checkpoints.waiting.get(follower, {}).values()
+        parked = {one.key: one.position for one in waiting}
+        types = self._app.codec.names(reactor.event_types)
+        for entry in part.entries[after.offset : to.offset]:
+            given_up = self._is_given_up(follower, entry)
+            if (
+                entry.type in types
+                and not given_up
+                and entry.position < parked.get(entry.stream, Position(to.partition, MAX_OFFSET))
+            ):
+                self._check_one(reactor, entry)
+
+    def _check_one(self, reactor: Reactor, entry: Entry) -> None:
+        passed = f"reactor {reactor.name} has passed {entry.stream}@{entry.version}"
+        recorded = self._app.codec.recorded(entry)
+        try:
+            if inspect.iscoroutinefunction(reactor.react):
+                answer = self.effects.answers[reactor.name, entry.stream, entry.version]
+                commands = reactor.named(recorded, answer or [])
+            else:
+                commands = reactor.commands(recorded)
+        except KeyError:
+            self.broken("G5", f"{passed} without reacting to it")
+            return
+        except Exception as error:  # user code may raise anything
+            self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
+            return
+        for command_id, command in commands:
+            receipts = self._storage.part_of(name_of(command)).inside.receipts
+            if (name_of(command), command_id) not in receipts:
+                asked = f"{command.command!r} for {name_of(command)}, which it returns now, was never carried out"
+                self.broken("G5", f"{passed}; {asked}")
+
+    def _has_happened(self, reactor: str, recorded: Recorded) -> None:
+        """The effects of a stream's earlier events come first."""
+        types = self._app.codec.names(self._reactors[reactor].event_types)
+        part = self._storage.part_of(str(recorded.stream))
+        follower = self._reactors[reactor].follows.in_partition(part.number)
+        for entry in part.inside.streams[str(recorded.stream)][: recorded.version - 1]:
+            begun = (reactor, entry.stream, entry.version) in self.effects.answers
+            if entry.type in types and not (begun or self._is_given_up(follower, entry)):
+                text = f"reactor {reactor} has reacted to {recorded.id}, but not yet to {entry.stream}@{entry.version}"
+                self.broken("G7", text)
+
+    def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
+        given_up = self._given_up.get(reactor, ())
+        return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)
