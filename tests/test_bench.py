@@ -26,11 +26,13 @@ from bench.results import Book, Case, Result, Spread
 from bench.run import TINY, Measured, Run, Seat, WrongResult
 from bench.scenarios import SCENARIOS, fold
 from bench.scenarios.retail import added_up
+from bench.served import Served
 from bench.shop import open_shop
 from bench.who import WHO, Who
 from bench.workload import details, history, order_id, product_totals, totals
 
 ROOT = Path(__file__).resolve().parents[1]
+edges: Any = sys.modules["bench.scenarios.edges"]  # the package's attribute of this name is the function
 CASE = Case("append", "sqlite", "16 callers", "events/s")
 CASE_KEY = (CASE.scenario, CASE.backend, CASE.name)
 LAG = Case("lag", "sqlite", "at rest", "ms")
@@ -324,6 +326,21 @@ def test_http_is_asked_without_wrk_too(monkeypatch: pytest.MonkeyPatch, run: Run
         assert found == 2 + placed.count
         with pytest.raises(SideFailed, match="404"):
             read(shop.address, "/orders/nobody-%d", 1, 0.1)
+
+
+@pytest.mark.slow
+def test_all_edges_return_the_same_rows(run: Run) -> None:
+    with run.places.fresh("sqlite") as place, edges.servers(place) as seats:
+        assert [server.name for server in seats.taken] == ["twofold", "Starlette by hand", "FastAPI and SQLAlchemy"]
+        for path, count in edges.PATHS.values():
+            edges.check(seats.taken, path % (count - 1))
+        other = Served("other", f"{seats.taken[1].address}/stock/p-1?", seats.taken[1].pid)
+        with pytest.raises(WrongResult, match=r"/stock/p-2: other returns .*'p-1'.*, but twofold .*'p-2'"):
+            edges.check([seats.taken[0], other], "/stock/p-2")
+        load = read(seats.taken[0].address, *edges.PATHS["order_page"], 0.1)
+        assert load.count > 0
+        with pytest.raises(SideFailed, match="404"):
+            read(seats.taken[0].address, "/stock/none-%d", 1, 0.1)
 
 
 def test_memory_that_is_added_is_seen() -> None:

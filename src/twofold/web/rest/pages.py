@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -23,6 +24,13 @@ from twofold.web.rows import written
 
 _IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
+
+
+@cache
+def _limit(text: str) -> int:
+    """Remembers the limits that clients send, of which few are valid. Raises: RequestValidationError."""
+    limit: int = LIMIT.read(text)
+    return limit
 
 
 class PageEndpoint:
@@ -61,7 +69,7 @@ class PageEndpoint:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()
             conditions[each.condition] = named[each.value.name] = value
         await check_allowed(request, served.allow, {**conditions, **named})
-        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
+        limit = _limit(sent["limit"]) if "limit" in sent else served.limit
         if served.exists is not None:
             await existing(request.app.state.running, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
