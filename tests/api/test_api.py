@@ -151,6 +151,7 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"by": "member"}, "Lend has no field by='member'"),
     ({"by": "copy_id"}, "by='copy_id' is a parameter of the path, which gives the field"),
     ({"new": True, "exists": copies}, "a new stream cannot exist already"),
+    ({"exists": {"nothing": copies}}, "exists= names 'nothing', which is neither a parameter of the path nor a field"),
 ]
 
 
@@ -200,9 +201,11 @@ PAGES: list[tuple[dict[str, Any], str]] = [
     ({"filters": {"limit": "version"}}, "'limit' is a parameter of every page: give the filter another name"),
     (
         {"at": "GET /x/{id}", "where": {"title": "id"}, "filters": ["title"]},
-        "'title' is set by the path already, with where=",
+        "'title' is set already, by where= or only=",
     ),
     ({"order_by": "-none"}, "loans has no field 'none'"),
+    ({"only": {"none": 1}}, "only: loans has no field 'none'"),
+    ({"only": {"title__near": 1}}, "only: title__near"),
     ({"order_by": "words"}, "order_by: words is kept as JSON and has no order"),
     ({"limit": 501}, "limit must be 1 to 500, not 501"),
     ({"exists": copies}, "exists= needs one parameter in the path"),

@@ -81,9 +81,9 @@ class Api:
         command: type[C],
         at: str | None = None,
         *,
-        id: str | NewId = "id",
+        id: str | NewId | None = None,
         new: bool = False,
-        exists: Decider[Any, Any, Any] | None = None,
+        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
         by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
         allow: Allow | None = None,
@@ -95,11 +95,13 @@ class Api:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
-        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
-        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
-        the client sends (the class of its first parameter) and the running App to the command: it looks things up in
-        the write models, and may raise `Rejected` or `NotFound`.
+        parameter or the field with the stream's id: by default `id`, or the only parameter that is no field. Without a
+        value there the server makes one, and with `new_id`, by default at `POST /{category}/{command}`. `new`: the
+        stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist, its own or
+        another, else 404; or deciders by the parameters and fields that name their streams, with a 422 for one that
+        the body names. `using` is a coroutine function from what the client sends (the class of its first parameter)
+        and the running App to the command: it looks things up in the write models, and may raise `Rejected` or
+        `NotFound`.
 
         The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
         with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
@@ -115,9 +117,9 @@ class Api:
                 at=address(at or _rule_of(decider, command, id), _CHANGES),
                 decider=decider,
                 command=command,
-                id=id,
+                named=id,
                 new=new or isinstance(id, NewId),
-                exists=exists,
+                demanded=exists,
                 by=by,
                 using=using,
                 types=self.types,
@@ -166,6 +168,7 @@ class Api:
         at: str | None = None,
         *,
         where: Mapping[str, str] | None = None,
+        only: Mapping[str, Any] | None = None,
         order_by: str | Sequence[str] = (),
         filters: Sequence[str] | Mapping[str, str] | None = None,
         exists: Decider[Any, Any, Any] | None = None,
@@ -199,6 +202,7 @@ class Api:
                 at=found,
                 projection=projection,
                 where={**_by_name(found, projection, where or {}), **(where or {})},
+                only=dict(only or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
                 exists=exists,
@@ -239,9 +243,9 @@ class Api:
         self.served.append(added)
 
 
-def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) -> str:
+def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:
     """The address of a command by rule."""
-    of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
+    of_stream = "" if isinstance(id, NewId) else f"/{{{id or 'id'}}}"
     return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
 
 

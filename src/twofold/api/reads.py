@@ -11,7 +11,7 @@ from twofold.api.addresses import Address
 from twofold.api.served import check_allow, check_returns
 from twofold.errors import ConfigurationError, InvalidQuery
 from twofold.read.columns import Field
-from twofold.read.conditions import MAX_LIMIT, OPERATORS, field_named
+from twofold.read.conditions import MAX_LIMIT, OPERATORS, conditions_of, field_named
 from twofold.read.projection import Projection
 from twofold.write.decider import Decider
 
@@ -68,13 +68,15 @@ class ServedPage:
 
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
     for a query parameter the condition that it sets, or `order_by`. None: every field with every operator, under its
-    own name. `exists` must have a stream whose id is the parameter of the path. `plain`: the response is only the rows.
+    own name. `only` are conditions that always hold. `exists` must have a stream whose id is the parameter of the path.
+    `plain`: the response is only the rows.
     """
 
     name: str
     at: Address
     projection: Projection[Any]
     where: Mapping[str, str]
+    only: Mapping[str, Any]
     order_by: tuple[str, ...]
     filters: Mapping[str, str] | None
     exists: Decider[Any, Any, Any] | None
@@ -102,6 +104,10 @@ class ServedPage:
             raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r:.80}")
         for condition in self.where:
             self._check_condition(condition, "where")
+        try:
+            conditions_of(self.projection, self.only)
+        except InvalidQuery as error:
+            raise ConfigurationError(f"{self.owner}: only: {error}") from None
         for parameter, condition in (self.filters or {}).items():
             if condition != ORDER:
                 self._check_filter(parameter, condition)
@@ -117,8 +123,8 @@ class ServedPage:
                 f"{self.owner}: filters: {parameter!r} is a parameter of every page: give the filter another name, "
                 f"as in filters={{'by_{parameter}': {condition!r}}}"
             )
-        if condition in self.where:
-            raise ConfigurationError(f"{self.owner}: filters: {condition!r} is set by the path already, with where=")
+        if condition in {**self.where, **self.only}:
+            raise ConfigurationError(f"{self.owner}: filters: {condition!r} is set already, by where= or only=")
         self._check_condition(condition, "filters")
 
     def _check_condition(self, condition: str, argument: str) -> None:

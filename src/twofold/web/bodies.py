@@ -7,6 +7,7 @@ are named in the form of the router (see forms.py).
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -181,12 +182,16 @@ def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | st
 
 
 def _strict(schema: Any) -> Any:
-    """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
+    """A copy of the schema that requires a zone for times, plain notation for times and decimals, base64 for bytes."""
     match schema:
         case {"type": "datetime"}:
             return core_schema.no_info_plain_validator_function(_read_by({**schema, "tz_constraint": "aware"}, _TIME))
         case {"type": "date"}:
             return core_schema.no_info_plain_validator_function(_read_by(schema, _DATE))
+        case {"type": "function-after", "schema": {"type": "bytes"}}:  # pydantic's Base64Bytes decodes by itself
+            return schema
+        case {"type": "bytes"}:
+            return core_schema.no_info_before_validator_function(_bytes, schema)
         case {"type": "decimal"}:
             return core_schema.no_info_before_validator_function(_decimal, schema)
         case dict():
@@ -207,6 +212,14 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
         return validator.validate_python(value)
 
     return read
+
+
+def _bytes(value: Any) -> Any:
+    """Raises: ValueError for what is not base64, which responses write."""
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("Write bytes in base64, with padding") from None
 
 
 def _decimal(value: Any) -> Any:

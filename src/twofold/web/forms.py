@@ -82,10 +82,12 @@ class JsonForm:
                 return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
             case {"type": "is-instance", "cls": cls} if issubclass(cls, msgspec.Struct):
                 return self._struct(cls)
+            case {"type": "function-after", "schema": {"type": "bytes"}}:  # pydantic's Base64Bytes
+                return schema
+            case {"type": "bytes"}:
+                return _with_description(schema, _described_bytes)
             case {"type": "decimal"}:
-                metadata = schema.get("metadata", {})
-                functions = [self._described_decimal, *metadata.get("pydantic_js_functions", ())]
-                return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
+                return _with_description(schema, self._described_decimal)
             case dict():
                 return {key: self._formed_part(key, inner) for key, inner in schema.items()}
             case list() | tuple():
@@ -128,6 +130,17 @@ class JsonForm:
             return {**rest, **text}
         numbers = [option for option in found.get("anyOf", ()) if option["type"] == "number"] or [{"type": "number"}]
         return {**rest, "anyOf": [*numbers, text]}
+
+
+def _with_description(schema: Any, describe: Any) -> Any:
+    metadata = schema.get("metadata", {})
+    functions = [describe, *metadata.get("pydantic_js_functions", ())]
+    return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
+
+
+def _described_bytes(schema: Any, handler: Any) -> dict[str, Any]:
+    """Without lengths, which count bytes, not characters."""
+    return {"type": "string", "contentEncoding": "base64"}
 
 
 _STRUCTS_TOO = ConfigDict(arbitrary_types_allowed=True)

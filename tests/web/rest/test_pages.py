@@ -429,6 +429,15 @@ async def test_only_the_rows(serve: Serve) -> None:
     assert len((await site.client.get("/loans?limit=4")).json()) == 4
 
 
+async def test_conditions_that_always_hold(serve: Serve) -> None:
+    site = await library(serve, only={"member_id": "ada"})
+    assert ids(await site.client.get("/loans")) == "12"
+    assert ids(await site.client.get("/loans?member_id__ne=ada")) == ""
+    assert field_of(await site.client.get("/loans?member_id=ben")) == "member_id"
+    counted = await site.client.get("/loans", headers={"Prefer": "count=exact"})
+    assert counted.headers["total-count"] == "2"
+
+
 async def test_a_page_of_something_that_must_exist(serve: Serve) -> None:
     site = await library(serve, at="GET /of/{id}", where={"loan_id": "id"}, exists=loans)
     assert ids(await site.client.get("/of/1")) == "1"

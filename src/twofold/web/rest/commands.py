@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any
@@ -17,10 +17,12 @@ from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
 from pydantic import ValidationError
 
+from twofold.api.reads import ServedRow
 from twofold.api.served import NO_BODY, NewId, ServedCommand
 from twofold.app import Running
 from twofold.errors import NotFound, VersionConflict
-from twofold.messages import checked_id
+from twofold.messages import Recorded, checked_id
+from twofold.read.projection import Projection
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
@@ -28,7 +30,7 @@ from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import condition_of, version_conflict
+from twofold.web.problems import Problem, condition_of, version_conflict
 from twofold.web.rest.edge import AtTheEdge
 from twofold.web.rest.values import Value
 from twofold.write.decider import Decider, Done
@@ -54,9 +56,9 @@ class CommandAnswer:
 
 
 class CommandEndpoint:
-    """Handles the requests for one command. `located` is the path of a row, up to its id, for the header Location."""
+    """Handles the requests for one command. `located` is the row that it creates, for the header Location."""
 
-    def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
+    def __init__(self, served: ServedCommand, form: JsonForm, located: ServedRow | None) -> None:
         self.served, self.form, self.located = served, form, located
         self._names = form.names_of(served.sent)
         self._path = {
@@ -113,6 +115,7 @@ class CommandEndpoint:
         stream = this.new_id() if named is None else stream_id(named, str(served.id))
         if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
             return self._response(this.request, stream, before)
+        await self._check_existing(this, arguments)
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
@@ -178,28 +181,58 @@ class CommandEndpoint:
             raise TypeError(f"{served.owner}: using= must return a {wanted}, not a {type(command).__name__}")
         return command
 
+    async def _check_existing(self, this: Asked, arguments: Mapping[str, Any]) -> None:
+        """Raises: NotFound for what the address or the login names, Problem 422 for what the body names."""
+        missing = []
+        for name, decider in self.served.exists.items():
+            if arguments[name] is None:
+                continue
+            try:
+                await existing(this.running, decider, stream_id(arguments[name], name))
+            except NotFound as error:
+                if name not in self.served.inputs:
+                    raise
+                missing.append({"in": "body", "field": f"/{self._names[name]}", "message": str(error)})
+        if missing:
+            detail = "; ".join(each["message"] for each in missing)
+            raise Problem(422, "unknown-reference", detail, None, errors=missing)
+
     async def _expected_version(self, this: Asked, id: str, conditions: Conditions) -> int | None:
         """Raises: Problem 404 if the stream must exist, Problem 412."""
         served = self.served
         if served.new:
             return 0
-        if served.exists is not None:
-            version = await existing(this.running, served.exists, id)
         if conditions == Conditions(None, None):
             return None
-        if served.exists is not served.decider:
-            _, version = await this.running.load(served.decider, id)
+        _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
 
     def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
-        if self.located is not None:
-            headers["Location"] = quote(request.scope.get("root_path", "")) + self.located + quote(id, safe="")
+        if self.located is not None and _has_key(self.located.projection, id, done):
+            root = quote(request.scope.get("root_path", ""))
+            headers["Location"] = f"{root}{self.served.at.path}/{quote(id, safe='')}"
         if not self.served.etag:
             del headers["ETag"]
         if self.served.status in NO_BODY:
             return Response(status_code=self.served.status, headers=headers)
         return answer(self._returns(done), self.served.status, headers, form=self.form)
+
+
+def _has_key(projection: Projection[Any], id: str, done: Done[Any, Any]) -> bool:
+    """Whether the row of the events has the id of the stream as its key."""
+    if projection.key is None:
+        return True
+    receipt, first = done.receipt, done.receipt.version - len(done.events) + 1
+    for version, event in enumerate(done.events, first):
+        if isinstance(event, projection.event_types):
+            id_ = receipt.command_id
+            recorded = Recorded(event, receipt.stream, version, receipt.position, datetime.now(UTC), id_, id_)
+            try:
+                return projection.keys(recorded) == [(id,)]
+            except Exception:  # key= is user code, and may need what only the log knows
+                return False
+    return False
 
 
 def command_answer(done: Done[Any, Any]) -> CommandAnswer:

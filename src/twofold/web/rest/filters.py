@@ -48,7 +48,7 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     found = {}
     for name, condition in _named(served, hints, form):
         one = filter_of("query", name, condition, hints) if condition != ORDER else None
-        if one is not None and not one.sets & served.where.keys() and name not in PAGE_PARAMETERS:
+        if one is not None and not one.sets & {**served.where, **served.only}.keys() and name not in PAGE_PARAMETERS:
             found[name] = one
     return found
 

@@ -63,7 +63,7 @@ class PageEndpoint:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         served, sent = self.served, request.query_params
         await check_login(request, served.allow)
-        conditions = sent_conditions(self.filters, sent)
+        conditions = {**sent_conditions(self.filters, sent), **served.only}
         named: dict[str, Any] = {}
         for each in self._path:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()

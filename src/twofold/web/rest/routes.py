@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow
+from twofold.errors import ConfigurationError
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
 from twofold.web.rest.commands import CommandEndpoint
@@ -107,26 +109,28 @@ def routes_of(api: Api) -> list[ApiRoute]:
 
 
 def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:
-    match served:
-        case ServedCommand():
-            return CommandEndpoint(served, form, _located(served, rows))
-        case ServedRow():
-            return RowEndpoint(served, form)
-        case ServedPage():
-            return PageEndpoint(served, form)
+    """Raises: ConfigurationError for a class that pydantic cannot read."""
+    try:
+        match served:
+            case ServedCommand():
+                return CommandEndpoint(served, form, _located(served, rows))
+            case ServedRow():
+                return RowEndpoint(served, form)
+            case ServedPage():
+                return PageEndpoint(served, form)
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{served.owner}: pydantic cannot read what is sent: {why}") from error
 
 
-def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
-    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
-
-    Only if their key is the id of the stream.
-    """
+def _located(command: ServedCommand, rows: list[ServedRow]) -> ServedRow | None:
+    """The row that a POST creates: of `GET /orders/{id}` for `POST /orders`, if it follows the command's events."""
     at = command.at
     if at.method != "POST" or at.parameters:
         return None
     for row in rows:
         is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
         follows = set(command.decider.recorded_types) & set(row.projection.event_types)
-        if is_below and row.projection.key is None and follows:
-            return f"{at.path}/"
+        if is_below and follows:
+            return row
     return None

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Base64Bytes, ValidationError
+from pydantic import ValidationError
 
 from twofold.signatures import unwrapped
 from twofold.web.bodies import JsonText, read_json, reader
@@ -24,8 +24,8 @@ class Value:
 
     def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
         self.place, self.name, self.shown = place, name, shown or name
-        plain = unwrapped(without_none(annotation))
-        self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
+        self.annotation = without_none(annotation)
+        plain = unwrapped(self.annotation)
         self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
         self._is_bare = plain in (int, float, bool)
         self._read = reader(PLAIN.core_schema(self.annotation))
