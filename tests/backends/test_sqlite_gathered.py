@@ -69,12 +69,15 @@ async def test_a_long_one_does_not_delay_the_others(tmp_path: Path, work: Work) 
     await file.close()
 
 
-async def test_errors_go_to_those_who_ran_and_the_next_ones_run(tmp_path: Path, work: Work) -> None:
+async def test_an_error_is_raised_to_the_one_at_fault(tmp_path: Path, work: Work) -> None:
     file = File(tmp_path / "some.db", "NORMAL", 2)
     gathered = Gathered(file.readers, work)
     with pytest.raises(ValueError, match="-1 is negative"):
         await gathered.run(-1)
-    assert await gathered.run(3) == 6
+    work.go_on.set()
+    found = await asyncio.gather(*map(gathered.run, (0, 1, -2, 3, -4, 5)), return_exceptions=True)
+    assert [str(one) for one in found] == ["0", "2", "-2 is negative", "6", "-4 is negative", "10"]
+    assert max(map(len, work.runs)) > 1
     await file.close()
     with pytest.raises(Closed):
         await gathered.run(3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, make_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +18,7 @@ import pytest
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
 from twofold.errors import RowUnreadable
+from twofold.read.definition import MAX_COLUMNS
 from twofold.web.answers import answer
 from twofold.web.forms import JsonForm
 from twofold.web.rows import as_json, written
@@ -208,6 +209,28 @@ async def test_a_row_that_was_changed_by_hand_is_still_one_that_cannot_be_read(t
                     "UPDATE twofold_thing_v1 SET (price, at, day, batch) = "
                     "(SELECT price, at, day, batch FROM twofold_thing_v1 WHERE thing_id = 'b')"
                 )
+
+
+Wide: Any = make_dataclass(
+    "Wide", [("wide_id", str), *((f"field_{n}", Decimal, Decimal(n)) for n in range(MAX_COLUMNS - 1))], frozen=True
+)
+
+
+def spread(row: Any, event: Put, recorded: Recorded) -> Any:
+    return replace(row, field_0=event.thing.price, field_398=event.thing.price)
+
+
+wide = Projection("wide", Wide, spread, key=lambda event, recorded: event.thing.thing_id)
+
+
+async def test_as_many_columns_as_a_row_may_have(url: str) -> None:
+    quick, form = written(wide, JsonForm()), JsonForm()
+    async with App("wide", projections=[wide], stored={Put: Stored("Put")}).open(url) as running:
+        receipt = await running.append("thing-1", [Put(FULL)])
+        slow = await running.get(as_json(wide, form=form), "full", after=receipt)
+        assert body(await running.get(quick, "full"), form) == body(slow, form)
+        assert body((await running.find(quick)).rows, form) == body([slow], form)
+        assert isinstance(await running.get(quick, "full"), msgspec.Raw) == (url != "memory:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from twofold.read.written import LONGEST_DECIMAL, LONGEST_NUMBER, UNUSUAL, Membe
 
 Asked = tuple[Table, Shape, Key | Query]
 
+ARGUMENTS = 90  # of a function, which may be limited to 100; and an expression has at most 1,000 levels
+
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 _DAY = "????-??-??"
 _MOMENT = f"{_DAY}T??:??:??.??????Z"
@@ -136,13 +138,17 @@ def _standing(follows: FollowerId, text: str) -> tuple[list[Checkpoint], list[Pa
 
 def written(shape: Shape) -> str:
     """The JSON of a row as an expression, or a mark if one of its values is left to Python."""
-    parts = [_part(member) for member in shape.members]
-    template = "{" + ",".join(
-        f"{_name(member)}:{place}" for member, (place, _) in zip(shape.members, parts, strict=True)
-    )
-    text = f"format('{template}}}', {', '.join(value for _, value in parts)})"
-    usual = [check for member in shape.members for check in _usual(member)]
+    some = [shape.members[n : n + ARGUMENTS] for n in range(0, len(shape.members), ARGUMENTS)]
+    text = " || ',' || ".join([_formatted(part) for part in some])
+    text = f"'{{' || {text} || '}}'"
+    usual = [f"({check})" for part in some if (check := " AND ".join([c for one in part for c in _usual(one)]))]
     return f"CASE WHEN {' AND '.join(usual)} THEN {text} ELSE '{UNUSUAL}' END" if usual else text
+
+
+def _formatted(members: Sequence[Member]) -> str:
+    parts = [_part(member) for member in members]
+    template = ",".join(f"{_name(member)}:{place}" for member, (place, _) in zip(members, parts, strict=True))
+    return f"format('{template}', {', '.join(value for _, value in parts)})"
 
 
 def _name(member: Member) -> str:

@@ -34,10 +34,11 @@ class Gathered(Generic[A, R]):
     ) -> None:
         self._work, self._idle, self._count = work, list(connections), len(connections)
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._alone: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._relief: asyncio.TimerHandle | None = None
 
     async def run(self, argument: A) -> R:
-        """Raises: what `work` raises, and as `Connection.run`."""
+        """Raises: what `work` raises for this argument alone, and as `Connection.run`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((argument, future))
@@ -54,12 +55,15 @@ class Gathered(Generic[A, R]):
 
     def _start(self) -> None:
         connection = self._idle.pop()
-        taken: list[tuple[A, asyncio.Future[R]]] = []
+        taken = [self._alone.popleft()] if self._alone else []
         try:
             running = connection.submit(self._run, taken)
         except TwofoldError as error:  # it is closed
             self._idle.append(connection)
+            taken += self._alone
+            self._alone.clear()
             self._fail(taken, error)
+            self._fail([], error)
         else:
             running.add_done_callback(partial(self._settle, connection, taken))
 
@@ -68,6 +72,9 @@ class Gathered(Generic[A, R]):
 
     def _take(self, taken: list[tuple[A, asyncio.Future[R]]]) -> Iterator[A]:
         """On the connection's thread: whatever has been asked for by now."""
+        if taken:
+            yield taken[0][0]
+            return
         until = time.perf_counter() + TAKING_S
         while len(taken) < AT_ONCE:
             try:
@@ -83,17 +90,19 @@ class Gathered(Generic[A, R]):
     ) -> None:
         self._idle.append(connection)
         error = done.exception()
-        if error is not None:
+        if error is not None and len(taken) > 1:
+            self._alone.extend(taken)  # the fault of one of them
+        elif error is not None:
             self._fail(taken, error)
         else:
             for (_, future), result in zip(taken, done.result(), strict=True):
                 if not future.done():
                     future.set_result(result)
-        if self._waiting:
+        if self._waiting or self._alone:
             self._start()
 
     def _fail(self, taken: list[tuple[A, asyncio.Future[R]]], error: BaseException) -> None:
-        """For the calls that ran, or, if none did, for all that wait."""
+        """For the call that ran, or, if none did, for all that wait."""
         if not taken:
             taken = list(self._waiting)
             self._waiting.clear()
