@@ -241,7 +241,7 @@ async def test_bytes_are_base64_in_and_out(serve: Serve) -> None:
     body = site.app.openapi()["paths"]["/picture/{id}/paint"]["post"]["requestBody"]
     assert body["content"]["application/json"]["example"] == {"picture": "dGV4dA==", "encoded": "dGV4dA=="}
     for name in ("Paint", "Painted"):
-        assert schemas[name]["properties"]["picture"] == {"type": "string", "contentEncoding": "base64"}
+        assert schemas[name]["properties"]["picture"].items() >= {"type": "string", "contentEncoding": "base64"}.items()
 
 
 async def test_all_missing_fields_are_named(serve: Serve) -> None:
