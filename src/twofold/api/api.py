@@ -16,7 +16,7 @@ from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
 from twofold.read.query import DEFAULT_LIMIT, Page
-from twofold.signatures import check_accepts
+from twofold.signatures import check_accepts, is_coroutine_function
 from twofold.write.decider import Decider, Done
 
 Served = ServedCommand | ServedRow | ServedPage
@@ -71,6 +71,8 @@ class Api:
                 f"not {names!r:.80} and {decimals!r:.80}"
             )
         check_accepts(actor, 1, "actor", may_await=True)
+        if not is_coroutine_function(actor):
+            raise ConfigurationError(f"actor={actor!r:.80} must be a coroutine function: async def (headers)")
         if scope is not None:
             check_accepts(scope, 2, "scope", may_await=True)
         self.app, self.actor, self.scope = app, actor, scope
@@ -119,6 +121,8 @@ class Api:
 
         Raises: ConfigurationError.
         """
+        _check_kind(decider, Decider, "command(decider)")
+        _check_kind(command, type, "command(…, command)")
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
         served = ServedCommand(
@@ -158,6 +162,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
+        _check_kind(projection, Projection, "row(projection)")
         path = "/".join(f"{{{field}}}" for field in projection.table.key)
         self._add(
             ServedRow(
@@ -201,6 +206,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
+        _check_kind(projection, Projection, "page(projection)")
         if filters is None and returns is not None:
             filters = ()
         if isinstance(filters, str):
@@ -237,8 +243,10 @@ class Api:
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
         part = added.decider if isinstance(added, ServedCommand) else added.projection
-        if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
-            raise ConfigurationError(f"{added.owner}: {part.owner} is not the one of {self.app.name}, or it has none")
+        for each in (part, *_demanded(added)):
+            if not any(each is known for known in (*self.app.deciders, *self.app.projections)):
+                shown = each.owner if isinstance(each, Decider | Projection) else f"{each!r:.80}"
+                raise ConfigurationError(f"{added.owner}: {shown} is not the one of {self.app.name}, or it has none")
         added.check()
         first = added.at.segments[0]
         if first in RESERVED:
@@ -253,6 +261,24 @@ class Api:
                     f"{added.owner}: its name {added.name!r} is that of {other.owner}: give it another with name="
                 )
         self.served.append(added)
+
+
+def _demanded(added: Served) -> Sequence[Any]:
+    """What `exists=` names."""
+    match added:
+        case ServedCommand():
+            return [added.demanded] if isinstance(added.demanded, Decider) else list((added.demanded or {}).values())
+        case ServedPage():
+            return [] if added.exists is None else [added.exists]
+        case ServedRow():
+            return []
+
+
+def _check_kind(given: Any, kind: type, what: str) -> None:
+    """Raises: ConfigurationError: a row class or a command is easily passed instead of what holds it."""
+    if not isinstance(given, kind):
+        wanted = "class" if kind is type else kind.__name__
+        raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
 
 
 def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import msgspec
 from twofold.api.actors import Allow
 from twofold.api.addresses import Address
 from twofold.errors import ConfigurationError
-from twofold.signatures import check_accepts, message_types
+from twofold.signatures import check_accepts, is_coroutine_function, message_types
 from twofold.write.decider import Decider, Done
 
 Using = Callable[[Any, Any], Awaitable[Any]]
@@ -78,8 +77,7 @@ class ServedCommand:
         """The class whose fields the client sends. Raises: ConfigurationError."""
         if self.using is None:
             return self.command
-        awaitable = inspect.iscoroutinefunction(self.using) or inspect.iscoroutinefunction(type(self.using).__call__)
-        if not awaitable:
+        if not is_coroutine_function(self.using):
             raise ConfigurationError(f"{self.owner}: using must be a coroutine function: async def (sent, running)")
         classes = message_types(self.using, parameters=2, index=0, owner=f"{self.owner}, using", may_await=True)
         if len(classes) != 1:

@@ -819,6 +819,14 @@ async def test_using_is_not_asked_again_for_what_was_done(serve: Serve) -> None:
     assert len(await site.running.history("account-2")) == 1
 
 
+async def test_the_same_key_at_two_addresses_whose_slashes_differ(serve: Serve) -> None:
+    site = await serve(bank("POST /accounts/{owner}/{account_id}", id="account_id"))
+    key = {"Idempotency-Key": "k"}
+    made = [await site.client.post(f"/accounts/{path}", headers=key) for path in ("a%2Fb/c", "a/b%2fc", "a/b%2Fc")]
+    assert [one.json()["id"] for one in made] == ["c", "b/c", "b/c"]
+    assert len(await site.running.history("account-b/c")) == 1
+
+
 # ---- responses
 
 

@@ -395,6 +395,15 @@ def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_
     assert picture["properties"]["pixels"] == {"type": "string", "contentEncoding": "base64"}
 
 
+@dataclass(frozen=True)
+class Upload:
+    pixels: bytes
+
+
+def test_an_example_of_bytes_is_base64() -> None:
+    assert body_of(Upload)["example"] == {"pixels": "dGV4dA=="}
+
+
 @pytest.mark.parametrize(
     ("schema", "example"),
     [

@@ -249,8 +249,20 @@ async def test_order(serve: Serve, order: str, found: str) -> None:
 @pytest.mark.parametrize("order", ["colour", "", "loan_id,", "--price", "extra", "price desc"])
 async def test_an_order_that_is_refused(serve: Serve, order: str) -> None:
     site = await library(serve, lent={})
-    refused = await site.client.get("/loans", params={"order_by": order})
-    assert (refused.status_code, refused.json()["type"]) == (422, "invalid-input")
+    assert field_of(await site.client.get("/loans", params={"order_by": order})) == "order_by"
+
+
+async def test_an_order_is_by_names_as_in_json_and_refused_without_those_that_are_hidden(serve: Serve) -> None:
+    api = Api(LIBRARY, actor=nobody, names="camel")
+    api.page(listed)
+    api.page(listed, "GET /few", filters=["order_by"], returns=short, name="few")
+    site = await library(serve, api)
+    [refused] = (await site.client.get("/loans?orderBy=lent_on")).json()["errors"]
+    assert "memberId" in refused["message"]
+    assert "parts" not in refused["message"]  # it has no order
+    few = await site.client.get("/few?orderBy=colour")
+    assert field_of(few) == "orderBy"
+    assert "note" not in few.text
 
 
 async def test_the_order_of_the_declaration(serve: Serve) -> None:

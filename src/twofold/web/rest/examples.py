@@ -21,6 +21,7 @@ _FORMATS = {
     "uri": "https://example.com/",
     "binary": "text",
     "base64": "dGV4dA==",
+    "base64url": "dGV4dA==",
 }
 _TEXTS = ("a", "A", "1", "12", "12.50", "1234", "abc", "ABC", "A1", "a-1", "AB-1234", "ada@example.com")
 """Tried in turn where a text must match a pattern."""

@@ -45,7 +45,8 @@ class PageEndpoint:
         self.filters = filters_of(served, form)
         self.order_by = _order_parameter(served, form)
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
-        self._fields = {name: field for field, name in form.names_of(served.projection.row).items()}
+        names = form.names_of(served.projection.row)
+        self._ordered = {names[f.name]: f.name for f in served.projection.format.fields if f.column.kind != "json"}
         self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
@@ -91,12 +92,19 @@ class PageEndpoint:
         return conditions, limit
 
     def _order(self, request: Request) -> tuple[str, ...]:
-        """The fields to order by, which the client names as in JSON. `find` refuses those that do not exist."""
+        """The fields to order by, which the client names as in JSON. Raises: RequestValidationError."""
         text = request.query_params.get(self.order_by) if self.order_by else None
         if text is None:
             return self.served.order_by
         names = text.split(",")
-        return tuple("-" * name.startswith("-") + self._fields.get(n := name.removeprefix("-"), n) for name in names)
+        if any(name.removeprefix("-") not in self._ordered for name in names):
+            # With `returns` the other fields are not for the client, nor are their names.
+            known = f"; the fields are {', '.join(self._ordered)}" if self.served.returns is None else ""
+            message = f"Write fields that have an order, like `-{next(iter(self._ordered))}`{known}"
+            raise RequestValidationError(
+                [{"type": "plain", "loc": ("query", self.order_by), "msg": message, "input": text}]
+            )
+        return tuple("-" * name.startswith("-") + self._ordered[name.removeprefix("-")] for name in names)
 
     def _content(self, page: Page[Any]) -> Any:
         if self.served.returns is not None and self.served.returns_pages:
