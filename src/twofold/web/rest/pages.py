@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -20,10 +21,17 @@ from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, existing, scope_of
 from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
-from twofold.web.rows import as_json
+from twofold.web.rows import written
 
 _IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
+
+
+@cache
+def _limit(text: str) -> int:
+    """Remembers the limits that clients send, of which few are valid. Raises: RequestValidationError."""
+    limit: int = LIMIT.read(text)
+    return limit
 
 
 class PageEndpoint:
@@ -47,7 +55,7 @@ class PageEndpoint:
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
         names = form.names_of(served.projection.row)
         self._ordered = {names[f.name]: f.name for f in served.projection.format.fields if f.column.kind != "json"}
-        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        self._rows = written(served.projection, form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -84,7 +92,7 @@ class PageEndpoint:
         errors: list[Any] = []
         conditions, limit = sent_conditions(self.filters, sent, errors), self.served.limit
         try:
-            limit = LIMIT.read(sent["limit"]) if "limit" in sent else limit
+            limit = _limit(sent["limit"]) if "limit" in sent else limit
         except RequestValidationError as error:
             errors.extend(error.errors())
         if errors:
@@ -129,6 +137,8 @@ def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
 
 def links(request: Request, page: Page[Any], *, backward: bool = True) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
+    if page.cursor is None and page.previous is None:
+        return {}
     raw: bytes | None = request.scope.get("raw_path")
     path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
@@ -138,4 +148,4 @@ def links(request: Request, page: Page[Any], *, backward: bool = True) -> dict[s
         for relation, cursor in (("prev", before), ("next", page.cursor))
         if cursor is not None
     ]
-    return {"Link": ", ".join(found)} if found else {}
+    return {"Link": ", ".join(found)}

@@ -30,10 +30,10 @@ class ApiRoute(Route):
     def __init__(self, endpoint: Endpoint) -> None:
         self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
         self._known = known_parameters(endpoint)
-        super().__init__(self.at.path, self._answer, methods=[self.at.method], name=endpoint.served.name)
+        super().__init__(self.at.path, self.answer, methods=[self.at.method], name=endpoint.served.name)
         self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
-    async def _answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Raises: Problem 400 for an address that cannot be read, 422 for unknown or repeated parameters."""
         check_address(request)
         if request.scope["query_string"]:
@@ -44,7 +44,8 @@ class ApiRoute(Route):
 
     def _unexpected(self, request: Request) -> Iterator[dict[str, str]]:
         sent = request.query_params
-        for name in sent:
+        names = [name for name, _ in sent.multi_items()]
+        for name in names if len(names) != len(sent) or not self._known.keys() >= sent.keys() else ():
             if name not in self._known:
                 message = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
             elif not self._known[name] and len(sent.getlist(name)) > 1:
