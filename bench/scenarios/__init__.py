@@ -6,10 +6,12 @@ from bench.run import Run
 from bench.scenarios.append import appends
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
+from bench.scenarios.edges import edges
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
 from bench.scenarios.importing import importing
 from bench.scenarios.lag import lag
+from bench.scenarios.live import live
 from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
 from bench.scenarios.retail import retail
@@ -21,10 +23,12 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "rebuild": rebuild,
     "catch-up": catch_up,
     "command": commands,
+    "edges": edges,
     "lag": lag,
     "importing": importing,
     "http": requests,
     "idle": idle,
+    "live": live,
     "retail": retail,
 }
-NOT_QUICK = {"retail"}  # half a minute per round: a quick run skips it unless it is named
+NOT_QUICK = {"live", "retail"}  # they take long: a quick run skips them unless they are named

@@ -42,8 +42,8 @@ def visible(actor: Actor | None, projection: Projection[Any]) -> dict[str, str]:
 
 login = BearerJwt(os.environ["LIBRARY_KEY"], algorithms=["HS256"], audience="library")
 money = Annotated[Decimal, Field(gt=0, lt=10_000, decimal_places=2)]
-types = {"amount": money, "price": money}
-api = Api(library, actor=login, scope=visible, allow=staff, types=types, cors=["https://library.example"])
+money_fields, of_title = {"amount": money, "price": money}, {"title_id": t.titles}
+api = Api(library, actor=login, scope=visible, allow=staff, types=money_fields, cors=["https://library.example"])
 
 api.command(t.titles, t.AddTitle, at="POST /titles", id=new_id, status=201)
 api.command(t.titles, t.CorrectTitle, at="PUT /titles/{id}", exists=t.titles)
@@ -53,7 +53,7 @@ api.command(q.queues, q.Reserve, at="POST /titles/{id}/reservations", exists=t.t
 api.command(q.queues, q.Cancel, at="DELETE /titles/{title_id}/reservations/{member_id}", id="title_id", allow=own)
 api.page(reservations, at="GET /reservations", order_by="since", allow=logged_in)
 
-api.command(c.copies, c.AcquireCopy, at="POST /copies", id="copy_id", new=True, using=desk.of_known_title, status=201)
+api.command(c.copies, c.AcquireCopy, at="POST /copies", id="copy_id", new=True, exists=of_title, status=201)
 api.command(c.copies, c.SendToRepair, at="POST /copies/{id}/repairs", exists=c.copies)
 api.command(c.copies, c.PutBack, at="DELETE /copies/{id}/repairs", exists=c.copies)
 api.command(c.copies, c.ReportLost, at="POST /copies/{id}/losses", exists=c.copies)
@@ -70,7 +70,7 @@ api.page(loans, at="GET /members/{member_id}/loans", order_by="-lent_on", allow=
 api.page(open_loans, at="GET /overdue", order_by="due", filters=["due__lt"], allow=logged_in)
 
 api.command(m.members, m.Register, at="POST /members", id=new_id, status=201)
-api.command(m.members, m.ChangeEmail, at="PUT /members/{member_id}/email", id="member_id", exists=m.members, allow=own)
+api.command(m.members, m.ChangeEmail, at="PUT /members/{member_id}/email", exists=m.members, allow=own)
 api.command(m.members, m.Block, at="PUT /members/{id}/block", exists=m.members)
 api.command(m.members, m.Unblock, at="DELETE /members/{id}/block", exists=m.members, status=204)
 api.command(m.members, m.Pay, at="POST /members/{id}/payments", exists=m.members)

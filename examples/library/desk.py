@@ -1,12 +1,11 @@
-"""What is looked up in other streams before a copy is acquired, lent or renewed."""
+"""What is looked up in other streams before a copy is lent or renewed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from library.copies import AcquireCopy, Lend, Renew, copies
+from library.copies import Lend, Renew, copies
 from library.members import members
 from library.queues import queues
-from library.titles import titles
 from twofold import Rejected, Running
 from twofold.errors import NotFound
 
@@ -17,13 +16,6 @@ class LoanOf:
 
     copy_id: str
     member_id: str
-
-
-async def of_known_title(sent: AcquireCopy, running: Running) -> AcquireCopy:
-    title, _ = await running.load(titles, sent.title_id)
-    if title is None:
-        raise NotFound(f"There is no title {sent.title_id!r}")
-    return sent
 
 
 async def to_member(sent: LoanOf, running: Running) -> Lend:

@@ -151,6 +151,12 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"by": "member"}, "Lend has no field by='member'"),
     ({"by": "copy_id"}, "by='copy_id' is a parameter of the path, which gives the field"),
     ({"new": True, "exists": copies}, "a new stream cannot exist already"),
+    ({"exists": {"nothing": copies}}, "exists= names 'nothing', which is neither a parameter of the path nor a field"),
+    ({"exists": other}, "decider 'copy' is not the one of library"),
+    ({"exists": Loan}, "<class .*Loan.* is not the one of library"),
+    ({"decider": Lend, "command": copies}, "must be a Decider, not <class .*Lend"),
+    ({"command": Lend("1")}, "must be a class, not Lend"),
+    ({"allow": True}, "allow: True must be a function"),
 ]
 
 
@@ -175,6 +181,7 @@ ROWS: list[tuple[dict[str, Any], str]] = [
     ({"etag": "none"}, "loans has no field 'none'; it has copy_id"),
     ({"returns": not_annotated}, "annotate what returns= returns"),
     ({"allow": lambda: True}, "must take 2 parameters"),
+    ({"projection": Loan}, "must be a Projection, not <class .*Loan"),
 ]
 
 
@@ -200,14 +207,18 @@ PAGES: list[tuple[dict[str, Any], str]] = [
     ({"filters": {"limit": "version"}}, "'limit' is a parameter of every page: give the filter another name"),
     (
         {"at": "GET /x/{id}", "where": {"title": "id"}, "filters": ["title"]},
-        "'title' is set by the path already, with where=",
+        "'title' is set already, by where= or only=",
     ),
     ({"order_by": "-none"}, "loans has no field 'none'"),
+    ({"only": {"none": 1}}, "only: loans has no field 'none'"),
+    ({"only": {"title__near": 1}}, "only: title__near"),
     ({"order_by": "words"}, "order_by: words is kept as JSON and has no order"),
     ({"limit": 501}, "limit must be 1 to 500, not 501"),
     ({"exists": copies}, "exists= needs one parameter in the path"),
     ({"returns": not_annotated}, "annotate what returns= returns"),
     ({"projection": elsewhere}, "projection 'loans' is not the one of library"),
+    ({"projection": Loan}, "must be a Projection, not <class .*Loan"),
+    ({"at": "GET /x/{id}", "where": {"title": "id"}, "exists": other}, "decider 'copy' is not the one of library"),
 ]
 
 
@@ -251,8 +262,9 @@ def test_a_name_is_used_once() -> None:
     [
         ({"names": "kebab"}, 'names must be "snake" or "camel"'),
         ({"decimals": "float"}, 'decimals "string" or "number"'),
-        ({"actor": None}, "actor: .* must be a plain function|actor"),
+        ({"actor": None}, "actor: None must be a function"),
         ({"actor": lambda: None}, "actor: .* must take 1 parameters"),
+        ({"actor": lambda headers: None}, r"must be a coroutine function: async def \(headers\)"),
         ({"scope": lambda actor: {}}, "scope: .* must take 2 parameters"),
         ({"app": "library:app"}, r"Api\(app\) must be an App, not 'library:app'"),
     ],

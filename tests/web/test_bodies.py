@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel
+from pydantic import Base64Bytes, BaseModel
 
 from twofold.web import problems
 from twofold.web.answers import answer
@@ -45,6 +45,8 @@ class Everything:
     id: UUID | None = None
     tags: tuple[str, ...] = ()
     inner: tuple[Inner, ...] = ()
+    data: bytes = b""
+    own: Base64Bytes = b""
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
     @routes.post("/echo")
     async def echo(body: JsonBody[Everything]) -> Response:
         return answer([repr(body.price), repr(body.ratio), body.count, body.name, body.at, len(body.inner)])
+
+    @routes.post("/bytes")
+    async def bytes_of(body: JsonBody[Everything]) -> Response:
+        return answer([body.data, body.own])
 
     @routes.post("/model")
     async def model(body: JsonBody[Inner], limit: int = 5) -> Response:
@@ -66,6 +72,11 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
 
 async def send(client: httpx2.AsyncClient, text: str | bytes, path: str = "/echo") -> httpx2.Response:
     return await client.post(path, content=text, headers=JSON)
+
+
+async def test_bytes_are_base64(client: httpx2.AsyncClient) -> None:
+    sent = await send(client, '{"data": "/w==", "own": "/v8="}', "/bytes")
+    assert sent.json() == ["/w==", "/v8="]
 
 
 async def fields(client: httpx2.AsyncClient, text: str, path: str = "/echo") -> list[str]:

@@ -1,14 +1,15 @@
 """JSON bodies from untrusted clients: bounded, unambiguous, strictly typed, and exact.
 
 Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model declares what is
-accepted. Types are those of JSON (`"2"` is not an integer); unknown fields and times without a zone are refused. Fields
-are named in the form of the router (see forms.py).
+accepted. Types are those of JSON (`"2"` is not an integer), and bytes are Base64, as in responses; unknown fields and
+times without a zone are refused. Fields are named in the form of the router (see forms.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -16,7 +17,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import EncodedBytes, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
@@ -181,8 +182,12 @@ def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | st
 
 
 def _strict(schema: Any) -> Any:
-    """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
+    """A copy of the schema that requires a zone for times, plain notation for times and decimals, Base64 for bytes."""
     match schema:
+        case {"function": {"function": function}} if isinstance(getattr(function, "__self__", None), EncodedBytes):
+            return schema  # pydantic's Base64Bytes and its like decode by themselves
+        case {"type": "bytes"}:
+            return core_schema.no_info_before_validator_function(_bytes, schema)
         case {"type": "datetime"}:
             return core_schema.no_info_plain_validator_function(_read_by({**schema, "tz_constraint": "aware"}, _TIME))
         case {"type": "date"}:
@@ -207,6 +212,16 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
         return validator.validate_python(value)
 
     return read
+
+
+def _bytes(value: Any) -> Any:
+    """Raises: ValueError for what is not Base64, which responses write."""
+    if isinstance(value, bytes):  # from a validator of the user's own
+        return value
+    try:
+        return b64decode(value, validate=True)
+    except (ValueError, TypeError):
+        raise ValueError("Write bytes in Base64, like aGVsbG8=") from None
 
 
 def _decimal(value: Any) -> Any:

@@ -134,7 +134,12 @@ def test_the_problems_of_each_kind_of_request() -> None:
     def named(at: str, status: int) -> list[str]:
         return types(described, found[at][str(status)])
 
-    assert named("POST /bookings", 422) == ["invalid-input", "rejected", "idempotency-key-reused"]
+    assert named("POST /bookings", 422) == [
+        "invalid-input",
+        "rejected",
+        "idempotency-key-reused",
+        "unknown-reference",
+    ]
     assert named("POST /bookings", 401) == ["unauthorized"]
     assert "invalid-cursor" in named("GET /bookings", 400)
     assert "invalid-cursor" not in named("GET /bookings/{id}", 400)
@@ -388,6 +393,15 @@ def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_
     app = App("pictures", deciders=[boxes], projections=[Projection("pictures", Picture, fold)])
     picture = of(app, by_rule(app))["components"]["schemas"]["Picture"]
     assert picture["properties"]["pixels"] == {"type": "string", "contentEncoding": "base64"}
+
+
+@dataclass(frozen=True)
+class Upload:
+    pixels: bytes
+
+
+def test_an_example_of_bytes_is_base64() -> None:
+    assert body_of(Upload)["example"] == {"pixels": "dGV4dA=="}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Live rows over HTTP.
 
 subscription.py   a watched query of an actor, told for as long as its rules allow
-written.py        changed rows as JSON, encoded once for all who watch them
+encoding.py       changed rows as JSON, encoded once for all who watch them
 events.py         server-sent events, at the address of the row or page
 socket.py         WebSocket `/live`, many subscriptions on one connection
 offers.py         what can be subscribed to there

@@ -15,8 +15,8 @@ from twofold.app import Running
 from twofold.errors import Closed, Unavailable
 from twofold.read.watcher import RowChanges
 from twofold.web.identity import actor_of, check_allowed, left_s, refreshed_actor, scope_of, unauthorized
+from twofold.web.live.encoding import Encoding
 from twofold.web.live.together import first_of
-from twofold.web.live.written import Written
 from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
@@ -52,7 +52,7 @@ class _ScopeChanged(Exception):
 class Subscription:
     """What a client watches: rows of a projection that meet conditions. `arguments` are those of `allow`."""
 
-    written: Written
+    encoding: Encoding
     conditions: Mapping[str, Any]
     order_by: tuple[str, ...]
     arguments: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Subscription:
         admission = admission_of(request.scope)
         ending = asyncio.Event() if admission is None else admission.ending
         while True:
-            now = _Now(await actor_of(request), await scope_of(request, self.written.projection))
+            now = _Now(await actor_of(request), await scope_of(request, self.encoding.projection))
             try:
                 changes = self._watch(request, now.scope, after, wait_s)
                 await first_of(self._tell(request, now, changes, tell), self._keep(request, now, ending, tell))
@@ -86,7 +86,7 @@ class Subscription:
     ) -> AsyncGenerator[RowChanges[Any], None]:
         running: Running = request.app.state.running
         return running.watching.watch(
-            self.written.rows, self.conditions, scope=scope, order_by=self.order_by, after=after, wait_s=wait_s
+            self.encoding.rows, self.conditions, scope=scope, order_by=self.order_by, after=after, wait_s=wait_s
         )
 
     async def _tell(
@@ -95,7 +95,7 @@ class Subscription:
         async with aclosing(changes):
             async for each in changes:
                 await self._check(request, begun)
-                await tell(Round(self.written.body(each), each.token, each.snapshot))
+                await tell(Round(self.encoding.body(each), each.token, each.snapshot))
 
     async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
         """Check and tell heartbeats until the process stops, also while a client is slow to read."""
@@ -113,7 +113,7 @@ class Subscription:
         if begun.actor is not None and (actor is None or actor.id != begun.actor.id or left_s(request, actor) <= 0):
             raise unauthorized(request)
         await check_allowed(request, self.allow, self.arguments)
-        if await scope_of(request, self.written.projection) != begun.scope:
+        if await scope_of(request, self.encoding.projection) != begun.scope:
             raise _ScopeChanged
 
 

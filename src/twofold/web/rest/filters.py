@@ -59,7 +59,7 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     found = {}
     for name, condition in _named(served, hints, form):
         one = filter_of("query", name, condition, hints) if condition != ORDER else None
-        if one is not None and not one.sets & served.where.keys() and name not in PAGE_PARAMETERS:
+        if one is not None and not one.sets & {**served.where, **served.only}.keys() and name not in PAGE_PARAMETERS:
             found[name] = one
     return found
 
@@ -71,7 +71,7 @@ def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any], s
         case "null":
             annotation: Any = bool
         case "startswith":
-            annotation = str
+            annotation = str if name == field else hints.get(name, str)
         case "contains":
             annotation = _member(hints[field])
         case _:
@@ -110,13 +110,17 @@ def _member(annotation: Any) -> Any:
     return members[0] if members else str
 
 
-def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams) -> dict[str, Any]:
-    """The conditions that a query sets. Raises: RequestValidationError."""
+def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams, errors: list[Any]) -> dict[str, Any]:
+    """The conditions that a query sets; errors for `RequestValidationError` are appended."""
     conditions: dict[str, Any] = {}
     for name in sent:
         if (found := filters.get(name)) is not None:
-            more = found.conditions(sent.getlist(name))
-            check_set_once("query", name, more, conditions)
+            try:
+                more = found.conditions(sent.getlist(name))
+                check_set_once("query", name, more, conditions)
+            except RequestValidationError as error:
+                errors.extend(error.errors())
+                continue
             conditions.update(more)
     return conditions
 

@@ -9,8 +9,9 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Base64Bytes, ValidationError
+from pydantic import ValidationError
 
+from twofold.errors import NotFound
 from twofold.signatures import unwrapped
 from twofold.web.bodies import JsonText, read_json, reader
 from twofold.web.forms import DECIMAL, PLAIN
@@ -24,15 +25,16 @@ class Value:
 
     def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
         self.place, self.name, self.shown = place, name, shown or name
-        plain = unwrapped(without_none(annotation))
-        self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
-        self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
+        self.annotation = without_none(annotation)
+        plain = unwrapped(self.annotation)
+        self._is_text = plain is str
+        self._is_any_text = str in (self.annotation, getattr(self.annotation, "__supertype__", None))
         self._is_bare = plain in (int, float, bool)
         self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
-        """Raises: RequestValidationError, naming the parameter."""
-        if self._is_text:
+        """Raises: RequestValidationError, naming the parameter; as `check_address`."""
+        if self._is_any_text:
             return text
         errors: list[Any] = []
         for written in self._written(text):
@@ -40,6 +42,7 @@ class Value:
                 return self._read(written)
             except ValidationError as error:
                 errors = self.errors(error, text)
+        self.check_address(text)
         raise RequestValidationError(errors)
 
     def read_json(self, value: Any) -> Any:
@@ -53,6 +56,11 @@ class Value:
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""
         return [self.read(text) for text in texts]
+
+    def check_address(self, text: str) -> None:
+        """For a value that is refused. Raises: NotFound if it is not one segment of a path: it leads nowhere then."""
+        if self.place == "path" and "/" in text:
+            raise NotFound("There is nothing at this address")
 
     def as_json(self, text: str) -> JsonText:
         """The value as JSON, valid or not: a string, unless its type takes a number or a boolean."""

@@ -19,7 +19,7 @@ KEPT_BYTES = 1024 * 1024  # of encoded rows, for each address
 _ENCODER = msgspec.json.Encoder()
 
 
-class Written:
+class Encoding:
     """How the rows of one address are written: in its form, or as its `returns` makes them.
 
     All watchers of a round get the same values, so a row is encoded for the first one and kept for the others.
