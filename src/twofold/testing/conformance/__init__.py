@@ -37,6 +37,7 @@ _PARTS = (
     "usercode",
     "values",
     "waiting",
+    "watch",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
@@ -67,6 +68,7 @@ from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
+from twofold.testing.conformance.watch import WatchConformance  # noqa: E402
 
 __all__ = [
     "Backend",
@@ -88,6 +90,7 @@ class PartitionedConformance(
     DeployConformance,
     OwnerConformance,
     WaitingConformance,
+    WatchConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,
