@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,10 +180,15 @@ class WatchConformance(OnBackend):
         """In the process that folds and in another one, with and without conditions, of each kind of read model."""
         await deposited(log, "a", 1, 2)
         await settled(here)
-        views = []
+        all_asked: Sequence[dict[str, Any]] = (
+            {},
+            {"total__ge": 10},
+            {"id": "a"},
+            {"id__in": ["b", "c"], "deposits__lt": 3},
+        )
+        views: list[tuple[Running, Projection[Any], dict[str, Any]]] = []
         for process in (here, elsewhere):
-            for asked in ({}, {"total__ge": 10}, {"id": "a"}, {"id__in": ["b", "c"], "deposits__lt": 3}):
-                views.append((process, balance, asked))
+            views += [(process, balance, asked) for asked in all_asked]
             views += [(process, sums, {"deposits__ge": 3}), (process, sums, {}), (process, days, {"id": "a"})]
         async with asyncio.TaskGroup() as group:
             following = [View() for _ in views]
@@ -191,8 +196,8 @@ class WatchConformance(OnBackend):
                 group.create_task(view.follow(process, projection, **asked))
                 for view, (process, projection, asked) in zip(following, views, strict=True)
             ]
-            for id, *amounts in (("b", 3, 99), ("c", 20), ("a", 9), ("b", 30), ("c", 99), ("d", 5)):
-                await deposited(log, id, *amounts)
+            for name, *amounts in (("b", 3, 99), ("c", 20), ("a", 9), ("b", 30), ("c", 99), ("d", 5)):
+                await deposited(log, name, *amounts)
                 await asyncio.sleep(0)
             for view, (process, projection, asked) in zip(following, views, strict=True):
                 await agrees(view, process, projection, **asked)
@@ -268,7 +273,8 @@ class WatchConformance(OnBackend):
         place = names[5].split("_")[0]
         beyond = ".".join([*names[:5], names[5].replace(place, f"{place.partition('-')[0]}-{2**40}"), names[6]])
         of_others = [of_sums.token, beyond, token.replace(log.log_id, "f" * 16), token.replace(".1.", ".2.", 1)]
-        for asked in ({"id": "a", "after": token}, *({"after": other} for other in of_others)):
+        all_asked: Sequence[dict[str, Any]] = [{"id": "a", "after": token}, *({"after": one} for one in of_others)]
+        for asked in all_asked:
             view = View()
             task = asyncio.create_task(view.follow(here, balance, **asked))
             await view.until(lambda view: view.token is not None)
