@@ -15,6 +15,7 @@ from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Closed, InvalidQuery, InvalidToken, NotReached
+from twofold.feed import feed
 from twofold.messages import Recorded
 from twofold.read import rounds, watch, watcher
 from twofold.read.projection import Projection
@@ -425,6 +426,7 @@ class WatchConformance(OnBackend):
         await settled(here)
         monkeypatch.setattr(rounds, "NEAR_EVENTS", 2)
         monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 5)
+        monkeypatch.setattr(feed, "LARGEST_PAGE", 4)
         async with viewed(elsewhere, balance, after=view.token) as resumed:
             await agrees(resumed, here, balance)
             assert resumed.snapshots == 0
