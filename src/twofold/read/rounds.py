@@ -33,7 +33,7 @@ log = logging.getLogger("twofold.watch")
 
 
 class Watcher(Protocol):
-    """Who is told. None of these methods may wait."""
+    """A receiver of rounds. None of these methods may wait."""
 
     @property
     def key(self) -> Key | None:
@@ -65,7 +65,7 @@ class Rounds:
         self._reading = asyncio.Lock()
         self._joining = 0
         self._now: Standing | None = None
-        """What the watchers were told; None while there are none."""
+        """What the watchers know; None while there are none."""
         self._task: asyncio.Task[None] | None = None
         self._waits_for_store = False
 
@@ -155,7 +155,10 @@ class Rounds:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
-        """Compare the read model with what was told, and tell the difference. Raises: LogReplaced, Unavailable."""
+        """Compare the read model with what the watchers know, and tell them the difference.
+
+        Raises: LogReplaced, Unavailable.
+        """
         now, before = await self._standing(), self._now
         if before is not None and not now.follows(before.token()):
             self._watchers.begin_again()

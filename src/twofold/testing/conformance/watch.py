@@ -56,7 +56,7 @@ class Curable:
 
 
 class View:
-    """What a client knows that applies all changes, and what it was told."""
+    """What a client knows that applies all changes, and what it got."""
 
     def __init__(self) -> None:
         self.rows: dict[Any, Any] = {}
@@ -208,7 +208,7 @@ class WatchConformance(OnBackend):
     async def test_a_row_that_leaves_the_conditions_is_told_as_gone_to_those_who_saw_it(
         self, log: LogStore, here: Running, balance: Projection[Balance]
     ) -> None:
-        """And is told again when it comes back. Rows that never matched are never told."""
+        """It is shown again when it comes back. Rows that never matched are never told."""
         await deposited(log, "a", 5)
         await settled(here)
         async with viewed(here, balance, total__lt=10) as view:
@@ -331,7 +331,7 @@ class WatchConformance(OnBackend):
         curable: Curable,
         how: str,
     ) -> None:
-        """For watchers, for who resumes, and for who is in the middle of a snapshot."""
+        """For those who watch, resume, or are in the middle of a snapshot."""
         async with viewed(elsewhere, balance) as view, viewed(elsewhere, balance, id="b") as of_one:
             await deposited(log, "a", 5, CURSED, 7)
             await deposited(log, "b", 1)
@@ -438,7 +438,7 @@ class WatchConformance(OnBackend):
     # ---- beginning and ending
 
     async def test_what_only_a_page_can_have_is_refused(self, here: Running, balance: Projection[Balance]) -> None:
-        """With the way out; and whatever `find` refuses."""
+        """The message says how to fix it. So is whatever `find` refuses."""
         for asked in ({"limit": 5}, {"cursor": "x"}):
             with pytest.raises(InvalidQuery, match="shows every row that matches: narrow it by conditions"):
                 here.watch(balance, **asked)
@@ -485,7 +485,7 @@ class WatchConformance(OnBackend):
             await here.until(balance, "a", lambda row: True, timeout_s=0.01)
 
     async def test_until_refuses_what_cannot_be(self, log: LogStore, here: Running) -> None:
-        """A key of another shape or type, and a time that is none; what the predicate raises comes out."""
+        """A key of another shape or type, and a time that is not positive; what the predicate raises comes out."""
         for key in (("a",), ("a", "b"), "a", ("a", 1, 2), None):
             with pytest.raises(InvalidQuery):
                 await here.until(days, key, lambda row: True)

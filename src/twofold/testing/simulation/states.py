@@ -1,4 +1,4 @@
-"""Every state that the tables of a history had, for what watchers are told."""
+"""Every state that the tables of a history had, to compare with what watchers get."""
 
 from __future__ import annotations
 

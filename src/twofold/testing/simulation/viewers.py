@@ -1,4 +1,4 @@
-"""Clients that watch a read model and never stop: what they are told must lead to what the table holds."""
+"""Clients that watch a read model and never stop: what they get must lead to what the table holds."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Viewer:
         operator = self._random.choice(("eq", "ne", "ge", "lt") if value is not None else ("eq", "ne"))
         return {f"{name}__{operator}" if operator != "eq" else name: value}
 
-    # ---- what it is told
+    # ---- what it gets
 
     def _take(self, projection: Projection[Any], changes: RowChanges[Any]) -> None:
         before = None if self._projection is None else self._projection.follows
@@ -100,7 +100,7 @@ class Viewer:
         self._projection, self._parked = projection, changes.parked
         for key, row in changes.rows.items():
             if row is None and self._where and key not in self._rows:
-                self._broken(f"{key!r} is told as gone, but it was never shown")
+                self._broken(f"{key!r} is reported as gone, but it was never shown")
             self._rows.pop(key, None)
             if row is not None:
                 self._rows[key] = row
@@ -111,7 +111,7 @@ class Viewer:
             self._check_all(WatchToken.parse(changes.token)[0])
 
     def _check_row(self, key: Any, row: Any, first: int) -> None:
-        """The table had this row at that moment or later, and not before one that was told already."""
+        """The table had this row at that moment or later, and not before one that it has shown already."""
         states = self._states
         start = max(first, self._since.get(key, 0))
         found = next(
@@ -128,7 +128,7 @@ class Viewer:
         states = self._states
         reached = next((number for number, state in enumerate(states) if state.has_reached(token)), None)
         if reached is None:
-            self._broken(f"it was told {token}, which the table has never reached")
+            self._broken(f"it got {token}, which the table has never reached")
             return
         within = [number for number, state in enumerate(states[: reached + 1]) if state.is_within(token)]
         first = within[-1] if within else 0
@@ -165,11 +165,11 @@ class Viewer:
         """How its view differs from the table; empty if it does not."""
         projection = self._projection
         if projection is None:
-            return "it was told nothing"
+            return "it got nothing"
         table = self._world.storage.in_rows.tables.get(projection.follows, {})
         shown = {self._named(key): self._shown(table, self._named(key)) for key in table}
         expected = {key: row for key, row in shown.items() if row is not None}
         parked = len(self._world.storage.row_checkpoints.all_parked(projection.follows))
         if self._parked != parked:
-            return f"it was told that {self._parked} are parked, but {parked} are"
+            return f"it shows that {self._parked} are parked, but {parked} are"
         return "" if expected == self._rows else difference(expected, self._rows)
