@@ -38,7 +38,7 @@ def main() -> int:
     for name in APPS:
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             try:
-                compile_client(name, Path(folder))
+                compile_client(name, Path(folder), client(name))
                 run_client(name, Path(folder))
             except subprocess.CalledProcessError as error:
                 print(error.stdout or "", error.stderr or "", sep="\n")
@@ -67,13 +67,18 @@ def install() -> None:
     subprocess.run(["npm", "install", *options, *wanted], check=True)
 
 
-def compile_client(name: str, folder: Path) -> None:
+def client(name: str) -> str:
+    """The client of an App."""
+    return (Path(__file__).parent / "clients" / f"{name}.ts").read_text("utf-8")
+
+
+def compile_client(name: str, folder: Path, text: str, types: str = "types.ts") -> None:
     """Generate the types as `npx openapi-typescript` does, and compile. Raises: CalledProcessError."""
     (folder / "openapi.json").write_text(json.dumps(document(name)), "utf-8")
     (folder / "package.json").write_text('{"type": "module"}', "utf-8")
     (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": STRICT, "files": ["client.ts"]}), "utf-8")
-    shutil.copy(Path(__file__).parent / "clients" / f"{name}.ts", folder / "client.ts")
-    _node(folder, "openapi-typescript/bin/cli.js", "openapi.json", "--output", "types.ts")
+    (folder / "client.ts").write_text(text, "utf-8")
+    _node(folder, "openapi-typescript/bin/cli.js", "openapi.json", "--output", types)
     _node(folder, "typescript/bin/tsc", "--project", ".")
 
 

@@ -5,6 +5,7 @@ On a page of docs/ (and in the README) the blocks are taken in order, in one fol
     ```python           whose first line is `# name.py` is written to that file; the page must run or import it
     ```python           any other is run in the page's own namespace; `await` may stand at its top level
     ```python no-run    is compiled only
+    ```ts               is compiled by tests/web/rest/test_typescript.py
     ```diff             changes a file that was written before
     ```console          each line that begins with `$ ` is run by a shell, and must print what follows it;
                         times, ids and durations may differ
@@ -172,7 +173,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
 def test_every_block_says_what_it_is(page: Path) -> None:
     text = page.read_text("utf-8")
     assert text.count("\n```") == 2 * len(blocks(page)), "a fence is not closed, or is indented"
-    known = {"python", "python no-run", "console", "diff", "text", "sql", "sh"}
+    known = {"python", "python no-run", "console", "diff", "text", "sql", "sh", "ts"}
     assert {block.info for block in blocks(page)} <= known
 
 

@@ -16,7 +16,8 @@ from twofold.declared import check_appended, check_names, check_parts, check_rec
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import Checkpoints
 from twofold.feed.feed import Feed
-from twofold.feed.follow import Follower, Following, share
+from twofold.feed.follow import Following, share
+from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
 from twofold.feed.partitions import feeds, partitions_of, reacting
 from twofold.feed.standing import Pace, wait_until_idle

@@ -45,11 +45,17 @@ def check_accepts(function: Callable[..., Any], parameters: int, owner: str, *, 
     """
     name = f"{owner}: {getattr(function, '__qualname__', function)}"
     if not callable(function) or (inspect.iscoroutinefunction(function) and not may_await):
-        raise ConfigurationError(f"{name} must be a plain function: it has to be pure, so it cannot await anything")
+        wanted = "function" if may_await else "plain function: it has to be pure, so it cannot await anything"
+        raise ConfigurationError(f"{name} must be a {wanted}")
     try:
         inspect.signature(function).bind(*[None] * parameters)
     except TypeError:
         raise ConfigurationError(f"{name} must take {parameters} parameters") from None
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it returns a coroutine: an `async def`, or an object with such a `__call__`."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def may_answer_none(function: Callable[..., Any]) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from twofold.web.answers import answer
-from twofold.web.bodies import FromJson, read_json
+from twofold.web.bodies import read_json, reader
 from twofold.web.forms import CAMEL, CURRENT, JsonForm
 
 
@@ -131,9 +131,9 @@ def test_a_body_may_hold_tagged_structs_and_is_described_as_it_is_written() -> N
     assert written == (
         '{"paidBy":{"kind":"transfer","iban":"GB1","fee":1},"before":[{"kind":"card","lastDigits":"4242"}]}'
     )
-    body = TypeAdapter(FromJson(form).annotated(Payment))
-    assert body.validate_python(read_json(written.encode())) == payment
+    read = reader(form.core_schema(Payment))
+    assert read(read_json(written.encode())) == payment
     schema = TypeAdapter(form.described(Payment)).json_schema(mode="serialization")
     jsonschema_rs.validate(schema, json.loads(written))
     with pytest.raises(ValidationError, match="kind"):
-        body.validate_python(read_json(b'{"paidBy":{"lastDigits":"4242"}}'))
+        read(read_json(b'{"paidBy":{"lastDigits":"4242"}}'))

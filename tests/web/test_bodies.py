@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel
+from pydantic import Base64Bytes, BaseModel
 
 from twofold.web import problems
 from twofold.web.answers import answer
@@ -45,6 +45,8 @@ class Everything:
     id: UUID | None = None
     tags: tuple[str, ...] = ()
     inner: tuple[Inner, ...] = ()
+    data: bytes = b""
+    own: Base64Bytes = b""
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
     @routes.post("/echo")
     async def echo(body: JsonBody[Everything]) -> Response:
         return answer([repr(body.price), repr(body.ratio), body.count, body.name, body.at, len(body.inner)])
+
+    @routes.post("/bytes")
+    async def bytes_of(body: JsonBody[Everything]) -> Response:
+        return answer([body.data, body.own])
 
     @routes.post("/model")
     async def model(body: JsonBody[Inner], limit: int = 5) -> Response:
@@ -66,6 +72,11 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
 
 async def send(client: httpx2.AsyncClient, text: str | bytes, path: str = "/echo") -> httpx2.Response:
     return await client.post(path, content=text, headers=JSON)
+
+
+async def test_bytes_are_base64(client: httpx2.AsyncClient) -> None:
+    sent = await send(client, '{"data": "/w==", "own": "/v8="}', "/bytes")
+    assert sent.json() == ["/w==", "/v8="]
 
 
 async def fields(client: httpx2.AsyncClient, text: str, path: str = "/echo") -> list[str]:
@@ -171,6 +182,11 @@ async def test_another_value_than_an_object_is_refused(client: httpx2.AsyncClien
 async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient, text: bytes) -> None:
     answered = await send(client, text)
     assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
+
+
+async def test_an_empty_body_is_no_json(client: httpx2.AsyncClient) -> None:
+    answered = await send(client, " \n")
+    assert (answered.status_code, answered.json()["detail"]) == (400, "The body is empty: send JSON")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import msgspec
 from twofold.api.actors import Allow
 from twofold.api.addresses import Address
 from twofold.errors import ConfigurationError
-from twofold.signatures import check_accepts, message_types
+from twofold.signatures import check_accepts, is_coroutine_function, message_types
 from twofold.write.decider import Decider, Done
 
 Using = Callable[[Any, Any], Awaitable[Any]]
@@ -49,16 +48,17 @@ class ServedCommand:
 
     `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. `using` makes
     the command of it, unless it is the command itself. The field `by` gets the actor's id. The stream's id is the
-    parameter or field `id`; `exists` must have a stream with this id. `types` replace the annotations of fields.
+    parameter or field `id`; the deciders in `exists` must have the streams that fields or parameters name. `types`
+    replace the annotations of fields.
     """
 
     name: str
     at: Address
     decider: Decider[Any, Any, Any]
     command: type
-    id: str | NewId
+    named: str | NewId | None
     new: bool
-    exists: Decider[Any, Any, Any] | None
+    demanded: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None
     by: str | None
     using: Using | None
     types: Mapping[str, Any]
@@ -77,8 +77,7 @@ class ServedCommand:
         """The class whose fields the client sends. Raises: ConfigurationError."""
         if self.using is None:
             return self.command
-        awaitable = inspect.iscoroutinefunction(self.using) or inspect.iscoroutinefunction(type(self.using).__call__)
-        if not awaitable:
+        if not is_coroutine_function(self.using):
             raise ConfigurationError(f"{self.owner}: using must be a coroutine function: async def (sent, running)")
         classes = message_types(self.using, parameters=2, index=0, owner=f"{self.owner}, using", may_await=True)
         if len(classes) != 1:
@@ -93,6 +92,21 @@ class ServedCommand:
             name: Input(self.types.get(name, field.annotation), field.required)
             for name, field in inputs_of(self.sent, self.owner).items()
         }
+
+    @cached_property
+    def id(self) -> str | NewId:
+        """The parameter or field with the stream's id: the one named, `id`, or the only parameter that is no field."""
+        others = [name for name in self.at.parameters if name not in self.fields]
+        if self.named is not None:
+            return self.named
+        return others[0] if len(others) == 1 else "id"
+
+    @cached_property
+    def exists(self) -> Mapping[str, Decider[Any, Any, Any]]:
+        """The deciders that must have a stream, by the parameter or field that names it."""
+        if self.demanded is None or isinstance(self.demanded, Mapping):
+            return self.demanded or {}
+        return {str(self.id): self.demanded}
 
     @cached_property
     def path(self) -> dict[str, Input]:
@@ -112,7 +126,7 @@ class ServedCommand:
         if self.by is not None and self.by not in self.fields:
             raise ConfigurationError(f"{self.owner}: {self.sent.__name__} has no field by={self.by!r:.80}")
         if self.by in self.at.parameters:
-            raise ConfigurationError(f"{self.owner}: by={self.by!r} is a parameter of the path already")
+            raise ConfigurationError(f"{self.owner}: by={self.by!r} is a parameter of the path, which gives the field")
         if type(self.status) is not int or not 200 <= self.status <= 299:
             raise ConfigurationError(f"{self.owner}: status must be 200 to 299, not {self.status!r:.80}")
         if self.returns is not None and self.status in NO_BODY:
@@ -125,7 +139,7 @@ class ServedCommand:
             names = ", ".join(cls.__name__ for cls in self.decider.command_types)
             raise ConfigurationError(f"{self.owner}: {self.decider.owner} decides {names}")
         if self.command in self.decider.internal:
-            raise ConfigurationError(f"{self.owner}: {self.decider.owner} marks it as internal=")
+            raise ConfigurationError(f"{self.owner}: {self.decider.owner} lists it in internal=, so it is not served")
 
     def _check_id(self) -> None:
         sent, fields = self.sent.__name__, self.fields
@@ -142,8 +156,14 @@ class ServedCommand:
                 f"{self.owner}: the path has no {{{self.id}}} and {sent} no field {self.id!r} for the "
                 f"id of the stream: name one with id=, or let the server make it with id=new_id"
             )
-        if self.new and self.exists is not None:
+        if self.new and str(self.id) in self.exists:
             raise ConfigurationError(f"{self.owner}: a new stream cannot exist already: leave out new=, or exists=")
+        for name in self.exists:
+            if name not in (*self.at.parameters, *fields):
+                raise ConfigurationError(
+                    f"{self.owner}: exists= names {name!r:.80}, which is neither a parameter of the path nor a field "
+                    f"of {sent}"
+                )
 
 
 def inputs_of(cls: type, owner: str) -> dict[str, Input]:
@@ -165,7 +185,8 @@ def inputs_of(cls: type, owner: str) -> dict[str, Input]:
     model_fields: dict[str, Any] | None = getattr(cls, "model_fields", None)
     if model_fields is None:
         raise ConfigurationError(
-            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON"
+            f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON; "
+            f"a command that is not for the outside belongs in internal= of its decider"
         )
     return {name: Input(hints[name], field.is_required()) for name, field in model_fields.items()}
 

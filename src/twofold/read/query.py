@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -22,7 +22,8 @@ from twofold.read.conditions import conditions_of, query_of
 from twofold.read.cursor import FIRST, Cursors
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
-from twofold.read.store import Condition, Query, ReadStore
+from twofold.read.store import Condition, Query, QueryResult, ReadStore
+from twofold.read.written import WritesJson
 
 R = TypeVar("R")
 
@@ -70,6 +71,7 @@ class Queries:
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self.freshness = store, Freshness(store, log)
+        self._writing = store if isinstance(store, WritesJson) else None
 
     async def get(
         self,
@@ -92,9 +94,9 @@ class Queries:
         token = self.freshness.token(after)
         if scope:
             query = _query_of_key(projection, values, scope)
-            fresh = await self.freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
+            fresh = await self.freshness.at_least(token, wait_s, lambda: self._find(projection, query))
         else:
-            fresh = await self.freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+            fresh = await self.freshness.at_least(token, wait_s, lambda: self._get(projection, values))
         found = fresh.found
         for parked in found.parked:
             covered = _is_at_or_before(parked.position, fresh.position)
@@ -129,7 +131,7 @@ class Queries:
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
-        found = await self.page(projection, query, cursor, after, wait_s)
+        found = await self._page(projection, query, cursor, after, wait_s, lambda q: self._find(projection, q))
         readable, unreadable = _rows(projection, found.rows)
         parked = {one.key for one in found.parked if one.kind == "row"}
         return Page(readable, found.following, len(found.parked) + len(unreadable - parked), found.previous)
@@ -137,13 +139,24 @@ class Queries:
     async def page(
         self, projection: Projection[Any], query: Query, cursor: str | None, after: After | None, wait_s: float
     ) -> StoredPage:
-        """What `find` makes its page of. Raises: as `find`."""
+        """A page of rows as stored. Raises: as `find`."""
+        store, table = self._store, projection.table
+        return await self._page(projection, query, cursor, after, wait_s, lambda q: store.find(table, q))
+
+    async def _page(
+        self,
+        projection: Projection[Any],
+        query: Query,
+        cursor: str | None,
+        after: After | None,
+        wait_s: float,
+        find: Callable[[Query], Awaitable[QueryResult]],
+    ) -> StoredPage:
         cursors = Cursors(projection, query)
         start = FIRST if cursor is None else cursors.read(cursor)
         fetching = start.fetching(query)
         token = self.freshness.token(after)
-        looking = self.freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
-        found = (await looking).found
+        found = (await self.freshness.at_least(token, wait_s, lambda: find(fetching))).found
         rows = found.rows[: query.limit]
         previous, following = cursors.around(start, rows, more=len(found.rows) > query.limit)
         in_order = rows[::-1] if start.backward else rows
@@ -171,6 +184,18 @@ class Queries:
         token = self.freshness.token(after)
         counting = self.freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
         return (await counting).found.rows
+
+    async def _get(self, projection: Projection[Any], key: Values) -> QueryResult:
+        shape, found = projection.format.shape, None
+        if shape is not None and self._writing is not None:
+            found = await self._writing.get_json(projection.table, shape, key)
+        return found or await self._store.get(projection.table, key)
+
+    async def _find(self, projection: Projection[Any], query: Query) -> QueryResult:
+        shape, found = projection.format.shape, None
+        if shape is not None and self._writing is not None:
+            found = await self._writing.find_json(projection.table, shape, query)
+        return found or await self._store.find(projection.table, query)
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""

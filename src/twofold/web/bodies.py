@@ -1,14 +1,15 @@
 """JSON bodies from untrusted clients: bounded, unambiguous, strictly typed, and exact.
 
 Write `order: JsonBody[NewOrder]` in a function of a `StrictRoute`; a dataclass or a pydantic model declares what is
-accepted. Types are those of JSON (`"2"` is not an integer); unknown fields and times without a zone are refused. Fields
-are named in the form of the router (see forms.py).
+accepted. Types are those of JSON (`"2"` is not an integer), and bytes are Base64, as in responses; unknown fields and
+times without a zone are refused. Fields are named in the form of the router (see forms.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -16,7 +17,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
 from fastapi import Request
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import EncodedBytes, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, core_schema, from_json
 from starlette.requests import ClientDisconnect
 
@@ -95,6 +96,8 @@ def read_json(text: bytes) -> JsonText:
         if text.startswith(mark):
             detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
             raise Problem(400, "invalid-json", detail)
+    if not text.strip():
+        raise Problem(400, "invalid-json", "The body is empty: send JSON")
     try:
         from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
         return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
@@ -126,21 +129,21 @@ class FromJson:
 
     form: JsonForm = PLAIN
 
-    def reader(self, annotation: Any) -> Callable[[Any], Any]:
-        """A function from a `JsonText` to a value of this type. It raises ValidationError, with all errors."""
-        strict = _strict(self.form.core_schema(annotation))
-        validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
-
-        def read(body: Any) -> Any:
-            if not isinstance(body, JsonText):
-                raise unsupported("The body must be sent as Content-Type: application/json")
-            return _validated(validator, body)
-
-        return read
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        metadata = described_as(self.form.core_schema(source))
-        return core_schema.no_info_plain_validator_function(self.reader(source), metadata=metadata)
+        formed = self.form.core_schema(source)
+        return core_schema.no_info_plain_validator_function(reader(formed), metadata=described_as(formed))
+
+
+def reader(schema: CoreSchema) -> Callable[[Any], Any]:
+    """A function that reads a `JsonText` by this schema, strictly. It raises ValidationError, with all errors."""
+    validator = SchemaValidator(_strict(schema), _use_prebuilt=False)  # those of models are not strict
+
+    def read(body: Any) -> Any:
+        if not isinstance(body, JsonText):
+            raise unsupported("The body must be sent as Content-Type: application/json")
+        return _validated(validator, body)
+
+    return read
 
 
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]
@@ -179,8 +182,12 @@ def _inexact(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | st
 
 
 def _strict(schema: Any) -> Any:
-    """A copy of the schema that requires a zone for times, and plain notation for times and decimals."""
+    """A copy of the schema that requires a zone for times, plain notation for times and decimals, Base64 for bytes."""
     match schema:
+        case {"function": {"function": function}} if isinstance(getattr(function, "__self__", None), EncodedBytes):
+            return schema  # pydantic's Base64Bytes and its like decode by themselves
+        case {"type": "bytes"}:
+            return core_schema.no_info_before_validator_function(_bytes, schema)
         case {"type": "datetime"}:
             return core_schema.no_info_plain_validator_function(_read_by({**schema, "tz_constraint": "aware"}, _TIME))
         case {"type": "date"}:
@@ -205,6 +212,16 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
         return validator.validate_python(value)
 
     return read
+
+
+def _bytes(value: Any) -> Any:
+    """Raises: ValueError for what is not Base64, which responses write."""
+    if not isinstance(value, str):  # from a validator of the user's own
+        return value
+    try:
+        return b64decode(value, validate=True)
+    except ValueError:
+        raise ValueError("Write bytes in Base64, like aGVsbG8=") from None
 
 
 def _decimal(value: Any) -> Any:

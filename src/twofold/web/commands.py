@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
 from fastapi import Depends, Header, Request, Response
 from starlette.exceptions import HTTPException
@@ -78,6 +79,13 @@ class Asked:
         bind_contextvars(command_id=done.receipt.command_id)
         return done
 
+    async def original(self, decider: Decider[Any, S, E], id: str) -> Done[S, E] | None:
+        """The result of this request's first command to a stream, if an earlier run executed it.
+
+        For commands that are made from data which may have changed since. Raises: as `Running.load`.
+        """
+        return None if self.id is None else await self.running.executor.original(decider, id, self.id)
+
     def new_id(self) -> str:
         """A new id for something the request creates, 32 hex digits.
 
@@ -118,6 +126,12 @@ def _checked(response: Any) -> Response:
     return response
 
 
+def _segments(request: Request) -> list[str]:
+    """What tells `/a%2Fb/c` from `/a/b%2Fc`, whose decoded path is the same; empty for a path without such a slash."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    return [unquote(part) for part in raw.decode("latin-1").split("/")] if b"%2F" in raw.upper() else []
+
+
 async def asked(
     request: Request,
     idempotency_key: Annotated[
@@ -134,16 +148,15 @@ async def asked(
     """A dependency; its parameters are declared for OpenAPI. Raises: Problem 400 for an invalid header."""
     state: Any = request.app.state
     actor = await actor_of(request)
-    key = printable_header(request.headers, "Idempotency-Key")
+    key, path = printable_header(request.headers, "Idempotency-Key"), request.scope["path"]
+    actor_id = None if actor is None else actor.id
     return Asked(
         request=request,
         running=state.running,
         idempotency=state.idempotency,
         actor=actor,
         correlation_id=printable_header(request.headers, CORRELATION),
-        steps=Steps(request_id(None if actor is None else actor.id, request.method, request.scope["path"], key))
-        if key is not None
-        else None,
+        steps=None if key is None else Steps(request_id(actor_id, request.method, path, key, *_segments(request))),
     )
 
 

@@ -22,13 +22,15 @@ LONGEST_NUMBER = 100  # digits; longer decimals are written with an exponent: on
 SURELY_EXACT = 15  # digits that a JSON number keeps everywhere
 DECIMAL = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 """A decimal as text, in JSON's notation for numbers."""
+BASE64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+"""Bytes as text, with padding."""
 
 _DATA = frozenset({"default", "metadata", "cls", "expected", "config", "members"})
 
 
 @dataclass(frozen=True, slots=True)
 class JsonForm:
-    """How fields are named in JSON, and how decimals are written.
+    """How fields are named in JSON, and how decimals are written. Bytes are always Base64.
 
     `names`: as in Python, or camelCase. A name that a class sets itself (an alias, `rename`) stays, and so do the keys
     of dicts. `decimals`: strings, or numbers. A decimal with more digits than a JSON number reliably keeps is always a
@@ -82,10 +84,12 @@ class JsonForm:
                 return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
             case {"type": "is-instance", "cls": cls} if issubclass(cls, msgspec.Struct):
                 return self._struct(cls)
+            case {"type": "function-after", "schema": {"type": "bytes"}}:  # pydantic's Base64Bytes
+                return schema
+            case {"type": "bytes"}:
+                return _described_by(_described_bytes, schema)
             case {"type": "decimal"}:
-                metadata = schema.get("metadata", {})
-                functions = [self._described_decimal, *metadata.get("pydantic_js_functions", ())]
-                return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
+                return _described_by(self._described_decimal, schema)
             case dict():
                 return {key: self._formed_part(key, inner) for key, inner in schema.items()}
             case list() | tuple():
@@ -170,6 +174,18 @@ def _with_structs(type: Any) -> CoreSchema:
 
 def _is_short(text: str) -> bool:
     return len(text) <= SURELY_EXACT and text[-1].isdecimal() and "E" not in text
+
+
+def _described_by(describe: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, which this function describes in OpenAPI."""
+    metadata = schema.get("metadata", {})
+    functions = [describe, *metadata.get("pydantic_js_functions", ())]
+    return {**schema, "metadata": {**metadata, "pydantic_js_functions": functions}}
+
+
+def _described_bytes(schema: Any, handler: Any) -> dict[str, Any]:
+    found = {"type": "string", "contentEncoding": "base64"}
+    return found if handler.mode == "serialization" else {**found, "pattern": f"^{BASE64}$"}
 
 
 @dataclass(frozen=True, slots=True)

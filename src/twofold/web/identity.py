@@ -11,10 +11,11 @@ from fastapi import Depends, Request
 
 from twofold.api import Actor, Allow, Api, anyone
 from twofold.app import Running
-from twofold.errors import ConfigurationError, InvalidInput
+from twofold.errors import ConfigurationError, InvalidInput, NotFound
 from twofold.read.projection import Projection
 from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
+from twofold.write.decider import Decider
 
 
 async def actor_of(request: Request) -> Actor | None:
@@ -91,11 +92,36 @@ async def scope_of(request: Request, projection: Projection[Any]) -> Mapping[str
     return conditions
 
 
+async def sees(request: Request, decider: Decider[Any, Any, Any], state: Any) -> bool:
+    """Whether a stream in this state exists for the actor. Raises: TypeError, and whatever `sees=` raises."""
+    api: Api = request.app.state.api
+    function = next((function for known, function in api.sees if known is decider), None)
+    if function is None:
+        return True
+    actor = await actor_of(request)
+    with _user_code("sees="):
+        seen = function(actor, state)
+    if not isinstance(seen, bool):
+        raise TypeError(f"sees= must return True or False, not a {type(seen).__name__}")
+    return seen
+
+
+async def existing(request: Request, decider: Decider[Any, Any, Any], id: str) -> int:
+    """The version of a stream that must exist for the actor. Raises: NotFound."""
+    state, version = await request.app.state.running.load(decider, id)
+    if version == 0 or not await sees(request, decider, state):
+        raise NotFound(f"There is no {decider.category} {id!r}")
+    found: int = version
+    return found
+
+
 @contextmanager
 def _user_code(argument: str) -> Iterator[None]:
-    """What is wrong with the arguments of user code is not the client's fault. Raises: ConfigurationError."""
+    """Input that user code is refused, as by `load`, is not the client's fault. Raises: ConfigurationError."""
     try:
         yield
+    except NotFound:
+        raise
     except InvalidInput as error:
         raise ConfigurationError(f"{argument} raised {type(error).__name__}") from error
 

@@ -53,6 +53,7 @@ PROBLEMS = (
     (422, "invalid-input", "any"),
     (422, "rejected", "command"),
     (422, "idempotency-key-reused", "command"),
+    (422, "unknown-reference", "command"),
     (431, "head-too-large", "none"),
     (500, "internal-error", "any"),
     (500, "not-repeatable", "command"),
@@ -67,10 +68,19 @@ PROBLEMS = (
     (503, "not-ready", "readiness"),
 )
 """Every status and `type` of a problem that twofold itself returns, and the kind of request that may get it."""
+_MEMBERS = {
+    "invalid-input": ("errors", "errorsLeftOut"),
+    "version-conflict": ("expected", "actual"),
+    "outcome-unknown": ("commandId",),
+    "read-model-behind": ("lagEvents",),
+    "row-parked": ("since",),
+    "not-ready": ("reasons",),
+}
+"""Members that only problems of a type have."""
 ROUTES = ("any", "command", "read", "page", "login")
 _TEXT = {"type": "string"}
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
-_PROBLEM = {
+_PROBLEM: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
     "description": "Problem details (RFC 9457). Further members depend on `type`",
@@ -111,6 +121,7 @@ HEADERS = {
     "Preference-Applied": "The preferences of `Prefer` that were applied",
     "WWW-Authenticate": "How to log in",
 }
+_SENT_WITH = {401: "WWW-Authenticate", 503: "Retry-After"}
 _NUMBERS = ("Parked-Rows", "Total-Count", "Retry-After")
 
 
@@ -138,19 +149,22 @@ def problem_types(status: int, kinds: Collection[str]) -> list[str]:
 
 def documented(*statuses: int, kinds: Collection[str] = ROUTES) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route that may return these errors. Its own functions may raise problems of other types."""
-    content = {MEDIA_TYPE: {"schema": PROBLEM_REF}}
-    return {status: {"description": _described(status, kinds), "content": content} for status in statuses}
+    return {status: error(status, PROBLEM_REF, _described(status, kinds)) for status in statuses}
 
 
-def documented_exactly(*statuses: int, kinds: Collection[str]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route whose errors with these statuses can only be those of twofold: `type` is an enum."""
-    return {
-        status: {
-            "description": _ERRORS[status],
-            "content": {MEDIA_TYPE: {"schema": _problem_of(problem_types(status, kinds))}},
-        }
-        for status in statuses
-    }
+def error(status: int, schema: dict[str, Any], description: str | None = None) -> dict[str, Any]:
+    """A response with this schema of its problem, and the headers of the status."""
+    content = {MEDIA_TYPE: {"schema": schema}}
+    sent = sends(status, _SENT_WITH[status])[status] if status in _SENT_WITH else {}
+    return {"description": description or _ERRORS[status], "content": content, **sent}
+
+
+def problem_of(types: Collection[str]) -> dict[str, Any]:
+    """The schema of a problem that can only be of one of these types, with the members that they have."""
+    others = {member for name, members in _MEMBERS.items() for member in members if name not in types}
+    others -= {member for name in types for member in _MEMBERS.get(name, ())}
+    known = {name: schema for name, schema in _PROBLEM["properties"].items() if name not in others}
+    return {**_PROBLEM, "properties": {**known, "type": {**_TEXT, "enum": list(types)}}}
 
 
 def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
@@ -161,11 +175,6 @@ def sends(status: int, *names: str) -> dict[int | str, dict[str, Any]]:
 def _described(status: int, kinds: Collection[str]) -> str:
     types = ", ".join(f"`{name}`" for name in problem_types(status, kinds))
     return f"{_ERRORS[status]}. Types: {types}" if types else _ERRORS[status]
-
-
-def _problem_of(types: list[str]) -> dict[str, Any]:
-    narrowed = {"type": "object", "properties": {"type": {"type": "string", "enum": types}}, "required": ["type"]}
-    return {"allOf": [PROBLEM_REF, narrowed]}
 
 
 def _header(name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from twofold.web.commands import asked
 from twofold.web.consistency import freshness
 from twofold.web.dependencies import returns_response, solver, with_dependencies
 from twofold.web.forms import CURRENT, PLAIN, JsonForm
+from twofold.web.identity import logged_in_actor
 from twofold.web.openapi import documented, sends
 from twofold.web.parameters import Parameters
 from twofold.web.preconditions import if_new, if_none_match, precondition
@@ -89,6 +90,8 @@ def check_address(request: Request) -> None:
     """Raises: Problem 400 if the address is not valid UTF-8: it would be mistaken for another address."""
     parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
     for what, raw in parts.items():
+        if raw.isascii() and b"%" not in raw:
+            continue
         try:
             unquote_to_bytes(raw.decode("ascii")).decode()
             if _NO_ESCAPE.search(raw):
@@ -106,11 +109,13 @@ def _responses(dependant: Dependant, success: int) -> Responses:
         statuses |= {408, 413, 415}
     if dependant.path_params:
         statuses |= {404}
+    if logged_in_actor in calls:
+        statuses |= {401}
     if asked in calls:
         statuses |= {409, 413}  # an undeclared body is still read, to detect a reused key
     if calls & {precondition, if_new}:
         statuses |= {412}
-    found: Responses = _merged(documented(*sorted(statuses)), sends(503, "Retry-After"))
+    found: Responses = documented(*sorted(statuses))
     for name, senders in _SENT_BY.items():
         found = _merged(found, sends(success, name) if calls & senders else {})
     if if_none_match in calls:

@@ -190,6 +190,11 @@ class Executor:
         self._states.keep(decider, stream, KnownState(state, loaded.version, loaded.position))
         return _Loaded(state, loaded.version, loaded.position, loaded.receipt)
 
+    async def original(self, decider: Decider[Any, S, E], id: str, command_id: str) -> Done[S, E] | None:
+        """The result of a command id that was used before; None if it was not. Raises: as `load`."""
+        loaded = await self._load(decider, decider.stream(id), command_id)
+        return None if loaded.receipt is None else await self._original(decider, self._count_repeated(loaded.receipt))
+
     async def check_name(self, stream: Stream) -> None:
         """Raises: InvalidInput for a new stream whose id contains unprintable characters."""
         if unprintable(stream.id) is not None and not await self._log.read_stream(stream, 1, 1):

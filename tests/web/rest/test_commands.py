@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -12,13 +12,13 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from annotated_types import Ge, MinLen
-from pydantic import BaseModel, Field
+from annotated_types import Ge, MaxLen, MinLen
+from pydantic import Base64Bytes, BaseModel, Field, StringConstraints, field_validator, model_validator
 
-from twofold import App, Decider, Projection, Recorded, Rejected, Running, Unavailable
+from twofold import App, Decider, Done, Projection, Recorded, Rejected, Running, Unavailable
 from twofold.api import Api, new_id, nobody
 from twofold.web.problems import Problem
-from twofold.write.decider import Done
+from twofold.web.steps import request_id
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -70,6 +70,7 @@ class Everything:
     note: str | None = None
     weight: float = 1.5
     is_new: bool = True
+    picture: Annotated[bytes, MaxLen(3)] = b""
 
     def __post_init__(self) -> None:
         if self.name == "refused":
@@ -199,6 +200,8 @@ async def test_a_field_of_every_kind(serve: Serve) -> None:
         ({"counts": {"a": "b"}}, "/counts/a"),
         ({"other": 1}, "/other"),
         ({"is_new": 1}, "/is_new"),
+        ({"picture": "no base64"}, "/picture"),
+        ({"picture": "AQIDBA=="}, "/picture"),  # four bytes
     ],
 )
 async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, Any], field: str) -> None:
@@ -206,6 +209,39 @@ async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, 
     refused = await site.client.post("/thing/1/everything", json={**EVERYTHING, **change})
     assert fields(refused) == [("body", field)]
     assert seen == []
+
+
+@dataclass(frozen=True)
+class Paint:
+    picture: bytes
+    encoded: Base64Bytes
+
+
+@dataclass(frozen=True)
+class Painted:
+    picture: bytes
+
+
+def decide_picture(command: Paint, state: bytes) -> list[Painted]:
+    return [Painted(command.picture + command.encoded)]
+
+
+def evolve_picture(state: bytes, event: Painted) -> bytes:
+    return event.picture
+
+
+async def test_bytes_are_base64_in_and_out(serve: Serve) -> None:
+    pictures = Decider("picture", b"", decide_picture, evolve_picture)
+    api = Api(App("pictures", deciders=[pictures]), actor=nobody)
+    api.command(pictures, Paint)
+    site = await serve(api)
+    made = await site.client.post("/picture/1/paint", json={"picture": "//4+", "encoded": "Pw=="})
+    assert made.json()["events"][0]["data"] == {"picture": "//4+Pw=="}
+    schemas = site.app.openapi()["components"]["schemas"]
+    body = site.app.openapi()["paths"]["/picture/{id}/paint"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["example"] == {"picture": "dGV4dA==", "encoded": "dGV4dA=="}
+    for name in ("Paint", "Painted"):
+        assert schemas[name]["properties"]["picture"] == {"type": "string", "contentEncoding": "base64"}
 
 
 async def test_all_missing_fields_are_named(serve: Serve) -> None:
@@ -325,7 +361,7 @@ async def test_a_parameter_that_is_refused_is_named(serve: Serve, name: str, wro
 async def test_a_field_of_the_path_is_refused_in_the_body(serve: Serve) -> None:
     refused = await place(serve, SENT, json={"number": 5, "later": "x"})
     assert fields(refused) == [("body", "/number")]
-    assert "leave it out" in refused.json()["detail"]
+    assert refused.json()["errors"][0]["message"].endswith("leave it out of the body")
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
@@ -338,6 +374,69 @@ async def test_a_body_beside_the_path_must_be_an_object(serve: Serve, body: byte
 async def test_path_and_body_are_one(serve: Serve, body: bytes) -> None:
     assert (await place(serve, SENT, content=body, headers={"Content-Type": "application/json"})).status_code == 200
     assert seen[0].later == ("now" if b"now" in body else "later")
+
+
+@dataclass(frozen=True)
+class Tree:
+    name: str
+    children: tuple[Tree, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counted:
+    number: int
+    more: InitVar[int] = 3
+
+    def __post_init__(self, more: int) -> None:
+        object.__setattr__(self, "number", self.number + more)
+
+
+class Even(BaseModel, frozen=True, populate_by_name=True):
+    order_id: str = Field(alias="orderId", min_length=2)
+    number: int = 0
+
+    @field_validator("number")
+    @classmethod
+    def is_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+    @model_validator(mode="after")
+    def is_small(self) -> Even:
+        if self.number > 100:
+            raise ValueError("must be small")
+        return self
+
+
+def decide_other(command: Tree | Counted | Even, state: int) -> list[Did]:
+    seen.append(command)
+    return []
+
+
+async def test_classes_with_rules_of_their_own(serve: Serve) -> None:
+    others = Decider("other", 0, decide_other, evolve)
+    api = Api(App("others", deciders=[others]), actor=nobody)
+    api.command(others, Tree, "POST /trees/{id}/{name}")
+    api.command(others, Counted, "POST /counted/{id}/{number}")
+    api.command(others, Even, "POST /even/{order_id}", id="order_id")
+    site = await serve(api)
+    for path, sent in [
+        ("/trees/1/a", {"children": [{"name": "b"}]}),
+        ("/counted/1/5", {}),
+        ("/counted/1/5", {"more": 5}),
+        ("/even/ab", {"number": 2}),
+    ]:
+        assert (await site.client.post(path, json=sent)).status_code == 200, path
+    assert seen == [Tree("a", (Tree("b"),)), Counted(5), Counted(5, 5), Even(orderId="ab", number=2)]
+    for path, sent, wrong in [
+        ("/trees/1/a", {"children": [{"name": 5}]}, [("body", "/children/0/name")]),
+        ("/even/a", {"number": 3}, [("path", "order_id"), ("body", "/number")]),
+        ("/even/ab", {"number": 102}, [("body", "")]),
+        ("/even/ab", {"orderId": "cd"}, [("body", "/orderId")]),
+        ("/even/ab", {"order_id": "cd"}, [("body", "/order_id")]),
+    ]:
+        assert fields(await site.client.post(path, json=sent)) == wrong
 
 
 # ---- bodies that are not needed
@@ -523,6 +622,47 @@ async def test_a_stream_that_must_be_new(serve: Serve) -> None:
         assert (refused.status_code, refused.json()["type"]) == (400, problem)
 
 
+async def test_streams_that_fields_name_must_exist(serve: Serve) -> None:
+    """What the body names is a field at fault; what the address names is not there."""
+    site = await serve(
+        bank("POST /accounts/{account_id}", id="account_id", exists={"account_id": accounts, "owner": accounts})
+    )
+    missing = await site.client.post("/accounts/1", json={"owner": "2"})
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no account '1'")
+    await site.running.execute(accounts, "1", Open("1"))
+    refused = (await site.client.post("/accounts/1", json={"owner": "2"})).json()
+    assert (refused["status"], refused["type"]) == (422, "unknown-reference")
+    assert refused["errors"] == [{"in": "body", "field": "/owner", "message": "There is no account '2'"}]
+    assert (await site.running.load(accounts, "1"))[1] == 1
+    await site.running.execute(accounts, "2", Open("2"))
+    assert (await site.client.post("/accounts/1", json={"owner": "2"})).json()["version"] == 2
+
+
+async def test_the_id_is_the_only_parameter_that_is_no_field(serve: Serve) -> None:
+    site = await serve(bank("PUT /accounts/{number_of_it}", exists=accounts))
+    await site.running.execute(accounts, "1", Open("1"))
+    assert (await site.client.put("/accounts/1", json={"account_id": "x"})).json()["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("key", "location"),
+    [
+        (lambda event, recorded: recorded.stream.id, "/accounts/7"),
+        (lambda event, recorded: event.owner, None),
+        (lambda event, recorded: [recorded.stream.id, event.owner], None),
+        (lambda event, recorded: 1 / 0, None),
+    ],
+)
+async def test_the_location_of_a_row_with_a_key_of_its_own(serve: Serve, key: Any, location: str | None) -> None:
+    keyed = Projection("keyed", Account, fold_account, key=key)
+    api = Api(App("bank", deciders=[accounts], projections=[keyed]), actor=nobody)
+    api.command(accounts, Open, "POST /accounts", id="account_id")
+    api.row(keyed, "GET /accounts/{id}")
+    site = await serve(api)
+    made = await site.client.post("/accounts", json={"account_id": "7"})
+    assert (made.status_code, made.headers.get("location")) == (200, location)
+
+
 async def test_a_stream_that_must_exist(serve: Serve) -> None:
     api = bank("PUT /accounts/{account_id}", id="account_id", exists=accounts)
     site = await serve(api)
@@ -558,6 +698,49 @@ async def test_preconditions(serve: Serve, headers: dict[str, str], status: int)
 async def test_preconditions_of_what_does_not_exist(serve: Serve, headers: dict[str, str], status: int) -> None:
     site = await serve(bank("PUT /accounts/{account_id}", id="account_id"))
     assert (await site.client.put("/accounts/1", json={}, headers=headers)).status_code == status
+
+
+# ---- types at the edge
+
+AccountId = Annotated[str, StringConstraints(pattern="^[0-9]+$", max_length=5)]
+
+
+async def test_types_of_the_edge(serve: Serve) -> None:
+    api = Api(BANK, actor=nobody, types={"account_id": AccountId, "id": AccountId, "owner": Literal["ada", "ben"]})
+    api.command(accounts, Open, "PUT /accounts/{account_id}", id="account_id")
+    api.command(accounts, Open, "POST /accounts", id="account_id", name="open_in_body")
+    api.command(accounts, Number, "PUT /numbers/{id}")
+    api.row(listed, "GET /accounts/{id}")
+    site = await serve(api)
+    made = await site.client.put("/accounts/7", json={})
+    assert made.json()["events"] == [{"type": "Opened", "data": {"owner": "ada"}}]
+    refused = await site.client.put("/accounts/x", json={"owner": "eve"})
+    assert sorted(fields(refused)) == [("body", "/owner"), ("path", "account_id")]
+    assert fields(await site.client.post("/accounts", json={"account_id": "123456"})) == [("body", "/account_id")]
+    assert fields(await site.client.get("/accounts/x")) == [("path", "id")]
+    assert fields(await site.client.put("/numbers/x", json={})) == [("path", "id")]
+    assert (await site.client.put("/numbers/7", json={"number": 5})).status_code == 200
+
+
+async def test_types_of_the_edge_with_a_model(serve: Serve) -> None:
+    api = Api(THINGS, actor=nobody, types={"note": Annotated[str, StringConstraints(max_length=3)]})
+    api.command(things, Model)
+    api.command(things, Struct)
+    api.command(things, Everything)
+    site = await serve(api)
+    for path, sent in [
+        ("model", {"order_number": 1, "unitPrice": "1"}),
+        ("struct", {"orderNumber": 1, "price": "1"}),
+        ("everything", EVERYTHING),
+    ]:
+        assert (await site.client.post(f"/thing/1/{path}", json={**sent, "note": "abc"})).status_code == 200, path
+        assert seen[-1].note == "abc"
+        assert fields(await site.client.post(f"/thing/1/{path}", json={**sent, "note": "abcd"})) == [("body", "/note")]
+    assert fields(await site.client.post("/thing/1/model", json={"order_number": 0, "unitPrice": "1"})) == [
+        ("body", "/order_number")
+    ]
+    refused = await site.client.post("/thing/1/everything", json={**EVERYTHING, "name": "refused"})
+    assert "that name is refused" in refused.json()["detail"]
 
 
 # ---- using
@@ -622,6 +805,28 @@ async def test_what_using_raises(serve: Serve, sent: str, status: int, type: str
     assert await site.running.history("account-2") == []
 
 
+async def test_using_is_not_asked_again_for_what_was_done(serve: Serve) -> None:
+    """A process that ended after the command and before its response was kept; meanwhile the data has changed."""
+    site = await serve(like())
+    command_id = request_id(None, "POST", "/accounts/2/likes", "k")
+    done = await site.running.execute(accounts, "2", Open("2", "ben"), command_id=command_id)
+    for _ in range(2):
+        again = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "k"})
+        assert (again.status_code, again.json()["events"]) == (200, [{"type": "Opened", "data": {"owner": "ben"}}])
+        assert again.headers["consistency-token"] == done.receipt.token
+    other = await site.client.post("/accounts/2/likes", json={"like": "rejected"}, headers={"Idempotency-Key": "other"})
+    assert other.status_code == 422
+    assert len(await site.running.history("account-2")) == 1
+
+
+async def test_the_same_key_at_two_addresses_whose_slashes_differ(serve: Serve) -> None:
+    site = await serve(bank("POST /accounts/{owner}/{account_id}", id="account_id"))
+    key = {"Idempotency-Key": "k"}
+    made = [await site.client.post(f"/accounts/{path}", headers=key) for path in ("a%2Fb/c", "a/b%2fc", "a/b%2Fc")]
+    assert [one.json()["id"] for one in made] == ["c", "b/c", "b/c"]
+    assert len(await site.running.history("account-b/c")) == 1
+
+
 # ---- responses
 
 
@@ -642,6 +847,14 @@ async def test_a_response_without_a_body(serve: Serve, status: int) -> None:
         made = await site.client.post("/accounts", json={"account_id": "1"}, headers={"Idempotency-Key": "k"})
         assert (made.status_code, made.content, made.headers["etag"]) == (status, b"", '"1"')
         assert "content-type" not in made.headers
+
+
+async def test_no_entity_tag(serve: Serve) -> None:
+    site = await serve(bank("PUT /accounts/{account_id}", id="account_id", etag=False))
+    made = await site.client.put("/accounts/1", json={})
+    assert (made.status_code, "etag" in made.headers) == (200, False)
+    refused = await site.client.put("/accounts/1", json={}, headers={"If-Match": '"1"'})
+    assert (refused.status_code, refused.json()["type"]) == (400, "unknown-precondition")
 
 
 async def test_the_domain_says_no(serve: Serve) -> None:

@@ -11,16 +11,19 @@ from typing import Annotated, Any
 
 import jsonschema_rs
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from generated.documents import document
-from twofold import App, Decider, Projection, Recorded, Running
+from generated.documents import APPS, document
+from shop.tests.http.openapi import Description
+from tests.web.conftest import Connect
+from twofold import App, Decider, Projection, Recorded
 from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.api.rule import by_rule
 from twofold.web import openapi
 from twofold.web.application import web_app
+from twofold.web.identity import LoggedIn
 from twofold.web.rest.examples import Examples, NoExample
 from twofold.web.routes import router
 
@@ -106,39 +109,47 @@ def test_everything_that_can_be_made_up_has_an_example_that_is_valid(described: 
         assert names - with_example <= OPAQUE, at
 
 
+def types(document: Json, response: Json) -> list[str]:
+    """The types of problems that a response may carry."""
+    schema = response["content"]["application/problem+json"]["schema"]
+    properties = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+    listed = re.findall(r"`([a-z-]+)`", response["description"].partition("Types: ")[2])
+    found: list[str] = properties["type"].get("enum") or listed
+    return found
+
+
 def test_problems_are_named_by_status(described: Json) -> None:
     for at, operation in generated(described).items():
         for status, response in operation["responses"].items():
-            if int(status) < 400:
-                continue
-            schema = response["content"]["application/problem+json"]["schema"]
-            if "allOf" in schema:
-                named = schema["allOf"][1]["properties"]["type"]["enum"]
+            if int(status) >= 400:
+                named = types(described, response)
                 assert named, (at, status)
-            else:
-                named = re.findall(r"`([a-z-]+)`", response["description"].partition("Types: ")[2])
-            assert named, (at, status)
-            assert set(named) <= {name for known, name, _ in openapi.PROBLEMS if known == int(status)}
+                assert set(named) <= {name for known, name, _ in openapi.PROBLEMS if known == int(status)}
 
 
 def test_the_problems_of_each_kind_of_request() -> None:
-    found = generated(document("rooms"))
-    types = {
-        (at, status): response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["type"][
-            "enum"
-        ]
-        for at in ("POST /bookings", "GET /bookings", "GET /bookings/{id}")
-        for status, response in found[at]["responses"].items()
-        if int(status) >= 400
-    }
-    assert types["POST /bookings", "422"] == ["invalid-input", "rejected", "idempotency-key-reused"]
-    assert types["POST /bookings", "401"] == ["unauthorized"]
-    assert "invalid-cursor" in types["GET /bookings", "400"]
-    assert "invalid-cursor" not in types["GET /bookings/{id}", "400"]
-    assert "row-parked" in types["GET /bookings/{id}", "503"]
-    assert "outcome-unknown" not in types["GET /bookings/{id}", "503"]
-    using = found["POST /repeats"]["responses"]["422"]
-    assert "allOf" not in using["content"]["application/problem+json"]["schema"]  # its function may raise others
+    described = document("rooms")
+    found = {at: operation["responses"] for at, operation in generated(described).items()}
+
+    def named(at: str, status: int) -> list[str]:
+        return types(described, found[at][str(status)])
+
+    assert named("POST /bookings", 422) == [
+        "invalid-input",
+        "rejected",
+        "idempotency-key-reused",
+        "unknown-reference",
+    ]
+    assert named("POST /bookings", 401) == ["unauthorized"]
+    assert "invalid-cursor" in named("GET /bookings", 400)
+    assert "invalid-cursor" not in named("GET /bookings/{id}", 400)
+    assert "row-parked" in named("GET /bookings/{id}", 503)
+    assert "outcome-unknown" not in named("GET /bookings/{id}", 503)
+    problem = found["POST /repeats"]["422"]["content"]["application/problem+json"]["schema"]
+    assert problem == {"$ref": "#/components/schemas/Problem"}  # its function may raise others
+    schemas = described["components"]["schemas"]
+    assert {"expected", "actual"} <= schemas["CommandProblem412"]["properties"].keys()
+    assert schemas["PageProblem422"]["properties"].keys() & {"expected", "since", "errors"} == {"errors"}
 
 
 def test_the_headers_of_each_status() -> None:
@@ -176,6 +187,26 @@ def test_a_login_is_named_where_one_is_needed() -> None:
     assert found["components"]["securitySchemes"] == {"login": {"type": "http", "scheme": "bearer"}}
     assert all(one["security"] == [{"login": []}] for one in generated(found).values())
     assert not any("security" in one for one in generated(document("quickstart")).values())
+
+
+@pytest.mark.parametrize("make", [router, APIRouter])
+def test_a_route_of_ones_own_that_needs_a_login_refers_to_it(make: Any) -> None:
+    async def user(headers: Mapping[str, str]) -> Actor | None: ...
+
+    user.security_scheme = {"type": "apiKey", "in": "cookie", "name": "session"}  # type: ignore[attr-defined]
+    own = make()
+
+    @own.get("/mine/{name:path}")
+    async def mine(actor: LoggedIn, name: str) -> None: ...
+
+    @own.get("/all")
+    async def everything() -> None: ...
+
+    document = of(small, Api(small, actor=user), own)
+    assert document["paths"]["/mine/{name}"]["get"]["security"] == [{"login": []}]
+    assert "security" not in document["paths"]["/all"]["get"]
+    if make is router:
+        assert document["paths"]["/mine/{name}"]["get"]["responses"]["401"]["headers"].keys() == {"WWW-Authenticate"}
 
 
 def test_docstrings_describe_and_what_a_dataclass_says_of_itself_does_not() -> None:
@@ -350,6 +381,29 @@ def test_rather_no_example_than_one_that_is_refused(command: type) -> None:
     assert body_of(command).keys() == {"schema"}
 
 
+@dataclass(frozen=True)
+class Picture:
+    id: str
+    pixels: bytes = b"\xff\x00"
+
+
+def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_hold_is_not() -> None:
+    def fold(row: Picture, event: Was, recorded: Recorded) -> Picture: ...
+
+    app = App("pictures", deciders=[boxes], projections=[Projection("pictures", Picture, fold)])
+    picture = of(app, by_rule(app))["components"]["schemas"]["Picture"]
+    assert picture["properties"]["pixels"] == {"type": "string", "contentEncoding": "base64"}
+
+
+@dataclass(frozen=True)
+class Upload:
+    pixels: bytes
+
+
+def test_an_example_of_bytes_is_base64() -> None:
+    assert body_of(Upload)["example"] == {"pixels": "dGV4dA=="}
+
+
 @pytest.mark.parametrize(
     ("schema", "example"),
     [
@@ -383,19 +437,38 @@ def test_examples_of_what_contains_itself() -> None:
         Examples(endless, "string").of({"$ref": "#/x/Node"}, "list")
 
 
-def test_the_docs_page_shows_the_generated_routes() -> None:
-    """It loads the document of the app itself."""
+async def test_the_docs_page_shows_the_generated_routes(connect: Connect) -> None:
+    async with small.open("memory:") as running:
+        client = await connect(web_app(running, by_rule(small)))
+        page = (await client.get("/docs")).text
+        (url,) = re.findall(r"url: '([^']+)'", page)
+        assert "/boxes/{id}" in (await client.get(f"/{url}")).json()["paths"]
 
-    async def made() -> FastAPI:
-        async with small.open("memory:") as running:
-            return served(running)
 
-    def served(running: Running) -> FastAPI:
-        return web_app(running, by_rule(small))
+@pytest.mark.parametrize("name", NAMES)
+async def test_responses_are_as_described(connect: Connect, name: str) -> None:
+    """Of every operation, with its examples; a member that is not described is refused."""
+    app, made = APPS[name]
+    given = {"owner": "ada", "room": "blue"} if name == "rooms" else {}
+    async with app.open("memory:") as running:
+        client = await connect(made(running))
+        client.headers["Authorization"] = "Bearer ada"
+        description = Description((await client.get("/openapi.json")).json())
+        token = ""
+        for at, operation in sorted(generated(description.document).items(), key=lambda one: ORDER[one[0][:3]]):
+            method, path = at.split()
+            for parameter in operation["parameters"]:
+                example = given.get(parameter["name"], parameter.get("example"))
+                path = path.replace(f"{{{parameter['name']}}}", str(example))
+            media = operation.get("requestBody", {"content": {}})["content"].get("application/json")
+            body = {"json": media["example"]} if media else {}
+            answered = await client.request(method, path, headers={"Consistency-Token": token}, **body)
+            description.check(answered)
+            token = answered.headers.get("Consistency-Token", token)
+        assert {operation for operation, status in description.seen if status >= 300} <= {"repeat"}
 
-    app = asyncio.run(made())
-    assert "/docs" in {getattr(route, "path", "") for route in app.routes}
-    assert "/boxes/{id}" in app.openapi()["paths"]
+
+ORDER = {"PUT": 0, "POS": 1, "PAT": 2, "GET": 3, "DEL": 4}
 
 
 # ---- the table of problems ----------------------------------------

@@ -16,6 +16,7 @@ from starlette.types import Message
 from twofold import App, Decider, InvalidInput, Projection, Recorded, Rejected, Unavailable
 from twofold.ambient import Ambient
 from twofold.api import Actor, Api, anyone, logged_in, nobody
+from twofold.errors import NotFound
 from twofold.web.application import web_app
 from twofold.web.logs import without_messages
 
@@ -393,13 +394,18 @@ async def cannot_tell(*arguments: Any) -> Any:
     raise Unavailable("the list of users is away")
 
 
+async def not_there(*arguments: Any) -> Any:
+    raise NotFound("there is nothing here")
+
+
 async def says_yes(*arguments: Any) -> Any:
     return "yes"
 
 
 @pytest.mark.parametrize("argument", ["actor", "scope", "allow"])
 @pytest.mark.parametrize(
-    ("code", "status"), [(raises, 500), (not_the_clients_fault, 500), (says_yes, 500), (cannot_tell, 503)]
+    ("code", "status"),
+    [(raises, 500), (not_the_clients_fault, 500), (says_yes, 500), (cannot_tell, 503), (not_there, 404)],
 )
 async def test_user_code_that_fails(serve: Serve, argument: str, code: Any, status: int) -> None:
     settings: dict[str, Any] = {"actor": user_of, "scope": of_the_actor}

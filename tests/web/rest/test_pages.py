@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -14,10 +14,12 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 import pytest
+from fastapi import Request
 
-from twofold import App, Decider, Projection, Recorded
+from twofold import App, Decider, Page, Projection, Recorded
 from twofold.api import Actor, Api, logged_in, nobody
 from twofold.read.conditions import OPERATORS
+from twofold.web.rest.pages import links
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -43,7 +45,7 @@ class Lend:
     is_late: bool = False
     count: int = 0
     parts: tuple[Part, ...] = ()
-    extra: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Loan:
     is_late: bool = False
     count: int = 0
     parts: tuple[Part, ...] = ()
-    extra: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] | None = None
 
 
 def fold(row: Loan, event: Lent, recorded: Recorded) -> Loan:
@@ -88,7 +90,7 @@ LENT = {
     "1": Lend("ada", date(2026, 3, 1), Decimal("1.50"), note="a%", words=("x",), count=1),
     "2": Lend("ada", date(2026, 3, 2), Decimal(10), Size.LARGE, words=("x", "y"), count=2),
     "3": Lend("ben", date(2026, 3, 3), Decimal(2), note="ab_c", is_late=True, count=3),
-    "4": Lend("a/b é", date(2026, 3, 4), Decimal(3), Size.LARGE, note="b", words=("y",), count=4),
+    "4": Lend("a/b é", date(2026, 3, 4), Decimal(3), Size.LARGE, note="b", words=("y",), count=4, extra={"a": 1}),
 }
 
 
@@ -139,6 +141,8 @@ QUERIES = {
     "note__null=true": "2",
     "note__null=false": "134",
     "note__null=false&note__startswith=a": "13",
+    "extra__null=false": "4",
+    "extra__null=true&note__null=false": "13",
     "words__contains=x": "12",
     "words__contains=x&words__contains=y": "2",
     "is_late=true": "3",
@@ -245,8 +249,20 @@ async def test_order(serve: Serve, order: str, found: str) -> None:
 @pytest.mark.parametrize("order", ["colour", "", "loan_id,", "--price", "extra", "price desc"])
 async def test_an_order_that_is_refused(serve: Serve, order: str) -> None:
     site = await library(serve, lent={})
-    refused = await site.client.get("/loans", params={"order_by": order})
-    assert (refused.status_code, refused.json()["type"]) == (422, "invalid-input")
+    assert field_of(await site.client.get("/loans", params={"order_by": order})) == "order_by"
+
+
+async def test_an_order_is_by_names_as_in_json_and_refused_without_those_that_are_hidden(serve: Serve) -> None:
+    api = Api(LIBRARY, actor=nobody, names="camel")
+    api.page(listed)
+    api.page(listed, "GET /few", filters=["order_by"], returns=short, name="few")
+    site = await library(serve, api)
+    [refused] = (await site.client.get("/loans?orderBy=lent_on")).json()["errors"]
+    assert "memberId" in refused["message"]
+    assert "parts" not in refused["message"]  # it has no order
+    few = await site.client.get("/few?orderBy=colour")
+    assert field_of(few) == "orderBy"
+    assert "note" not in few.text
 
 
 async def test_the_order_of_the_declaration(serve: Serve) -> None:
@@ -288,6 +304,19 @@ async def test_a_cursor_of_another_query(serve: Serve) -> None:
         refused = await site.client.get(f"/loans?{query}&cursor={quote(cursor)}")
         assert (refused.status_code, refused.json()["type"]) == (400, "invalid-cursor")
     assert (await site.client.get("/loans?cursor=x")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "linked"),
+    [
+        ("/of/a/b é", b"/of/a%2Fb%20%C3%A9", "/of/a%2Fb%20%C3%A9"),
+        ('/of/a>; rel="x"', b'/of/a>; rel="x"', "/of/a%3E;%20rel=%22x%22"),
+        ("/of/a b", None, "/of/a%20b"),
+    ],
+)
+def test_the_address_in_a_link(path: str, raw: bytes | None, linked: str) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "query_string": b"a=%3E&cursor=x&after=t", "headers": []}
+    assert links(Request(scope), Page([], "c+d", 0, None)) == {"Link": f'<{linked}?a=%3E&cursor=c%2Bd>; rel="next"'}
 
 
 async def test_a_link_under_a_root_path(serve: Serve) -> None:
@@ -401,6 +430,31 @@ async def test_a_response_of_ones_own_may_hide_fields_so_they_are_no_filters(ser
     assert ids(await site.client.get(page.links["next"]["url"])) == "2"
     assert field_of(await site.client.get("/loans?note__startswith=a")) == "note__startswith"
     assert field_of(await site.client.get("/loans?order_by=note")) == "order_by"
+
+
+async def test_only_the_rows(serve: Serve) -> None:
+    site = await library(serve, plain=True, limit=3)
+    page = await site.client.get("/loans")
+    assert [row["loan_id"] for row in page.json()] == ["1", "2", "3"]
+    following = await site.client.get(page.links["next"]["url"])
+    assert [row["loan_id"] for row in following.json()] == ["4"]
+    assert len((await site.client.get("/loans?limit=4")).json()) == 4
+
+
+async def test_conditions_that_always_hold(serve: Serve) -> None:
+    site = await library(serve, only={"member_id": "ada"})
+    assert ids(await site.client.get("/loans")) == "12"
+    assert ids(await site.client.get("/loans?member_id__ne=ada")) == ""
+    assert field_of(await site.client.get("/loans?member_id=ben")) == "member_id"
+    counted = await site.client.get("/loans", headers={"Prefer": "count=exact"})
+    assert counted.headers["total-count"] == "2"
+
+
+async def test_a_page_of_something_that_must_exist(serve: Serve) -> None:
+    site = await library(serve, at="GET /of/{id}", where={"loan_id": "id"}, exists=loans)
+    assert ids(await site.client.get("/of/1")) == "1"
+    missing = await site.client.get("/of/9")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no loan '9'")
 
 
 # ---- counts, parked rows, tokens

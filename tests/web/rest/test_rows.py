@@ -130,6 +130,23 @@ async def served(serve: Serve, at: str = "GET /notes/{note_id}", **settings: Any
 # ---- keys
 
 
+async def test_bytes_are_sent_as_they_are_returned(serve: Serve) -> None:
+    site = await served(serve)
+    sent = await site.client.put("/notes/1", json={"picture": "//4+Pw=="})
+    assert sent.json()["events"][0]["data"]["picture"] == "//4+Pw=="
+    [recorded] = await site.running.history("note-1")
+    assert recorded.event.picture == b"\xff\xfe>?"
+
+
+@pytest.mark.parametrize("text", ["texts", "aGk", "a Gk=", "_-8=", "é", 7])
+async def test_bytes_in_any_other_form_are_refused(serve: Serve, text: Any) -> None:
+    site = await served(serve)
+    refused = await site.client.put("/notes/1", json={"picture": text})
+    [error] = refused.json()["errors"]
+    assert (refused.status_code, error["field"]) == (422, "/picture")
+    assert "Write bytes in Base64" in error["message"]
+
+
 @pytest.mark.parametrize("id", ["a", "a/b", "a%2Fb", "100%", "a b", "é/ü", ".a", "a.json", "a?b#c", "a+b", "..a", "%"])
 async def test_keys_of_any_text(serve: Serve, id: str) -> None:
     site = await served(serve)
@@ -168,6 +185,7 @@ async def test_keys_of_any_type(serve: Serve, projection: Projection[Any], field
         ("size", "SMALL"),
         ("level", "2"),
         ("picture", "x"),
+        ("picture", "!!"),
         ("number", "9" * 30),
     ],
 )
@@ -206,7 +224,7 @@ async def test_no_such_row(serve: Serve) -> None:
     site = await served(serve)
     missing = await site.client.get("/notes/a%2Fb")
     assert (missing.status_code, missing.json()["type"]) == (404, "not-found")
-    assert missing.json()["detail"] == "There is no notes 'a/b'"
+    assert missing.json()["detail"] == "There is no note 'a/b'"
     assert (await site.client.head("/notes/a%2Fb")).status_code == 404
 
 

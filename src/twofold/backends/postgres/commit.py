@@ -42,12 +42,21 @@ class Move(msgspec.Struct, frozen=True):
         """In the order of their numbers in `move`."""
         follower, parked = self.claim.follower, self.parked
         return (
-            *(self.kind, follower.name, follower.version),
-            *(self.claim.epoch, self.after.partition, self.after.offset, self.to.offset),
-            *([entry.kind for entry in parked], [entry.key for entry in parked]),
-            *([entry.position.partition for entry in parked], [entry.position.offset for entry in parked]),
-            *([entry.error for entry in parked], [entry.since for entry in parked]),
-            *([entry.tries for entry in parked], [entry.traceback for entry in parked]),
+            self.kind,
+            follower.name,
+            follower.version,
+            self.claim.epoch,
+            self.after.partition,
+            self.after.offset,
+            self.to.offset,
+            [entry.kind for entry in parked],
+            [entry.key for entry in parked],
+            [entry.position.partition for entry in parked],
+            [entry.position.offset for entry in parked],
+            [entry.error for entry in parked],
+            [entry.since for entry in parked],
+            [entry.tries for entry in parked],
+            [entry.traceback for entry in parked],
             self.log_id,
         )
 

@@ -12,7 +12,8 @@ from twofold.ambient import Ambient
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, FollowerId
-from twofold.feed.follow import Follower, Following
+from twofold.feed.follow import Following
+from twofold.feed.follower import Follower
 from twofold.messages import BEGINNING
 from twofold.react.runner import Runner
 from twofold.read.projector import Projector

@@ -10,7 +10,7 @@ from twofold.api import Api, ServedCommand, anyone
 from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
 from twofold.web.login.schemes import LOGIN, scheme_of
-from twofold.web.openapi import docstring, documented, documented_exactly, operations_of, sends
+from twofold.web.openapi import docstring, documented, error, operations_of, problem_of, problem_types, sends
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
 from twofold.web.rest.inputs import parameters, request_body
@@ -86,7 +86,7 @@ def _operation(endpoint: Endpoint, schemas: Schemas, examples: Examples) -> Json
         "tags": [next((one for one in served.at.segments if not one.startswith("{")), served.name)],
         **_texts(endpoint),
         "parameters": list(parameters(endpoint, schemas, examples)),
-        "responses": _success(endpoint, schemas) | _errors(endpoint),
+        "responses": _success(endpoint, schemas) | _errors(endpoint, schemas),
     }
     if isinstance(endpoint, CommandEndpoint):
         operation["requestBody"] = request_body(endpoint, schemas, examples)
@@ -136,6 +136,8 @@ def _returned(endpoint: RowEndpoint | PageEndpoint, schemas: Schemas) -> Json:
 
 def _page(endpoint: PageEndpoint, schemas: Schemas) -> Json:
     name, row = endpoint.form.name, _returned(endpoint, schemas)
+    if endpoint.served.returns_pages:
+        return row
     if endpoint.served.plain:
         return {"type": "array", "items": row}
     page = _object(
@@ -177,27 +179,33 @@ def _pascal(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name))
 
 
-def _errors(endpoint: Endpoint) -> Json:
+def _errors(endpoint: Endpoint, schemas: Schemas) -> Json:
     """The problems of an endpoint. What a function of the user's own raises may be of any type."""
-    served, kinds, statuses = endpoint.served, {"any"}, {400, 408, 422, 500, 503}
+    served, kind, statuses = endpoint.served, _kind(endpoint), {400, 408, 422, 500, 503}
+    kinds = {"any", "login", *_KINDS[kind]}
     if served.at.parameters:
         statuses |= {404}
     if served.allow is not anyone:
-        kinds, statuses = kinds | {"login"}, statuses | {401, 403}
+        statuses |= {401, 403}
+    if isinstance(served, ServedCommand):
+        statuses |= {409, 412, 413, 415} | ({404} if served.using or served.exists else set())
+        if served.using is not None:
+            found = documented(*sorted(statuses), kinds=kinds | {"read"})
+            return {str(status): response for status, response in found.items()}
+    return {
+        str(status): error(status, schemas.shared(f"{kind}Problem{status}", problem_of(problem_types(status, kinds))))
+        for status in sorted(statuses)
+    }
+
+
+_KINDS = {"Command": ("command",), "Row": ("read",), "Page": ("read", "page")}
+
+
+def _kind(endpoint: Endpoint) -> str:
     match endpoint:
         case CommandEndpoint():
-            kinds, statuses = kinds | {"command"}, statuses | {409, 412, 413, 415}
+            return "Command"
         case RowEndpoint():
-            kinds |= {"read"}
+            return "Row"
         case PageEndpoint():
-            kinds |= {"read", "page"}
-    if isinstance(served, ServedCommand) and (served.using is not None or served.exists is not None):
-        statuses |= {404}
-    if isinstance(served, ServedCommand) and served.using is not None:
-        found = documented(*sorted(statuses), kinds=kinds | {"read"})
-    else:
-        found = documented_exactly(*sorted(statuses), kinds=kinds)
-    for status, header in ((401, "WWW-Authenticate"), (503, "Retry-After")):
-        if status in found:
-            found[status] |= sends(status, header)[status]
-    return {str(status): response for status, response in found.items()}
+            return "Page"

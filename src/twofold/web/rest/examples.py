@@ -20,6 +20,7 @@ _FORMATS = {
     "email": "ada@example.com",
     "uri": "https://example.com/",
     "binary": "text",
+    "base64": "dGV4dA==",
     "base64url": "dGV4dA==",
 }
 _TEXTS = ("a", "A", "1", "12", "12.50", "1234", "abc", "ABC", "A1", "a-1", "AB-1234", "ada@example.com")
@@ -111,8 +112,9 @@ class Examples:
 
 def _text(schema: Json, name: str) -> str:
     """Raises: NoExample."""
-    if schema.get("format") in _FORMATS:
-        return _FORMATS[schema["format"]]
+    kind = schema.get("format") or schema.get("contentEncoding")
+    if kind in _FORMATS:
+        return _FORMATS[kind]
     shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
     pattern = schema.get("pattern", "")
     if pattern == _DECIMAL["pattern"]:

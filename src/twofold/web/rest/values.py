@@ -9,11 +9,12 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Base64Bytes, ValidationError
+from pydantic import ValidationError
 
+from twofold.errors import NotFound
 from twofold.signatures import unwrapped
-from twofold.web.bodies import FromJson, JsonText, read_json
-from twofold.web.forms import DECIMAL
+from twofold.web.bodies import JsonText, read_json, reader
+from twofold.web.forms import DECIMAL, PLAIN
 
 _BARE = re.compile(rf"{DECIMAL}|true|false")
 _LONGEST_BARE = 400
@@ -24,14 +25,14 @@ class Value:
 
     def __init__(self, place: str, name: str, annotation: Any, shown: str | None = None) -> None:
         self.place, self.name, self.shown = place, name, shown or name
-        plain = unwrapped(without_none(annotation))
-        self.annotation = Base64Bytes if plain is bytes else without_none(annotation)  # as responses write it
+        self.annotation = without_none(annotation)
+        plain = unwrapped(self.annotation)
         self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
         self._is_bare = plain in (int, float, bool)
-        self._read = FromJson().reader(self.annotation)
+        self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
-        """Raises: RequestValidationError, naming the parameter."""
+        """Raises: RequestValidationError, naming the parameter; as `check_address`."""
         if self._is_text:
             return text
         errors: list[Any] = []
@@ -40,11 +41,17 @@ class Value:
                 return self._read(written)
             except ValidationError as error:
                 errors = self.errors(error, text)
+        self.check_address(text)
         raise RequestValidationError(errors)
 
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""
         return [self.read(text) for text in texts]
+
+    def check_address(self, text: str) -> None:
+        """For a value that is refused. Raises: NotFound if it is not one segment of a path: it leads nowhere then."""
+        if self.place == "path" and "/" in text:
+            raise NotFound("There is nothing at this address")
 
     def as_json(self, text: str) -> JsonText:
         """The value as JSON, valid or not: a string, unless its type takes a number or a boolean."""
