@@ -36,6 +36,7 @@ _PARTS = (
     "rows",
     "usercode",
     "values",
+    "views",
     "waiting",
     "watch",
 )
@@ -67,6 +68,7 @@ from twofold.testing.conformance.requests import RequestConformance  # noqa: E40
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
+from twofold.testing.conformance.views import ViewConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
 from twofold.testing.conformance.watch import WatchConformance  # noqa: E402
 
@@ -90,6 +92,7 @@ class PartitionedConformance(
     DeployConformance,
     OwnerConformance,
     WaitingConformance,
+    ViewConformance,
     WatchConformance,
     AppConformance,
     FollowConformance,
