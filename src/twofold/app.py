@@ -318,11 +318,11 @@ class Running:
     ) -> AsyncGenerator[RowChanges[R], None]:
         """Watch all rows that match the conditions: a snapshot, in pages, then their changes.
 
-        `after` is the token of earlier changes, also of another process, from which to go on; if that is no longer
-        possible there is a new snapshot. Or it is a receipt, which the first snapshot then includes. Close the
-        generator to stop, for example with `contextlib.aclosing`.
+        `after` is the token of earlier changes, also of another process, from which to go on: what has changed since
+        comes at once, even if it is nothing, or a new snapshot if that is no longer known. Or it is a receipt, which
+        the first snapshot then includes. Close the generator to stop, for example with `contextlib.aclosing`.
 
-        Once something was told, a store that cannot be reached is waited for. Raises: InvalidQuery, also for `limit`,
+        After the first changes, it waits for a store that cannot be reached. Raises: InvalidQuery, also for `limit`,
         InvalidToken, ReadModelBehind, LogReplaced, Unavailable; Closed when the App stops.
         """
         check_no_page(conditions)

@@ -20,6 +20,7 @@ from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.requests import RequestConformance
 from twofold.testing.conformance.waiting import WaitingConformance
+from twofold.testing.conformance.watch import WatchConformance
 
 
 class TestOfMemory(PartitionedConformance):
@@ -34,6 +35,7 @@ class FollowedConformance(
     RebuildConformance,
     DeployConformance,
     WaitingConformance,
+    WatchConformance,
     AppConformance,
     FollowConformance,
     CheckpointConformance,
@@ -55,7 +57,9 @@ class TestOfSqlite(FollowedConformance):
 
 
 @pytest.mark.slow
-class TestOfOnePart(AppConformance, DeployConformance, WaitingConformance, FeedConformance, LogConformance):
+class TestOfOnePart(
+    AppConformance, DeployConformance, WaitingConformance, WatchConformance, FeedConformance, LogConformance
+):
     @pytest.fixture
     def new_backend(self) -> Callable[[], Backend]:
         return lambda: InParts(1)

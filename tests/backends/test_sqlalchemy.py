@@ -235,12 +235,14 @@ async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new
     for url in (f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db", of_postgres):
         store = await connect_read(url)
         claim = await prepared(store, tally())
-        await store._database.transaction(
-            lambda c: c.execute(sa.text("ALTER TABLE twofold_checkpoints DROP COLUMN wanted_by"))
-        )
+        for column in ("wanted_by", "generation"):
+            dropping = sa.text(f"ALTER TABLE twofold_checkpoints DROP COLUMN {column}")
+            await store._database.transaction(lambda c, dropping=dropping: c.execute(dropping))
         await store.close()
         store = await connect_read(url)
         assert await store.checkpoints.beat(claim) is None
+        [checkpoint] = await store.checkpoints.all_partitions(tally().follows)
+        assert checkpoint.generation
         await store.close()
 
 

@@ -116,7 +116,8 @@ async def test_a_store_of_an_older_release_gains_the_columns_added_since(path: P
         await deposited(running.log, "a", 1)
     for file in (path, path.with_suffix(".read.db")):
         db = apsw.Connection(str(file))
-        db.execute("ALTER TABLE twofold_checkpoints DROP COLUMN wanted_by")
+        for column in ("wanted_by", "generation"):
+            db.execute(f"ALTER TABLE twofold_checkpoints DROP COLUMN {column}")
         if file == path:
             db.execute("ALTER TABLE twofold_log DROP COLUMN secret")
             db.execute("DROP TABLE twofold_requests")
@@ -126,6 +127,8 @@ async def test_a_store_of_an_older_release_gains_the_columns_added_since(path: P
         row = await running.get(balances, "a", after=receipt)
         assert row is not None
         assert row.total == 3
+        found = await running.rows.get(balances.table, ("a",))
+        assert all(one.generation for one in found.checkpoints)
         requests = requests_of(running.log)
         assert len(await requests.secret()) == 32
         assert (await requests.claim("ab" * 32, b"f")).answer is None

@@ -24,27 +24,30 @@ from simulated.directory import IN_THE_DIRECTORY
 from simulated.letters import IN_THE_OFFICE
 from simulated.notebook import IN_THE_NOTEBOOK
 from simulated.warehouse import IN_THE_WAREHOUSE
-from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
+from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, checkpoints
 from twofold.backends.memory.inspection import RowsInspection, Snapshot
 from twofold.backends.partitioned import order, proposing, runs
 from twofold.backends.partitioned.cuts import Cuts
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.errors import Unavailable, VersionConflict
-from twofold.feed import follow, partitions
+from twofold.feed import feed, follow, partitions
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.feed.feed import FeedPage
 from twofold.feed.lease import Lease
 from twofold.messages import BEGINNING, Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import freshness, query, unpark
+from twofold.read import freshness, query, rounds, unpark, watch, watcher
 from twofold.read.folding import Folding
 from twofold.read.freshness import Fresh, Freshness
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
+from twofold.read.rounds import Rounds
 from twofold.read.store import Changes, QueryResult
+from twofold.read.watched import Standing
+from twofold.read.watcher import OneWatcher
 from twofold.testing.simulation.faults import FAULTS, Fault
 from twofold.testing.simulation.faults.stores import Lose
 from twofold.testing.simulation.histories import in_silence, run, run_histories, worst
@@ -901,6 +904,103 @@ def news_of_the_first_partition_alone_makes_a_cut(patch: Patch) -> None:
     patch.setattr(proposing.Proposer, "has_news", of_first)
 
 
+# ---- watchers
+
+
+def in_small_steps(patch: Patch) -> None:
+    """Pages, rounds and what may wait are small, so that a short history has several of each."""
+    patch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    patch.setattr(feed, "LARGEST_PAGE", 2)
+    patch.setattr(rounds, "NEAR_EVENTS", 1)
+    patch.setattr(rounds, "KEYS_AT_ONCE", 2)
+    patch.setattr(watcher, "PENDING_BYTES", 600)
+
+
+@mutation("watchers")
+def a_snapshot_has_the_token_of_its_last_page(patch: Patch) -> None:
+    in_small_steps(patch)
+    shows = OneWatcher.shows
+
+    def of_last(self: OneWatcher, page: Any, begins: bool, token: Any) -> Any:
+        return shows(self, page, begins, token and Standing(page.checkpoints, page.parked).token())
+
+    patch.setattr(OneWatcher, "shows", of_last)
+
+
+@mutation("watchers")
+def who_joins_is_not_told_what_changed_since_its_token(patch: Patch) -> None:
+    join = Rounds.join
+
+    async def skipping(self: Rounds, one: Any, since: Any) -> bool:
+        now = await self._standing()
+        return await join(self, one, now.token() if now.follows(since) else since)
+
+    patch.setattr(Rounds, "join", skipping)
+
+
+@mutation("watchers")
+def what_is_folded_after_it_was_parked_is_not_noticed(patch: Patch) -> None:
+    patch.setattr(checkpoints, "new_generation", lambda: "1")
+    patch.setattr(Standing, "_parked_until", lambda self, places: "00000000")
+
+
+@mutation("watchers")
+def rows_are_told_as_gone_to_those_who_never_saw_them(patch: Patch) -> None:
+    merge = OneWatcher._merge
+
+    def as_if_shown(self: OneWatcher, key: Any, values: Any, size: int) -> None:
+        if self._shown is not None:
+            self._shown.add(key)
+        merge(self, key, values, size)
+
+    patch.setattr(OneWatcher, "_merge", as_if_shown)
+
+
+@mutation("watchers")
+def a_row_that_leaves_the_conditions_is_not_told(patch: Patch) -> None:
+    merge = OneWatcher._merge
+
+    def of_matching(self: OneWatcher, key: Any, values: Any, size: int) -> None:
+        if values is None or all(holds(values[place]) for place, holds in self._tests):
+            merge(self, key, values, size)
+
+    patch.setattr(OneWatcher, "_merge", of_matching)
+
+
+@mutation("watchers")
+def an_older_row_is_told_after_a_newer_one(patch: Patch) -> None:
+    tell = rounds._Watchers.tell
+
+    def late(self: Any, changed: Any) -> int:
+        """Every second round comes after the next one."""
+        held = vars(self).pop("held", None)
+        if held is None:
+            self.held = changed
+            return 0
+        return tell(self, changed) + tell(self, held)
+
+    patch.setattr(rounds._Watchers, "tell", late)
+
+
+@mutation("watchers")
+def a_round_has_the_token_of_those_that_follow_it(patch: Patch) -> None:
+    in_small_steps(patch)
+    patch.setattr(Standing, "token", lambda self, places=None, token=Standing.token: token(self))
+    patch.setattr(Standing, "follows", lambda self, token: token.generation == self.token().generation)
+
+
+@mutation("watchers")
+def what_does_not_wait_for_a_slow_watcher_is_forgotten(patch: Patch) -> None:
+    in_small_steps(patch)
+    take = OneWatcher.take
+
+    def forgetting(self: OneWatcher, changed: Any) -> None:
+        if self._bytes < watcher.PENDING_BYTES // 2:
+            take(self, changed)
+
+    patch.setattr(OneWatcher, "take", forgetting)
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_defect_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     of = MUTATIONS[name]
@@ -913,3 +1013,8 @@ def test_a_defect_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_a_defect_nothing_is_noticed() -> None:
     run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + HISTORIES))
+
+
+def test_watchers_in_small_steps_are_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_small_steps(monkeypatch)
+    run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + HISTORIES // 4))

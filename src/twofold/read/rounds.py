@@ -25,6 +25,7 @@ from twofold.read.watched import Places, Round, Standing, WatchToken
 
 LOOK_EVERY_S = 1.0  # if no doorbell rings
 BETWEEN_ROUNDS_S = 0.01
+FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
 KEYS_AT_ONCE = 1_000  # in a round, about
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
@@ -33,7 +34,7 @@ log = logging.getLogger("twofold.watch")
 
 
 class Watcher(Protocol):
-    """Who is told. None of these methods may wait."""
+    """A receiver of rounds. None of these methods may wait."""
 
     @property
     def key(self) -> Key | None:
@@ -65,7 +66,7 @@ class Rounds:
         self._reading = asyncio.Lock()
         self._joining = 0
         self._now: Standing | None = None
-        """What the watchers were told; None while there are none."""
+        """What the watchers know; None while there are none."""
         self._task: asyncio.Task[None] | None = None
         self._waits_for_store = False
 
@@ -144,9 +145,9 @@ class Rounds:
     async def _next(self) -> None:
         try:
             async with self._reading:
-                await self._look()
+                told = await self._look()
             self._waits_for_store = False
-            await asyncio.sleep(BETWEEN_ROUNDS_S)
+            await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
             await self._wait()
         except Unavailable as error:
             if not self._waits_for_store:
@@ -154,16 +155,20 @@ class Rounds:
             self._waits_for_store = True
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _look(self) -> None:
-        """Compare the read model with what was told, and tell the difference. Raises: LogReplaced, Unavailable."""
-        now, before = await self._standing(), self._now
+    async def _look(self) -> int:
+        """Compare the read model with what the watchers know, and tell them the difference.
+
+        Returns how often a watcher got something. Raises: LogReplaced, Unavailable.
+        """
+        now, before, told = await self._standing(), self._now, 0
         if before is not None and not now.follows(before.token()):
             self._watchers.begin_again()
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
             async with aclosing(self._between(before.places, now)) as rounds:
                 async for changed in rounds:
-                    self._watchers.tell(changed)
+                    told += self._watchers.tell(changed)
         self._now = now
+        return told
 
     async def _standing(self) -> Standing:
         table = self._projection.table
@@ -244,13 +249,14 @@ class _Watchers:
     def all(self) -> list[Watcher]:
         return [*self._of_more, *(watcher for of in self._of_row.values() for watcher in of)]
 
-    def tell(self, round: Round) -> None:
+    def tell(self, round: Round) -> int:
         if round.parked != self._parked:
             self._parked, told = round.parked, self.all()
         else:
             told = [*self._of_more, *(watcher for key in round.rows for watcher in self._of_row.get(key, ()))]
         for watcher in told:
             watcher.take(round)
+        return len(told)
 
     def begin_again(self) -> None:
         """All of them leave: each joins again with its new snapshot."""

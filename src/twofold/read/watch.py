@@ -106,7 +106,7 @@ class Watching:
         fresh: After | None,
         wait_s: float,
     ) -> AsyncGenerator[RowChanges[Any], None]:
-        """A snapshot unless there is a token, and all changes. Once something was told, Unavailable is waited out."""
+        """A snapshot unless there is a token, then all changes. From the first ones on, it waits for the store."""
         begun = False
         while True:
             try:

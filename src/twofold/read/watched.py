@@ -1,4 +1,4 @@
-"""What watchers are told: rounds of changes, and tokens to resume from. Pure."""
+"""What watchers get: rounds of changes, and tokens to resume from. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One watcher: which rows it was shown, what waits for it, and what it is told."""
+"""One watcher: which rows it was shown, what waits for it, and what it gets."""
 
 from __future__ import annotations
 

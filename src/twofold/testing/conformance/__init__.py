@@ -36,7 +36,9 @@ _PARTS = (
     "rows",
     "usercode",
     "values",
+    "views",
     "waiting",
+    "watch",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
@@ -66,7 +68,9 @@ from twofold.testing.conformance.requests import RequestConformance  # noqa: E40
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
+from twofold.testing.conformance.views import ViewConformance  # noqa: E402
 from twofold.testing.conformance.waiting import WaitingConformance  # noqa: E402
+from twofold.testing.conformance.watch import WatchConformance  # noqa: E402
 
 __all__ = [
     "Backend",
@@ -88,6 +92,8 @@ class PartitionedConformance(
     DeployConformance,
     OwnerConformance,
     WaitingConformance,
+    ViewConformance,
+    WatchConformance,
     AppConformance,
     FollowConformance,
     QueryConformance,

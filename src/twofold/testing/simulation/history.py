@@ -15,6 +15,7 @@ from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.remote import LATE_S
+from twofold.testing.simulation.viewers import WATCHERS, Viewer
 from twofold.testing.simulation.violations import ENGINE, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
 
@@ -22,6 +23,7 @@ REST_S = 0.25
 AT_REST_WITHIN_S = 60.0
 EFFECTS_WITHIN_S = sum(PAUSES_S) + AT_REST_WITHIN_S
 NOTICED_WITHIN_S = 12.0
+VIEWS_WITHIN_S = 30.0  # longer than a client waits for a process that does not answer
 
 
 class History:
@@ -42,6 +44,8 @@ class History:
         self.storage.syncs_tables_only = plan.syncs_tables_only
         self.log_id, self.courses = self.storage.log_id, self.storage.courses
         self.readers = self._readers()
+        self.storage.keeps_states = plan.watchers > 0
+        self.viewers = [Viewer(self.world, f"{plan.schedule} watcher {number + 1}") for number in range(plan.watchers)]
         self.ends: Mapping[int, int] | None = None  # of the feeds, when the log was replaced
         self.has_rested = False
         self._before_replaced: Mapping[int, Sequence[Entry]] | None = None
@@ -81,7 +85,8 @@ class History:
         self.world.close()
 
     async def _main(self) -> None:
-        reading = [asyncio.ensure_future(reader.follow()) for reader in self.readers]
+        following = [one.follow() for one in self.readers] + [one.follow() for one in self.viewers]
+        reading = [asyncio.ensure_future(one) for one in following]
         self.world.servers = [self.world.start(place, self.world.app) for place in range(self.plan.processes)]
         happening = []
         for step in self.plan.steps:
@@ -93,6 +98,7 @@ class History:
         self._mend()
         self.has_rested = await self._rests() and (not self.plan.cures or await self._is_cured())
         if self.has_rested:
+            await self._views_agree()
             await self._end()
         for task in reading:
             task.cancel()
@@ -137,6 +143,16 @@ class History:
                 return False
             await asyncio.sleep(REST_S)
         return True
+
+    async def _views_agree(self) -> None:
+        """At rest every watcher's view equals its table."""
+        deadline = self.loop.time() + VIEWS_WITHIN_S
+        while disagreeing := [one for one in self.viewers if one.disagrees()]:
+            if self.loop.time() > deadline:
+                for viewer in disagreeing:
+                    self.broken(WATCHERS, f"{viewer}, at rest: {viewer.disagrees()}")
+                return
+            await asyncio.sleep(REST_S)
 
     async def _is_cured(self) -> bool:
         """With the corrected code and a store that accepts every row, a retry leaves nothing parked."""

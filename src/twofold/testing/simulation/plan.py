@@ -48,6 +48,7 @@ class Plan:
     refuses: bool = False
     partitions: int = 1
     reads_merged: bool = False
+    watchers: int = 0
 
     @property
     def app(self) -> App:
@@ -99,6 +100,8 @@ class Plan:
             yield replace(self, partitions=1)
         if self.log_becomes is not None:
             yield replace(self, log_becomes=None)
+        if self.watchers:
+            yield replace(self, watchers=self.watchers - 1)
 
 
 def draw(scenario: Scenario, seed: int, among: Sequence[Fault] = (), partitions: int | None = None) -> Plan:
@@ -143,7 +146,13 @@ class _Drawing:
             refuses=self.scenario.refuses is not None and self.more.random() < 0.5,
             partitions=self.dice.partitions,
             reads_merged=self.more.random() < 0.5,
+            watchers=self.watchers(),
         )
+
+    def watchers(self) -> int:
+        """How many clients watch a read model."""
+        random = Random(f"watchers {self.seed}")  # separate, as above
+        return random.choices((0, 1, 3), (6, 3, 2))[0] if self.scenario.app.projections else 0
 
     def operators(self) -> list[tuple[float, Any]]:
         """In some histories several operators act at once, in a few even at two moments."""

@@ -22,6 +22,7 @@ from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.oracle import GivenUp
 from twofold.testing.simulation.parts import Part, name_of_part
 from twofold.testing.simulation.remote import Remote
+from twofold.testing.simulation.states import States
 
 Store = str  # "the read store", "the log" as a whole, or a part of it by name
 
@@ -122,6 +123,8 @@ class Storage:
         self.keeps_unsynced = False
         self.syncs_tables_only = False
         self._unsynced: list[tuple[float, Snapshot]] = []
+        self.states = States(self.in_rows)
+        self.keeps_states = False
 
     def _now(self) -> datetime:
         """The wall clock of the appending process."""
@@ -180,6 +183,12 @@ class Storage:
         """Everything so far is on the disk; some stores sync only when tables change."""
         if durable or not self.syncs_tables_only:
             self._unsynced.clear()
+        self.changed()
+
+    def changed(self, follows: FollowerId | None = None) -> None:
+        """A table has changed."""
+        if self.keeps_states:
+            self.states.record(follows)
 
     def before_change(self) -> None:
         """Remember the state that a crash would restore."""
@@ -195,6 +204,7 @@ class Storage:
         if choice < len(self._unsynced):
             self._counts["read store went back"] += 1
             self.in_rows.restore(self._unsynced[choice][1])
+            self.changed()
         self._unsynced.clear()
         self.rows_link.crash(away=True)
         self.watch.went_back()

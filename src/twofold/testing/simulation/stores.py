@@ -338,6 +338,7 @@ class SimulatedRows:
             except BatchRefused:
                 storage.watch.refused()
                 raise
+            storage.changed(table.follows)
             storage.watch.advanced(before, claim, after, to, _present(waited, changes.unparked))
             if not self._link.deaf:
                 self._link.later(storage.rows_bell.ring)

@@ -157,7 +157,7 @@ class World:
         cancelled_after_s: float | None = None,
     ) -> None:
         """Ask the process at this place, or the next one that runs, and record the outcome."""
-        server = await self._server(place)
+        server = await self.running_server(place)
         attempt.process = server.process.name
         try:
             attempt.outcome = await server.ask(work, cancelled_after_s)
@@ -184,7 +184,8 @@ class World:
         else:
             self.counts["reads answered"] += 1
 
-    async def _server(self, place: int) -> Server:
+    async def running_server(self, place: int) -> Server:
+        """The process at this place, or the next one that runs."""
         while True:
             for offset in range(len(self.servers)):
                 server = self.servers[(place + offset) % len(self.servers)]

@@ -1,0 +1,336 @@
+"""Watchers where something goes wrong, and very many of them, on memory; WatchConformance runs on every store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from twofold import App, Projection, Recorded
+from twofold.app import Running
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.memory.inspection import LogInspection
+from twofold.errors import LogReplaced, Unavailable
+from twofold.messages import Position
+from twofold.read import freshness, rounds, watch
+from twofold.read.columns import Values
+from twofold.read.projection import Key, Table
+from twofold.read.store import Query, QueryResult
+from twofold.read.watched import WatchToken
+from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.watch import View, agrees, settled, viewed
+
+
+class Away(MemoryReadStore):
+    """A read store that can be away, for everything or for rows by key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = self.rows_away = False
+        self.finds = self.reads = 0
+        self.holding: asyncio.Event | None = None
+
+    async def find(self, table: Table, query: Query) -> QueryResult:
+        self.finds += 1
+        if self.holding is not None:
+            await self.holding.wait()
+        if self.away:
+            raise Unavailable("the read store is away")
+        return await super().find(table, query)
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+        self.reads += 1
+        if self.rows_away:
+            raise Unavailable("the rows are away")
+        return await super().rows(table, keys)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def store() -> Away:
+    return Away()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(watch, "AGAIN_AFTER_S", 0.02)
+
+
+@pytest.fixture
+async def running(log: MemoryLog, store: Away) -> AsyncIterator[Running]:
+    async with bank.open(log, read_store=store) as running:
+        yield running
+
+
+@pytest.fixture
+async def reading(running: Running, log: MemoryLog, store: Away) -> AsyncIterator[Running]:
+    """Another process, which does not fold."""
+    async with bank.open(log, read_store=store, work=False) as reading:
+        yield reading
+
+
+# ---- the store is away
+
+
+async def test_at_the_start_it_is_told_that_the_store_is_away(reading: Running, store: Away) -> None:
+    async with viewed(reading, balances) as view:
+        token = view.token
+    store.away = True
+    for after in (None, token):
+        with pytest.raises(Unavailable, match="the read store is away"):
+            await anext(reading.watch(balances, after=after))
+
+
+@pytest.mark.parametrize("what", ["away", "rows_away"])
+async def test_later_it_waits_for_the_store(
+    log: MemoryLog, running: Running, reading: Running, store: Away, what: str
+) -> None:
+    async with viewed(reading, balances) as view:
+        setattr(store, what, what == "away")
+        await deposited(log, "a", 1)
+        setattr(store, what, True)
+        await asyncio.sleep(0.05)
+        setattr(store, what, False)
+        await agrees(view, running, balances)
+        assert view.snapshots == 1
+
+
+async def test_a_snapshot_that_breaks_off_begins_again(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for number in range(5):
+        await deposited(log, f"r{number}", 1)
+    await settled(running)
+    view = View()
+    async with aclosing(running.watch(balances)) as watched:
+        view.take(await anext(watched))
+        store.away = True
+        going_on = asyncio.ensure_future(anext(watched))
+        await asyncio.sleep(0.05)
+        store.away = False
+        view.take(await going_on)
+        while view.token is None:
+            view.take(await anext(watched))
+    assert (view.snapshots, len(view.rows)) == (2, 5)
+
+
+async def test_who_joins_while_the_store_goes_away_waits_for_it(log: MemoryLog, running: Running, store: Away) -> None:
+    await deposited(log, "a", 1)
+    await settled(running)
+    async with aclosing(running.watch(balances)) as watched:
+        await anext(watched)
+        store.away = True
+        following = asyncio.ensure_future(anext(watched))
+        await asyncio.sleep(0.05)
+        store.away = False
+        await deposited(log, "a", 2)
+        assert (await following).rows == {"a": Balance("a", 3, 2)}
+
+
+# ---- the log is another one
+
+
+@pytest.mark.parametrize("older", [True, False])
+async def test_a_log_that_was_replaced_ends_every_watcher(
+    log: MemoryLog, running: Running, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    monkeypatch.setattr(freshness, "LOOK_EVERY_S", 0.01)
+    await deposited(log, "a", 1, 2)
+    await settled(running)
+    async with viewed(running, balances) as view, viewed(running, balances, id="a") as of_one:
+        if older:
+            log._entries.pop()
+        else:
+            log.log_id = "f" * 16
+        for one in (view, of_one):
+            with suppress(AssertionError):
+                await one.until(lambda one: one.ended is not None)
+            assert isinstance(one.ended, LogReplaced)
+    assert LogInspection(log).entries
+
+
+async def test_a_read_store_that_went_back_begins_with_a_snapshot(
+    log: MemoryLog, running: Running, reading: Running, store: Away
+) -> None:
+    """As after a crash that lost what was not synced: positions are lower than a watcher's."""
+    await deposited(log, "a", 1, 2)
+    await settled(running)
+    async with viewed(reading, balances) as view:
+        follower = balances.follows
+        row = store._checkpoints.rows[follower]
+        store._checkpoints.rows[follower] = msgspec.structs.replace(row, position=Position(0, 1), epoch=row.epoch + 1)
+        store._tables[follower] = {("a",): ("a", 1, 1)}
+        store._bell.ring()
+        await view.until(lambda view: view.snapshots == 2)
+        token = view.token
+        assert token is not None
+        ahead = token.replace(".0-1.", ".0-2.")
+    async with viewed(reading, balances, after=ahead) as resumed:
+        await resumed.until(lambda view: view.snapshots == 1)
+
+
+# ---- ending
+
+
+async def test_nothing_is_left_of_who_leaves_at_any_moment(log: MemoryLog, running: Running, store: Away) -> None:
+    """It is cancelled in the snapshot, while it joins, while it waits, and while others wait."""
+    await deposited(log, "a", 1)
+    await settled(running)
+    before = asyncio.all_tasks()
+    for steps in range(25):
+        view = View()
+        task = asyncio.create_task(view.follow(running, balances))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert running.watching._watchers == set()
+        assert {one for one in asyncio.all_tasks() - before if not one.done()} == set()
+
+
+class Gated:
+    """A read store whose rows come once the gate is open."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self.gate, self.asked = store, asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+        self.asked.set()
+        found: Mapping[Key, Values] = await self._store.rows(table, keys)
+        await self.gate.wait()
+        return found
+
+
+async def test_who_joins_as_the_last_one_leaves_is_told_everything(
+    log: MemoryLog, running: Running, reading: Running
+) -> None:
+    """What had been told is not forgotten meanwhile, or a change in between would be told to nobody."""
+    first, second = View(), View()
+    leaving = asyncio.create_task(first.follow(reading, balances))
+    await first.until(lambda view: view.token is not None)
+    token = first.token
+    await deposited(log, "a", 1)
+    await agrees(first, running, balances)
+    of = reading.watching._rounds[balances.follows]
+    of._store = gated = Gated(of._store)  # type: ignore[assignment]
+    joining = asyncio.create_task(second.follow(reading, balances, after=token))
+    await gated.asked.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await deposited(log, "b", 1)
+    await settled(running)
+    gated.gate.set()
+    await agrees(second, running, balances)
+    assert second.snapshots == 0
+    joining.cancel()
+    await asyncio.wait([joining])
+
+
+async def test_what_fails_unexpectedly_ends_the_watchers_with_the_error(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would wait for ever otherwise."""
+    view = View()
+    task = asyncio.create_task(view.follow(running, balances))
+    await view.until(lambda view: view.token is not None)
+    await asyncio.sleep(0.05)
+
+    async def broken(table: Table, keys: Sequence[Key]) -> Any:
+        raise ZeroDivisionError("mine")
+
+    monkeypatch.setattr(running.watching._rounds[balances.follows]._store, "rows", broken)
+    await deposited(log, "a", 1)
+    await asyncio.wait_for(task, 60)
+    assert isinstance(view.ended, ZeroDivisionError)
+
+
+# ---- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Picky:
+    id: str
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        if self.total == 7:
+            raise ValueError("seven")
+
+
+def fold_picky(row: Picky, event: Deposited, recorded: Recorded) -> Picky:
+    made = object.__new__(Picky)
+    object.__setattr__(made, "id", row.id)
+    object.__setattr__(made, "total", row.total + event.amount)
+    return made
+
+
+async def test_a_row_that_cannot_be_read_is_gone_and_counted(log: MemoryLog, store: Away) -> None:
+    """As `find` leaves it out."""
+    picky = Projection("picky", Picky, fold_picky)
+    await deposited(log, "a", 7)
+    async with App("picky", deciders=[accounts], projections=[picky]).open(log, read_store=store) as running:
+        await settled(running)
+        async with viewed(running, picky) as view:
+            parked = view.parked
+            await deposited(log, "b", 3)
+            await view.until(lambda view: view.rows == {"b": Picky("b", 3)})
+            await deposited(log, "b", 4)
+            await view.until(lambda view: view.gone == ["b"])
+            assert (parked, view.parked) == (1, 1)
+
+
+# ---- many
+
+
+async def test_a_thousand_watchers_cost_one_reader(log: MemoryLog, running: Running, store: Away) -> None:
+    """Of one row and of all; a stuck one delays nobody, and what waits for it is bounded."""
+    views = [View() for _ in range(1_000)]
+    asked: list[dict[str, Any]] = [{"id": "a"} if number % 2 else {} for number in range(1_000)]
+    tasks = [
+        asyncio.create_task(view.follow(running, balances, **where)) for view, where in zip(views, asked, strict=True)
+    ]
+    for view in views:
+        await view.until(lambda view: view.token is not None)
+    stuck = running.watch(balances)
+    await anext(stuck)
+    begun = asyncio.ensure_future(anext(stuck))
+    await deposited(log, "first", 1)
+    await begun
+    await settled(running)
+    before = store.reads
+    folding = sum(following.state == "following" for following in running.followers)
+    for number in range(10):
+        await deposited(log, "a", 1)
+        await deposited(log, f"r{number}", 1)
+        await settled(running)
+    for view, where in zip(views, asked, strict=True):
+        await agrees(view, running, balances, **where)
+    assert folding
+    assert store.reads - before <= 20 * (1 + len(running.followers))
+    [waiting] = [one for one in running.watching._watchers if one._pending]
+    assert len(waiting._pending) == 11
+    for task in tasks:
+        task.cancel()
+    await stuck.aclose()
+    await asyncio.wait(tasks)
+
+
+def test_tokens_are_read_back() -> None:
+    """In any number of partitions."""
+    for places in ([(0, 0)], [(1, 5), (2, 0), (4, 2**62)]):
+        token = WatchToken("0" * 16, 12, "ab-1", "0123abcd", {p: Position(p, offset) for p, offset in places})
+        assert WatchToken.parse(token.text("abcdef01")) == (token, "abcdef01")
