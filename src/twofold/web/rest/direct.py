@@ -40,10 +40,9 @@ class Direct:
         scope["route"], scope["endpoint"], scope["path_params"] = route, route.endpoint, parameters
         try:
             response = await route.answer(Request(scope, receive))
+            await response(scope, receive, send)  # raises only before it has begun, if it is a stream of events
         except Exception as error:
             await _failed(scope["app"], error)(scope, receive, send)
-        else:
-            await response(scope, receive, send)
 
     def _taken(self, scope: Scope) -> Taken | None:
         """The route for this request; None if FastAPI must look for it."""
