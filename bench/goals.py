@@ -70,6 +70,13 @@ def cost_of_many(backend: str, case: str) -> Goal:
     return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)
 
 
+LIVE = {
+    "SSE, 1 watcher, 20 changes/s": 20,
+    "1,000 SSE on 100 keys, 100 changes/s": 50,
+    "1,000 SSE on everything, 100 changes/s": 1_000,
+    "1,000 WebSockets, 20 changes/s": 250,
+}
+
 GOALS = (
     *(Goal(f"`{ratio.name}`", ratio.at_least, "×", ratio.taken, at_least=True) for ratio in RATIOS),
     Goal("p99 of an append, 16 callers on postgres, against raw", 1, "×", p99_beside_raw),
@@ -87,6 +94,10 @@ GOALS = (
             cost_of_many(backend, "several keys"),
             at_most(f"memory added by a rebuild, {backend}", 300, "MB", "rebuild", backend, "one key", "added_mb"),
             at_most(f"idle server, {backend}", 1, "% of a core", "idle", backend, "whole server"),
+            *(
+                at_most(f"live, {backend}, {name}, p99", goal, "ms", "live", backend, name)
+                for name, goal in LIVE.items()
+            ),
         )
     ),
     at_most("Online Retail, whole import on sqlite", 30, "s", "retail", "sqlite", "whole import"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,6 +36,8 @@ class Watchers:
 
     async def begin(self, addresses: Iterator[str]) -> None:
         """Connect a client to each address, and wait for its snapshot. `ws:` is a WebSocket, on everything."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for number, address in enumerate(addresses, 1):
             view: dict[bytes, int] = {}
             self.views.append(view)

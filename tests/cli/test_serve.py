@@ -113,9 +113,8 @@ def test_beyond_loopback_status_and_metrics_have_their_own_address(program: Prog
     with httpx2.Client(base_url=main, headers={"Host": "counts.example"}) as client:
         found = {path: client.get(path).status_code for path in (page, "/health/live", "/status", "/metrics")}
         assert found == {page: 200, "/health/live": 200, "/status": 404, "/metrics": 404}
-        assert [client.get(path).status_code for path in ("/docs", "/openapi.json", "/docs/swagger-ui.css")] == [
-            404
-        ] * 3
+        for path in ("/docs", "/openapi.json", "/asyncapi.json", "/docs/swagger-ui.css"):
+            assert client.get(path).status_code == 404
     with httpx2.Client(base_url=ops) as client:
         found = {path: client.get(path).status_code for path in (page, "/health/live", "/status")}
         assert found == {page: 404, "/health/live": 200, "/status": 200}
@@ -151,3 +150,19 @@ def stopped(process: "subprocess.Popen[str]") -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_limits_are_those_of_their_options(program: Program) -> None:
+    limits = ["--max-commands", "7", "--max-reads", "1", "--max-watchers", "1", "--max-connections", "9"]
+    process = program("serve", "counting:today", "--port", "0", *limits)
+    [address] = addresses(process, 1)
+    events = {"Accept": "text/event-stream"}
+    with httpx2.Client(base_url=address) as client, client.stream("GET", "/totals", headers=events) as stream:
+        assert stream.status_code == 200
+        assert client.get("/totals").status_code == 200
+        refused = client.get("/totals", headers=events)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            503,
+            "1 watchers are already in progress: try again later",
+        )
+    stopped(process)

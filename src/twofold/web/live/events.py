@@ -50,7 +50,7 @@ class _EventStream(Response):
         super().__init__(None, 200, {**headers, **HEADERS})
         del self.headers["content-length"]
         self._request, self._subscription, self._after, self._wait_s = request, subscription, after, wait_s
-        self._begun = False
+        self._begun, self._beginning = False, asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI. Raises: whatever `follow` raises, before the first event."""
@@ -78,10 +78,11 @@ class _EventStream(Response):
         await asyncio.Event().wait()
 
     async def _begin(self, send: Send) -> None:
-        if not self._begun:
-            self._begun = self._request.scope.setdefault("state", {})[IN_STATE] = True
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await _write(send, b"retry: %d\n\n" % RETRY_MS)
+        async with self._beginning:  # rounds and heartbeats come from two tasks
+            if not self._begun:
+                self._begun = self._request.scope.setdefault("state", {})[IN_STATE] = True
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                await _write(send, b"retry: %d\n\n" % RETRY_MS)
 
 
 async def _write(send: Send, body: bytes) -> None:

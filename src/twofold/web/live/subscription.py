@@ -98,7 +98,7 @@ class Subscription:
                 await tell(Round(self.encoding.body(each), each.token, each.snapshot))
 
     async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
-        """Check and tell heartbeats until the process stops, also while a client is slow to read."""
+        """Check, and send heartbeats, until the process stops."""
         while not await _is_set_within(ending, min(CHECK_EVERY_S, left_s(request, await actor_of(request)))):
             try:
                 await refreshed_actor(request)  # a session may have ended
