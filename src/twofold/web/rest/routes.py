@@ -28,6 +28,7 @@ class ApiRoute(Route):
     def __init__(self, endpoint: Endpoint) -> None:
         self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
         self._known = known_parameters(endpoint)
+        self._unknown = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
         super().__init__(self.at.path, self._answer, methods=[self.at.method], name=endpoint.served.name)
         self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
@@ -44,7 +45,7 @@ class ApiRoute(Route):
         sent = request.query_params
         for name in sent:
             if name not in self._known:
-                message = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
+                message = self._unknown
             elif not self._known[name] and len(sent.getlist(name)) > 1:
                 message = f"Must be given once, not {len(sent.getlist(name))} times"
             else:
