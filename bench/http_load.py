@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from bench.process import SideFailed
 from bench.protocol import callers
-from bench.shop import Shop, order
+from bench.shop import order
 
 CONNECTIONS = 32
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -34,27 +34,27 @@ class Load:
     p99_ms: float
 
 
-def read_orders(shop: Shop, orders: int, prefix: str, seconds: float) -> Load:
-    """GET existing orders, again and again. Raises: SideFailed."""
+def read(address: str, path: str, count: int, seconds: float) -> Load:
+    """GET a path whose `%d` is one of `count` numbers, in turn. Raises: SideFailed."""
     if wrk := shutil.which("wrk"):
-        return _wrk(wrk, shop, seconds, "read", orders, prefix)
-    return asyncio.run(_streams(shop, seconds, lambda n: _request("GET", f"/orders/{prefix}{n % orders}", "")))
+        return _wrk(wrk, address, seconds, "read", count, path)
+    return asyncio.run(_streams(address, seconds, lambda n: _request("GET", path % (n % count), "")))
 
 
-def place_orders(shop: Shop, prefix: str, seconds: float) -> Load:
+def place_orders(address: str, prefix: str, seconds: float) -> Load:
     """POST one new order after another. Raises: SideFailed."""
     if wrk := shutil.which("wrk"):
-        return _wrk(wrk, shop, seconds, "place", 0, prefix)
+        return _wrk(wrk, address, seconds, "place", 0, prefix)
     return asyncio.run(
-        _streams(shop, seconds, lambda n: _request("POST", "/orders", json.dumps(order(f"{prefix}{n}"))))
+        _streams(address, seconds, lambda n: _request("POST", "/orders", json.dumps(order(f"{prefix}{n}"))))
     )
 
 
-def _wrk(wrk: str, shop: Shop, seconds: float, kind: str, orders: int, prefix: str) -> Load:
+def _wrk(wrk: str, address: str, seconds: float, kind: str, count: int, text: str) -> Load:
     done = subprocess.run(
         [
             *(wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{max(1, round(seconds))}s"),
-            *("--latency", "--script", SCRIPT, shop.address, "--", kind, str(orders), prefix),
+            *("--latency", "--script", SCRIPT, address, "--", kind, str(count), text),
             json.dumps(order("%s")),
         ],
         check=False,
@@ -73,8 +73,8 @@ def _latency(told: str, percent: str) -> float:
     return float(found[1]) * UNITS_MS[found[2]] if found else 0.0
 
 
-async def _streams(shop: Shop, seconds: float, request: Callable[[int], bytes]) -> Load:
-    at = urlsplit(shop.address)
+async def _streams(address: str, seconds: float, request: Callable[[int], bytes]) -> Load:
+    at = urlsplit(address)
     connections = [await asyncio.open_connection(at.hostname, at.port) for _ in range(CONNECTIONS)]
     sent = 0
 

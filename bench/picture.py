@@ -16,9 +16,16 @@ TITLES = {
     "rebuild": "Rebuild, events per second",
     "load": "Loading a stream of 100 events, streams per second",
     "command": "Commands (load, decide, append) of 16 callers, per second",
+    "edges": "Rows and pages over HTTP, 32 connections, requests per second",
 }
 BACKENDS = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
-KINDS = {"twofold": "ours", "twofold on 3.13": "ours", "raw": "bound", "pure SQL": "bound"}
+KINDS = {
+    "twofold": "ours",
+    "twofold on 3.13": "ours",
+    "raw": "bound",
+    "pure SQL": "bound",
+    "Starlette by hand": "bound",
+}
 
 STYLE = """
     svg { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; }

@@ -27,6 +27,13 @@ class Ratio:
         return Spread.of([a / b if ours.case.more_is_better else b / a for a, b in pairs])
 
 
+EDGES = {
+    "stock_row": "a row of stock",
+    "stock_page": "20 rows of stock",
+    "order_row": "an order",
+    "order_page": "20 orders",
+}
+
 RATIOS = (
     Ratio("append_pg_16_vs_eventsourcing", "append", "postgres", "16 callers", "eventsourcing", 15),
     Ratio("append_pg_16_vs_raw", "append", "postgres", "16 callers", "raw", 2),
@@ -47,4 +54,10 @@ RATIOS = (
     Ratio("catchup_sqlite_vs_floor", "catch-up", "sqlite", "one key", "floor", 0.7),
     Ratio("rebuild_pg_vs_floor", "rebuild", "postgres", "one key", "floor", 0.7),
     Ratio("load100_vs_eventsourcing", "load", "postgres", "100 events", "eventsourcing", 10),
+    *(
+        Ratio(f"edges_{short}_{place}_vs_{peer}", "edges", backend, case, side, wanted)
+        for short, backend in (("pg", "postgres"), ("sqlite", "sqlite"))
+        for place, case in EDGES.items()
+        for peer, side, wanted in (("starlette", "Starlette by hand", 0.85), ("fastapi", "FastAPI and SQLAlchemy", 5))
+    ),
 )

@@ -13,6 +13,7 @@ from bench.results import NOT_ASKED, Book, Case, Result, Spread
 BEGIN, END = "<!-- bench: from here to the end mark ./dev bench writes -->", "<!-- bench: end -->"
 DETAILS = {
     "p99_ms": "p99 {:.3g} ms",
+    "cpu_us": "{:,.0f} µs of processor time each",
     "added_mb": "{:.3g} MB added",
     "database_percent": "PostgreSQL {:.2g}%",
     "imported_per_s": "{:,.0f} events/s imported",

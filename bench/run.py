@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from bench.environments import Missing
 from bench.places import Backend, Place, Places
@@ -59,11 +59,23 @@ class Seat:
             raise WrongResult(f"{self.name} claims to have stored {self.stored:,} events, but {table} holds {found:,}")
 
 
+class Named(Protocol):
+    """A side in a comparison."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the report."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
 @dataclass
-class Seats:
+class Seats(Generic[N]):
     """The sides that take part, and why others do not."""
 
-    taken: list[Seat] = field(default_factory=list)
+    taken: list[N] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -102,10 +114,10 @@ class Run:
         return self._logs[backend, events]
 
     @contextmanager
-    def sides(self, backend: Backend, names: Sequence[str], log: Place | None = None) -> Iterator[Seats]:
+    def sides(self, backend: Backend, names: Sequence[str], log: Place | None = None) -> Iterator[Seats[Seat]]:
         """Start these sides, each on its own empty place; with `log`, sides that read twofold's log get that one."""
         with ExitStack() as stack:
-            seats = Seats()
+            seats = Seats[Seat]()
             for name in names:
                 try:
                     python = WHO[name].python()
@@ -120,7 +132,7 @@ class Run:
                 seats.taken.append(Seat(name, place, side))
             yield seats
 
-    def compare(self, case: Case, seats: Seats, measure: Callable[[Seat], Measured], rounds: int | None = None) -> None:
+    def compare(self, case: Case, seats: Seats[N], measure: Callable[[N], Measured], rounds: int | None = None) -> None:
         """Measure every side once per round, for several rounds; the first side of a round is the last of the next."""
         for name, reason in seats.missing.items():
             self.book.miss(case, name, reason)

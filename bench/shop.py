@@ -2,10 +2,6 @@
 
 import http.client
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.places import Place
-from bench.process import ROOT, SideFailed
+from bench.process import SideFailed
+from bench.served import served
 
-STOP_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 30.0
 CUSTOMER = {"name": "Ann", "email": "ann@example.com"}
 PRODUCT = {"name": "Tea", "price": 2.50}
@@ -65,24 +61,5 @@ def order(order_id: str) -> dict[str, Any]:
 @contextmanager
 def open_shop(place: Place) -> Iterator[Shop]:
     """Run the shop on an empty place. Raises: SideFailed."""
-    command = [sys.executable, "-P", "-m", "shop.serve", "--port", "0", "--store", place.url]
-    paths = os.pathsep.join(str(ROOT / part) for part in ("src", "examples"))
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": paths},
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            found = next(filter(None, (re.search(r"http://\S+:\d+", line) for line in process.stdout)), None)
-            if found is None:
-                raise SideFailed("the shop did not start")
-            yield Shop(found[0], process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with served("the shop", "shop.serve", "--port", "0", "--store", place.url) as found:
+        yield Shop(found.address, found.pid)

@@ -42,4 +42,6 @@ WHO = {
     "floor": Who("floor"),
     "floor, events alone": Who("floor", arguments={"events_alone": True}),
     "pure SQL": Who("sql"),
+    "Starlette by hand": Who("edges_starlette"),
+    "FastAPI and SQLAlchemy": Who("edges_fastapi"),
 }

@@ -1,19 +1,20 @@
--- The requests wrk sends to the shop: `read` gets existing orders, `place` places one new order after another.
--- Arguments: the kind, the number of existing orders, the prefix of their names, and the body of an order with %s for
--- its name.
+-- The requests wrk sends: `read` gets a path whose %d is one of so many numbers in turn, `place` places one new order
+-- after another at the shop.
+-- Arguments: the kind, how many numbers, the path or the prefix of the orders' names, and the body of an order with %s
+-- for its name.
 
-local kind, orders, prefix, body
+local kind, count, text, body
 local headers = { ["Content-Type"] = "application/json" }
 local sent = 0
 
 function init(arguments)
-  kind, orders, prefix, body = arguments[1], tonumber(arguments[2]), arguments[3], arguments[4]
+  kind, count, text, body = arguments[1], tonumber(arguments[2]), arguments[3], arguments[4]
 end
 
 function request()
   sent = sent + 1
   if kind == "read" then
-    return wrk.format("GET", "/orders/" .. prefix .. (sent % orders))
+    return wrk.format("GET", string.format(text, sent % count))
   end
-  return wrk.format("POST", "/orders", headers, string.format(body, prefix .. sent))
+  return wrk.format("POST", "/orders", headers, string.format(body, text .. sent))
 end

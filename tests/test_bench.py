@@ -15,7 +15,7 @@ import pytest
 from bench import environments, goals, picture
 from bench.__main__ import summed_up
 from bench.environments import Environment, Missing
-from bench.http_load import place_orders, read_orders
+from bench.http_load import place_orders, read
 from bench.memory import PeakMemory
 from bench.places import Places
 from bench.process import Side, SideFailed
@@ -26,11 +26,13 @@ from bench.results import Book, Case, Result, Spread
 from bench.run import TINY, Measured, Run, Seat, WrongResult
 from bench.scenarios import SCENARIOS, fold
 from bench.scenarios.retail import added_up
+from bench.served import Served
 from bench.shop import open_shop
 from bench.who import WHO, Who
 from bench.workload import details, history, order_id, product_totals, totals
 
 ROOT = Path(__file__).resolve().parents[1]
+edges: Any = sys.modules["bench.scenarios.edges"]  # the package's attribute of this name is the function
 CASE = Case("append", "sqlite", "16 callers", "events/s")
 CASE_KEY = (CASE.scenario, CASE.backend, CASE.name)
 LAG = Case("lag", "sqlite", "at rest", "ms")
@@ -46,6 +48,12 @@ NAMES = {
     "catchup_sqlite_vs_floor",
     "rebuild_pg_vs_floor",
     "load100_vs_eventsourcing",
+    *(
+        f"edges_{backend}_{case}_vs_{peer}"
+        for backend in ("pg", "sqlite")
+        for case in ("stock_row", "stock_page", "order_row", "order_page")
+        for peer in ("starlette", "fastapi")
+    ),
 }
 HEADER: dict[str, Any] = {
     "date": "2026-01-01T00:00:00+00:00",
@@ -311,13 +319,28 @@ def test_http_is_asked_without_wrk_too(monkeypatch: pytest.MonkeyPatch, run: Run
     with run.places.fresh("sqlite") as place, open_shop(place) as shop:
         shop.stock_up()
         shop.place(2, "known-")
-        assert read_orders(shop, 2, "known-", 0.1).count > 0
-        placed = place_orders(shop, "new-", 0.2)
+        assert read(shop.address, "/orders/known-%d", 2, 0.1).count > 0
+        placed = place_orders(shop.address, "new-", 0.2)
         assert (placed.client, placed.count > 0) == ("asyncio", True)
         [found] = place.query("SELECT count(*) FROM twofold_events WHERE type = 'OrderPlaced'")
         assert found == 2 + placed.count
         with pytest.raises(SideFailed, match="404"):
-            read_orders(shop, 1, "nobody-", 0.1)
+            read(shop.address, "/orders/nobody-%d", 1, 0.1)
+
+
+@pytest.mark.slow
+def test_all_edges_return_the_same_rows(run: Run) -> None:
+    with run.places.fresh("sqlite") as place, edges.servers(place) as seats:
+        assert [server.name for server in seats.taken] == ["twofold", "Starlette by hand", "FastAPI and SQLAlchemy"]
+        for path, count in edges.PATHS.values():
+            edges.check(seats.taken, path % (count - 1))
+        other = Served("other", f"{seats.taken[1].address}/stock/p-1?", seats.taken[1].pid)
+        with pytest.raises(WrongResult, match=r"/stock/p-2: other returns .*'p-1'.*, but twofold .*'p-2'"):
+            edges.check([seats.taken[0], other], "/stock/p-2")
+        load = read(seats.taken[0].address, *edges.PATHS["order_page"], 0.1)
+        assert load.count > 0
+        with pytest.raises(SideFailed, match="404"):
+            read(seats.taken[0].address, "/stock/none-%d", 1, 0.1)
 
 
 def test_memory_that_is_added_is_seen() -> None:

@@ -6,6 +6,7 @@ from bench.run import Run
 from bench.scenarios.append import appends
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
+from bench.scenarios.edges import edges
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
 from bench.scenarios.importing import importing
@@ -21,6 +22,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "rebuild": rebuild,
     "catch-up": catch_up,
     "command": commands,
+    "edges": edges,
     "lag": lag,
     "importing": importing,
     "http": requests,

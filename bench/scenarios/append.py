@@ -25,7 +25,7 @@ def appends(run: Run) -> None:
         compare(run, "postgres", seats, 16, "16 callers, Python 3.13")
 
 
-def compare(run: Run, backend: Backend, seats: Seats, callers: int, name: str) -> None:
+def compare(run: Run, backend: Backend, seats: Seats[Seat], callers: int, name: str) -> None:
     def measure(seat: Seat) -> Measured:
         answer = seat.ask("append", clients=callers, seconds=run.size.seconds)
         seat.check_stored(answer["count"] + answer.get("before", 0))

@@ -4,7 +4,7 @@ Reads get one of 200 orders from a read model. Commands place an order: the serv
 reactor reserves what was ordered. The client (wrk, or asyncio's streams) runs on the same cores.
 """
 
-from bench.http_load import CONNECTIONS, Load, place_orders, read_orders
+from bench.http_load import CONNECTIONS, Load, place_orders, read
 from bench.places import Backend, Place
 from bench.results import Case
 from bench.run import Measured, Run, WrongResult
@@ -27,18 +27,18 @@ def on(run: Run, backend: Backend) -> None:
         shop.place(ORDERS, "read-")
         acknowledged: list[int] = []
 
-        def read() -> Measured:
-            return _measured(read_orders(shop, ORDERS, "read-", run.size.seconds))
+        def get() -> Measured:
+            return _measured(read(shop.address, "/orders/read-%d", ORDERS, run.size.seconds))
 
         def command() -> Measured:
-            load = place_orders(shop, f"round-{len(acknowledged)}-", run.size.seconds)
+            load = place_orders(shop.address, f"round-{len(acknowledged)}-", run.size.seconds)
             acknowledged.append(load.count)
             told, placed = sum(acknowledged), _placed(place) - ORDERS
             if not told <= placed <= told + CONNECTIONS * len(acknowledged):  # some were placed while the client ended
                 raise WrongResult(f"{told:,} orders were acknowledged, but {placed:,} are stored")
             return _measured(load)
 
-        run.alone(Case("http", backend, "reads", "requests/s"), read)
+        run.alone(Case("http", backend, "reads", "requests/s"), get)
         run.alone(Case("http", backend, "commands", "requests/s"), command)
 
 

@@ -3,12 +3,11 @@
 The value is for the server's process; `database_percent` is for all processes of PostgreSQL.
 """
 
-import os
 import sys
 import time
-from pathlib import Path
 
 from bench.places import Backend
+from bench.process import processor_s
 from bench.results import Case
 from bench.run import Measured, Run
 from bench.shop import open_shop
@@ -33,28 +32,15 @@ def idle(run: Run) -> None:
             database = {"database_percent": run.places.postgres_pid} if backend == "postgres" else {}
 
             def measure(pid: int = shop.pid, database: dict[str, int] = database) -> Measured:
-                before = {name: _processor_s(of) for name, of in database.items()}
-                began, used = time.monotonic(), _processor_s(pid)
+                before = {name: processor_s(of) for name, of in database.items()}
+                began, used = time.monotonic(), processor_s(pid)
                 time.sleep(LONGER * run.size.seconds)
                 seconds = time.monotonic() - began
-                details = {name: _percent(_processor_s(of) - before[name], seconds) for name, of in database.items()}
-                return Measured(_percent(_processor_s(pid) - used, seconds), details)
+                details = {name: _percent(processor_s(of) - before[name], seconds) for name, of in database.items()}
+                return Measured(_percent(processor_s(pid) - used, seconds), details)
 
             run.alone(case, measure, rounds=ROUNDS)
 
 
 def _percent(used_s: float, seconds: float) -> float:
     return 100 * used_s / seconds
-
-
-def _processor_s(pid: int) -> float:
-    """Processor time used so far by a process and its children."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has since ended
-            continue
-        if int(stat.parent.name) == pid or int(fields[1]) == pid:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")

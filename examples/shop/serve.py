@@ -5,10 +5,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shlex import quote
 
 from twofold_start import end_at_ctrl_c
 
 DATA = Path(__file__).resolve().parents[2] / "data"
+KEY = DATA / "login.key"
 
 # Every line can be pasted again: a repeated key gets the first response, so no stock is received twice.
 WELCOME = r"""
@@ -35,29 +37,41 @@ SHORT = {
     '"shippingAddress":{"street":"High Street 1","city":"Leeds","country":"United Kingdom"}}',
 }
 
+LOGIN_FIRST = "  TOKEN=$(PYTHON -m shop.login ann --staff --key KEY); CURL -X"
+WITH_LOGIN = {
+    "NICE": SHORT["NICE"] + ' -H "Authorization: Bearer $TOKEN"',
+    "ORDER": SHORT["ORDER"].replace('"customerId":"ann",', ""),
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     from fastapi import FastAPI  # imports take a while, and Ctrl-C must end them quietly: see the last lines
 
     from shop.app import shop
     from shop.http.app import shop_http
+    from shop.http.who import OPEN
     from twofold.web.serving.limits import Limits
     from twofold.web.serving.server import serve
 
     options = parser().parse_args(arguments)
     try:
-        store = options.store or default_store()
+        store, who = options.store or default_store(), OPEN
+        if options.login is not None:
+            from shop.http.login import by_login
+            from shop.login import key
+
+            who = by_login(key(options.login))
     except OSError as error:
-        print(f"{error.filename} cannot be created ({error.strerror}): use another with --store", file=sys.stderr)
+        print(f"{error.filename} cannot be created ({error.strerror}): use --store or --login FILE", file=sys.stderr)
         return 1
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[FastAPI]:
         async with shop.open(store, read_store=options.read_store) as running:
-            yield shop_http(running)
+            yield shop_http(running, who)
 
     def announce(address: str) -> None:
-        print(welcome(address, where(store, options.read_store)), flush=True)
+        print(welcome(address, where(store, options.read_store), options.login), flush=True)
 
     limits = Limits(commands=options.max_commands)
     return serve(opened, host=options.host, port=options.port, announce=announce, limits=limits)
@@ -72,6 +86,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--store", metavar="URL", help=f"URL of the log (default: {DATA}/shop.db)")
     made.add_argument(
         "--read-store", metavar="URL", help="URL of the read models (default: next to the log, s.db -> s.read.db)"
+    )
+    made.add_argument(
+        "--login",
+        nargs="?",
+        type=Path,
+        const=KEY,
+        metavar="FILE",
+        help=f"customers log in, with a token of `python -m shop.login`; FILE keeps its key (default: {KEY})",
     )
     made.add_argument(
         "--max-commands",
@@ -99,9 +121,16 @@ def where(store: str, read_store: str | None) -> str:
     return f"{store}, read models {read_store or 'next to it'}"
 
 
-def welcome(address: str, where: str) -> str:
-    text = WELCOME
-    for short, long in (*SHORT.items(), ("ADDRESS", address), ("WHERE", where)):
+def welcome(address: str, where: str, login: Path | None = None) -> str:
+    text = WELCOME if login is None else WELCOME.replace("  CURL -X", LOGIN_FIRST, 1)
+    shorts = SHORT if login is None else SHORT | WITH_LOGIN
+    for short, long in (
+        *shorts.items(),
+        ("PYTHON", quote(sys.executable)),
+        ("KEY", quote(str(login))),
+        ("ADDRESS", address),
+        ("WHERE", where),
+    ):
         text = text.replace(short, long)
     return text
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twofold import App, ConfigurationError, Decider, Done, Projection, Recorded, Running
-from twofold.api import Actor, Api, anyone, logged_in, new_id, nobody
+from twofold.api import Actor, Api, ServedPage, anyone, logged_in, new_id, nobody
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"by": "member"}, "Lend has no field by='member'"),
     ({"by": "copy_id"}, "by='copy_id' is a parameter of the path, which gives the field"),
     ({"new": True, "exists": copies}, "a new stream cannot exist already"),
+    ({"exists": {"nothing": copies}}, "exists= names 'nothing', which is neither a parameter of the path nor a field"),
     ({"exists": other}, "decider 'copy' is not the one of library"),
     ({"exists": Loan}, "<class .*Loan.* is not the one of library"),
     ({"decider": Lend, "command": copies}, "must be a Decider, not <class .*Lend"),
@@ -206,9 +207,11 @@ PAGES: list[tuple[dict[str, Any], str]] = [
     ({"filters": {"limit": "version"}}, "'limit' is a parameter of every page: give the filter another name"),
     (
         {"at": "GET /x/{id}", "where": {"title": "id"}, "filters": ["title"]},
-        "'title' is set by the path already, with where=",
+        "'title' is set already, by where= or only=",
     ),
     ({"order_by": "-none"}, "loans has no field 'none'"),
+    ({"only": {"none": 1}}, "only: loans has no field 'none'"),
+    ({"only": {"title__near": 1}}, "only: title__near"),
     ({"order_by": "words"}, "order_by: words is kept as JSON and has no order"),
     ({"limit": 501}, "limit must be 1 to 500, not 501"),
     ({"exists": copies}, "exists= needs one parameter in the path"),
@@ -224,6 +227,15 @@ def test_a_page_that_cannot_be_served(settings: dict[str, Any], message: str) ->
     given: dict[str, Any] = {"projection": loans, **settings}
     with pytest.raises(ConfigurationError, match=message):
         Api(LIBRARY, actor=user).page(given.pop("projection"), **given)
+
+
+def test_a_parameter_named_after_a_field_is_its_condition() -> None:
+    api = Api(LIBRARY, actor=user)
+    api.page(loans, "GET /titles/{title}/loans", name="a")
+    api.page(loans, "GET /titles/{title}/after/{day}", where={"due__gt": "day"}, name="b")
+    api.page(loans, "GET /after/{title}", where={"title__gt": "title"}, name="c")
+    wheres = [page.where for page in api.served if isinstance(page, ServedPage)]
+    assert wheres == [{"title": "title"}, {"title": "title", "due__gt": "day"}, {"title__gt": "title"}]
 
 
 def test_an_address_is_used_once() -> None:

@@ -197,6 +197,11 @@ async def test_what_is_not_json_everywhere_is_refused(client: httpx2.AsyncClient
     assert (answered.status_code, answered.json()["type"]) == (400, "invalid-json")
 
 
+async def test_an_empty_body_is_no_json(client: httpx2.AsyncClient) -> None:
+    answered = await send(client, " \n")
+    assert (answered.status_code, answered.json()["detail"]) == (400, "The body is empty: send JSON")
+
+
 @pytest.mark.parametrize(
     ("mark", "encoding"), [(b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")]
 )

@@ -1,10 +1,8 @@
-"""The shop over HTTP: one file for each group of routes, and what they share.
+"""The shop over HTTP.
 
-    app.py          one FastAPI app with all routes
-    fields.py       what clients may send in a field
-    references.py   products and customers named in a request, looked up in the write models
-    products.py, customers.py, inventory.py, orders.py, order_views.py, sales.py   the routes
-
-A request that changes something becomes a command here; ../write decides about it. Other requests read the read
-models.
+app.py      every address, as an Api; the rest is what it shares
+who.py      who sends requests, and who may do what
+fields.py   what clients may send in a field
+orders.py, answers.py   what is sent and returned where that is not a command or a row itself
+history.py  a route of its own
 """

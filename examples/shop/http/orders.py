@@ -1,231 +1,108 @@
-"""Orders: the commands. Responses come from the write model, so they are never behind."""
+"""Orders: what is sent, and the commands that it becomes, with products and customers from the write models."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Annotated
-from urllib.parse import quote
 
-from fastapi import Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from shop.http.fields import BODY, FORM, Id, Money, NewShippingAddress, OrderId, Quantity, Text, address
-from shop.http.references import buyer_and_items, buyer_of, item_of
-from shop.write.order import (
-    MAX_LINES,
-    AddItem,
-    CancelOrder,
-    DraftOrder,
-    Event,
-    Order,
-    PlaceOrder,
-    Request,
-    ShipOrder,
-    SubmitOrder,
-    orders,
-)
-from twofold import Done, VersionConflict
-from twofold.web.answers import answer, receipt_headers
-from twofold.web.bodies import JsonBody
-from twofold.web.commands import Asked, Asking
-from twofold.web.openapi import sends
-from twofold.web.preconditions import Conditions, IfNew, Precondition
-from twofold.web.problems import Problem, version_conflict
-from twofold.web.routes import router
+from shop.http.fields import CustomerId, Money, NewShippingAddress, OrderId, ProductId, Quantity, example
+from shop.values import Buyer, Item
+from shop.write.customer import customers
+from shop.write.order import MAX_LINES, AddItem, DraftOrder, PlaceOrder
+from shop.write.product import products
+from twofold import Running
+from twofold.web.problems import Problem
 
-OrderDone = Done[Order, Event]
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+Missing = dict[str, str]
+"""What does not exist: by its place in the request, a JSON pointer."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
-    product_id: Id
+    """An item of an order. Without `unitPrice` it gets the product's current price."""
+
+    product_id: ProductId
     quantity: Quantity
     unit_price: Money | None = None
 
-    __pydantic_config__ = ConfigDict(
-        **BODY, json_schema_extra={"examples": [{"productId": "tea", "quantity": 2, "unitPrice": "2.50"}]}
-    )
+    __pydantic_config__ = example(productId="tea", quantity=2, unitPrice="2.50")
 
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    customer_id: Id
+    """Place an order in one step."""
+
+    customer_id: CustomerId
     items: Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES)]
     shipping_address: NewShippingAddress
-    order_id: Id | None = None
+    order_id: OrderId | None = None
 
-    __pydantic_config__ = ConfigDict(
-        **BODY,
-        json_schema_extra={
-            "examples": [
-                {
-                    "customerId": "ann",
-                    "items": [{"productId": "tea", "quantity": 2}],
-                    "shippingAddress": {"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"},
-                }
-            ]
-        },
+    __pydantic_config__ = example(
+        customerId="ann",
+        items=[{"productId": "tea", "quantity": 2}],
+        shippingAddress={"street": "High Street 1", "city": "Leeds", "country": "United Kingdom"},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class NewDraft:
-    customer_id: Id
-    shipping_address: NewShippingAddress | None = None
-
-    __pydantic_config__ = ConfigDict(**BODY, json_schema_extra={"examples": [{"customerId": "ann"}]})
-
-
-@dataclass(frozen=True, slots=True)
-class Cancellation:
-    reason: Text
-
-    __pydantic_config__ = BODY
-
-
-@dataclass(frozen=True, slots=True)
-class Shipment:
-    tracking_number: Text
-
-    __pydantic_config__ = BODY
-
-
-@dataclass(frozen=True, slots=True)
-class OrderAnswer:
-    order_id: str
-    status: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAnswer:
-    order_id: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    order_id: str
-    status: str
-    version: int
-    message: str
-
-
-routes = router(form=FORM, prefix="/orders", tags=["orders"])
-
-
-@routes.post("", status_code=202, response_model=Acknowledgement, responses=sends(202, "Location", "ETag"))
-async def place_order(body: JsonBody[NewOrder], if_new: IfNew, asked: Asking) -> Response:
-    """Place an order in one step. An item without `unitPrice` gets the product's current price."""
-
-    async def handle() -> Response:
-        buyer, items = await buyer_and_items(asked.running, body.customer_id, body.items)
-        command = PlaceOrder(buyer, items, address(body.shipping_address), datetime.now(UTC))
-        done = await create(asked, body.order_id or asked.new_id(), command, if_new)
-        return acknowledged(done, 202, "Order creation initiated", location(done))
-
-    return await asked.once(handle)
-
-
-@routes.post("/drafts", status_code=201, response_model=OrderAnswer, responses=sends(201, "Location", "ETag"))
-async def draft_order(body: JsonBody[NewDraft], if_new: IfNew, asked: Asking) -> Response:
     """Start a draft, to be filled item by item and then submitted."""
 
-    async def handle() -> Response:
-        buyer = await buyer_of(asked.running, body.customer_id)
-        where = None if body.shipping_address is None else address(body.shipping_address)
-        done = await create(asked, asked.new_id(), DraftOrder(buyer, where, datetime.now(UTC)), if_new)
-        return status(done, 201, location(done))
+    customer_id: CustomerId
+    shipping_address: NewShippingAddress | None = None
 
-    return await asked.once(handle)
+    __pydantic_config__ = example(customerId="ann")
 
 
-@routes.post("/{orderId}/items", response_model=ItemAnswer)
-async def add_item(order_id: OrderId, body: JsonBody[NewLine], condition: Precondition, asked: Asking) -> Response:
-    """Add an item to a draft."""
-
-    async def handle() -> Response:
-        version = await existing(asked, order_id)
-        command = AddItem(await item_of(asked.running, body))
-        done = await asked.execute(orders, order_id, command, expected_version=condition.expected_version(version))
-        return answer(ItemAnswer(order_id, done.receipt.version), 200, receipt_headers(done.receipt))
-
-    return await asked.once(handle)
+async def placed(sent: NewOrder, running: Running) -> PlaceOrder:
+    missing: Missing = {}
+    looking = buyer_of(running, sent.customer_id, missing), items_of(running, sent.items, missing, "/items/{}")
+    buyer, items = await asyncio.gather(*looking)
+    check(missing)
+    return PlaceOrder(buyer, items, sent.shipping_address, datetime.now(UTC))
 
 
-@routes.post("/{orderId}/submit", response_model=Acknowledgement)
-async def submit_order(order_id: OrderId, condition: Precondition, asked: Asking) -> Response:
-    """Submit the draft and reserve its items."""
-
-    async def handle() -> Response:
-        done = await change(asked, order_id, SubmitOrder(), condition)
-        return acknowledged(done, 200, "Order submitted successfully")
-
-    return await asked.once(handle)
+async def drafted(sent: NewDraft, running: Running) -> DraftOrder:
+    missing: Missing = {}
+    buyer = await buyer_of(running, sent.customer_id, missing)
+    check(missing)
+    return DraftOrder(buyer, sent.shipping_address, datetime.now(UTC))
 
 
-@routes.post("/{orderId}/cancel", status_code=202, response_model=Acknowledgement)
-async def cancel_order(
-    order_id: OrderId, body: JsonBody[Cancellation], condition: Precondition, asked: Asking
-) -> Response:
-    """Cancel an order that has not been shipped."""
-
-    async def handle() -> Response:
-        done = await change(asked, order_id, CancelOrder(body.reason), condition)
-        return acknowledged(done, 202, "Order cancellation initiated")
-
-    return await asked.once(handle)
+async def added(sent: NewLine, running: Running) -> AddItem:
+    missing: Missing = {}
+    [item] = await items_of(running, [sent], missing, "")
+    check(missing)
+    return AddItem(item)
 
 
-@routes.post("/{orderId}/ship", status_code=202, response_model=OrderAnswer)
-async def ship_order(order_id: OrderId, body: JsonBody[Shipment], condition: Precondition, asked: Asking) -> Response:
-    """Mark a confirmed order as shipped."""
-
-    async def handle() -> Response:
-        return status(await change(asked, order_id, ShipOrder(body.tracking_number), condition), 202)
-
-    return await asked.once(handle)
-
-
-async def create(asked: Asked, order_id: str, command: PlaceOrder | DraftOrder, if_new: bool) -> OrderDone:
-    """Raises: Problem 409 if the order exists; with `if_new` VersionConflict, which becomes 412."""
-    try:
-        return await asked.execute(orders, order_id, command, expected_version=0)
-    except VersionConflict as error:
-        if if_new:
-            raise
-        raise version_conflict(409, f"There is an order {order_id!r} already", 0, error.actual) from None
-
-
-async def change(asked: Asked, order_id: str, command: Request, condition: Conditions) -> OrderDone:
-    """Raises: Problem 404, VersionConflict, Rejected."""
-    expected = condition.expected_version(await existing(asked, order_id))
-    return await asked.execute(orders, order_id, command, expected_version=expected)
-
-
-async def existing(asked: Asked, order_id: str) -> int:
-    """Its version. Raises: Problem 404."""
-    _, version = await asked.running.load(orders, order_id)
+async def buyer_of(running: Running, customer_id: str, missing: Missing) -> Buyer:
+    customer, version = await running.load(customers, customer_id)
     if version == 0:
-        raise no_order(order_id)
-    return version
+        missing["/customerId"] = f"There is no customer {customer_id!r}"
+    return Buyer(customer_id, customer.name, customer.email)
 
 
-def status(done: OrderDone, code: int, headers: Mapping[str, str] = NO_HEADERS) -> Response:
-    found = OrderAnswer(done.receipt.stream.id, done.state.status, done.receipt.version)
-    return answer(found, code, {**headers, **receipt_headers(done.receipt)})
+async def items_of(running: Running, lines: Sequence[NewLine], missing: Missing, at: str) -> tuple[Item, ...]:
+    named = list(dict.fromkeys(line.product_id for line in lines))
+    loaded = await asyncio.gather(*(running.load(products, product_id) for product_id in named))
+    found, items = dict(zip(named, loaded, strict=True)), []
+    for place, line in enumerate(lines):
+        product, version = found[line.product_id]
+        if version == 0:
+            missing[f"{at.format(place)}/productId"] = f"There is no product {line.product_id!r}"
+        price = product.price if line.unit_price is None else line.unit_price
+        items.append(Item(line.product_id, product.name, line.quantity, price))
+    return tuple(items)
 
 
-def acknowledged(done: OrderDone, code: int, message: str, headers: Mapping[str, str] = NO_HEADERS) -> Response:
-    found = Acknowledgement(done.receipt.stream.id, done.state.status, done.receipt.version, message)
-    return answer(found, code, {**headers, **receipt_headers(done.receipt)})
-
-
-def location(done: OrderDone) -> dict[str, str]:
-    return {"Location": f"/orders/{quote(done.receipt.stream.id, safe='')}"}
-
-
-def no_order(order_id: str) -> Problem:
-    return Problem(404, "not-found", f"There is no order {order_id!r}")
+def check(missing: Missing) -> None:
+    """Raises: Problem 422, which names all unknown references, the customer first."""
+    if missing:
+        found = sorted(missing.items(), key=lambda one: one[0] != "/customerId")
+        detail = "; ".join(dict.fromkeys(message for _, message in found[:10]))
+        errors = [{"in": "body", "field": field, "message": message} for field, message in found]
+        raise Problem(422, "unknown-reference", detail, None, errors=errors)

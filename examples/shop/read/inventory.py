@@ -9,6 +9,8 @@ from twofold import Projection, Recorded
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
+    """How much of a product can still be ordered."""
+
     product_id: str
     available_quantity: int = 0
 

@@ -24,6 +24,8 @@ from twofold import Projection, Recorded
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
+    """An order."""
+
     order_id: str
     customer_id: str | None = None
     customer_name: str | None = None

@@ -14,6 +14,8 @@ from twofold import Projection, Recorded
 
 @dataclass(frozen=True, slots=True)
 class ProductView:
+    """A product, and how much of it can still be ordered."""
+
     product_id: str
     name: str = ""  # empty: not registered
     price: Decimal = Decimal(0)

@@ -23,6 +23,8 @@ def never_counted(event: Sale) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProductSales:
+    """Sales of a product, net of returns."""
+
     product_id: str
     name: str = ""
     """The product's current name, whatever the invoices called it."""
@@ -60,6 +62,8 @@ def moved(row: ProductSales, items: tuple[Item, ...]) -> tuple[int, Decimal]:
 
 @dataclass(frozen=True, slots=True)
 class SalesByCountry:
+    """Sales to a country, net of returns."""
+
     country: str
     orders: int = 0
     value: Decimal = Decimal(0)

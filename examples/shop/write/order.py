@@ -33,12 +33,14 @@ class DraftOrder:
 
 @dataclass(frozen=True, slots=True)
 class AddItem:
+    """Add an item to a draft."""
+
     item: Item
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    pass
+    """Submit the draft and reserve its items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
+    """Cancel an order that has not been shipped."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShipOrder:
+    """Mark a confirmed order as shipped."""
+
     tracking_number: str
 
 
@@ -383,7 +389,8 @@ def evolve(order: Order, event: Event) -> Order:
         case OrderShipped():
             return replace(order, status="shipped")
         case PastOrderRecorded():
-            return Order("shipped", items=event.items, order_date=event.invoiced_at)
+            buyer = Buyer(event.customer_id or "", event.customer_name or "", None)
+            return Order("shipped", buyer, event.items, order_date=event.invoiced_at)
 
 
 orders = Decider("order", Order(), decide, evolve)

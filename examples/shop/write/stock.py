@@ -13,6 +13,8 @@ from twofold import Decider, Rejected
 
 @dataclass(frozen=True, slots=True)
 class ReceiveStock:
+    """Receive goods."""
+
     quantity: int
 
 

@@ -3,6 +3,7 @@
 api.py        Api: commands, rows and pages, each with its address and who may use it
 served.py     one command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
+results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
 origins.py    where web pages come from
@@ -12,7 +13,7 @@ rule.py       the Api of an App that declares none
 Imports no web framework.
 """
 
-from twofold.api.actors import Actor, ActorOf, Allow, Scope, anyone, logged_in, nobody
+from twofold.api.actors import Actor, ActorOf, Allow, Scope, Sees, anyone, logged_in, nobody
 from twofold.api.api import Api, Served
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.rule import by_rule
@@ -25,6 +26,7 @@ __all__ = [
     "Api",
     "Served",
     "Scope",
+    "Sees",
     "ServedCommand",
     "ServedPage",
     "ServedRow",

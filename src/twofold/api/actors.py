@@ -41,6 +41,9 @@ Allow = Callable[[Actor, Arguments], bool | Awaitable[bool]]
 Scope = Callable[[Actor | None, Projection[Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """The conditions, as for `find`, of the rows that exist for an actor; `{}` for all rows."""
 
+Sees = Callable[[Actor | None, Any], bool]
+"""Whether a stream exists for an actor, by its state."""
+
 
 async def nobody(headers: Mapping[str, str]) -> None:
     """The `actor=` of an App without users: all clients share their idempotency keys."""

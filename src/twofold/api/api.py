@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from twofold.api.actors import ActorOf, Allow, Scope, anyone, nobody
-from twofold.api.addresses import RESERVED, address, kebab, snake
+from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
+from twofold.api.addresses import RESERVED, Address, address, kebab, snake
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.results import result_of
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
-from twofold.read.query import DEFAULT_LIMIT
+from twofold.read.query import DEFAULT_LIMIT, Page
 from twofold.signatures import check_accepts, is_coroutine_function
 from twofold.write.decider import Decider, Done
 
@@ -37,6 +39,8 @@ class Api:
     `version` and `description` head its documentation.
 
     `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
+    `sees` gives for a decider a function of actor and state: whether the stream in this state exists for the actor.
+    Where it does not, commands to it are 404, like those to a row out of scope, and its version is not told.
     `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
     Without users it is open to anyone.
 
@@ -51,6 +55,7 @@ class Api:
         scope: Scope | None = None,
         allow: Allow | None = None,
         types: Mapping[str, Any] | None = None,
+        sees: Mapping[Decider[Any, Any, Any], Sees] | None = None,
         names: Literal["snake", "camel"] = "snake",
         decimals: Literal["string", "number"] = "string",
         cors: Sequence[str] = (),
@@ -73,6 +78,9 @@ class Api:
         self.app, self.actor, self.scope = app, actor, scope
         self.allow: Allow | None = None
         self.allow, self.types = self._rule(allow), dict(types or {})
+        self.sees = list((sees or {}).items())
+        for decider, function in self.sees:
+            check_accepts(function, 2, f"sees of {decider.owner}")
         self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
@@ -83,28 +91,32 @@ class Api:
         command: type[C],
         at: str | None = None,
         *,
-        id: str | NewId = "id",
+        id: str | NewId | None = None,
         new: bool = False,
-        exists: Decider[Any, Any, Any] | None = None,
+        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
         by: str | None = None,
         using: Callable[[Sent, Running], Awaitable[C]] | None = None,
+        types: Mapping[str, Any] | None = None,
         allow: Allow | None = None,
         status: int = 200,
         etag: bool = True,
-        returns: Callable[[Done[S, E]], Any] | None = None,
+        returns: Callable[[Done[S, E]], Any] | Sequence[str] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id; without a value there the server makes one, and with `new_id`, by
-        default at `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider
-        in which a stream of this id must exist, its own or another, else 404. `using` is a coroutine function from what
-        the client sends (the class of its first parameter) and the running App to the command: it looks things up in
-        the write models, and may raise `Rejected` or `NotFound`.
+        parameter or the field with the stream's id: by default `id`, or the only parameter that is no field. Without a
+        value there the server makes one, and with `new_id`, by default at `POST /{category}/{command}`. `new`: the
+        stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist, its own or
+        another, else 404; or deciders by the parameters and fields that name their streams, with a 422 for one that
+        the body names. `using` is a coroutine function from what the client sends (the class of its first parameter)
+        and the running App to the command: it looks things up in the write models, and may raise `Rejected` or
+        `NotFound`. `types` go before those of the Api.
 
-        The response has `id`, `version` and `events`, or what `returns`, which must be annotated, makes of the result;
-        with status 204 it has no body. Its entity tag is the stream's version, which the next command may demand by
+        The response has `id`, `version` and `events`; or what `returns`, which must be annotated, makes of the result;
+        or the fields that `returns` lists: the `id`, `version`, and fields of the stream's state. With status 204 it
+        has no body. Its entity tag is the stream's version, which the next command may demand by
         If-Match, unless `etag=False`. `name` is the operation's.
 
         Raises: ConfigurationError.
@@ -113,24 +125,23 @@ class Api:
         _check_kind(command, type, "command(…, command)")
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
-        self._add(
-            ServedCommand(
-                name=name or snake(command.__name__),
-                at=address(at or _rule_of(decider, command, id), _CHANGES),
-                decider=decider,
-                command=command,
-                id=id,
-                new=new or isinstance(id, NewId),
-                exists=exists,
-                by=by,
-                using=using,
-                types=self.types,
-                allow=self._rule(allow),
-                status=status,
-                etag=etag,
-                returns=returns,
-            )
+        served = ServedCommand(
+            name=name or snake(command.__name__),
+            at=address(at or _rule_of(decider, command, id), _CHANGES),
+            decider=decider,
+            command=command,
+            named=id,
+            new=new or isinstance(id, NewId),
+            demanded=exists,
+            by=by,
+            using=using,
+            types=self.types | dict(types or {}),
+            allow=self._rule(allow),
+            status=status,
+            etag=etag,
+            returns=None if isinstance(returns, Sequence) else returns,
         )
+        self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
 
     def row(
         self,
@@ -171,23 +182,27 @@ class Api:
         at: str | None = None,
         *,
         where: Mapping[str, str] | None = None,
+        only: Mapping[str, Any] | None = None,
         order_by: str | Sequence[str] = (),
         filters: Sequence[str] | Mapping[str, str] | None = None,
         exists: Decider[Any, Any, Any] | None = None,
         plain: bool = False,
         limit: int = DEFAULT_LIMIT,
+        backward: bool = True,
         allow: Allow | None = None,
-        returns: Callable[[R], Any] | None = None,
+        returns: Callable[[R], Any] | Callable[[Page[R]], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
 
-        `where` gives for a field the parameter of the path that it must equal. `filters` are the conditions that a
-        client may set: every field with every operator of `find` by default, none with `returns`, which may leave
-        fields out. A mapping names their query parameters. `order_by` is the order unless the client names another
-        with `?order_by=`, which `filters` must list if they are given; `limit` the number of rows unless it asks for
-        another. `exists` is the decider in which a stream with the id in the path must exist, else 404. `returns` makes
-        the response of each row. `plain`: the response is only the list of rows, with the next page in `Link`.
+        A parameter of the path that is named after a field is what the field must equal; `where` gives the field (or a
+        condition) for one of another name. `filters` are the conditions that a client may set: every field with every
+        operator of `find` by default, none with `returns`, which may leave fields out. A mapping names their query
+        parameters. `order_by` is the order unless the client names another with `?order_by=`, which `filters` must list
+        if they are given; `limit` the number of rows unless it asks for another. `exists` is the decider in which a
+        stream with the id in the path must exist, else 404. `returns` makes the response of each row, or of the
+        whole page if its parameter is annotated as a `Page`. `plain`: the response is only the list of rows. `Link` has
+        the next page and, unless `backward=False`, the one before.
 
         Raises: ConfigurationError.
         """
@@ -197,18 +212,21 @@ class Api:
         if isinstance(filters, str):
             raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
         named = filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
+        found = address(at or f"GET /{projection.name}", ("GET",))
         self._add(
             ServedPage(
                 name=name or f"{projection.name}_list",
-                at=address(at or f"GET /{projection.name}", ("GET",)),
+                at=found,
                 projection=projection,
-                where=dict(where or {}),
+                where={**_by_name(found, projection, where or {}), **(where or {})},
+                only=dict(only or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
                 filters=named,
                 exists=exists,
                 types=self.types,
                 plain=plain,
                 limit=limit,
+                backward=backward,
                 allow=self._rule(allow),
                 returns=returns,
             )
@@ -225,8 +243,7 @@ class Api:
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
         part = added.decider if isinstance(added, ServedCommand) else added.projection
-        exists = None if isinstance(added, ServedRow) else added.exists
-        for each in (part, *(() if exists is None else (exists,))):
+        for each in (part, *_demanded(added)):
             if not any(each is known for known in (*self.app.deciders, *self.app.projections)):
                 shown = each.owner if isinstance(each, Decider | Projection) else f"{each!r:.80}"
                 raise ConfigurationError(f"{added.owner}: {shown} is not the one of {self.app.name}, or it has none")
@@ -246,6 +263,18 @@ class Api:
         self.served.append(added)
 
 
+def _demanded(added: Served) -> Sequence[Any]:
+    """What `exists=` names."""
+    match added:
+        case ServedCommand():
+            named = {} if added.demanded is None else added.demanded
+            return list(named.values()) if isinstance(named, Mapping) else [named]
+        case ServedPage():
+            return [] if added.exists is None else [added.exists]
+        case ServedRow():
+            return []
+
+
 def _check_kind(given: Any, kind: type, what: str) -> None:
     """Raises: ConfigurationError: a row class or a command is easily passed instead of what holds it."""
     if not isinstance(given, kind):
@@ -253,7 +282,13 @@ def _check_kind(given: Any, kind: type, what: str) -> None:
         raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
 
 
-def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId) -> str:
+def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:
     """The address of a command by rule."""
-    of_stream = "" if isinstance(id, NewId) else f"/{{{id}}}"
+    of_stream = "" if isinstance(id, NewId) else f"/{{{id or 'id'}}}"
     return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
+
+
+def _by_name(at: Address, projection: Projection[Any], where: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a path that are named as fields are, and that no condition uses."""
+    fields = {column.name for column in projection.table.columns}
+    return {name: name for name in at.parameters if name in fields and name not in where.values()}

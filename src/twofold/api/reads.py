@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, get_origin, get_type_hints
 
 from twofold.api.actors import Allow
 from twofold.api.addresses import Address
 from twofold.api.served import check_allow, check_returns
 from twofold.errors import ConfigurationError, InvalidQuery
 from twofold.read.columns import Field
-from twofold.read.conditions import MAX_LIMIT, OPERATORS, field_named
+from twofold.read.conditions import MAX_LIMIT, OPERATORS, conditions_of, field_named
 from twofold.read.projection import Projection
+from twofold.read.query import Page
 from twofold.write.decider import Decider
 
 PAGE_PARAMETERS = ("after", "cursor", "limit", "order_by")
@@ -68,19 +70,22 @@ class ServedPage:
 
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
     for a query parameter the condition that it sets, or `order_by`. None: every field with every operator, under its
-    own name. `exists` must have a stream whose id is the parameter of the path. `plain`: the response is only the rows.
+    own name. `only` are conditions that always hold. `exists` must have a stream whose id is the parameter of the path.
+    `plain`: the response is only the rows. `backward`: it links to the page before.
     """
 
     name: str
     at: Address
     projection: Projection[Any]
     where: Mapping[str, str]
+    only: Mapping[str, Any]
     order_by: tuple[str, ...]
     filters: Mapping[str, str] | None
     exists: Decider[Any, Any, Any] | None
     types: Mapping[str, Any]
     plain: bool
     limit: int
+    backward: bool
     allow: Allow | None
     returns: Callable[[Any], Any] | None
 
@@ -89,12 +94,19 @@ class ServedPage:
         """How errors name it."""
         return f"page of {self.projection.owner} at {self.at}"
 
+    @cached_property
+    def returns_pages(self) -> bool:
+        """Whether `returns` makes the response of a whole page, and not of each row."""
+        hints = {} if self.returns is None else get_type_hints(self.returns)
+        taken = next((hint for name, hint in hints.items() if name != "return"), None)
+        return (get_origin(taken) or taken) is Page
+
     def check(self) -> None:
         """Raises: ConfigurationError."""
         if sorted(self.where.values()) != sorted(self.at.parameters):
             raise ConfigurationError(
-                f"{self.owner}: where= must give a field for each parameter of the path, as in "
-                f'where={{"member_id": "id"}}'
+                f"{self.owner}: where= must give a field for each parameter of the path that is not named after one, "
+                f'as in where={{"member_id": "id"}}'
             )
         if self.exists is not None and len(self.at.parameters) != 1:
             raise ConfigurationError(f"{self.owner}: exists= needs one parameter in the path, the id of the stream")
@@ -102,6 +114,10 @@ class ServedPage:
             raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r:.80}")
         for condition in self.where:
             self._check_condition(condition, "where")
+        try:
+            conditions_of(self.projection, self.only)
+        except InvalidQuery as error:
+            raise ConfigurationError(f"{self.owner}: only: {error}") from None
         for parameter, condition in (self.filters or {}).items():
             if condition != ORDER:
                 self._check_filter(parameter, condition)
@@ -109,6 +125,8 @@ class ServedPage:
             if _field(self, name.removeprefix("-")).column.kind == "json":
                 raise ConfigurationError(f"{self.owner}: order_by: {name} is kept as JSON and has no order")
         check_returns(self.returns, self.owner)
+        if self.plain and self.returns_pages:
+            raise ConfigurationError(f"{self.owner}: returns= makes the whole response of a Page: leave out plain=")
         check_allow(self.allow, self.owner)
 
     def _check_filter(self, parameter: str, condition: str) -> None:
@@ -117,8 +135,8 @@ class ServedPage:
                 f"{self.owner}: filters: {parameter!r} is a parameter of every page: give the filter another name, "
                 f"as in filters={{'by_{parameter}': {condition!r}}}"
             )
-        if condition in self.where:
-            raise ConfigurationError(f"{self.owner}: filters: {condition!r} is set by the path already, with where=")
+        if condition in {**self.where, **self.only}:
+            raise ConfigurationError(f"{self.owner}: filters: {condition!r} is set already, by where= or only=")
         self._check_condition(condition, "filters")
 
     def _check_condition(self, condition: str, argument: str) -> None:

@@ -48,16 +48,17 @@ class ServedCommand:
 
     `sent` is the class whose fields the client sends: `inputs` in the body, those in `path` in the path. `using` makes
     the command of it, unless it is the command itself. The field `by` gets the actor's id. The stream's id is the
-    parameter or field `id`; `exists` must have a stream with this id. `types` replace the annotations of fields.
+    parameter or field `id`; the deciders in `exists` must have the streams that fields or parameters name. `types`
+    replace the annotations of fields.
     """
 
     name: str
     at: Address
     decider: Decider[Any, Any, Any]
     command: type
-    id: str | NewId
+    named: str | NewId | None
     new: bool
-    exists: Decider[Any, Any, Any] | None
+    demanded: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None
     by: str | None
     using: Using | None
     types: Mapping[str, Any]
@@ -91,6 +92,21 @@ class ServedCommand:
             name: Input(self.types.get(name, field.annotation), field.required)
             for name, field in inputs_of(self.sent, self.owner).items()
         }
+
+    @cached_property
+    def id(self) -> str | NewId:
+        """The parameter or field with the stream's id: the one named, `id`, or the only parameter that is no field."""
+        others = [name for name in self.at.parameters if name not in self.fields]
+        if self.named is not None:
+            return self.named
+        return others[0] if len(others) == 1 else "id"
+
+    @cached_property
+    def exists(self) -> Mapping[str, Decider[Any, Any, Any]]:
+        """The deciders that must have a stream, by the parameter or field that names it."""
+        if self.demanded is None or isinstance(self.demanded, Mapping):
+            return self.demanded or {}
+        return {str(self.id): self.demanded}
 
     @cached_property
     def path(self) -> dict[str, Input]:
@@ -140,8 +156,14 @@ class ServedCommand:
                 f"{self.owner}: the path has no {{{self.id}}} and {sent} no field {self.id!r} for the "
                 f"id of the stream: name one with id=, or let the server make it with id=new_id"
             )
-        if self.new and self.exists is not None:
+        if self.new and str(self.id) in self.exists:
             raise ConfigurationError(f"{self.owner}: a new stream cannot exist already: leave out new=, or exists=")
+        for name in self.exists:
+            if name not in (*self.at.parameters, *fields):
+                raise ConfigurationError(
+                    f"{self.owner}: exists= names {name!r:.80}, which is neither a parameter of the path nor a field "
+                    f"of {sent}"
+                )
 
 
 def inputs_of(cls: type, owner: str) -> dict[str, Input]:

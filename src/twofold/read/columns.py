@@ -149,6 +149,9 @@ class Field:
 class RowFormat:
     """All fields of a row class. Raises: ConfigurationError, naming the field."""
 
+    shape: Any = None
+    """How a store may write the rows itself (see written.py); None: it may not."""
+
     def __init__(self, row: type) -> None:
         self.row = row
         self.fields = [Field(row.__name__, name, annotation) for name, annotation in annotated_fields(row).items()]
@@ -201,6 +204,10 @@ class RowFormat:
                         raise
             return self.make(*fields)
         return self.make(*values)
+
+    def values_at(self, row: Values, places: Iterable[int]) -> Values:
+        """Some of the values of a row as a store returned it."""
+        return tuple([row[place] for place in places])
 
     def _unreadable(self, values: Values) -> str:
         field, value = next(pair for pair in zip(self.fields, values, strict=True) if type(pair[1]) is Unreadable)

@@ -179,7 +179,10 @@ def _after_all(prefix: str) -> str | None:
 def _order(projection: Projection[Any], names: Sequence[str]) -> list[tuple[str, bool]]:
     order: list[tuple[str, bool]] = []
     for name in names:
-        field = field_named(projection, name.removeprefix("-"))
+        try:
+            field = field_named(projection, name.removeprefix("-"))
+        except InvalidQuery as error:
+            raise InvalidQuery(f"order_by: {error}") from None
         if field.column.kind == "json":
             raise InvalidQuery(f"order_by: {field.name} is kept as JSON and has no order")
         if field.name not in dict(order):

@@ -85,7 +85,7 @@ class Cursors:
         return [names.index(name) for name, _ in self._query.order]
 
     def _place(self, row: Values) -> Values:
-        return tuple([row[index] for index in self._columns])
+        return self._projection.format.values_at(row, self._columns)
 
     def _written(self, start: Start | None) -> str | None:
         if start is None:

@@ -35,7 +35,7 @@ KeyFunction = Callable[[Any, Recorded], Any]
 _SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this many always fit in MAX_KEY_BYTES
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, cache_hash=True):
     """What a store must know of a projection: the table of a version and its columns."""
 
     follows: FollowerId

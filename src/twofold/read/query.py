@@ -22,7 +22,8 @@ from twofold.read.conditions import conditions_of, query_of
 from twofold.read.cursor import FIRST, Cursors
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
-from twofold.read.store import Condition, Query, ReadStore
+from twofold.read.store import Condition, Query, QueryResult, ReadStore
+from twofold.read.written import WritesJson
 
 R = TypeVar("R")
 
@@ -60,6 +61,7 @@ class Queries:
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._freshness = store, Freshness(store, log)
+        self._writing = store if isinstance(store, WritesJson) else None
 
     async def get(
         self,
@@ -82,9 +84,9 @@ class Queries:
         token = self._freshness.token(after)
         if scope:
             query = _query_of_key(projection, values, scope)
-            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, query))
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._find(projection, query))
         else:
-            fresh = await self._freshness.at_least(token, wait_s, lambda: self._store.get(projection.table, values))
+            fresh = await self._freshness.at_least(token, wait_s, lambda: self._get(projection, values))
         found = fresh.found
         for parked in found.parked:
             covered = _is_at_or_before(parked.position, fresh.position)
@@ -123,7 +125,7 @@ class Queries:
         start = FIRST if cursor is None else cursors.read(cursor)
         fetching = start.fetching(query)
         token = self._freshness.token(after)
-        looking = self._freshness.at_least(token, wait_s, lambda: self._store.find(projection.table, fetching))
+        looking = self._freshness.at_least(token, wait_s, lambda: self._find(projection, fetching))
         found = (await looking).found
         rows = found.rows[:limit]
         previous, following = cursors.around(start, rows, more=len(found.rows) > limit)
@@ -153,6 +155,18 @@ class Queries:
         token = self._freshness.token(after)
         counting = self._freshness.at_least(token, wait_s, lambda: self._store.count(projection.table, wanted))
         return (await counting).found.rows
+
+    async def _get(self, projection: Projection[Any], key: Values) -> QueryResult:
+        shape, found = projection.format.shape, None
+        if shape is not None and self._writing is not None:
+            found = await self._writing.get_json(projection.table, shape, key)
+        return found or await self._store.get(projection.table, key)
+
+    async def _find(self, projection: Projection[Any], query: Query) -> QueryResult:
+        shape, found = projection.format.shape, None
+        if shape is not None and self._writing is not None:
+            found = await self._writing.find_json(projection.table, shape, query)
+        return found or await self._store.find(projection.table, query)
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""

@@ -25,6 +25,7 @@ from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
 from twofold.web.methods import Methods
 from twofold.web.rest.described import describe
+from twofold.web.rest.direct import Direct
 from twofold.web.rest.routes import routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
@@ -76,6 +77,7 @@ def web_app(
         partial(describe, api=api, routes=generated),
         partial(document_logins, app=app, actor=api.actor),
     )
+    app.add_middleware(Direct, routes=generated)
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:

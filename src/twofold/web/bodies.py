@@ -100,6 +100,8 @@ def read_json(text: bytes) -> JsonText:
         if text.startswith(mark):
             detail = f"The body begins with a byte order mark of {encoding}: send UTF-8 without it"
             raise Problem(400, "invalid-json", detail)
+    if not text.strip():
+        raise Problem(400, "invalid-json", "The body is empty: send JSON")
     try:
         from_json(text, allow_inf_nan=False)  # its limits (nesting, digits of a number) also keep the next line safe
         return JsonText(text, json.loads(text, object_pairs_hook=_unique, parse_float=_exact))
@@ -225,7 +227,7 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
 
 
 def _bytes(value: Any) -> Any:
-    """Raises: ValueError."""
+    """Raises: ValueError for what is not Base64, which responses write."""
     if isinstance(value, bytes):  # from a validator of the user's own
         return value
     try:

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 
 from twofold.read.freshness import DEFAULT_WAIT_S, MAX_WAIT_S
+from twofold.web.headers import is_sent
 from twofold.web.problems import Problem
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
@@ -26,6 +27,9 @@ class Freshness:
     """For the response."""
 
 
+_ANY = Freshness(None, DEFAULT_WAIT_S, {})
+
+
 async def freshness(
     request: Request,
     after: Annotated[str | None, Query(description="A Consistency-Token: the result is at least as recent")] = None,
@@ -40,6 +44,8 @@ async def freshness(
 
     Raises: Problem 400 if the header was sent twice.
     """
+    if not is_sent(request.scope, b"consistency-token", b"prefer"):
+        return _ANY if after is None else Freshness(after, DEFAULT_WAIT_S, {})
     tokens = request.headers.getlist("Consistency-Token")
     if len(tokens) > 1:
         raise Problem(400, "invalid-header", f"Consistency-Token must be given once, not {len(tokens)} times")

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 LONGEST_VALUE = 80
+MISPLACED = "misplaced"
+"""The type of an error that has nothing to do with the value."""
 
 
 def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
@@ -48,6 +50,8 @@ def _value_at(path: Sequence[Any], value: Any) -> Any:
 def _message(error: Any, value: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "Unknown field"
+    if error["type"] == MISPLACED:
+        return str(error["msg"])
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{message}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else message
 

@@ -84,10 +84,12 @@ class JsonForm:
                 return {**schema, "fields": {name: self._formed(field) for name, field in found.items()}}
             case {"type": "is-instance", "cls": cls} if issubclass(cls, msgspec.Struct):
                 return self._struct(cls)
-            case {"type": "decimal"}:
-                return _described_by(self._described_decimal, schema)
+            case {"type": "function-after", "schema": {"type": "bytes"}}:  # pydantic's Base64Bytes
+                return schema
             case {"type": "bytes"}:
                 return _described_by(_described_bytes, schema)
+            case {"type": "decimal"}:
+                return _described_by(self._described_decimal, schema)
             case dict():
                 return {key: self._formed_part(key, inner) for key, inner in schema.items()}
             case list() | tuple():

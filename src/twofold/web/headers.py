@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from twofold.web.problems import Problem
 
@@ -15,6 +16,14 @@ PRINTABLE = {"minLength": 1, "maxLength": 200, "pattern": r"^[\x20-\x7e]*$"}
 """For OpenAPI: what `printable_header` accepts."""
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+def is_sent(scope: Scope, *names: bytes) -> bool:
+    """Whether a request has one of these headers, in lower case. `Headers` takes ten times as long to tell."""
+    for name, _ in scope["headers"]:  # noqa: SIM110 (a generator takes twice as long)
+        if name in names:
+            return True
+    return False
 
 
 def printable_header(headers: Mapping[str, str], name: str) -> str | None:

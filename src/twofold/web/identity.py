@@ -15,6 +15,7 @@ from twofold.errors import ConfigurationError, InvalidInput, NotFound
 from twofold.read.projection import Projection
 from twofold.web.login.schemes import challenge
 from twofold.web.problems import Problem
+from twofold.write.decider import Decider
 
 
 async def actor_of(request: Request) -> Actor | None:
@@ -89,6 +90,29 @@ async def scope_of(request: Request, projection: Projection[Any]) -> Mapping[str
             f"scope= must return conditions as for find, {{}} for all rows, not a {type(conditions).__name__}"
         )
     return conditions
+
+
+async def sees(request: Request, decider: Decider[Any, Any, Any], state: Any) -> bool:
+    """Whether a stream in this state exists for the actor. Raises: TypeError, and whatever `sees=` raises."""
+    api: Api = request.app.state.api
+    function = next((function for known, function in api.sees if known is decider), None)
+    if function is None:
+        return True
+    actor = await actor_of(request)
+    with _user_code("sees="):
+        seen = function(actor, state)
+    if not isinstance(seen, bool):
+        raise TypeError(f"sees= must return True or False, not a {type(seen).__name__}")
+    return seen
+
+
+async def existing(request: Request, decider: Decider[Any, Any, Any], id: str) -> int:
+    """The version of a stream that must exist for the actor. Raises: NotFound."""
+    state, version = await request.app.state.running.load(decider, id)
+    if version == 0 or not await sees(request, decider, state):
+        raise NotFound(f"There is no {decider.category} {id!r}")
+    found: int = version
+    return found
 
 
 @contextmanager

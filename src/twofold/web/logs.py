@@ -8,22 +8,28 @@ values. On a terminal, where a developer watches, tracebacks are complete.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 import time
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from traceback import format_tb
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from twofold.web.headers import CORRELATION, printable_header
+from twofold.web.headers import CORRELATION, is_sent, printable_header
 from twofold.web.patterns import Patterns
 from twofold.web.problems import Problem
 
 log = logging.getLogger("twofold.access")
+
+_CORRELATION = CORRELATION.lower().encode()
+_LINE = "%(method)s %(path)s %(status)d"
 
 
 def configure_logs() -> None:
@@ -41,7 +47,7 @@ def configure_logs() -> None:
         if watched
         else [structlog.processors.ExceptionRenderer(without_messages), structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if watched else JsonLines()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -52,6 +58,51 @@ def configure_logs() -> None:
     logging.getLogger("uvicorn.error").setLevel(
         logging.ERROR
     )  # its warnings are about malformed requests: see connections
+
+
+class JsonLines(logging.StreamHandler[TextIO]):
+    """Writes JSON lines to stderr.
+
+    The line of a request has the members that structlog's processors give it, in their order, but is made without them,
+    and those of one turn of the event loop are written together: made and written one by one they take a third of the
+    time that it takes to read a row. A line of another kind is written at once, after those before it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._lines: list[str] = []
+
+    def request(self, level: int, what: dict[str, Any]) -> None:
+        """Log a request."""
+        line = {
+            "event": _LINE % what,
+            **get_contextvars(),
+            "level": logging.getLevelName(level).lower(),
+            "logger": log.name,
+            **what,
+            "timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z",
+        }
+        text = f"{json.dumps(line, default=repr)}\n"
+        with self.lock or nullcontext():  # other threads log, too
+            if not self._lines:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._lines.append(text)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        self._write()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """See logging."""
+        with self.lock or nullcontext():
+            self._write()
+            super().flush()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self.stream.write("".join(lines))
 
 
 class AccessLog:
@@ -85,10 +136,19 @@ class AccessLog:
             status = 503
             raise
         finally:
-            duration_ms = round((time.perf_counter() - began) * 1000, 1)
-            level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
-            what = {"method": scope["method"], "path": self._patterns.of(scope), "status": status}
-            log.log(level, "%(method)s %(path)s %(status)d", what, extra={**what, "duration_ms": duration_ms})
+            _log(scope, self._patterns.of(scope), status, time.perf_counter() - began)
+
+
+def _log(scope: Scope, pattern: str, status: int, took_s: float) -> None:
+    level = logging.DEBUG if scope["path"].startswith("/health/") and status < 400 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    what = {"method": scope["method"], "path": pattern, "status": status, "duration_ms": round(took_s * 1000, 1)}
+    match logging.root.handlers:
+        case [JsonLines() as lines] if not log.handlers and not log.filters:
+            lines.request(level, what)
+        case _:
+            log.log(level, _LINE, what, extra=what)
 
 
 def without_messages(exc_info: Any) -> str:
@@ -106,6 +166,8 @@ def without_messages(exc_info: Any) -> str:
 
 
 def _correlation_id(scope: Scope) -> str | None:
+    if not is_sent(scope, _CORRELATION):
+        return None
     try:
         return printable_header(Headers(scope=scope), CORRELATION)
     except Problem:  # refused later, if the route uses it

@@ -53,6 +53,7 @@ PROBLEMS = (
     (422, "invalid-input", "any"),
     (422, "rejected", "command"),
     (422, "idempotency-key-reused", "command"),
+    (422, "unknown-reference", "command"),
     (431, "head-too-large", "none"),
     (500, "internal-error", "any"),
     (500, "not-repeatable", "command"),

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 
+from twofold.web.headers import is_sent
 from twofold.web.problems import Problem, mark_conditional, version_conflict
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -134,6 +135,9 @@ class IfNoneMatch:
         return self.tags == ("*",) or tag.removeprefix("W/") in [known.removeprefix("W/") for known in self.tags]
 
 
+_NOTHING_KNOWN = IfNoneMatch(None)
+
+
 async def if_none_match(
     request: Request,
     if_none_match: Annotated[
@@ -142,7 +146,7 @@ async def if_none_match(
     ] = None,
 ) -> IfNoneMatch:
     """A dependency; its parameter is declared for OpenAPI. Raises: Problem 400 when the header is malformed."""
-    return IfNoneMatch(_tags(request, "If-None-Match"))
+    return IfNoneMatch(_tags(request, "If-None-Match")) if is_sent(request.scope, b"if-none-match") else _NOTHING_KNOWN
 
 
 def _tags(request: Request, name: str) -> tuple[str, ...] | None:

@@ -90,6 +90,8 @@ def check_address(request: Request) -> None:
     """Raises: Problem 400 if the address is not valid UTF-8: it would be mistaken for another address."""
     parts: dict[str, bytes] = {"path": request.scope.get("raw_path") or b"", "query": request.scope["query_string"]}
     for what, raw in parts.items():
+        if raw.isascii() and b"%" not in raw:
+            continue
         try:
             unquote_to_bytes(raw.decode("ascii")).decode()
             if _NO_ESCAPE.search(raw):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from twofold.read.columns import Field, RowFormat
+from twofold.read.columns import Column, Field, RowFormat, Values
 from twofold.read.projection import Projection
+from twofold.read.written import WRITABLE, Member, Shape, Written, values_at
 from twofold.web.answers import Ready, jsonable
 from twofold.web.forms import CURRENT, JsonForm
 
@@ -25,6 +27,12 @@ def as_json(projection: Projection[Any], *, form: JsonForm | None = None) -> Pro
     fields can be read, for an `ETag` for example; to compute with them, query the projection itself.
     """
     return _as_json(projection, form or CURRENT.get())
+
+
+@cache
+def written(projection: Projection[Any], form: JsonForm) -> Projection[Any]:
+    """Like `as_json`, with rows that the store writes as JSON itself if it can. Their fields cannot be read."""
+    return projection.read_as(_Written(projection.row, form))
 
 
 @cache
@@ -47,6 +55,31 @@ class _AsJson(RowFormat):
         self._readers = tuple((index, read) for index, read in enumerate(readers) if read is not None)
 
 
+class _Written(_AsJson):
+    """Takes rows as a store has written them, or else turns their values into JSON."""
+
+    def __init__(self, row: type, form: JsonForm) -> None:
+        super().__init__(row, form)
+        hints, names = get_type_hints(row), form.names_of(row)
+        may_be = all(field.column.kind in WRITABLE for field in self.fields)
+        plain = all(field.read_json is None or _is_plain(hints[field.name], form) for field in self.fields)
+        if may_be and plain:
+            members = [_member(field.column, names[field.name], form) for field in self.fields]
+            self.shape = Shape(tuple(members))
+
+    def from_values(self, values: Values) -> Any:
+        """See `RowFormat`."""
+        return msgspec.Raw(values[0].encode()) if type(values) is Written else super().from_values(values)
+
+    def values_at(self, row: Values, places: Iterable[int]) -> Values:
+        """See `RowFormat`."""
+        return values_at(self.shape, row, places) if isinstance(row, Written) else super().values_at(row, places)
+
+
+def _member(column: Column, name: str, form: JsonForm) -> Member:
+    return Member(column, name, number=column.kind == "decimal" and form.decimals == "number")
+
+
 def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | None:
     """Converts a column's value for encoding; None if it needs no conversion."""
     if field.column.kind == "decimal":
@@ -54,14 +87,20 @@ def _reader(field: Field, hint: Any, form: JsonForm) -> Callable[[Any], Any] | N
     read = field.read_json
     if read is None:
         return None
-    return msgspec.Raw if _is_plain(hint) else lambda text: jsonable(read(text), form)
+    return msgspec.Raw if _is_plain(hint, form) else lambda text: jsonable(read(text), form)
 
 
-def _is_plain(hint: Any) -> bool:
+def _is_plain(hint: Any, form: JsonForm, within: tuple[Any, ...] = ()) -> bool:
     """Whether stored JSON of this type can be returned unchanged: it has no fields to rename and no decimals."""
     origin = get_origin(hint)
+    if hint in within:  # a class that holds itself
+        return True
     if origin is Literal:
         return all(isinstance(value, _WRITTEN_AS_KEPT) for value in get_args(hint))
     if origin in (Union, types.UnionType, list, tuple, set, frozenset, dict):
-        return all(inner is Ellipsis or _is_plain(inner) for inner in get_args(hint))
+        return all(inner is Ellipsis or _is_plain(inner, form, within) for inner in get_args(hint))
+    if is_dataclass(hint) and isinstance(hint, type):
+        inner = get_type_hints(hint)
+        names = form.names_of(hint).items()
+        return all(field == name and _is_plain(inner[field], form, (*within, hint)) for field, name in names)
     return hint in _WRITTEN_AS_KEPT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from annotated_types import Ge, MinLen
-from pydantic import BaseModel, Field, StringConstraints
+from annotated_types import Ge, MaxLen, MinLen
+from pydantic import Base64Bytes, BaseModel, Field, StringConstraints, field_validator, model_validator
 
 from twofold import App, Decider, Done, Projection, Recorded, Rejected, Running, Unavailable
 from twofold.api import Api, new_id, nobody
@@ -70,6 +70,7 @@ class Everything:
     note: str | None = None
     weight: float = 1.5
     is_new: bool = True
+    picture: Annotated[bytes, MaxLen(3)] = b""
 
     def __post_init__(self) -> None:
         if self.name == "refused":
@@ -199,6 +200,8 @@ async def test_a_field_of_every_kind(serve: Serve) -> None:
         ({"counts": {"a": "b"}}, "/counts/a"),
         ({"other": 1}, "/other"),
         ({"is_new": 1}, "/is_new"),
+        ({"picture": "no base64"}, "/picture"),
+        ({"picture": "AQIDBA=="}, "/picture"),  # four bytes
     ],
 )
 async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, Any], field: str) -> None:
@@ -206,6 +209,39 @@ async def test_a_field_that_is_refused_is_named(serve: Serve, change: dict[str, 
     refused = await site.client.post("/thing/1/everything", json={**EVERYTHING, **change})
     assert fields(refused) == [("body", field)]
     assert seen == []
+
+
+@dataclass(frozen=True)
+class Paint:
+    picture: bytes
+    encoded: Base64Bytes
+
+
+@dataclass(frozen=True)
+class Painted:
+    picture: bytes
+
+
+def decide_picture(command: Paint, state: bytes) -> list[Painted]:
+    return [Painted(command.picture + command.encoded)]
+
+
+def evolve_picture(state: bytes, event: Painted) -> bytes:
+    return event.picture
+
+
+async def test_bytes_are_base64_in_and_out(serve: Serve) -> None:
+    pictures = Decider("picture", b"", decide_picture, evolve_picture)
+    api = Api(App("pictures", deciders=[pictures]), actor=nobody)
+    api.command(pictures, Paint)
+    site = await serve(api)
+    made = await site.client.post("/picture/1/paint", json={"picture": "//4+", "encoded": "Pw=="})
+    assert made.json()["events"][0]["data"] == {"picture": "//4+Pw=="}
+    schemas = site.app.openapi()["components"]["schemas"]
+    body = site.app.openapi()["paths"]["/picture/{id}/paint"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["example"] == {"picture": "dGV4dA==", "encoded": "dGV4dA=="}
+    for name in ("Paint", "Painted"):
+        assert schemas[name]["properties"]["picture"].items() >= {"type": "string", "contentEncoding": "base64"}.items()
 
 
 async def test_all_missing_fields_are_named(serve: Serve) -> None:
@@ -325,7 +361,7 @@ async def test_a_parameter_that_is_refused_is_named(serve: Serve, name: str, wro
 async def test_a_field_of_the_path_is_refused_in_the_body(serve: Serve) -> None:
     refused = await place(serve, SENT, json={"number": 5, "later": "x"})
     assert fields(refused) == [("body", "/number")]
-    assert "leave it out" in refused.json()["detail"]
+    assert refused.json()["errors"][0]["message"].endswith("leave it out of the body")
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
@@ -338,6 +374,69 @@ async def test_a_body_beside_the_path_must_be_an_object(serve: Serve, body: byte
 async def test_path_and_body_are_one(serve: Serve, body: bytes) -> None:
     assert (await place(serve, SENT, content=body, headers={"Content-Type": "application/json"})).status_code == 200
     assert seen[0].later == ("now" if b"now" in body else "later")
+
+
+@dataclass(frozen=True)
+class Tree:
+    name: str
+    children: tuple[Tree, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counted:
+    number: int
+    more: InitVar[int] = 3
+
+    def __post_init__(self, more: int) -> None:
+        object.__setattr__(self, "number", self.number + more)
+
+
+class Even(BaseModel, frozen=True, populate_by_name=True):
+    order_id: str = Field(alias="orderId", min_length=2)
+    number: int = 0
+
+    @field_validator("number")
+    @classmethod
+    def is_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+    @model_validator(mode="after")
+    def is_small(self) -> Even:
+        if self.number > 100:
+            raise ValueError("must be small")
+        return self
+
+
+def decide_other(command: Tree | Counted | Even, state: int) -> list[Did]:
+    seen.append(command)
+    return []
+
+
+async def test_classes_with_rules_of_their_own(serve: Serve) -> None:
+    others = Decider("other", 0, decide_other, evolve)
+    api = Api(App("others", deciders=[others]), actor=nobody)
+    api.command(others, Tree, "POST /trees/{id}/{name}")
+    api.command(others, Counted, "POST /counted/{id}/{number}")
+    api.command(others, Even, "POST /even/{order_id}", id="order_id")
+    site = await serve(api)
+    for path, sent in [
+        ("/trees/1/a", {"children": [{"name": "b"}]}),
+        ("/counted/1/5", {}),
+        ("/counted/1/5", {"more": 5}),
+        ("/even/ab", {"number": 2}),
+    ]:
+        assert (await site.client.post(path, json=sent)).status_code == 200, path
+    assert seen == [Tree("a", (Tree("b"),)), Counted(5), Counted(5, 5), Even(orderId="ab", number=2)]
+    for path, sent, wrong in [
+        ("/trees/1/a", {"children": [{"name": 5}]}, [("body", "/children/0/name")]),
+        ("/even/a", {"number": 3}, [("path", "order_id"), ("body", "/number")]),
+        ("/even/ab", {"number": 102}, [("body", "")]),
+        ("/even/ab", {"orderId": "cd"}, [("body", "/orderId")]),
+        ("/even/ab", {"order_id": "cd"}, [("body", "/order_id")]),
+    ]:
+        assert fields(await site.client.post(path, json=sent)) == wrong
 
 
 # ---- bodies that are not needed
@@ -521,6 +620,47 @@ async def test_a_stream_that_must_be_new(serve: Serve) -> None:
     ]:
         refused = await put(**{name: value})
         assert (refused.status_code, refused.json()["type"]) == (400, problem)
+
+
+async def test_streams_that_fields_name_must_exist(serve: Serve) -> None:
+    """What the body names is a field at fault; what the address names is not there."""
+    site = await serve(
+        bank("POST /accounts/{account_id}", id="account_id", exists={"account_id": accounts, "owner": accounts})
+    )
+    missing = await site.client.post("/accounts/1", json={"owner": "2"})
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no account '1'")
+    await site.running.execute(accounts, "1", Open("1"))
+    refused = (await site.client.post("/accounts/1", json={"owner": "2"})).json()
+    assert (refused["status"], refused["type"]) == (422, "unknown-reference")
+    assert refused["errors"] == [{"in": "body", "field": "/owner", "message": "There is no account '2'"}]
+    assert (await site.running.load(accounts, "1"))[1] == 1
+    await site.running.execute(accounts, "2", Open("2"))
+    assert (await site.client.post("/accounts/1", json={"owner": "2"})).json()["version"] == 2
+
+
+async def test_the_id_is_the_only_parameter_that_is_no_field(serve: Serve) -> None:
+    site = await serve(bank("PUT /accounts/{number_of_it}", exists=accounts))
+    await site.running.execute(accounts, "1", Open("1"))
+    assert (await site.client.put("/accounts/1", json={"account_id": "x"})).json()["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("key", "location"),
+    [
+        (lambda event, recorded: recorded.stream.id, "/accounts/7"),
+        (lambda event, recorded: event.owner, None),
+        (lambda event, recorded: [recorded.stream.id, event.owner], None),
+        (lambda event, recorded: 1 / 0, None),
+    ],
+)
+async def test_the_location_of_a_row_with_a_key_of_its_own(serve: Serve, key: Any, location: str | None) -> None:
+    keyed = Projection("keyed", Account, fold_account, key=key)
+    api = Api(App("bank", deciders=[accounts], projections=[keyed]), actor=nobody)
+    api.command(accounts, Open, "POST /accounts", id="account_id")
+    api.row(keyed, "GET /accounts/{id}")
+    site = await serve(api)
+    made = await site.client.post("/accounts", json={"account_id": "7"})
+    assert (made.status_code, made.headers.get("location")) == (200, location)
 
 
 async def test_a_stream_that_must_exist(serve: Serve) -> None:

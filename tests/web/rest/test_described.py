@@ -134,7 +134,12 @@ def test_the_problems_of_each_kind_of_request() -> None:
     def named(at: str, status: int) -> list[str]:
         return types(described, found[at][str(status)])
 
-    assert named("POST /bookings", 422) == ["invalid-input", "rejected", "idempotency-key-reused"]
+    assert named("POST /bookings", 422) == [
+        "invalid-input",
+        "rejected",
+        "idempotency-key-reused",
+        "unknown-reference",
+    ]
     assert named("POST /bookings", 401) == ["unauthorized"]
     assert "invalid-cursor" in named("GET /bookings", 400)
     assert "invalid-cursor" not in named("GET /bookings/{id}", 400)

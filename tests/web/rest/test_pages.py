@@ -14,10 +14,12 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 import pytest
+from fastapi import Request
 
-from twofold import App, Decider, Projection, Recorded
+from twofold import App, Decider, Page, Projection, Recorded
 from twofold.api import Actor, Api, logged_in, nobody
 from twofold.read.conditions import OPERATORS
+from twofold.web.rest.pages import links
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -199,6 +201,12 @@ async def test_a_parameter_that_is_refused_is_named(serve: Serve, query: str, na
     assert field_of(await site.client.get(f"/loans?{query}")) == name
 
 
+async def test_a_parameter_that_is_repeated_is_named_once(serve: Serve) -> None:
+    site = await library(serve, lent={})
+    [error] = (await site.client.get("/loans?" + "limit=1&" * 5_000)).json()["errors"]
+    assert (error["field"], error["message"]) == ("limit", "Must be given once, not 5000 times")
+
+
 async def test_names_in_camel_case(serve: Serve) -> None:
     api = Api(LIBRARY, actor=nobody, names="camel", decimals="number")
     api.page(listed)
@@ -302,6 +310,19 @@ async def test_a_cursor_of_another_query(serve: Serve) -> None:
         refused = await site.client.get(f"/loans?{query}&cursor={quote(cursor)}")
         assert (refused.status_code, refused.json()["type"]) == (400, "invalid-cursor")
     assert (await site.client.get("/loans?cursor=x")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "linked"),
+    [
+        ("/of/a/b é", b"/of/a%2Fb%20%C3%A9", "/of/a%2Fb%20%C3%A9"),
+        ('/of/a>; rel="x"', b'/of/a>; rel="x"', "/of/a%3E;%20rel=%22x%22"),
+        ("/of/a b", None, "/of/a%20b"),
+    ],
+)
+def test_the_address_in_a_link(path: str, raw: bytes | None, linked: str) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "query_string": b"a=%3E&cursor=x&after=t", "headers": []}
+    assert links(Request(scope), Page([], "c+d", 0, None)) == {"Link": f'<{linked}?a=%3E&cursor=c%2Bd>; rel="next"'}
 
 
 async def test_a_link_under_a_root_path(serve: Serve) -> None:
@@ -424,6 +445,15 @@ async def test_only_the_rows(serve: Serve) -> None:
     following = await site.client.get(page.links["next"]["url"])
     assert [row["loan_id"] for row in following.json()] == ["4"]
     assert len((await site.client.get("/loans?limit=4")).json()) == 4
+
+
+async def test_conditions_that_always_hold(serve: Serve) -> None:
+    site = await library(serve, only={"member_id": "ada"})
+    assert ids(await site.client.get("/loans")) == "12"
+    assert ids(await site.client.get("/loans?member_id__ne=ada")) == ""
+    assert field_of(await site.client.get("/loans?member_id=ben")) == "member_id"
+    counted = await site.client.get("/loans", headers={"Prefer": "count=exact"})
+    assert counted.headers["total-count"] == "2"
 
 
 async def test_a_page_of_something_that_must_exist(serve: Serve) -> None:

@@ -220,3 +220,38 @@ async def test_the_api_of_another_app(serve: Serve) -> None:
     async with APP.open("memory:") as running:
         with pytest.raises(ConfigurationError, match="the Api is for the App others, but notes is running"):
             web_app(running, Api(other, actor=nobody))
+
+
+class Odd:
+    """A class that msgspec reads with a hook of its own, and pydantic not at all."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    odd: Odd
+
+
+def decide_odd(command: Unreadable, state: str) -> list[Written]:
+    return []
+
+
+def shown(row: Row) -> Odd:
+    return Odd()
+
+
+async def test_a_command_that_cannot_be_read(serve: Serve) -> None:
+    odd = Decider("odd", "", decide_odd, evolve)
+    made = Api(App("odd", deciders=[odd]), actor=nobody)
+    made.command(odd, Unreadable)
+    with pytest.raises(
+        ConfigurationError, match=r"command Unreadable at POST .*: pydantic cannot read what is sent: .*Odd"
+    ):
+        await serve(made)
+
+
+async def test_what_cannot_be_described_is_served(serve: Serve) -> None:
+    made = Api(APP, actor=nobody)
+    made.row(listed, "GET /notes/{id}", returns=shown)
+    site = await serve(made)
+    responses = (await site.client.get("/openapi.json")).json()["paths"]["/notes/{id}"]["get"]["responses"]
+    assert "pydantic cannot describe it" in responses["200"]["content"]["application/json"]["schema"]["description"]

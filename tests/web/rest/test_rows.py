@@ -224,7 +224,7 @@ async def test_no_such_row(serve: Serve) -> None:
     site = await served(serve)
     missing = await site.client.get("/notes/a%2Fb")
     assert (missing.status_code, missing.json()["type"]) == (404, "not-found")
-    assert missing.json()["detail"] == "There is no notes 'a/b'"
+    assert missing.json()["detail"] == "There is no note 'a/b'"
     assert (await site.client.head("/notes/a%2Fb")).status_code == 404
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import asyncpg
 import msgspec
 
 from twofold.backends.postgres import definitions
+from twofold.backends.postgres.as_json import json_sql
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in
 from twofold.backends.postgres.commit import Move, commit
 from twofold.backends.postgres.connection import (
@@ -18,6 +20,7 @@ from twofold.backends.postgres.connection import (
     Address,
     Database,
 )
+from twofold.backends.postgres.gathered import Gathered
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
@@ -40,6 +43,7 @@ from twofold.read.store import (
     RowLimits,
     StoredTable,
 )
+from twofold.read.written import Shape, written_rows
 
 WORKERS = 4
 QUERIES = 6
@@ -72,6 +76,7 @@ class PostgresReadStore:
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
         self._listener: Listener | None = None
         self._whole: set[FollowerId] = set()
+        self._gets: dict[tuple[Table, Shape], Gathered[Key, QueryResult | None]] = {}
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -181,6 +186,28 @@ class PostgresReadStore:
         """See `ReadStore.find`."""
         sql = self._sql(table)
         return await self._found(sql, *sql.find(query))
+
+    async def get_json(self, table: Table, shape: Shape, key: Key) -> QueryResult | None:
+        """See `WritesJson.get_json`."""
+        gets = self._gets.get((table, shape))
+        if gets is None:
+            gets = self._gets[table, shape] = Gathered(partial(self._get_all, table, shape))
+        return await gets.run(key)
+
+    async def _get_all(self, table: Table, shape: Shape, keys: Sequence[Key]) -> Sequence[QueryResult | None]:
+        sql = self._sql(table)
+        values = sql.keys_by_column(keys)
+        checkpoints, about, [(_, text)] = await self._look(table.follows, json_sql(sql, shape).get, values)
+        parked = _parked(about)
+        found = [written_rows(line) for line in text.split("\n")]
+        return [None if rows is None else QueryResult(checkpoints, rows, parked) for rows in found]
+
+    async def find_json(self, table: Table, shape: Shape, query: Query) -> QueryResult | None:
+        """See `WritesJson.find_json`."""
+        statement, values = json_sql(self._sql(table), shape).find(query)
+        checkpoints, about, [(_, text)] = await self._look(table.follows, statement, values)
+        rows = written_rows(text)
+        return None if rows is None else QueryResult(checkpoints, rows, _parked(about))
 
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""

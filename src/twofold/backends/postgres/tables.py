@@ -63,6 +63,7 @@ class TableSql:
         self.get = self._with_about(
             f"{self.select} WHERE " + " AND ".join(f"{quoted(c.name)} = ${n}" for n, c in enumerate(self._key, start=3))
         )
+        self.unnested_keys = self._unnested(self._key, 3)
         keys = ", ".join(quoted(name) for name in table.key)
         self.rows = (
             f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "
@@ -101,6 +102,11 @@ class TableSql:
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters after name and version."""
+        rows, values = self.found(query)
+        return self._with_about(f"{self.select}{rows}"), values
+
+    def found(self, query: Query) -> tuple[str, list[Any]]:
+        """The end of a query's statement, after FROM, and its parameters after name and version."""
         values = _Parameters(start=3)
         where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
@@ -109,8 +115,7 @@ class TableSql:
             where.append(after.sql(self._indexable, lambda name, value: values.add(self._cut_off(name, value))))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        rows = f"{self.select}{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
-        return self._with_about(rows), values.values
+        return f"{clause} ORDER BY {order} LIMIT {values.add(query.limit)}", values.values
 
     def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         """The statement that counts rows, and its parameters after name and version."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import apsw
 
-from twofold.backends.sqlite import definitions
+from twofold.backends.sqlite import as_json, definitions
 from twofold.backends.sqlite.checkpoints import (
     SqliteCheckpoints,
     create_checkpoints,
@@ -21,6 +21,7 @@ from twofold.backends.sqlite.checkpoints import (
     read_checkpoints,
 )
 from twofold.backends.sqlite.connection import READERS, File, transaction
+from twofold.backends.sqlite.gathered import Gathered
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.swap import replace
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql
@@ -42,6 +43,7 @@ from twofold.read.store import (
     RowLimits,
     StoredTable,
 )
+from twofold.read.written import Shape
 
 F = TypeVar("F", QueryResult, Counted)
 Look = Callable[[apsw.Connection, TableSql, str, Sequence[object]], F]
@@ -60,6 +62,7 @@ class SqliteReadStore:
         self._file = File(path, "NORMAL", self.limits.reads_at_once)
         self._reached = Reached()
         self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
+        self._answered = Gathered(self._file.readers, as_json.answered)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -145,6 +148,26 @@ class SqliteReadStore:
         """See `ReadStore.wait`."""
         if self._reached.at(follower) <= after:
             await self._file.wait(timeout_s)
+
+    async def get_json(self, table: Table, shape: Shape, key: Key) -> QueryResult | None:
+        """See `WritesJson.get_json`."""
+        if not as_json.may_get(table):
+            return None
+        before = self._reached.places
+        return self._seen(table, before, await self._answered.run((table, shape, key)))
+
+    async def find_json(self, table: Table, shape: Shape, query: Query) -> QueryResult | None:
+        """See `WritesJson.find_json`."""
+        before = self._reached.places
+        return self._seen(table, before, await self._answered.run((table, shape, query)))
+
+    def _seen(
+        self, table: Table, before: Mapping[FollowerId, Position], found: QueryResult | None
+    ) -> QueryResult | None:
+        if found is not None:
+            for checkpoint in _prepared(table, found.checkpoints):
+                self._reached.looked(before, checkpoint.follower, checkpoint.position)
+        return found
 
     async def _looked(self, look: Look[F], sql: TableSql, statement: str, values: Sequence[object]) -> F:
         before = self._reached.places

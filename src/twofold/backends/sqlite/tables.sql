@@ -55,3 +55,17 @@ SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sq
 -- name: tables_of
 SELECT name FROM sqlite_schema
 WHERE type = 'table' AND (name = ?1 OR substr(name, 1, length(?1) + 2) = ?1 || '__')
+
+-- name: about
+-- Checkpoints and parked keys as one JSON object: with the rows in one statement, and so in one snapshot. A subquery
+-- returns JSON as a text: `json` makes it JSON again.
+SELECT json_object(
+    'checkpoints', json((
+        SELECT json_group_array(json_array(partition, log_id, position, owner, epoch, heartbeat, wanted_by))
+        FROM twofold_checkpoints WHERE name = ?1 AND version = ?2
+    )),
+    'parked', json((
+        SELECT json_group_array(json_array(kind, key, partition, position, error, since, tries))
+        FROM twofold_parked WHERE name = ?1 AND version = ?2
+    ))
+)

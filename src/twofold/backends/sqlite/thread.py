@@ -24,14 +24,18 @@ class Thread:
         self._name = name
         self._thread: threading.Thread | None = None
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Returns or raises what `work` does. If cancelled before it starts, `work` does not run."""
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The future of what `work` returns or raises. If cancelled before it starts, `work` does not run."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls.put((future, work))
-        return await future
+        return future
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Like `submit`; returns or raises what `work` does."""
+        return await self.submit(work)
 
     def end(self) -> None:
         """End the thread, once the calls already made have run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any
@@ -17,20 +17,22 @@ from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
 from pydantic import ValidationError
 
+from twofold.api.reads import ServedRow
 from twofold.api.served import NO_BODY, NewId, ServedCommand
-from twofold.app import Running
 from twofold.errors import NotFound, VersionConflict
-from twofold.messages import checked_id
+from twofold.messages import Recorded, checked_id
+from twofold.read.projection import Projection
 from twofold.web.answers import answer, receipt_headers
 from twofold.web.bodies import JsonRequest, JsonText, read_json, reader, unsupported
 from twofold.web.commands import Asked, asked
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
-from twofold.web.identity import check_allowed, check_login, logged_in_actor
+from twofold.web.identity import check_allowed, check_login, existing, logged_in_actor, sees
 from twofold.web.preconditions import Conditions, if_new, precondition
-from twofold.web.problems import condition_of, version_conflict
+from twofold.web.problems import Problem, condition_of, version_conflict
 from twofold.web.rest.edge import AtTheEdge
 from twofold.web.rest.values import Value
-from twofold.write.decider import Decider, Done
+from twofold.write.decider import Done
 
 NOTHING = JsonText(b"{}", {})
 
@@ -53,9 +55,9 @@ class CommandAnswer:
 
 
 class CommandEndpoint:
-    """Handles the requests for one command. `located` is the path of a row, up to its id, for the header Location."""
+    """Handles the requests for one command. `located` is the row that it creates, for the header Location."""
 
-    def __init__(self, served: ServedCommand, form: JsonForm, located: str | None) -> None:
+    def __init__(self, served: ServedCommand, form: JsonForm, located: ServedRow | None) -> None:
         self.served, self.form, self.located = served, form, located
         self._names = form.names_of(served.sent)
         self._path = {
@@ -112,14 +114,21 @@ class CommandEndpoint:
         stream = this.new_id() if named is None else stream_id(named, str(served.id))
         if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
             return self._response(this.request, stream, before)
+        await self._check_existing(this, arguments)
+        demanded = served.exists.get(str(served.id)) is served.decider
+        if not (served.new or demanded) and not await self._sees(this, stream):
+            raise NotFound(f"There is no {served.decider.category} {stream!r}")
         expected = await self._expected_version(this, stream, conditions)
         command = sent if served.using is None else await self._looked_up(sent, this)
         try:
             done = await this.execute(served.decider, stream, command, expected_version=expected)
         except VersionConflict as error:
+            there = f"There is {a(served.decider.category)} {stream!r} already"
+            if served.new and not await self._sees(this, stream):
+                status = 412 if condition_of(this.request) else 409
+                raise Problem(status, "version-conflict", there) from None
             if not served.new or condition_of(this.request):
                 raise
-            there = f"There is {a(served.decider.category)} {stream!r} already"
             raise version_conflict(409, there, 0, error.actual) from None
         return self._response(this.request, stream, done)
 
@@ -134,7 +143,7 @@ class CommandEndpoint:
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
-            errors = [{"type": "plain", "loc": ("body", name), "msg": given} for name in twice]
+            errors = [{"type": MISPLACED, "loc": ("body", name), "msg": given} for name in twice]
             raise RequestValidationError(errors, body=body)
         try:
             return self._read(_with_members(body, members))
@@ -148,6 +157,8 @@ class CommandEndpoint:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
             raise unsupported("The body must be sent as Content-Type: application/json")
+        if not await request.body():
+            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "A body is required"}])
         return await request.json()
 
     def _errors(self, error: ValidationError, path: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -155,6 +166,7 @@ class CommandEndpoint:
         for each in error.errors(include_url=False, include_input=False, include_context=False):
             name = str(each["loc"][0]) if each["loc"] else ""
             if name in path:
+                self._path[name].check_address(path[name])
                 found.append({**each, "loc": ("path", self._path[name].shown), "input": path[name]})
             else:
                 found.append({**each, "loc": ("body", *each["loc"])})
@@ -177,23 +189,46 @@ class CommandEndpoint:
             raise TypeError(f"{served.owner}: using= must return a {wanted}, not a {type(command).__name__}")
         return command
 
+    async def _check_existing(self, this: Asked, arguments: Mapping[str, Any]) -> None:
+        """Raises: NotFound for what the address or the login names, Problem 422 for what the body names."""
+        missing = []
+        for name, decider in self.served.exists.items():
+            if arguments[name] is None:
+                continue
+            try:
+                await existing(this.request, decider, stream_id(arguments[name], name))
+            except NotFound as error:
+                if name not in self.served.inputs:
+                    raise
+                missing.append({"in": "body", "field": f"/{self._names[name]}", "message": str(error)})
+        if missing:
+            detail = "; ".join(each["message"] for each in missing)
+            raise Problem(422, "unknown-reference", detail, None, errors=missing)
+
     async def _expected_version(self, this: Asked, id: str, conditions: Conditions) -> int | None:
         """Raises: Problem 404 if the stream must exist, Problem 412."""
         served = self.served
         if served.new:
             return 0
-        if served.exists is not None:
-            version = await existing(this.running, served.exists, id)
         if conditions == Conditions(None, None):
             return None
-        if served.exists is not served.decider:
-            _, version = await this.running.load(served.decider, id)
+        _, version = await this.running.load(served.decider, id)
         return conditions.expected_version(version)
+
+    async def _sees(self, this: Asked, id: str) -> bool:
+        """Whether the stream exists for the actor, or does not exist at all."""
+        decider, api = self.served.decider, this.request.app.state.api
+        if not any(known is decider for known, _ in api.sees):
+            return True
+        state, version = await this.running.load(decider, id)
+        return version == 0 or await sees(this.request, decider, state)
 
     def _response(self, request: Request, id: str, done: Done[Any, Any]) -> Response:
         headers = receipt_headers(done.receipt)
-        if self.located is not None:
-            headers["Location"] = quote(request.scope.get("root_path", "")) + self.located + quote(id, safe="")
+        if self.located is not None and _has_key(self.located.projection, id, done):
+            root = quote(request.scope.get("root_path", ""))
+            above = "/".join(self.located.at.segments[:-1])
+            headers["Location"] = f"{root}/{above}/{quote(id, safe='')}"
         if not self.served.etag:
             del headers["ETag"]
         if self.served.status in NO_BODY:
@@ -201,18 +236,26 @@ class CommandEndpoint:
         return answer(self._returns(done), self.served.status, headers, form=self.form)
 
 
+def _has_key(projection: Projection[Any], id: str, done: Done[Any, Any]) -> bool:
+    """Whether the row of the events has the id of the stream as its key."""
+    if projection.key is None:
+        return True
+    receipt, first = done.receipt, done.receipt.version - len(done.events) + 1
+    for version, event in enumerate(done.events, first):
+        if isinstance(event, projection.event_types):
+            id_ = receipt.command_id
+            recorded = Recorded(event, receipt.stream, version, receipt.position, datetime.now(UTC), id_, id_)
+            try:
+                return projection.keys(recorded) == [(id,)]
+            except Exception:  # key= is user code, and may need what only the log knows
+                return False
+    return False
+
+
 def command_answer(done: Done[Any, Any]) -> CommandAnswer:
     """The response to a command without `returns=`."""
     events = tuple(RecordedEvent(type(event).__name__, event) for event in done.events)
     return CommandAnswer(done.receipt.stream.id, done.receipt.version, events)
-
-
-async def existing(running: Running, decider: Decider[Any, Any, Any], id: str) -> int:
-    """The version of a stream that must exist. Raises: NotFound."""
-    _, version = await running.load(decider, id)
-    if version == 0:
-        raise NotFound(f"There is no {decider.category} {id!r}")
-    return version
 
 
 def a(noun: str) -> str:

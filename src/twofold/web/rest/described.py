@@ -136,6 +136,8 @@ def _returned(endpoint: RowEndpoint | PageEndpoint, schemas: Schemas) -> Json:
 
 def _page(endpoint: PageEndpoint, schemas: Schemas) -> Json:
     name, row = endpoint.form.name, _returned(endpoint, schemas)
+    if endpoint.served.returns_pages:
+        return row
     if endpoint.served.plain:
         return {"type": "array", "items": row}
     page = _object(

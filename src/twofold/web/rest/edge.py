@@ -39,9 +39,16 @@ class AtTheEdge:
             found = dict(describe.resolve_ref_schema(describe(inner)))
             found["properties"] = {n: s for n, s in found.get("properties", {}).items() if n not in self.elsewhere}
             found["required"] = [name for name in found.get("required", ()) if name not in self.elsewhere]
+            if "examples" in found:
+                found["examples"] = [self._own(example) for example in found["examples"]]
             return found
 
         return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [described]})
+
+    def _own(self, example: Any) -> Any:
+        if not isinstance(example, dict):
+            return example
+        return {name: value for name, value in example.items() if name not in self.elsewhere}
 
     def _retyped(self, schema: Any, definitions: Mapping[str, Any]) -> Any:
         """The schema down to the fields of the class itself."""

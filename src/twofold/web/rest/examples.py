@@ -112,9 +112,9 @@ class Examples:
 
 def _text(schema: Json, name: str) -> str:
     """Raises: NoExample."""
-    known = schema.get("format", schema.get("contentEncoding"))
-    if known in _FORMATS:
-        return _FORMATS[known]
+    kind = schema.get("format") or schema.get("contentEncoding")
+    if kind in _FORMATS:
+        return _FORMATS[kind]
     shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
     pattern = schema.get("pattern", "")
     if pattern == _DECIMAL["pattern"]:

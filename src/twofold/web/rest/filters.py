@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from twofold.api.reads import ORDER, PAGE_PARAMETERS, ServedPage, operators_of, split
 from twofold.read.annotations import annotated_fields, column_type, kind_of
 from twofold.read.conditions import OPERATORS
+from twofold.web.field_errors import MISPLACED
 from twofold.web.forms import JsonForm
 from twofold.web.rest.values import Value
 
@@ -47,7 +48,7 @@ def filters_of(served: ServedPage, form: JsonForm) -> dict[str, Filter]:
     found = {}
     for name, condition in _named(served, hints, form):
         one = filter_of("query", name, condition, hints) if condition != ORDER else None
-        if one is not None and not one.sets & served.where.keys() and name not in PAGE_PARAMETERS:
+        if one is not None and not one.sets & {**served.where, **served.only}.keys() and name not in PAGE_PARAMETERS:
             found[name] = one
     return found
 
@@ -59,7 +60,7 @@ def filter_of(place: str, name: str, condition: str, hints: Mapping[str, Any], s
         case "null":
             annotation: Any = bool
         case "startswith":
-            annotation = str
+            annotation = str if name == field else hints.get(name, str)
         case "contains":
             annotation = _member(hints[field])
         case _:
@@ -93,14 +94,18 @@ def _member(annotation: Any) -> Any:
     return members[0] if members else str
 
 
-def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams) -> dict[str, Any]:
-    """The conditions that a query sets. Raises: RequestValidationError."""
+def sent_conditions(filters: Mapping[str, Filter], sent: QueryParams, errors: list[Any]) -> dict[str, Any]:
+    """The conditions that a query sets; errors for `RequestValidationError` are appended."""
     conditions: dict[str, Any] = {}
     for name in sent:
         if (found := filters.get(name)) is not None:
-            more = found.conditions(sent.getlist(name))
+            try:
+                more = found.conditions(sent.getlist(name))
+            except RequestValidationError as error:
+                errors.extend(error.errors())
+                continue
             if more.keys() & conditions.keys():
                 message = f"Another parameter already sets the condition {', '.join(more)}: send one of them"
-                raise RequestValidationError([{"type": "plain", "loc": ("query", name), "msg": message}])
+                errors.append({"type": MISPLACED, "loc": ("query", name), "msg": message})
             conditions.update(more)
     return conditions

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
+from starlette.datastructures import QueryParams
 
 from twofold.api.reads import ORDER, ServedPage
 from twofold.read.annotations import annotated_fields
@@ -16,13 +18,20 @@ from twofold.read.query import Page, Queries
 from twofold.web.answers import answer
 from twofold.web.consistency import freshness, wants_count
 from twofold.web.forms import JsonForm
-from twofold.web.identity import check_allowed, check_login, scope_of
-from twofold.web.rest.commands import existing
+from twofold.web.identity import check_allowed, check_login, existing, scope_of
 from twofold.web.rest.filters import filter_of, filters_of, sent_conditions
 from twofold.web.rest.values import Value
-from twofold.web.rows import as_json
+from twofold.web.rows import written
 
+_IN_PATHS = "/%:@!$&'()*+,;="  # what stands for itself in a path, and what is encoded already
 LIMIT = Value("query", "limit", Annotated[int, Field(ge=1, le=MAX_LIMIT)])
+
+
+@cache
+def _limit(text: str) -> int:
+    """Remembers the limits that clients send, of which few are valid. Raises: RequestValidationError."""
+    limit: int = LIMIT.read(text)
+    return limit
 
 
 class PageEndpoint:
@@ -46,7 +55,7 @@ class PageEndpoint:
         self.known = ("after", "cursor", "limit", *((self.order_by,) if self.order_by else ()))
         names = form.names_of(served.projection.row)
         self._ordered = {names[f.name]: f.name for f in served.projection.format.fields if f.column.kind != "json"}
-        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        self._rows = written(served.projection, form) if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -56,15 +65,15 @@ class PageEndpoint:
         """Raises: Problem, and whatever `problems.problem_of` knows."""
         served, sent = self.served, request.query_params
         await check_login(request, served.allow)
-        conditions = sent_conditions(self.filters, sent)
+        conditions, limit = self._sent(sent)
+        conditions |= served.only
         named: dict[str, Any] = {}
         for each in self._path:
             (value,) = each.conditions([request.path_params[each.value.name]]).values()
             conditions[each.condition] = named[each.value.name] = value
         await check_allowed(request, served.allow, {**conditions, **named})
-        limit = LIMIT.read(sent["limit"]) if "limit" in sent else served.limit
         if served.exists is not None:
-            await existing(request.app.state.running, served.exists, *request.path_params.values())
+            await existing(request, served.exists, *request.path_params.values())
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
         queries: Queries = request.app.state.running.queries
@@ -72,11 +81,23 @@ class PageEndpoint:
         page = await queries.find(
             self._rows, conditions, order_by=self._order(request), limit=limit, cursor=sent.get("cursor"), **freshly
         )
-        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **_links(request, page)}
+        headers = {**fresh.headers, "Parked-Rows": str(page.parked), **links(request, page, backward=served.backward)}
         if wants_count(request):
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
         return answer(self._content(page), 200, headers, form=self.form)
+
+    def _sent(self, sent: QueryParams) -> tuple[dict[str, Any], int]:
+        """Conditions and limit. Raises: RequestValidationError with all that is wrong."""
+        errors: list[Any] = []
+        conditions, limit = sent_conditions(self.filters, sent, errors), self.served.limit
+        try:
+            limit = _limit(sent["limit"]) if "limit" in sent else limit
+        except RequestValidationError as error:
+            errors.extend(error.errors())
+        if errors:
+            raise RequestValidationError(errors)
+        return conditions, limit
 
     def _order(self, request: Request) -> tuple[str, ...]:
         """The fields to order by, which the client names as in JSON. Raises: RequestValidationError."""
@@ -94,6 +115,8 @@ class PageEndpoint:
         return tuple("-" * name.startswith("-") + self._ordered[name.removeprefix("-")] for name in names)
 
     def _content(self, page: Page[Any]) -> Any:
+        if self.served.returns is not None and self.served.returns_pages:
+            return self.served.returns(page)
         rows = page.rows if self.served.returns is None else [self.served.returns(row) for row in page.rows]
         if self.served.plain:
             return rows
@@ -112,14 +135,17 @@ def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
     return form.name(ORDER) if name == ORDER else name
 
 
-def _links(request: Request, page: Page[Any]) -> dict[str, str]:
+def links(request: Request, page: Page[Any], *, backward: bool = True) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
+    before = page.previous if backward else None
+    if page.cursor is None and before is None:
+        return {}
     raw: bytes | None = request.scope.get("raw_path")
-    path = quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
+    path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    links = [
+    found = [
         f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
-        for relation, cursor in (("prev", page.previous), ("next", page.cursor))
+        for relation, cursor in (("prev", before), ("next", page.cursor))
         if cursor is not None
     ]
-    return {"Link": ", ".join(links)} if links else {}
+    return {"Link": ", ".join(found)}

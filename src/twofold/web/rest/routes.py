@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow
+from twofold.errors import ConfigurationError
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
 from twofold.web.rest.commands import CommandEndpoint
@@ -29,10 +31,10 @@ class ApiRoute(Route):
         self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
         self._known = known_parameters(endpoint)
         self._unknown = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
-        super().__init__(self.at.path, self._answer, methods=[self.at.method], name=endpoint.served.name)
+        super().__init__(self.at.path, self.answer, methods=[self.at.method], name=endpoint.served.name)
         self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
-    async def _answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Raises: Problem 400 for an address that cannot be read, 422 for unknown or repeated parameters."""
         check_address(request)
         if request.scope["query_string"]:
@@ -43,7 +45,9 @@ class ApiRoute(Route):
 
     def _unexpected(self, request: Request) -> Iterator[dict[str, str]]:
         sent = request.query_params
-        for name in sent:
+        if len(sent.multi_items()) == len(sent) and self._known.keys() >= sent.keys():
+            return
+        for name in sent:  # once each, or a name that is sent thousands of times would take minutes
             if name not in self._known:
                 message = self._unknown
             elif not self._known[name] and len(sent.getlist(name)) > 1:
@@ -107,26 +111,33 @@ def routes_of(api: Api) -> list[ApiRoute]:
 
 
 def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:
-    match served:
-        case ServedCommand():
-            return CommandEndpoint(served, form, _located(served, rows))
-        case ServedRow():
-            return RowEndpoint(served, form)
-        case ServedPage():
-            return PageEndpoint(served, form)
+    """Raises: ConfigurationError for a class that pydantic cannot read."""
+    try:
+        match served:
+            case ServedCommand():
+                return CommandEndpoint(served, form, _located(served, rows))
+            case ServedRow():
+                return RowEndpoint(served, form)
+            case ServedPage():
+                return PageEndpoint(served, form)
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{served.owner}: pydantic cannot read what is sent: {why}") from error
 
 
-def _located(command: ServedCommand, rows: list[ServedRow]) -> str | None:
-    """The path of the rows that a POST creates: `/orders/` for `POST /orders` and `GET /orders/{id}`.
+def _located(command: ServedCommand, rows: list[ServedRow]) -> ServedRow | None:
+    """The row that a POST creates, if it follows the command's events: of `GET /orders/{id}` for `POST /orders`.
 
-    Only if their key is the id of the stream.
+    A new stream may be created below, as with `POST /orders/drafts`.
     """
     at = command.at
     if at.method != "POST" or at.parameters:
         return None
     for row in rows:
-        is_below = row.at.segments[:-1] == at.segments and row.at.segments[-1].startswith("{")
+        above = row.at.segments[:-1]
+        is_above = above == at.segments or (command.new and above == at.segments[:-1])
+        is_below = is_above and row.at.segments[-1].startswith("{")
         follows = set(command.decider.recorded_types) & set(row.projection.event_types)
-        if is_below and row.projection.key is None and follows:
-            return f"{at.path}/"
+        if is_below and follows:
+            return row
     return None

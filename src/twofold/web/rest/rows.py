@@ -10,14 +10,14 @@ from fastapi import Request, Response
 from twofold.api.reads import ServedRow
 from twofold.read.annotations import annotated_fields
 from twofold.read.query import Queries
-from twofold.web.answers import answer
+from twofold.web.answers import JsonResponse, encoded
 from twofold.web.consistency import freshness
 from twofold.web.forms import JsonForm
 from twofold.web.identity import check_allowed, check_login, scope_of
 from twofold.web.preconditions import etag, if_none_match
 from twofold.web.problems import Problem
 from twofold.web.rest.values import Value
-from twofold.web.rows import as_json
+from twofold.web.rows import as_json, written
 
 
 class RowEndpoint:
@@ -33,7 +33,10 @@ class RowEndpoint:
         self.key = [
             Value("path", name, served.types.get(name, hints[field]), form.name(name)) for name, field in fields
         ]
-        self._rows = as_json(served.projection, form=form) if served.returns is None else served.projection
+        only = served.at.parameters[0] if len(served.at.parameters) == 1 else ""
+        self._noun = only[:-3].replace("_", " ") if only.endswith("_id") else served.projection.name
+        as_it_is = as_json(served.projection, form=form) if served.etag else written(served.projection, form)
+        self._rows = as_it_is if served.returns is None else served.projection
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -46,21 +49,21 @@ class RowEndpoint:
         key = tuple([value.read(request.path_params[value.name]) for value in self.key])
         await check_allowed(request, served.allow, {value.name: k for value, k in zip(self.key, key, strict=True)})
         known = await if_none_match(request)
-        fresh = await freshness(request, request.query_params.get("after"))
+        after = request.query_params.get("after") if request.scope["query_string"] else None
+        fresh = await freshness(request, after)
         queries: Queries = request.app.state.running.queries
         scope = await scope_of(request, served.projection)
         row: Any = await queries.get(self._rows, key, after=fresh.after, wait_s=fresh.wait_s, scope=scope)
         if row is None:
-            raise Problem(404, "not-found", f"There is no {served.projection.name} {_shown(key)}")
-        response = answer(row if served.returns is None else served.returns(row), 200, fresh.headers, form=self.form)
-        tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(response.body)
+            raise Problem(404, "not-found", f"There is no {self._noun} {_shown(key)}")
+        body = encoded(row if served.returns is None else served.returns(row), self.form)
+        tag = etag(getattr(row, served.etag)) if served.etag else weak_etag(body)
         if known.matches(tag):
             return Response(status_code=304, headers={**fresh.headers, "ETag": tag})
-        response.headers["ETag"] = tag
-        return response
+        return JsonResponse(body, 200, {**fresh.headers, "ETag": tag})
 
 
-def weak_etag(body: bytes | memoryview) -> str:
+def weak_etag(body: bytes) -> str:
     """The entity tag of a response without a version."""
     return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
 

@@ -8,6 +8,7 @@ from itertools import chain, count
 from typing import Any, cast
 
 import msgspec
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -31,7 +32,12 @@ class Schemas:
 
     def add(self, key: object, mode: str, annotation: Any) -> None:
         """Have a schema made: `validation` for what is sent, `serialization` for what is returned."""
-        self._inputs.append((key, mode, self._form.core_schema(annotation)))
+        try:
+            found = self._form.core_schema(annotation)
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:  # all that is served works without pydantic
+            why = {"description": f"Anything: pydantic cannot describe it. {str(error).partition(chr(10))[0]}"}
+            found = core_schema.any_schema(metadata={"pydantic_js_updates": why})
+        self._inputs.append((key, mode, found))
 
     def generate(self) -> None:
         """Make all schemas, and add their definitions to the components."""

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from twofold.errors import NotFound
 from twofold.signatures import unwrapped
 from twofold.web.bodies import JsonText, read_json, reader
 from twofold.web.forms import DECIMAL, PLAIN
@@ -32,7 +33,7 @@ class Value:
         self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
-        """Raises: RequestValidationError, naming the parameter."""
+        """Raises: RequestValidationError, naming the parameter; as `check_address`."""
         if self._is_any_text:
             return text
         errors: list[Any] = []
@@ -41,11 +42,17 @@ class Value:
                 return self._read(written)
             except ValidationError as error:
                 errors = self.errors(error, text)
+        self.check_address(text)
         raise RequestValidationError(errors)
 
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""
         return [self.read(text) for text in texts]
+
+    def check_address(self, text: str) -> None:
+        """For a value that is refused. Raises: NotFound if it is not one segment of a path: it leads nowhere then."""
+        if self.place == "path" and "/" in text:
+            raise NotFound("There is nothing at this address")
 
     def as_json(self, text: str) -> JsonText:
         """The value as JSON, valid or not: a string, unless its type takes a number or a boolean."""

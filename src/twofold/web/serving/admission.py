@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.telemetry import Metric
 from twofold.web.cors import like
+from twofold.web.headers import is_sent
 from twofold.web.problems import Problem, cut_off, overloaded, stopping
 from twofold.web.serving.limits import Limits
 
@@ -153,5 +154,7 @@ def _end(turns: Iterable[asyncio.Timeout]) -> None:
 
 
 def _has_body(scope: Scope) -> bool:
+    if not is_sent(scope, b"transfer-encoding", b"content-length"):
+        return False
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -97,6 +98,8 @@ class _Service:
         self._server = Server(config_of(self._admission, self._limits, UVICORN_MAY_GO_ON_S))
         connections = self._admission.connections = self._server.server_state.connections
         watching = asyncio.create_task(watch(connections), name="twofold connections")
+        gc.collect()
+        gc.freeze()  # what was made until now stays: a collection need not look at it again
         try:
             async with self._ops_beside(app, self._admission):
                 self._announce(address_of(self._listening))

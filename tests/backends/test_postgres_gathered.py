@@ -1,0 +1,50 @@
+"""Calls that wait are one statement; each gets its own result."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from twofold.backends.postgres.gathered import AT_ONCE, STATEMENTS, Gathered
+
+
+class Work:
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, asked: Sequence[int]) -> list[int]:
+        self.runs.append(list(asked))
+        await self.go_on.wait()
+        if any(number < 0 for number in asked):
+            raise ValueError("a negative number")
+        return [2 * number for number in asked]
+
+
+async def test_what_waits_is_run_together() -> None:
+    work = Work()
+    gathered = Gathered(work)
+    first = [asyncio.create_task(gathered.run(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert work.runs == [[0, 1, 2]]
+    others = [asyncio.create_task(gathered.run(number)) for number in range(3, 3 + 2 * AT_ONCE)]
+    others[5].cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
+    found = await asyncio.gather(*first, *others, return_exceptions=True)
+    assert [one for one in found if isinstance(one, int)] == [2 * n for n in range(3 + 2 * AT_ONCE) if n != 8]
+    assert len(work.runs) <= STATEMENTS + 3
+
+
+async def test_errors_go_to_those_who_ran_and_the_next_ones_run() -> None:
+    work = Work()
+    work.go_on.set()
+    gathered = Gathered(work)
+    assert [type(one) for one in await asyncio.gather(*(map(gathered.run, (1, -1))), return_exceptions=True)] == [
+        ValueError,
+        ValueError,
+    ]
+    assert await gathered.run(3) == 6
+    with pytest.raises(ValueError, match="a negative number"):
+        await gathered.run(-3)

@@ -1,0 +1,83 @@
+"""Calls that wait are run together; a long one does not delay the others; each gets its own result."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from twofold.backends.sqlite.connection import File
+from twofold.backends.sqlite.gathered import AT_ONCE, Gathered
+from twofold.errors import Closed
+
+
+class Work:
+    """Doubles numbers; 0 waits until it may go on, and a negative one cannot be doubled."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, db: apsw.Connection, asked: Iterator[int]) -> list[int]:
+        self.runs.append([])
+        results = []
+        for number in asked:
+            self.runs[-1].append(number)
+            if number == 0:
+                self.begun.set()
+                assert self.go_on.wait(10)
+            if number < 0:
+                raise ValueError(f"{number} is negative")
+            results.append(2 * number)
+        return results
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+async def test_what_waits_is_run_together(tmp_path: Path, work: Work) -> None:
+    file = File(tmp_path / "some.db", "NORMAL", 1)
+    gathered = Gathered(file.readers, work)
+    first = asyncio.create_task(gathered.run(0))
+    await asyncio.to_thread(work.begun.wait)
+    others = [asyncio.create_task(gathered.run(number)) for number in range(1, 2 * AT_ONCE)]
+    others[3].cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
+    found = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [one for one in found if not isinstance(one, asyncio.CancelledError)] == [
+        2 * number for number in range(2 * AT_ONCE) if number != 4
+    ]
+    assert len(work.runs) < 2 * AT_ONCE
+    assert max(map(len, work.runs)) > 1
+    await file.close()
+
+
+async def test_a_long_one_does_not_delay_the_others(tmp_path: Path, work: Work) -> None:
+    file = File(tmp_path / "some.db", "NORMAL", 2)
+    gathered = Gathered(file.readers, work)
+    long = asyncio.create_task(gathered.run(0))
+    await asyncio.to_thread(work.begun.wait)
+    assert await asyncio.gather(*(gathered.run(number) for number in range(1, 9))) == [2 * n for n in range(1, 9)]
+    assert not long.done()
+    work.go_on.set()
+    assert await long == 0
+    await file.close()
+
+
+async def test_an_error_is_raised_to_the_one_at_fault(tmp_path: Path, work: Work) -> None:
+    file = File(tmp_path / "some.db", "NORMAL", 2)
+    gathered = Gathered(file.readers, work)
+    with pytest.raises(ValueError, match="-1 is negative"):
+        await gathered.run(-1)
+    work.go_on.set()
+    found = await asyncio.gather(*map(gathered.run, (0, 1, -2, 3, -4, 5)), return_exceptions=True)
+    assert [str(one) for one in found] == ["0", "2", "-2 is negative", "6", "-4 is negative", "10"]
+    assert max(map(len, work.runs)) > 1
+    await file.close()
+    with pytest.raises(Closed):
+        await gathered.run(3)
