@@ -45,7 +45,7 @@ class ApiRoute(Route):
     def _unexpected(self, request: Request) -> Iterator[dict[str, str]]:
         sent = request.query_params
         names = [name for name, _ in sent.multi_items()]
-        for name in names if len(names) != len(sent) or not self._known.keys() >= sent.keys() else ():
+        for name in dict.fromkeys(names) if len(names) != len(sent) or not self._known.keys() >= sent.keys() else ():
             if name not in self._known:
                 message = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
             elif not self._known[name] and len(sent.getlist(name)) > 1:
