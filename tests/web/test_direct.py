@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
 from twofold.api.rule import by_rule
-from twofold.errors import InvalidQuery
+from twofold.errors import InvalidCursor
 from twofold.web.application import web_app
 from twofold.web.rest.direct import Direct
 from twofold.web.routes import router
@@ -117,13 +117,13 @@ async def test_errors_go_to_the_handlers_of_the_app(running: Running, connect: C
     missing = await client.get("/note/c")
     assert (missing.status_code, missing.json()["type"]) == (404, "not-found")
     assert (await client.get("/note/a?limit=1")).status_code == 422
-    assert (await client.get("/note?order_by=nothing")).json()["type"] == "invalid-input"
+    assert (await client.get("/note?cursor=nothing")).json()["type"] == "invalid-cursor"
 
-    @made.exception_handler(InvalidQuery)
-    async def own(request: Request, error: InvalidQuery) -> Response:
+    @made.exception_handler(InvalidCursor)
+    async def own(request: Request, error: InvalidCursor) -> Response:
         return Response("my own", 418)
 
-    assert (await client.get("/note?order_by=nothing")).text == "my own"
+    assert (await client.get("/note?cursor=nothing")).text == "my own"
     assert len(found) == 4
 
 

@@ -216,11 +216,11 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
 
 def _bytes(value: Any) -> Any:
     """Raises: ValueError for what is not Base64, which responses write."""
-    if not isinstance(value, str):  # from a validator of the user's own
+    if isinstance(value, bytes):  # from a validator of the user's own
         return value
     try:
         return b64decode(value, validate=True)
-    except ValueError:
+    except (ValueError, TypeError):
         raise ValueError("Write bytes in Base64, like aGVsbG8=") from None
 
 
