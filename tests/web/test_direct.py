@@ -73,6 +73,20 @@ async def test_rows_and_pages_are_found_directly(running: Running, connect: Conn
     assert found == ["/note/a", "/note", "/note/b"]
 
 
+async def test_a_request_for_the_whole_server_has_no_segments(running: Running) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "OPTIONS", "path": "*", "raw_path": b"*", "query_string": b"", "headers": []}
+    await web_app(running, by_rule(app))(scope, receive, send)
+    assert sent[0]["status"] == 404
+
+
 async def test_what_is_not_plain_is_left_to_fastapi(running: Running, connect: Connect, found: list[str]) -> None:
     client = await connect(web_app(running, by_rule(app)))
     assert (await client.get("/note/a%2Fb")).json()["text"] == "text of a/b"
