@@ -90,6 +90,9 @@ WHAT_HAPPENS = [
     *("histories of several partitions", "cuts", "versions published across"),
     "a partition crashed or became unreachable",
     "requests beside parts that are held up",
+    "watchers told",
+    "watchers resumable",
+    "watchers began again",
 ]
 
 
