@@ -284,7 +284,7 @@ async def test_origins(serve: Serve, rules: Any) -> None:
 async def test_an_app_by_rule_is_for_pages_of_this_machine(serve: Serve, rules: Any) -> None:
     rules.allow = anyone
     site = await serve(rules.api(actor=nobody, scope=None))
-    site.app.user_middleware.append(Middleware(LocalOnly))
+    site.app.user_middleware.insert(1, Middleware(LocalOnly))
     assert await refused(site, origin="https://evil.example") == (403, "forbidden")
     rebound = "evil.example:" + site.address.rpartition(":")[2]
     assert await refused(site, host=rebound, origin=f"http://{rebound}") == (403, "forbidden")
