@@ -340,6 +340,20 @@ async def test_a_stop_says_that_the_service_restarts(serve: Serve, caplog: pytes
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+async def test_a_connection_without_a_subscription_is_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twofold.web.live.socket.IDLE_S", 0.2)
+    site = await serve()
+    async with site.socket() as socket, site.socket() as idle:
+        await ask(socket, id="n", subscribe="notes")
+        await said(socket)
+        assert await closed(idle) == 1008
+        await site.write("1", "ada")
+        assert "changes" in await said(socket)
+        await ask(socket, id="n", unsubscribe=True)
+        assert await closed(socket) == 1008
+    await site.nobody_watches()
+
+
 async def test_what_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "twofold.access")
     site = await serve()

@@ -29,6 +29,8 @@ from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 PATH = "/live"
 MOST_SUBSCRIPTIONS = 100
 LONGEST_ID = 200
+IDLE_S = 30.0
+POLICY_VIOLATION = 1008  # why a WebSocket is closed
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -70,9 +72,9 @@ async def _live(websocket: WebSocket) -> None:
     admission = admission_of(websocket.scope)
     ending = asyncio.Event() if admission is None else admission.ending
     try:
-        await first_of(connection.run(), ending.wait())
+        await first_of(connection.run(), connection.idle(), ending.wait())
         await connection.end()
-        await websocket.close(SERVICE_RESTART)
+        await websocket.close(SERVICE_RESTART if ending.is_set() else POLICY_VIOLATION)
     except WebSocketDisconnect:
         pass  # the client has left
     finally:
@@ -108,6 +110,13 @@ class _Connection:
                 await self._say_problem("", Problem(400, "invalid-json", f"This is not a message of a client: {error}"))
             else:
                 await self._take(message)
+
+    async def idle(self) -> None:
+        """Return once there was no subscription for some time: anyone could keep the place of a watcher."""
+        while True:
+            await asyncio.sleep(IDLE_S)
+            if not self._tasks:
+                return
 
     async def end(self) -> None:
         """End all subscriptions."""
