@@ -82,6 +82,8 @@ class Mutation(NamedTuple):
     def plan(self, seed: int) -> Plan:
         """A history in which the defect may show."""
         plan = draw(self.scenarios[seed % len(self.scenarios)], seed, self.among, self.partitions)
+        watchers = max(1, plan.watchers) if self.breaks == "watchers" else 0
+        plan = dataclasses.replace(plan, watchers=watchers if plan.app.projections else 0)
         if self.log is None:
             return plan
         return dataclasses.replace(plan, log_becomes=None if self.log == "the same" else self.log)
