@@ -16,7 +16,9 @@ from pydantic import Base64Bytes, BaseModel
 
 from twofold.web import problems
 from twofold.web.answers import answer
-from twofold.web.bodies import MAX_BODY_BYTES, JsonBody, read_json
+from twofold.web.bodies import MAX_BODY_BYTES, JsonBody, read_json, reader
+from twofold.web.forms import PLAIN
+from twofold.web.problems import MAX_ERRORS, Problem
 from twofold.web.routes import router
 
 Connect = Callable[[FastAPI], Awaitable[httpx2.AsyncClient]]
@@ -72,6 +74,17 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
 
 async def send(client: httpx2.AsyncClient, text: str | bytes, path: str = "/echo") -> httpx2.Response:
     return await client.post(path, content=text, headers=JSON)
+
+
+def test_very_many_errors_are_counted_before_they_are_written() -> None:
+    """Hundreds of thousands fit into a body, and to write them all takes seconds."""
+    read = reader(PLAIN.core_schema(list[int]))
+    with pytest.raises(Problem) as raised:
+        read(read_json(b"[" + b",".join([b'"x"'] * (MAX_ERRORS + 5)) + b"]"))
+    assert raised.value.members["errorsLeftOut"] == 5
+    errors: Any = raised.value.members["errors"]
+    assert len(errors) == MAX_ERRORS
+    assert errors[7] == {"in": "body", "field": "/7", "message": 'Input should be a valid integer, not "x"'}
 
 
 async def test_bytes_are_base64(client: httpx2.AsyncClient) -> None:

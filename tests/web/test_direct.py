@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
 from twofold.api.rule import by_rule
-from twofold.errors import InvalidQuery
+from twofold.errors import InvalidCursor
 from twofold.web.application import web_app
 from twofold.web.rest.direct import Direct
 from twofold.web.routes import router
@@ -73,6 +73,20 @@ async def test_rows_and_pages_are_found_directly(running: Running, connect: Conn
     assert found == ["/note/a", "/note", "/note/b"]
 
 
+async def test_a_request_for_the_whole_server_has_no_segments(running: Running) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "OPTIONS", "path": "*", "raw_path": b"*", "query_string": b"", "headers": []}
+    await web_app(running, by_rule(app))(scope, receive, send)
+    assert sent[0]["status"] == 404
+
+
 async def test_what_is_not_plain_is_left_to_fastapi(running: Running, connect: Connect, found: list[str]) -> None:
     client = await connect(web_app(running, by_rule(app)))
     assert (await client.get("/note/a%2Fb")).json()["text"] == "text of a/b"
@@ -117,13 +131,13 @@ async def test_errors_go_to_the_handlers_of_the_app(running: Running, connect: C
     missing = await client.get("/note/c")
     assert (missing.status_code, missing.json()["type"]) == (404, "not-found")
     assert (await client.get("/note/a?limit=1")).status_code == 422
-    assert (await client.get("/note?order_by=nothing")).json()["type"] == "invalid-input"
+    assert (await client.get("/note?cursor=nothing")).json()["type"] == "invalid-cursor"
 
-    @made.exception_handler(InvalidQuery)
-    async def own(request: Request, error: InvalidQuery) -> Response:
+    @made.exception_handler(InvalidCursor)
+    async def own(request: Request, error: InvalidCursor) -> Response:
         return Response("my own", 418)
 
-    assert (await client.get("/note?order_by=nothing")).text == "my own"
+    assert (await client.get("/note?cursor=nothing")).text == "my own"
     assert len(found) == 4
 
 

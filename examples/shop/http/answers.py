@@ -15,6 +15,7 @@ from shop.write.order import Event, Order
 from shop.write.stock import Event as StockEvent
 from shop.write.stock import Stock
 from twofold import Done, Page, Recorded
+from twofold.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,13 @@ class BriefOrder:
 
 
 OF_ROW = [field.name for field in fields(OrderDetails) if field.name != "status_display"]
+
+
+def registered(row: ProductView) -> ProductView:
+    """Stock may arrive before its product. Raises: NotFound."""
+    if not row.name:
+        raise NotFound(f"There is no product {row.product_id!r}")
+    return row
 
 
 def product_page(page: Page[ProductView]) -> ProductPage:

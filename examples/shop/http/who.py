@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from shop.read.product_view import product_view
-from twofold import Projection
 from twofold.api import Actor, ActorOf, Allow, Scope, Sees, anyone
 from twofold.web.headers import printable_header
 
@@ -19,7 +16,7 @@ class Who:
 
     actor: ActorOf
     description: str
-    scope: Scope
+    scope: Scope | None = None
     sees: Sees = anyone
     customer: Allow = anyone
     own: Allow = anyone
@@ -33,9 +30,4 @@ async def stated_actor(headers: Mapping[str, str]) -> Actor | None:
     return None if stated is None else Actor(stated)
 
 
-def registered(actor: Actor | None, projection: Projection[Any]) -> dict[str, Any]:
-    """A product is there once it has a name."""
-    return {"name__gt": ""} if projection is product_view else {}
-
-
-OPEN = Who(stated_actor, "`X-Actor` is recorded as the author.", registered)
+OPEN = Who(stated_actor, "`X-Actor` is recorded as the author.")

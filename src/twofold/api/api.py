@@ -267,7 +267,8 @@ def _demanded(added: Served) -> Sequence[Any]:
     """What `exists=` names."""
     match added:
         case ServedCommand():
-            return [added.demanded] if isinstance(added.demanded, Decider) else list((added.demanded or {}).values())
+            named = {} if added.demanded is None else added.demanded
+            return list(named.values()) if isinstance(named, Mapping) else [named]
         case ServedPage():
             return [] if added.exists is None else [added.exists]
         case ServedRow():

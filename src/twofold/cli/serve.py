@@ -111,7 +111,7 @@ def _by_rule(app: App, host: str, public: bool) -> Make:
     def make(running: Running) -> Any:
         made = web_app(running, api)
         if not public:
-            made.user_middleware.append(Middleware(LocalOnly))  # inside the log of requests
+            made.user_middleware.insert(1, Middleware(LocalOnly))  # inside the log of requests, and nothing else
         return made
 
     return make

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -22,8 +22,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Sch
 from starlette.requests import ClientDisconnect
 
 from twofold.codec.form import MAX_DECIMAL_PLACES
+from twofold.web.field_errors import field_errors
 from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
-from twofold.web.problems import Problem
+from twofold.web.problems import MAX_ERRORS, Problem, invalid
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -35,6 +36,9 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII), "Write a date like 2026-03
 _MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 T = TypeVar("T")
+
+_Found = tuple[str, str, tuple[int | str, ...]]
+"""What is wrong with a body: type, message and path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +154,24 @@ JsonBody = Annotated[T, fastapi.Body(), FromJson()]
 
 
 def _validated(validator: SchemaValidator, body: JsonText) -> Any:
-    """Raises: ValidationError with all errors, including numbers that would lose digits."""
+    """Raises: ValidationError with all errors, including numbers that would lose digits; Problem 422 for many."""
     value = None
-    errors = [_error("inexact", _INEXACT, path) for path in _inexact(body.value, ())]
+    found: list[_Found] = [("inexact", _INEXACT, path) for path in _inexact(body.value, ())]
     try:
         value = validator.validate_json(body.text, strict=True, extra="forbid")
     except ValidationError as error:
-        errors += [_error(e["type"], e["msg"], e["loc"]) for e in error.errors(include_input=False, include_url=False)]
-    if errors:
-        raise ValidationError.from_exception_data("body", errors, hide_input=True)
+        found += [(e["type"], e["msg"], e["loc"]) for e in error.errors(include_input=False, include_url=False)]
+    if len(found) > MAX_ERRORS:
+        raise _too_many(found, body)
+    if found:
+        raise ValidationError.from_exception_data("body", [_error(*each) for each in found], hide_input=True)
     return value
+
+
+def _too_many(found: Sequence[_Found], body: JsonText) -> Problem:
+    """The problem, made at once of the errors that it lists: a body has room for so many that they take seconds."""
+    listed = [{"type": kind, "msg": message, "loc": ("body", *path)} for kind, message, path in found[:MAX_ERRORS]]
+    return invalid(list(field_errors(listed, body)), len(found) - MAX_ERRORS)
 
 
 _INEXACT = "This number has more digits than a JSON number keeps everywhere: send it as a string"
@@ -216,11 +228,11 @@ def _read_by(schema: CoreSchema, notation: tuple[re.Pattern[str], str]) -> Calla
 
 def _bytes(value: Any) -> Any:
     """Raises: ValueError for what is not Base64, which responses write."""
-    if not isinstance(value, str):  # from a validator of the user's own
+    if isinstance(value, bytes):  # from a validator of the user's own
         return value
     try:
         return b64decode(value, validate=True)
-    except ValueError:
+    except (ValueError, TypeError):
         raise ValueError("Write bytes in Base64, like aGVsbG8=") from None
 
 

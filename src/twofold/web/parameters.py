@@ -43,6 +43,7 @@ class Parameters:
                 notation = _notation_of(field.field_info.annotation)
                 if notation is not None:
                     self._notations.append((place, field, notation))
+        self._unknown = f"Unknown parameter; known here: {', '.join(sorted(self._repeatable)) or 'none'}"
 
     def check(self, request: Request) -> None:
         """Raises: Problem 422 for query parameters that are unknown or repeated; RequestValidationError for values."""
@@ -57,7 +58,7 @@ class Parameters:
         sent = request.query_params
         for name in sent:
             if name not in self._repeatable:
-                message = f"Unknown parameter; known here: {', '.join(sorted(self._repeatable)) or 'none'}"
+                message = self._unknown
             elif not self._repeatable[name] and len(sent.getlist(name)) > 1:
                 message = f"Must be given once, not {len(sent.getlist(name))} times"
             else:

@@ -116,9 +116,9 @@ def problem_of(error: Exception, request: Request) -> Problem:
             return _unavailable(error)
 
 
-def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """The problem for invalid fields; each error has `in`, `field` and `message`."""
-    count = len(errors)
+def invalid(errors: Sequence[Mapping[str, str]], left_out: int = 0) -> Problem:
+    """The problem for invalid fields; each error has `in`, `field` and `message`. `left_out` counts further errors."""
+    count = len(errors) + left_out
     detail = "; ".join(f"{error['field'] or error['in']}: {error['message']}" for error in errors[:3])
     detail += f"; and {count - 3} more" if count > 3 else ""
     more = {"errorsLeftOut": count - MAX_ERRORS} if count > MAX_ERRORS else {}

@@ -297,7 +297,7 @@ async def test_another_users_rows_do_not_exist(serve: Serve, scope: Any) -> None
         ("/members/ada", "/members/ben", "/members/no"),
     ]:
         seen = await site.client.get(mine, headers=by("ada"))
-        assert seen.status_code == 200
+        assert (seen.status_code, seen.headers["cache-control"]) == (200, "private")
         refused = await site.client.get(theirs, headers=by("ada"))
         never = await site.client.get(missing, headers=by("ada"))
         assert refused.status_code == never.status_code == 404

@@ -201,6 +201,12 @@ async def test_a_parameter_that_is_refused_is_named(serve: Serve, query: str, na
     assert field_of(await site.client.get(f"/loans?{query}")) == name
 
 
+async def test_a_parameter_that_is_repeated_is_named_once(serve: Serve) -> None:
+    site = await library(serve, lent={})
+    [error] = (await site.client.get("/loans?" + "limit=1&" * 5_000)).json()["errors"]
+    assert (error["field"], error["message"]) == ("limit", "Must be given once, not 5000 times")
+
+
 async def test_names_in_camel_case(serve: Serve) -> None:
     api = Api(LIBRARY, actor=nobody, names="camel", decimals="number")
     api.page(listed)

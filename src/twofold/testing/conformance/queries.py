@@ -447,7 +447,7 @@ class RefusalConformance(OnBackend):
             {"total__in": 1},
             {"total__in": "12"},
             {"total__in": {1: 1}},
-            {"total__in": iter([1])},
+            {"total__in": {1: 1}.values()},  # no list, tuple or set; an iterator has another name in each process
             {"total__in": ["1"]},
             {"total__in": [1, [2]]},
             {"total__in": range(3)},

@@ -53,8 +53,10 @@ class Direct:
         if len(routes) != self._known:
             self._look(routes)
         sent = scope["path"].split("/")[1:]
+        if not sent:  # `GET *`
+            return None
         method, count = scope["method"], len(sent)
-        for first in (sent[0], None):
+        for first in (*sent[:1], None):  # `OPTIONS *` has no segment
             for one in self._candidates.get((method, count, first), ()):
                 if one.is_at(sent):
                     parameters = {name: sent[place] for place, name in one.parameters}

@@ -137,12 +137,12 @@ def _order_parameter(served: ServedPage, form: JsonForm) -> str | None:
 
 def links(request: Request, page: Page[Any], *, backward: bool = True) -> dict[str, str]:
     """The pages before and after: this address with another cursor (RFC 8288)."""
-    if page.cursor is None and page.previous is None:
+    before = page.previous if backward else None
+    if page.cursor is None and before is None:
         return {}
     raw: bytes | None = request.scope.get("raw_path")
     path = quote(request.scope["path"] if raw is None else raw.decode("latin-1"), safe=_IN_PATHS if raw else "/")
     sent = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "after")]
-    before = page.previous if backward else None
     found = [
         f'<{path}?{urlencode([*sent, ("cursor", cursor)])}>; rel="{relation}"'
         for relation, cursor in (("prev", before), ("next", page.cursor))

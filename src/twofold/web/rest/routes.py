@@ -10,7 +10,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow
+from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow, anyone
 from twofold.errors import ConfigurationError
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
@@ -25,11 +25,15 @@ Endpoint = CommandEndpoint | RowEndpoint | PageEndpoint
 
 
 class ApiRoute(Route):
-    """A route for one command, row or page. Its parameters may contain an encoded slash."""
+    """A route for one command, row or page. Its parameters may contain an encoded slash.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `personal`: what it returns depends on who asks.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, personal: bool) -> None:
         self.made, self.at, self.evaluates = endpoint, endpoint.served.at, endpoint.evaluates
-        self._known = known_parameters(endpoint)
+        self._known, self._personal = known_parameters(endpoint), personal
+        self._unknown = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
         super().__init__(self.at.path, self.answer, methods=[self.at.method], name=endpoint.served.name)
         self.methods = {self.at.method}  # without the HEAD that Starlette adds: see methods.py
 
@@ -40,14 +44,18 @@ class ApiRoute(Route):
             unexpected = list(self._unexpected(request))
             if unexpected:
                 raise invalid(unexpected)
-        return await self.made(request)
+        response = await self.made(request)
+        if self._personal:
+            response.headers.setdefault("Cache-Control", "private")  # no shared cache gives it to another actor
+        return response
 
     def _unexpected(self, request: Request) -> Iterator[dict[str, str]]:
         sent = request.query_params
-        names = [name for name, _ in sent.multi_items()]
-        for name in names if len(names) != len(sent) or not self._known.keys() >= sent.keys() else ():
+        if len(sent.multi_items()) == len(sent) and self._known.keys() >= sent.keys():
+            return
+        for name in sent:  # once each, or a name that is sent thousands of times would take minutes
             if name not in self._known:
-                message = f"Unknown parameter; known here: {', '.join(sorted(self._known)) or 'none'}"
+                message = self._unknown
             elif not self._known[name] and len(sent.getlist(name)) > 1:
                 message = f"Must be given once, not {len(sent.getlist(name))} times"
             else:
@@ -104,8 +112,12 @@ def routes_of(api: Api) -> list[ApiRoute]:
     """A route for each address; where several match, the one with a literal segment comes first."""
     form = JsonForm(api.names, api.decimals)
     rows = [one for one in api.served if isinstance(one, ServedRow)]
-    routes = [ApiRoute(_endpoint(one, form, rows)) for one in api.served]
+    routes = [ApiRoute(_endpoint(one, form, rows), personal=_is_personal(one, api)) for one in api.served]
     return sorted(routes, key=lambda route: [segment.startswith("{") for segment in route.at.segments])
+
+
+def _is_personal(served: Served, api: Api) -> bool:
+    return not isinstance(served, ServedCommand) and (served.allow is not anyone or api.scope is not None)
 
 
 def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:

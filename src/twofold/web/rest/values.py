@@ -27,13 +27,14 @@ class Value:
         self.place, self.name, self.shown = place, name, shown or name
         self.annotation = without_none(annotation)
         plain = unwrapped(self.annotation)
-        self._is_text = self.annotation is str or (plain is str and hasattr(self.annotation, "__supertype__"))
+        self._is_text = plain is str
+        self._is_any_text = str in (self.annotation, getattr(self.annotation, "__supertype__", None))
         self._is_bare = plain in (int, float, bool)
         self._read = reader(PLAIN.core_schema(self.annotation))
 
     def read(self, text: str) -> Any:
         """Raises: RequestValidationError, naming the parameter; as `check_address`."""
-        if self._is_text:
+        if self._is_any_text:
             return text
         errors: list[Any] = []
         for written in self._written(text):
