@@ -82,6 +82,8 @@ class Mutation(NamedTuple):
     def plan(self, seed: int) -> Plan:
         """A history in which the defect may show."""
         plan = draw(self.scenarios[seed % len(self.scenarios)], seed, self.among, self.partitions)
+        watchers = max(1, plan.watchers) if self.breaks == "watchers" else 0
+        plan = dataclasses.replace(plan, watchers=watchers if plan.app.projections else 0)
         if self.log is None:
             return plan
         return dataclasses.replace(plan, log_becomes=None if self.log == "the same" else self.log)
@@ -816,8 +818,8 @@ def a_clock_that_goes_back_reverses_its_partition(patch: Patch) -> None:
 
 @on_four("G6", scenarios=[IN_THE_WAREHOUSE, IN_THE_DIRECTORY])
 def a_token_is_compared_with_the_checkpoint_of_another_partition(patch: Patch) -> None:
-    def furthest(found: QueryResult, token: Token) -> Checkpoint:
-        best = max(found.checkpoints, key=lambda one: one.position.offset)
+    def furthest(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
+        best = max(checkpoints, key=lambda one: one.position.offset)
         partition = token.position.partition if best.follower.partition else 0
         at = Position(partition, best.position.offset)
         return replaced(best, follower=best.follower.in_partition(partition), position=at)

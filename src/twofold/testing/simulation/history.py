@@ -15,8 +15,8 @@ from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.remote import LATE_S
-from twofold.testing.simulation.viewers import WATCHERS, Viewer
-from twofold.testing.simulation.violations import ENGINE, Violation
+from twofold.testing.simulation.viewers import Viewer
+from twofold.testing.simulation.violations import ENGINE, WATCHERS, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
 
 REST_S = 0.25

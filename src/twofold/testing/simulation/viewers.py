@@ -17,10 +17,9 @@ from twofold.read.watched import WatchToken
 from twofold.read.watcher import RowChanges
 from twofold.testing.simulation.server import Unanswered
 from twofold.testing.simulation.states import State
-from twofold.testing.simulation.violations import difference
+from twofold.testing.simulation.violations import WATCHERS, difference
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
 
-WATCHERS = "watchers"
 _KINDS = ("text", "integer", "boolean", "decimal", "timestamp")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+WATCHERS = "watchers"  # what a watcher got does not lead to what the table holds; see docs/guarantees.md
 ENGINE = "engine"  # breaks no promise itself: no rest is reached, or an error is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise of the list G1 to G11, or of the App, and how it was broken."""
+    """A promise of the list G1 to G11, that of watchers, or one of the App, and how it was broken."""
 
     promise: str
     text: str
