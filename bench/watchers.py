@@ -10,6 +10,8 @@ from typing import Self
 
 import websockets
 
+from bench.process import SideFailed
+
 ROW = re.compile(rb'"key":"(k\d+)","n":(\d+),"at":(\d+)')
 AT_ONCE = 50
 REST_S = 0.3
@@ -30,22 +32,29 @@ class Watchers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        failed = [task.exception() for task in self._tasks if task.done()]
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if failed:
+            raise SideFailed(f"{len(failed)} watchers have ended: {failed[0]!r}")
 
     async def begin(self, addresses: Iterator[str]) -> None:
         """Connect a client to each address, and wait for its snapshot. `ws:` is a WebSocket, on everything."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        for number, address in enumerate(addresses, 1):
+        waiting = 0
+        for address in addresses:
             view: dict[bytes, int] = {}
             self.views.append(view)
             follow = self._socket if address.startswith("ws:") else self._events
             self._tasks.append(asyncio.create_task(follow(address, view)))
-            if number % AT_ONCE == 0:
-                for _ in range(AT_ONCE):
-                    await self._ready.acquire()
+            waiting += 1
+            if waiting > AT_ONCE:
+                await self._ready.acquire()
+                waiting -= 1
+        for _ in range(waiting):
+            await self._ready.acquire()
         self.delays.clear()
         self.frames = 0
 

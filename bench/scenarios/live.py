@@ -30,6 +30,7 @@ CASES = {
 }
 LONGER = 2.0
 ROUNDS = 3
+STOP_TIMEOUT_S = 15.0
 
 
 def live(run: Run) -> None:
@@ -98,7 +99,11 @@ def _served(place: Place) -> Iterator[tuple[str, int]]:
                 raise SideFailed("the server did not start")
             yield found[0], process.pid
         finally:
-            process.kill()
+            process.terminate()  # it releases what it follows, for the next round
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            finally:
+                process.kill()
 
 
 def _environment() -> dict[str, str]:
