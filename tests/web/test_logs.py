@@ -133,7 +133,8 @@ def test_a_traceback_has_no_messages() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         fails()
     text = without_messages((raised.type, raised.value, raised.tb))
-    assert re.sub(r'.*File ".*test_logs.py", line \d+', "File", text).splitlines() == [
+    lines = re.sub(r'.*File ".*test_logs.py", line \d+', "File", text).splitlines()
+    assert [line for line in lines if not line or set(line) - set(" ~^")] == [  # newer Pythons mark the place
         "File, in fails",
         '    raise KeyError("secret")',
         "builtins.KeyError",
