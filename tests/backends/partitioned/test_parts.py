@@ -269,6 +269,7 @@ async def test_g11_a_new_id_that_was_interrupted_is_completed(tmp_path: Path) ->
 # ---- an App on files, of which one goes away
 
 
+@pytest.mark.slow
 async def test_a_file_that_was_closed_is_back_with_the_next_process(tmp_path: Path) -> None:
     """Meanwhile the others' commands, rows and reactions go on; then everything is there once, also in the whole."""
     async with files(tmp_path, 4) as log, files(tmp_path, 4) as other:

@@ -19,6 +19,8 @@ from twofold.web.login.sessions import Sessions
 
 Serve = Callable[..., Awaitable[Any]]
 
+pytestmark = pytest.mark.slow  # real sockets and real time
+
 
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from twofold.web.serving.outgoing import Outgoing
 Serve = Callable[..., Awaitable[Any]]
 LONG = "x" * 20_000
 
+pytestmark = pytest.mark.slow  # real sockets and real time
+
 
 async def test_watchers_beyond_the_limit_are_refused(serve: Serve) -> None:
     site = await serve(limits=Limits(watchers=2))

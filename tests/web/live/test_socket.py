@@ -21,6 +21,8 @@ from twofold.web.serving.local import LocalOnly
 
 Serve = Callable[..., Awaitable[Any]]
 
+pytestmark = pytest.mark.slow  # real sockets and real time
+
 
 async def said(socket: Any) -> dict[str, Any]:
     async with asyncio.timeout(20):
