@@ -107,7 +107,7 @@ def decide(command: Command, member: Member) -> list[Event]:
     match command:
         case Register(name, email) if not member.email:
             return [MemberRegistered(name, checked_email(email))]
-        case Charge(reason, amount):  # whoever it is: a loan is charged for even if the member is unknown
+        case Charge(reason, amount):  # also to a member who is unknown: the loan was theirs
             return [FineCharged(reason, amount)]
         case _ if not member.email:
             raise Rejected("There is no such member")

@@ -81,3 +81,17 @@ async def test_an_error_is_raised_to_the_one_at_fault(tmp_path: Path, work: Work
     await file.close()
     with pytest.raises(Closed):
         await gathered.run(3)
+
+
+async def test_nobody_waits_for_ever_when_the_last_ones_fail_together(tmp_path: Path, work: Work) -> None:
+    file = File(tmp_path / "some.db", "NORMAL", 1)
+    gathered = Gathered(file.readers, work)
+    first = asyncio.create_task(gathered.run(0))
+    await asyncio.to_thread(work.begun.wait)
+    last = [asyncio.create_task(gathered.run(number)) for number in (1, -1, 2)]
+    await asyncio.sleep(0)
+    work.go_on.set()
+    async with asyncio.timeout(10):
+        found = await asyncio.gather(first, *last, return_exceptions=True)
+    assert [str(one) for one in found] == ["0", "2", "-1 is negative", "4"]
+    await file.close()

@@ -482,3 +482,11 @@ def test_nobody_to_tell_apart() -> None:
     api = Api(LIBRARY, actor=nobody)
     api.row(member_rows)
     assert api.served[0].allow is anyone
+
+
+async def test_what_a_scope_narrows_is_private_also_where_anyone_may_read(serve: Serve) -> None:
+    for scope, kept in [(of_the_actor, "private"), (None, None)]:
+        api = Api(LIBRARY, actor=user_of, scope=scope)
+        api.page(loan_rows, "GET /loans", allow=anyone)
+        site = await serve(api)
+        assert (await site.client.get("/loans")).headers.get("cache-control") == kept
