@@ -88,10 +88,10 @@ async def test_nobody_waits_for_ever_when_the_last_ones_fail_together(tmp_path: 
     gathered = Gathered(file.readers, work)
     first = asyncio.create_task(gathered.run(0))
     await asyncio.to_thread(work.begun.wait)
-    last = [asyncio.create_task(gathered.run(number)) for number in (1, -1, 2)]
+    last = [asyncio.create_task(gathered.run(number)) for number in (1, 2, -1)]
     await asyncio.sleep(0)
     work.go_on.set()
     async with asyncio.timeout(10):
         found = await asyncio.gather(first, *last, return_exceptions=True)
-    assert [str(one) for one in found] == ["0", "2", "-1 is negative", "4"]
+    assert [str(one) for one in found] == ["0", "2", "4", "-1 is negative"]
     await file.close()
