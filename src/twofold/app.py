@@ -35,6 +35,7 @@ from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.read.watch import Watching, check_no_page
 from twofold.read.watcher import RowChanges
+from twofold.sql.forms import ChecksForms, forms_of
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
@@ -203,6 +204,8 @@ class Running:
     async def prepare(self) -> None:
         """Create missing tables and checkpoints. Raises: ConfigurationError, LogReplaced, Unavailable."""
         await self.belonging.check()
+        if isinstance(self.log, ChecksForms):
+            await self.log.install(self.app.name, forms_of(self.app.deciders, self.app.stored, self.app.codec))
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         for following in self.followers:

@@ -23,6 +23,7 @@ from twofold.backends.postgres.connection import (
     now,
 )
 from twofold.backends.postgres.copies import PostgresCopies
+from twofold.backends.postgres.forms import install
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import PostgresRequests
@@ -41,6 +42,7 @@ from twofold.errors import (
 )
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
+from twofold.sql.forms import EventForm
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -96,6 +98,10 @@ class PostgresLog(DenseFeed):
         if not await self._writer.run(lambda c: _rename(c, log_id, self.log_id)):
             raise self._replaced()
         self.log_id = log_id
+
+    async def install(self, app: str, forms: Sequence[EventForm]) -> None:
+        """See `ChecksForms.install`."""
+        await self._reader.run(lambda c: install(c, app, forms))
 
     async def close(self) -> None:
         """Close the connections."""

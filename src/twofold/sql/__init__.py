@@ -1,0 +1,1 @@
+"""Commands and events from SQL, on PostgreSQL."""
