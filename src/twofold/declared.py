@@ -9,16 +9,22 @@ from typing import Any
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Projection
+from twofold.sql.command import SqlCommand
 from twofold.write.decider import Decider
 
 
 def check_parts(
-    deciders: Sequence[Decider[Any, Any, Any]], projections: Sequence[Projection[Any]], reactors: Sequence[Reactor]
+    deciders: Sequence[Decider[Any, Any, Any]],
+    projections: Sequence[Projection[Any]],
+    reactors: Sequence[Reactor],
+    commands: Sequence[SqlCommand[Any, Any]],
 ) -> None:
     """Raises: ConfigurationError for a part of the wrong type, or a name that is used twice."""
     _all_of("deciders", deciders, Decider)
     _all_of("projections", projections, Projection)
     _all_of("reactors", reactors, Reactor)
+    _all_of("commands", commands, SqlCommand)
+    _unique("command", (command.name for command in commands))
     _unique("category", (decider.category for decider in deciders))
     _unique("name", [projection.name for projection in projections] + [reactor.name for reactor in reactors])
 

@@ -14,6 +14,7 @@ from twofold.backends.postgres.schema import migrations
 
 TAKEN_OVER = {
     "append.sql": (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5"),
+    "run.sql": (41, "ae40f174f56385481d49a2e64fc81ec80ae72c7a9232a46da55dc26c997385e2"),
     "note.sql": (40, "529cabf2b14c68af1da8e3cac2fca3f160d97d7e47ea70808162761c841bdd31"),
 }
 """For each file the newest migration that takes it over, and what the file was then."""
@@ -48,7 +49,7 @@ async def test_migrations_end_with_the_functions_of_today(new_database: Callable
         for file in TAKEN_OVER:
             names = re.findall(r"^CREATE OR REPLACE FUNCTION (twofold\.\w+)\(", functions(file), re.MULTILINE)
             assert all(f"FUNCTION {name}(" in migrated for name in names)
-            assert len(names) >= 2
+            assert names
             await connection.execute(functions(file))
         assert await connection.fetchval(STATE) == migrated
     finally:

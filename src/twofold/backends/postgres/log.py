@@ -10,6 +10,7 @@ import asyncpg
 
 from twofold.ambient import Ambient
 from twofold.backends.postgres.batch import of_batch, of_one
+from twofold.backends.postgres.calls import PostgresCalls
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints
 from twofold.backends.postgres.connection import (
     BY_INDEX,
@@ -62,6 +63,7 @@ class PostgresLog(DenseFeed):
     requests: PostgresRequests
     importing: PostgresCopies
     exporting: PostgresCopies
+    sql: PostgresCalls
 
     def __init__(self, url: str, ambient: Ambient | None = None, *, create: bool = True) -> None:
         self._ambient, self._create = ambient or Ambient(), create
@@ -72,6 +74,7 @@ class PostgresLog(DenseFeed):
         self.log_id = ""
         self.checkpoints = PostgresCheckpoints(self._reader, "reactor", lambda: self.log_id)
         self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
+        self.sql = PostgresCalls(self._address, lambda: self.log_id, self._replaced)
         self.importing = self.exporting = PostgresCopies(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
@@ -108,6 +111,7 @@ class PostgresLog(DenseFeed):
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.leave()
+        await self.sql.close()
         await self._writer.close()
         await self._reader.close()
 
