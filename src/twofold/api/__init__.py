@@ -2,6 +2,7 @@
 
 api.py        Api: commands, rows and pages, each with its address and who may use it
 served.py     one command, checked when it is declared
+calls.py      one SQL command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
 results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
@@ -15,6 +16,7 @@ Imports no web framework.
 
 from twofold.api.actors import Actor, ActorOf, Allow, Scope, Sees, anyone, logged_in, nobody
 from twofold.api.api import Api, Served
+from twofold.api.calls import ServedCall
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.rule import by_rule
 from twofold.api.served import ServedCommand, new_id
@@ -27,6 +29,7 @@ __all__ = [
     "Served",
     "Scope",
     "Sees",
+    "ServedCall",
     "ServedCommand",
     "ServedPage",
     "ServedRow",

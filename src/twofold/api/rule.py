@@ -12,7 +12,7 @@ from twofold.errors import ConfigurationError
 
 
 def by_rule(app: App) -> Api:
-    """Every command that is not internal, and every projection.
+    """Every command that is not internal, every SQL command, and every projection.
 
     Raises: ConfigurationError for a name or a command that cannot be served by rule.
     """
@@ -35,6 +35,8 @@ def by_rule(app: App) -> Api:
     for decider, command in offered:
         name = snake(command.__name__)
         api.command(decider, command, name=name if names[name] == 1 else f"{decider.category}_{name}")
+    for each in app.commands:
+        api.command(each, name=each.name if not names[each.name] else f"sql_{each.name}")
     for projection in app.projections:
         api.row(projection, name=f"{projection.name}_row" if projection.name in pages else None)
         api.page(projection)

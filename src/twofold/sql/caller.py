@@ -70,6 +70,6 @@ def _answer(command: SqlCommand[Any, A], answer: str | None) -> A:
     try:
         found: A = msgspec.json.decode(answer or "null", type=command.answers)
     except msgspec.ValidationError as error:
-        why = f"{command.owner}: it is done, but its answer {answer!s:.80} is not what answers= says: {error}"
+        why = f"{command.owner}: it is done, but the function's result {answer!s:.80} is of another type: {error}"
         raise CommandFailed(why, "00000", None, None) from error
     return found

@@ -21,7 +21,7 @@ C = TypeVar("C")
 A = TypeVar("A")
 
 Code = str | tuple[str, str]
-"""What a client is told: a code, and a sentence where the code in words is not enough."""
+"""What a client gets: a code, and a sentence where the code in words is not enough."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _FUNCTION = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_$]*)\.)?([A-Za-z_][A-Za-z0-9_$]*)")
@@ -32,7 +32,7 @@ class SqlCommand(Generic[C, A]):
     """A command that a PostgreSQL function decides, which notes its events with `twofold.note`.
 
     The function is called in named notation: each field of the command gives the parameter of its name after `prefix`,
-    and `actor` names the one that gets the id of who asks. Its result is read as `answers`; None for a function that
+    and `actor` names the one that gets the caller's id. Its result is read as `answers`; None for a function that
     returns nothing. `records` are the event classes that it notes, unless a decider of the App has them.
 
     A function says no with `RAISE EXCEPTION 'a sentence' USING ERRCODE = 'TF422', DETAIL = 'CODE'`. `errors` gives a
@@ -78,7 +78,9 @@ class SqlCommand(Generic[C, A]):
         try:
             msgspec.json.Decoder(Any if self.answers is None else self.answers)
         except TypeError as error:
-            raise ConfigurationError(f"{self.owner}: answers={self.answers!r:.80} cannot be read: {error}") from None
+            raise ConfigurationError(
+                f"{self.owner}: a result of type {self.answers!r:.80} cannot be read: {error}"
+            ) from None
 
     @property
     def owner(self) -> str:

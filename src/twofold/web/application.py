@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp
 
-from twofold.api import Api, ServedCommand, nobody
+from twofold.api import Api, ServedCall, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, openapi, problems
@@ -58,7 +58,7 @@ def web_app(
     for route in _command_routes(routers):
         _check_command(route, running, api)
     for served in api.served:
-        if isinstance(served, ServedCommand):
+        if isinstance(served, ServedCommand | ServedCall):
             _check_keeps_requests(served.owner, running)
     own_docs = docs.own_docs_available()
     app = _WebApp(
