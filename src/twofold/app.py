@@ -38,6 +38,8 @@ from twofold.read.watcher import RowChanges
 from twofold.sql.caller import Caller
 from twofold.sql.command import Called, SqlCommand
 from twofold.sql.forms import ChecksForms, forms_of
+from twofold.sql.view import View
+from twofold.sql.views import Views
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
@@ -60,7 +62,8 @@ class App:
     `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
     are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that
     returns an ASGI app for a `Running`; `twofold serve` serves it. `formerly` is the App's previous name, under which
-    existing stores know it. `commands` are those that PostgreSQL functions decide.
+    existing stores know it. `commands` are those that PostgreSQL functions decide,
+    and `views` read models that PostgreSQL selects.
 
     Raises: ConfigurationError for names used twice, a projection that mixes documents with events, or a class that
     cannot be stored.
@@ -74,10 +77,11 @@ class App:
     http: str | None = None
     formerly: str | None = None
     commands: Sequence[SqlCommand[Any, Any]] = ()
+    views: Sequence[View[Any]] = ()
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_parts(self.deciders, self.projections, self.reactors, self.commands)
+        check_parts(self.deciders, self.projections, self.reactors, self.commands, self.views)
         check_names(self.name, self.formerly, self.http)
         recorded = [cls for each in self.deciders for cls in each.recorded_types]
         recorded += [cls for each in self.commands for cls in each.records]
@@ -87,6 +91,11 @@ class App:
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
             self.folding(projection)
+
+    @property
+    def parts(self) -> list[Any]:
+        """All that an Api may serve."""
+        return [*self.deciders, *self.commands, *self.projections, *self.views]
 
     @property
     def declared(self) -> list[type]:
@@ -175,6 +184,7 @@ class Running:
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self.caller = Caller(app.name, app.commands, log, lambda head: self.lags[head.partition].mark(head))
         self.queries = Queries(rows, log)
+        self.views = Views(app.name, app.views, rows, log, app.codec)
         self.watching = Watching(self.queries, rows, log, app.codec)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
@@ -223,10 +233,12 @@ class Running:
         for following in self.followers:
             await self.belonging.register(following)
             await following.check_log()
+        await self.views.prepare()
 
     def work(self) -> None:
         """Fold and react in this process, sharing the work with other processes."""
         self._workers = [Worker(following) for following in self.followers]
+        self.views.work()
 
     @property
     def works(self) -> bool:
@@ -235,7 +247,7 @@ class Running:
 
     async def stop(self) -> None:
         """Finish what was accepted, and release the checkpoints."""
-        await self.watching.stop()
+        await asyncio.gather(self.watching.stop(), self.views.stop())
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
         await asyncio.gather(self.caller.close(), self.commits.close())

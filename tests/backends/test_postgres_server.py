@@ -651,7 +651,7 @@ async def test_a_database_of_before_there_were_requests(database: str) -> None:
         "DROP TABLE twofold.requests",
         "ALTER TABLE twofold.log DROP COLUMN secret",
         "DROP TABLE twofold.copied",
-        "DROP TABLE twofold.pending, twofold.forms, twofold.calls",
+        "DROP TABLE twofold.pending, twofold.forms, twofold.calls, twofold.views",
         "ALTER TABLE twofold.checkpoints DROP COLUMN generation",
         "DELETE FROM twofold.migrations WHERE number >= 10",
         f'CREATE ROLE "{role}"',

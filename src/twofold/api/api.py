@@ -331,7 +331,7 @@ class Api:
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
         for each in (_part(added), *_demanded(added)):
-            if not any(each is known for known in (*self.app.deciders, *self.app.commands, *self.app.projections)):
+            if not any(each is known for known in self.app.parts):
                 shown = each.owner if isinstance(each, Decider | SqlCommand | Projection) else f"{each!r:.80}"
                 raise ConfigurationError(f"{added.owner}: {shown} is not the one of {self.app.name}, or it has none")
         added.check()

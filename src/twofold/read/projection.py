@@ -36,12 +36,16 @@ _SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this ma
 
 
 class Table(msgspec.Struct, frozen=True, cache_hash=True):
-    """What a store must know of a projection: the table of a version and its columns."""
+    """What a store must know of a projection: the table of a version and its columns.
+
+    `view`: it is no table, but a query over others (see `twofold.sql.View`), with the position of what it is over.
+    """
 
     follows: FollowerId
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[Index, ...]
+    view: bool = False
 
     @property
     def name(self) -> str:

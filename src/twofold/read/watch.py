@@ -51,6 +51,8 @@ class Watching:
         **conditions: Any,
     ) -> AsyncGenerator[RowChanges[R], None]:
         """See `Running.watch`. `where` and `scope` are as in `Queries`."""
+        if projection.table.view:
+            raise InvalidQuery(f"{projection.owner} cannot be watched: watch a projection that it is over")
         query = query_of(projection, {**where, **conditions}, order_by, SNAPSHOT_PAGE, scope)
         watcher, rounds = OneWatcher(projection, query.conditions), self._rounds_of(projection)
         if self._stopped:

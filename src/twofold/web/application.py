@@ -86,7 +86,8 @@ def web_app(
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
-    watched = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    watched = [made for made in reads if not made.served.projection.table.view]
     asyncapi.install(app, api, watched)
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):

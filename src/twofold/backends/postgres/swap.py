@@ -210,6 +210,9 @@ async def _move_table(connection: Connection, table: Table, built: FollowerId) -
     if live and await _named_alike(connection, sql) is None:
         await connection.execute(sql.show("CREATE OR REPLACE VIEW", new))
         await connection.execute(sql.describe())
+    for name, version, definition in await connection.fetch(_SQL["views_over"], table.name, table.follows.version):
+        over_new = definition.replace(sql.name, new)
+        await connection.execute(f"CREATE OR REPLACE VIEW {table_name(FollowerId(name, version))}{over_new}")
     await drop_table(connection, table.follows)
     await connection.execute(f"ALTER TABLE {new} RENAME TO {quoted(_bare(table.follows))}")
     for index in [*sql.indexes(), f"{_bare(table.follows)}_pkey"]:
