@@ -222,7 +222,7 @@ async def test_versions_live_side_by_side_and_the_name_shows_the_newest(url: str
         assert dict(await sql.fetchrow("SELECT * FROM authors")) == {"author": "ann", "posts": 10}
         async with app.open(url, work=False):
             assert await sql.fetchval("SELECT posts FROM authors") == 10
-        await running.rows.drop(authors.follows)
+        await operate.drop(running, authors.follows)
         assert await sql.fetchval("SELECT posts FROM authors") == 10
         with pytest.raises(asyncpg.UndefinedTableError):
             await sql.fetchval("SELECT * FROM twofold.authors_v1")

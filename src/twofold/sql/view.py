@@ -25,14 +25,13 @@ class ViewDefinition(msgspec.Struct, frozen=True):
     table: Table
     sql: str
     over: tuple[FollowerId, ...]
-    security_invoker: bool
     materialised: bool
 
     @property
     def fingerprint(self) -> str:
         """Changes with the definition: the same version with another one refuses to start."""
         over = [(each.name, each.version) for each in self.over]
-        parts = (self.table.fingerprint, self.sql, over, self.security_invoker, self.materialised)
+        parts = (self.table.fingerprint, self.sql, over, self.table.security_invoker, self.materialised)
         return sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
@@ -46,15 +45,15 @@ class View(Projection[R]):
 
     The view is made when the App is opened. Raise `version` with every change of `row` or `sql`.
 
-    With `security_invoker` the policies of row-level security apply to the role that reads, not to the owner of the view. With
-    `refresh_ms` the view is materialised: refreshed after events that concern it, at most that often (in milliseconds).
+    With `security_invoker` the policies of row-level security apply to the role that reads, not to the owner of the
+    view. With `refresh_ms` the view is materialised: refreshed after events that concern it, at most that often (in
+    milliseconds).
 
     Raises: ConfigurationError.
     """
 
     sql: str
     over: Sequence[Projection[Any]]
-    security_invoker: bool
     refresh_ms: int | None
 
     def __init__(
@@ -78,7 +77,7 @@ class View(Projection[R]):
         columns = RowFormat(row)
         check_columns(self.owner, columns.columns)
         key = key_names(self.owner, row, columns.columns, key_fields, computed=True)
-        table = Table(FollowerId(name, version), columns.columns, key, (), view=True)
+        table = Table(FollowerId(name, version), columns.columns, key, (), view=True, security_invoker=security_invoker)
         object.__setattr__(self, "format", columns)
         object.__setattr__(self, "table", table)
 
@@ -116,7 +115,7 @@ class View(Projection[R]):
     def definition(self) -> ViewDefinition:
         """For the store."""
         over = tuple(each.follows for each in self.over)
-        return ViewDefinition(self.table, self.sql, over, self.security_invoker, self.refresh_ms is not None)
+        return ViewDefinition(self.table, self.sql, over, self.refresh_ms is not None)
 
     def key_waiting(self, stream: str) -> Key | None:
         """What is parked below may touch any row."""

@@ -44,6 +44,7 @@ COLUMN_TYPES: dict[Kind, str] = {
     "bytes": "bytea",
     "json": "json",
 }
+INVOKER = " WITH (security_invoker = true)"
 # Arrays of JSON are sent as text, which the driver encodes natively.
 _ARRAYS: dict[Kind, str] = COLUMN_TYPES | {"json": "text"}
 _OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
@@ -98,7 +99,8 @@ class TableSql:
 
         `name`: of a table built beside this one, to be shown instead.
         """
-        return f"{kind} {self.public_name} AS SELECT {self._names} FROM {name or self.name}"
+        invoker = INVOKER if self.table.security_invoker else ""
+        return f"{kind} {self.public_name}{invoker} AS SELECT {self._names} FROM {name or self.name}"
 
     def describe(self) -> str:
         """The comment by which our view is recognised."""

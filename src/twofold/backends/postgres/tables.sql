@@ -60,6 +60,21 @@ RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position, null
 -- name: hand_over_parked
 UPDATE twofold.parked SET name = $1 WHERE kind = 'projection' AND name = $3 AND version = $2
 
+-- name: policies
+-- The row-level security of a table ($1) as statements for another one ($2).
+SELECT format('ALTER TABLE %s %s ROW LEVEL SECURITY', $2::text, action)
+FROM pg_class c CROSS JOIN LATERAL (VALUES ('ENABLE', c.relrowsecurity), ('FORCE', c.relforcerowsecurity)) v (action, there)
+WHERE c.oid = to_regclass($1) AND there
+UNION ALL
+SELECT format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, $2::text,
+    CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+    CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+    CASE WHEN p.polroles = '{0}' THEN 'PUBLIC' ELSE (
+        SELECT string_agg(quote_ident(pg_get_userbyid(r)), ', ') FROM unnest(p.polroles) r
+    ) END,
+    ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
+FROM pg_policy p WHERE p.polrelid = to_regclass($1)
+
 -- name: views_over
 -- The views over a table that can be pointed at another one. A materialised one cannot.
 SELECT name, version, definition FROM twofold.views v

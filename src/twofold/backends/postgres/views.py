@@ -10,7 +10,7 @@ import asyncpg
 from twofold.backends.postgres.connection import DEFINITION, Database, brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.swap import show_first
-from twofold.backends.postgres.tables import COLUMN_TYPES, table_name, table_sql
+from twofold.backends.postgres.tables import COLUMN_TYPES, INVOKER, table_name, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import FollowerId
@@ -96,7 +96,7 @@ async def _suffix(connection: Connection, definition: ViewDefinition) -> str:
         raise _refused(definition.table, error) from error
     names = {attribute.name for attribute in described.get_attributes()}
     columns = ", ".join(_selected(definition.table, names))
-    invoker = " WITH (security_invoker = true)" if definition.security_invoker else ""
+    invoker = INVOKER if definition.table.security_invoker else ""
     return f"{invoker} AS SELECT {columns} FROM ({sql}) v"
 
 
