@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.ratios import RATIOS
+from bench.ratios import RATIOS, Ratio
 from bench.results import Book, Spread
 
 
@@ -70,6 +70,12 @@ def cost_of_many(backend: str, case: str) -> Goal:
     return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)
 
 
+def against(case: str, theirs: str, wanted: float, what: str) -> Goal:
+    """A ratio of the scenario `sql`, round by round."""
+    ratio = Ratio(what, "sql", "postgres", case, theirs, wanted)
+    return Goal(what, wanted, "×", ratio.taken, at_least=True)
+
+
 LIVE = {
     "SSE, 1 watcher, 20 changes/s": 20,
     "1,000 SSE on 100 keys, 100 changes/s": 50,
@@ -99,6 +105,25 @@ GOALS = (
                 for name, goal in LIVE.items()
             ),
         )
+    ),
+    against("16 callers", "direct calls", 2.5, "SQL commands through the writer, against direct calls"),
+    against("16 callers", "plain function", 0.4, "SQL commands through the writer, against functions without events"),
+    at_most(
+        "longest call of direct callers beside the writer on hot rows",
+        0.5,
+        "s",
+        "sql",
+        "postgres",
+        "direct callers beside the writer, hot rows, longest call",
+    ),
+    against(
+        "dashboard, for each event of many",
+        "refresh after each event",
+        500,
+        "dashboard by projection, against refreshing",
+    ),
+    against(
+        "dashboard, from an event until it is seen", "refresh after each event", 40, "the same, events seen one by one"
     ),
     at_most("Online Retail, whole import on sqlite", 30, "s", "retail", "sqlite", "whole import"),
 )
