@@ -14,8 +14,8 @@ from twofold.backends.postgres.schema import migrations
 
 TAKEN_OVER = {
     "append.sql": (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5"),
-    "run.sql": (41, "ae40f174f56385481d49a2e64fc81ec80ae72c7a9232a46da55dc26c997385e2"),
-    "note.sql": (40, "dd4f82e9029d5552ebb27d5667fa23e925dea1a865b5d7a2ab0053d602810165"),
+    "run.sql": (41, "163fd54d7e067ba376de7827bef68bea6add9100ddcaae74fd2c2450c303a5fc"),
+    "note.sql": (40, "acbed98905cf3a97a97d146fc48f4df43669e411596a8f1f2218ee9686e4a2d7"),
 }
 """For each file the newest migration that takes it over, and what the file was then."""
 

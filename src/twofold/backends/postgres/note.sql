@@ -156,54 +156,66 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    batch    record;
+    noted    record;
     appended record;
-    log      text := (SELECT l.log_id FROM twofold.log l);
+    last     bigint;         -- the first note of the append before
+    i        integer := 0;
+    before   integer := 0;
+    streams  text[] := '{}';
+    places   integer[] := '{}';
+    commands integer[] := '{}';
+    expected bigint[] := '{}';
+    metas    text[] := '{}';
+    counts   integer[] := '{}';
+    firsts   integer[] := '{}';
+    types    text[] := '{}';
+    schemas  integer[] := '{}';
+    datas    text[] := '{}';
 BEGIN
-    WITH mine AS MATERIALIZED (
-        DELETE FROM twofold.pending p WHERE p.xid = pg_current_xact_id()
-        RETURNING p.stream, p.n, p.base, p.command_id, p.meta, p.types, p.schemas, p.datas
-    ), grouped AS (
-        SELECT m.*, min(m.n) OVER (PARTITION BY m.stream, m.command_id) AS first FROM mine m
-    ), ranked AS (   -- not joined with its groups: a plan for few rows would join many in a loop
-        SELECT g.*, dense_rank() OVER (ORDER BY g.first) AS i, dense_rank() OVER (ORDER BY g.stream) AS s FROM grouped g
-    ), appends AS (
-        SELECT
-            r.i, r.s, r.stream, r.command_id, (array_agg(r.meta ORDER BY r.n))[1] AS meta,
-            (array_agg(r.base ORDER BY r.n) FILTER (WHERE r.base IS NOT NULL))[1] AS base, sum(cardinality(r.types)) AS count
-        FROM ranked r GROUP BY r.i, r.s, r.stream, r.command_id
-    ), placed AS (
-        SELECT a.*, sum(a.count) OVER (ORDER BY a.i) - a.count AS before FROM appends a
-    ), events AS (
-        SELECT
-            array_agg(u.type ORDER BY r.i, r.n, u.k) AS types, array_agg(u.schema ORDER BY r.i, r.n, u.k) AS schemas,
-            array_agg(u.data ORDER BY r.i, r.n, u.k) AS datas
-        FROM ranked r CROSS JOIN LATERAL unnest(r.types, r.schemas, r.datas) WITH ORDINALITY u (type, schema, data, k)
-    )
-    SELECT
-        (SELECT array_agg(d.stream ORDER BY d.s) FROM (SELECT DISTINCT p.s, p.stream FROM placed p) d) AS streams,
-        array_agg(p.s::integer ORDER BY p.i) AS places, array_agg(p.command_id ORDER BY p.i) AS command_ids,
-        array_agg(p.i::integer ORDER BY p.i) AS commands, array_agg(p.base ORDER BY p.i) AS expected,
-        array_agg(p.meta ORDER BY p.i) AS metas, array_agg(p.count::integer ORDER BY p.i) AS counts,
-        array_agg(p.before::integer ORDER BY p.i) AS firsts, coalesce(e.types, '{}') AS types,
-        coalesce(e.schemas, '{}') AS schemas, coalesce(e.datas, '{}') AS datas
-    INTO batch
-    FROM placed p CROSS JOIN events e GROUP BY e.types, e.schemas, e.datas;
-    IF batch.streams IS NULL THEN
+    command_ids := '{}';
+    FOR noted IN
+        WITH mine AS MATERIALIZED (
+            DELETE FROM twofold.pending p WHERE p.xid = pg_current_xact_id()
+            RETURNING p.stream, p.n, p.base, p.command_id, p.meta, p.types, p.schemas, p.datas
+        )
+        SELECT   -- what belongs to one append stands together
+            m.*, min(m.n) OVER (PARTITION BY m.stream, m.command_id) AS first, dense_rank() OVER (ORDER BY m.stream) AS place
+        FROM mine m ORDER BY first, m.n
+    LOOP
+        IF noted.first IS DISTINCT FROM last THEN
+            last := noted.first;
+            i := i + 1;
+            streams[noted.place] := noted.stream;
+            places := places || noted.place::integer;
+            command_ids := command_ids || noted.command_id;
+            commands := commands || i;
+            expected := array_append(expected, noted.base);
+            metas := metas || noted.meta;
+            counts := counts || 0;
+            firsts := firsts || before;
+        ELSIF expected[i] IS NULL THEN
+            expected[i] := noted.base;
+        END IF;
+        counts[i] := counts[i] + cardinality(noted.types);
+        before := before + cardinality(noted.types);
+        types := types || noted.types;
+        schemas := schemas || noted.schemas;
+        datas := datas || noted.datas;
+    END LOOP;
+    IF i = 0 THEN
         RETURN;
     END IF;
     SELECT a.answers, a.at_versions, a.positions INTO appended FROM twofold.append(
-        log, batch.streams, batch.places, batch.command_ids, batch.commands, batch.expected, batch.metas, batch.counts,
-        batch.firsts, batch.types, batch.schemas, batch.datas
+        (SELECT l.log_id FROM twofold.log l), streams, places, command_ids, commands, expected, metas, counts, firsts, types,
+        schemas, datas
     ) a;
     FOR i IN 1 .. cardinality(appended.answers) LOOP
         IF appended.answers[i] = 'conflict' THEN
-            PERFORM twofold.refuse_version(batch.streams[batch.places[i]], batch.expected[i], appended.at_versions[i]);
+            PERFORM twofold.refuse_version(streams[places[i]], expected[i], appended.at_versions[i]);
         ELSIF appended.answers[i] = 'repeated' THEN
-            PERFORM twofold.refuse_repeated(batch.command_ids[i], batch.streams[batch.places[i]]);
+            PERFORM twofold.refuse_repeated(command_ids[i], streams[places[i]]);
         END IF;
     END LOOP;
-    command_ids := batch.command_ids;
     positions := appended.positions;
 END
 $$;

@@ -28,6 +28,8 @@ DECLARE
     known     record;
     answer    text;
     noted     record;
+    repeats   boolean;
+    place     integer;
     patience  integer := wait_ms;
     state     text;
     message   text;
@@ -48,18 +50,21 @@ BEGIN
     details := states;
     constraints := states;
     positions := states::bigint[];
+    repeats := EXISTS (SELECT FROM twofold.calls c WHERE c.command_id = ANY (command_ids));
     FOR i IN 1 .. cardinality(commands) LOOP
         BEGIN
-            SELECT c.command, c.answer, c.position INTO known FROM twofold.calls c WHERE c.command_id = command_ids[i];
-            IF FOUND AND known.command <> commands[i] THEN
-                RAISE EXCEPTION 'command id % was used before, %', command_ids[i], CASE
-                    WHEN known.command = '' THEN 'by a caller of twofold.note' ELSE 'for command ' || known.command
-                END USING ERRCODE = 'TF005', DETAIL = json_build_object('command_id', command_ids[i], 'command', known.command)::text;
-            ELSIF FOUND THEN
-                states[i] := 'repeated';
-                answers[i] := known.answer;
-                positions[i] := known.position;
-                CONTINUE;
+            IF repeats THEN
+                SELECT c.command, c.answer, c.position INTO known FROM twofold.calls c WHERE c.command_id = command_ids[i];
+                IF FOUND AND known.command = commands[i] THEN
+                    states[i] := 'repeated';
+                    answers[i] := known.answer;
+                    positions[i] := known.position;
+                    CONTINUE;
+                ELSIF FOUND THEN
+                    RAISE EXCEPTION 'command id % was used before, %', command_ids[i], CASE
+                        WHEN known.command = '' THEN 'by a caller of twofold.note' ELSE 'for command ' || known.command
+                    END USING ERRCODE = 'TF005', DETAIL = json_build_object('command_id', command_ids[i], 'command', known.command)::text;
+                END IF;
             END IF;
             PERFORM
                 set_config('twofold.command_id', command_ids[i], true), set_config('twofold.claimed', command_ids[i], true),
@@ -84,12 +89,15 @@ BEGIN
     END LOOP;
     PERFORM set_config('lock_timeout', greatest(wait_ms, 10000) || 'ms', true);
     SELECT a.command_ids, a.positions INTO noted FROM twofold.append_noted() a;
+    FOR j IN 1 .. coalesce(cardinality(noted.command_ids), 0) LOOP
+        place := array_position(command_ids, noted.command_ids[j]);
+        IF place IS NOT NULL THEN
+            positions[place] := greatest(positions[place], noted.positions[j]);
+        END IF;
+    END LOOP;
     FOR i IN 1 .. cardinality(commands) LOOP
-        IF states[i] = 'done' THEN   -- a command without events is at the head
-            positions[i] := coalesce(
-                (SELECT max(n.position) FROM unnest(noted.command_ids, noted.positions) n (id, position) WHERE n.id = command_ids[i]),
-                (SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0
-            );
+        IF states[i] = 'done' AND positions[i] IS NULL THEN   -- it has noted nothing
+            positions[i] := coalesce((SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0);
         END IF;
     END LOOP;
     INSERT INTO twofold.calls (command_id, command, answer, position)
