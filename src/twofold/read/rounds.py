@@ -101,7 +101,7 @@ class Rounds:
                     return False
                 async with aclosing(self._between(since.places, now)) as rounds:
                     missed = [changed async for changed in rounds]
-                self._watchers.add(watcher)
+                self._watchers.add(watcher, now.parked)
                 for changed in missed:
                     watcher.take(changed)
                 if self._task is None or self._task.done():
@@ -229,12 +229,14 @@ class _Watchers:
     def __init__(self) -> None:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
-        self._parked: int | None = None
+        self._parked = 0
+        """As all of them know it: each is told when it joins."""
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: Watcher, parked: int) -> None:
+        self._parked = parked
         of = self._of_more if watcher.key is None else self._of_row.setdefault(watcher.key, {})
         of[watcher] = None
 
