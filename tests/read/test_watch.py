@@ -21,7 +21,7 @@ from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.store import Query, QueryResult
-from twofold.read.watched import WatchToken
+from twofold.read.watched import Round, WatchToken
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
@@ -321,8 +321,9 @@ async def test_a_thousand_watchers_cost_one_reader(log: MemoryLog, running: Runn
         await agrees(view, running, balances, **where)
     assert folding
     assert store.reads - before <= 20 * (1 + len(running.followers))
-    [waiting] = [one for one in running.watching._watchers if one._pending]
-    assert len(waiting._pending) == 11
+    [waiting] = [one._waiting for one in running.watching._watchers if one._waiting]
+    taken = waiting.take()
+    assert len(taken.rows if isinstance(taken, Round) else taken) == 11
     for task in tasks:
         task.cancel()
     await stuck.aclose()

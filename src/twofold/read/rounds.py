@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import Any, Protocol
 
 from twofold.codec import Codec
@@ -26,7 +27,7 @@ from twofold.read.watched import Places, Round, Standing, WatchToken
 LOOK_EVERY_S = 1.0  # if no doorbell rings
 BETWEEN_ROUNDS_S = 0.01
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
-KEYS_AT_ONCE = 1_000  # in a round, about
+KEYS_AT_ONCE = 250  # in a round, so that several fit into the room of a client
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
@@ -187,11 +188,12 @@ class Rounds:
             feed = feed_of(self._log, partition)
             async with aclosing(pages(feed, after[partition], place, self._types)) as between:
                 async for page in between:
-                    places[partition] = page.upto
                     keys.update(dict.fromkeys(self._keys(page.entries)))
-                    if len(keys) >= KEYS_AT_ONCE:
-                        yield await self._round(keys, now, dict(places))
-                        keys = {}
+                    while len(keys) > KEYS_AT_ONCE:  # not yet all of this page, so it is not resumed from its end
+                        part = dict.fromkeys(islice(keys, KEYS_AT_ONCE))
+                        yield await self._round(part, now, dict(places))
+                        keys = {key: None for key in keys if key not in part}
+                    places[partition] = page.upto
                     await asyncio.sleep(0)
         yield await self._round(keys, now, now.places)
 

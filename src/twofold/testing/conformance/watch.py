@@ -17,7 +17,7 @@ from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Closed, InvalidQuery, InvalidToken, NotReached
 from twofold.feed import feed
 from twofold.messages import Recorded
-from twofold.read import rounds, watch, watcher
+from twofold.read import room, rounds, watch
 from twofold.read.projection import Projection
 from twofold.read.watcher import RowChanges
 from twofold.testing.conformance.backend import OnBackend
@@ -396,7 +396,7 @@ class WatchConformance(OnBackend):
         self, log: LogStore, here: Running, balance: Projection[Balance], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What waits for it is bounded."""
-        monkeypatch.setattr(watcher, "PENDING_BYTES", 2_000)
+        monkeypatch.setattr(room, "PENDING_BYTES", 2_000)
         watched = here.watch(balance)
         await anext(watched)
         first = asyncio.ensure_future(anext(watched))
