@@ -67,6 +67,7 @@ class Watching:
             async with aclosing(self._watched(watcher, rounds, query, since, fresh, wait_s)) as watched:
                 async for changes in watched:
                     yield changes
+                    del changes  # here and below: what was told is not kept until the next changes
         finally:
             self._watchers.discard(watcher)
 
@@ -120,10 +121,12 @@ class Watching:
                         async for page in snapshot:
                             begun, fresh = True, None
                             yield page
+                            del page
                 async with aclosing(watcher.follow(rounds, since or watcher.told)) as followed:
                     async for changes in followed:
                         begun = True
                         yield changes
+                        del changes
                 since = None  # only a new snapshot shows what has changed
             except Unavailable as error:
                 if not begun:
@@ -155,6 +158,7 @@ class Watching:
                     yield changes
                 finally:
                     watcher.took_page()
+                del changes, page
 
     def _rows_at_once(self, projection: Projection[Any]) -> int:
         """How many rows a page of a snapshot has, so that it takes little room."""

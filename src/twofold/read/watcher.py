@@ -106,17 +106,20 @@ class OneWatcher:
             async with aclosing(rounds.missed(since)) as missed:
                 async for changed in missed:
                     self.take(changed)
+                    since = changed.token
+                    del changed
                     if self._again:
                         return
                     if (changes := self._taken()) is not None:
                         yield changes
                     self._waiting.done()
-                    since = changed.token
+                    del changes
             self._raise_if_failed()
             if await rounds.join(self, since):
                 async with aclosing(self._rounds()) as joined:
                     async for changes in joined:
                         yield changes
+                        del changes
         finally:
             self._waiting.clear()
             await rounds.leave(self)
@@ -131,6 +134,7 @@ class OneWatcher:
             if (changes := self._taken()) is not None:
                 yield changes
             self._waiting.done()
+            del changes
 
     def took_page(self) -> None:
         """The client has taken what `shows` returned."""
