@@ -10,6 +10,7 @@ import re
 import resource
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ class Watchers:
                 client = (connect or client_of)(self, address)
                 self.views.append(client.view)
                 url = urlsplit(address)
-                transport, _ = await loop.create_connection(lambda client=client: client, url.hostname, url.port)  # type: ignore[misc]
+                transport, _ = await loop.create_connection(partial(_same, client), url.hostname or "", url.port or 0)
                 self._transports.append(transport)
             for _ in range(AT_ONCE):
                 await self._ready.acquire()
@@ -169,6 +170,10 @@ class Socket(Client):
         """What the protocol has to say: requests, and pongs."""
         if out := b"".join(self._protocol.data_to_send()):
             self._transport.write(out)
+
+
+def _same(client: Client) -> Client:
+    return client
 
 
 def client_of(watchers: Watchers, address: str) -> Client:

@@ -115,9 +115,9 @@ class Subscription:
                 del each  # it is not kept until the next changes
 
     async def _tell_all(self, request: Request, begun: _Now, changes: RowChanges[Any], tell: Tell) -> None:
-        for round in self._rounds(changes):
+        for frame in self._rounds(changes):
             await self._check(request, begun)
-            await tell(round)
+            await tell(frame)
 
     def _rounds(self, changes: RowChanges[Any]) -> Iterator[Round]:
         """The frames of changes, each made when its turn has come."""
