@@ -9,7 +9,7 @@ import gc
 import re
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from bench.process import SideFailed
 
-ROW = re.compile(rb'"key":"(k\d+)","n":(\d+),"at":(\d+)')
+ROW = re.compile(rb'"key": ?"(k\d+)", ?"n": ?(\d+), ?"at": ?(\d+)')
 AT_ONCE = 50
 REST_S = 0.3
 BEGIN_TIMEOUT_S = 120.0
@@ -33,6 +34,7 @@ class Watchers:
     def __init__(self) -> None:
         self.delays: list[float] = []
         self.views: list[dict[bytes, int]] = []
+        self.stuck: list[StuckSocket] = []
         self.frames = 0
         self._transports: list[asyncio.BaseTransport] = []
         self._ready = asyncio.Semaphore(AT_ONCE)
@@ -52,7 +54,7 @@ class Watchers:
         if self._failed:
             raise SideFailed(f"{len(self._failed)} watchers have ended: {self._failed[0]}")
 
-    async def begin(self, addresses: Iterator[str], connect: "Connect | None" = None) -> None:
+    async def begin(self, addresses: Iterator[str]) -> None:
         """Connect a client to each address, and wait for its snapshot. `ws:` is a WebSocket, on everything."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -61,8 +63,11 @@ class Watchers:
             for address in addresses:
                 await self._ready.acquire()
                 self._check()
-                client = (connect or client_of)(self, address)
-                self.views.append(client.view)
+                client = client_of(self, address)
+                if isinstance(client, StuckSocket):
+                    self.stuck.append(client)
+                else:
+                    self.views.append(client.view)
                 url = urlsplit(address)
                 transport, _ = await loop.create_connection(partial(_same, client), url.hostname or "", url.port or 0)
                 self._transports.append(transport)
@@ -79,6 +84,15 @@ class Watchers:
         self._last = time.monotonic()
         while time.monotonic() - self._last < REST_S:  # noqa: ASYNC110 (silence has no event)
             await asyncio.sleep(REST_S / 4)
+
+    async def all_have(self, changes: int, timeout_s: float) -> None:
+        """Wait until every client has seen so many changes of everything. Raises: SideFailed."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(sum(view.values()) < changes for view in self.views):  # noqa: ASYNC110 (it is a benchmark)
+                    await asyncio.sleep(REST_S)
+        except TimeoutError:
+            raise SideFailed(f"after {timeout_s:g} s a client has not seen all {changes} changes") from None
 
     def began(self) -> None:
         """A client has its snapshot."""
@@ -145,13 +159,15 @@ class Events(Client):
 class Socket(Client):
     """A WebSocket with one subscription."""
 
-    subscribe: tuple[bytes, ...] = (b'{"id":"a","subscribe":"counters"}',)
+    subprotocol: Subprotocol | None = None
+    hello = b'{"id":"a","subscribe":"counters"}'
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._protocol = ClientProtocol(parse_uri(self.address), max_size=None)
+        wanted = None if self.subprotocol is None else [self.subprotocol]
+        self._protocol = ClientProtocol(parse_uri(self.address), subprotocols=wanted, max_size=None)
         self._protocol.send_request(self._protocol.connect())
         self._send()
 
@@ -160,16 +176,74 @@ class Socket(Client):
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Response):
-                for message in self.subscribe:
-                    self._protocol.send_text(message)
+                self.say(self.hello)
             elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self.took(bytes(event.data))
+                self.told(bytes(event.data))
         self._send()
 
+    def told(self, data: bytes) -> None:
+        """A message has arrived."""
+        self.took(data)
+
+    def say(self, data: bytes) -> None:
+        """Send a message."""
+        self._protocol.send_text(data)
+
     def _send(self) -> None:
-        """What the protocol has to say: requests, and pongs."""
+        """What the protocol has to say: requests, messages, and pongs."""
         if out := b"".join(self._protocol.data_to_send()):
             self._transport.write(out)
+
+
+class StuckSocket(Socket):
+    """Many subscriptions of one connection, which is not read from `stop` to `go_on`. It knows what the last has."""
+
+    subscriptions = 100
+
+    def __init__(self, watchers: Watchers, address: str) -> None:
+        super().__init__(watchers, address)
+        self._views: dict[bytes, dict[bytes, int]] = {}
+
+    def say(self, data: bytes) -> None:
+        """Subscribe, again and again."""
+        for number in range(self.subscriptions):
+            super().say(data.replace(b'"a"', b'"%d"' % number))
+
+    def told(self, data: bytes) -> None:
+        """See Socket."""
+        name = data[:16].split(b'"')[3]
+        view = self._views.setdefault(name, {})
+        view.update((key, int(n)) for key, n, _ in ROW.findall(data))
+        if not self._begun and len(self._views) == self.subscriptions:
+            self._begun = True
+            self.watchers.began()
+
+    def stop(self) -> None:
+        """Do not read."""
+        self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    def agrees(self, table: dict[bytes, int]) -> bool:
+        """Whether all subscriptions know the table."""
+        return all(view == table for view in self._views.values())
+
+
+class GraphQLSocket(Socket):
+    """A subscription of GraphQL, by graphql-transport-ws."""
+
+    subprotocol = Subprotocol("graphql-transport-ws")
+    hello = b'{"type":"connection_init"}'
+    query = b'{"id":"a","type":"subscribe","payload":{"query":"subscription { counters { key n at } }"}}'
+
+    def told(self, data: bytes) -> None:
+        """See Socket."""
+        if b'"connection_ack"' in data:
+            self.say(self.query)
+        else:
+            super().told(data)
 
 
 def _same(client: Client) -> Client:
@@ -177,8 +251,9 @@ def _same(client: Client) -> Client:
 
 
 def client_of(watchers: Watchers, address: str) -> Client:
-    """The client for an address of twofold."""
-    return Socket(watchers, address) if address.startswith("ws:") else Events(watchers, address)
-
-
-Connect = Callable[[Watchers, str], Client]
+    """The client for an address."""
+    if address.endswith("#stuck"):
+        return StuckSocket(watchers, address.removesuffix("#stuck"))
+    if address.startswith("ws:"):
+        return (GraphQLSocket if address.endswith("/graphql") else Socket)(watchers, address)
+    return Events(watchers, address)

@@ -996,9 +996,8 @@ def what_does_not_wait_for_a_slow_watcher_is_forgotten(patch: Patch) -> None:
     in_small_steps(patch)
     take = OneWatcher.take
 
-    def forgetting(self: OneWatcher, changed: Any) -> None:
-        if self.room.bytes < room.PENDING_BYTES // 2:
-            take(self, changed)
+    def forgetting(self: OneWatcher, changed: Any) -> bool:
+        return self.room.bytes < room.PENDING_BYTES // 2 and take(self, changed)
 
     patch.setattr(OneWatcher, "take", forgetting)
 

@@ -42,8 +42,8 @@ class Watcher(Protocol):
         """The key of the only row that it watches; None if it watches more."""
         ...
 
-    def take(self, round: Round) -> None:
-        """Rows have changed."""
+    def take(self, round: Round) -> bool:
+        """Rows have changed. Returns whether this wakes the watcher: one that is slow is not woken again."""
         ...
 
     def begin_again(self) -> None:
@@ -159,7 +159,7 @@ class Rounds:
     async def _look(self) -> int:
         """Compare the read model with what the watchers know, and tell them the difference.
 
-        Returns how often a watcher got something. Raises: LogReplaced, Unavailable.
+        Returns how often this wakes a watcher. Raises: LogReplaced, Unavailable.
         """
         now, before, told = await self._standing(), self._now, 0
         if before is not None and not now.follows(before.token()):
@@ -254,13 +254,12 @@ class _Watchers:
         return [*self._of_more, *(watcher for of in self._of_row.values() for watcher in of)]
 
     def tell(self, round: Round) -> int:
+        """Returns how many it wakes."""
         if round.parked != self._parked:
             self._parked, told = round.parked, self.all()
         else:
             told = [*self._of_more, *(watcher for key in round.rows for watcher in self._of_row.get(key, ()))]
-        for watcher in told:
-            watcher.take(round)
-        return len(told)
+        return sum([watcher.take(round) for watcher in told])
 
     def begin_again(self) -> None:
         """All of them leave: each joins again with its new snapshot."""

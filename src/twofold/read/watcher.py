@@ -140,10 +140,10 @@ class OneWatcher:
         """The client has taken what `shows` returned."""
         self._waiting.done()
 
-    def take(self, round: Round) -> None:
+    def take(self, round: Round) -> bool:
         """See `rounds.Watcher`."""
         if self._again:
-            return
+            return False
         self._at, self._parked = round.token, round.parked
         before = self.room.bytes
         if self._key is None and not self._tests:
@@ -153,8 +153,10 @@ class OneWatcher:
             self._take_some(round)
         if self.room.is_full and self._waiting and (before or len(round.rows) > 1):  # even a large row can be told
             self.begin_again()
-        elif self._waiting or self._parked != self._told_parked:
-            self._news.set()
+        if self._news.is_set() or not (self._waiting or self._parked != self._told_parked):
+            return False
+        self._news.set()
+        return True
 
     def _take_some(self, round: Round) -> None:
         concerned = round.rows if self._key is None else [self._key] if self._key in round.rows else []
