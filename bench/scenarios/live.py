@@ -6,7 +6,7 @@ run on the same cores as the server: with few cores they are part of what is mea
 PostgreSQL's NOTIFY and sends it as it is: it folds nothing, has no rules, and a client that was away has missed it.
 
 Beside stuck readers, the value is that of 100 clients of one row each, while 5 WebSockets with 100 subscriptions each
-are not read; `stuck_mb` is what the server has grown by for each of those. They, too, must know the table in the end.
+are not read; `stuck_mb` is all that the server has grown by, for each of those. They, too, must know the table in the end.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ MODULES = {"twofold": "bench.live", "Strawberry": "bench.sides.live_strawberry"}
 LONGER = 2.0
 ROUNDS = 3
 STUCK = 5
-CHARACTERS = 2_000
+CHARACTERS = 4_000
 STOP_TIMEOUT_S = 15.0
 AGREE_TIMEOUT_S = 60.0
 
@@ -61,7 +61,7 @@ CASES = {
     "1,000 SSE on 100 keys, 100 changes/s": Load("/counters/k{}", 1_000, 100),
     "1,000 SSE on everything, 100 changes/s": Load("/counters", 1_000, 100),
     "1,000 WebSockets, 20 changes/s": Load("/live", 1_000, 20, sides=("twofold", "Strawberry")),
-    "beside stuck readers, 100 changes/s": Load("/counters/k{}", 100, 100, STUCK, CHARACTERS),
+    "beside stuck readers, 20 changes/s": Load("/counters/k{}", 100, 20, STUCK, CHARACTERS),
 }
 
 
