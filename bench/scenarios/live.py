@@ -6,7 +6,7 @@ run on the same cores as the server: with few cores they are part of what is mea
 PostgreSQL's NOTIFY and sends it as it is: it folds nothing, has no rules, and a client that was away has missed it.
 
 Beside stuck readers, the value is that of 100 clients of one row each, while 5 WebSockets with 100 subscriptions each
-are not read; `stuck_mb` is all that the server has grown by, for each of those. They, too, must know the table in the end.
+are not read; `stuck_mb` is all that the server has grown by, for each of those. In the end they know the table, too.
 """
 
 import asyncio
