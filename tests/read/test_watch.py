@@ -20,8 +20,10 @@ from twofold.messages import Position
 from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
+from twofold.read.room import PENDING_BYTES, Room, Waiting
 from twofold.read.store import Query, QueryResult
 from twofold.read.watched import Round, WatchToken
+from twofold.read.watcher import OneWatcher
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
@@ -328,6 +330,66 @@ async def test_a_thousand_watchers_cost_one_reader(log: MemoryLog, running: Runn
         task.cancel()
     await stuck.aclose()
     await asyncio.wait(tasks)
+
+
+async def test_only_those_of_a_row_are_told_that_it_has_changed(
+    log: MemoryLog, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the first round of all, so that a thousand of others cost nothing."""
+    told: list[Any] = []
+    take = OneWatcher.take
+    async with viewed(running, balances, id="a") as a, viewed(running, balances, id="b") as b:
+        await a.until(lambda view: view.token is not None)
+        await b.until(lambda view: view.token is not None)
+        async with asyncio.timeout(5):
+            while sum(map(len, running.watching._rounds[balances.follows]._watchers._of_row.values())) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # nothing says that both have joined
+
+        def noted(self: OneWatcher, changed: Round) -> bool:
+            told.append(self.key)
+            return take(self, changed)
+
+        monkeypatch.setattr(OneWatcher, "take", noted)
+        await deposited(log, "a", 1)
+        await a.until(lambda view: "a" in view.rows)
+    assert told == [("a",)]
+
+
+async def test_a_slow_watcher_is_woken_once(log: MemoryLog, running: Running) -> None:
+    """The reader pauses for those that it wakes, and not for one that does not take what waits."""
+    watcher = OneWatcher(balances, [], Room())
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    rounds = [Round({(key,): (key, number, 1)}, token, 0) for number, key in enumerate("aab")]
+    watcher._told_parked = 0
+    assert [watcher.take(each) for each in rounds] == [True, False, False]
+
+
+async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:
+    """If nothing else waits: there is no smaller message. Beside anything else it means a snapshot."""
+    text = "x" * (PENDING_BYTES + 1)
+    watcher = OneWatcher(balances, [], Room())
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    watcher.take(Round({("a",): ("a", text, 1)}, token, 0))
+    assert (watcher._again, watcher.room.is_full) == (False, True)
+    watcher.take(Round({("b",): ("b", "", 1)}, token, 0))
+    assert (watcher._again, watcher.room.bytes) == (True, 0)
+
+
+def test_room_is_taken_once_by_what_several_wait_for() -> None:
+    """And is free when the last of them is done."""
+    room = Room()
+    first, second = Waiting(room), Waiting(room)
+    whole = Round({("a",): ("a", "x" * 1_000), ("b",): None}, WatchToken("", 1, "1", "", {}), 0)
+    for waiting in (first, second, second):
+        waiting.put_round(whole)
+    assert whole.size < room.bytes <= 2 * whole.size
+    assert second.take() == whole.rows
+    first.clear()
+    assert room.bytes == whole.size
+    second.put(("b",), None, 100)
+    second.drop(("b",))
+    second.done()
+    assert (room.bytes, room._held) == (0, {})
 
 
 def test_tokens_are_read_back() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from twofold.web.live import encoding
+from twofold.web.serving.websockets import WebSocketConnection
 
 Serve = Callable[..., Awaitable[Any]]
 Views = dict[str, dict[str, Any]]
@@ -158,6 +159,31 @@ async def test_a_stuck_stream(serve: Serve) -> None:
             if line.startswith("data: "):
                 apply(views, "", kind, json.loads(line.removeprefix("data: "))["rows"])
     writer.close()
+
+
+async def test_pings_of_a_client_that_reads_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is answered by a pong, which nobody takes."""
+    site = await serve()
+    arrived, number = 0, 20_000
+    handle_ping = WebSocketConnection.handle_ping
+
+    def counted(self: WebSocketConnection) -> None:
+        nonlocal arrived
+        arrived += 1
+        handle_ping(self)
+
+    monkeypatch.setattr(WebSocketConnection, "handle_ping", counted)
+    async with site.socket(sock=await small_socket(site)) as other:
+        [connection] = [each for each in site.server.server_state.connections if isinstance(each, WebSocketConnection)]
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        other.transport.pause_reading()
+        other.transport.write((b"\x89\xfd" + bytes(4) + b"x" * 125) * number)
+        async with asyncio.timeout(WITHIN_S):
+            while arrived < number:  # noqa: ASYNC110 (nothing says that the last one has arrived)
+                await asyncio.sleep(0.01)
+        assert buffered(site) < 512 * 1024  # of 2.6 MB: what it reads at once is answered at once
+        other.transport.abort()
+    await site.nobody_watches()
 
 
 async def read_line(reader: asyncio.StreamReader) -> str:
