@@ -375,6 +375,24 @@ async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, runnin
     assert (watcher._again, watcher.room.bytes) == (True, 0)
 
 
+async def test_the_watchers_of_a_client_get_their_pages_in_turn(log: MemoryLog, running: Running) -> None:
+    """The next page is read when the client has taken the one before."""
+    await deposited(log, "a", 1)
+    await settled(running)
+    room = Room()
+    first, second = (running.watching.watch(balances, room=room) for _ in range(2))
+    async with aclosing(first), aclosing(second):
+        await anext(first)
+        waits = asyncio.ensure_future(anext(second))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waits.done()
+        goes_on = asyncio.ensure_future(anext(first))
+        assert (await waits).snapshot
+        goes_on.cancel()
+        await asyncio.wait([goes_on])
+
+
 def test_room_is_taken_once_by_what_several_wait_for() -> None:
     """And is free when the last of them is done."""
     room = Room()
