@@ -915,7 +915,7 @@ def in_small_steps(patch: Patch) -> None:
     patch.setattr(feed, "LARGEST_PAGE", 2)
     patch.setattr(rounds, "NEAR_EVENTS", 1)
     patch.setattr(rounds, "KEYS_AT_ONCE", 2)
-    patch.setattr(room, "PENDING_BYTES", 600)
+    patch.setattr(room, "PENDING_BYTES", 1_000)
 
 
 @mutation("watchers")

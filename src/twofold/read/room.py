@@ -13,10 +13,12 @@ from twofold.read.watched import Round, size_of
 
 PENDING_BYTES = 384 * 1024
 """Of rows. With their JSON, and what the connection buffers, a client that does not read holds up to 1 MB."""
+ENTRY_BYTES = 160
+"""About, to know that something waits: the entries of a dict and a tuple."""
 
 
 class Room:
-    """The room for one client. What several of its watchers wait for takes room once."""
+    """The room for one client. What several of its watchers wait for takes room once, beside an entry for each."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -36,16 +38,14 @@ class Room:
         """Something waits, until `release` with the same arguments."""
         count = self._held.get(id(what), 0)
         self._held[id(what)] = count + 1
-        if not count:
-            self.bytes += size
+        self.bytes += ENTRY_BYTES if count else ENTRY_BYTES + size
 
     def release(self, what: object, size: int) -> None:
         """It no longer waits for one of those who held it."""
         count = self._held.pop(id(what)) - 1
+        self.bytes -= ENTRY_BYTES if count else ENTRY_BYTES + size
         if count:
             self._held[id(what)] = count
-        else:
-            self.bytes -= size
 
 
 class Waiting:
