@@ -14,8 +14,15 @@ from shop.values import Item
 from shop.write.order import Event, Order
 from shop.write.stock import Event as StockEvent
 from shop.write.stock import Stock
-from twofold import Done, Recorded
+from twofold import Done, Page, Recorded
 from twofold.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPage:
+    data: tuple[ProductView, ...]
+    has_more: bool
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,13 @@ class OrderDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderPage:
+    data: tuple[OrderDetails, ...]
+    has_more: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     version: int
     type: str
@@ -87,6 +101,10 @@ def registered(row: ProductView) -> ProductView:
     return row
 
 
+def product_page(page: Page[ProductView]) -> ProductPage:
+    return ProductPage(tuple(page), page.cursor is not None, page.cursor)
+
+
 def in_stock(done: Done[Stock, StockEvent]) -> Inventory:
     return Inventory(done.receipt.stream.id, done.state.available)
 
@@ -104,6 +122,10 @@ def acknowledged(message: str) -> Callable[[Done[Order, Event]], Acknowledgement
 
 def details(row: OrderView) -> OrderDetails:
     return OrderDetails(**{name: getattr(row, name) for name in OF_ROW}, status_display=row.status.capitalize())
+
+
+def order_page(page: Page[OrderView]) -> OrderPage:
+    return OrderPage(tuple(map(details, page)), page.cursor is not None, page.cursor)
 
 
 def brief(row: OrderView) -> BriefOrder:

@@ -66,7 +66,8 @@ def add_products(api: Api, who: Who) -> None:
     api.row(inventory, f"GET {stocked}", allow=anyone, name="available")
     api.row(product_view, f"GET {at}", allow=anyone, returns=answers.registered, name="get_product")
     find = partial(api.page, product_view, filters={"namePrefix": "name__startswith"}, order_by="name", allow=anyone)
-    find("GET /products", only={"name__gt": ""}, returns=answers.registered, name="find_products")
+    find = partial(find, only={"name__gt": ""}, returns=answers.product_page, live=answers.registered)
+    find("GET /products", name="find_products")
     sales = partial(api.page, filters=(), plain=True, allow=who.staff)
     sales(product_sales, "GET /sales/products", order_by="-units", name="best_selling")
     sales(sales_by_country, "GET /sales/countries", order_by="-value", limit=500, name="by_country")
@@ -97,7 +98,7 @@ def add_orders(api: Api, who: Who) -> None:
     filters = {"customerId": "customer_id", "status": "status", "productId": "product_ids__contains"}
     filters |= {"createdSince": "created_at__ge"}
     find = partial(api.page, order_view, filters=filters, order_by="-created_at")
-    find("GET /orders", returns=answers.details, name="find_orders")
+    find("GET /orders", returns=answers.order_page, live=answers.details, name="find_orders")
 
 
 def history(who: Who) -> APIRouter:

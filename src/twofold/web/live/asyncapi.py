@@ -77,8 +77,8 @@ def _schemas_of_changes(api: Api, endpoints: Iterable[Watched], components: Json
     """The changes of each row or page: a schema that others can refer to."""
     schemas = Schemas(JsonForm(api.names, api.decimals), components)
     for endpoint in endpoints:
-        returns = endpoint.served.returns
-        row = endpoint.served.projection.row if returns is None else get_type_hints(returns).get("return", Any)
+        shown = endpoint.served.shown
+        row = endpoint.served.projection.row if shown is None else get_type_hints(shown).get("return", Any)
         schemas.add(endpoint, "serialization", row)
     schemas.generate()
     found = {}
