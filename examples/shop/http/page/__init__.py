@@ -1,4 +1,9 @@
-"""The page at `/`: index.html, page.css and page.js, without a build step."""
+"""The page at `/`: these files as they are, without a build step.
+
+index.html, style.css   what it looks like
+live.js                 rows as they are on the server, over the WebSocket /live
+shop.js                 shows orders, and places them
+"""
 
 from pathlib import Path
 
@@ -9,9 +14,10 @@ from twofold.web.routes import router
 FOLDER = Path(__file__).parent
 FILES = {
     "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.svg": ("page.svg", "image/svg+xml"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/live.js": ("live.js", "text/javascript"),
+    "/page/shop.js": ("shop.js", "text/javascript"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -20,17 +26,17 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""Nothing but these files and this server's data: text of a customer cannot become a script, even if it is shown."""
+"""Nothing runs but these files, even if a text from a customer were shown as markup."""
 
 
 def page() -> APIRouter:
     routes = router(include_in_schema=False)
     for path, (file, media_type) in FILES.items():
-        add(routes, path, (FOLDER / file).read_bytes(), media_type)
+        _add(routes, path, (FOLDER / file).read_bytes(), media_type)
     return routes
 
 
-def add(routes: APIRouter, path: str, content: bytes, media_type: str) -> None:
+def _add(routes: APIRouter, path: str, content: bytes, media_type: str) -> None:
     @routes.get(path)
     async def file() -> Response:
         return Response(content, headers=HEADERS, media_type=media_type)
