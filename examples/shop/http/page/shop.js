@@ -215,12 +215,12 @@ function busy(is) {
 
 $('samples').onclick = async () => {
   const goods = [['tea', 'Tea', 2.5, 100], ['cup', 'Cup', 7.9, 12]]
+  const customer = ['PUT', `/customers/${encodeURIComponent(owner() || 'ann')}`, {name: 'Ann', email: 'ann@example.com'}]
   const asked = goods.flatMap(([id, name, price, quantity]) => [
     ['PUT', `/products/${id}`, {name, price}],
     ['POST', `/inventory/products/${id}/receipts`, {quantity}, {'Idempotency-Key': `first-${id}`}],
   ])
-  asked.push(['PUT', `/customers/${encodeURIComponent(owner() || 'ann')}`, {name: 'Ann', email: 'ann@example.com'}])
-  for (const each of asked) {
+  for (const each of [customer, ...asked]) { // products come last: with them, an order can be placed
     const answer = await send(...each)
     if (!answer?.ok) return text($('empty-text'), (await problemOf(answer)).detail)
   }
