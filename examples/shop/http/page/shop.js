@@ -103,7 +103,9 @@ function showProducts() {
       select.replaceChildren(...ids.map(id => new Option('', id)))
       if (products.has(before)) select.value = before
     }
-    known.forEach((product, place) => text(select.options[place], described(product)))
+    known.forEach(({name, availableQuantity}, place) => {
+      text(select.options[place], availableQuantity > 0 ? name : `${name} (sold out)`)
+    })
     if (!known.length) select.replaceChildren(new Option('No products yet', ''))
     select.disabled = !known.length
   }
@@ -112,13 +114,15 @@ function showProducts() {
   showSum()
 }
 
-function described({name, price, availableQuantity}) {
-  return `${name} · ${money.format(price)} · ${availableQuantity > 0 ? `${availableQuantity} left` : 'sold out'}`
-}
-
 function showSum() {
+  for (const line of $('lines').children) {
+    const product = products?.get(line.querySelector('select').value)
+    text(line.querySelector('.hint'), product ? `${money.format(product.price)} each · ${left(product)}` : '')
+  }
   text($('sum'), products?.size ? money.format(amount(lines())) : '')
 }
+
+const left = ({availableQuantity}) => availableQuantity > 0 ? `${availableQuantity} left` : 'sold out'
 
 const amount = items => items.reduce((sum, {productId, quantity}) => sum + (products.get(productId)?.price ?? 0) * quantity, 0)
 
@@ -240,7 +244,7 @@ function owner() {
 function showLogin(why) {
   const form = $('login')
   form.hidden = false
-  $('order').hidden = true
+  $('order').hidden = $('list').hidden = true
   text(form.querySelector('.error'), login ? why : '')
   orders = null
   placed.clear()
@@ -281,7 +285,7 @@ const since = new Date(Date.now() - DAYS * 24 * 3600 * 1000).toISOString()
 live.watch('order_view', {createdSince: since}, rows => {
   orders = rows
   $('login').hidden = true
-  $('order').hidden = false
+  $('order').hidden = $('list').hidden = false
   showOrders()
 })
 live.watch('product_view', {}, rows => {

@@ -79,7 +79,7 @@ async def test_another_tab_sees_an_order_as_it_is_placed(browser: Browser, shop:
         await tab.until(orders(1, "confirmed"))
         shown = await tab.run("return document.querySelector('.order').innerText")
         assert all(text in shown for text in ("Ann", "3 × Tea", "7.5"))
-    await other.until("document.querySelector('select').innerText.includes('997 left')")
+    await other.until("document.querySelector('.hint').innerText.includes('997 left')")
     asked = await other.run("return performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)")
     assert {path for path in asked if not path.startswith("/page/")} == set()  # no polling
     order = await one.run("return document.querySelector('.order').dataset.id")
@@ -154,7 +154,7 @@ async def test_an_empty_shop_offers_something_to_begin_with(browser: Browser, tm
         tab = await browser.tab(f"{shop.address}/")
         await tab.until("!document.querySelector('#samples').hidden && !document.querySelector('#empty').hidden")
         await tab.click("#samples")
-        await tab.until("document.querySelector('select').innerText.includes('100 left')")
+        await tab.until("document.querySelector('.hint').innerText.includes('100 left')")
         await tab.click("#place")
         await tab.until(orders(1, "confirmed"))
 
