@@ -62,8 +62,8 @@ class Browser:
         return tab
 
     async def ask(self, method: str, path: str, **body: Any) -> Any:
-        sent = {} if method == "GET" else {"json": body}
-        answer = (await self._http.request(method, f"/session/{self._session}{path}", **sent)).json()["value"]
+        sent = None if method == "GET" else body
+        answer = (await self._http.request(method, f"/session/{self._session}{path}", json=sent)).json()["value"]
         if isinstance(answer, dict) and "error" in answer:
             raise AssertionError(f"{answer['error']}: {answer['message']}")
         return answer

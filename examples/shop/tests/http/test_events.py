@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from shop import login
 from shop.app import shop as app
 from shop.http.app import shop_http
-from shop.tests.http.killable import WITHIN_S, Shop, a_shop, served
+from shop.tests.http.killable import WITHIN_S, Client, Shop, a_shop, served
 
 pytestmark = pytest.mark.slow  # a real process and real sockets
 
@@ -31,7 +31,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         yield shop
 
 
-def socket(shop: Shop, after: str | None = None, **settings: Any) -> Any:
+def socket(shop: Client, after: str | None = None, **settings: Any) -> Any:
     query = "" if after is None else f"?after={after}"
     return websockets.connect(f"ws://127.0.0.1:{shop.port}/orders/events{query}", **settings)
 
@@ -225,13 +225,3 @@ async def test_with_logins_each_is_told_of_their_own(tmp_path: Path) -> None:
             assert kinds([await said(of_bob), await said(of_bob)], "of-bob") == [CREATED, CONFIRMED]
             everything = [await said(of_staff) for _ in range(4)]
             assert {one["order"]["orderId"] for one in everything} == {"of-ann", "of-bob"}
-
-
-async def test_it_ends_with_the_login(tmp_path: Path) -> None:
-    key = login.key(tmp_path / "key")
-    soon = {"Authorization": f"Bearer {login.token(key, 'ann', minutes=0.04)}"}
-    async with (
-        a_shop(tmp_path, "--login", str(tmp_path / "key")) as shop,
-        socket(shop, additional_headers=soon) as live,
-    ):
-        assert (await said(live))["problem"]["status"] == 401

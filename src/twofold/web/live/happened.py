@@ -115,7 +115,9 @@ class Happening:
             raise
         except Exception as error:  # decoding, folds and `returns=` are user code; such a row is parked
             values = None
-            log.error("no row of %s after the event at %s: %s", self.projection.name, entry.position, type(error).__name__)
+            log.error(
+                "no row of %s after the event at %s: %s", self.projection.name, entry.position, type(error).__name__
+            )
         message = b'{"type":%b,"%b":%b,"token":%b}' % (_ENCODE(name), self._member.encode(), row, _ENCODE(token))
         return Happened(entry.position, token, message, values)
 

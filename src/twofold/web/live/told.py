@@ -23,7 +23,7 @@ from twofold.read.projection import Projection
 from twofold.read.store import Condition
 from twofold.web.answers import encoded
 from twofold.web.forms import JsonForm
-from twofold.web.identity import actor_of, check_allowed, check_login
+from twofold.web.identity import actor_of, check_allowed, check_login, scope_of, unauthorized
 from twofold.web.live.encoding import Encoding
 from twofold.web.live.happened import Happened, Happening
 from twofold.web.live.route import SocketRoute, until_it_ends
@@ -65,30 +65,50 @@ class EventsRoute(SocketRoute):
         allow: Allow,
     ) -> None:
         super().__init__(path, self._serve, name=f"{member} events")
+        self.types, self.member, self.returns, self.form = tuple(dict.fromkeys(names.values())), member, returns, form
         self._happening = Happening(running, projection, names, member, lambda row: encoded(returns(row), form))
         self._encoding, self._allow = Encoding(projection, returns, form), allow
 
     async def _serve(self, websocket: WebSocket) -> None:
         request = Request({**websocket.scope, "type": "http", "method": "GET"})
+        following = None
         try:
-            place = await self._place(request)
-            if "authorization" in request.headers:
-                await check_login(request, self._allow)
-        except Exception as error:
+            if self._allow is anyone or "authorization" in request.headers or await actor_of(request) is not None:
+                following = await self._begin(request)
+        except Exception as error:  # rules are user code: they may raise anything
             await websocket.send_denial_response(logged_problem(error, request).response(websocket))
             return
-        token = self._happening.token(place).encode()
-        await websocket.accept(headers=[(b"consistency-token", token)])
-        client = _Client(websocket, request, self._allow)
-        following = _Following(self._encoding, {}, (), {}, self._allow, _Place(self._happening, place))
-        await until_it_ends(websocket, client.talk(following))
+        token = [] if following is None else [(b"consistency-token", following.place.token.encode())]
+        await websocket.accept(headers=token)
+        await until_it_ends(websocket, self._talk(websocket, request, following))
 
-    async def _place(self, request: Request) -> Position:
-        """Raises: Problem 400, InvalidToken, LogReplaced, Unavailable."""
+    async def _begin(self, request: Request) -> _Following:
+        """Raises: Problem 400, 401 or 403, InvalidToken, LogReplaced, Unavailable, and what rules raise."""
+        await check_login(request, self._allow)
+        await check_allowed(request, self._allow, {})
         sent = request.query_params.multi_items()
         if len(sent) > 1 or any(name != "after" for name, _ in sent):
             raise Problem(400, "invalid-request", "The only parameter here is after, the token to go on from")
-        return await self._happening.place(sent[0][1] if sent else None)
+        place = await self._happening.place(sent[0][1] if sent else None)
+        return _Following(self._encoding, {}, (), {}, self._allow, _Place(self._happening, place))
+
+    async def _talk(self, websocket: WebSocket, request: Request, following: _Following | None) -> None:
+        """Tell the client what happens; an error ends it. Raises: WebSocketDisconnect."""
+
+        async def tell(round: Round | None) -> None:
+            if round is not None:  # the server sends pings
+                await websocket.send_text(round.body.decode())
+
+        try:
+            if following is None:
+                request = await _with_login(websocket, request)
+                following = await self._begin(request)
+            await first_of(following.follow(request, None, 0, tell), _gone(websocket))
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:  # rules are user code: they may raise anything
+            problem = logged_problem(error, request).content(request.scope["path"])
+            await websocket.send_text(_ENCODE({"problem": problem}).decode())
 
 
 class _Place:
@@ -97,13 +117,20 @@ class _Place:
     def __init__(self, happening: Happening, place: Position) -> None:
         self._happening, self._place, self._projection = happening, place, happening.projection
 
-    async def rounds(self, scope: Mapping[str, Any]) -> AsyncGenerator[Happened, None]:
-        """What happens within this scope. What was not told stays to be told, perhaps within another scope."""
+    @property
+    def token(self) -> str:
+        """Resumes here."""
+        return self._happening.token(self._place)
+
+    async def rounds(self, request: Request) -> AsyncGenerator[Happened, None]:
+        """What happens within the scope of the actor, which is asked for again whenever something has happened."""
         columns = [column.name for column in self._projection.table.columns]
-        conditions = query_of(self._projection, {}, (), 1, scope).conditions
-        tests = [(columns.index(one.column), one) for one in conditions]
         while True:
-            for each in await self._happening.after(self._place):
+            happened = await self._happening.after(self._place)
+            scope = await scope_of(request, self._projection)
+            conditions = query_of(self._projection, {}, (), 1, scope).conditions
+            tests = [(columns.index(one.column), one) for one in conditions]
+            for each in happened:
                 if _is_within(tests, each):
                     yield each
                 self._place = each.position
@@ -121,59 +148,36 @@ class _Following(Subscription):
     place: _Place
 
     def _watch(self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float) -> Any:
-        return self.place.rounds(scope)
+        return self.place.rounds(request)
 
     def _round(self, changes: Any) -> Round:
         return Round(changes.message, changes.token, False)
 
 
-class _Client:
-    """One connection."""
+async def _with_login(websocket: WebSocket, request: Request) -> Request:
+    """The request, with the login of the client's first message. Raises: Problem 400 or 401, WebSocketDisconnect."""
+    try:
+        async with asyncio.timeout(LOGIN_WITHIN_S):
+            login = _DECODER.decode(await _received(websocket))
+    except msgspec.MsgspecError as error:
+        raise Problem(400, "invalid-json", f"The first message has to bring the login: {error}") from None
+    except TimeoutError:
+        raise unauthorized(request) from None
+    header = (b"authorization", login.authorization.encode("latin-1", "replace"))
+    scope = {name: each for name, each in request.scope.items() if name != "state"}  # which knows of no actor
+    return Request({**scope, "headers": [*scope["headers"], header]})
 
-    def __init__(self, websocket: WebSocket, request: Request, allow: Allow) -> None:
-        self._websocket, self._request, self._allow = websocket, request, allow
 
-    async def talk(self, following: Subscription) -> None:
-        """Tell the client what happens; an error ends it. Raises: WebSocketDisconnect."""
-        try:
-            await self._take_login()
-            await first_of(following.follow(self._request, None, 0, self._tell), self._gone())
-        except WebSocketDisconnect:
-            raise
-        except Exception as error:  # rules are user code: they may raise anything
-            problem = logged_problem(error, self._request).content(self._request.scope["path"])
-            await self._websocket.send_text(_ENCODE({"problem": problem}).decode())
+async def _gone(websocket: WebSocket) -> None:
+    """Raises: WebSocketDisconnect."""
+    while True:
+        await _received(websocket)
 
-    async def _take_login(self) -> None:
-        """Raises: Problem 400, 401 or 403, WebSocketDisconnect."""
-        if self._allow is not anyone and await actor_of(self._request) is None:
-            try:
-                async with asyncio.timeout(LOGIN_WITHIN_S):
-                    login = _DECODER.decode(await self._receive())
-            except msgspec.MsgspecError as error:
-                raise Problem(400, "invalid-json", f"The first message has to bring the login: {error}") from None
-            except TimeoutError:
-                login = None  # which is checked below
-            if login is not None:
-                header = (b"authorization", login.authorization.encode("latin-1", "replace"))
-                scope = {name: each for name, each in self._request.scope.items() if name != "state"}
-                self._request = Request({**scope, "headers": [*scope["headers"], header]})
-        await check_login(self._request, self._allow)
-        await check_allowed(self._request, self._allow, {})
 
-    async def _tell(self, round: Round | None) -> None:
-        if round is not None:  # the server sends pings
-            await self._websocket.send_text(round.body.decode())
-
-    async def _gone(self) -> None:
-        """Raises: WebSocketDisconnect."""
-        while True:
-            await self._receive()
-
-    async def _receive(self) -> str:
-        """Raises: WebSocketDisconnect."""
-        received = await self._websocket.receive()
-        if received["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(received.get("code", 1005))
-        text: str | bytes = received.get("text") or received.get("bytes") or ""
-        return text if isinstance(text, str) else text.decode("utf-8", "replace")
+async def _received(websocket: WebSocket) -> str | bytes:
+    """What a client has sent. Raises: WebSocketDisconnect."""
+    received = await websocket.receive()
+    if received["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(received.get("code", 1005))
+    sent: str | bytes = received.get("text") or received.get("bytes") or b""
+    return sent
