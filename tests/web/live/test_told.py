@@ -155,13 +155,15 @@ async def test_it_waits_for_a_store_that_cannot_be_reached(site: Site, monkeypat
 
 
 async def test_logins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with socket(site, None) as ada:
+    begun = await site.write("0", "bob")
+    await site.write("1", "ada", "one")
+    async with socket(site, None, f"?after={begun}") as ada:
         assert "Consistency-Token" not in ada.response.headers  # strangers learn nothing of the log
         await ada.send(json.dumps({"authorization": "ada"}))
+        assert await titles(ada, 1) == ["one"]
         await ada.send("ignored")
-        await site.write("0", "bob")
-        while "title" not in (await asyncio.gather(said(ada), site.write("1", "ada", "one")))[0]["note"]:
-            pass
+        await site.write("1", "ada", "two")
+        assert await titles(ada, 1) == ["two"]
     async with socket(site, None, "?after=nothing") as stranger:
         await stranger.send(json.dumps({"authorization": ""}))
         assert (await said(stranger))["problem"]["status"] == 401

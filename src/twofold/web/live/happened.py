@@ -44,7 +44,7 @@ class Happening:
     """What happens in a running App, as far as these events tell: `{"type", member, "token"}`.
 
     `names` are the types by class, and `written` makes the JSON of a row. The row is folded from the event's stream up
-    to the event, so it is the one that could be read then, however late the event is told, and each time the same.
+    to the event, so it is the one that could be read then, however late the message is sent, and the same each time.
 
     Raises: ConfigurationError for a projection whose rows are not those of streams.
     """

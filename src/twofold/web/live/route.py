@@ -48,7 +48,7 @@ def is_allowed_origin(websocket: WebSocket) -> bool:
 
 
 async def until_it_ends(websocket: WebSocket, talk: Coroutine[Any, Any, None]) -> None:
-    """Talk with a client until that ends, the client leaves, or the process stops, which the client is told."""
+    """Talk with a client until that ends, the client leaves, or the process stops; then close it."""
     admission = admission_of(websocket.scope)
     ending = asyncio.Event() if admission is None else admission.ending
     try:

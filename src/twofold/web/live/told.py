@@ -112,7 +112,7 @@ class EventsRoute(SocketRoute):
 
 
 class _Place:
-    """How far one client has been told."""
+    """How far one client has come."""
 
     def __init__(self, happening: Happening, place: Position) -> None:
         self._happening, self._place, self._projection = happening, place, happening.projection
