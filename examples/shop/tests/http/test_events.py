@@ -21,7 +21,7 @@ from shop.tests.http.killable import WITHIN_S, Client, Shop, a_shop, served
 pytestmark = pytest.mark.slow  # a real process and real sockets
 
 Message = dict[str, Any]
-KILLS, ORDERS = 3, 20
+KILLS, ORDERS = 2, 20
 
 
 @pytest.fixture
@@ -184,8 +184,9 @@ async def test_who_may_connect(shop: Shop) -> None:
     assert (await refused(socket(shop, "x&before=y")))[0] == 400
 
 
-async def test_a_stop_is_told(shop: Shop) -> None:
-    async with socket(shop) as live:
+async def test_one_too_many_is_refused_and_a_stop_is_told(tmp_path: Path) -> None:
+    async with a_shop(tmp_path, "--max-watchers", "1") as shop, socket(shop) as live:
+        assert (await refused(socket(shop)))[0] == 503
         assert await shop.stop() == 0
         with pytest.raises(ConnectionClosed):
             await live.recv()

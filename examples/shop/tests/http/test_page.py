@@ -1,16 +1,21 @@
 """The page at `/`, in a real browser, with the real process behind it."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shop import login
+from shop.app import shop as app
+from shop.http.app import shop_http
 from shop.http.page import FILES, FOLDER
 from shop.tests.http.browser import Browser, Tab, a_browser, missing
 from shop.tests.http.client import Client
-from shop.tests.http.killable import Shop, a_shop
+from shop.tests.http.killable import WITHIN_S, Shop, a_shop, served
+from shop.write.order import orders as orders_of
 
 in_a_browser = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 LIVE = "document.querySelector('#connection').dataset.state === 'live'"
@@ -86,6 +91,36 @@ async def test_another_tab_sees_an_order_as_it_is_placed(browser: Browser, shop:
     await shop.post(f"/orders/{order}/ship", {"trackingNumber": "T-1"})
     for tab in (one, other):
         await tab.until(has(order, "shipped"))
+
+
+@in_a_browser
+@pytest.mark.slow
+async def test_an_order_is_shown_before_it_can_be_read(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    async with app.open(store) as running, served(shop_http(running)) as shop:
+        await shop.stock_up()
+        await running.settled(timeout_s=WITHIN_S)
+    async with app.open(store, work=False) as running, served(shop_http(running)) as shop:
+        read_with, get = asyncio.Queue[Any](), running.queries.get
+
+        async def noted(*arguments: Any, **settings: Any) -> Any:
+            read_with.put_nowait(settings["after"])
+            return await get(*arguments, **settings)
+
+        monkeypatch.setattr(running.queries, "get", noted)
+        tab = await browser.tab(f"{shop.address}/")
+        await tab.until(f"{LIVE} && !document.querySelector('#place').disabled")
+        await tab.click("#place")
+        await tab.until("document.querySelector('.order.sent[data-status=pending]')")
+        assert (await shop.other.get("/orders")).json()["data"] == []
+        order = await tab.run("return document.querySelector('.order').dataset.id")
+        placed = await running.history(orders_of.stream(order))
+        assert await read_with.get() == f"{running.log.log_id}:{placed[0].position}"
+        running.work()
+        await tab.until(has(order, "confirmed"))
+        await tab.until("!document.querySelector('.order.sent')")
 
 
 @in_a_browser
