@@ -18,6 +18,7 @@ const today = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-di
 const earlier = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'})
 
 let login = sessionStorage.getItem('login') ?? ''
+let unanswered = {} // the order that got no answer, with its key: sent again, it is still placed once
 let products = null // by id, once they are known
 let orders = null // by id, as they are on the server
 const placed = new Map() // orders of this page, until they are among those
@@ -135,8 +136,11 @@ $('order').onsubmit = async event => {
   if (!login) body.customerId = form.elements.customer.value
   clearErrors(form)
   busy(true)
-  const answer = await send('POST', '/orders', body)
+  const sent = JSON.stringify(body)
+  if (unanswered.sent !== sent) unanswered = {sent, key: newKey()}
+  const answer = await send('POST', '/orders', body, {'Idempotency-Key': unanswered.key})
   busy(false)
+  if (answer) unanswered = {}
   if (!answer?.ok) return explain(form, await problemOf(answer))
   const {orderId, status} = await answer.json()
   const named = items.map(item => ({...item, productName: products.get(item.productId)?.name ?? item.productId}))
@@ -164,10 +168,11 @@ async function read(orderId, token) {
   }
 }
 
-/** Send until there is an answer: with its key, a request that was sent again is still carried out once. */
+const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].join('-')
+
+/** Send until there is an answer. A command with a key, and a PUT, is still carried out once. */
 async function send(method, path, body, more = {}) {
   const headers = {...more, ...(login ? {Authorization: login} : {})}
-  if (method === 'POST') headers['Idempotency-Key'] ??= [...crypto.getRandomValues(new Uint32Array(4))].join('-')
   if (body) headers['Content-Type'] = 'application/json'
   const asked = {method, headers, body: body && JSON.stringify(body)}
   for (let tries = 1; ; tries++) {

@@ -17,6 +17,7 @@ from shop import login
 from shop.app import shop as app
 from shop.http.app import shop_http
 from shop.tests.http.killable import WITHIN_S, Client, Shop, a_shop, served
+from twofold.testing.conformance import InParts
 
 pytestmark = pytest.mark.slow  # a real process and real sockets
 
@@ -130,6 +131,23 @@ async def test_the_order_is_that_of_get(shop: Shop) -> None:
                 assert message["token"] == placed.headers["Consistency-Token"]
                 answer = await quiet.other.get("/orders/one", headers={"Consistency-Token": message["token"]})
                 assert answer.json() == message["order"]
+
+
+async def test_on_a_log_of_several_partitions() -> None:
+    backend = InParts(4)
+    log, rows = await backend.open_log(), await backend.open_rows()
+    async with app.open(log, read_store=rows) as running, served(shop_http(running)) as parts:
+        await parts.stock_up()
+        async with socket(parts) as live:
+            begun = live.response.headers["Consistency-Token"]
+            placed = [await parts.place(f"o{number}") for number in range(6)]
+            messages = [await said(live) for _ in range(2 * len(placed))]
+        for number, token in enumerate([begun, *(one["token"] for one in messages)]):
+            async with socket(parts, token) as resumed:
+                assert [await said(resumed) for _ in messages[number:]] == messages[number:]
+        status, detail = await refused(socket(parts, placed[0].headers["Consistency-Token"]))
+        assert status == 400
+        assert "of one partition" in detail
 
 
 async def test_no_kill_of_the_server_loses_or_repeats_an_event(shop: Shop) -> None:

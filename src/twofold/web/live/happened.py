@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from twofold.app import Running
-from twofold.errors import ConfigurationError, RowUnreadable, Unavailable
+from twofold.errors import ConfigurationError, InvalidToken, RowUnreadable, Unavailable
 from twofold.messages import Entry, Position, Recorded, Stream, Token
 from twofold.read.columns import Values
 from twofold.read.projection import Projection
@@ -69,8 +69,10 @@ class Happening:
         if after is None:
             return await self._running.log.head()
         await self._running.check_token(after)
-        found = await self._running.log.covering(Token.parse(after).position)
-        return found or await self._running.log.head()  # a merged feed has not come that far
+        position = Token.parse(after).position
+        if position.partition != self._running.log.partition:
+            raise InvalidToken(f"{after!r:.80} is of one partition of the log: send the token of a message", after)
+        return position
 
     def token(self, place: Position) -> str:
         """The token of a place."""
