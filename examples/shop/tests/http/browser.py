@@ -117,8 +117,10 @@ async def a_browser() -> AsyncIterator[Browser]:
                 wanted = {"goog:chromeOptions": {"args": arguments}, "timeouts": timeouts}
                 answer = await http.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
                 session = answer.json()["value"]["sessionId"]
-                yield Browser(http, session)
-                await http.delete(f"/session/{session}")
+                try:
+                    yield Browser(http, session)
+                finally:
+                    await http.delete(f"/session/{session}")  # ends Chromium
         finally:
             driver.kill()
             await driver.wait()
