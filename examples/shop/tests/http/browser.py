@@ -61,8 +61,16 @@ class Browser:
         await tab.ask("POST", "/url", url=address)
         return tab
 
+    async def close_tabs(self) -> None:
+        """Close all but the first window, with which the browser began."""
+        first, *others = await self.ask("GET", "/window/handles")
+        for handle in others:
+            await self.ask("POST", "/window", handle=handle)
+            await self.ask("DELETE", "/window")
+        await self.ask("POST", "/window", handle=first)
+
     async def ask(self, method: str, path: str, **body: Any) -> Any:
-        sent = None if method == "GET" else body
+        sent = body if method == "POST" else None
         answer = (await self._http.request(method, f"/session/{self._session}{path}", json=sent)).json()["value"]
         if isinstance(answer, dict) and "error" in answer:
             raise AssertionError(f"{answer['error']}: {answer['message']}")

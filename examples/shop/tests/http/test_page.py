@@ -1,23 +1,25 @@
 """The page at `/`, in a real browser, with the real process behind it."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from shop import login
 from shop.app import shop as app
 from shop.http.app import shop_http
-from shop.http.page import FILES, FOLDER
 from shop.tests.http.browser import Browser, Tab, a_browser, missing
-from shop.tests.http.client import Client
 from shop.tests.http.killable import WITHIN_S, Shop, a_shop, served
 from shop.write.order import orders as orders_of
 
-in_a_browser = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+    pytest.mark.asyncio(loop_scope="module"),  # one browser for all
+    pytest.mark.slow,
+]
 LIVE = "document.querySelector('#connection').dataset.state === 'live'"
 OFF = "document.querySelector('#connection').dataset.state !== 'live'"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -31,13 +33,19 @@ def orders(count: int, status: str) -> str:
     return f"document.querySelectorAll('.order[data-status={status}]').length === {count}"
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     async with a_browser() as browser:
         yield browser
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    yield chromium
+    await chromium.close_tabs()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with a_shop(tmp_path) as shop:
         await shop.stock_up()
@@ -52,30 +60,6 @@ async def two_tabs(browser: Browser, shop: Shop) -> tuple[Tab, Tab]:
     return one, other
 
 
-# ---- without a browser
-
-
-async def test_nothing_but_its_own_files_can_run(client: Client) -> None:
-    for path, (_, media_type) in FILES.items():
-        answer = await client.http.get(path)
-        assert answer.headers["content-type"].startswith(media_type)
-        policy = answer.headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'; script-src 'self';")
-        assert "unsafe" not in policy
-    page = (FOLDER / "index.html").read_text("utf-8")
-    assert not re.findall(r"\son\w+=|\sstyle=|<style|<script>|javascript:|https?:", page)
-    for script in FOLDER.glob("*.js"):
-        assert not re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script.read_text("utf-8"))
-    assert {file for file, _ in FILES.values()} == {
-        path.name for path in FOLDER.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")
-    }
-
-
-# ---- with one
-
-
-@in_a_browser
-@pytest.mark.slow
 async def test_another_tab_sees_an_order_as_it_is_placed(browser: Browser, shop: Shop) -> None:
     one, other = await two_tabs(browser, shop)
     await one.write(".quantity input", "3")
@@ -93,8 +77,6 @@ async def test_another_tab_sees_an_order_as_it_is_placed(browser: Browser, shop:
         await tab.until(has(order, "shipped"))
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_an_order_is_shown_before_it_can_be_read(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,8 +105,6 @@ async def test_an_order_is_shown_before_it_can_be_read(
         await tab.until("!document.querySelector('.order.sent')")
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_after_a_kill_both_tabs_are_right_again(browser: Browser, shop: Shop) -> None:
     one, other = await two_tabs(browser, shop)
     await shop.place("before")
@@ -145,8 +125,6 @@ async def test_after_a_kill_both_tabs_are_right_again(browser: Browser, shop: Sh
     assert len((await shop.other.get("/orders")).json()["data"]) == 3
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_markup_stays_text(browser: Browser, shop: Shop) -> None:
     await shop.put("/customers/ann", {"name": HOSTILE, "email": "ann@example.com"})
     await shop.put("/products/tea", {"name": f"<b>Tea</b>{HOSTILE}", "price": "2.50"})
@@ -163,8 +141,6 @@ async def test_markup_stays_text(browser: Browser, shop: Shop) -> None:
         assert await tab.run("return document.title") == "Orders"
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_what_is_wrong_is_said_where_it_is(browser: Browser, shop: Shop) -> None:
     tab, _ = await two_tabs(browser, shop)
     await tab.write("[name=customer]", "nobody")
@@ -182,8 +158,6 @@ async def test_what_is_wrong_is_said_where_it_is(browser: Browser, shop: Shop) -
     assert await tab.run("return document.querySelector('#empty').hidden") is False
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_an_empty_shop_offers_something_to_begin_with(browser: Browser, tmp_path: Path) -> None:
     async with a_shop(tmp_path) as shop:
         tab = await browser.tab(f"{shop.address}/")
@@ -194,8 +168,6 @@ async def test_an_empty_shop_offers_something_to_begin_with(browser: Browser, tm
         await tab.until(orders(1, "confirmed"))
 
 
-@in_a_browser
-@pytest.mark.slow
 async def test_with_logins_each_sees_their_own(browser: Browser, tmp_path: Path) -> None:
     key = login.key(tmp_path / "key")
     staff = login.token(key, "ann", staff=True)
