@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 from twofold.codec import Codec
@@ -17,7 +17,7 @@ from twofold.errors import Unavailable
 from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry
+from twofold.messages import Entry, Position
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
 from twofold.read.store import Query, ReadStore
@@ -28,6 +28,7 @@ BETWEEN_ROUNDS_S = 0.01
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
 KEYS_AT_ONCE = 1_000  # in a round, about
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
+BEYOND = 2**63 - 1  # no checkpoint comes so far: who waits for it waits for any news
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
 log = logging.getLogger("twofold.watch")
@@ -144,11 +145,12 @@ class Rounds:
 
     async def _next(self) -> None:
         try:
-            async with self._reading:
-                told = await self._look()
-            self._waits_for_store = False
-            await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
-            await self._wait()
+            async with self._rings() as rings:
+                async with self._reading:
+                    told = await self._look()
+                self._waits_for_store = False
+                await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
+                await asyncio.wait(rings, return_when=asyncio.FIRST_COMPLETED)
         except Unavailable as error:
             if not self._waits_for_store:
                 log.warning("watchers of %s wait: %s", self._projection.name, error)
@@ -207,20 +209,25 @@ class Rounds:
             except BaseException as error:  # decoding and `key` are user code; such an event is parked
                 failure(error)
 
-    async def _wait(self) -> None:
-        """Wait until a doorbell rings, in any partition."""
-        now, follows = self._now, self._projection.follows
-        places = () if now is None else now.places.values()
-        waits = [
-            asyncio.ensure_future(self._store.wait(follows.in_partition(place.partition), place, LOOK_EVERY_S))
-            for place in places
-        ]
+    @asynccontextmanager
+    async def _rings(self) -> AsyncIterator[Sequence[asyncio.Future[None]]]:
+        """A future for each partition: done once its doorbell has rung.
+
+        It is listened to before the rows are read. A ring meanwhile may be for a change that this read has not seen,
+        and no position shows it later if rows have changed where the checkpoint stands.
+        """
+        numbers = () if self._now is None else self._now.places
+        rings = [asyncio.ensure_future(self._ring(number)) for number in numbers]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            yield rings
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            for ring in rings:
+                ring.cancel()
+            await asyncio.gather(*rings, return_exceptions=True)
+
+    async def _ring(self, partition: int) -> None:
+        follower = self._projection.follows.in_partition(partition)
+        await self._store.wait(follower, Position(partition, BEYOND), LOOK_EVERY_S)
 
 
 class _Watchers:

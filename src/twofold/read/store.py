@@ -209,7 +209,10 @@ class ReadStore(Protocol):
         ...
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
-        """Return when this partition's checkpoint may have passed a position, or when the time is up."""
+        """Return when this partition's checkpoint may have passed a position, or when the time is up.
+
+        Also once its generation may have changed since the call.
+        """
         ...
 
 

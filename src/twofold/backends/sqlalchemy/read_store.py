@@ -169,7 +169,7 @@ class SqlReadStore:
         seen = None  # rings once at the start, for what happened since the last read
         while self._bell.awaited:
             try:
-                now = await self._database.snapshot(_positions)
+                now = await self._database.snapshot(_standings)
             except (Unavailable, ConfigurationError):
                 self._bell.ring()  # the waiting callers meet the error when they read
                 return
@@ -243,6 +243,7 @@ async def _standing(connection: AsyncConnection, follows: FollowerId) -> list[Ch
     return standing
 
 
-async def _positions(connection: AsyncConnection) -> set[Any]:
+async def _standings(connection: AsyncConnection) -> set[Any]:
     c = checkpoints.c
-    return set(await connection.execute(sa.select(c.name, c.version, c.partition, c.log_id, c.position)))
+    standing = sa.select(c.name, c.version, c.partition, c.log_id, c.position, c.generation)
+    return set(await connection.execute(standing))

@@ -357,6 +357,27 @@ class WatchConformance(OnBackend):
         async with aclosing(between):
             assert await anext(between) == msgspec.structs.replace(resumed.told[0], token=resumed.token)
 
+    async def test_what_is_unparked_just_after_a_round_is_noticed_at_once(
+        self,
+        log: LogStore,
+        here: Running,
+        elsewhere: Running,
+        balance: Projection[Balance],
+        curable: Curable,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its doorbell rings while the reader of the rounds pauses, and nothing else would make it look again."""
+        monkeypatch.setattr(rounds, "LOOK_EVERY_S", 10 * BOUND_S)
+        monkeypatch.setattr(rounds, "BETWEEN_ROUNDS_S", 0.2)
+        async with viewed(here, balance) as view, viewed(elsewhere, balance) as other:
+            await deposited(log, "a", 5, CURSED)
+            await view.until(lambda view: view.parked == 1)
+            await other.until(lambda view: view.parked == 1)
+            curable.mended = True
+            await here.parking.retry("balance", "a")
+            for each in (view, other):
+                await each.until(lambda view: view.rows == {"a": Balance("a", 18, 2)})
+
     async def test_a_rebuild_begins_with_a_snapshot(
         self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
     ) -> None:
