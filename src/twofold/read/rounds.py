@@ -17,7 +17,7 @@ from twofold.errors import Unavailable
 from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry, Position
+from twofold.messages import MAX_OFFSET, Entry, Position
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
 from twofold.read.store import Query, ReadStore
@@ -28,7 +28,6 @@ BETWEEN_ROUNDS_S = 0.01
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
 KEYS_AT_ONCE = 1_000  # in a round, about
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
-BEYOND = 2**63 - 1  # no checkpoint comes so far: who waits for it waits for any news
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
 log = logging.getLogger("twofold.watch")
@@ -227,7 +226,7 @@ class Rounds:
 
     async def _ring(self, partition: int) -> None:
         follower = self._projection.follows.in_partition(partition)
-        await self._store.wait(follower, Position(partition, BEYOND), LOOK_EVERY_S)
+        await self._store.wait(follower, Position(partition, MAX_OFFSET), LOOK_EVERY_S)  # beyond all: for any news
 
 
 class _Watchers:

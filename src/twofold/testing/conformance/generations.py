@@ -11,7 +11,7 @@ import pytest
 from twofold.backends.ports import Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.messages import BEGINNING
+from twofold.messages import BEGINNING, MAX_OFFSET
 from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed
@@ -87,7 +87,7 @@ class GenerationConformance(OnBackend):
 
         async def renewed(of: Rows) -> None:
             while await generations(of) == before:
-                await of.wait(TABLE.follows, at(2**63 - 1), 10 * BOUND_S)
+                await of.wait(TABLE.follows, at(MAX_OFFSET), 10 * BOUND_S)
 
         async with asyncio.timeout(BOUND_S), asyncio.TaskGroup() as group:
             for each in (store, other_store):
