@@ -49,11 +49,11 @@ class Ground(Protocol):
         """Make the store usable again."""
         ...
 
-    async def back_up(self) -> None:
+    def back_up(self) -> None:
         """Copy the log, with its other tables if they are kept together."""
         ...
 
-    async def restore(self) -> None:
+    def restore(self) -> None:
         """Put the copy in its place. Nothing may use the store."""
         ...
 
@@ -84,7 +84,7 @@ class SqliteGround:
     def mend(self) -> None:
         """Nothing to do: a file is never down."""
 
-    async def back_up(self) -> None:
+    def back_up(self) -> None:
         """See `Ground`. Only of a log in one file."""
         import apsw
 
@@ -92,7 +92,7 @@ class SqliteGround:
         with closing(apsw.Connection(str(self._file))) as db:
             db.execute("VACUUM INTO ?", (str(self._backup),))
 
-    async def restore(self) -> None:
+    def restore(self) -> None:
         """See `Ground`."""
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._file}{suffix}").unlink(missing_ok=True)
@@ -185,11 +185,11 @@ class PostgresGround:
                     raise
                 time.sleep(RETRY_S)
 
-    async def back_up(self) -> None:
+    def back_up(self) -> None:
         """See `Ground`."""
         self._server.run("pg_dump", "-Fc", "-f", str(self._backup), self.url)
 
-    async def restore(self) -> None:
+    def restore(self) -> None:
         """See `Ground`."""
         drop_database(self.url)
         self._server.new_database("torture")

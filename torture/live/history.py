@@ -72,4 +72,4 @@ def _is_shown(asked: Asked, key: str, row: Row | None) -> bool:
     if row is None or (asked.user != ADMIN and row["owner"] != asked.user):
         return False
     least: int = asked.where.get("version__ge", 0)
-    return asked.where.get("item_id", key) == key and row["version"] >= least
+    return bool(asked.where.get("item_id", key) == key and row["version"] >= least)

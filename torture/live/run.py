@@ -178,7 +178,7 @@ class Run:
     async def _roll_out_half(self) -> None:
         """The new version is built first, as the documentation says; then both versions are served."""
         await self._writer.pause()
-        await self._ground.back_up()
+        self._ground.back_up()
         self._writer.go_on()
         await self._twofold("rebuild", "second", "--all")
         self._rules.may_go_back = True  # each version has a table of its own
@@ -200,7 +200,7 @@ class Run:
         await asyncio.gather(*(server.stop() for server in self._servers))
         await self._offices.close()
         self._rules.may_go_back = True
-        await self._ground.restore()
+        self._ground.restore()
         await twofold(self._settings.folder, "log", "new-id", "torture.live.ledger:second", "--store", self._ground.url)
         await self._twofold("rebuild", "second", "--all")
         await self._start("second")

@@ -167,7 +167,7 @@ class Rounds:
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
             async with aclosing(self._between(before.places, now)) as rounds:
                 async for changed in rounds:
-                    told += self._watchers.tell(changed)
+                    told += self._watchers.tell(changed, to_all=before.parked != now.parked)
         self._now = now
         return told
 
@@ -218,6 +218,7 @@ class Rounds:
         numbers = () if self._now is None else self._now.places
         rings = [asyncio.ensure_future(self._ring(number)) for number in numbers]
         try:
+            await asyncio.sleep(0)  # until they listen
             yield rings
         finally:
             for ring in rings:
@@ -235,7 +236,6 @@ class _Watchers:
     def __init__(self) -> None:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
-        self._parked: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
@@ -255,9 +255,9 @@ class _Watchers:
     def all(self) -> list[Watcher]:
         return [*self._of_more, *(watcher for of in self._of_row.values() for watcher in of)]
 
-    def tell(self, round: Round) -> int:
-        if round.parked != self._parked:
-            self._parked, told = round.parked, self.all()
+    def tell(self, round: Round, to_all: bool) -> int:
+        if to_all:
+            told = self.all()
         else:
             told = [*self._of_more, *(watcher for key in round.rows for watcher in self._of_row.get(key, ()))]
         for watcher in told:

@@ -211,7 +211,7 @@ class ReadStore(Protocol):
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
         """Return when this partition's checkpoint may have passed a position, or when the time is up.
 
-        Also once its generation may have changed since the call.
+        Also once its generation may have changed since the call, so it must listen before it first suspends.
         """
         ...
 

@@ -68,19 +68,20 @@ class Watching:
     async def until(self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], timeout_s: float) -> R:
         """See `Running.until`."""
         values = key_values(projection, key)
-        of_key = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True))
+        of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
         if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
         try:
             async with asyncio.timeout(timeout_s) as deadline, aclosing(self.watch(projection, of_key)) as watched:
                 async for changes in watched:
+                    parked = changes.parked
                     for row in changes.rows.values():
                         if row is not None and predicate(row):
                             return row
         except TimeoutError:
             if not deadline.expired():  # the predicate's own
                 raise
-        raise NotReached(projection.name, key, timeout_s)
+        raise NotReached(projection.name, key, timeout_s, parked)
 
     async def stop(self) -> None:
         """End all watchers: they raise Closed."""
