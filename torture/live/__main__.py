@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import resource
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from torture.ground import Ground, PostgresGround, SqliteGround
 from torture.live.run import Found, Run, Settings
 from torture.live.servers import Fallen
 
-MOST_WATCHERS = 5_000
+MOST = 5_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings, as_json = _settings(arguments)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    logging.getLogger("twofold").setLevel(logging.ERROR)  # that the store is away is no news here
     _say(f"{settings.watchers} watchers on {settings.backend}, --seed {settings.seed}, in {settings.folder}")
     try:
         found = asyncio.run(_run(settings))
@@ -66,16 +68,17 @@ def _settings(arguments: list[str] | None) -> tuple[Settings, bool]:
     )
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
     parser.add_argument("--watchers", type=int, default=60, metavar="N", help="half of them on WebSockets (60)")
+    parser.add_argument("--items", type=int, default=150, metavar="N", help="how many rows there are (150)")
     parser.add_argument("--minutes", type=float, default=0.0, metavar="N", help="repeat the kills for so long (0)")
     parser.add_argument("--seed", metavar="S", help="of what is written and watched; without it each run differs")
     parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
     options = parser.parse_args(arguments)
-    if not 0 < options.watchers <= MOST_WATCHERS or options.minutes < 0:
-        parser.error(f"--watchers must be from 1 to {MOST_WATCHERS:,}, and --minutes not below 0")
+    if not 0 < options.watchers <= MOST or not 10 <= options.items <= MOST or options.minutes < 0:
+        parser.error(f"--watchers must be from 1 to {MOST:,}, --items from 10, and --minutes not below 0")
     folder = Path(tempfile.mkdtemp(prefix="twofold-live-"))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     seed = options.seed or secrets.token_hex(4)
-    return Settings(options.backend, options.watchers, options.minutes, seed, folder), options.json
+    return Settings(options.backend, options.watchers, options.minutes, seed, folder, options.items), options.json
 
 
 def _say(text: str) -> None:

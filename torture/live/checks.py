@@ -41,7 +41,7 @@ async def differing(views: Sequence[View], opened: Mapping[str, Running]) -> lis
     tables: dict[str, tuple[Mapping[str, Row], int]] = {}
     wrong = []
     for view in views:
-        if not view.api or not view.whole:
+        if not view.api or view.token is None:
             wrong.append(f"{view.asked}: has no {'snapshot' if view.api else 'connection'}")
             continue
         asked = view.asked
@@ -96,15 +96,15 @@ class Sampler:
     async def _compare(self, running: Running) -> None:
         history = self.history
         chosen = self._chance.sample(self._views, min(SAMPLE, len(self._views)))
-        copies = [(view, dict(view.rows), view.token, view.whole) for view in chosen]
+        copies = [(view, dict(view.rows), view.token) for view in chosen]
         try:
             await history.grow(running.log)
         except Unavailable:
             return
         if history is not self.history:
             return
-        for view, rows, token, whole in copies:
-            if token is None or not whole or not token.startswith(f"w.{running.log.log_id}."):
+        for view, rows, token in copies:
+            if token is None or not token.startswith(f"w.{running.log.log_id}."):
                 continue
             self.compared += 1
             for wrong in history.disagreements(view.asked, rows, token):

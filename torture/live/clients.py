@@ -40,8 +40,8 @@ async def _events(view: View, at: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=LONGEST_LINE)
     try:
         headers = {"Host": f"127.0.0.1:{at.port}", "Accept": "text/event-stream", "X-User": view.asked.user}
-        if view.token is not None:
-            headers["Last-Event-ID"] = view.token
+        if view.last_id:
+            headers["Last-Event-ID"] = view.last_id
         lines = [f"GET {_address(view)} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         writer.write("\r\n".join(lines).encode())
         status = (await reader.readline()).split()
@@ -61,12 +61,13 @@ async def _frames(view: View, reader: asyncio.StreamReader) -> None:
     while line := await reader.readline():
         if not line.endswith(b"\n"):
             return  # the last one was cut off
-        name, colon, value = line.decode().rstrip("\r\n").partition(": ")
-        if colon and name in ("event", "id", "data"):
-            fields[name] = value
+        name, _, value = line.decode().rstrip("\r\n").partition(":")
+        if name in ("event", "id", "data"):
+            fields[name] = value.removeprefix(" ")
         elif line == b"\n" and "data" in fields:
+            view.last_id = fields.get("id", view.last_id)
             data = json.loads(fields["data"])
-            view.take(fields["event"], data["rows"], data["parked"], fields.get("id"))
+            view.take(fields["event"], data["rows"], data["parked"], fields.get("id") or None)
             fields = {}
 
 

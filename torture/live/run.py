@@ -21,7 +21,7 @@ from torture.live.views import Asked, Rules, View
 from torture.live.writer import Writer
 from twofold.app import Running
 
-USERS, ITEMS_AT_MOST, POISONED = 10, 150, 3
+USERS, POISONED = 10, 3
 KILLED_DATABASE = Random(1)  # noqa: S311 (a short time)
 MOST_OF_A_KIND = 10
 
@@ -35,6 +35,7 @@ class Settings:
     minutes: float
     seed: str
     folder: Path
+    items: int = 150
     per_second: float = 20.0
     between_s: float = 1.0
 
@@ -62,7 +63,7 @@ class Run:
         self._settings, self._ground, self._tell = settings, ground, tell
         self._chance = Random(settings.seed)  # noqa: S311
         self._rules = Rules(self.found.broken)
-        self._items = min(ITEMS_AT_MOST, max(20, settings.watchers // 4))
+        self._items = settings.items
         self.views = [View(self._asked(number), self._rules) for number in range(settings.watchers)]
         self._servers = [
             Server(name, ground.url, settings.folder, settings.watchers + 50) for name in ("server-a", "server-b")
@@ -88,6 +89,7 @@ class Run:
             async with self._offices:
                 await self._start("first")
                 await self._look_at("first")
+                await self._writer.fill()
                 for number, view in enumerate(self.views):
                     tasks.append(asyncio.create_task(keep(view, self._servers, number, self._chance)))
                 tasks += [asyncio.create_task(self._writer.write()), asyncio.create_task(self._sampler.sample())]
@@ -110,7 +112,7 @@ class Run:
         while True:
             await self._with("kill -9 of a server", self._kill_server)
             await self._with("kill -9 of the database", self._kill_database)
-            await self._with("a rebuild", self._rebuild)
+            await self._with("a rebuild, and kill -9 of a server", self._rebuild)
             if time.monotonic() - began >= self._settings.minutes * 60:
                 break
         await self._with("parked keys", self._poison)
@@ -160,8 +162,11 @@ class Run:
         self.found.counts["servers killed"] += len(self._servers)
 
     async def _rebuild(self) -> None:
-        await self._twofold("rebuild", "first", "items", "--from-scratch")
-        self.found.counts["rebuilds"] += 1
+        rebuilding = asyncio.create_task(self._twofold("rebuild", "first", "items", "--from-scratch"))
+        await self._kill_server()
+        await rebuilding
+        await self._twofold("rebuild", "first", "items", "--key", "i0")
+        self.found.counts["rebuilds"] += 2
 
     async def _poison(self) -> None:
         await self._writer.poison(POISONED)
@@ -172,6 +177,7 @@ class Run:
             await server.stop()
             await server.start("mended")
         parked = max(view.parked for view in self.views)
+        await self._twofold("parked", "mended", "discard", "items", "i0")
         await self._twofold("parked", "mended", "retry", "items", "--all")
         self.found.counts["keys retried"] += parked
 

@@ -46,9 +46,10 @@ class View:
     rules: Rules
     rows: dict[str, Row] = field(default_factory=dict)
     token: str | None = None
+    """None also in the middle of a snapshot."""
+    last_id: str = ""
+    """What `EventSource` would send to resume: the newest id that it got, even in the middle of a snapshot."""
     parked: int = -1
-    whole: bool = False
-    """Whether its newest snapshot is complete."""
     api: str = ""
     """The version of the App that its server runs; empty without a connection."""
     frames: int = 0
@@ -69,26 +70,28 @@ class View:
         self.frames += 1
         if kind == "snapshot":
             self.snapshots += 1
-            self.rows, self.whole = {}, False
+            self.rows = {}
             if self.rules.may_go_back:
                 self._newest = {}
         elif self._fresh and self.token is not None:
             self.resumed += 1
         self._fresh = False
-        self._check_token(kind, token)
+        of_snapshot = kind == "snapshot" or self.token is None
+        if not of_snapshot:
+            self._check_token(token)
         for key, row in rows.items():
-            self._check_row(key, row, kind == "snapshot" or not self.whole)
+            self._check_row(key, row, of_snapshot)
             if row is None:
                 self.rows.pop(key, None)
             else:
                 self.rows[key] = row
                 self._shown.add(key)
         self.parked = parked
-        if token is not None:
-            self.token, self.whole = token, True
+        self.token = token
 
-    def _check_token(self, kind: str, token: str | None) -> None:
-        if kind == "snapshot" or token is None or self.token is None:
+    def _check_token(self, token: str | None) -> None:
+        if token is None or self.token is None:
+            self.rules.broken("no token", f"{self.asked}: changes without a token")
             return
         before, now = place_of(self.token), place_of(token)
         if now < before:

@@ -32,6 +32,11 @@ class Writer:
             self._rests.set()
             await asyncio.sleep(self._pause_s)
 
+    async def fill(self) -> None:
+        """Every item, once."""
+        numbers = range(self._items)
+        await asyncio.gather(*(self.put(f"i{number}", Put(self._user(), "first")) for number in numbers))
+
     def go_on(self) -> None:
         """Write."""
         self._may_write.set()
