@@ -23,6 +23,7 @@ from twofold.read.projection import Key, Table
 from twofold.read.store import Query, QueryResult
 from twofold.read.watched import WatchToken
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
 
@@ -178,6 +179,29 @@ async def test_a_read_store_that_went_back_begins_with_a_snapshot(
         ahead = token.replace(".0-1.", ".0-2.")
     async with viewed(reading, balances, after=ahead) as resumed:
         await resumed.until(lambda view: view.snapshots == 1)
+
+
+async def test_a_read_store_that_goes_back_in_the_middle_of_a_snapshot(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has caught up again before the last page: the pages in between are older than the token."""
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        await deposited(log, name, 1)
+    await settled(running)
+    follower, view = balances.follows, View()
+    async with aclosing(running.watch(balances)) as watched:
+        view.take(await anext(watched))
+        row, rows = store._checkpoints.rows[follower], dict(store._tables[follower])
+        store._checkpoints.rows[follower] = msgspec.structs.replace(row, position=Position(0, 3))
+        del store._tables[follower]["d",]
+        view.take(await anext(watched))
+        store._checkpoints.rows[follower], store._tables[follower] = row, rows
+        await deposited(log, "a", 1)
+        async with asyncio.timeout(BOUND_S):
+            while view.token is None or view.rows["a"].deposits < 2:
+                view.take(await anext(watched))
+    assert sorted(view.rows) == ["a", "b", "c", "d", "e"]
 
 
 # ---- ending

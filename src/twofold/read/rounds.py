@@ -101,7 +101,7 @@ class Rounds:
                     return False
                 async with aclosing(self._between(since.places, now)) as rounds:
                     missed = [changed async for changed in rounds]
-                self._watchers.add(watcher)
+                self._watchers.add(watcher, now.parked)
                 for changed in missed:
                     watcher.take(changed)
                 if self._task is None or self._task.done():
@@ -167,7 +167,7 @@ class Rounds:
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
             async with aclosing(self._between(before.places, now)) as rounds:
                 async for changed in rounds:
-                    told += self._watchers.tell(changed, to_all=before.parked != now.parked)
+                    told += self._watchers.tell(changed)
         self._now = now
         return told
 
@@ -236,11 +236,14 @@ class _Watchers:
     def __init__(self) -> None:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
+        self._parked = 0
+        """As all of them know it: each is told when it joins."""
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: Watcher, parked: int) -> None:
+        self._parked = parked
         of = self._of_more if watcher.key is None else self._of_row.setdefault(watcher.key, {})
         of[watcher] = None
 
@@ -255,9 +258,9 @@ class _Watchers:
     def all(self) -> list[Watcher]:
         return [*self._of_more, *(watcher for of in self._of_row.values() for watcher in of)]
 
-    def tell(self, round: Round, to_all: bool) -> int:
-        if to_all:
-            told = self.all()
+    def tell(self, round: Round) -> int:
+        if round.parked != self._parked:
+            self._parked, told = round.parked, self.all()
         else:
             told = [*self._of_more, *(watcher for key in round.rows for watcher in self._of_row.get(key, ()))]
         for watcher in told:

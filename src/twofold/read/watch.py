@@ -131,13 +131,21 @@ class Watching:
     async def _snapshot(
         self, watcher: OneWatcher, query: Query, after: After | None, wait_s: float
     ) -> AsyncGenerator[RowChanges[Any], None]:
-        """All rows, in pages; the token is that of the first page, whose rows are the oldest."""
+        """All rows, in pages; the token is that of the first page, whose rows are the oldest.
+
+        If rows have changed without an event since the first page, or the read store went back, it begins again.
+        """
         cursor, token = None, None
         watcher.begin()
         while token is None or cursor is not None:
             page = await self._queries.page(watcher.projection, query, cursor, after if token is None else None, wait_s)
+            standing = Standing(page.checkpoints, page.parked)
+            if token is not None and not standing.follows(token):
+                cursor, token = None, None
+                watcher.begin()
+                continue
             begins, cursor = token is None, page.following
-            token = token or Standing(page.checkpoints, page.parked).token()
+            token = token or standing.token()
             yield watcher.shows(page, begins, None if cursor is not None else token)
 
 

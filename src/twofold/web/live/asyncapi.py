@@ -23,7 +23,8 @@ ADDRESS = "/asyncapi.json"
 VERSION = "3.0.0"
 
 _TEXT = {"type": "string"}
-_TOKEN = {"type": ["string", "null"], "description": "Resumes after this message; null while the same round goes on"}
+_RESUMES = "Resumes after this message. Null in the middle of a snapshot: then forget the one from before, too"
+_TOKEN = {"type": ["string", "null"], "description": _RESUMES}
 _TRUE = {"type": "boolean", "const": True}
 _PARKED = {"type": "integer", "description": "How many rows of the read model are parked and may be out of date"}
 
