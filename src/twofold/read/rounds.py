@@ -18,6 +18,7 @@ from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
 from twofold.messages import MAX_OFFSET, Entry, Position
+from twofold.read.columns import Values
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
 from twofold.read.store import Query, ReadStore
@@ -54,6 +55,10 @@ class Watcher(Protocol):
         ...
 
 
+class _WentBack(Exception):
+    """Rows are older than the read model was: it has crashed, or they have changed without an event."""
+
+
 class Rounds:
     """Tells the watchers of one projection what changed, in order: never an older state of a row after a newer one."""
 
@@ -80,10 +85,13 @@ class Rounds:
         while (now := await self._standing()).follows(since):
             if await self._distance(since.places, now.places) <= NEAR_EVENTS:
                 return
-            async with aclosing(self._between(since.places, now)) as rounds:
-                async for changed in rounds:
-                    yield changed
-                    since = changed.token
+            try:
+                async with aclosing(self._between(since.places, now)) as rounds:
+                    async for changed in rounds:
+                        yield changed
+                        since = changed.token
+            except _WentBack:
+                return
 
     async def join(self, watcher: Watcher, since: WatchToken) -> bool:
         """Tell a watcher what has changed since its token, then every round until it leaves.
@@ -99,8 +107,12 @@ class Rounds:
                 now = self._now
                 if now is None or not now.follows(since):
                     return False
-                async with aclosing(self._between(since.places, now)) as rounds:
-                    missed = [changed async for changed in rounds]
+                try:
+                    async with aclosing(self._between(since.places, now)) as rounds:
+                        missed = [changed async for changed in rounds]
+                except _WentBack:
+                    await self._look()
+                    return False
                 self._watchers.add(watcher, now.parked)
                 for changed in missed:
                     watcher.take(changed)
@@ -165,9 +177,13 @@ class Rounds:
         if before is not None and not now.follows(before.token()):
             self._watchers.begin_again()
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
-            async with aclosing(self._between(before.places, now)) as rounds:
-                async for changed in rounds:
-                    told += self._watchers.tell(changed)
+            try:
+                async with aclosing(self._between(before.places, now)) as rounds:
+                    async for changed in rounds:
+                        told += self._watchers.tell(changed)
+            except _WentBack:
+                self._watchers.begin_again()
+                now = await self._standing()
         self._now = now
         return told
 
@@ -197,8 +213,14 @@ class Rounds:
         yield await self._round(keys, now, now.places)
 
     async def _round(self, keys: Iterable[Key], now: Standing, upto: Places) -> Round:
+        """Raises: _WentBack if the rows are from before `now`; later nothing would show that they were."""
         ordered = list(keys)
-        rows = await self._store.rows(self._projection.table, ordered) if ordered else {}
+        rows: dict[Key, Values] = {}
+        if ordered:
+            found = await self._store.get_all(self._projection.table, ordered)
+            if not Standing(found.checkpoints, found.parked).follows(now.token()):
+                raise _WentBack
+            rows = {self._projection.key_in(values): values for values in found.rows}
         return Round({key: rows.get(key) for key in ordered}, now.token(upto), now.parked)
 
     def _keys(self, entries: Sequence[Entry]) -> Iterable[Key]:

@@ -204,6 +204,10 @@ class ReadStore(Protocol):
         """The row with this key, if there is one. Raises: Unavailable."""
         ...
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """The rows with these keys, as many as there are, in no order. Raises: Unavailable."""
+        ...
+
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """How many rows match all conditions. Raises: Unavailable."""
         ...

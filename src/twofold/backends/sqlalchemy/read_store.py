@@ -131,12 +131,18 @@ class SqlReadStore:
     async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = self._sql(table)
-        return await self._database.snapshot(lambda c: _found(c, sql, sql.rows_of([key])))
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.rows_of([key])]))
+
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        sql = self._sql(table)
+        parts = [keys[start : start + KEYS_PER_STATEMENT] for start in range(0, len(keys), KEYS_PER_STATEMENT)]
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.rows_of(part) for part in parts]))
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = self._sql(table)
-        return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.find(query)]))
 
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
@@ -222,12 +228,13 @@ async def _commit(
         await connection.execute(sql.delete, gone)
 
 
-async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> QueryResult:
+async def _found(connection: AsyncConnection, sql: TableSql, statements: Sequence[sa.Select[Any]]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
     standing = await _standing(connection, follows)
     entries = await read_all_parked(connection, follows)
-    return QueryResult(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
+    rows = [sql.values(row) for statement in statements for row in await connection.execute(statement)]
+    return QueryResult(standing, rows, entries)
 
 
 async def _counted(connection: AsyncConnection, follows: FollowerId, statement: sa.Select[Any]) -> Counted:
