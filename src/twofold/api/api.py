@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -141,6 +141,8 @@ class Api:
             etag=etag,
             returns=None if isinstance(returns, Sequence) else returns,
         )
+        if types:
+            _check_types(served.owner, types, served.names)
         self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
 
     def row(
@@ -232,6 +234,10 @@ class Api:
             )
         )
 
+    def check(self) -> None:
+        """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
+        _check_types("Api", self.types, [name for served in self.served for name in served.names])
+
     def _rule(self, allow: Allow | None) -> Allow | None:
         """Without users there is nobody to tell apart. Raises: ConfigurationError."""
         if self.actor is not nobody:
@@ -280,6 +286,17 @@ def _check_kind(given: Any, kind: type, what: str) -> None:
     if not isinstance(given, kind):
         wanted = "class" if kind is type else kind.__name__
         raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
+
+
+def _check_types(owner: str, types: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises: ConfigurationError for a name that nothing has, where its constraints would hold nowhere."""
+    known = sorted(set(names))
+    for name in types:
+        if name not in known:
+            raise ConfigurationError(
+                f"{owner}: types= names {name!r:.80}, which is neither a field nor a parameter; "
+                f"there are {', '.join(known) or 'none'}"
+            )
 
 
 def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:

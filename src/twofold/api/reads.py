@@ -49,6 +49,11 @@ class ServedRow:
         others = iter([name for name in self.at.parameters if name not in fields])
         return tuple([name if name in self.at.parameters else next(others) for name in fields])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `types` may name."""
+        return (*self.at.parameters, *(column.name for column in self.projection.table.columns))
+
     def check(self) -> None:
         """Raises: ConfigurationError."""
         key = self.projection.table.key
@@ -100,6 +105,11 @@ class ServedPage:
         hints = {} if self.returns is None else get_type_hints(self.returns)
         taken = next((hint for name, hint in hints.items() if name != "return"), None)
         return (get_origin(taken) or taken) is Page
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `types` may name."""
+        return (*self.at.parameters, *(self.filters or ()), *(one.name for one in self.projection.table.columns))
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
