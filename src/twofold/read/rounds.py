@@ -259,7 +259,7 @@ class _Watchers:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
         self._parked = 0
-        """As all of them know it: each is told when it joins."""
+        """What all of them know: each gets it when it joins."""
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
