@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import LogInspection
 from twofold.errors import LogReplaced, Unavailable
+from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
@@ -25,6 +26,7 @@ from twofold.read.store import Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
 
@@ -36,6 +38,8 @@ class Away(MemoryReadStore):
         self.away = self.rows_away = False
         self.finds = self.reads = 0
         self.holding: asyncio.Event | None = None
+        self.older: tuple[Checkpoint, list[Values]] | None = None
+        """What the next read of rows by key sees."""
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         self.finds += 1
@@ -45,11 +49,14 @@ class Away(MemoryReadStore):
             raise Unavailable("the read store is away")
         return await super().find(table, query)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
         self.reads += 1
         if self.rows_away:
             raise Unavailable("the rows are away")
-        return await super().rows(table, keys)
+        if self.older is not None:
+            (checkpoint, rows), self.older = self.older, None
+            return QueryResult([checkpoint], rows, [])
+        return await super().get_all(table, keys)
 
 
 @pytest.fixture
@@ -182,6 +189,51 @@ async def test_a_read_store_that_went_back_begins_with_a_snapshot(
         await resumed.until(lambda view: view.snapshots == 1)
 
 
+@pytest.mark.parametrize("joining", [False, True])
+async def test_a_read_store_that_goes_back_in_the_middle_of_a_round(
+    log: MemoryLog, running: Running, reading: Running, store: Away, joining: bool
+) -> None:
+    """The rows are older than the round; afterwards it has caught up again."""
+    await deposited(log, "a", 1)
+    await settled(running)
+    async with viewed(reading, balances) as view:
+        older = store._checkpoints.rows[balances.follows], list(store._tables[balances.follows].values())
+        if not joining:
+            store.older = older
+            await deposited(log, "a", 2)
+            await view.until(lambda view: view.rows == {"a": Balance("a", 3, 2)})
+    if joining:
+        await deposited(log, "a", 2)
+        await settled(running)
+        store.older = older
+        async with viewed(reading, balances, after=view.token) as view:
+            await view.until(lambda view: view.rows == {"a": Balance("a", 3, 2)})
+    assert store.older is None
+
+
+async def test_a_read_store_that_goes_back_in_the_middle_of_a_snapshot(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has caught up again before the last page: the pages in between are older than the token."""
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        await deposited(log, name, 1)
+    await settled(running)
+    follower, view = balances.follows, View()
+    async with aclosing(running.watch(balances)) as watched:
+        view.take(await anext(watched))
+        row, rows = store._checkpoints.rows[follower], dict(store._tables[follower])
+        store._checkpoints.rows[follower] = msgspec.structs.replace(row, position=Position(0, 3))
+        del store._tables[follower]["d",]
+        view.take(await anext(watched))
+        store._checkpoints.rows[follower], store._tables[follower] = row, rows
+        await deposited(log, "a", 1)
+        async with asyncio.timeout(BOUND_S):
+            while view.token is None or view.rows["a"].deposits < 2:
+                view.take(await anext(watched))
+    assert sorted(view.rows) == ["a", "b", "c", "d", "e"]
+
+
 # ---- ending
 
 
@@ -210,9 +262,9 @@ class Gated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
         self.asked.set()
-        found: Mapping[Key, Values] = await self._store.rows(table, keys)
+        found: QueryResult = await self._store.get_all(table, keys)
         await self.gate.wait()
         return found
 
@@ -254,7 +306,7 @@ async def test_what_fails_unexpectedly_ends_the_watchers_with_the_error(
     async def broken(table: Table, keys: Sequence[Key]) -> Any:
         raise ZeroDivisionError("mine")
 
-    monkeypatch.setattr(running.watching._rounds[balances.follows]._store, "rows", broken)
+    monkeypatch.setattr(running.watching._rounds[balances.follows]._store, "get_all", broken)
     await deposited(log, "a", 1)
     await asyncio.wait_for(task, 60)
     assert isinstance(view.ended, ZeroDivisionError)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from itertools import islice
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from twofold.errors import Unavailable
 from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry
+from twofold.messages import MAX_OFFSET, Entry, Position
+from twofold.read.columns import Values
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
 from twofold.read.store import Query, ReadStore
@@ -55,6 +56,10 @@ class Watcher(Protocol):
         ...
 
 
+class _WentBack(Exception):
+    """Rows are older than the read model was: it has crashed, or they have changed without an event."""
+
+
 class Rounds:
     """Tells the watchers of one projection what changed, in order: never an older state of a row after a newer one."""
 
@@ -81,10 +86,13 @@ class Rounds:
         while (now := await self._standing()).follows(since):
             if await self._distance(since.places, now.places) <= NEAR_EVENTS:
                 return
-            async with aclosing(self._between(since.places, now)) as rounds:
-                async for changed in rounds:
-                    yield changed
-                    since = changed.token
+            try:
+                async with aclosing(self._between(since.places, now)) as rounds:
+                    async for changed in rounds:
+                        yield changed
+                        since = changed.token
+            except _WentBack:
+                return
 
     async def join(self, watcher: Watcher, since: WatchToken) -> bool:
         """Tell a watcher what has changed since its token, then every round until it leaves.
@@ -100,8 +108,12 @@ class Rounds:
                 now = self._now
                 if now is None or not now.follows(since):
                     return False
-                async with aclosing(self._between(since.places, now)) as rounds:
-                    missed = [changed async for changed in rounds]
+                try:
+                    async with aclosing(self._between(since.places, now)) as rounds:
+                        missed = [changed async for changed in rounds]
+                except _WentBack:
+                    await self._look()
+                    return False
                 self._watchers.add(watcher, now.parked)
                 for changed in missed:
                     watcher.take(changed)
@@ -145,11 +157,12 @@ class Rounds:
 
     async def _next(self) -> None:
         try:
-            async with self._reading:
-                told = await self._look()
-            self._waits_for_store = False
-            await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
-            await self._wait()
+            async with self._rings() as rings:
+                async with self._reading:
+                    told = await self._look()
+                self._waits_for_store = False
+                await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
+                await asyncio.wait(rings, return_when=asyncio.FIRST_COMPLETED)
         except Unavailable as error:
             if not self._waits_for_store:
                 log.warning("watchers of %s wait: %s", self._projection.name, error)
@@ -165,9 +178,13 @@ class Rounds:
         if before is not None and not now.follows(before.token()):
             self._watchers.begin_again()
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
-            async with aclosing(self._between(before.places, now)) as rounds:
-                async for changed in rounds:
-                    told += self._watchers.tell(changed)
+            try:
+                async with aclosing(self._between(before.places, now)) as rounds:
+                    async for changed in rounds:
+                        told += self._watchers.tell(changed)
+            except _WentBack:
+                self._watchers.begin_again()
+                now = await self._standing()
         self._now = now
         return told
 
@@ -198,8 +215,14 @@ class Rounds:
         yield await self._round(keys, now, now.places)
 
     async def _round(self, keys: Iterable[Key], now: Standing, upto: Places) -> Round:
+        """Raises: _WentBack if the rows are from before `now`; later nothing would show that they were."""
         ordered = list(keys)
-        rows = await self._store.rows(self._projection.table, ordered) if ordered else {}
+        rows: dict[Key, Values] = {}
+        if ordered:
+            found = await self._store.get_all(self._projection.table, ordered)
+            if not Standing(found.checkpoints, found.parked).follows(now.token()):
+                raise _WentBack
+            rows = {self._projection.key_in(values): values for values in found.rows}
         return Round({key: rows.get(key) for key in ordered}, now.token(upto), now.parked)
 
     def _keys(self, entries: Sequence[Entry]) -> Iterable[Key]:
@@ -209,20 +232,26 @@ class Rounds:
             except BaseException as error:  # decoding and `key` are user code; such an event is parked
                 failure(error)
 
-    async def _wait(self) -> None:
-        """Wait until a doorbell rings, in any partition."""
-        now, follows = self._now, self._projection.follows
-        places = () if now is None else now.places.values()
-        waits = [
-            asyncio.ensure_future(self._store.wait(follows.in_partition(place.partition), place, LOOK_EVERY_S))
-            for place in places
-        ]
+    @asynccontextmanager
+    async def _rings(self) -> AsyncIterator[Sequence[asyncio.Future[None]]]:
+        """A future for each partition: done once its doorbell has rung.
+
+        It is listened to before the rows are read. A ring meanwhile may be for a change that this read has not seen,
+        and no position shows it later if rows have changed where the checkpoint stands.
+        """
+        numbers = () if self._now is None else self._now.places
+        rings = [asyncio.ensure_future(self._ring(number)) for number in numbers]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # until they listen
+            yield rings
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            for ring in rings:
+                ring.cancel()
+            await asyncio.gather(*rings, return_exceptions=True)
+
+    async def _ring(self, partition: int) -> None:
+        follower = self._projection.follows.in_partition(partition)
+        await self._store.wait(follower, Position(partition, MAX_OFFSET), LOOK_EVERY_S)  # beyond all: for any news
 
 
 class _Watchers:
@@ -232,7 +261,7 @@ class _Watchers:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
         self._parked = 0
-        """As all of them know it: each is told when it joins."""
+        """What all of them know: each gets it when it joins."""
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)

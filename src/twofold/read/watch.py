@@ -74,19 +74,20 @@ class Watching:
     async def until(self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], timeout_s: float) -> R:
         """See `Running.until`."""
         values = key_values(projection, key)
-        of_key = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True))
+        of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
         if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
         try:
             async with asyncio.timeout(timeout_s) as deadline, aclosing(self.watch(projection, of_key)) as watched:
                 async for changes in watched:
+                    parked = changes.parked
                     for row in changes.rows.values():
                         if row is not None and predicate(row):
                             return row
         except TimeoutError:
             if not deadline.expired():  # the predicate's own
                 raise
-        raise NotReached(projection.name, key, timeout_s)
+        raise NotReached(projection.name, key, timeout_s, parked)
 
     async def stop(self) -> None:
         """End all watchers: they raise Closed."""
@@ -138,7 +139,10 @@ class Watching:
     async def _snapshot(
         self, watcher: OneWatcher, query: Query, after: After | None, wait_s: float
     ) -> AsyncGenerator[RowChanges[Any], None]:
-        """All rows, in pages; the token is that of the first page, whose rows are the oldest."""
+        """All rows, in pages; the token is that of the first page, whose rows are the oldest.
+
+        If rows have changed without an event since the first page, or the read store went back, it begins again.
+        """
         cursor, token = None, None
         watcher.begin()
         if after is not None:  # nobody else has to wait for it
@@ -149,8 +153,13 @@ class Watching:
                 page = await self._queries.page(
                     watcher.projection, part, cursor, after if token is None else None, wait_s
                 )
+                standing = Standing(page.checkpoints, page.parked)
+                if token is not None and not standing.follows(token):
+                    cursor, token = None, None
+                    watcher.begin()
+                    continue
                 begins, cursor = token is None, page.following
-                token = token or Standing(page.checkpoints, page.parked).token()
+                token = token or standing.token()
                 changes = watcher.shows(page, begins, None if cursor is not None else token)
                 if page.rows:
                     self._row_bytes[watcher.projection.follows] = watcher.page_bytes / len(page.rows)
