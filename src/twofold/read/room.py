@@ -107,7 +107,7 @@ class Waiting:
         return sum(each.size for each in held)
 
     def done(self) -> None:
-        """What was taken has been told."""
+        """The client has received what was taken."""
         for held in self._taken:
             self._room.release(held.what, held.size)
         self._taken = []

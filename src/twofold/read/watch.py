@@ -67,7 +67,7 @@ class Watching:
             async with aclosing(self._watched(watcher, rounds, query, since, fresh, wait_s)) as watched:
                 async for changes in watched:
                     yield changes
-                    del changes  # here and below: what was told is not kept until the next changes
+                    del changes  # here and below: changes are not kept until the next ones
         finally:
             self._watchers.discard(watcher)
 

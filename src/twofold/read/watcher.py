@@ -151,7 +151,7 @@ class OneWatcher:
                 self._waiting.put_round(round)
         else:
             self._take_some(round)
-        if self.room.is_full and self._waiting and (before or len(round.rows) > 1):  # even a large row can be told
+        if self.room.is_full and self._waiting and (before or len(round.rows) > 1):  # even a large row can be sent
             self.begin_again()
         if self._news.is_set() or not (self._waiting or self._parked != self._told_parked):
             return False

@@ -33,11 +33,11 @@ class Encoding:
         self.rows = projection.read_as(self._once)
         """The projection as it is to be watched for `bodies`."""
         self._whole: tuple[RowChanges[Any] | None, bytes] = None, b""
-        """The last changes that were written in one part. Whoever is told the same object sees the same rows."""
+        """The last changes that were written in one part. Watchers that get the same object see the same rows."""
 
     def bodies(self, changes: RowChanges[Any]) -> Iterator[tuple[bytes, bool]]:
         """The JSON of changes of `rows`, in parts of which a client takes one after the other; and whether it is the
-        last part. What all who watch the same are told is written once. Raises: what `returns` raises.
+        last part. What several watchers get is written once. Raises: what `returns` raises.
         """
         if self._whole[0] is changes:
             yield self._whole[1], True
