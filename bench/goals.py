@@ -76,11 +76,22 @@ def against(case: str, theirs: str, wanted: float, what: str) -> Goal:
     return Goal(what, wanted, "×", ratio.taken, at_least=True)
 
 
+def processor_beside_strawberry(book: Book) -> Spread | str:
+    """The processor time of a delivery relative to Strawberry's, round by round."""
+    where = ("live", "postgres", "1,000 WebSockets, 20 changes/s")
+    ours, theirs = book.find(*where), book.find(*where, "Strawberry")
+    if ours is None or theirs is None:
+        return book.why_not(*where, "twofold", "Strawberry")
+    return Spread.of([a / b for a, b in zip(ours.details["cpu_us"], theirs.details["cpu_us"], strict=True)])
+
+
+STUCK = "beside stuck readers, 50 changes/s"
 LIVE = {
     "SSE, 1 watcher, 20 changes/s": 20,
     "1,000 SSE on 100 keys, 100 changes/s": 50,
     "1,000 SSE on everything, 100 changes/s": 1_000,
     "1,000 WebSockets, 20 changes/s": 250,
+    STUCK: 50,
 }
 
 GOALS = (
@@ -104,6 +115,7 @@ GOALS = (
                 at_most(f"live, {backend}, {name}, p99", goal, "ms", "live", backend, name)
                 for name, goal in LIVE.items()
             ),
+            at_most(f"live, {backend}, memory for a stuck reader", 1, "MB", "live", backend, STUCK, "stuck_mb"),
         )
     ),
     against("16 callers", "direct calls", 2.5, "SQL commands through the writer, against direct calls"),
@@ -124,6 +136,12 @@ GOALS = (
     ),
     against(
         "dashboard, from an event until it is seen", "refresh after each event", 40, "the same, events seen one by one"
+    ),
+    Goal(
+        "processor time of a live row, 1,000 WebSockets on postgres, against Strawberry",
+        0.33,
+        "×",
+        processor_beside_strawberry,
     ),
     at_most("Online Retail, whole import on sqlite", 30, "s", "retail", "sqlite", "whole import"),
 )

@@ -319,7 +319,7 @@ async def test_an_api_serves_views_like_projections(url: str) -> None:
             row = (await client.get("/authors/ann", headers=headers)).json()
             assert (row["posts"], row["earned"]) == (1, "1.5")
             assert [one["author"] for one in (await client.get("/authors?posts__ge=1")).json()["data"]] == ["ann"]
-            live = await client.get("/authors", headers={"Accept": "text/event-stream"})
+            live = await client.get("/authors/ann", headers={"Accept": "text/event-stream"})
             assert (live.status_code, "cannot be watched" in live.json()["detail"]) == (422, True)
             assert (await client.get("/openapi.json")).status_code == 200
             assert "authors" not in (await client.get("/asyncapi.json")).text

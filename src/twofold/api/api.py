@@ -275,6 +275,7 @@ class Api:
         backward: bool = True,
         allow: Allow | None = None,
         returns: Callable[[R], Any] | Callable[[Page[R]], Any] | None = None,
+        live: Callable[[R], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
@@ -285,8 +286,8 @@ class Api:
         parameters. `order_by` is the order unless the client names another with `?order_by=`, which `filters` must list
         if they are given; `limit` the number of rows unless it asks for another. `exists` is the decider in which a
         stream with the id in the path must exist, else 404. `returns` makes the response of each row, or of the
-        whole page if its parameter is annotated as a `Page`. `plain`: the response is only the list of rows. `Link` has
-        the next page and, unless `backward=False`, the one before.
+        whole page if its parameter is annotated as a `Page`: then `live` makes the rows that are watched. `plain`: the
+        response is only the list of rows. `Link` has the next page and, unless `backward=False`, the one before.
 
         Raises: ConfigurationError.
         """
@@ -313,6 +314,7 @@ class Api:
                 backward=backward,
                 allow=self._rule(allow),
                 returns=returns,
+                live=live,
             )
         )
 

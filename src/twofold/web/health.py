@@ -30,7 +30,7 @@ class Readiness:
     Ready once every table has reached the end that the log had at the first check. Not ready while a worker of this
     process fails or has stopped, or while one that runs elsewhere is more than `LARGEST_LAG_S` behind.
 
-    Anybody may ask, so the reasons name kinds of errors. Their texts, which may contain addresses and data, are in
+    Strangers may ask, so the reasons name kinds of errors. Their texts, which may contain addresses and data, are in
     /status, and those of the store in the log.
     """
 
@@ -63,7 +63,7 @@ class Readiness:
         return None
 
     def _log(self, why: str) -> None:
-        """Once, however often somebody asks."""
+        """Once, however often readiness is asked for."""
         if why != self._logged:
             _logger.warning("not ready: the store cannot be used: %s", why)
         self._logged = why
