@@ -1,0 +1,243 @@
+"""A container of Azure Cosmos DB through its own SDK, whose errors stay in here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import ClientError
+from azure.core.exceptions import AzureError, ServiceRequestError
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from twofold.backends.cosmos.address import Address
+from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
+from twofold.backends.cosmos.ranges import Physical
+from twofold.backends.unreachable import unreachable
+from twofold.errors import ConfigurationError, TwofoldError, Unavailable
+
+CONNECT_S = 5
+READ_S = 20
+CONFLICTS = (409, 412)
+GONE = 410
+TOO_LARGE = 413
+
+
+class Conflict(Exception):
+    """A document exists already, or its ETag is another one: nothing was written."""
+
+
+class TooLarge(Exception):
+    """The service does not take a request of this size: nothing was written."""
+
+
+class RangeGone(Exception):
+    """A feed range has split, or was merged."""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """A page of a change feed: its documents, the LSN it ends at, and the newest LSN of the range."""
+
+    documents: Sequence[Document]
+    upto: int
+    newest: int
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The LSN of a batch, the id of its feed range, and the ETags of its documents."""
+
+    lsn: int
+    range: str
+    etags: Sequence[str]
+
+
+class Container:
+    """One container. `place` names it in errors."""
+
+    def __init__(self, container: ContainerProxy, place: str, rid: str) -> None:
+        self._container, self.place, self.rid = container, place, rid
+
+    async def batch(self, operations: Sequence[tuple[Any, ...]], key: str) -> Written:
+        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not."""
+        with errors(self.place):
+            done: Any = await self._container.execute_item_batch(operations, partition_key=key)
+            range_, lsn = _session(done.get_response_headers())
+            return Written(lsn, range_, [one.get("eTag") or one["resourceBody"]["_etag"] for one in done])
+
+    async def read(self, id: str, key: str) -> Document | None:
+        """A document by its id, or None. Raises: Unavailable."""
+        with errors(self.place):
+            try:
+                return dict(await self._container.read_item(id, partition_key=key))
+            except CosmosHttpResponseError as error:
+                if error.status_code != 404 or error.sub_status == 1003:
+                    raise
+                return None
+
+    async def create(self, document: Document) -> None:
+        """Raises: Conflict, Unavailable."""
+        with errors(self.place):
+            await self._container.create_item(document)
+
+    async def replace(self, document: Document, etag: str) -> None:
+        """Raises: Conflict, Unavailable."""
+        from azure.core import MatchConditions
+
+        with errors(self.place):
+            await self._container.replace_item(
+                document["id"], document, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+
+    async def query(self, sql: str, key: str | None, **parameters: Any) -> list[Document]:
+        """The documents of a logical partition, or of all, that a query finds. Raises: Unavailable."""
+        values = [{"name": f"@{name}", "value": value} for name, value in parameters.items()]
+        where: dict[str, Any] = {} if key is None else {"partition_key": key}
+        with errors(self.place):
+            return [one async for one in self._container.query_items(sql, parameters=values, **where)]
+
+    async def changes(self, range_: str, after: int, limit: int) -> Changes:
+        """A page of a feed range. Raises: RangeGone, Unavailable."""
+        return await self._changes(after, limit, partition_key_range_id=range_)
+
+    async def changes_of(self, key: str) -> list[Document]:
+        """All documents of a logical partition in the order of their LSNs. Raises: Unavailable."""
+        found: list[Document] = []
+        upto = 0
+        while True:
+            page = await self._changes(upto, 1_000, partition_key=key)
+            if not page.documents:
+                return found
+            found += page.documents
+            upto = page.upto
+
+    async def _changes(self, after: int, limit: int, **where: Any) -> Changes:
+        heard: list[Mapping[str, str]] = []
+        start = {"continuation": f'"{after}"'} if after else {"start_time": "Beginning"}
+        with errors(self.place):
+            pages = self._container.query_items_change_feed(
+                max_item_count=limit, response_hook=lambda headers, _: heard.append(dict(headers)), **start, **where
+            ).by_page()
+            documents = [one async for page in _first(pages) async for one in page]
+            headers = {name.lower(): value for name, value in heard[-1].items()}
+            upto = int(headers["etag"].strip('"'))
+            return Changes(documents, upto, max(upto, _session(headers)[1]) if documents else _session(headers)[1])
+
+    async def ranges(self) -> list[Physical]:
+        """The feed ranges as they are now. Raises: Unavailable."""
+        connection = self._container.client_connection
+        with errors(self.place):
+            found = [one async for one in connection._ReadPartitionKeyRanges(self._container.container_link)]
+            return [Physical(one["minInclusive"], one["maxExclusive"], one["id"]) for one in found]
+
+
+async def _first(pages: Any) -> AsyncIterator[Any]:
+    async for page in pages:
+        yield page
+        return
+
+
+@asynccontextmanager
+async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[str], Any]]:
+    """A function from a container's name to the `Container`, which creates it if it is missing and `create` is true.
+
+    Raises: ConfigurationError, Unavailable.
+    """
+    client = CosmosClient(
+        address.endpoint,
+        credential=address.key,
+        connection_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        enable_compact_utf8_item_writes=True,
+        enable_endpoint_discovery=not address.endpoint.startswith("http:"),
+    )
+    place = str(address)
+    async with client:
+        with errors(place):
+            database = client.get_database_client(address.database)
+            if create:
+                database = await client.create_database_if_not_exists(address.database)
+
+        async def container(name: str) -> Container:
+            with errors(place):
+                if create:
+                    found = await database.create_container_if_not_exists(
+                        name,
+                        partition_key=PartitionKey(path=KEY_PATH),
+                        indexing_policy=INDEXED,
+                        unique_key_policy=UNIQUE,
+                    )
+                else:
+                    found = database.get_container_client(name)
+                properties = await found.read()
+                _check(properties, f"{address.endpoint} {address.database}/{name}")
+                return Container(found, place, properties["_rid"])
+
+        yield container
+
+
+def _check(properties: Mapping[str, Any], place: str) -> None:
+    """Raises: ConfigurationError for a container that cannot hold a log."""
+    unique = [set(one["paths"]) for one in properties.get("uniqueKeyPolicy", {}).get("uniqueKeys", ())]
+    if properties["partitionKey"]["paths"] != [KEY_PATH] or {"/category", "/command"} not in unique:
+        raise ConfigurationError(
+            f"{place}: this container was not created by twofold: its partition key must be {KEY_PATH}, and /category, "
+            f"/command a unique key, which cannot be added later. Name a container that does not exist yet"
+        )
+
+
+def _session(headers: Mapping[str, str]) -> tuple[str, int]:
+    """The feed range and the LSN in a session token, like `0:-1#123`."""
+    token = headers.get("x-ms-session-token", "")
+    range_, _, vector = token.partition(":")
+    parts = vector.split("#")
+    return range_, int(parts[1] if len(parts) > 1 else parts[0])
+
+
+class errors:  # noqa: N801 (used like contextlib's functions)
+    """Errors of the SDK become ours."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
+            raise translated(error, self._place) from error
+
+
+def translated(error: Exception, place: str) -> Exception:
+    """The error to raise for one of the SDK."""
+    if not isinstance(error, CosmosHttpResponseError):
+        sent = not isinstance(error, ServiceRequestError)
+        cause = error.__cause__ or getattr(error, "inner_exception", None) or error
+        return NoResponse(f"{place}: {error}{unreachable(cause)}") if sent else Unavailable(
+            f"{place}: {error}{unreachable(cause)}"
+        )
+    status, why = error.status_code, f"{place}: {str(error.message).splitlines()[0]:.300}"
+    if status in CONFLICTS:
+        return Conflict(why)
+    if status == TOO_LARGE:
+        return TooLarge(why)
+    if status == GONE:
+        return RangeGone(why)
+    if status in (401, 403):
+        return ConfigurationError(f"{place}: the account refuses the key: correct COSMOS_KEY ({why})")
+    if status == 404:
+        return _missing(place)
+    if status == 429:
+        return Unavailable(f"{place}: the service is throttling (429): raise the throughput of the container")
+    return NoResponse(why) if status in (408, 449) or status >= 500 else TwofoldError(why)
+
+
+class NoResponse(Unavailable):
+    """A request that may have been carried out."""
+
+
+def _missing(place: str) -> TwofoldError:
+    return ConfigurationError(f"{place}: this database or container does not exist: name the one the App was opened on")

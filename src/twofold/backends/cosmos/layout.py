@@ -1,0 +1,130 @@
+"""The documents of a container, as JSON values: pure.
+
+The partition key `/key` is a stream's id alone, so the streams of one thing lie together whatever their category. A
+logical partition holds these kinds of documents, each with its `category` and `stream`:
+
+    commit   written once: the events of one append, and its command id; id `order@3` if its first version is 3
+    receipt  written once: the command id of an append without events
+    head     the stream's version; replaced by each append, in the transaction of its commit
+
+Commits and receipts have a `command`. The container's unique key (`/category`, `/command`) lets each command id of a
+stream exist once (G3); heads have none, so of these, too, there is one for each stream.
+
+An event's data and meta are JSON texts inside of the document, because the service would round large numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from twofold.backends.cosmos import places
+from twofold.messages import Append, Entry, Position, Stream
+
+KEY_PATH = "/key"
+UNIQUE = {"uniqueKeys": [{"paths": ["/category", "/command"]}]}
+INDEXED = {
+    "indexingMode": "consistent",
+    "includedPaths": [{"path": f"/{name}/?"} for name in ("category", "kind", "command", "first", "last")],
+    "excludedPaths": [{"path": "/*"}],
+}
+MOST_BYTES = 2_000_000  # of one request; the service takes 2 MiB, with what it adds to a document
+
+Document = dict[str, Any]
+
+
+class Tip(msgspec.Struct, frozen=True):
+    """What the next append to a stream has to know. `etag` is None if the stream has no head."""
+
+    version: int = 0
+    etag: str | None = None
+    recorded_at: datetime | None = None
+
+
+def commit(append: Append, tip: Tip, recorded_at: datetime) -> Document:
+    """The document of an append with events. Raises: UnicodeDecodeError for data that is not UTF-8."""
+    first = tip.version + 1
+    return {
+        "id": f"{append.stream.category}@{first}",
+        **_common(append.stream, "commit"),
+        "first": first,
+        "last": tip.version + len(append.events),
+        "command": append.command_id,
+        "meta": msgspec.json.encode(append.meta).decode(),
+        "recorded_at": recorded_at.isoformat(),
+        "events": [[event.type, event.schema, event.data.decode()] for event in append.events],
+    }
+
+
+def receipt(append: Append, tip: Tip) -> Document:
+    """The document of an append without events."""
+    return receipt_of(append.stream, append.command_id, tip.version, 0)
+
+
+def receipt_of(stream: Stream, command_id: str, version: int, events: int) -> Document:
+    """The document of a command id that no commit has."""
+    return {
+        "id": f"{stream.category}!{sha256(command_id.encode()).hexdigest()}",
+        **_common(stream, "receipt"),
+        "last": version,
+        "count": events,
+        "command": command_id,
+    }
+
+
+def head(stream: Stream, tip: Tip, document: Any = None) -> Document:
+    """The document of a stream's version; `document` is its state, where that is stored."""
+    recorded_at = tip.recorded_at and tip.recorded_at.isoformat()
+    found = {
+        "id": head_id(stream),
+        **_common(stream, "head"),
+        "version": tip.version,
+        "recorded_at": recorded_at,
+    }
+    return found if document is None else {**found, **document}
+
+
+def head_id(stream: Stream) -> str:
+    """The id of a head within its logical partition."""
+    return stream.category
+
+
+def _common(stream: Stream, kind: str) -> Document:
+    return {"key": stream.id, "kind": kind, "category": stream.category, "stream": str(stream)}
+
+
+def tip_of(document: Mapping[str, Any]) -> Tip:
+    """The tip that a head holds."""
+    recorded_at = document["recorded_at"]
+    return Tip(document["version"], document["_etag"], recorded_at and datetime.fromisoformat(recorded_at))
+
+
+def entries(document: Mapping[str, Any], partition: int) -> Iterator[Entry]:
+    """The events of a commit, as the change feed returns it."""
+    lsn, stream, first, meta = document["_lsn"], document["stream"], document["first"], document["meta"]
+    recorded_at = datetime.fromisoformat(document["recorded_at"])
+    for index, (type_, schema, data) in enumerate(document["events"], 1):
+        position = Position(partition, places.offset(lsn, index))
+        yield Entry(position, stream, first + index - 1, type_, schema, data, meta, recorded_at)
+
+
+def place(documents: Sequence[Mapping[str, Any]], version: int) -> int:
+    """The offset of an event among the commits of its stream; 0 if they do not hold it."""
+    for document in reversed(documents):
+        if document["kind"] == "commit" and document["first"] <= version <= document["last"]:
+            return places.offset(document["_lsn"], version - document["first"] + 1)
+    return 0
+
+
+def size(documents: Sequence[Document]) -> int:
+    """The bytes of a request with these documents."""
+    return len(msgspec.json.encode(documents))
+
+
+def as_json(data: bytes) -> Any:
+    """An event's JSON as others read it in a document; the exact text is in the commit."""
+    return msgspec.json.decode(data)
