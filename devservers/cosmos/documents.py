@@ -1,0 +1,204 @@
+"""Requests about documents: points, batches, feeds and queries."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from devservers.cosmos.changes import USUAL_PAGE, Ask, page, position
+from devservers.cosmos.containers import Container
+from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, Refused
+from devservers.cosmos.faults import Faults
+from devservers.cosmos.http import LONGEST_REQUEST_BYTES, Answer, Request, as_json
+from devservers.cosmos.items import Items, Match, Outcome, batch_body
+from devservers.cosmos.keys import UNDEFINED
+from devservers.cosmos.ranges import END, FIRST, Range
+from devservers.cosmos.storage import Storage
+
+PARTITION_KEY = "x-ms-documentdb-partitionkey"
+RANGE = "x-ms-documentdb-partitionkeyrangeid"
+SESSION = "x-ms-session-token"
+MOST_ITEMS = "x-ms-max-item-count"
+FEEDS = ("incremental feed", "full-fidelity feed")
+
+
+class Documents:
+    """What can be done under `/dbs/…/colls/…/docs`."""
+
+    def __init__(self, storage: Storage, items: Items, faults: Faults) -> None:
+        self._storage, self._items, self._faults = storage, items, faults
+
+    def handle(self, container: Container, request: Request) -> Answer:
+        """Answer one request. Raises: Refused."""
+        if len(request.body) > LONGEST_REQUEST_BYTES:
+            raise Refused(
+                413, f"the request has {len(request.body)} bytes; at most {LONGEST_REQUEST_BYTES} (2 MB) are possible."
+            )
+        if len(request.parts) == 6:
+            return self._on_document(container, request, request.parts[5])
+        if request.method == "GET":
+            return self._changes(container, request)
+        if request.method != "POST":
+            raise Refused(405, f"{request.method} is not possible here.")
+        if request.flag("x-ms-cosmos-is-batch-request"):
+            return self._batch(container, request)
+        return self._create(container, request)
+
+    # ---- points ----------------------------------------
+
+    def _on_document(self, container: Container, request: Request, id: str) -> Answer:
+        place, match = _place(container, request), _match(request)
+        if request.method == "GET":
+            range = self._read_from(container, place, request)
+            return _answer(self._items.read(container, place, id, match), range)
+        if request.method == "PUT":
+            body = request.object()
+            return self._write(container, place, request, lambda writing: writing.replace(id, body, match))
+        if request.method == "DELETE":
+            return self._write(container, place, request, lambda writing: writing.delete(id, match))
+        if request.method == "PATCH":
+            patch = request.object()
+            return self._write(container, place, request, lambda writing: writing.patch(id, patch, match))
+        raise Refused(405, f"{request.method} is not possible here.")
+
+    def _create(self, container: Container, request: Request) -> Answer:
+        body, match = request.object(), _match(request)
+        upsert = request.flag("x-ms-documentdb-is-upsert")
+        if request.header(PARTITION_KEY) is None:
+            place = container.key.of_document(body)
+        else:
+            place = _place(container, request)
+        if upsert:
+            return self._write(container, place, request, lambda writing: writing.upsert(body, match))
+        return self._write(container, place, request, lambda writing: writing.create(body))
+
+    def _write(self, container: Container, place: str, request: Request, act: Any) -> Answer:
+        range = container.holding(place)
+        self._faults.before(container, range, reads=False)
+        outcome = self._items.write(container, place, act)
+        answer = _answer(outcome, range, minimal=request.header("prefer") == "return=minimal")
+        answer.lost = self._faults.loses_answer(container, range)
+        return answer
+
+    def _batch(self, container: Container, request: Request) -> Answer:
+        place, operations = _place(container, request), request.json()
+        if not isinstance(operations, list):
+            raise Refused(400, "a batch is a JSON array of operations.")
+        range = container.holding(place)
+        self._faults.before(container, range, reads=False)
+        outcomes = self._items.batch(container, place, operations)
+        failed = any(outcome.status >= 400 for outcome in outcomes)
+        lost = not failed and self._faults.loses_answer(container, range)
+        return Answer(207 if failed else 200, batch_body(outcomes), _about(range), lost)
+
+    # ---- feeds ----------------------------------------
+
+    def _changes(self, container: Container, request: Request) -> Answer:
+        if (request.header("a-im") or "").lower() not in FEEDS:
+            return self._all(container, request)
+        ask = _asked(container, request)
+        self._faults.before(container, ask.range, reads=True)
+        found = page(self._storage, container, ask)
+        until = found.until
+        if found.documents and self._faults.comes_twice(container, ask.range):
+            until = ask.after
+        about = {**_about(ask.range), "etag": f'"{until}"'}
+        if not found.documents:
+            return Answer(304, b"", about)
+        bodies = [body for _, body in self._faults.shuffled(container, ask.range, found.documents)]
+        return Answer(200, listing(container, bodies), {**about, "x-ms-item-count": str(len(bodies))})
+
+    def _all(self, container: Container, request: Request) -> Answer:
+        raise Refused(400, "reading all documents is not built yet")
+
+    def _read_from(self, container: Container, place: str, request: Request) -> Range:
+        range = container.holding(place)
+        self._faults.before(container, range, reads=True)
+        check_session(request.header(SESSION), range)
+        return range
+
+
+def listing(container: Container, bodies: list[bytes]) -> bytes:
+    """A page of documents."""
+    head = b'{"_rid":' + as_json(container.rid) + b',"Documents":['
+    return head + b",".join(bodies) + b'],"_count":%d}' % len(bodies)
+
+
+def check_session(token: str | None, range: Range) -> None:
+    """Raises: Refused if the client has seen more of a range than there is."""
+    for part in (token or "").split(","):
+        number, _, progress = part.partition(":")
+        lsn = progress.split("#")[1] if "#" in progress else progress
+        if number == str(range.number) and lsn.lstrip("-").isdecimal() and int(lsn) > range.lsn:
+            raise Refused(404, "the read session is not available for the session token.", SESSION_NOT_AVAILABLE)
+
+
+def _asked(container: Container, request: Request) -> Ask:
+    """Raises: Refused."""
+    key, low, high = request.header(PARTITION_KEY), FIRST, END
+    if key is not None:
+        low = container.key.of_header(key)
+        range, high = container.holding(low), low + ("FF" if container.key.is_prefix(key) else "!")
+    else:
+        range = named_range(container, request)
+        low = request.header("x-ms-start-epk") or FIRST
+        high = request.header("x-ms-end-epk") or END
+    after = position(request.header("if-none-match"), range)
+    return Ask(range, after, low, high, _since(request), page_size(request))
+
+
+def named_range(container: Container, request: Request) -> Range:
+    """The range that a request is for; it may be left out if there is one. Raises: Refused."""
+    name = request.header(RANGE)
+    if name is not None:
+        return container.range(name.rpartition(",")[2])
+    if len(container.live) > 1:
+        raise Refused(400, f"the container has {len(container.live)} ranges: name one in {RANGE}.")
+    return container.live[0]
+
+
+def page_size(request: Request, usual: int = USUAL_PAGE) -> int:
+    """How many items the client wants in a page. Raises: Refused."""
+    text = request.header(MOST_ITEMS) or "-1"
+    if not text.removeprefix("-").isdecimal() or int(text) == 0 or int(text) < -1:
+        raise Refused(400, f"{MOST_ITEMS} must be a positive number, or -1, not {text}.")
+    return usual if text == "-1" else int(text)
+
+
+def _since(request: Request) -> int:
+    text = request.header("if-modified-since")
+    if text is None:
+        return 0
+    try:
+        return int(parsedate_to_datetime(text).timestamp())
+    except ValueError:
+        raise Refused(400, f"If-Modified-Since must be a date as in HTTP, not {text}.") from None
+
+
+def _place(container: Container, request: Request) -> str:
+    header = request.header(PARTITION_KEY)
+    if header is None:
+        raise Refused(400, f"the request needs the partition key, in the header {PARTITION_KEY}.")
+    if header == "[]":
+        return container.key.place([UNDEFINED])
+    return container.key.of_header(header)
+
+
+def _match(request: Request) -> Match:
+    return Match(request.header("if-match"), request.header("if-none-match"))
+
+
+def _about(range: Range) -> dict[str, str]:
+    return {
+        SESSION: range.session,
+        "lsn": str(range.lsn),
+        "x-ms-request-charge": "1",
+        RANGE: str(range.number),
+    }
+
+
+def _answer(outcome: Outcome, range: Range, minimal: bool = False) -> Answer:
+    headers = _about(range)
+    if outcome.etag:
+        headers["etag"] = outcome.etag
+    return Answer(outcome.status, b"" if minimal else outcome.body, headers)
