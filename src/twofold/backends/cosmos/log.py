@@ -39,6 +39,7 @@ class CosmosLog(Merged):
     """See `LogStore`. Read as a feed it is the merged feed of all partitions."""
 
     limits = LIMITS
+    pause_s = 0.25  # between cuts: each is paid for
     checkpoints: CosmosCheckpoints
     requests: CosmosRequests
 
@@ -62,11 +63,8 @@ class CosmosLog(Merged):
         self.checkpoints = CosmosCheckpoints(self._beside, self._ambient)
         self.requests = CosmosRequests(self._beside, self._ambient, lambda: self.log_id)
         cuts = CutLog(self._beside, lambda: self._registry.log_id, self.checkpoints)
-        super().__init__(self._all, Cuts(cuts, self._ambient.new_id, self._parents))
+        super().__init__(self._all, Cuts(cuts, self._registry, self._ambient.new_id), self.parts)
         await self.refresh()
-
-    def _parents(self) -> Sequence[int | None]:
-        return self._registry.ranges.parents()
 
     @property
     def log_id(self) -> str:

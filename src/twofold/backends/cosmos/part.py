@@ -30,7 +30,19 @@ class Registry:
     """What a part has to know of its log. `refresh` asks the service for its ranges."""
 
     def __init__(self, ranges: Ranges, refresh: Callable[[], Awaitable[None]]) -> None:
-        self.ranges, self.refresh, self.log_id = ranges, refresh, ""
+        self.ranges, self._refresh, self.log_id = ranges, refresh, ""
+
+    def parents(self) -> Sequence[int | None]:
+        """See `Lineage.parents`."""
+        return self.ranges.parents()
+
+    async def refresh(self) -> None:
+        """See `Lineage.refresh`."""
+        await self._refresh()
+
+    def is_leaf(self, number: int) -> bool:
+        """Whether a partition has not split."""
+        return any(leaf.number == number for leaf in self.ranges.leaves)
 
     def sources(self, number: int) -> Sequence[str]:
         """The feed ranges in which a partition's documents lie now."""
@@ -109,7 +121,7 @@ class Part:
     async def _page(self, after: Position, limit: int, until: Position | None) -> FeedPage:
         documents = max(FEWEST_DOCUMENTS, min(_SMALL * limit, MOST_DOCUMENTS))
         pages = await self._changes(places.read_from(after.offset), documents)
-        if len(pages) > 1 and until is None:
+        if until is None and not self._registry.is_leaf(self.partition):
             raise PartitionSplit(self.partition)
         newest = Position(self.partition, places.end(min(page.newest for page in pages)))
         if after > newest:

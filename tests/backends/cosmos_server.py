@@ -1,0 +1,75 @@
+"""A development server for the tests of Cosmos DB: a process of its own, on a port of this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect_read
+from twofold.backends.cosmos import CosmosLog, address
+from twofold.backends.ports import LogStore, Rows
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, by its connection string."""
+
+    connection_string: str
+
+    @property
+    def endpoint(self) -> str:
+        """Its address."""
+        return self.connection_string.split(";")[0].partition("=")[2]
+
+    def fault(self, kind: str, **more: Any) -> Any:
+        """Plan a fault, or split a range at once."""
+        body = json.dumps({"fault": kind, **more}).encode()
+        request = Request(f"{self.endpoint}_faults", body, {"Content-Type": "application/json"})  # noqa: S310
+        with urlopen(request) as response:  # noqa: S310
+            return json.load(response)
+
+
+@contextmanager
+def served(ranges: int, *options: str) -> Iterator[Server]:
+    """A server whose containers have this many ranges."""
+    command = [sys.executable, "-P", "-m", "devservers.cosmos", "--ranges", str(ranges), *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+class InCosmos:
+    """A container of its own, and a SQLite read store beside it."""
+
+    refuses = b'"\xff"'
+
+    def __init__(self, server: Server, container: str, folder: Path) -> None:
+        self.server, self.container, self._folder = server, container, folder
+
+    @property
+    def url(self) -> str:
+        """Its connection string."""
+        return f"{self.server.connection_string.rstrip(';')};Database=tests;Container={self.container}"
+
+    async def open_log(self) -> LogStore:
+        """See `Backend.open_log`."""
+        log = CosmosLog(address(self.url), Ambient())
+        await log.open()
+        return log
+
+    async def open_rows(self) -> Rows:
+        """See `Backend.open_rows`."""
+        return await connect_read(f"sqlite:///{self._folder}/{self.container}.db")
