@@ -36,8 +36,8 @@ class Authorization:
         if not any(hmac.compare_digest(self._signature(method, *meant, dates), signature) for meant in meanings(parts)):
             raise Refused(
                 401,
-                "the signature of the request was not made with this server's key: compare COSMOS_KEY with the AccountKey "
-                "in the connection string that the server printed when it started.",
+                "the signature of the request was not made with this server's key: compare COSMOS_KEY with the "
+                "AccountKey in the connection string that the server printed when it started.",
             )
 
     def _signature(self, method: str, kind: str, link: str, dates: tuple[str, str]) -> str:

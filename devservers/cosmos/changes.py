@@ -34,7 +34,7 @@ class Page:
     until: int
 
 
-def page(storage: Storage, container: Container, ask: Ask) -> Page:
+def changes(storage: Storage, container: Container, ask: Ask) -> Page:
     """The next changes. What has one LSN is never divided: a page is longer than asked for rather than that."""
     documents, size, last = list[tuple[int, bytes]](), 0, ask.after
     rows = storage.rows("changes", container.number, ask.range.number, ask.after, ask.low, ask.high, ask.since)

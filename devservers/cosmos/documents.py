@@ -5,18 +5,20 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from devservers.cosmos.changes import USUAL_PAGE, Ask, page, position
+from devservers.cosmos.changes import USUAL_PAGE, Ask, changes, position
 from devservers.cosmos.containers import Container
 from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, Refused
 from devservers.cosmos.faults import Faults
 from devservers.cosmos.http import LONGEST_REQUEST_BYTES, Answer, Request, as_json
 from devservers.cosmos.items import Items, Match, Outcome, batch_body
-from devservers.cosmos.keys import UNDEFINED
+from devservers.cosmos.queries import EVERYTHING, Scope, page, planned
 from devservers.cosmos.ranges import END, FIRST, Range
 from devservers.cosmos.storage import Storage
 
 PARTITION_KEY = "x-ms-documentdb-partitionkey"
 RANGE = "x-ms-documentdb-partitionkeyrangeid"
+CONTINUATION = "x-ms-continuation"
+FEATURES = "x-ms-cosmos-supported-query-features"
 SESSION = "x-ms-session-token"
 MOST_ITEMS = "x-ms-max-item-count"
 FEEDS = ("incremental feed", "full-fidelity feed")
@@ -40,6 +42,10 @@ class Documents:
             return self._changes(container, request)
         if request.method != "POST":
             raise Refused(405, f"{request.method} is not possible here.")
+        if request.flag("x-ms-cosmos-is-query-plan-request"):
+            return Answer(200, as_json(planned(request.object(), request.header(FEATURES) or "")))
+        if "query" in (request.header("content-type") or "") or request.flag("x-ms-documentdb-isquery"):
+            return self._query(container, request, request.object())
         if request.flag("x-ms-cosmos-is-batch-request"):
             return self._batch(container, request)
         return self._create(container, request)
@@ -49,8 +55,8 @@ class Documents:
     def _on_document(self, container: Container, request: Request, id: str) -> Answer:
         place, match = _place(container, request), _match(request)
         if request.method == "GET":
-            range = self._read_from(container, place, request)
-            return _answer(self._items.read(container, place, id, match), range)
+            owner = self._read_from(container, place, request)
+            return _answer(self._items.read(container, place, id, match), owner)
         if request.method == "PUT":
             body = request.object()
             return self._write(container, place, request, lambda writing: writing.replace(id, body, match))
@@ -64,41 +70,39 @@ class Documents:
     def _create(self, container: Container, request: Request) -> Answer:
         body, match = request.object(), _match(request)
         upsert = request.flag("x-ms-documentdb-is-upsert")
-        if request.header(PARTITION_KEY) is None:
-            place = container.key.of_document(body)
-        else:
-            place = _place(container, request)
+        named = request.header(PARTITION_KEY) is not None
+        place = _place(container, request) if named else container.key.of_document(body)
         if upsert:
             return self._write(container, place, request, lambda writing: writing.upsert(body, match))
         return self._write(container, place, request, lambda writing: writing.create(body))
 
     def _write(self, container: Container, place: str, request: Request, act: Any) -> Answer:
-        range = container.holding(place)
-        self._faults.before(container, range, reads=False)
+        owner = container.holding(place)
+        self._faults.before(container, owner, reads=False)
         outcome = self._items.write(container, place, act)
-        answer = _answer(outcome, range, minimal=request.header("prefer") == "return=minimal")
-        answer.lost = self._faults.loses_answer(container, range)
+        answer = _answer(outcome, owner, minimal=request.header("prefer") == "return=minimal")
+        answer.lost = self._faults.loses_answer(container, owner)
         return answer
 
     def _batch(self, container: Container, request: Request) -> Answer:
         place, operations = _place(container, request), request.json()
         if not isinstance(operations, list):
             raise Refused(400, "a batch is a JSON array of operations.")
-        range = container.holding(place)
-        self._faults.before(container, range, reads=False)
+        owner = container.holding(place)
+        self._faults.before(container, owner, reads=False)
         outcomes = self._items.batch(container, place, operations)
         failed = any(outcome.status >= 400 for outcome in outcomes)
-        lost = not failed and self._faults.loses_answer(container, range)
-        return Answer(207 if failed else 200, batch_body(outcomes), _about(range), lost)
+        lost = not failed and self._faults.loses_answer(container, owner)
+        return Answer(207 if failed else 200, batch_body(outcomes), _about(owner), lost)
 
     # ---- feeds ----------------------------------------
 
     def _changes(self, container: Container, request: Request) -> Answer:
         if (request.header("a-im") or "").lower() not in FEEDS:
-            return self._all(container, request)
+            return self._query(container, request, EVERYTHING)
         ask = _asked(container, request)
         self._faults.before(container, ask.range, reads=True)
-        found = page(self._storage, container, ask)
+        found = changes(self._storage, container, ask)
         until = found.until
         if found.documents and self._faults.comes_twice(container, ask.range):
             until = ask.after
@@ -108,14 +112,22 @@ class Documents:
         bodies = [body for _, body in self._faults.shuffled(container, ask.range, found.documents)]
         return Answer(200, listing(container, bodies), {**about, "x-ms-item-count": str(len(bodies))})
 
-    def _all(self, container: Container, request: Request) -> Answer:
-        raise Refused(400, "reading all documents is not built yet")
+    def _query(self, container: Container, request: Request, body: dict[str, Any]) -> Answer:
+        scope = _scope(container, request)
+        for owner in (scope.range,) if scope.range is not None else container.live:
+            self._faults.before(container, owner, reads=True)
+            check_session(request.header(SESSION), owner)
+        found = page(self._storage, scope, body, request.header(CONTINUATION), page_size(request))
+        headers = {**_about(scope.range or container.live[0]), "x-ms-item-count": str(len(found.results))}
+        if found.continuation is not None:
+            headers[CONTINUATION] = found.continuation
+        return Answer(200, listing(container, found.results), headers)
 
     def _read_from(self, container: Container, place: str, request: Request) -> Range:
-        range = container.holding(place)
-        self._faults.before(container, range, reads=True)
-        check_session(request.header(SESSION), range)
-        return range
+        owner = container.holding(place)
+        self._faults.before(container, owner, reads=True)
+        check_session(request.header(SESSION), owner)
+        return owner
 
 
 def listing(container: Container, bodies: list[bytes]) -> bytes:
@@ -124,12 +136,12 @@ def listing(container: Container, bodies: list[bytes]) -> bytes:
     return head + b",".join(bodies) + b'],"_count":%d}' % len(bodies)
 
 
-def check_session(token: str | None, range: Range) -> None:
-    """Raises: Refused if the client has seen more of a range than there is."""
+def check_session(token: str | None, owner: Range) -> None:
+    """Raises: Refused if the client has seen more of a owner than there is."""
     for part in (token or "").split(","):
         number, _, progress = part.partition(":")
         lsn = progress.split("#")[1] if "#" in progress else progress
-        if number == str(range.number) and lsn.lstrip("-").isdecimal() and int(lsn) > range.lsn:
+        if number == str(owner.number) and lsn.lstrip("-").isdecimal() and int(lsn) > owner.lsn:
             raise Refused(404, "the read session is not available for the session token.", SESSION_NOT_AVAILABLE)
 
 
@@ -138,17 +150,32 @@ def _asked(container: Container, request: Request) -> Ask:
     key, low, high = request.header(PARTITION_KEY), FIRST, END
     if key is not None:
         low = container.key.of_header(key)
-        range, high = container.holding(low), low + ("FF" if container.key.is_prefix(key) else "!")
+        owner, high = container.holding(low), low + ("FF" if container.key.is_prefix(key) else "!")
     else:
-        range = named_range(container, request)
+        owner = named_range(container, request)
         low = request.header("x-ms-start-epk") or FIRST
         high = request.header("x-ms-end-epk") or END
-    after = position(request.header("if-none-match"), range)
-    return Ask(range, after, low, high, _since(request), page_size(request))
+    after = position(request.header("if-none-match"), owner)
+    return Ask(owner, after, low, high, _since(request), page_size(request))
+
+
+def _scope(container: Container, request: Request) -> Scope:
+    """Raises: Refused."""
+    key = request.header(PARTITION_KEY)
+    if key is not None:
+        place = container.key.of_header(key)
+        if not container.key.is_prefix(key):
+            return Scope(container, container.holding(place), place, place + "!", one_key=True)
+        first, last = container.holding(place), container.holding(place + "FE")
+        return Scope(container, first if first is last else None, place, place + "FF")
+    if request.header(RANGE) is None:
+        return Scope(container, None if len(container.live) > 1 else container.live[0])
+    low, high = request.header("x-ms-start-epk") or FIRST, request.header("x-ms-end-epk") or END
+    return Scope(container, named_range(container, request), low, high)
 
 
 def named_range(container: Container, request: Request) -> Range:
-    """The range that a request is for; it may be left out if there is one. Raises: Refused."""
+    """The owner that a request is for; it may be left out if there is one. Raises: Refused."""
     name = request.header(RANGE)
     if name is not None:
         return container.range(name.rpartition(",")[2])
@@ -157,12 +184,12 @@ def named_range(container: Container, request: Request) -> Range:
     return container.live[0]
 
 
-def page_size(request: Request, usual: int = USUAL_PAGE) -> int:
-    """How many items the client wants in a page. Raises: Refused."""
+def page_size(request: Request) -> int:
+    """How many items the client wants in a page: -1 leaves that to the server. Raises: Refused."""
     text = request.header(MOST_ITEMS) or "-1"
     if not text.removeprefix("-").isdecimal() or int(text) == 0 or int(text) < -1:
         raise Refused(400, f"{MOST_ITEMS} must be a positive number, or -1, not {text}.")
-    return usual if text == "-1" else int(text)
+    return USUAL_PAGE if text == "-1" else int(text)
 
 
 def _since(request: Request) -> int:
@@ -179,8 +206,6 @@ def _place(container: Container, request: Request) -> str:
     header = request.header(PARTITION_KEY)
     if header is None:
         raise Refused(400, f"the request needs the partition key, in the header {PARTITION_KEY}.")
-    if header == "[]":
-        return container.key.place([UNDEFINED])
     return container.key.of_header(header)
 
 
@@ -188,17 +213,17 @@ def _match(request: Request) -> Match:
     return Match(request.header("if-match"), request.header("if-none-match"))
 
 
-def _about(range: Range) -> dict[str, str]:
+def _about(owner: Range) -> dict[str, str]:
     return {
-        SESSION: range.session,
-        "lsn": str(range.lsn),
+        SESSION: owner.session,
+        "lsn": str(owner.lsn),
         "x-ms-request-charge": "1",
-        RANGE: str(range.number),
+        RANGE: str(owner.number),
     }
 
 
-def _answer(outcome: Outcome, range: Range, minimal: bool = False) -> Answer:
-    headers = _about(range)
+def _answer(outcome: Outcome, owner: Range, minimal: bool = False) -> Answer:
+    headers = _about(owner)
     if outcome.etag:
         headers["etag"] = outcome.etag
     return Answer(outcome.status, b"" if minimal else outcome.body, headers)

@@ -26,7 +26,7 @@ OTHER_CONTAINER = 1024  # a 400: the container was deleted and created again
 RATE_TOO_LARGE = 3200  # a 429
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A request that gets an error."""
 
     def __init__(self, status: int, message: str, substatus: int = 0, headers: dict[str, str] | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from devservers.cosmos import unique
+from devservers.cosmos import sql, unique
 from devservers.cosmos.containers import Container, as_text, document_rid
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
@@ -24,11 +24,10 @@ OURS = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a request demands of the document's ETag, and of the document."""
+    """What a request demands of the document's ETag."""
 
     if_match: str | None = None
     if_none_match: str | None = None
-    only_if: Callable[[dict[str, Any]], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,12 @@ class Items:
 
     def write(self, container: Container, place: str, act: Callable[[Writing], Outcome]) -> Outcome:
         """One operation as a transaction. Raises: Refused; then nothing has changed."""
-        range = container.holding(place)
+        owner = container.holding(place)
         with self._storage.transaction():
-            writing = Writing(self, self._storage, container, range, place)
+            writing = Writing(self, self._storage, container, owner, place)
             outcome = act(writing)
             writing.end()
-        range.lsn = writing.lsn
+        owner.lsn = writing.lsn
         return outcome
 
     def batch(self, container: Container, place: str, operations: Sequence[dict[str, Any]]) -> list[Outcome]:
@@ -90,10 +89,10 @@ class Items:
                 400,
                 f"Batch request has more operations than what is supported. At most {MOST_OPERATIONS} are possible.",
             )
-        range, outcomes = container.holding(place), list[Outcome]()
+        owner, outcomes = container.holding(place), list[Outcome]()
         try:
             with self._storage.transaction():
-                writing = Writing(self, self._storage, container, range, place)
+                writing = Writing(self, self._storage, container, owner, place)
                 for operation in operations:
                     outcomes.append(writing.operate(operation))
                 writing.end()
@@ -101,7 +100,7 @@ class Items:
             failed = [Outcome(424) for _ in operations]
             failed[len(outcomes)] = Outcome(error.status)
             return failed
-        range.lsn = writing.lsn
+        owner.lsn = writing.lsn
         return outcomes
 
     def new_number(self) -> int:
@@ -135,38 +134,38 @@ class Writing:
 
     def operate(self, operation: dict[str, Any]) -> Outcome:
         """One operation of a batch. Raises: Refused."""
-        kind, id, body = operation.get("operationType"), operation.get("id"), operation.get("resourceBody")
+        kind, name, body = operation.get("operationType"), operation.get("id"), operation.get("resourceBody")
         match = Match(operation.get("ifMatch"), operation.get("ifNoneMatch"))
         if kind == "Create":
             return self.create(_object(body))
         if kind == "Upsert":
             return self.upsert(_object(body), match)
-        if not isinstance(id, str):
+        if not isinstance(name, str):
             raise Refused(400, f"the operation {kind!r} needs an id.")
         if kind == "Read":
-            return self._items.read(self._container, self._place, id, match)
+            return self._items.read(self._container, self._place, name, match)
         if kind == "Replace":
-            return self.replace(id, _object(body), match)
+            return self.replace(name, _object(body), match)
         if kind == "Delete":
-            return self.delete(id, match)
+            return self.delete(name, match)
         if kind == "Patch":
-            return self.patch(id, _object(body), match)
+            return self.patch(name, _object(body), match)
         raise Refused(400, f"the operation {kind!r} is not known: Create, Upsert, Read, Replace, Delete or Patch.")
 
     def create(self, document: dict[str, Any]) -> Outcome:
         """Raises: Refused."""
-        id = self._checked(document)
-        if self._storage.row("document", self._container.number, self._place, id) is not None:
-            raise Refused(409, f"a document with the id {id!r} exists already under this partition key.")
-        return self._add(id, document)
+        name = self._checked(document)
+        if self._storage.row("document", self._container.number, self._place, name) is not None:
+            raise Refused(409, f"a document with the id {name!r} exists already under this partition key.")
+        return self._add(name, document)
 
     def upsert(self, document: dict[str, Any], match: Match = ANY) -> Outcome:
         """Raises: Refused."""
-        id = self._checked(document)
-        row = self._storage.row("document", self._container.number, self._place, id)
+        name = self._checked(document)
+        row = self._storage.row("document", self._container.number, self._place, name)
         if row is None:
-            return self._add(id, document)
-        return self._set(row[0], row[1], id, document, match)
+            return self._add(name, document)
+        return self._set(row[0], row[1], name, document, match)
 
     def replace(self, id: str, document: dict[str, Any], match: Match = ANY) -> Outcome:
         """Raises: Refused."""
@@ -179,10 +178,10 @@ class Writing:
     def patch(self, id: str, patch: dict[str, Any], match: Match = ANY) -> Outcome:
         """Raises: Refused."""
         number, etag, body = self._existing(id)
-        before = msgspec.json.decode(body)
-        if match.only_if is not None and not match.only_if(before):
+        before, condition = msgspec.json.decode(body), patch.get("condition")
+        if condition is not None and not sql.condition(sql.parsed_condition(condition))(before):
             raise Refused(412, "the condition of the patch is not true of the document.")
-        document = patched(before, patch["operations"])
+        document = patched(before, patch.get("operations", []))
         if self._checked(document) != id:
             raise Refused(400, "a patch cannot change the id.")
         return self._set(number, etag, id, document, match)
@@ -203,16 +202,21 @@ class Writing:
 
     def _checked(self, document: dict[str, Any]) -> str:
         """The id of a document that may be stored here."""
-        id = document.get("id")
-        if not isinstance(id, str) or not id or len(id.encode()) > LONGEST_ID or any(sign in id for sign in "/\\?#"):
+        name = document.get("id")
+        if (
+            not isinstance(name, str)
+            or not name
+            or len(name.encode()) > LONGEST_ID
+            or any(sign in name for sign in "/\\?#")
+        ):
             raise Refused(
-                400, f"a document needs an `id`: a string of 1 to {LONGEST_ID} bytes without / \\ ? #, not {id!r}."
+                400, f"a document needs an `id`: a string of 1 to {LONGEST_ID} bytes without / \\ ? #, not {name!r}."
             )
         if self._container.key.of_document(document) != self._place:
             raise Refused(
                 400, "PartitionKey extracted from document doesn't match the one specified in the header.", WRONG_KEY
             )
-        return id
+        return name
 
     def _add(self, id: str, document: dict[str, Any]) -> Outcome:
         number = self._items.new_number()

@@ -206,10 +206,10 @@ class Resources:
         return _one(201, self._catalog.add_kept(kind, parent, link, body))
 
     def _on_kept_one(self, request: Request, kind: str, parent: int) -> Answer:
-        id = request.parts[-1]
-        row = self._storage.row("resource", kind, parent, id)
+        name = request.parts[-1]
+        row = self._storage.row("resource", kind, parent, name)
         if row is None:
-            raise Refused(404, f"{id!r} does not exist under {kind}.")
+            raise Refused(404, f"{name!r} does not exist under {kind}.")
         if request.method == "GET":
             return _one(200, msgspec.json.decode(row[4]))
         if request.method == "DELETE":
@@ -218,7 +218,7 @@ class Resources:
         if request.method == "PUT":
             if request.header("if-match") not in (None, "*", row[2]):
                 raise Refused(412, f"the ETag is {row[2]}, not {request.header('if-match')}.")
-            return self._replace_kept(kind, parent, id, _named(request.object()))
+            return self._replace_kept(kind, parent, name, _named(request.object()))
         raise Refused(400, f"this development server keeps {kind}, but runs no code of them.")
 
     def _replace_kept(self, kind: str, parent: int, id: str, new: dict[str, Any]) -> Answer:
@@ -242,10 +242,10 @@ class Resources:
             database = self._catalog.database(upper[1])
             number, link = database.number, str(database.properties["_self"])
             upper = upper[2:]
-        for kind, id in zip(upper[::2], upper[1::2], strict=True):
-            row = self._storage.row("resource", kind, number, id)
+        for kind, name in zip(upper[::2], upper[1::2], strict=True):
+            row = self._storage.row("resource", kind, number, name)
             if row is None:
-                raise Refused(404, f"{id!r} does not exist under {kind}.")
+                raise Refused(404, f"{name!r} does not exist under {kind}.")
             number, link = row[0], msgspec.json.decode(row[4])["_self"]
         return number, link
 
@@ -295,11 +295,11 @@ def _throughput(request: Request) -> int | None:
 
 def _named(body: dict[str, Any]) -> dict[str, Any]:
     """Raises: Refused if its id cannot be one."""
-    id = body.get("id")
-    if not isinstance(id, str) or not 0 < len(id) <= LONGEST_NAME or any(sign in id for sign in "/\\?#"):
-        raise Refused(400, f"an `id` is a string of 1 to {LONGEST_NAME} characters without / \\ ? #, not {id!r}.")
-    if id.endswith(" "):
-        raise Refused(400, f"an `id` cannot end with a space, as {id!r} does.")
+    name = body.get("id")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or any(sign in name for sign in "/\\?#"):
+        raise Refused(400, f"an `id` is a string of 1 to {LONGEST_NAME} characters without / \\ ? #, not {name!r}.")
+    if name.endswith(" "):
+        raise Refused(400, f"an `id` cannot end with a space, as {name!r} does.")
     return body
 
 

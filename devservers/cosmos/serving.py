@@ -52,7 +52,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Let the app reach the connection of its request."""
         super().on_message_begin()
-        self.scope[TRANSPORT] = self.transport  # type: ignore[typeddict-unknown-key]
+        self.scope[TRANSPORT] = self.transport  # type: ignore[literal-required]
 
 
 class Server(uvicorn.Server):
@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
         print(self._address.url, flush=True)  # noqa: T201
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """End in order, without the signal being raised again afterwards."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from cosmos_server import InCosmos, Server, served
+from tests.backends.cosmos_server import InCosmos, Server, served
 
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.commits import CommitConformance

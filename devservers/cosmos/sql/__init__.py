@@ -1,5 +1,8 @@
-from typing import Any
+"""The query language: tokens → parser → expressions → running, and the plan that clients ask for."""
 
+from devservers.cosmos.sql.nodes import Query
+from devservers.cosmos.sql.parser import parsed_condition
+from devservers.cosmos.sql.plan import plan
+from devservers.cosmos.sql.running import condition, results, select, streams, understood
 
-def select(body: dict[str, Any], documents: list[dict[str, Any]]) -> list[Any]:
-    return documents
+__all__ = ["Query", "condition", "parsed_condition", "plan", "results", "select", "streams", "understood"]
