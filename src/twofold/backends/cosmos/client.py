@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from aiohttp import ClientError
-from azure.core.exceptions import AzureError, ServiceRequestError
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
@@ -22,8 +23,10 @@ from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 CONNECT_S = 5
 READ_S = 20
+MOST_OF_KEY = 1_000  # documents of a page
 CONFLICTS = (409, 412)
 GONE = 410
+NOT_FOUND, SESSION_NOT_AVAILABLE = 404, 1002
 TOO_LARGE = 413
 
 
@@ -74,7 +77,7 @@ class Container:
             try:
                 return dict(await self._container.read_item(id, partition_key=key))
             except CosmosHttpResponseError as error:
-                if error.status_code != 404 or error.sub_status == 1003:
+                if error.status_code != NOT_FOUND or error.sub_status:
                     raise
                 return None
 
@@ -99,32 +102,36 @@ class Container:
         with errors(self.place):
             return [one async for one in self._container.query_items(sql, parameters=values, **where)]
 
-    async def changes(self, range_: str, after: int, limit: int) -> Changes:
-        """A page of a feed range. Raises: RangeGone, Unavailable."""
-        return await self._changes(after, limit, partition_key_range_id=range_)
+    async def changes(self, of: Physical, after: int, limit: int) -> Changes:
+        """A page of a feed range. Raises: RangeGone, also if it has split meanwhile; Unavailable."""
+        page, range_ = await self._changes(limit, continuation=_continuation(self.rid, of, after))
+        if range_ != of.id:
+            raise RangeGone(f"{self.place}: feed range {of.id} is now in {range_}")
+        return page
 
     async def changes_of(self, key: str) -> list[Document]:
         """All documents of a logical partition in the order of their LSNs. Raises: Unavailable."""
         found: list[Document] = []
-        upto = 0
+        after: dict[str, Any] = {"start_time": "Beginning"}
         while True:
-            page = await self._changes(upto, 1_000, partition_key=key)
-            if not page.documents:
-                return found
+            page, _ = await self._changes(MOST_OF_KEY, partition_key=key, **after)
             found += page.documents
-            upto = page.upto
+            if not page.documents or page.upto >= page.newest:
+                return found
+            after = {"continuation": f'"{page.upto}"'}
 
-    async def _changes(self, after: int, limit: int, **where: Any) -> Changes:
+    async def _changes(self, limit: int, **where: Any) -> tuple[Changes, str]:
+        """A page, and the id of the feed range that it is of."""
         heard: list[Mapping[str, str]] = []
-        start = {"continuation": f'"{after}"'} if after else {"start_time": "Beginning"}
         with errors(self.place):
             pages = self._container.query_items_change_feed(
-                max_item_count=limit, response_hook=lambda headers, _: heard.append(dict(headers)), **start, **where
+                max_item_count=limit, response_hook=lambda headers, _: heard.append(dict(headers)), **where
             ).by_page()
             documents = [one async for page in _first(pages) async for one in page]
-            headers = {name.lower(): value for name, value in heard[-1].items()}
-            upto = int(headers["etag"].strip('"'))
-            return Changes(documents, upto, max(upto, _session(headers)[1]) if documents else _session(headers)[1])
+        headers = {name.lower(): value for name, value in heard[-1].items()}
+        range_, newest = _session(headers)
+        upto = int(headers["etag"].strip('"'))
+        return Changes(documents, upto, max(upto, newest) if documents else newest), range_
 
     async def ranges(self) -> list[Physical]:
         """The feed ranges as they are now. Raises: Unavailable."""
@@ -132,6 +139,24 @@ class Container:
         with errors(self.place):
             found = [one async for one in connection._ReadPartitionKeyRanges(self._container.container_link)]
             return [Physical(one["minInclusive"], one["maxExclusive"], one["id"]) for one in found]
+
+
+def _continuation(rid: str, of: Physical, after: int) -> str:
+    """The SDK's continuation token for a feed range after an LSN. Its form is that of the pinned version."""
+    range_ = {"min": of.begin, "max": of.end, "isMinInclusive": True, "isMaxInclusive": False}
+    state = {
+        "v": "v2",
+        "containerRid": rid,
+        "mode": "LatestVersion",
+        "startFrom": {"Type": "Beginning"},
+        "continuation": {
+            "v": "v2",
+            "rid": rid,
+            "continuation": [{"token": f'"{after}"', "range": range_}],
+            "Range": range_,
+        },
+    }
+    return b64encode(msgspec.json.encode(state)).decode()
 
 
 async def _first(pages: Any) -> AsyncIterator[Any]:
@@ -213,13 +238,13 @@ class errors:  # noqa: N801 (used like contextlib's functions)
 
 def translated(error: Exception, place: str) -> Exception:
     """The error to raise for one of the SDK."""
-    if not isinstance(error, CosmosHttpResponseError):
+    if not isinstance(error, HttpResponseError):
         sent = not isinstance(error, ServiceRequestError)
         cause = error.__cause__ or getattr(error, "inner_exception", None) or error
         return NoResponse(f"{place}: {error}{unreachable(cause)}") if sent else Unavailable(
             f"{place}: {error}{unreachable(cause)}"
         )
-    status, why = error.status_code, f"{place}: {str(error.message).splitlines()[0]:.300}"
+    status, why = error.status_code or 0, f"{place}: {' '.join(str(error.message).split()):.300}"
     if status in CONFLICTS:
         return Conflict(why)
     if status == TOO_LARGE:
@@ -228,7 +253,9 @@ def translated(error: Exception, place: str) -> Exception:
         return RangeGone(why)
     if status in (401, 403):
         return ConfigurationError(f"{place}: the account refuses the key: correct COSMOS_KEY ({why})")
-    if status == 404:
+    if status == NOT_FOUND and getattr(error, "sub_status", 0) == SESSION_NOT_AVAILABLE:
+        return Unavailable(f"{place}: no replica has seen this process's last writes yet")
+    if status == NOT_FOUND:
         return _missing(place)
     if status == 429:
         return Unavailable(f"{place}: the service is throttling (429): raise the throughput of the container")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.client import Changes, Container, RangeGone
-from twofold.backends.cosmos.ranges import Ranges
+from twofold.backends.cosmos.ranges import Physical, Ranges
 from twofold.backends.cosmos.streams import Streams
 from twofold.backends.partitioned.waiting import all_of
 from twofold.errors import InvalidToken, TwofoldError
@@ -44,9 +44,9 @@ class Registry:
         """Whether a partition has not split."""
         return any(leaf.number == number for leaf in self.ranges.leaves)
 
-    def sources(self, number: int) -> Sequence[str]:
+    def sources(self, number: int) -> Sequence[Physical]:
         """The feed ranges in which a partition's documents lie now."""
-        return [leaf.range.id for leaf in self.ranges.leaves if self.is_within(leaf.number, number)]
+        return [leaf.range for leaf in self.ranges.leaves if self.is_within(leaf.number, number)]
 
     def is_known(self, number: int) -> bool:
         """Whether this log has, or had, such a partition."""
