@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twofold.errors import ConfigurationError, Contended
 from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 from twofold.feed.follow import Following
+from twofold.feed.partitions import parts_of
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
 
@@ -46,7 +47,8 @@ class Belonging:
         for following in self._followers:
             follows = following.follower_id
             for checkpoint in await following.checkpoints.all_partitions(follows):
-                if checkpoint.follower not in mine:
+                split = parts_of(following.log, checkpoint.follower.partition)  # its parts take it over
+                if checkpoint.follower not in mine and not split:
                     raise ConfigurationError(
                         f"{follows.whole} has a checkpoint in partition {checkpoint.follower.partition}, which this "
                         f"code does not follow: with key= a projection follows the merged feed, without key= each "

@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import feed_of, feeds
+from twofold.feed.partitions import ancestors, feed_of, feeds
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -84,8 +84,8 @@ class Freshness:
             await self._check_log(result.checkpoints)
             if token is None:
                 return Fresh(result, None)
-            checkpoint = _concerned(result.checkpoints, token)
-            if position is None:
+            checkpoint = _concerned(self._log, result.checkpoints, token)
+            if position is None or position.partition != checkpoint.follower.partition:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
                 return Fresh(result, position)
@@ -173,8 +173,10 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
+def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
+
+    Where partitions split, it is that of the one its partition came of, or the last of those it has split into.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
@@ -182,6 +184,14 @@ def _concerned(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
     for checkpoint in checkpoints:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
+    before = ancestors(log, partition)
+    related = [
+        checkpoint
+        for checkpoint in checkpoints
+        if checkpoint.follower.partition in before or partition in ancestors(log, checkpoint.follower.partition)
+    ]
+    if related:
+        return min(related, key=lambda checkpoint: checkpoint.position.offset)
     raise InvalidToken(
         f"this read model has no partition {partition}, which the token's position {token.position} is in",
         str(token),

@@ -21,8 +21,13 @@ class Commits:
     """A `GroupCommit` for each partition. `mark` gets the position of the last committed event."""
 
     def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
-        self._log, self._parts = log, log if isinstance(log, Parts) else None
+        self._log, self._mark, self._parts = log, mark, log if isinstance(log, Parts) else None
         self._of = {number: GroupCommit(part, mark) for number, part in feeds(log).items()}
+
+    def follow_splits(self) -> None:
+        """Add partitions that are new. What is queued for one that has split is still written, into its parts."""
+        for number, part in feeds(self._log).items():
+            self._of.setdefault(number, GroupCommit(part, self._mark))
 
     @property
     def queued(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -131,6 +131,40 @@ class CosmosCheckpoints:
 
         if await self._changed(claim.follower, _held(claim, change)) is None:
             raise lease_lost(claim, after)
+
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`. One batch: all partitions of a follower have one partition key."""
+        while True:
+            row = await self._document(claim.follower)
+            if row is None or (row["epoch"], row["offset"]) != (claim.epoch, at.offset):
+                raise lease_lost(claim, at)
+            there = {one.follower.partition for one in await self.all_partitions(claim.follower)}
+            new = [self._part(row, claim.follower, n, some) for n, some in parts.items() if n not in there]
+            creations = [("create", (part,)) for part in new]
+            removal = ("delete", (row["id"],), {"if_match_etag": row["_etag"]})
+            try:
+                await self._container.batch([*creations, removal], row["key"])
+            except Conflict:
+                continue
+            return
+
+    def _part(self, row: Document, parent: FollowerId, number: int, entries: Sequence[Parked]) -> Document:
+        part, keys = parent.in_partition(number), {(entry.kind, entry.key) for entry in entries}
+        return {
+            **{name: value for name, value in row.items() if not name.startswith("_")},
+            "id": _id(part),
+            "command": _id(part),
+            "follower": msgspec.to_builtins(part),
+            "owner": None,
+            "epoch": row["epoch"] + 1,
+            "wanted_by": None,
+            "generation": self._ambient.new_id(),
+            "parked": [
+                {**one, "position": {**one["position"], "partition": number}}
+                for one in row["parked"]
+                if (one["kind"], one["key"]) in keys
+            ],
+        }
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import ClientError
+from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
@@ -66,10 +67,10 @@ class Container:
 
     async def batch(self, operations: Sequence[tuple[Any, ...]], key: str) -> Written:
         """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not."""
-        with errors(self.place):
+        with errors(self.place, of_document=True):
             done: Any = await self._container.execute_item_batch(operations, partition_key=key)
             range_, lsn = _session(done.get_response_headers())
-            return Written(lsn, range_, [one.get("eTag") or one["resourceBody"]["_etag"] for one in done])
+            return Written(lsn, range_, [one.get("eTag", "") for one in done])
 
     async def read(self, id: str, key: str) -> Document | None:
         """A document by its id, or None. Raises: Unavailable."""
@@ -88,9 +89,7 @@ class Container:
 
     async def replace(self, document: Document, etag: str) -> None:
         """Raises: Conflict, Unavailable."""
-        from azure.core import MatchConditions
-
-        with errors(self.place):
+        with errors(self.place, of_document=True):
             await self._container.replace_item(
                 document["id"], document, etag=etag, match_condition=MatchConditions.IfNotModified
             )
@@ -223,16 +222,19 @@ def _session(headers: Mapping[str, str]) -> tuple[str, int]:
 
 
 class errors:  # noqa: N801 (used like contextlib's functions)
-    """Errors of the SDK become ours."""
+    """Errors of the SDK become ours. `of_document`: what is missing is a document that was there before."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, place: str, *, of_document: bool = False) -> None:
+        self._place, self._of_document = place, of_document
 
     def __enter__(self) -> None:
         return
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
+            gone = getattr(error, "status_code", 0) == NOT_FOUND and not getattr(error, "sub_status", None)
+            if self._of_document and gone:
+                raise Conflict(f"{self._place}: the document is gone") from error
             raise translated(error, self._place) from error
 
 

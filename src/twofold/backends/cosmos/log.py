@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import lru_cache
 
@@ -50,6 +50,8 @@ class CosmosLog(Merged):
         self._all: dict[int, Part] = {}
         self.parts: dict[int, Part] = {}
         self.gated: dict[int, Feed] = {}
+        self.former: dict[int, Feed] = {}
+        self._told: list[Callable[[], None]] = []
 
     async def open(self) -> None:
         """See `Opens.open`."""
@@ -117,6 +119,7 @@ class CosmosLog(Merged):
         )
 
     def _learned(self, ranges: Ranges, log_id: str) -> None:
+        known = len(self._all)
         self._registry.ranges, self._registry.log_id = ranges, log_id
         for one in ranges.all:
             if one.number not in self._all:
@@ -126,8 +129,21 @@ class CosmosLog(Merged):
         for number in sorted(leaves - self.parts.keys()):
             self.parts[number] = self._all[number]
             self.gated[number] = Gated(self._all[number], self)
-        for number in self.parts.keys() - leaves:
-            del self.parts[number], self.gated[number]
+        for number in sorted(self._all.keys() - leaves):
+            self.former[number] = self._all[number]
+            self.parts.pop(number, None)
+            self.gated.pop(number, None)
+        if len(ranges.all) > known:
+            for tell in self._told:
+                tell()
+
+    def parents(self) -> Sequence[int | None]:
+        """See `Splitting.parents`."""
+        return self._registry.parents()
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """See `Splitting.tell`."""
+        self._told.append(changed)
 
     def partition_of(self, id: str) -> int:
         """The number of the partition that holds the streams with this id, whatever their category."""
