@@ -29,11 +29,6 @@ class Address(msgspec.Struct, frozen=True):
         return f"Address({self})"
 
 
-def is_cosmos(url: str) -> bool:
-    """Whether the URL leads to Azure Cosmos DB."""
-    return url.startswith(("cosmos://", "AccountEndpoint=", "AccountKey="))
-
-
 def address(url: str) -> Address:
     """Raises: ConfigurationError when a part is missing."""
     return _from_url(url) if url.startswith("cosmos://") else _from_connection_string(url)
