@@ -231,7 +231,7 @@ class Running:
         await self.belonging.check()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
-        for following in self.followers:
+        for following in list(self.followers):
             await self.belonging.register(following)
             await following.check_log()
 

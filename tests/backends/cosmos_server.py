@@ -48,7 +48,7 @@ def served(ranges: int, *options: str) -> Iterator[Server]:
             assert process.stdout is not None
             yield Server(process.stdout.readline().strip())
         finally:
-            process.terminate()
+            process.kill()  # its data ends with it
 
 
 class InCosmos:
@@ -73,3 +73,18 @@ class InCosmos:
     async def open_rows(self) -> Rows:
         """See `Backend.open_rows`."""
         return await connect_read(f"sqlite:///{self._folder}/{self.container}.db")
+
+    def fault(self, kind: str, **more: Any) -> Any:
+        """Plan a fault of this container."""
+        return self.server.fault(kind, container=f"tests/{self.container}", **more)
+
+    def live(self) -> list[int]:
+        """The numbers of its feed ranges, as the service has them."""
+        with urlopen(f"{self.server.endpoint}_faults") as response:  # noqa: S310
+            ranges: list[int] = json.load(response)["ranges"][f"tests/{self.container}"]
+            return ranges
+
+    def split(self, index: int) -> None:
+        """Split one of its feed ranges."""
+        live = self.live()
+        self.fault("split", range=live[index % len(live)])

@@ -8,9 +8,23 @@ import pytest
 from tests.backends.cosmos_server import InCosmos, Server, served
 
 from twofold.testing.conformance import Backend
+from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
+from twofold.testing.conformance.follow import FollowConformance
+from twofold.testing.conformance.generations import GenerationConformance
+from twofold.testing.conformance.limits import LimitConformance
 from twofold.testing.conformance.log import LogConformance
+from twofold.testing.conformance.owners import OwnerConformance
+from twofold.testing.conformance.parking import ParkingConformance
+from twofold.testing.conformance.proof import ProofConformance
+from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rebuild import RebuildConformance
+from twofold.testing.conformance.requests import RequestConformance
+from twofold.testing.conformance.waiting import WaitingConformance
+from twofold.testing.conformance.watch import WatchConformance
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +39,35 @@ def server_of_three() -> Iterator[Server]:
         yield server
 
 
-class TestOfOneRange(FeedConformance, CommitConformance, LogConformance):
+class CosmosConformance(
+    ProofConformance,
+    ParkingConformance,
+    RebuildConformance,
+    DeployConformance,
+    OwnerConformance,
+    WaitingConformance,
+    WatchConformance,
+    AppConformance,
+    FollowConformance,
+    QueryConformance,
+    GenerationConformance,
+    CheckpointConformance,
+    FeedConformance,
+    CommitConformance,
+    RequestConformance,
+    LimitConformance,
+    LogConformance,
+):
+    """What the log and its feeds have a part in."""
+
+
+class TestOfOneRange(CosmosConformance):
     @pytest.fixture
     def new_backend(self, server_of_one: Server, tmp_path: Path) -> Callable[[], Backend]:
         return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path)
 
 
-class TestOfThreeRanges(FeedConformance, CommitConformance, LogConformance):
+class TestOfThreeRanges(CosmosConformance):
     @pytest.fixture
     def new_backend(self, server_of_three: Server, tmp_path: Path) -> Callable[[], Backend]:
         return lambda: InCosmos(server_of_three, uuid4().hex, tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from twofold.errors import InvalidToken
@@ -48,6 +48,10 @@ class Splitting(Protocol):
         """For each partition by its number, from 1: the one that it is a part of; None if it is original."""
         ...
 
+    async def refresh(self) -> None:
+        """Learn of new partitions. Raises: Unavailable."""
+        ...
+
     def tell(self, changed: Callable[[], None]) -> None:
         """Call this function when this process has learned of new partitions."""
         ...
@@ -75,6 +79,12 @@ def leaf_of(log: Feed, partition: int, id: str) -> int:
     """The part of a partition, at the first split, that holds the streams with this id."""
     leaf = partition_of(log, id)
     return next(part for part in parts_of(log, partition) if part == leaf or part in ancestors(log, leaf))
+
+
+async def learn(log: Feed, partitions: Iterable[int]) -> None:
+    """Learn of new partitions, if some of these are not known. Raises: Unavailable."""
+    if isinstance(log, Splitting) and max(partitions, default=0) > len(log.parents()):
+        await log.refresh()
 
 
 def feeds(log: F) -> Mapping[int, F]:

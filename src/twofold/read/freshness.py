@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import ancestors, feed_of, feeds
+from twofold.feed.partitions import ancestors, feed_of, feeds, learn
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -58,6 +58,7 @@ class Freshness:
 
     async def check(self, token: Token) -> None:
         """Raises: InvalidToken if its position is beyond the end of its partition, or the log has no such partition."""
+        await learn(self._log, [token.position.partition])
         try:
             feed = feed_of(self._log, token.position.partition)
         except InvalidToken as error:
@@ -77,8 +78,11 @@ class Freshness:
             raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
+        if token is not None:
+            await learn(self._log, [token.position.partition])
         while True:
             result = await look()
+            await learn(self._log, [one.follower.partition for one in result.checkpoints])
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)

@@ -24,6 +24,7 @@ import msgspec
 
 from twofold.backends.cosmos import places
 from twofold.messages import Append, Entry, Position, Stream
+from twofold.write.copies import KeptCommand
 
 KEY_PATH = "/key"
 UNIQUE = {"uniqueKeys": [{"paths": ["/category", "/command"]}]}
@@ -35,6 +36,8 @@ INDEXED = {
 MOST_BYTES = 2_000_000  # of one request; the service takes 2 MiB, with what it adds to a document
 
 Document = dict[str, Any]
+
+_NO_COMMAND = "\x01"  # begins what no command id can be
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -125,6 +128,47 @@ def size(documents: Sequence[Document]) -> int:
     return len(msgspec.json.encode(documents))
 
 
-def as_json(data: bytes) -> Any:
+def as_json(data: str) -> Any:
     """An event's JSON as others read it in a document; the exact text is in the commit."""
     return msgspec.json.decode(data)
+
+
+def copied_commit(entries: Sequence[Entry]) -> Document:
+    """The document of adjacent events of a stream that were recorded together elsewhere. Its command id is apart.
+
+    Raises: UnicodeDecodeError for data that is not UTF-8.
+    """
+    first, last = entries[0], entries[-1]
+    stream = Stream.parse(first.stream)
+    id_ = f"{stream.category}@{first.version}"
+    return {
+        "id": id_,
+        **_common(stream, "commit"),
+        "first": first.version,
+        "last": last.version,
+        "command": f"{_NO_COMMAND}{id_}",
+        "meta": _text(first.meta),
+        "recorded_at": first.recorded_at.isoformat(),
+        "events": [[entry.type, entry.schema, _text(entry.data)] for entry in entries],
+        "copied": True,
+    }
+
+
+def has_command(document: Mapping[str, Any]) -> bool:
+    """Whether a document keeps a command id."""
+    return not document.get("command", _NO_COMMAND).startswith(_NO_COMMAND)
+
+
+def kept_command(document: Mapping[str, Any]) -> KeptCommand:
+    """The command id that a commit or a receipt keeps."""
+    events = document["count"] if document["kind"] == "receipt" else len(document["events"])
+    return KeptCommand(document["stream"], document["command"], document["last"], events)
+
+
+def time(document: Mapping[str, Any]) -> datetime:
+    """When a commit was recorded."""
+    return datetime.fromisoformat(document["recorded_at"])
+
+
+def _text(json: str | bytes) -> str:
+    return json if isinstance(json, str) else json.decode()

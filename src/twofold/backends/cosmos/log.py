@@ -11,9 +11,11 @@ import msgspec
 from azure.cosmos import PartitionKey
 
 from twofold.ambient import Ambient
+from twofold.backends.cosmos import places
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.checkpoints import CosmosCheckpoints
 from twofold.backends.cosmos.client import Conflict, Container, opened
+from twofold.backends.cosmos.copies import CosmosCopies
 from twofold.backends.cosmos.cut_log import CutLog
 from twofold.backends.cosmos.layout import KEY_PATH, Document
 from twofold.backends.cosmos.part import Part, Registry
@@ -25,7 +27,7 @@ from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.errors import ConfigurationError, TwofoldError
 from twofold.feed.feed import Feed
-from twofold.messages import Append, Entry, Receipt, Stream
+from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
 BESIDE = "-twofold"
@@ -42,6 +44,8 @@ class CosmosLog(Merged):
     pause_s = 0.25  # between cuts: each is paid for
     checkpoints: CosmosCheckpoints
     requests: CosmosRequests
+    importing: CosmosCopies
+    exporting: CosmosCopies
 
     def __init__(self, address: Address, ambient: Ambient | None = None, *, create: bool = True) -> None:
         self._address, self._ambient, self._create = address, ambient or Ambient(), create
@@ -64,6 +68,7 @@ class CosmosLog(Merged):
         self._streams.in_range = self._in_range
         self.checkpoints = CosmosCheckpoints(self._beside, self._ambient)
         self.requests = CosmosRequests(self._beside, self._ambient, lambda: self.log_id)
+        self.importing = self.exporting = CosmosCopies(self._data, self._beside, self._streams, self._all_changes)
         cuts = CutLog(self._beside, lambda: self._registry.log_id, self.checkpoints)
         super().__init__(self._all, Cuts(cuts, self._registry, self._ambient.new_id), self.parts)
         await self.refresh()
@@ -144,6 +149,15 @@ class CosmosLog(Merged):
     def tell(self, changed: Callable[[], None]) -> None:
         """See `Splitting.tell`."""
         self._told.append(changed)
+
+    async def _all_changes(self, upto: Position | None) -> list[Document]:
+        """All documents, the newest version of each, up to a position of the merged feed."""
+        ends = await self.covered_by([upto]) if upto is not None else ()
+        at = {end.partition: places.lsn_of(end.offset) for end in ends}
+        found: list[Document] = []
+        for number, part in list(self.parts.items()):
+            found += await part.documents(at.get(number))
+        return found
 
     def partition_of(self, id: str) -> int:
         """The number of the partition that holds the streams with this id, whatever their category."""

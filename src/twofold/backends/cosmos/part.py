@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.client import Changes, Container, RangeGone
+from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.ranges import Physical, Ranges
 from twofold.backends.cosmos.streams import Streams
 from twofold.backends.partitioned.waiting import all_of
@@ -154,6 +155,18 @@ class Part:
                 return await all_of(self._container.changes(source, after, limit) for source in sources)
             except RangeGone:
                 await self._registry.refresh()
+
+    async def documents(self, upto: int | None) -> list[Document]:
+        """The newest version of all documents up to an LSN, or to the end. Raises: Unavailable."""
+        found: list[Document] = []
+        after = 0
+        while True:
+            pages = await self._changes(after, MOST_DOCUMENTS)
+            found += [one for page in pages for one in page.documents if upto is None or one["_lsn"] <= upto]
+            reached = min(page.upto for page in pages)
+            if reached >= min(page.newest for page in pages) or (upto is not None and reached >= upto):
+                return found
+            after = reached
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`."""

@@ -66,17 +66,17 @@ class Ranges:
             self._check_not_merged(physical)
             within = next((leaf for leaf in self._leaves if _contains(leaf.range, physical)), None)
             if within is None or within.range.id != physical.id:
-                found.append(Numbered(len(found) + 1, physical, within and within.number))
+                found.append(Numbered(len(found) + 1, physical, None if within is None else within.number))
         return self if len(found) == len(self.all) else Ranges(found)
 
     def _check_not_merged(self, physical: Physical) -> None:
         within = [leaf for leaf in self._leaves if _contains(physical, leaf.range) and leaf.range.id != physical.id]
-        if len(within) > 1:
-            numbers = ", ".join(str(leaf.number) for leaf in within)
+        if within:  # one: it had split, too, and nobody has seen that
+            numbers = " and ".join(str(leaf.number) for leaf in within)
             raise ConfigurationError(
-                f"Azure Cosmos DB has merged the feed ranges of partitions {numbers} into one, whose events are in an "
-                f"order that neither had: this log cannot be followed any further. Copy it into a new container with "
-                f"`twofold copy`, and never merge the ranges of a container that holds a log"
+                f"Azure Cosmos DB has merged feed ranges of partition {numbers}: the events of the new range are in an "
+                f"order that no follower can go on in. Copy the log into a new container with `twofold copy`, and "
+                f"never merge the ranges of a container that holds a log"
             )
 
 

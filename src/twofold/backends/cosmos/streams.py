@@ -42,7 +42,7 @@ class Streams:
     def __init__(
         self, container: Container, partition_of: PartitionOf, log_id: Callable[[], str], ambient: Ambient
     ) -> None:
-        self._container, self._partition_of, self._log_id, self._ambient = container, partition_of, log_id, ambient
+        self._container, self.partition_of, self._log_id, self._ambient = container, partition_of, log_id, ambient
         self._tips: OrderedDict[Stream, Tip] = OrderedDict()
         self._room = asyncio.Semaphore(AT_ONCE)
         self.documents: frozenset[str] = frozenset()
@@ -107,6 +107,10 @@ class Streams:
         found = await self._container.query(_HEAD, stream.id, category=stream.category, command=command_id or "")
         return self._tip_in(stream, found), _with_command(found, command_id)
 
+    async def tip(self, stream: Stream) -> Tip:
+        """The stream as it is now. Raises: Unavailable."""
+        return (await self._look(stream, None))[0]
+
     def _tip_in(self, stream: Stream, found: Sequence[Document]) -> Tip:
         tip = next((layout.tip_of(one) for one in found if one["kind"] == "head"), Tip())
         self._keep(stream, tip)
@@ -128,7 +132,7 @@ class Streams:
             warn(now, tip.recorded_at)
         next_ = Tip(tip.version + len(append.events), tip.etag, time)
         documents = self._documents(append, tip, next_)
-        written = await self._settled(append, _operations(documents, tip.etag))
+        written = await self._settled(append, operations(documents, tip.etag))
         self._keep(append.stream, Tip(next_.version, written.etags[1], time))
         await self._learn_of(written)
         position = self._position(append.stream, places.offset(written.lsn, len(append.events)))
@@ -148,17 +152,18 @@ class Streams:
             commit = layout.commit(append, tip, next_.recorded_at or datetime.min)
         except UnicodeDecodeError as error:
             raise InvalidEvent(f"{append.stream}: the store refuses the data: it is not UTF-8 ({error})") from error
-        documents = [commit, layout.head(append.stream, next_, self._state(append))]
+        documents = [commit, layout.head(append.stream, next_, self.state_of(append.stream, commit["events"][-1]))]
         size = layout.size(documents)
         if size > layout.MOST_BYTES:
             raise self._too_large(append, size)
         return documents
 
-    def _state(self, append: Append) -> Document | None:
-        if append.stream.category not in self.documents:
+    def state_of(self, stream: Stream, newest: Sequence[Any]) -> Document | None:
+        """What others read in the head of a document, given its newest event as stored."""
+        if stream.category not in self.documents:
             return None
-        newest = append.events[-1]
-        return {"type": newest.type, "schema": newest.schema, "state": layout.as_json(newest.data)}
+        type_, schema, data = newest
+        return {"type": type_, "schema": schema, "state": layout.as_json(data)}
 
     def _too_large(self, append: Append, size: int) -> InvalidEvent:
         return InvalidEvent(
@@ -220,7 +225,7 @@ class Streams:
         """See `Log.read_stream`."""
         if limit < 1:
             return []
-        first, partition = max(1, from_version), self._partition_of(stream.id)
+        first, partition = max(1, from_version), self.partition_of(stream.id)
         commits = [one for one in await self._all_of(stream) if one["kind"] == "commit" and one["last"] >= first]
         entries = [entry for one in commits for entry in layout.entries(one, partition)]
         return [entry for entry in entries if first <= entry.version < first + limit]
@@ -246,7 +251,7 @@ class Streams:
         return self._position(stream, offset)
 
     def _position(self, stream: Stream, offset: int) -> Position:
-        return Position(self._partition_of(stream.id), offset)
+        return Position(self.partition_of(stream.id), offset)
 
     def _as_receipt(
         self, stream: Stream, version: int, events: int, position: Position, command_id: str, repeated: bool = False
@@ -256,7 +261,8 @@ class Streams:
         return Receipt(stream, version, events, position, command_id, self._log_id(), repeated)
 
 
-def _operations(documents: Sequence[Document], etag: str | None) -> list[tuple[Any, ...]]:
+def operations(documents: Sequence[Document], etag: str | None) -> list[tuple[Any, ...]]:
+    """The batch that writes a commit, and a head whose ETag is this one; None: there is none yet."""
     commit, head = documents
     if etag is None:
         return [("create", (commit,)), ("create", (head,))]
