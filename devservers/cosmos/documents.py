@@ -7,7 +7,7 @@ from typing import Any
 
 from devservers.cosmos.changes import USUAL_PAGE, Ask, changes, position
 from devservers.cosmos.containers import Container
-from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, Refused
+from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, WRONG_KEY, Refused
 from devservers.cosmos.faults import Faults
 from devservers.cosmos.http import LONGEST_REQUEST_BYTES, Answer, Request, as_json
 from devservers.cosmos.items import Items, Match, Outcome, batch_body
@@ -206,6 +206,13 @@ def _place(container: Container, request: Request) -> str:
     header = request.header(PARTITION_KEY)
     if header is None:
         raise Refused(400, f"the request needs the partition key, in the header {PARTITION_KEY}.")
+    if container.key.is_prefix(header):
+        raise Refused(
+            400,
+            "Partition key provided either doesn't correspond to definition in the collection or doesn't match "
+            "partition key field values specified in the document.",
+            WRONG_KEY,
+        )
     return container.key.of_header(header)
 
 
