@@ -50,6 +50,12 @@ class Documents:
             return self._batch(container, request)
         return self._create(container, request)
 
+    def delete_key(self, container: Container, request: Request) -> Answer:
+        """Delete all documents of a partition key. Raises: Refused."""
+        place = _place(container, request)
+        self._items.delete_all(container, place)
+        return Answer(200, b"", _about(container.holding(place)))
+
     # ---- points ----------------------------------------
 
     def _on_document(self, container: Container, request: Request, id: str) -> Answer:
@@ -119,6 +125,8 @@ class Documents:
             check_session(request.header(SESSION), owner)
         found = page(self._storage, scope, body, request.header(CONTINUATION), page_size(request))
         headers = {**_about(scope.range or container.live[0]), "x-ms-item-count": str(len(found.results))}
+        if request.flag("x-ms-documentdb-populatequerymetrics"):
+            headers["x-ms-documentdb-query-metrics"] = found.metrics
         if found.continuation is not None:
             headers[CONTINUATION] = found.continuation
         return Answer(200, listing(container, found.results), headers)

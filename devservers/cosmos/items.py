@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from devservers.cosmos import sql
-from devservers.cosmos.containers import Container, as_text, document_rid
+from devservers.cosmos.containers import Container, as_text, document_rid, number_in
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
 from devservers.cosmos.ranges import Range
@@ -102,6 +102,16 @@ class Items:
             return failed
         owner.lsn = writing.lsn
         return outcomes
+
+    def named(self, container: Container, rid: str) -> str:
+        """The id of a document with a resource id, or what was given if there is none."""
+        number = number_in(rid)
+        row = None if number is None else self._storage.row("name_of_document", container.number, number)
+        return rid if row is None else str(row[0])
+
+    def delete_all(self, container: Container, place: str) -> None:
+        """Delete all documents of a partition key."""
+        self._storage.run("remove_documents_of_key", container.number, place)
 
     def new_number(self) -> int:
         """The number of the next document."""

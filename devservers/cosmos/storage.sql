@@ -80,6 +80,12 @@ DELETE FROM documents WHERE container = ?
 -- name: document
 SELECT number, etag, body FROM documents WHERE container = ? AND place = ? AND id = ?
 
+-- name: name_of_document
+SELECT id FROM documents WHERE container = ? AND number = ?
+
+-- name: remove_documents_of_key
+DELETE FROM documents WHERE container = ? AND place = ?
+
 -- name: add_document
 INSERT INTO documents (container, range, place, id, lsn, etag, changed, expires, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -206,16 +206,17 @@ class _Parser:
         return node
 
     def _either(self) -> Node:
-        node = self._both()
-        while self._takes("OR"):
-            node = Operation("OR", (node, self._both()))
-        return node
+        return self._chain("OR", self._both)
 
     def _both(self) -> Node:
-        node = self._negated()
-        while self._takes("AND"):
-            node = Operation("AND", (node, self._negated()))
-        return node
+        return self._chain("AND", self._negated)
+
+    def _chain(self, word: str, parse: Callable[[], Node]) -> Node:
+        """Operands side by side, however many: clients make conditions with a thousand."""
+        operands = [parse()]
+        while self._takes(word):
+            operands.append(parse())
+        return Operation(word, tuple(operands)) if len(operands) > 1 else operands[0]
 
     def _negated(self) -> Node:
         if self._takes("NOT"):
