@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from devservers.cosmos import sql
+from devservers.cosmos import sql, unique
 from devservers.cosmos.containers import Container, as_text, document_rid, number_in
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
@@ -233,12 +233,14 @@ class Writing:
         etag, changed, expires, body = self._prepared(number, document)
         at = (self._container.number, self._range.number, self._place)
         self._storage.run("add_document", *at, id, self.lsn, etag, changed, expires, body)
+        unique.note(self._storage, self._container, self._place, number, document)
         return Outcome(201, body, etag)
 
     def _set(self, number: int, old: str, id: str, document: dict[str, Any], match: Match) -> Outcome:
         _demand(match, old)
         etag, changed, expires, body = self._prepared(number, document)
         self._storage.run("set_document", id, self.lsn, etag, changed, expires, body, number)
+        unique.note(self._storage, self._container, self._place, number, document)
         return Outcome(200, body, etag)
 
     def _prepared(self, number: int, document: dict[str, Any]) -> tuple[str, int, int | None, bytes]:

@@ -34,6 +34,23 @@ CREATE TABLE IF NOT EXISTS documents (
 );
 CREATE INDEX IF NOT EXISTS documents_in_order ON documents (container, range, lsn);
 CREATE INDEX IF NOT EXISTS documents_that_expire ON documents (expires) WHERE expires IS NOT NULL;
+CREATE TABLE IF NOT EXISTS unique_values (
+    container INTEGER NOT NULL,
+    place TEXT NOT NULL,
+    value BLOB NOT NULL,
+    document INTEGER NOT NULL,
+    PRIMARY KEY (container, place, value)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unique_values_of_document ON unique_values (document);
+CREATE TRIGGER IF NOT EXISTS forget_unique_values AFTER DELETE ON documents BEGIN
+    DELETE FROM unique_values WHERE document = OLD.number;
+END;
+
+-- name: add_unique
+INSERT INTO unique_values (container, place, value, document) VALUES (?, ?, ?, ?)
+
+-- name: forget_unique
+DELETE FROM unique_values WHERE document = ?
 
 -- name: add_resource
 INSERT INTO resources (kind, parent, id, etag, changed, body) VALUES (?, ?, ?, '', ?, X'') RETURNING number
