@@ -76,9 +76,6 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
         answer = self._answered(_request(scope, await _body(receive)))
         if answer.lost:
             scope[TRANSPORT].abort()
@@ -138,11 +135,3 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
         (b"x-ms-activity-id", str(uuid.uuid4()).encode()),
     ]
     return every + [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        kind = (await receive())["type"].removeprefix("lifespan.")
-        await send({"type": f"lifespan.{kind}.complete"})
-        if kind == "shutdown":
-            return
