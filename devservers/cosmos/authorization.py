@@ -49,7 +49,7 @@ class Authorization:
 def meanings(parts: list[str]) -> list[tuple[str, str]]:
     """The (resource type, link) that a path may have been signed as: by names, or by resource ids."""
     if parts[-2:] == DELETE_KEY:
-        return [("partitionkey", "/".join(parts[:-2]))]
+        return [("colls", "/".join(parts[:-2]))]
     if len(parts) % 2:
         kind, link = parts[-1], parts[:-1]
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -248,13 +247,23 @@ def document_rid(container: Container, number: int) -> str:
     return _rid(head + number.to_bytes(8, "big"))
 
 
-def number_in(rid: str) -> int | None:
+def document_number(rid: str) -> int | None:
     """The number of the document that a resource id stands for; None if it is none of a document."""
-    try:
-        data = base64.b64decode(rid, b"+-", validate=True)
-    except binascii.Error:
-        return None
+    data = _bytes(rid)
     return int.from_bytes(data[8:], "big") if len(data) == 16 else None
+
+
+def kept_number(rid: str) -> int | None:
+    """The number of what is only kept under a resource id; None if it is no such id."""
+    data = _bytes(rid)
+    return int.from_bytes(data, "big") if len(data) == 8 else None
+
+
+def _bytes(rid: str) -> bytes:
+    try:
+        return base64.b64decode(rid, b"+-", validate=True)
+    except ValueError:
+        return b""
 
 
 def _rid(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from devservers.cosmos import sql, unique
-from devservers.cosmos.containers import Container, as_text, document_rid, number_in
+from devservers.cosmos.containers import Container, as_text, document_number, document_rid
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
 from devservers.cosmos.ranges import Range
@@ -105,7 +105,7 @@ class Items:
 
     def named(self, container: Container, rid: str) -> str:
         """The id of a document with a resource id, or what was given if there is none."""
-        number = number_in(rid)
+        number = document_number(rid)
         row = None if number is None else self._storage.row("name_of_document", container.number, number)
         return rid if row is None else str(row[0])
 

@@ -33,7 +33,10 @@ class Process:
         self.connection_string = self._process.stdout.readline().strip()
         self.url = self._process.stdout.readline().strip()
         if not self.url:
-            raise RuntimeError(f"the server did not start: {self.errors().strip()}")
+            self._process.wait(STOP_TIMEOUT_S)
+            errors = self.errors().strip()
+            self._close()
+            raise RuntimeError(f"the server did not start: {errors}")
 
     @property
     def endpoint(self) -> str:
@@ -71,8 +74,14 @@ class Process:
     def _end(self, how: signal.Signals) -> int:
         if self._process.poll() is None:
             self._process.send_signal(how)
-        self._process.communicate(timeout=STOP_TIMEOUT_S)
-        return self._process.returncode
+        status = self._process.wait(STOP_TIMEOUT_S)
+        self._close()
+        return status
+
+    def _close(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
 
     def _setting(self, name: str) -> str:
         settings = dict(part.split("=", 1) for part in self.connection_string.rstrip(";").split(";"))

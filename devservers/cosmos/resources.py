@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from devservers.cosmos.containers import Catalog, Container, as_text, stamped
+from devservers.cosmos.containers import Catalog, Container, as_text, kept_number, stamped
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.http import Answer, Request, as_json
 from devservers.cosmos.keys import key_of
@@ -207,10 +207,8 @@ class Resources:
         return _one(201, self._catalog.add_kept(kind, parent, link, body))
 
     def _on_kept_one(self, request: Request, kind: str, parent: int) -> Answer:
-        name = request.parts[-1]
-        row = self._storage.row("resource", kind, parent, name)
-        if row is None:
-            raise Refused(404, f"{name!r} does not exist under {kind}.")
+        row = self._kept(kind, parent, request.parts[-1])
+        name = str(row[1])
         if request.method == "GET":
             return _one(200, msgspec.json.decode(row[4]))
         if request.method == "DELETE":
@@ -232,6 +230,14 @@ class Resources:
         self._storage.run("rename_resource", new["id"], number)
         return _one(200, body)
 
+    def _kept(self, kind: str, parent: int, name: str) -> Any:
+        """The row of something that is only kept, by its id or resource id. Raises: Refused."""
+        row = self._storage.row("resource", kind, parent, name)
+        row = row or self._storage.row("numbered_resource", kind, parent, kept_number(name))
+        if row is None:
+            raise Refused(404, f"{name!r} does not exist under {kind}.")
+        return row
+
     def _parent(self, parts: list[str]) -> tuple[int, str]:
         """The number and link of what a path lies under. Raises: Refused."""
         upper = parts[: len(parts) - (1 if len(parts) % 2 else 2)]
@@ -244,9 +250,7 @@ class Resources:
             number, link = database.number, str(database.properties["_self"])
             upper = upper[2:]
         for kind, name in zip(upper[::2], upper[1::2], strict=True):
-            row = self._storage.row("resource", kind, number, name)
-            if row is None:
-                raise Refused(404, f"{name!r} does not exist under {kind}.")
+            row = self._kept(kind, number, name)
             number, link = row[0], msgspec.json.decode(row[4])["_self"]
         return number, link
 

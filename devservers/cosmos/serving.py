@@ -131,6 +131,7 @@ def serve(account: Account, on: socket.socket, address: Address, certificate: tu
         log_level="warning",
         access_log=False,
         lifespan="off",
+        ws="none",
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -64,6 +64,9 @@ UPDATE resources SET id = ? WHERE number = ?
 -- name: resource
 SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? AND id = ?
 
+-- name: numbered_resource
+SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? AND number = ?
+
 -- name: resources
 SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? ORDER BY number
 

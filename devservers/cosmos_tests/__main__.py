@@ -10,7 +10,7 @@ from pathlib import Path
 from devservers.cosmos_tests.expected import FILES
 from devservers.cosmos_tests.judging import judged
 from devservers.cosmos_tests.running import run
-from devservers.cosmos_tests.source import Unavailable, tests_of_microsoft
+from devservers.cosmos_tests.source import Unavailable, downloaded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-k", default="", metavar="WORDS", help="only tests with these words, as pytest's -k")
     options = parser.parse_args(arguments)
     try:
-        tests = tests_of_microsoft()
+        tests = downloaded()
     except Unavailable as error:
         print(f"cosmos-tests: {error}.", file=sys.stderr)  # noqa: T201
         return 1

@@ -18,7 +18,7 @@ class Unavailable(Exception):
     """Why the tests cannot be run here."""
 
 
-def tests_of_microsoft() -> Path:
+def downloaded() -> Path:
     """The folder of their tests, of the version that is installed. Raises: Unavailable."""
     for package in NEEDED:
         if _version(package) is None:

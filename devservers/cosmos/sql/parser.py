@@ -77,7 +77,8 @@ class _Parser:
         return self._tokens[self._at - 1].end
 
     def _sees(self, *words: str) -> bool:
-        return all(token.word == word for token, word in zip(self._tokens[self._at :], words, strict=False))
+        end = len(self._tokens) - 1
+        return all(self._tokens[min(at, end)].word == word for at, word in enumerate(words, self._at))
 
     def _takes(self, *words: str) -> bool:
         if not self._sees(*words):
