@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import errno
 import os
 import secrets
 import sys
@@ -14,7 +15,6 @@ import apsw
 from devservers.cosmos.account import Account
 from devservers.cosmos.authorization import KEY_BYTES
 from devservers.cosmos.serving import Address, listening, serve
-from devservers.cosmos.tls import certificate
 
 KEY_FILE = "cosmos.key"
 MOST_RANGES = 1_000
@@ -32,10 +32,22 @@ def main(arguments: list[str] | None = None) -> None:
         on = listening(options.port)
     except apsw.BusyError:
         sys.exit(f"cosmos: another server uses {folder}: stop it, or choose another --data.")
-    except (OSError, ValueError, apsw.Error) as error:
+    except apsw.Error as error:
+        sys.exit(f"cosmos: {folder} cannot be used: {error}")
+    except ValueError as error:
+        sys.exit(f"cosmos: COSMOS_KEY cannot be used: {error}")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"cosmos: the port {options.port} is in use: choose another --port.")
         sys.exit(f"cosmos: {error}")
-    serve(account, on, Address(on.getsockname()[1], key, options.tls), certificate(folder) if options.tls else None)
+    serve(account, on, Address(on.getsockname()[1], key, options.tls), _certificate(folder) if options.tls else None)
     account.close()
+
+
+def _certificate(folder: Path | None) -> tuple[Path, Path]:
+    from devservers.cosmos.tls import certificate  # imported when it is needed: it takes longer than all the rest
+
+    return certificate(folder)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

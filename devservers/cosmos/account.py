@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from devservers.cosmos.authorization import Authorization
+from devservers.cosmos.authorization import DELETE_KEY, Authorization
 from devservers.cosmos.containers import Catalog, Container
 from devservers.cosmos.documents import Documents
 from devservers.cosmos.errors import OTHER_CONTAINER, Refused
@@ -60,6 +60,10 @@ class Account:
 
     def _inside(self, container: Container, request: Request) -> Answer:
         kind, rest = request.parts[4], request.parts[5:]
+        if request.parts[4:] == DELETE_KEY and request.method == "POST":
+            return self._documents.delete_key(container, request)
+        if rest and request.parts[1] != container.database.id:
+            rest[0] = request.parts[5] = self._items.named(container, rest[0])
         if kind == "docs" and len(rest) <= 1:
             return self._documents.handle(container, request)
         if kind == "pkranges" and not rest and request.method == "GET":

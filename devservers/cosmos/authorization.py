@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote
 from devservers.cosmos.errors import Refused
 
 KEY_BYTES = 64
+DELETE_KEY = ["operations", "partitionkeydelete"]
 
 
 class Authorization:
@@ -47,6 +48,8 @@ class Authorization:
 
 def meanings(parts: list[str]) -> list[tuple[str, str]]:
     """The (resource type, link) that a path may have been signed as: by names, or by resource ids."""
+    if parts[-2:] == DELETE_KEY:
+        return [("colls", "/".join(parts[:-2]))]
     if len(parts) % 2:
         kind, link = parts[-1], parts[:-1]
     else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from devservers.cosmos.errors import RANGE_GONE, Refused
 from devservers.cosmos.keys import Key, key_of
 from devservers.cosmos.ranges import Range, divided, holding, in_order
 from devservers.cosmos.storage import Storage
+
+T = TypeVar("T", "Database", "Container")
 
 REQUEST_UNITS_PER_RANGE = 10_000
 
@@ -90,13 +92,15 @@ class Catalog:
 
     def database(self, name: str) -> Database:
         """Raises: Refused."""
-        if name not in self.databases:
+        found = self.databases.get(name) or _by_rid(self.databases.values(), name)
+        if found is None:
             raise Refused(404, f"the database {name!r} does not exist.")
-        return self.databases[name]
+        return found
 
     def container(self, database: str, name: str) -> Container:
         """Raises: Refused."""
-        found = self.database(database).containers.get(name)
+        containers = self.database(database).containers
+        found = containers.get(name) or _by_rid(containers.values(), name)
         if found is None:
             raise Refused(404, f"the container {name!r} does not exist in the database {database!r}.")
         return found
@@ -152,7 +156,7 @@ class Catalog:
         del self.databases[database.id]
 
     def add_kept(self, kind: str, parent: int, link: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Store a resource that is only kept; returns it with its own links."""
+        """Store a resource that is only kept, under its resource id if it has no `id`; returns it with its links."""
         with self.storage.transaction():
             return self._add(kind, parent, body, kept_rid, link)[1]
 
@@ -190,8 +194,10 @@ class Catalog:
     def _add(
         self, kind: str, parent: int, properties: dict[str, Any], rid: Callable[[int], str], under: str
     ) -> tuple[int, dict[str, Any]]:
-        (number,) = self.storage.row("add_resource", kind, parent, properties["id"], int(time.time()))
-        body = {**properties, "_rid": rid(number), "_self": f"{under}{kind}/{rid(number)}/"}
+        name = properties.get("id", f"-{time.time_ns()}")
+        (number,) = self.storage.row("add_resource", kind, parent, name, int(time.time()))
+        body = {"id": rid(number), **properties, "_rid": rid(number), "_self": f"{under}{kind}/{rid(number)}/"}
+        self.storage.run("rename_resource", body["id"], number)
         body = stamped(body, number)
         self._store(number, body)
         return number, body
@@ -203,6 +209,11 @@ class Catalog:
         self.storage.run("remove_documents", container.number)
         self.storage.run("remove_ranges", container.number)
         self.storage.run("remove_resource", container.number)
+
+
+def _by_rid(those: Iterable[T], rid: str) -> T | None:
+    """The one with a resource id, which stands in links in place of the name."""
+    return next((one for one in those if one.properties["_rid"] == rid), None)
 
 
 def stamped(body: dict[str, Any], number: int) -> dict[str, Any]:
@@ -234,6 +245,25 @@ def document_rid(container: Container, number: int) -> str:
     """The resource id of a document: sixteen bytes, the first eight those of its container."""
     head = container.database.number.to_bytes(4, "big") + (container.number | 1 << 31).to_bytes(4, "big")
     return _rid(head + number.to_bytes(8, "big"))
+
+
+def document_number(rid: str) -> int | None:
+    """The number of the document that a resource id stands for; None if it is none of a document."""
+    data = _bytes(rid)
+    return int.from_bytes(data[8:], "big") if len(data) == 16 else None
+
+
+def kept_number(rid: str) -> int | None:
+    """The number of what is only kept under a resource id; None if it is no such id."""
+    data = _bytes(rid)
+    return int.from_bytes(data, "big") if len(data) == 8 else None
+
+
+def _bytes(rid: str) -> bytes:
+    try:
+        return base64.b64decode(rid, b"+-", validate=True)
+    except ValueError:
+        return b""
 
 
 def _rid(data: bytes) -> str:

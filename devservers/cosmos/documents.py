@@ -7,7 +7,7 @@ from typing import Any
 
 from devservers.cosmos.changes import USUAL_PAGE, Ask, changes, position
 from devservers.cosmos.containers import Container
-from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, Refused
+from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, WRONG_KEY, Refused
 from devservers.cosmos.faults import Faults
 from devservers.cosmos.http import LONGEST_REQUEST_BYTES, Answer, Request, as_json
 from devservers.cosmos.items import Items, Match, Outcome, batch_body
@@ -49,6 +49,12 @@ class Documents:
         if request.flag("x-ms-cosmos-is-batch-request"):
             return self._batch(container, request)
         return self._create(container, request)
+
+    def delete_key(self, container: Container, request: Request) -> Answer:
+        """Delete all documents of a partition key. Raises: Refused."""
+        place = _place(container, request)
+        self._items.delete_all(container, place)
+        return Answer(200, b"", _about(container.holding(place)))
 
     # ---- points ----------------------------------------
 
@@ -119,6 +125,8 @@ class Documents:
             check_session(request.header(SESSION), owner)
         found = page(self._storage, scope, body, request.header(CONTINUATION), page_size(request))
         headers = {**_about(scope.range or container.live[0]), "x-ms-item-count": str(len(found.results))}
+        if request.flag("x-ms-documentdb-populatequerymetrics"):
+            headers["x-ms-documentdb-query-metrics"] = found.metrics
         if found.continuation is not None:
             headers[CONTINUATION] = found.continuation
         return Answer(200, listing(container, found.results), headers)
@@ -206,6 +214,13 @@ def _place(container: Container, request: Request) -> str:
     header = request.header(PARTITION_KEY)
     if header is None:
         raise Refused(400, f"the request needs the partition key, in the header {PARTITION_KEY}.")
+    if container.key.is_prefix(header):
+        raise Refused(
+            400,
+            "Partition key provided either doesn't correspond to definition in the collection or doesn't match "
+            "partition key field values specified in the document.",
+            WRONG_KEY,
+        )
     return container.key.of_header(header)
 
 

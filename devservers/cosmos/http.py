@@ -76,27 +76,26 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        answer = self._answered(_request(scope, await _body(receive)))
+        answer = answered(self._handle, _request(scope, await _body(receive)))
         if answer.lost:
             scope[TRANSPORT].abort()
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _answered(self, request: Request) -> Answer:
-        try:
-            return self._handle(request)
-        except Refused as error:
-            return refusal(error)
-        except Exception:
-            log.exception("%s /%s failed", request.method, "/".join(request.parts))
-            return refusal(Refused(500, "the development server has a fault: see its output."))
+
+def answered(handle: Handler, request: Request) -> Answer:
+    """The answer to a request, also to one that is refused."""
+    try:
+        return handle(request)
+    except Refused as error:
+        return _refusal(error)
+    except Exception:
+        log.exception("%s /%s failed", request.method, "/".join(request.parts))
+        return _refusal(Refused(500, "the development server has a fault: see its output."))
 
 
-def refusal(error: Refused) -> Answer:
+def _refusal(error: Refused) -> Answer:
     """The answer for an error."""
     headers = dict(error.headers)
     if error.substatus:
@@ -138,11 +137,3 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
         (b"x-ms-activity-id", str(uuid.uuid4()).encode()),
     ]
     return every + [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        kind = (await receive())["type"].removeprefix("lifespan.")
-        await send({"type": f"lifespan.{kind}.complete"})
-        if kind == "shutdown":
-            return

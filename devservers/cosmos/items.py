@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from devservers.cosmos import sql, unique
-from devservers.cosmos.containers import Container, as_text, document_rid
+from devservers.cosmos.containers import Container, as_text, document_number, document_rid
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
 from devservers.cosmos.ranges import Range
@@ -102,6 +102,16 @@ class Items:
             return failed
         owner.lsn = writing.lsn
         return outcomes
+
+    def named(self, container: Container, rid: str) -> str:
+        """The id of a document with a resource id, or what was given if there is none."""
+        number = document_number(rid)
+        row = None if number is None else self._storage.row("name_of_document", container.number, number)
+        return rid if row is None else str(row[0])
+
+    def delete_all(self, container: Container, place: str) -> None:
+        """Delete all documents of a partition key."""
+        self._storage.run("remove_documents_of_key", container.number, place)
 
     def new_number(self) -> int:
         """The number of the next document."""
@@ -223,7 +233,7 @@ class Writing:
         etag, changed, expires, body = self._prepared(number, document)
         at = (self._container.number, self._range.number, self._place)
         self._storage.run("add_document", *at, id, self.lsn, etag, changed, expires, body)
-        unique.note(self._storage, self._container, self._place, self._storage.last_number, document)
+        unique.note(self._storage, self._container, self._place, number, document)
         return Outcome(201, body, etag)
 
     def _set(self, number: int, old: str, id: str, document: dict[str, Any], match: Match) -> Outcome:

@@ -113,9 +113,7 @@ def _at(document: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(document, dict) or name not in document:
             return UNDEFINED
         document = document[name]
-    if isinstance(document, (dict, list)):
-        raise Refused(400, f"the partition key /{'/'.join(path)} must be a string, number, boolean or null.")
-    return document
+    return UNDEFINED if isinstance(document, (dict, list)) else document
 
 
 # ---- version 2 ----------------------------------------

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apsw
 import msgspec
 
-from devservers.cosmos.changes import LONGEST_PAGE_BYTES, USUAL_PAGE
+from devservers.cosmos.changes import LONGEST_PAGE_BYTES
 from devservers.cosmos.containers import Container
 from devservers.cosmos.errors import CROSS_PARTITION, Refused
 from devservers.cosmos.ranges import END, FIRST, Range
@@ -33,10 +34,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of results, and how to ask for the next; None: there is none."""
+    """A page of results, how to ask for the next (None: there is none), and what it cost."""
 
     results: list[bytes]
     continuation: str | None
+    metrics: str = ""
 
 
 def planned(body: dict[str, Any], supported: str) -> dict[str, Any]:
@@ -44,31 +46,33 @@ def planned(body: dict[str, Any], supported: str) -> dict[str, Any]:
     return plan(*understood(body), supported)
 
 
-def page(storage: Storage, scope: Scope, body: dict[str, Any], continuation: str | None, most: int | None) -> Found:
+def page(storage: Storage, scope: Scope, body: dict[str, Any], continuation: str | None, most: int) -> Found:
     """The next results, at most `most` but for those of the last document. Raises: Refused."""
     query, parameters = understood(body)
     if scope.range is None and len(scope.container.live) > 1 and not streams(query):
         raise Refused(400, "Cross partition query must be executed on each range: ask for its plan.", CROSS_PARTITION)
-    most = USUAL_PAGE if most is None else most
+    began = time.perf_counter()
     kind, number = _understood(continuation, query)
     reading = _Reading(storage, scope, number if kind == AFTER else 0)
     found = results(query, parameters, reading.documents())
-    if kind == AFTER:
-        return _streamed(found, reading, most)
-    return _sliced(found, number, most)
+    answer = _streamed(found, reading, most) if kind == AFTER else _sliced(found, number, most)
+    took_ms = (time.perf_counter() - began) * 1_000
+    counts = f"retrievedDocumentCount={reading.count};outputDocumentCount={len(answer.results)}"
+    return replace(answer, metrics=f"totalExecutionTimeInMs={took_ms:.2f};{counts}")
 
 
 class _Reading:
     """Documents as they are read. `number` is that of the last one."""
 
     def __init__(self, storage: Storage, scope: Scope, after: int) -> None:
-        self.number = after
+        self.number, self.count = after, 0
         self._rows = _rows(storage, scope, after)
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """The documents that follow."""
         for number, body in self._rows:
             self.number = number
+            self.count += 1
             yield msgspec.json.decode(body)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from devservers.cosmos.containers import Catalog, Container, as_text, stamped
+from devservers.cosmos.containers import Catalog, Container, as_text, kept_number, stamped
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.http import Answer, Request, as_json
 from devservers.cosmos.keys import key_of
@@ -28,12 +28,8 @@ LISTS = {
     "udfs": "UserDefinedFunctions",
     "conflicts": "Conflicts",
 }
-INDEXING = {
-    "indexingMode": "consistent",
-    "automatic": True,
-    "includedPaths": [{"path": "/*"}],
-    "excludedPaths": [{"path": '/"_etag"/?'}],
-}
+INDEXED = "x-ms-documentdb-collection-index-transformation-progress"
+NOT_INDEXED = {"path": '/"_etag"/?'}
 CONFLICTS = {"mode": "LastWriterWins", "conflictResolutionPath": "/_ts", "conflictResolutionProcedure": ""}
 LONGEST_NAME = 255
 
@@ -113,7 +109,10 @@ class Resources:
             return self._on_list(request, "colls", rid, everything, lambda: self._create_container(request))
         container = self._catalog.container(request.parts[1], request.parts[3])
         if request.method == "GET":
-            return _one(200, container.properties)
+            answer = _one(200, container.properties)
+            if request.flag("x-ms-documentdb-populatequotainfo"):
+                answer.headers[INDEXED] = "100"
+            return answer
         if request.method == "PUT":
             self._replace_container(container, _named(request.object()))
             return _one(200, container.properties)
@@ -126,7 +125,8 @@ class Resources:
     def _create_container(self, request: Request) -> Answer:
         database, wanted = self._catalog.database(request.parts[1]), _named(request.object())
         _check_key(wanted)
-        properties = {"indexingPolicy": INDEXING, "conflictResolutionPolicy": CONFLICTS, **wanted}
+        indexing = _indexing(wanted.get("indexingPolicy") or {})
+        properties = {"conflictResolutionPolicy": CONFLICTS, **wanted, "indexingPolicy": indexing}
         container = self._catalog.create_container(database, properties, _throughput(request))
         links = ("docs", "sprocs", "triggers", "udfs", "conflicts")
         container.properties.update({f"_{kind}": f"{kind}/" for kind in links})
@@ -140,7 +140,9 @@ class Resources:
         key = wanted.get("partitionKey", container.properties["partitionKey"])
         if key_of(key) != container.key:
             raise Refused(400, "a container keeps its partition key: create another one and copy the documents.")
-        self._catalog.replace_container(container, {**wanted, "partitionKey": container.properties["partitionKey"]})
+        policy = _indexing(wanted.get("indexingPolicy") or {})
+        kept = {"partitionKey": container.properties["partitionKey"]}
+        self._catalog.replace_container(container, {**wanted, **kept, "indexingPolicy": policy})
 
     # ---- throughput ----------------------------------------
 
@@ -170,7 +172,6 @@ class Resources:
         if request.header(AUTOPILOT) is not None:
             content["offerAutopilotSettings"] = msgspec.json.decode(request.headers[AUTOPILOT])
         offer = {
-            "id": f"offer-{properties['_rid']}",
             "offerVersion": "V2",
             "offerType": "Invalid",
             "resource": properties["_self"],
@@ -206,10 +207,8 @@ class Resources:
         return _one(201, self._catalog.add_kept(kind, parent, link, body))
 
     def _on_kept_one(self, request: Request, kind: str, parent: int) -> Answer:
-        name = request.parts[-1]
-        row = self._storage.row("resource", kind, parent, name)
-        if row is None:
-            raise Refused(404, f"{name!r} does not exist under {kind}.")
+        row = self._kept(kind, parent, request.parts[-1])
+        name = str(row[1])
         if request.method == "GET":
             return _one(200, msgspec.json.decode(row[4]))
         if request.method == "DELETE":
@@ -231,6 +230,14 @@ class Resources:
         self._storage.run("rename_resource", new["id"], number)
         return _one(200, body)
 
+    def _kept(self, kind: str, parent: int, name: str) -> Any:
+        """The row of something that is only kept, by its id or resource id. Raises: Refused."""
+        row = self._storage.row("resource", kind, parent, name)
+        row = row or self._storage.row("numbered_resource", kind, parent, kept_number(name))
+        if row is None:
+            raise Refused(404, f"{name!r} does not exist under {kind}.")
+        return row
+
     def _parent(self, parts: list[str]) -> tuple[int, str]:
         """The number and link of what a path lies under. Raises: Refused."""
         upper = parts[: len(parts) - (1 if len(parts) % 2 else 2)]
@@ -243,9 +250,7 @@ class Resources:
             number, link = database.number, str(database.properties["_self"])
             upper = upper[2:]
         for kind, name in zip(upper[::2], upper[1::2], strict=True):
-            row = self._storage.row("resource", kind, number, name)
-            if row is None:
-                raise Refused(404, f"{name!r} does not exist under {kind}.")
+            row = self._kept(kind, number, name)
             number, link = row[0], msgspec.json.decode(row[4])["_self"]
         return number, link
 
@@ -301,6 +306,20 @@ def _named(body: dict[str, Any]) -> dict[str, Any]:
     if name.endswith(" "):
         raise Refused(400, f"an `id` cannot end with a space, as {name!r} does.")
     return body
+
+
+def _indexing(wanted: dict[str, Any]) -> dict[str, Any]:
+    """An indexing policy with what the service adds to it. It is kept, and decides nothing here."""
+    if wanted.get("indexingMode", "consistent").lower() == "none":
+        return {"automatic": False, **wanted, "indexingMode": "none"}
+    excluded = [path for path in wanted.get("excludedPaths") or [] if path != NOT_INDEXED]
+    return {
+        "automatic": True,
+        **wanted,
+        "indexingMode": wanted.get("indexingMode", "consistent").lower(),
+        "includedPaths": [{"path": it.get("path")} for it in wanted.get("includedPaths") or [{"path": "/*"}]],
+        "excludedPaths": [*excluded, NOT_INDEXED],
+    }
 
 
 def _check_key(properties: dict[str, Any]) -> None:

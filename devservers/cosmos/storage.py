@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import apsw
 
-from twofold.backends.statements import statements
-
-SQL = statements("devservers.cosmos", "storage.sql")
+# Read here rather than by twofold's loader: importing twofold would take longer than starting this server.
+_PARTS = re.split(r"^-- name: (\w+)$", Path(__file__).with_name("storage.sql").read_text("utf-8"), flags=re.MULTILINE)
+SQL = {name: text.strip() for name, text in zip(_PARTS[1::2], _PARTS[2::2], strict=True)}
 FILE = "cosmos.db"
 CACHE_KIB = 64 * 1024
 

@@ -64,6 +64,9 @@ UPDATE resources SET id = ? WHERE number = ?
 -- name: resource
 SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? AND id = ?
 
+-- name: numbered_resource
+SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? AND number = ?
+
 -- name: resources
 SELECT number, id, etag, changed, body FROM resources WHERE kind = ? AND parent = ? ORDER BY number
 
@@ -96,6 +99,12 @@ DELETE FROM documents WHERE container = ?
 
 -- name: document
 SELECT number, etag, body FROM documents WHERE container = ? AND place = ? AND id = ?
+
+-- name: name_of_document
+SELECT id FROM documents WHERE container = ? AND number = ?
+
+-- name: remove_documents_of_key
+DELETE FROM documents WHERE container = ? AND place = ?
 
 -- name: add_document
 INSERT INTO documents (container, range, place, id, lsn, etag, changed, expires, body)

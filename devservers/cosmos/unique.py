@@ -15,6 +15,8 @@ from devservers.cosmos.storage import Storage
 
 def note(storage: Storage, container: Container, place: str, number: int, document: dict[str, Any]) -> None:
     """Note the unique values of a document that was just stored, instead of its former ones. Raises: Refused."""
+    if not container.properties.get("uniqueKeyPolicy"):
+        return
     storage.run("forget_unique", number)
     for value in _values(container, document):
         try:
@@ -24,7 +26,7 @@ def note(storage: Storage, container: Container, place: str, number: int, docume
 
 
 def _values(container: Container, document: dict[str, Any]) -> Iterator[bytes]:
-    for key in container.properties.get("uniqueKeyPolicy", {}).get("uniqueKeys", ()):
+    for key in container.properties["uniqueKeyPolicy"].get("uniqueKeys", ()):
         yield msgspec.json.encode([[path, _at(document, path)] for path in key["paths"]])
 
 

@@ -167,30 +167,23 @@ def _not(one: Value) -> Value:
     return negated
 
 
-def _and(one: Value, two: Value) -> Value:
-    def both(row: Row) -> Any:
-        left = one(row)
-        if left is False:
-            return False
-        right = two(row)
-        if right is False:
-            return False
-        return True if left is True and right is True else UNDEFINED
+def _chain(decides: bool) -> Callable[..., Value]:
+    """AND is decided by one false operand, OR by a true one; otherwise all must be of the other value."""
 
-    return both
+    def make(*operands: Value) -> Value:
+        def answer(row: Row) -> Any:
+            result: Any = not decides
+            for operand in operands:
+                value = operand(row)
+                if value is decides:
+                    return decides
+                if value is not (not decides):
+                    result = UNDEFINED
+            return result
 
+        return answer
 
-def _or(one: Value, two: Value) -> Value:
-    def either(row: Row) -> Any:
-        left = one(row)
-        if left is True:
-            return True
-        right = two(row)
-        if right is True:
-            return True
-        return False if left is False and right is False else UNDEFINED
-
-    return either
+    return make
 
 
 def _equal(wanted: bool) -> Callable[[Value, Value], Value]:
@@ -218,7 +211,7 @@ def _ordered(holds: Callable[[int, int], bool]) -> Callable[[Value, Value], Valu
 
 
 def _between(one: Value, low: Value, high: Value) -> Value:
-    return _and(_ordered(operator.ge)(one, low), _ordered(operator.le)(one, high))
+    return _chain(False)(_ordered(operator.ge)(one, low), _ordered(operator.le)(one, high))
 
 
 def _in(one: Value, *others: Value) -> Value:
@@ -295,8 +288,8 @@ def _signed(compute: Callable[[Any], Any]) -> Callable[[Value], Value]:
 
 _OPERATORS: dict[str, Callable[..., Value]] = {
     "NOT": _not,
-    "AND": _and,
-    "OR": _or,
+    "AND": _chain(False),
+    "OR": _chain(True),
     "=": _equal(True),
     "!=": _equal(False),
     "<": _ordered(operator.lt),

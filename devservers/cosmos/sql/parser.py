@@ -77,7 +77,8 @@ class _Parser:
         return self._tokens[self._at - 1].end
 
     def _sees(self, *words: str) -> bool:
-        return all(token.word == word for token, word in zip(self._tokens[self._at :], words, strict=False))
+        end = len(self._tokens) - 1
+        return all(self._tokens[min(at, end)].word == word for at, word in enumerate(words, self._at))
 
     def _takes(self, *words: str) -> bool:
         if not self._sees(*words):
@@ -206,16 +207,17 @@ class _Parser:
         return node
 
     def _either(self) -> Node:
-        node = self._both()
-        while self._takes("OR"):
-            node = Operation("OR", (node, self._both()))
-        return node
+        return self._chain("OR", self._both)
 
     def _both(self) -> Node:
-        node = self._negated()
-        while self._takes("AND"):
-            node = Operation("AND", (node, self._negated()))
-        return node
+        return self._chain("AND", self._negated)
+
+    def _chain(self, word: str, parse: Callable[[], Node]) -> Node:
+        """Operands side by side, however many: clients make conditions with a thousand."""
+        operands = [parse()]
+        while self._takes(word):
+            operands.append(parse())
+        return Operation(word, tuple(operands)) if len(operands) > 1 else operands[0]
 
     def _negated(self) -> Node:
         if self._takes("NOT"):

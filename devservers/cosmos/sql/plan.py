@@ -25,7 +25,7 @@ def plan(query: Query, parameters: dict[str, Any], supported: str) -> dict[str, 
         )
     top, offset, limit = counts(query, parameters)
     info: dict[str, Any] = {
-        "distinctType": "Unordered" if query.distinct else "None",
+        "distinctType": _distinct(query),
         "top": top,
         "offset": offset,
         "limit": limit,
@@ -41,6 +41,14 @@ def plan(query: Query, parameters: dict[str, Any], supported: str) -> dict[str, 
     }
     everything = {"min": FIRST, "max": END, "isMinInclusive": True, "isMaxInclusive": False}
     return {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": info, "queryRanges": [everything]}
+
+
+def _distinct(query: Query) -> str:
+    """Equal results come one after the other if they are in the order of what is selected."""
+    if not query.distinct:
+        return "None"
+    ordered = len(query.order) == len(query.fields or ()) == 1 and query.written("field0") == query.written("order0")
+    return "Ordered" if ordered else "Unordered"
 
 
 def _aggregate(query: Query) -> list[Call]:
