@@ -29,9 +29,12 @@ RATE_TOO_LARGE = 3200  # a 429
 class Refused(Exception):
     """A request that gets an error."""
 
-    def __init__(self, status: int, message: str, substatus: int = 0, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, substatus: int = 0, headers: dict[str, str] | None = None, more: str = ""
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.substatus, self.headers = status, message, substatus, headers or {}
+        self.more = more  # `additionalErrorInfo` in the body
 
     @property
     def code(self) -> str:

@@ -102,7 +102,8 @@ def _refusal(error: Refused) -> Answer:
         headers["x-ms-substatus"] = str(error.substatus)
     if error.status == 304:
         return Answer(304, b"", headers)
-    return Answer(error.status, msgspec.json.encode({"code": error.code, "message": error.message}), headers)
+    more = {"additionalErrorInfo": error.more} if error.more else {}
+    return Answer(error.status, as_json({"code": error.code, "message": error.message, **more}), headers)
 
 
 def as_json(value: Any) -> bytes:

@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from devservers.cosmos.changes import LONGEST_PAGE_BYTES
-from devservers.cosmos.containers import Container
+from devservers.cosmos.containers import Container, as_text
 from devservers.cosmos.errors import CROSS_PARTITION, Refused
 from devservers.cosmos.ranges import END, FIRST, Range
 from devservers.cosmos.sql import Query, plan, results, streams, understood
@@ -50,7 +50,8 @@ def page(storage: Storage, scope: Scope, body: dict[str, Any], continuation: str
     """The next results, at most `most` but for those of the last document. Raises: Refused."""
     query, parameters = understood(body)
     if scope.range is None and len(scope.container.live) > 1 and not streams(query):
-        raise Refused(400, "Cross partition query must be executed on each range: ask for its plan.", CROSS_PARTITION)
+        more = as_text(plan(query, parameters, ""))
+        raise Refused(400, "the query concerns several ranges: ask each, by its plan.", CROSS_PARTITION, more=more)
     began = time.perf_counter()
     kind, number = _understood(continuation, query)
     reading = _Reading(storage, scope, number if kind == AFTER else 0)

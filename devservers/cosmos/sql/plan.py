@@ -78,11 +78,14 @@ def _rewritten(query: Query, offset: int | None, limit: int | None) -> str:
 
 
 def _partial(query: Query, call: Call) -> str:
+    """What a range tells: the value, and what clients need where a range may have nothing to say."""
     text = query.written("field0")
-    if call.name != "AVG":
-        return f'"item": {text}'
     of = text[text.index("(") :]
-    return f'"item": {{"sum": SUM{of}, "count": COUNT{of}}}'
+    if call.name == "AVG":
+        return f'"item": {{"sum": SUM{of}, "count": COUNT{of}}}'
+    if call.name in ("MIN", "MAX"):
+        return f'"item": {text}, "item2": {{"{call.name.lower()}": {text}, "count": COUNT{of}}}'
+    return f'"item": {text}'
 
 
 def _payload(query: Query) -> str:
