@@ -40,6 +40,7 @@ from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
+from twofold.write.log import ShowsStates
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -160,6 +161,8 @@ class Running:
         self.lags: dict[int, Lag] = {}
         self._add_lags()
         self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
+        if isinstance(log, ShowsStates):
+            log.show_states([decider.category for decider in app.deciders if decider.stored == "state"])
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self.queries = Queries(rows, log)
         self.watching = Watching(self.queries, rows, log, app.codec)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from devservers.cosmos.process import running
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect_read
 from twofold.backends.cosmos import CosmosLog, address
 from twofold.backends.ports import LogStore, Rows
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,10 @@ class Server:
 
 
 @contextmanager
-def served(ranges: int, *options: str) -> Iterator[Server]:
+def served(ranges: int) -> Iterator[Server]:
     """A server whose containers have this many ranges."""
-    command = [sys.executable, "-P", "-m", "devservers.cosmos", "--ranges", str(ranges), *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Server(process.stdout.readline().strip())
-        finally:
-            process.kill()  # its data ends with it
+    with running(ranges=ranges) as process:
+        yield Server(process.connection_string)
 
 
 class InCosmos:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from functools import lru_cache
 
@@ -158,6 +158,10 @@ class CosmosLog(Merged):
         for number, part in list(self.parts.items()):
             found += await part.documents(at.get(number))
         return found
+
+    def show_states(self, categories: Collection[str]) -> None:
+        """See `ShowsStates`: in the heads of their streams."""
+        self._streams.documents |= frozenset(categories)
 
     def partition_of(self, id: str) -> int:
         """The number of the partition that holds the streams with this id, whatever their category."""

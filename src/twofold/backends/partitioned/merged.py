@@ -123,10 +123,11 @@ class Merged:
         """See `Parts.covered_by`."""
         at = {position.partition: position for position in positions}
         if self.partition in at:
-            vector = self.cuts.whole((await self._vector_at(at[self.partition]))[0])
-            return [at[self.partition], *(Position(number, vector[number - 1]) for number in self._live)]
+            vector, _ = await self._vector_at(at[self.partition])
+            return [at[self.partition], *(Position(n, self.cuts.reached(vector, n)) for n in self._feeds)]
         vector = tuple(self._come(number, at) for number in self._feeds)
-        return [end_of(await self.cuts.last_within(vector)), *positions]
+        come = [Position(number, offset) for number, offset in enumerate(vector, 1) if number not in at]
+        return [end_of(await self.cuts.last_within(vector)), *positions, *come]
 
     def _come(self, number: int, at: Mapping[int, Position]) -> int:
         """How far a follower is in a partition: in its parts, if it has split."""
