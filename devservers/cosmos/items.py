@@ -233,7 +233,7 @@ class Writing:
         etag, changed, expires, body = self._prepared(number, document)
         at = (self._container.number, self._range.number, self._place)
         self._storage.run("add_document", *at, id, self.lsn, etag, changed, expires, body)
-        unique.note(self._storage, self._container, self._place, number, document)
+        unique.note(self._storage, self._container, self._place, self._storage.last_number, document)
         return Outcome(201, body, etag)
 
     def _set(self, number: int, old: str, id: str, document: dict[str, Any], match: Match) -> Outcome:
