@@ -31,8 +31,8 @@ class Server:
     def fault(self, kind: str, **more: Any) -> Any:
         """Plan a fault, or split a range at once."""
         body = json.dumps({"fault": kind, **more}).encode()
-        request = Request(f"{self.endpoint}_faults", body, {"Content-Type": "application/json"})  # noqa: S310
-        with urlopen(request) as response:  # noqa: S310
+        request = Request(f"{self.endpoint}_faults", body, {"Content-Type": "application/json"})
+        with urlopen(request) as response:
             return json.load(response)
 
 
@@ -72,7 +72,7 @@ class InCosmos:
 
     def live(self) -> list[int]:
         """The numbers of its feed ranges, as the service has them."""
-        with urlopen(f"{self.server.endpoint}_faults") as response:  # noqa: S310
+        with urlopen(f"{self.server.endpoint}_faults") as response:
             ranges: list[int] = json.load(response)["ranges"][f"tests/{self.container}"]
             return ranges
 

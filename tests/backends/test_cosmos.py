@@ -1,12 +1,12 @@
-"""Azure Cosmos DB keeps every promise but those that its documentation leaves out, with one feed range and with three."""
+"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and with three."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.backends.cosmos_server import InCosmos, Server, served
 
+from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance

@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.backends.cosmos_server import InCosmos, Server, served
 
+from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.app import Running
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError
@@ -71,7 +71,10 @@ async def test_a_split_amid_the_work_of_two_processes(place: InCosmos, log: LogS
         for suffix in ("", "x"):
             rows = [await other.get(balances, f"{id_}{suffix}") for id_ in range(7)]
             assert (sum(r.deposits for r in rows if r), sum(r.total for r in rows if r)) == (count, total)
-        for followed, checkpoints in ((balances.follows, one_rows.checkpoints), (FollowerId("forwarding"), log.checkpoints)):
+        for followed, checkpoints in (
+            (balances.follows, one_rows.checkpoints),
+            (FollowerId("forwarding"), log.checkpoints),
+        ):
             found = await checkpoints.all_partitions(followed)
             assert [row.follower.partition for row in found] == list(feeds(log))
     assert forwarding.name == "forwarding"

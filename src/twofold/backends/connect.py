@@ -130,7 +130,9 @@ def cosmos_backend() -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("azure", "aiohttp"):
             raise
-        raise ConfigurationError("Azure Cosmos DB needs the package azure-cosmos: pip install twofold[azure]") from error
+        raise ConfigurationError(
+            "Azure Cosmos DB needs the package azure-cosmos: pip install twofold[azure]"
+        ) from error
     return cosmos
 
 

@@ -48,7 +48,8 @@ class Following:
     """Runs one follower; `state` and `error` say how it is doing.
 
     waiting: another worker holds the checkpoint. following: this one does. failing: retrying after `error`.
-    stopped: `error` needs an operator; without one, the partition has split. `log` is the whole log. `share` makes the followers of a process known to one another.
+    stopped: `error` needs an operator; without one, the partition has split. `share` makes the followers of a process
+    known to one another. `log` is the whole log.
     """
 
     def __init__(

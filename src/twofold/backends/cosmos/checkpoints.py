@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from twofold.ambient import Ambient
 from twofold.backends.cosmos.client import Conflict, Container
 from twofold.backends.cosmos.layout import Document
+from twofold.errors import Contended
 from twofold.feed.checkpoints import (
     Checkpoint,
     Claim,
@@ -22,6 +23,8 @@ from twofold.feed.checkpoints import (
     ownership_text,
 )
 from twofold.messages import Position
+
+MOST_TRIES = 100
 
 _KIND = "checkpoint"
 Change = Callable[[Document], Document | None]
@@ -134,7 +137,7 @@ class CosmosCheckpoints:
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `Checkpoints.split`. One batch: all partitions of a follower have one partition key."""
-        while True:
+        for _ in range(MOST_TRIES):
             row = await self._document(claim.follower)
             if row is None or (row["epoch"], row["offset"]) != (claim.epoch, at.offset):
                 raise lease_lost(claim, at)
@@ -147,6 +150,7 @@ class CosmosCheckpoints:
             except Conflict:
                 continue
             return
+        raise Contended(f"{claim.follower}: its checkpoint changed at each of {MOST_TRIES} tries; try again")
 
     def _part(self, row: Document, parent: FollowerId, number: int, entries: Sequence[Parked]) -> Document:
         part, keys = parent.in_partition(number), {(entry.kind, entry.key) for entry in entries}
@@ -196,7 +200,7 @@ async def changed(
     read: Callable[[], Awaitable[Document | None]], container: Container, change: Change
 ) -> Document | None:
     """Read a document, and replace it if it is still the same; otherwise begin again."""
-    while True:
+    for _ in range(MOST_TRIES):
         row = await read()
         new = None if row is None else change(row)
         if row is None or new is None:
@@ -206,6 +210,7 @@ async def changed(
         except Conflict:
             continue
         return {**row, **new}
+    raise Contended(f"{container.place}: others changed a document at each of {MOST_TRIES} tries; try again")
 
 
 def _held(claim: Claim, change: Change) -> Change:

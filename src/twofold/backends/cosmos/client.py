@@ -76,7 +76,8 @@ class Container:
         """A document by its id, or None. Raises: Unavailable."""
         with errors(self.place):
             try:
-                return dict(await self._container.read_item(id, partition_key=key))
+                found: Document = await self._container.read_item(id, partition_key=key)
+                return found
             except CosmosHttpResponseError as error:
                 if error.status_code != NOT_FOUND or error.sub_status:
                     raise
@@ -243,8 +244,10 @@ def translated(error: Exception, place: str) -> Exception:
     if not isinstance(error, HttpResponseError):
         sent = not isinstance(error, ServiceRequestError)
         cause = error.__cause__ or getattr(error, "inner_exception", None) or error
-        return NoResponse(f"{place}: {error}{unreachable(cause)}") if sent else Unavailable(
-            f"{place}: {error}{unreachable(cause)}"
+        return (
+            NoResponse(f"{place}: {error}{unreachable(cause)}")
+            if sent
+            else Unavailable(f"{place}: {error}{unreachable(cause)}")
         )
     status, why = error.status_code or 0, f"{place}: {' '.join(str(error.message).split()):.300}"
     if status in CONFLICTS:

@@ -63,18 +63,21 @@ class CosmosCopies:
         state, events, own = await self._state(), 0, False
         for one in await self._all_changes(None):
             events += len(one.get("events", ()))
-            own = own or one["kind"] != "head" and not one.get("copied")
+            own = own or (one["kind"] != "head" and not one.get("copied"))
         copied = None if state is None else _copied(state)
         why = not_a_copy_of(source, copied) if copied or events or own else None
         why = why or (CHANGED if own else None)
         if why is not None:
             raise InvalidInput(f"{self._data.place}: {why}")
         state = state or {
-            "id": _STATE, "key": _STATE, "command": _STATE, "source": source,
+            "id": _STATE,
+            "key": _STATE,
+            "command": _STATE,
+            "source": source,
             "upto": msgspec.to_builtins(list(beginnings)),
         }
         await self._save({**state, "ended": False})
-        return copied and msgspec.structs.replace(copied, ended=False) or Copied(source, beginnings, False)
+        return (copied and msgspec.structs.replace(copied, ended=False)) or Copied(source, beginnings, False)
 
     async def _save(self, state: Document) -> None:
         try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.streams import LIMITS
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoints
 from twofold.messages import Append, Entry, Position, Receipt, Stream
@@ -23,6 +24,7 @@ class CutLog:
     """What `Cuts` needs of a log: one stream, whose positions are its versions."""
 
     partition = 0
+    limits = LIMITS
 
     def __init__(self, container: Container, log_id: Callable[[], str], checkpoints: Checkpoints) -> None:
         self._container, self._log_id, self.checkpoints = container, log_id, checkpoints
@@ -77,8 +79,14 @@ class CutLog:
         )
         return [
             Entry(
-                Position(0, one["number"]), str(stream), one["number"], "Cut", 1,
-                msgspec.json.encode(one["vector"]), b"{}", _EARLIEST,
+                Position(0, one["number"]),
+                str(stream),
+                one["number"],
+                "Cut",
+                1,
+                msgspec.json.encode(one["vector"]),
+                b"{}",
+                _EARLIEST,
             )
             for one in sorted(found, key=lambda one: one["number"])
         ]

@@ -27,8 +27,8 @@ from twofold.messages import Append, Entry, Position, Stream
 from twofold.write.copies import KeptCommand
 
 KEY_PATH = "/key"
-UNIQUE = {"uniqueKeys": [{"paths": ["/category", "/command"]}]}
-INDEXED = {
+UNIQUE: Any = {"uniqueKeys": [{"paths": ["/category", "/command"]}]}
+INDEXED: Any = {
     "indexingMode": "consistent",
     "includedPaths": [{"path": f"/{name}/?"} for name in ("category", "kind", "command", "first", "last")],
     "excludedPaths": [{"path": "/*"}],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import lru_cache
 
 import msgspec
@@ -13,8 +13,8 @@ from azure.cosmos import PartitionKey
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import places
 from twofold.backends.cosmos.address import Address
-from twofold.backends.cosmos.checkpoints import CosmosCheckpoints
-from twofold.backends.cosmos.client import Conflict, Container, opened
+from twofold.backends.cosmos.checkpoints import MOST_TRIES, CosmosCheckpoints
+from twofold.backends.cosmos.client import Conflict, opened
 from twofold.backends.cosmos.copies import CosmosCopies
 from twofold.backends.cosmos.cut_log import CutLog
 from twofold.backends.cosmos.layout import KEY_PATH, Document
@@ -25,7 +25,7 @@ from twofold.backends.cosmos.streams import LIMITS, Streams
 from twofold.backends.partitioned.cuts import Cuts
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
-from twofold.errors import ConfigurationError, TwofoldError
+from twofold.errors import ConfigurationError, Contended, TwofoldError, Unavailable
 from twofold.feed.feed import Feed
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
@@ -81,7 +81,7 @@ class CosmosLog(Merged):
     async def refresh(self) -> None:
         """Learn the feed ranges, and number new ones. Raises: ConfigurationError if some were merged; Unavailable."""
         async with self._refreshing:
-            while True:
+            for _ in range(MOST_TRIES):
                 stored = await self._beside.read(_LOG, _LOG) or await self._created()
                 if stored["rid"] != self._data.rid:
                     raise self._replaced()
@@ -89,6 +89,7 @@ class CosmosLog(Merged):
                 now = known.updated(await self._data.ranges())
                 if now is known or await self._stored({**stored, "ranges": msgspec.to_builtins(now.all)}):
                     return self._learned(now, stored["log_id"])
+            raise Contended(f"{self._beside.place}: others changed the registry at each of {MOST_TRIES} tries")
 
     async def _created(self) -> Document:
         if not self._create:
@@ -102,12 +103,11 @@ class CosmosLog(Merged):
             "rid": self._data.rid,
             "ranges": [],
         }
-        try:
+        with suppress(Conflict):  # another process was faster
             await self._beside.create(document)
-        except Conflict:
-            pass  # another process was faster
         found = await self._beside.read(_LOG, _LOG)
-        assert found is not None
+        if found is None:
+            raise Unavailable(f"{self._beside.place}: the registry that was just written cannot be read yet")
         return found
 
     async def _stored(self, document: Document) -> bool:
@@ -192,10 +192,11 @@ class CosmosLog(Merged):
     async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
         log_id = log_id or self._ambient.new_id()[:16]
-        while True:
+        stored = None
+        while stored is None:
             stored = await self._beside.read(_LOG, _LOG)
-            if stored is not None and await self._stored({**stored, "log_id": log_id, "rid": self._data.rid}):
-                break
+            if stored is not None and not await self._stored({**stored, "log_id": log_id, "rid": self._data.rid}):
+                stored = None
         await self.checkpoints.rename_log(log_id)
         self._registry.log_id = log_id
         self.forget()

@@ -16,7 +16,6 @@ from twofold.feed.feed import another_log
 from twofold.write.requests import Answer, Claimed
 
 
-
 class CosmosRequests:
     """See `Requests`. `secret` reads the log's."""
 

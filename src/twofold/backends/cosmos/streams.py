@@ -24,9 +24,7 @@ AT_ONCE = 64
 PATIENCE_S = 15.0  # for the outcome of a batch whose response was lost
 PAUSE_S = 0.1
 
-LIMITS = LogLimits(
-    event_bytes=1_900_000, append_bytes=1_900_000, append_events=10_000, reads_at_once=AT_ONCE
-)
+LIMITS = LogLimits(event_bytes=1_900_000, append_bytes=1_900_000, append_events=10_000, reads_at_once=AT_ONCE)
 
 _HEAD = "SELECT * FROM c WHERE c.category = @category AND (c.kind = 'head' OR c.command = @command)"
 _SINCE = "SELECT * FROM c WHERE c.category = @category AND (c.kind = 'head' OR c.last > @after OR c.command = @command)"
@@ -131,7 +129,7 @@ class Streams:
         if tip.recorded_at is not None and time < tip.recorded_at:
             warn(now, tip.recorded_at)
         next_ = Tip(tip.version + len(append.events), tip.etag, time)
-        documents = self._documents(append, tip, next_)
+        documents = self._documents(append, tip, next_, time)
         written = await self._settled(append, operations(documents, tip.etag))
         self._keep(append.stream, Tip(next_.version, written.etags[1], time))
         await self._learn_of(written)
@@ -146,10 +144,10 @@ class Streams:
         except TwofoldError as error:
             log.warning("%s: the new feed ranges cannot be read yet: %s", self._container.place, error)
 
-    def _documents(self, append: Append, tip: Tip, next_: Tip) -> list[Document]:
+    def _documents(self, append: Append, tip: Tip, next_: Tip, time: datetime) -> list[Document]:
         """Raises: InvalidEvent."""
         try:
-            commit = layout.commit(append, tip, next_.recorded_at or datetime.min)
+            commit = layout.commit(append, tip, time)
         except UnicodeDecodeError as error:
             raise InvalidEvent(f"{append.stream}: the store refuses the data: it is not UTF-8 ({error})") from error
         documents = [commit, layout.head(append.stream, next_, self.state_of(append.stream, commit["events"][-1]))]
