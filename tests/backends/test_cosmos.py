@@ -1,4 +1,4 @@
-"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and with three."""
+"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and three."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
