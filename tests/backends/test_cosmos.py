@@ -1,5 +1,6 @@
 """Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and three."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,16 +8,20 @@ from uuid import uuid4
 import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
+from twofold.backends.ports import LogStore
+from twofold.messages import Stream
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.copies import CopyConformance
 from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.generations import GenerationConformance
 from twofold.testing.conformance.limits import LimitConformance
 from twofold.testing.conformance.log import LogConformance
+from twofold.testing.conformance.material import append, event
 from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
@@ -55,10 +60,20 @@ class CosmosConformance(
     FeedConformance,
     CommitConformance,
     RequestConformance,
+    CopyConformance,
     LimitConformance,
     LogConformance,
 ):
     """What the log and its feeds have a part in."""
+
+    async def test_times_do_not_go_back_whoever_appends(self, log: LogStore, other_log: LogStore) -> None:
+        """Within a stream. Between streams each process has its clock, and nobody orders their requests."""
+        batches = [[append(f"note-{n % 5}", *(event(k) for k in range(1 + n % 3)))] for n in range(30)]
+        await asyncio.gather(*((log, other_log)[n % 2].commit(batch) for n, batch in enumerate(batches)))
+        for n in range(5):
+            times = [entry.recorded_at for entry in await log.read_stream(Stream("note", str(n)), 1, 100)]
+            assert times == sorted(times)
+            assert len(times) == sum(1 + m % 3 for m in range(30) if m % 5 == n)
 
 
 class TestOfOneRange(CosmosConformance):

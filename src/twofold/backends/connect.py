@@ -46,7 +46,8 @@ async def stores(
 
 
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
-    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…`, `cosmos://…`, `memory:`.
+    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…`, `cosmos://…` or
+    `memory:`.
 
     Raises: ConfigurationError, also when there is none and `create` is False; Unavailable.
     """

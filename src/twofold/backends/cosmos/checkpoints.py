@@ -123,7 +123,7 @@ class CosmosCheckpoints:
         """See `Checkpoints.advance`."""
 
         def change(row: Document) -> Document | None:
-            if row["offset"] != after.offset:
+            if (claim.follower.partition, row["offset"]) != _place(after):
                 return None
             changed = {"offset": to.offset, "heartbeat": row["heartbeat"] + 1}
             if unparked or to == after:
@@ -139,7 +139,7 @@ class CosmosCheckpoints:
         """See `Checkpoints.split`. One batch: all partitions of a follower have one partition key."""
         for _ in range(MOST_TRIES):
             row = await self._document(claim.follower)
-            if row is None or (row["epoch"], row["offset"]) != (claim.epoch, at.offset):
+            if row is None or (row["epoch"], claim.follower.partition, row["offset"]) != (claim.epoch, *_place(at)):
                 raise lease_lost(claim, at)
             there = {one.follower.partition for one in await self.all_partitions(claim.follower)}
             new = [self._part(row, claim.follower, n, some) for n, some in parts.items() if n not in there]
@@ -215,6 +215,10 @@ async def changed(
 
 def _held(claim: Claim, change: Change) -> Change:
     return lambda row: change(row) if row["epoch"] == claim.epoch else None
+
+
+def _place(position: Position) -> tuple[int, int]:
+    return position.partition, position.offset
 
 
 def _key(follower: FollowerId) -> str:

@@ -6,12 +6,15 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any
+from urllib.request import getproxies
 
 import msgspec
 from aiohttp import ClientError
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
@@ -24,6 +27,7 @@ from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 CONNECT_S = 5
 READ_S = 20
+LARGE_BYTES = 1024 * 1024
 MOST_OF_KEY = 1_000  # documents of a page
 CONFLICTS = (409, 412)
 GONE = 410
@@ -57,6 +61,16 @@ class Written(msgspec.Struct, frozen=True):
     lsn: int
     range: str
     etags: Sequence[str]
+
+
+class Transport(AioHttpTransport):
+    """The SDK's transport. A large body is handed over as a file, which aiohttp sends without blocking the loop."""
+
+    def _get_request_data(self, request: Any) -> Any:
+        data = super()._get_request_data(request)
+        if isinstance(data, str):
+            data = data.encode()
+        return BytesIO(data) if isinstance(data, bytes) and len(data) > LARGE_BYTES else data
 
 
 class Container:
@@ -177,6 +191,7 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
         connection_timeout=CONNECT_S,
         read_timeout=READ_S,
         enable_compact_utf8_item_writes=True,
+        transport=Transport(use_env_settings=bool(getproxies())),  # otherwise each request looks for a netrc file
         enable_endpoint_discovery=not address.endpoint.startswith("http:"),
     )
     place = str(address)
