@@ -145,7 +145,7 @@ class Copy:
                 return None
             feed = feed_of(self.source, partition)
             waiting = await self.source.checkpoints.parked(follower)
-            done.append(min(there.position, *(feed.before(parked.position) for parked in waiting)))
+            done.append(min([there.position, *(feed.before(parked.position) for parked in waiting)]))
         if len(done) == 1 and done[0].partition == upto.partition:
             return min(upto, done[0])
         merged, *_ = await covered_by(self.source, done)
