@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def served(ranges: int) -> Iterator[Server]:
     """A server whose containers have this many ranges."""
     with running(ranges=ranges) as process:
         yield Server(process.connection_string)
+
+
+def account() -> AbstractContextManager[Server] | None:
+    """The account that the environment names; None if it names none."""
+    endpoint, key = os.environ.get("COSMOS_ENDPOINT"), os.environ.get("COSMOS_KEY")
+    return nullcontext(Server(f"AccountEndpoint={endpoint};AccountKey={key};")) if endpoint and key else None
 
 
 class InCosmos:

@@ -1,4 +1,7 @@
-"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and three."""
+"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and three.
+
+With COSMOS_ENDPOINT and COSMOS_KEY in the environment it runs on that account, in the database `tests`.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.backends.cosmos_server import InCosmos, Server, served
+from tests.backends.cosmos_server import InCosmos, Server, account, served
 from twofold.backends.ports import LogStore
 from twofold.messages import Stream
 from twofold.testing.conformance import Backend
@@ -34,13 +37,13 @@ from twofold.testing.conformance.watch import WatchConformance
 
 @pytest.fixture(scope="session")
 def server_of_one() -> Iterator[Server]:
-    with served(1) as server:
+    with account() or served(1) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def server_of_three() -> Iterator[Server]:
-    with served(3) as server:
+    with account() or served(3) as server:
         yield server
 
 
@@ -76,12 +79,22 @@ class CosmosConformance(
             assert len(times) == sum(1 + m % 3 for m in range(30) if m % 5 == n)
 
 
-class TestOfOneRange(CosmosConformance):
+@pytest.mark.slow
+class TestOfOneRange(
+    AppConformance,
+    FollowConformance,
+    CheckpointConformance,
+    FeedConformance,
+    CommitConformance,
+    CopyConformance,
+    LimitConformance,
+):
     @pytest.fixture
     def new_backend(self, server_of_one: Server, tmp_path: Path) -> Callable[[], Backend]:
         return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path)
 
 
+@pytest.mark.slow
 class TestOfThreeRanges(CosmosConformance):
     @pytest.fixture
     def new_backend(self, server_of_three: Server, tmp_path: Path) -> Callable[[], Backend]:

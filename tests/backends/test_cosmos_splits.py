@@ -20,7 +20,7 @@ from twofold.testing.conformance.material import all_of, append, appended, commi
 ROUNDS, AT_ONCE = 6, 20
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids="{} ranges".format)
+@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=pytest.mark.slow)], ids="{} ranges".format)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with served(request.param) as running:
         yield running

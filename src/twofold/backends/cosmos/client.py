@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -179,6 +180,14 @@ async def _first(pages: Any) -> AsyncIterator[Any]:
         return
 
 
+def _quiet() -> logging.Logger:
+    """The logger of the SDK, which otherwise logs each request on the level INFO."""
+    logger = logging.getLogger("twofold.cosmos.requests")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+    return logger
+
+
 @asynccontextmanager
 async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[str], Any]]:
     """A function from a container's name to the `Container`, which creates it if it is missing and `create` is true.
@@ -191,6 +200,7 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
         connection_timeout=CONNECT_S,
         read_timeout=READ_S,
         enable_compact_utf8_item_writes=True,
+        logger=_quiet(),
         transport=Transport(use_env_settings=bool(getproxies())),  # otherwise each request looks for a netrc file
         enable_endpoint_discovery=not address.endpoint.startswith("http:"),
     )
