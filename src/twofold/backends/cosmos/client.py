@@ -64,7 +64,7 @@ class Written(msgspec.Struct, frozen=True):
     etags: Sequence[str]
 
 
-class Transport(AioHttpTransport):
+class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, which mypy cannot follow
     """The SDK's transport. A large body is handed over as a file, which aiohttp sends without blocking the loop."""
 
     def _get_request_data(self, request: Any) -> Any:

@@ -77,7 +77,7 @@ class CosmosCopies:
             "upto": msgspec.to_builtins(list(beginnings)),
         }
         await self._save({**state, "ended": False})
-        return (copied and msgspec.structs.replace(copied, ended=False)) or Copied(source, beginnings, False)
+        return Copied(source, beginnings if copied is None else copied.upto, False)
 
     async def _save(self, state: Document) -> None:
         try:

@@ -105,7 +105,7 @@ class CosmosLog(Merged):
         }
         with suppress(Conflict):  # another process was faster
             await self._beside.create(document)
-        found = await self._beside.read(_LOG, _LOG)
+        found: Document | None = await self._beside.read(_LOG, _LOG)
         if found is None:
             raise Unavailable(f"{self._beside.place}: the registry that was just written cannot be read yet")
         return found
