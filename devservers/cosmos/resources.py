@@ -156,6 +156,7 @@ class Resources:
         if request.method == "PUT":
             body = stamped({**found[1], **request.object()}, found[0])
             self._storage.run("set_resource", body["_etag"], body["_ts"], as_json(body), found[0])
+            self._catalog.grow(body["resource"], _offered(body["content"]))
             return _one(200, body)
         if request.method != "GET":
             raise Refused(405, f"{request.method} is not possible here.")
@@ -296,6 +297,12 @@ def _throughput(request: Request) -> int | None:
     if text is not None and (not text.isdecimal() or int(text) < LEAST_THROUGHPUT):
         raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {text}.")
     return None if text is None else int(text)
+
+
+def _offered(content: dict[str, Any]) -> int:
+    """The request units per second of an offer, or the most of them."""
+    autopilot = content.get("offerAutopilotSettings") or {}
+    return int(autopilot.get("maxThroughput") or content.get("offerThroughput") or 0)
 
 
 def _named(body: dict[str, Any]) -> dict[str, Any]:
