@@ -19,6 +19,7 @@ PARTITION_KEY = "x-ms-documentdb-partitionkey"
 RANGE = "x-ms-documentdb-partitionkeyrangeid"
 CONTINUATION = "x-ms-continuation"
 FEATURES = "x-ms-cosmos-supported-query-features"
+CROSSES = "x-ms-documentdb-query-enablecrosspartition"
 SESSION = "x-ms-session-token"
 MOST_ITEMS = "x-ms-max-item-count"
 FEEDS = ("incremental feed", "full-fidelity feed")
@@ -45,6 +46,7 @@ class Documents:
         if request.flag("x-ms-cosmos-is-query-plan-request"):
             return Answer(200, as_json(planned(request.object(), request.header(FEATURES) or "")))
         if "query" in (request.header("content-type") or "") or request.flag("x-ms-documentdb-isquery"):
+            _check_extent(request)
             return self._query(container, request, request.object())
         if request.flag("x-ms-cosmos-is-batch-request"):
             return self._batch(container, request)
@@ -165,6 +167,14 @@ def _asked(container: Container, request: Request) -> Ask:
         high = request.header("x-ms-end-epk") or END
     after = position(request.header("if-none-match"), owner)
     return Ask(owner, after, low, high, _since(request), page_size(request))
+
+
+def _check_extent(request: Request) -> None:
+    """Raises: Refused if a query concerns all keys, and the client has not said that this is meant."""
+    if request.header(PARTITION_KEY) is None and request.header(RANGE) is None and not request.flag(CROSSES):
+        raise Refused(
+            400, f"a query needs a partition key ({PARTITION_KEY}), or {CROSSES}: true if it concerns all of them."
+        )
 
 
 def _scope(container: Container, request: Request) -> Scope:

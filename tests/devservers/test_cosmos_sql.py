@@ -131,6 +131,14 @@ def test_a_page_that_ends_is_not_disturbed_by_new_documents() -> None:
     assert load(rest)["Documents"] == ["3", "4", "5"]
 
 
+def test_a_query_of_all_keys_must_be_meant() -> None:
+    here = Here()
+    refused = here.query("SELECT * FROM c", {"x-ms-documentdb-query-enablecrosspartition": "False"})
+    assert refused.status == 400
+    assert PARTITION_KEY in load(refused)["message"]
+    assert here.query("SELECT * FROM c", {"x-ms-documentdb-query-enablecrosspartition": "", RANGE: "0"}).status == 200
+
+
 def test_what_concerns_several_ranges_needs_a_plan() -> None:
     here = Here(ranges=3)
     for number in range(12):
