@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -54,6 +55,11 @@ class Container:
     def rid(self) -> str:
         """What stands for it in tokens; another one if it is deleted and created again."""
         return str(self.properties["_rid"])
+
+    @property
+    def path(self) -> str:
+        """Where it is reached; clients keep their session tokens under it."""
+        return quote(f"dbs/{self.database.id}/colls/{self.id}")
 
     @property
     def seconds_to_live(self) -> int | None:

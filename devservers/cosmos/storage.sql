@@ -88,6 +88,9 @@ UPDATE ranges SET gone = 1 WHERE container = ? AND number = ?
 -- name: advance
 UPDATE ranges SET lsn = ? WHERE container = ? AND number = ?
 
+-- name: sizes
+SELECT range, count(*), sum(length(body)) FROM documents WHERE container = ? GROUP BY range
+
 -- name: move_documents
 UPDATE documents SET range = ? WHERE container = ? AND range = ? AND place >= ? AND place < ?
 

@@ -15,6 +15,7 @@ from devservers.cosmos.http import Answer, Request, answered
 
 KEY = base64.b64encode(b"a key of this test").decode()
 PARTITION_KEY = "x-ms-documentdb-partitionkey"
+CROSSES = "x-ms-documentdb-query-enablecrosspartition"
 RANGE = "x-ms-documentdb-partitionkeyrangeid"
 
 
@@ -77,7 +78,7 @@ class Here:
     def query(self, text: str, headers: dict[str, str] | None = None, **parameters: Any) -> Answer:
         """Ask a query."""
         body = {"query": text, "parameters": [{"name": f"@{name}", "value": it} for name, it in parameters.items()]}
-        usual = {"content-type": "application/query+json", "x-ms-documentdb-query-enablecrosspartition": "True"}
+        usual = {"content-type": "application/query+json", CROSSES: "True"}
         return self.ask("POST", self.docs, body, {**usual, **(headers or {})})
 
     def fault(self, fault: str, **more: Any) -> Answer:
