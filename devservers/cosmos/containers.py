@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -54,6 +55,11 @@ class Container:
     def rid(self) -> str:
         """What stands for it in tokens; another one if it is deleted and created again."""
         return str(self.properties["_rid"])
+
+    @property
+    def path(self) -> str:
+        """Where it is reached; clients keep their session tokens under it."""
+        return quote(f"dbs/{self.database.id}/colls/{self.id}")
 
     @property
     def seconds_to_live(self) -> int | None:
@@ -119,8 +125,7 @@ class Catalog:
         if properties["id"] in database.containers:
             raise Refused(409, f"the container {properties['id']!r} exists already in {database.id!r}.")
         key = key_of(properties["partitionKey"])
-        wanted = -(-(throughput or 1) // REQUEST_UNITS_PER_RANGE)
-        bounds = divided(max(wanted, self._least_ranges))
+        bounds = divided(max(_ranges_for(throughput or 1), self._least_ranges))
         with self.storage.transaction():
             rid = database_rid(database.number)
             number, body = self._add(
@@ -166,6 +171,13 @@ class Catalog:
         bounds = [(parent.low, middle), (middle, parent.high)]
         return self._replace_ranges(container, [parent], bounds)
 
+    def grow(self, link: str, throughput: int) -> None:
+        """Split a container's widest ranges until there are enough for a throughput. Ranges are never taken away."""
+        every = (it for database in self.databases.values() for it in database.containers.values())
+        for container in every:
+            while container.properties["_self"] == link and len(container.live) < _ranges_for(throughput):
+                self.split(container, max(container.live, key=lambda one: one.width))
+
     def merge(self, container: Container, first: Range, second: Range) -> list[Range]:
         """Replace two neighbours by one, which takes over their documents."""
         return self._replace_ranges(container, [first, second], [(first.low, second.high)])
@@ -209,6 +221,10 @@ class Catalog:
         self.storage.run("remove_documents", container.number)
         self.storage.run("remove_ranges", container.number)
         self.storage.run("remove_resource", container.number)
+
+
+def _ranges_for(throughput: int) -> int:
+    return -(-throughput // REQUEST_UNITS_PER_RANGE)
 
 
 def _by_rid(those: Iterable[T], rid: str) -> T | None:

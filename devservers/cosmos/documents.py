@@ -11,7 +11,7 @@ from devservers.cosmos.errors import SESSION_NOT_AVAILABLE, WRONG_KEY, Refused
 from devservers.cosmos.faults import Faults
 from devservers.cosmos.http import LONGEST_REQUEST_BYTES, Answer, Request, as_json
 from devservers.cosmos.items import Items, Match, Outcome, batch_body
-from devservers.cosmos.queries import EVERYTHING, Scope, page, planned
+from devservers.cosmos.queries import EVERYTHING, Scope, implied, of_key, page, planned
 from devservers.cosmos.ranges import END, FIRST, Range
 from devservers.cosmos.storage import Storage
 
@@ -19,6 +19,7 @@ PARTITION_KEY = "x-ms-documentdb-partitionkey"
 RANGE = "x-ms-documentdb-partitionkeyrangeid"
 CONTINUATION = "x-ms-continuation"
 FEATURES = "x-ms-cosmos-supported-query-features"
+CROSSES = "x-ms-documentdb-query-enablecrosspartition"
 SESSION = "x-ms-session-token"
 MOST_ITEMS = "x-ms-max-item-count"
 FEEDS = ("incremental feed", "full-fidelity feed")
@@ -54,7 +55,7 @@ class Documents:
         """Delete all documents of a partition key. Raises: Refused."""
         place = _place(container, request)
         self._items.delete_all(container, place)
-        return Answer(200, b"", _about(container.holding(place)))
+        return Answer(200, b"", _about(container, container.holding(place)))
 
     # ---- points ----------------------------------------
 
@@ -62,7 +63,7 @@ class Documents:
         place, match = _place(container, request), _match(request)
         if request.method == "GET":
             owner = self._read_from(container, place, request)
-            return _answer(self._items.read(container, place, id, match), owner)
+            return _answer(container, self._items.read(container, place, id, match), owner)
         if request.method == "PUT":
             body = request.object()
             return self._write(container, place, request, lambda writing: writing.replace(id, body, match))
@@ -86,7 +87,7 @@ class Documents:
         owner = container.holding(place)
         self._faults.before(container, owner, reads=False)
         outcome = self._items.write(container, place, act)
-        answer = _answer(outcome, owner, minimal=request.header("prefer") == "return=minimal")
+        answer = _answer(container, outcome, owner, minimal=request.header("prefer") == "return=minimal")
         answer.lost = self._faults.loses_answer(container, owner)
         return answer
 
@@ -99,7 +100,7 @@ class Documents:
         outcomes = self._items.batch(container, place, operations)
         failed = any(outcome.status >= 400 for outcome in outcomes)
         lost = not failed and self._faults.loses_answer(container, owner)
-        return Answer(207 if failed else 200, batch_body(outcomes), _about(owner), lost)
+        return Answer(207 if failed else 200, batch_body(outcomes), _about(container, owner), lost)
 
     # ---- feeds ----------------------------------------
 
@@ -112,19 +113,19 @@ class Documents:
         until = found.until
         if found.documents and self._faults.comes_twice(container, ask.range):
             until = ask.after
-        about = {**_about(ask.range), "etag": f'"{until}"'}
+        about = {**_about(container, ask.range), "etag": f'"{until}"'}
         if not found.documents:
             return Answer(304, b"", about)
         bodies = [body for _, body in self._faults.shuffled(container, ask.range, found.documents)]
         return Answer(200, listing(container, bodies), {**about, "x-ms-item-count": str(len(bodies))})
 
     def _query(self, container: Container, request: Request, body: dict[str, Any]) -> Answer:
-        scope = _scope(container, request)
-        for owner in (scope.range,) if scope.range is not None else container.live:
+        scope = _scope(container, request, body)
+        for owner in scope.ranges:
             self._faults.before(container, owner, reads=True)
             check_session(request.header(SESSION), owner)
         found = page(self._storage, scope, body, request.header(CONTINUATION), page_size(request))
-        headers = {**_about(scope.range or container.live[0]), "x-ms-item-count": str(len(found.results))}
+        headers = {**_about(container, scope.ranges[0]), "x-ms-item-count": str(len(found.results))}
         if request.flag("x-ms-documentdb-populatequerymetrics"):
             headers["x-ms-documentdb-query-metrics"] = found.metrics
         if found.continuation is not None:
@@ -167,19 +168,30 @@ def _asked(container: Container, request: Request) -> Ask:
     return Ask(owner, after, low, high, _since(request), page_size(request))
 
 
-def _scope(container: Container, request: Request) -> Scope:
+def _scope(container: Container, request: Request, body: dict[str, Any]) -> Scope:
     """Raises: Refused."""
     key = request.header(PARTITION_KEY)
     if key is not None:
-        place = container.key.of_header(key)
-        if not container.key.is_prefix(key):
-            return Scope(container, container.holding(place), place, place + "!", one_key=True)
-        first, last = container.holding(place), container.holding(place + "FE")
-        return Scope(container, first if first is last else None, place, place + "FF")
-    if request.header(RANGE) is None:
-        return Scope(container, None if len(container.live) > 1 else container.live[0])
-    low, high = request.header("x-ms-start-epk") or FIRST, request.header("x-ms-end-epk") or END
-    return Scope(container, named_range(container, request), low, high)
+        return _of_header(container, key)
+    if request.header(RANGE) is not None:
+        low, high = request.header("x-ms-start-epk") or FIRST, request.header("x-ms-end-epk") or END
+        return Scope(container, named_range(container, request), low, high)
+    if body is EVERYTHING or request.flag(CROSSES):
+        return Scope(container, everywhere=True)
+    found = implied(container, body)
+    if found is None:
+        raise Refused(
+            400, f"a query needs a partition key ({PARTITION_KEY}), or {CROSSES}: true if it concerns all of them."
+        )
+    return found
+
+
+def _of_header(container: Container, key: str) -> Scope:
+    place = container.key.of_header(key)
+    if not container.key.is_prefix(key):
+        return of_key(container, place)
+    first, last = container.holding(place), container.holding(place + "FE")
+    return Scope(container, first if first is last else None, place, place + "FF")
 
 
 def named_range(container: Container, request: Request) -> Range:
@@ -228,8 +240,10 @@ def _match(request: Request) -> Match:
     return Match(request.header("if-match"), request.header("if-none-match"))
 
 
-def _about(owner: Range) -> dict[str, str]:
+def _about(container: Container, owner: Range) -> dict[str, str]:
     return {
+        "x-ms-alt-content-path": container.path,
+        "x-ms-content-path": container.rid,
         SESSION: owner.session,
         "lsn": str(owner.lsn),
         "x-ms-request-charge": "1",
@@ -237,8 +251,8 @@ def _about(owner: Range) -> dict[str, str]:
     }
 
 
-def _answer(outcome: Outcome, owner: Range, minimal: bool = False) -> Answer:
-    headers = _about(owner)
+def _answer(container: Container, outcome: Outcome, owner: Range, minimal: bool = False) -> Answer:
+    headers = _about(container, owner)
     if outcome.etag:
         headers["etag"] = outcome.etag
     return Answer(outcome.status, b"" if minimal else outcome.body, headers)

@@ -54,9 +54,8 @@ class Faults:
             for container in concerned:
                 self._catalog.split(container, container.ranges[fault.range])
         elif fault.fault == "merge":
-            pairs = [(container, *_neighbours(container, fault.range)) for container in concerned]
-            for pair in pairs:
-                self._catalog.merge(*pair)
+            for container in concerned:
+                self._catalog.merge(container, *_neighbours(container, fault.range))
         else:
             self._planned.append(fault)
         return self._planned
@@ -106,6 +105,10 @@ class Faults:
             names = ", ".join(_name(it) for it in every) or "none"
             raise Refused(404, f"there is no container {fault.container}; there are: {names}.")
         found = [it for it in named if fault.range in [one.number for one in it.live]]
+        if found and fault.fault == "merge":
+            found = [it for it in found if len(it.live) > 1]
+            if not found:
+                raise Refused(409, "nothing can be merged: there is one range.")
         if not found:
             ranges = "; ".join(f"{_name(it)} has {[one.number for one in it.live]}" for it in named)
             raise Refused(404, f"no container has a range {fault.range}: {ranges or 'there is no container'}.")
@@ -123,8 +126,6 @@ def _name(container: Container) -> str:
 def _neighbours(container: Container, number: int) -> tuple[Range, Range]:
     """A range and the next one, or the one before if it is the last."""
     index = [one.number for one in container.live].index(number)
-    if len(container.live) < 2:
-        raise Refused(409, f"{_name(container)} has one range: nothing can be merged.")
     first = min(index, len(container.live) - 2)
     return container.live[first], container.live[first + 1]
 

@@ -231,7 +231,7 @@ class Writing:
     def _add(self, id: str, document: dict[str, Any]) -> Outcome:
         number = self._items.new_number()
         etag, changed, expires, body = self._prepared(number, document)
-        at = (self._container.number, self._range.number, self._place)
+        at = (number, self._container.number, self._range.number, self._place)
         self._storage.run("add_document", *at, id, self.lsn, etag, changed, expires, body)
         unique.note(self._storage, self._container, self._place, self._storage.last_number, document)
         return Outcome(201, body, etag)

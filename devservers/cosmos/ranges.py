@@ -28,6 +28,11 @@ class Range:
         return f"{self.number}:0#{self.lsn}"
 
     @property
+    def width(self) -> int:
+        """How many places it has."""
+        return _number(self.high) - _number(self.low)
+
+    @property
     def middle(self) -> str:
         """The place that halves it."""
         return _place((_number(self.low) + _number(self.high)) // 2)

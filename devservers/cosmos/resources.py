@@ -29,6 +29,8 @@ LISTS = {
     "conflicts": "Conflicts",
 }
 INDEXED = "x-ms-documentdb-collection-index-transformation-progress"
+PER_RANGE, QUOTA = "x-ms-documentdb-populatepartitionstatistics", "x-ms-documentdb-populatequotainfo"
+USED = "x-ms-resource-usage"
 NOT_INDEXED = {"path": '/"_etag"/?'}
 CONFLICTS = {"mode": "LastWriterWins", "conflictResolutionPath": "/_ts", "conflictResolutionProcedure": ""}
 LONGEST_NAME = 255
@@ -109,10 +111,7 @@ class Resources:
             return self._on_list(request, "colls", rid, everything, lambda: self._create_container(request))
         container = self._catalog.container(request.parts[1], request.parts[3])
         if request.method == "GET":
-            answer = _one(200, container.properties)
-            if request.flag("x-ms-documentdb-populatequotainfo"):
-                answer.headers[INDEXED] = "100"
-            return answer
+            return self._read_container(container, request)
         if request.method == "PUT":
             self._replace_container(container, _named(request.object()))
             return _one(200, container.properties)
@@ -121,6 +120,22 @@ class Resources:
             self._catalog.delete_container(container)
             return Answer(204)
         raise Refused(405, f"{request.method} is not possible here.")
+
+    def _read_container(self, container: Container, request: Request) -> Answer:
+        per_range, whole_asked = request.flag(PER_RANGE), request.flag(QUOTA)
+        rows = self._storage.rows("sizes", container.number) if per_range or whole_asked else ()
+        sizes = {number: (count, size) for number, count, size in rows}
+        more: dict[str, Any] = {}
+        if per_range:
+            counted = [(one.number, *sizes.get(one.number, (0, 0))) for one in container.live]
+            more["statistics"] = [
+                {"id": str(number), "documentCount": count, "sizeInKB": size // 1024} for number, count, size in counted
+            ]
+        answer = _one(200, {**container.properties, **more})
+        if whole_asked:
+            whole = [sum(column) for column in zip(*sizes.values(), strict=True)] or [0, 0]
+            answer.headers |= {INDEXED: "100", USED: f"documentsCount={whole[0]};documentsSize={whole[1] // 1024};"}
+        return answer
 
     def _create_container(self, request: Request) -> Answer:
         database, wanted = self._catalog.database(request.parts[1]), _named(request.object())
@@ -156,6 +171,7 @@ class Resources:
         if request.method == "PUT":
             body = stamped({**found[1], **request.object()}, found[0])
             self._storage.run("set_resource", body["_etag"], body["_ts"], as_json(body), found[0])
+            self._catalog.grow(body["resource"], _offered(body["content"]))
             return _one(200, body)
         if request.method != "GET":
             raise Refused(405, f"{request.method} is not possible here.")
@@ -296,6 +312,12 @@ def _throughput(request: Request) -> int | None:
     if text is not None and (not text.isdecimal() or int(text) < LEAST_THROUGHPUT):
         raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {text}.")
     return None if text is None else int(text)
+
+
+def _offered(content: dict[str, Any]) -> int:
+    """The request units per second of an offer, or the most of them."""
+    autopilot = content.get("offerAutopilotSettings") or {}
+    return int(autopilot.get("maxThroughput") or content.get("offerThroughput") or 0)
 
 
 def _named(body: dict[str, Any]) -> dict[str, Any]:

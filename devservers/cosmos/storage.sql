@@ -88,6 +88,9 @@ UPDATE ranges SET gone = 1 WHERE container = ? AND number = ?
 -- name: advance
 UPDATE ranges SET lsn = ? WHERE container = ? AND number = ?
 
+-- name: sizes
+SELECT range, count(*), sum(length(body)) FROM documents WHERE container = ? GROUP BY range
+
 -- name: move_documents
 UPDATE documents SET range = ? WHERE container = ? AND range = ? AND place >= ? AND place < ?
 
@@ -107,11 +110,11 @@ SELECT id FROM documents WHERE container = ? AND number = ?
 DELETE FROM documents WHERE container = ? AND place = ?
 
 -- name: add_document
-INSERT INTO documents (container, range, place, id, lsn, etag, changed, expires, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO documents (number, container, range, place, id, lsn, etag, changed, expires, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: newest_document
-SELECT coalesce(max(number), 0) FROM documents
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'documents'), 0)
 
 -- name: set_document
 UPDATE documents SET id = ?, lsn = ?, etag = ?, changed = ?, expires = ?, body = ? WHERE number = ?

@@ -26,7 +26,6 @@ SCRIPTS = "the server keeps procedures and triggers, but runs no JavaScript"
 TOKENS = "the server knows the account's key alone: a permission has no resource token"
 PLACES = "the server has no functions for places on the Earth"
 INDEXES = "the server has no indexes, so it reports nothing about them"
-STATISTICS = "the server keeps no statistics of sizes and quotas"
 NO_FILE = "the source package lacks a file that the test reads"
 QUICK = "the test wants a timeout of less than a millisecond, within which the server has sometimes answered"
 
@@ -49,10 +48,8 @@ EXPECTED: dict[str, dict[str, str]] = {
         "test_stored_procedure_functionality": SCRIPTS,
     },
     "test_crud_container": {
-        "test_partitioned_collection": STATISTICS,
         "test_partitioned_collection_path_parser": NO_FILE,
         "test_partitioned_collection_permissions": TOKENS,
-        "test_partitioned_collection_quota": STATISTICS,
         "test_trigger_functionality": SCRIPTS,
     },
 }  # by file and test, both without the `_async` of their twins

@@ -15,6 +15,7 @@ from devservers.cosmos.http import Answer, Request, answered
 
 KEY = base64.b64encode(b"a key of this test").decode()
 PARTITION_KEY = "x-ms-documentdb-partitionkey"
+CROSSES = "x-ms-documentdb-query-enablecrosspartition"
 RANGE = "x-ms-documentdb-partitionkeyrangeid"
 
 
@@ -39,6 +40,13 @@ class Here:
         key = {"paths": ["/key"], "kind": "Hash", "version": 2}
         made = self.ask("POST", "/dbs/shop/colls", {"id": "orders", "partitionKey": key, **properties})
         assert made.status == 201, made.body
+
+    @classmethod
+    def again(cls, folder: Path) -> "Here":
+        """The account whose data a folder keeps."""
+        here = cls.__new__(cls)
+        here.account = Account(KEY, folder)
+        return here
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Make a request."""
@@ -70,7 +78,8 @@ class Here:
     def query(self, text: str, headers: dict[str, str] | None = None, **parameters: Any) -> Answer:
         """Ask a query."""
         body = {"query": text, "parameters": [{"name": f"@{name}", "value": it} for name, it in parameters.items()]}
-        return self.ask("POST", self.docs, body, {"content-type": "application/query+json", **(headers or {})})
+        usual = {"content-type": "application/query+json", CROSSES: "True"}
+        return self.ask("POST", self.docs, body, {**usual, **(headers or {})})
 
     def fault(self, fault: str, **more: Any) -> Answer:
         """Plan a fault."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +165,20 @@ def test_a_container_that_was_created_again_is_another() -> None:
     answer = here.point("GET", "a", "1", x_ms_cosmos_intended_collection_rid=before["_rid"])
     assert (answer.status, answer.headers["x-ms-substatus"]) == (400, "1024")
     assert here.point("GET", "a", "1").status == 404
+
+
+def test_a_document_is_found_by_its_resource_id_too(tmp_path: Path) -> None:
+    """Also after a batch that failed, a delete of the newest, and a restart: no number is given twice."""
+    here = Here(folder=tmp_path)
+    same = {"operationType": "Create", "resourceBody": {"id": "x", "key": "a"}}
+    assert here.batch("a", same, same).status == 207
+    here.create("a", "1")
+    here.point("DELETE", "a", "1")
+    here.account.close()
+    here = Here.again(tmp_path)
+    made = here.create("a", "2")
+    found = here.ask("GET", made["_self"], headers={PARTITION_KEY: '["a"]'})
+    assert load(found)["id"] == "2"
 
 
 def test_unique_keys() -> None:

@@ -110,6 +110,18 @@ def test_a_part_of_a_range_can_be_read_alone() -> None:
     assert sorted(document["of"] for part in parts for document in part) == sorted(KEYS)
 
 
+def test_more_throughput_needs_more_ranges() -> None:
+    here = Here()
+    for key in KEYS:
+        here.create(key, "1", of=key)
+    (offer,) = load(here.ask("GET", "/offers"))["Offers"]
+    offer["content"]["offerThroughput"] = 25_000
+    assert here.ask("PUT", f"/offers/{offer['id']}", offer).status == 200
+    live = [str(it["id"]) for it in here.ranges()]
+    assert len(live) == 3
+    assert sorted(document["of"] for number in live for document in everything(here, number)) == sorted(KEYS)
+
+
 def test_the_ranges_are_sent_when_they_have_changed() -> None:
     here = Here()
     path = "/dbs/shop/colls/orders/pkranges"

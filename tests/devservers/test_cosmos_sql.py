@@ -6,7 +6,7 @@ import pytest
 
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.sql import plan, select, understood
-from tests.devservers.cosmos_requests import PARTITION_KEY, RANGE, Here, load
+from tests.devservers.cosmos_requests import CROSSES, PARTITION_KEY, RANGE, Here, load
 
 DOCUMENTS = [
     {"id": "1", "kind": "a", "n": 1, "tags": ["x", "y"], "at": {"city": "Bern"}},
@@ -100,8 +100,8 @@ def test_pages() -> None:
     for number in range(60):
         here.create(f"key-{number % 10}", str(number), n=number)
     for text, scope in (
-        ("SELECT * FROM c", {}),
-        ("SELECT * FROM c WHERE c.n >= 0", {}),
+        ("SELECT * FROM c", {RANGE: "2"}),
+        ("SELECT * FROM c WHERE c.n >= 0", {RANGE: "0"}),
         ("SELECT * FROM c WHERE c.n >= 0 ORDER BY c.n DESC", {PARTITION_KEY: '["key-1"]'}),
         ("SELECT DISTINCT c.n FROM c", {RANGE: "1"}),
     ):
@@ -129,6 +129,38 @@ def test_a_page_that_ends_is_not_disturbed_by_new_documents() -> None:
     here.point("DELETE", "a", "1")
     rest = here.query("SELECT VALUE c.id FROM c", {"x-ms-continuation": page.headers["x-ms-continuation"]})
     assert load(rest)["Documents"] == ["3", "4", "5"]
+
+
+def test_a_query_of_all_keys_must_be_meant() -> None:
+    here = Here()
+    refused = here.query("SELECT * FROM c", {CROSSES: "False"})
+    assert refused.status == 400
+    assert PARTITION_KEY in load(refused)["message"]
+    here.create("a", "1")
+    here.create("b", "1")
+    named = here.query("SELECT * FROM c WHERE c.id = '1' AND @k = c['key']", {CROSSES: "False"}, k="b")
+    assert [document["key"] for document in load(named)["Documents"]] == ["b"]
+    assert here.query("SELECT * FROM c WHERE c.key = 'a' OR c.key = 'b'", {CROSSES: "False"}).status == 400
+    assert here.query("SELECT * FROM c", {CROSSES: "", RANGE: "0"}).status == 200
+
+
+def test_all_documents_are_read_once_although_ranges_split_meanwhile() -> None:
+    here = Here(ranges=2)
+    keys = [f"key-{number}" for number in range(50)]
+    for key in keys:
+        here.create(key, key)
+    seen: list[str] = []
+    page = here.query("SELECT * FROM c", {"x-ms-max-item-count": "7"})
+    for turn in range(100):
+        seen += [document["id"] for document in load(page)["Documents"]]
+        if "x-ms-continuation" not in page.headers:
+            break
+        if turn in (1, 5):
+            here.fault("split", range=turn // 5)
+        more = {"x-ms-continuation": page.headers["x-ms-continuation"], "x-ms-max-item-count": "7"}
+        page = here.query("SELECT * FROM c", more)
+    assert len(here.ranges()) == 4
+    assert sorted(seen) == sorted(keys)
 
 
 def test_what_concerns_several_ranges_needs_a_plan() -> None:
