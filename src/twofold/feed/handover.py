@@ -1,7 +1,7 @@
 """From the checkpoint of a partition that has split to those of its parts.
 
-The parts begin where the partition was left, in an epoch above its own. So whoever still held it can write no more, and
-everything after that place comes in one of the parts.
+The parts begin where the partition was left, in an epoch above its own. So a worker that still held it can no longer
+write, and everything after that place comes in one of the parts.
 """
 
 from __future__ import annotations

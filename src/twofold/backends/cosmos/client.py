@@ -24,7 +24,7 @@ from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
 from twofold.backends.cosmos.ranges import Physical
 from twofold.backends.unreachable import unreachable
-from twofold.errors import ConfigurationError, TwofoldError, Unavailable
+from twofold.errors import ConfigurationError, LogReplaced, TwofoldError, Unavailable
 
 CONNECT_S = 5
 READ_S = 20
@@ -257,6 +257,8 @@ class errors:  # noqa: N801 (used like contextlib's functions)
         return
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ValueError) and "collection rid" in str(error):
+            raise LogReplaced(f"{self._place}: the container was created again while this program ran") from error
         if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
             gone = getattr(error, "status_code", 0) == NOT_FOUND and not getattr(error, "sub_status", None)
             if self._of_document and gone:

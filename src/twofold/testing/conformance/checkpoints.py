@@ -123,7 +123,7 @@ class CheckpointConformance(OnBackend):
                 await checkpoints.advance(late, at(7, 1), at(8, 1))
 
     async def test_g5_a_part_that_has_begun_keeps_its_place(self, checkpoints: Checkpoints) -> None:
-        """A checkpoint of the whole that somebody registered late takes nothing back."""
+        """A checkpoint of the whole that another process registered late takes nothing back."""
         await checkpoints.register(SECOND, LOG_ID, at(9, 2))
         await checkpoints.register(FIRST, LOG_ID, at(0, 1))
         await checkpoints.split(await claimed(checkpoints, FIRST), at(0, 1), {2: [], 3: []})
