@@ -82,6 +82,16 @@ class Log(Protocol):
 
 
 @runtime_checkable
+class CommitsApart(Protocol):
+    """A log in which each stream is committed by itself: appends that were grouped would only wait for one another."""
+
+    @property
+    def apart(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
 class ShowsStates(Protocol):
     """A log whose store others read, too: it shows them the newest state of each state-stored write model."""
 

@@ -63,6 +63,8 @@ class Registry:
 class Part:
     """See `LogStore`. Once its range has split, it can be read up to an `until` alone, and ends where it did."""
 
+    apart = True
+
     def __init__(
         self, number: int, container: Container, registry: Registry, streams: Streams, checkpoints: Checkpoints
     ) -> None:

@@ -8,6 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
@@ -43,6 +44,7 @@ class Streams:
         self._container, self.partition_of, self._log_id, self._ambient = container, partition_of, log_id, ambient
         self._tips: OrderedDict[Stream, Tip] = OrderedDict()
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._turns: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
         self.documents: frozenset[str] = frozenset()
         self.heard: Callable[[int, int], None] = lambda partition, lsn: None
         self.in_range: Callable[[str], Awaitable[None]] | None = None
@@ -60,13 +62,16 @@ class Streams:
         outcomes: dict[int, Receipt | TwofoldError] = {}
 
         async def in_order(indexes: Sequence[int]) -> None:
-            async with self._room:
+            async with self._turns.setdefault(batch[indexes[0]].stream, asyncio.Lock()), self._room:
                 for index in indexes:
                     outcomes[index] = await self._outcome(batch[index])
 
-        async with asyncio.TaskGroup() as group:
-            for indexes in of_each.values():
-                group.create_task(in_order(indexes))
+        if len(of_each) == 1:
+            await in_order(range(len(batch)))
+        else:
+            async with asyncio.TaskGroup() as group:
+                for indexes in of_each.values():
+                    group.create_task(in_order(indexes))
         return [outcomes[index] for index in range(len(batch))]
 
     async def _outcome(self, append: Append) -> Receipt | TwofoldError:
