@@ -1,8 +1,8 @@
 """Azure Cosmos DB, on the development server of this repository: what twofold adds to Microsoft's SDK.
 
-`append` is one transactional batch for each commit, by both. `catch-up` reads a feed of three ranges in three processes:
-twofold folds it into one read model on SQLite, the SDK only reads. The server runs on the same cores, so the figures
-say nothing about the service itself.
+`append` is one transactional batch for each commit, by both. `catch-up` reads a feed of three ranges in three
+processes: twofold folds it into one read model on SQLite, the SDK only reads. The server runs on the same cores, so the
+figures say nothing about the service itself.
 """
 
 import time

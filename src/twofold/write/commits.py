@@ -19,7 +19,10 @@ class LogAndFeed(Log, Feed, Protocol):
 
 
 class Commits:
-    """A `GroupCommit` for each partition, or what takes its place where grouping is of no use. `mark` gets the position of the last committed event."""
+    """A `GroupCommit` for each partition, or an `Apart` where grouping is of no use.
+
+    `mark` gets the position of the last committed event.
+    """
 
     def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._mark, self._parts = log, mark, log if isinstance(log, Parts) else None
