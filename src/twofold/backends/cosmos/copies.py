@@ -117,7 +117,7 @@ class CosmosCopies:
         if tip.version != commit["first"] - 1:
             raise InvalidInput(f"{self._data.place}: {stream} is at version {tip.version}: {CHANGED}")
         next_ = Tip(commit["last"], tip.etag, layout.time(commit))
-        documents = [commit, layout.head(stream, next_, self._streams.state_of(stream, commit["events"][-1]))]
+        documents = [commit, self._streams.head(stream, next_, commit)]
         if layout.size(documents) > layout.MOST_BYTES:
             raise BatchRefused(f"it has more than {layout.MOST_BYTES:,} bytes, with what belongs to it (2 MB)")
         try:

@@ -15,6 +15,7 @@ An event's data and meta are JSON texts inside of the document, because the serv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -37,6 +38,7 @@ MOST_BYTES = 2_000_000  # of one request; the service takes 2 MiB, with what it 
 
 Document = dict[str, Any]
 
+_AN_ID = re.compile(r"[^/\\?#\s]([^/\\?#]*[^/\\?#\s])?")
 _NO_COMMAND = "\x01"  # begins what no command id can be
 
 
@@ -79,11 +81,11 @@ def receipt_of(stream: Stream, command_id: str, version: int, events: int) -> Do
     }
 
 
-def head(stream: Stream, tip: Tip, document: Any = None) -> Document:
-    """The document of a stream's version; `document` is its state, where that is stored."""
+def head(stream: Stream, tip: Tip, document: Any = None, sole: str | None = None) -> Document:
+    """The document of a stream's version. `document` is its state, where that is stored; `sole` is for `head_id`."""
     recorded_at = tip.recorded_at and tip.recorded_at.isoformat()
     found = {
-        "id": head_id(stream),
+        "id": head_id(stream, sole),
         **_common(stream, "head"),
         "version": tip.version,
         "recorded_at": recorded_at,
@@ -91,9 +93,14 @@ def head(stream: Stream, tip: Tip, document: Any = None) -> Document:
     return found if document is None else {**found, **document}
 
 
-def head_id(stream: Stream) -> str:
-    """The id of a head within its logical partition."""
-    return stream.category
+def head_id(stream: Stream, sole: str | None = None) -> str:
+    """The id of a head within its logical partition: the category.
+
+    In a container whose only category is `sole` it is the stream's id, so that others read the document by it; unless
+    the service does not take that as an id, or other documents have such ids.
+    """
+    is_ours = stream.id.startswith((f"{stream.category}@", f"{stream.category}!"))
+    return stream.id if sole is not None and _AN_ID.fullmatch(stream.id) and not is_ours else stream.category
 
 
 def _common(stream: Stream, kind: str) -> Document:

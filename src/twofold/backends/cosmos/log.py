@@ -85,6 +85,7 @@ class CosmosLog(Merged):
                 stored = await self._beside.read(_LOG, _LOG) or await self._created()
                 if stored["rid"] != self._data.rid:
                     raise self._replaced()
+                self._check_category(stored.get("category"))
                 known = Ranges(msgspec.convert(stored["ranges"], list[Numbered]))
                 now = known.updated(await self._data.ranges())
                 if now is known or await self._stored({**stored, "ranges": msgspec.to_builtins(now.all)}):
@@ -101,6 +102,7 @@ class CosmosLog(Merged):
             "log_id": self._ambient.new_id()[:16],
             "secret": self._ambient.new_id() + self._ambient.new_id(),
             "rid": self._data.rid,
+            "category": self._address.category,
             "ranges": [],
         }
         with suppress(Conflict):  # another process was faster
@@ -116,6 +118,14 @@ class CosmosLog(Merged):
         except Conflict:
             return False
         return True
+
+    def _check_category(self, stored: str | None) -> None:
+        if self._address.category not in (None, stored):
+            raise ConfigurationError(
+                f"{self._address}: this container was not created with category={self._address.category} "
+                f"{f'but with {stored}' if stored else 'but for all of them'}: leave the option out"
+            )
+        self._streams.sole = stored
 
     def _replaced(self) -> ConfigurationError:
         return ConfigurationError(

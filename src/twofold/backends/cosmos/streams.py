@@ -14,7 +14,7 @@ from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.client import Conflict, Container, NoResponse, TooLarge, Written
 from twofold.backends.cosmos.layout import Document, Tip
-from twofold.errors import InvalidEvent, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
+from twofold.errors import InvalidEvent, InvalidInput, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded, LogLimits
@@ -46,6 +46,7 @@ class Streams:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._turns: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
         self.documents: frozenset[str] = frozenset()
+        self.sole: str | None = None
         self.heard: Callable[[int, int], None] = lambda partition, lsn: None
         self.in_range: Callable[[str], Awaitable[None]] | None = None
 
@@ -155,18 +156,24 @@ class Streams:
             commit = layout.commit(append, tip, time)
         except UnicodeDecodeError as error:
             raise InvalidEvent(f"{append.stream}: the store refuses the data: it is not UTF-8 ({error})") from error
-        documents = [commit, layout.head(append.stream, next_, self.state_of(append.stream, commit["events"][-1]))]
+        documents = [commit, self.head(append.stream, next_, commit)]
         size = layout.size(documents)
         if size > layout.MOST_BYTES:
             raise self._too_large(append, size)
         return documents
 
-    def state_of(self, stream: Stream, newest: Sequence[Any]) -> Document | None:
-        """What others read in the head of a document, given its newest event as stored."""
-        if stream.category not in self.documents:
-            return None
-        type_, schema, data = newest
-        return {"type": type_, "schema": schema, "state": layout.as_json(data)}
+    def head(self, stream: Stream, tip: Tip, commit: Document) -> Document:
+        """The head after a commit; others read the newest state in it, where that is stored. Raises: InvalidInput."""
+        if self.sole is not None and stream.category != self.sole:
+            raise InvalidInput(
+                f"{stream}: {self._container.place} was created for streams of the category {self.sole} alone: store "
+                f"others in another container, or create one without `category`"
+            )
+        state = None
+        if stream.category in self.documents:
+            type_, schema, data = commit["events"][-1]
+            state = {"type": type_, "schema": schema, "state": layout.as_json(data)}
+        return layout.head(stream, tip, state, self.sole)
 
     def _too_large(self, append: Append, size: int) -> InvalidEvent:
         return InvalidEvent(
