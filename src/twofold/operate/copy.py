@@ -175,7 +175,7 @@ class Copy:
         """
         sent, copied = replace(ended.sent), Contents()
         await _add_events(sent, self.source, ended.upto, "reading the source", progress)
-        head = await self.target.head()
+        head = await _end(self.target)
         await _add_events(copied, self.target, head, "reading the copy", progress)
         async for commands in _commands(self.target_export, head):
             copied.add_commands(commands)
@@ -205,6 +205,14 @@ async def _add_events(contents: Contents, log: LogStore, upto: Position, what: s
         for entry in page.entries:
             contents.add_event(entry)
         progress(what, contents.events, total)
+
+
+async def _end(log: LogStore) -> Position:
+    """The place after all its events. In a merged feed it is only fixed once a reader gets there."""
+    end = await log.head()
+    while (page := await log.read(end, EVENTS_AT_ONCE, frozenset())).upto != end:
+        end = page.upto
+    return end
 
 
 def _beginning(feed: Feed) -> Position:

@@ -105,11 +105,11 @@ class CopyConformance(OnBackend):
         original, back = await filled(MemoryLog(years_apart())), MemoryLog()
         there, again = await copying(original, log), await copying(log, back)
         ended = await there.run(silent)
+        first, second = await there.contents(ended, silent)
         await again.run(silent)
         await same(original, log)
         await same(original, back)
         assert ended.upto == await original.head()
-        first, second = await there.contents(ended, silent)
         assert (first, first.checksum) == (second, second.checksum)
         assert first.commands == len(UNUSUAL_IDS) + 4
 
