@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.poll import POLL_S, Poll
 from twofold.backends.cosmos.streams import LIMITS
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoints
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
-POLL_S = 0.25
 _HEAD = "newest"
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -28,6 +28,7 @@ class CutLog:
 
     def __init__(self, container: Container, log_id: Callable[[], str], checkpoints: Checkpoints) -> None:
         self._container, self._log_id, self.checkpoints = container, log_id, checkpoints
+        self._poll, self._newest = Poll(self._look), dict[Stream, int]()  # by the log's id
 
     @property
     def log_id(self) -> str:
@@ -43,6 +44,8 @@ class CutLog:
     ) -> Loaded:
         """The newest cut, if it is beyond `after`."""
         newest = await self._container.read(_HEAD, str(stream))
+        if newest is not None:
+            self._newest[stream] = max(self._newest.get(stream, 0), newest["number"])
         if newest is None or newest["number"] <= after:
             return Loaded([], after, Position(0, after), None)
         event = ("Cut", 1, msgspec.json.encode(newest["vector"]))
@@ -95,8 +98,18 @@ class CutLog:
         """Return when there is a cut beyond this one, or when the time is up."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
-        while (left_s := deadline - clock()) > 0:
-            newest = await self._container.read(_HEAD, str(Stream("cut", self.log_id)))
-            if newest is not None and newest["number"] > after.offset:
-                return
-            await asyncio.sleep(min(POLL_S, left_s))
+        while self._known <= after.offset and (left_s := deadline - clock()) > 0:
+            await self._poll.once()
+            if self._known <= after.offset:
+                await asyncio.sleep(min(POLL_S, left_s))
+
+    @property
+    def _stream(self) -> Stream:
+        return Stream("cut", self.log_id)
+
+    @property
+    def _known(self) -> int:
+        return self._newest.get(self._stream, 0)
+
+    async def _look(self) -> None:
+        await self.load(self._stream)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.client import Changes, Container, RangeGone
 from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.poll import POLL_S, Poll
 from twofold.backends.cosmos.ranges import Physical, Ranges
 from twofold.backends.cosmos.streams import Streams
 from twofold.backends.partitioned.waiting import all_of
@@ -18,7 +19,6 @@ from twofold.feed.feed import FeedPage, PartitionSplit, check_not_beyond
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.log import Loaded
 
-POLL_S = 0.1
 MOST_DOCUMENTS = 1_000  # of one page
 FEWEST_DOCUMENTS = 32
 PAGE_BYTES = 8 * 1024 * 1024
@@ -72,7 +72,7 @@ class Part:
         self.limits, self.checkpoints = streams.limits, checkpoints
         self._bell = Doorbell()
         self._newest = 0
-        self._looking: asyncio.Task[None] | None = None
+        self._poll = Poll(self.head)
 
     @property
     def log_id(self) -> str:
@@ -171,22 +171,13 @@ class Part:
             after = reached
 
     async def wait(self, after: Position, timeout_s: float) -> None:
-        """See `Feed.wait`."""
+        """See `Feed.wait`. What this process writes rings; for what others write there is one poll for all."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
         while places.end(self._newest) <= after.offset and (left_s := deadline - clock()) > 0:
-            await self._look()
+            await self._poll.once()
             if places.end(self._newest) <= after.offset:
                 await self._bell.wait(min(POLL_S, left_s))
-
-    async def _look(self) -> None:
-        """One look at the head serves all that wait."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._head())
-        await asyncio.shield(self._looking)
-
-    async def _head(self) -> None:
-        await self.head()
 
     def before(self, position: Position) -> Position:
         """See `Feed.before`."""
