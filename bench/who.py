@@ -10,6 +10,7 @@ from bench.environments import Environment
 from bench.places import Backend
 
 _EVENTSOURCING = Environment("eventsourcing")
+_STRAWBERRY = Environment("strawberry")
 _EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # also has what twofold needs
 
 
@@ -45,4 +46,5 @@ WHO = {
     "Starlette by hand": Who("edges_starlette"),
     "FastAPI and SQLAlchemy": Who("edges_fastapi"),
     "azure-cosmos": Who("azure_cosmos"),
+    "Strawberry": Who("live_strawberry", _STRAWBERRY),
 }
