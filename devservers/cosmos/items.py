@@ -265,11 +265,16 @@ class Writing:
         if default is None:
             return None
         seconds = document.get("ttl", default)
-        if not isinstance(seconds, int) or isinstance(seconds, bool) or (seconds <= 0 and seconds != -1):
-            raise Refused(400, f"`ttl` must be a positive number of seconds or -1 for ever, not {seconds!r}.")
+        check_ttl("ttl", seconds)
         expires = None if seconds == -1 else now + seconds
         self._items.note_expiry(expires)
         return expires
+
+
+def check_ttl(name: str, seconds: Any) -> None:
+    """Raises: Refused unless it is a time to live."""
+    if type(seconds) is not int or (seconds <= 0 and seconds != -1):
+        raise Refused(400, f"`{name}` must be a positive number of seconds or -1 for ever, not {seconds!r}.")
 
 
 def batch_body(outcomes: Sequence[Outcome]) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from devservers.cosmos.containers import Catalog, Container, as_text, kept_number, stamped
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.http import Answer, Request, as_json
+from devservers.cosmos.items import check_ttl
 from devservers.cosmos.keys import key_of
 from devservers.cosmos.sql import select
 from devservers.cosmos.storage import Storage
@@ -33,6 +34,7 @@ PER_RANGE, QUOTA = "x-ms-documentdb-populatepartitionstatistics", "x-ms-document
 USED = "x-ms-resource-usage"
 NOT_INDEXED = {"path": '/"_etag"/?'}
 CONFLICTS = {"mode": "LastWriterWins", "conflictResolutionPath": "/_ts", "conflictResolutionProcedure": ""}
+MOST_PATHS = 3
 LONGEST_NAME = 255
 
 
@@ -140,6 +142,7 @@ class Resources:
     def _create_container(self, request: Request) -> Answer:
         database, wanted = self._catalog.database(request.parts[1]), _named(request.object())
         _check_key(wanted)
+        check_ttl("defaultTtl", wanted.get("defaultTtl", -1))
         indexing = _indexing(wanted.get("indexingPolicy") or {})
         properties = {"conflictResolutionPolicy": CONFLICTS, **wanted, "indexingPolicy": indexing}
         container = self._catalog.create_container(database, properties, _throughput(request))
@@ -152,6 +155,7 @@ class Resources:
     def _replace_container(self, container: Container, wanted: dict[str, Any]) -> None:
         if wanted["id"] != container.id:
             raise Refused(400, f"a container keeps its id: {container.id!r}, not {wanted['id']!r}.")
+        check_ttl("defaultTtl", wanted.get("defaultTtl", -1))
         key = wanted.get("partitionKey", container.properties["partitionKey"])
         if key_of(key) != container.key:
             raise Refused(400, "a container keeps its partition key: create another one and copy the documents.")
@@ -347,5 +351,7 @@ def _indexing(wanted: dict[str, Any]) -> dict[str, Any]:
 def _check_key(properties: dict[str, Any]) -> None:
     key = properties.get("partitionKey")
     paths = key.get("paths") if isinstance(key, dict) else None
-    if not isinstance(paths, list) or not 0 < len(paths) <= 3:
+    if isinstance(paths, list) and len(paths) > MOST_PATHS:
+        raise Refused(400, f"Too many partition key paths: {len(paths)}; at most {MOST_PATHS} are possible.")
+    if not isinstance(paths, list) or not paths:
         raise Refused(400, f'a container needs `"partitionKey": {{"paths": ["/key"]}}`, not {as_text(key)[:80]}.')
