@@ -180,13 +180,14 @@ def test_a_document_is_found_by_its_resource_id_too(tmp_path: Path) -> None:
     here = Here(folder=tmp_path)
     same = {"operationType": "Create", "resourceBody": {"id": "x", "key": "a"}}
     assert here.batch("a", same, same).status == 207
-    here.create("a", "1")
+    former = here.create("a", "1")
     here.point("DELETE", "a", "1")
     here.account.close()
     here = Here.again(tmp_path)
     made = here.create("a", "2")
     found = here.ask("GET", made["_self"], headers={PARTITION_KEY: '["a"]'})
     assert load(found)["id"] == "2"
+    assert made["_rid"] != former["_rid"]
 
 
 def test_unique_keys() -> None:
