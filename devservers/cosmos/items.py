@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from devservers.cosmos import sql, unique
-from devservers.cosmos.containers import Container, as_text, document_number, document_rid
+from devservers.cosmos.containers import Container, as_text
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
 from devservers.cosmos.ranges import Range
+from devservers.cosmos.rids import document_number, document_rid
 from devservers.cosmos.storage import Storage
 
 LONGEST_ITEM_BYTES = 2 * 1024 * 1024
@@ -252,7 +253,7 @@ class Writing:
         size = len(msgspec.json.encode(document))
         if size > LONGEST_ITEM_BYTES:
             raise Refused(413, f"the document has {size} bytes; at most {LONGEST_ITEM_BYTES} (2 MB) are possible.")
-        rid = document_rid(self._container, number)
+        rid = document_rid(self._container.database.number, self._container.number, number)
         document["_rid"] = rid
         document["_self"] = f"{self._container.properties['_self']}docs/{rid}/"
         document["_etag"] = etag

@@ -8,8 +8,9 @@ from typing import Any
 
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.keys import UNDEFINED
-from devservers.cosmos.sql.expressions import GROUPED, Context, Row, Value, aggregates_in, made
+from devservers.cosmos.sql.expressions import GROUPED, Context, aggregates_in, made
 from devservers.cosmos.sql.nodes import Member, Name, Node, Query, Source
+from devservers.cosmos.sql.operators import Row, Value
 from devservers.cosmos.sql.parser import parsed
 from devservers.cosmos.sql.values import identity, sort_key
 
