@@ -143,8 +143,10 @@ class Writing:
         if self._changes:
             self._storage.run("advance", self.lsn, self._container.number, self._range.number)
 
-    def operate(self, operation: dict[str, Any]) -> Outcome:
+    def operate(self, operation: Any) -> Outcome:
         """One operation of a batch. Raises: Refused."""
+        if not isinstance(operation, dict):
+            raise Refused(400, "an operation of a batch is an object with an operationType.")
         kind, name, body = operation.get("operationType"), operation.get("id"), operation.get("resourceBody")
         match = Match(operation.get("ifMatch"), operation.get("ifNoneMatch"))
         if kind == "Create":
@@ -190,9 +192,11 @@ class Writing:
         """Raises: Refused."""
         number, etag, body = self._existing(id)
         before, condition = msgspec.json.decode(body), patch.get("condition")
+        if condition is not None and not isinstance(condition, str):
+            raise Refused(400, "the condition of a patch is text, such as FROM c WHERE c.total = 5.")
         if condition is not None and not sql.condition(sql.parsed_condition(condition))(before):
             raise Refused(412, "the condition of the patch is not true of the document.")
-        document = patched(before, patch.get("operations", []))
+        document = patched(before, patch.get("operations"))
         if self._checked(document) != id:
             raise Refused(400, "a patch cannot change the id.")
         return self._set(number, etag, id, document, match)

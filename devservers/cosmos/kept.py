@@ -25,6 +25,11 @@ LISTS = {
     "udfs": "UserDefinedFunctions",
     "conflicts": "Conflicts",
 }
+KEPT = {
+    ("dbs", "users"),
+    ("dbs", "users", "permissions"),
+    *(("dbs", "colls", kind) for kind in ("sprocs", "triggers", "udfs", "conflicts")),
+}  # paths of what this module keeps
 LONGEST_NAME = 255
 
 
@@ -116,7 +121,7 @@ def listed(
         return create()
     elif request.method != "GET":
         raise Refused(405, f"{request.method} is not possible here.")
-    start, most = int(request.header("x-ms-continuation") or 0), int(request.header("x-ms-max-item-count") or -1)
+    start, most = _number(request, "x-ms-continuation", 0), _number(request, "x-ms-max-item-count", -1)
     page = everything[start:] if most < 1 else everything[start : start + most]
     headers = {"x-ms-item-count": str(len(page)), "x-ms-request-charge": "1"}
     if start + len(page) < len(everything):
@@ -137,6 +142,13 @@ def named(body: dict[str, Any]) -> dict[str, Any]:
     if name.endswith(" "):
         raise Refused(400, f"an `id` cannot end with a space, as {name!r} does.")
     return body
+
+
+def _number(request: Request, header: str, usual: int) -> int:
+    text = request.header(header) or str(usual)
+    if not text.removeprefix("-").isdecimal():
+        raise Refused(400, f"{header} must be a whole number, not {text}.")
+    return int(text)
 
 
 def _is_query(request: Request) -> bool:

@@ -11,7 +11,7 @@ from devservers.cosmos.containers import Catalog, Container, as_text, stamped
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.http import Answer, Request, as_json
 from devservers.cosmos.items import check_ttl
-from devservers.cosmos.kept import LISTS, Kept, listed, named, one
+from devservers.cosmos.kept import KEPT, Kept, listed, named, one
 from devservers.cosmos.keys import key_of
 from devservers.cosmos.storage import Storage
 
@@ -41,10 +41,11 @@ class Resources:
             ("dbs", "colls"): self._on_containers,
             ("offers",): self._on_offers,
         }
-        handle = known.get(kinds, self._kept.handle)
-        if any(kind not in LISTS for kind in kinds):
+        if kinds in KEPT:
+            return self._kept.handle(request)
+        if kinds not in known:
             raise Refused(404, f"/{'/'.join(request.parts)} is not part of this development server.")
-        return handle(request)
+        return known[kinds](request)
 
     def ranges(self, container: Container, request: Request) -> Answer:
         """The ranges, unless the client has seen them."""
@@ -132,7 +133,7 @@ class Resources:
         database, wanted = self._catalog.database(request.parts[1]), named(request.object())
         _check_key(wanted)
         check_ttl("defaultTtl", wanted.get("defaultTtl", -1))
-        indexing = _indexing(wanted.get("indexingPolicy") or {})
+        indexing = _indexing(_object(wanted.get("indexingPolicy")))
         properties = {"conflictResolutionPolicy": CONFLICTS, **wanted, "indexingPolicy": indexing}
         container = self._catalog.create_container(database, properties, _throughput(request))
         links = ("docs", "sprocs", "triggers", "udfs", "conflicts")
@@ -148,7 +149,7 @@ class Resources:
         key = wanted.get("partitionKey", container.properties["partitionKey"])
         if key_of(key) != container.key:
             raise Refused(400, "a container keeps its partition key: create another one and copy the documents.")
-        policy = _indexing(wanted.get("indexingPolicy") or {})
+        policy = _indexing(_object(wanted.get("indexingPolicy")))
         kept = {"partitionKey": container.properties["partitionKey"]}
         self._catalog.replace_container(container, {**wanted, **kept, "indexingPolicy": policy})
 
@@ -162,6 +163,7 @@ class Resources:
         if found is None:
             raise Refused(404, "this offer of throughput does not exist.")
         if request.method == "PUT":
+            _offered(request.object().get("content"))
             body = stamped({**found[1], **request.object()}, found[0])
             self._storage.run("set_resource", body["_etag"], body["_ts"], as_json(body), found[0])
             self._catalog.grow(body["resource"], _offered(body["content"]))
@@ -179,7 +181,7 @@ class Resources:
     def _add_offer(self, properties: dict[str, Any], request: Request) -> None:
         content: dict[str, Any] = {"offerThroughput": _throughput(request) or LEAST_THROUGHPUT}
         if request.header(AUTOPILOT) is not None:
-            content["offerAutopilotSettings"] = msgspec.json.decode(request.headers[AUTOPILOT])
+            content["offerAutopilotSettings"] = {"maxThroughput": _autopilot(request.headers[AUTOPILOT])}
         offer = {
             "offerVersion": "V2",
             "offerType": "Invalid",
@@ -199,30 +201,55 @@ def _throughput(request: Request) -> int | None:
     """The request units per second that a request asks for. Raises: Refused."""
     text = request.header(THROUGHPUT)
     if text is None and request.header(AUTOPILOT) is not None:
-        return int(msgspec.json.decode(request.headers[AUTOPILOT])["maxThroughput"])
+        return _autopilot(request.headers[AUTOPILOT])
     if text is not None and (not text.isdecimal() or int(text) < LEAST_THROUGHPUT):
         raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {text}.")
     return None if text is None else int(text)
 
 
-def _offered(content: dict[str, Any]) -> int:
-    """The request units per second of an offer, or the most of them."""
-    autopilot = content.get("offerAutopilotSettings") or {}
-    return int(autopilot.get("maxThroughput") or content.get("offerThroughput") or 0)
+def _offered(content: Any) -> int:
+    """The request units per second of an offer, or the most of them. Raises: Refused."""
+    autopilot = content.get("offerAutopilotSettings") if isinstance(content, dict) else None
+    value = autopilot.get("maxThroughput") if isinstance(autopilot, dict) else None
+    value = value or (content.get("offerThroughput") if isinstance(content, dict) else None)
+    if type(value) is not int or value < LEAST_THROUGHPUT:
+        raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {value!r}.")
+    return value
+
+
+def _autopilot(header: str) -> int:
+    try:
+        settings = msgspec.json.decode(header)
+    except msgspec.DecodeError:
+        settings = None
+    return _offered({"offerAutopilotSettings": settings})
 
 
 def _indexing(wanted: dict[str, Any]) -> dict[str, Any]:
-    """An indexing policy with what the service adds to it. It is kept, and decides nothing here."""
+    """An indexing policy with what the service adds to it. It is kept, and decides nothing here. Raises: Refused."""
+    paths = [path for name in ("includedPaths", "excludedPaths") for path in _list(wanted.get(name))]
+    if not isinstance(wanted.get("indexingMode", ""), str) or not all(isinstance(path, dict) for path in paths):
+        raise Refused(400, 'an indexing policy has an `indexingMode`, and lists of paths such as [{"path": "/*"}].')
     if wanted.get("indexingMode", "consistent").lower() == "none":
         return {"automatic": False, **wanted, "indexingMode": "none"}
-    excluded = [path for path in wanted.get("excludedPaths") or [] if path != NOT_INDEXED]
+    excluded = [path for path in _list(wanted.get("excludedPaths")) if path != NOT_INDEXED]
     return {
         "automatic": True,
         **wanted,
         "indexingMode": wanted.get("indexingMode", "consistent").lower(),
-        "includedPaths": [{"path": it.get("path")} for it in wanted.get("includedPaths") or [{"path": "/*"}]],
+        "includedPaths": [{"path": it.get("path")} for it in _list(wanted.get("includedPaths")) or [{"path": "/*"}]],
         "excludedPaths": [*excluded, NOT_INDEXED],
     }
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise Refused(400, f"an indexing policy is an object, not {as_text(value)[:80]}.")
+    return value or {}
 
 
 def _check_key(properties: dict[str, Any]) -> None:
@@ -230,5 +257,5 @@ def _check_key(properties: dict[str, Any]) -> None:
     paths = key.get("paths") if isinstance(key, dict) else None
     if isinstance(paths, list) and len(paths) > MOST_PATHS:
         raise Refused(400, f"Too many partition key paths: {len(paths)}; at most {MOST_PATHS} are possible.")
-    if not isinstance(paths, list) or not paths:
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and len(path) > 1 for path in paths):
         raise Refused(400, f'a container needs `"partitionKey": {{"paths": ["/key"]}}`, not {as_text(key)[:80]}.')
