@@ -39,7 +39,7 @@ REGIONS = "the test puts a second region at an address of its own, where nothing
 FOREIGN = "the test goes on with a continuation token that the real service gave"
 CONFLICTS = "with one region there are no conflicts: the list of them is empty, whatever is asked of it"
 NO_FILE = "the source package lacks a file that the test reads"
-QUICK = "the test wants a time-out of almost no time, within which a server on the same machine may have answered"
+QUICK = "the test wants a time-out of almost no time, in which the same machine has often connected or answered"
 
 EXPECTED: dict[str, dict[str, str]] = {
     "test_query": {
