@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import msgspec
 from devservers.cosmos.errors import RANGE_GONE, Refused
 from devservers.cosmos.keys import Key, key_of
 from devservers.cosmos.ranges import Range, divided, holding, in_order
+from devservers.cosmos.rids import container_rid, database_rid, kept_rid
 from devservers.cosmos.storage import Storage
 
 T = TypeVar("T", "Database", "Container")
@@ -240,47 +240,3 @@ def stamped(body: dict[str, Any], number: int) -> dict[str, Any]:
 def as_text(value: Any) -> str:
     """Its JSON."""
     return msgspec.json.encode(value).decode()
-
-
-def database_rid(number: int) -> str:
-    """The resource id of a database: four bytes."""
-    return _rid(number.to_bytes(4, "big"))
-
-
-def container_rid(database: int, number: int) -> str:
-    """The resource id of a container: eight bytes, the first four those of its database."""
-    return _rid(database.to_bytes(4, "big") + (number | 1 << 31).to_bytes(4, "big"))
-
-
-def kept_rid(number: int) -> str:
-    """The resource id of something that is only kept."""
-    return _rid(number.to_bytes(8, "big"))
-
-
-def document_rid(container: Container, number: int) -> str:
-    """The resource id of a document: sixteen bytes, the first eight those of its container."""
-    head = container.database.number.to_bytes(4, "big") + (container.number | 1 << 31).to_bytes(4, "big")
-    return _rid(head + number.to_bytes(8, "big"))
-
-
-def document_number(rid: str) -> int | None:
-    """The number of the document that a resource id stands for; None if it is none of a document."""
-    data = _bytes(rid)
-    return int.from_bytes(data[8:], "big") if len(data) == 16 else None
-
-
-def kept_number(rid: str) -> int | None:
-    """The number of what is only kept under a resource id; None if it is no such id."""
-    data = _bytes(rid)
-    return int.from_bytes(data, "big") if len(data) == 8 else None
-
-
-def _bytes(rid: str) -> bytes:
-    try:
-        return base64.b64decode(rid, b"+-", validate=True)
-    except ValueError:
-        return b""
-
-
-def _rid(data: bytes) -> str:
-    return base64.b64encode(data, b"+-").decode()  # as the service does: no slash, for it stands in paths

@@ -22,7 +22,7 @@ FEATURES = "x-ms-cosmos-supported-query-features"
 CROSSES = "x-ms-documentdb-query-enablecrosspartition"
 SESSION = "x-ms-session-token"
 MOST_ITEMS = "x-ms-max-item-count"
-FEEDS = ("incremental feed", "full-fidelity feed")
+FEED, FULL_FEED = "incremental feed", "full-fidelity feed"
 
 
 class Documents:
@@ -105,7 +105,10 @@ class Documents:
     # ---- feeds ----------------------------------------
 
     def _changes(self, container: Container, request: Request) -> Answer:
-        if (request.header("a-im") or "").lower() not in FEEDS:
+        kind = (request.header("a-im") or "").lower()
+        if kind == FULL_FEED:
+            raise Refused(400, "this server has the change feed of latest versions alone, not that of all versions.")
+        if kind != FEED:
             return self._query(container, request, EVERYTHING)
         ask = _asked(container, request)
         self._faults.before(container, ask.range, reads=True)
@@ -181,7 +184,9 @@ def _scope(container: Container, request: Request, body: dict[str, Any]) -> Scop
     found = implied(container, body)
     if found is None:
         raise Refused(
-            400, f"a query needs a partition key ({PARTITION_KEY}), or {CROSSES}: true if it concerns all of them."
+            400,
+            f"Cross partition query is required but disabled: name the partition key in {PARTITION_KEY} or in the "
+            f"condition, or set {CROSSES} to true.",
         )
     return found
 

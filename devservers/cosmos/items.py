@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from devservers.cosmos import sql, unique
-from devservers.cosmos.containers import Container, as_text, document_number, document_rid
+from devservers.cosmos.containers import Container, as_text
 from devservers.cosmos.errors import WRONG_KEY, Refused
 from devservers.cosmos.patch import patched
 from devservers.cosmos.ranges import Range
+from devservers.cosmos.rids import document_number, document_rid
 from devservers.cosmos.storage import Storage
 
 LONGEST_ITEM_BYTES = 2 * 1024 * 1024
@@ -142,8 +143,10 @@ class Writing:
         if self._changes:
             self._storage.run("advance", self.lsn, self._container.number, self._range.number)
 
-    def operate(self, operation: dict[str, Any]) -> Outcome:
+    def operate(self, operation: Any) -> Outcome:
         """One operation of a batch. Raises: Refused."""
+        if not isinstance(operation, dict):
+            raise Refused(400, "an operation of a batch is an object with an operationType.")
         kind, name, body = operation.get("operationType"), operation.get("id"), operation.get("resourceBody")
         match = Match(operation.get("ifMatch"), operation.get("ifNoneMatch"))
         if kind == "Create":
@@ -189,9 +192,11 @@ class Writing:
         """Raises: Refused."""
         number, etag, body = self._existing(id)
         before, condition = msgspec.json.decode(body), patch.get("condition")
+        if condition is not None and not isinstance(condition, str):
+            raise Refused(400, "the condition of a patch is text, such as FROM c WHERE c.total = 5.")
         if condition is not None and not sql.condition(sql.parsed_condition(condition))(before):
             raise Refused(412, "the condition of the patch is not true of the document.")
-        document = patched(before, patch.get("operations", []))
+        document = patched(before, patch.get("operations"))
         if self._checked(document) != id:
             raise Refused(400, "a patch cannot change the id.")
         return self._set(number, etag, id, document, match)
@@ -252,7 +257,7 @@ class Writing:
         size = len(msgspec.json.encode(document))
         if size > LONGEST_ITEM_BYTES:
             raise Refused(413, f"the document has {size} bytes; at most {LONGEST_ITEM_BYTES} (2 MB) are possible.")
-        rid = document_rid(self._container, number)
+        rid = document_rid(self._container.database.number, self._container.number, number)
         document["_rid"] = rid
         document["_self"] = f"{self._container.properties['_self']}docs/{rid}/"
         document["_etag"] = etag
@@ -265,11 +270,16 @@ class Writing:
         if default is None:
             return None
         seconds = document.get("ttl", default)
-        if not isinstance(seconds, int) or isinstance(seconds, bool) or (seconds <= 0 and seconds != -1):
-            raise Refused(400, f"`ttl` must be a positive number of seconds or -1 for ever, not {seconds!r}.")
+        check_ttl("ttl", seconds)
         expires = None if seconds == -1 else now + seconds
         self._items.note_expiry(expires)
         return expires
+
+
+def check_ttl(name: str, seconds: Any) -> None:
+    """Raises: Refused unless it is a time to live."""
+    if type(seconds) is not int or (seconds <= 0 and seconds != -1):
+        raise Refused(400, f"`{name}` must be a positive number of seconds or -1 for ever, not {seconds!r}.")
 
 
 def batch_body(outcomes: Sequence[Outcome]) -> bytes:

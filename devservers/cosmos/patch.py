@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from devservers.cosmos.errors import Refused
 
 MOST_OPERATIONS = 10
+WITH_VALUE = ("add", "set", "replace", "incr")
 UNCHANGEABLE = ("_rid", "_self", "_etag", "_ts", "_attachments")
 
 
-def patched(document: dict[str, Any], operations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def patched(document: dict[str, Any], operations: Any) -> dict[str, Any]:
     """The document after all operations; changes the one given. Raises: Refused."""
-    if not 0 < len(operations) <= MOST_OPERATIONS:
-        raise Refused(400, f"a patch has 1 to {MOST_OPERATIONS} operations, not {len(operations)}.")
+    if not isinstance(operations, list) or not 0 < len(operations) <= MOST_OPERATIONS:
+        raise Refused(400, f"a patch has `operations`, a list of 1 to {MOST_OPERATIONS}.")
     for operation in operations:
+        if not isinstance(operation, dict) or (operation.get("op") in WITH_VALUE and "value" not in operation):
+            raise Refused(400, 'an operation of a patch is an object such as {"op": "set", "path": "/a", "value": 1}.')
         _apply(document, operation)
     return document
 

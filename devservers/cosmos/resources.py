@@ -1,4 +1,4 @@
-"""Requests about everything but documents: databases, containers, ranges, throughput, and what is only kept."""
+"""Requests about everything but documents: databases, containers, ranges and throughput."""
 
 from __future__ import annotations
 
@@ -7,33 +7,23 @@ from typing import Any
 
 import msgspec
 
-from devservers.cosmos.containers import Catalog, Container, as_text, kept_number, stamped
+from devservers.cosmos.containers import Catalog, Container, as_text, stamped
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.http import Answer, Request, as_json
+from devservers.cosmos.items import check_ttl
+from devservers.cosmos.kept import KEPT, Kept, listed, named, one
 from devservers.cosmos.keys import key_of
-from devservers.cosmos.sql import select
 from devservers.cosmos.storage import Storage
 
 THROUGHPUT = "x-ms-offer-throughput"
 AUTOPILOT = "x-ms-cosmos-offer-autopilot-settings"
 LEAST_THROUGHPUT = 400
-LISTS = {
-    "dbs": "Databases",
-    "colls": "DocumentCollections",
-    "offers": "Offers",
-    "users": "Users",
-    "permissions": "Permissions",
-    "sprocs": "StoredProcedures",
-    "triggers": "Triggers",
-    "udfs": "UserDefinedFunctions",
-    "conflicts": "Conflicts",
-}
 INDEXED = "x-ms-documentdb-collection-index-transformation-progress"
 PER_RANGE, QUOTA = "x-ms-documentdb-populatepartitionstatistics", "x-ms-documentdb-populatequotainfo"
 USED = "x-ms-resource-usage"
 NOT_INDEXED = {"path": '/"_etag"/?'}
 CONFLICTS = {"mode": "LastWriterWins", "conflictResolutionPath": "/_ts", "conflictResolutionProcedure": ""}
-LONGEST_NAME = 255
+MOST_PATHS = 3
 
 
 class Resources:
@@ -41,6 +31,7 @@ class Resources:
 
     def __init__(self, storage: Storage, catalog: Catalog) -> None:
         self._storage, self._catalog = storage, catalog
+        self._kept = Kept(storage, catalog)
 
     def handle(self, request: Request) -> Answer:
         """Answer one request. Raises: Refused."""
@@ -50,10 +41,11 @@ class Resources:
             ("dbs", "colls"): self._on_containers,
             ("offers",): self._on_offers,
         }
-        handle = known.get(kinds, self._on_kept)
-        if any(kind not in LISTS for kind in kinds):
+        if kinds in KEPT:
+            return self._kept.handle(request)
+        if kinds not in known:
             raise Refused(404, f"/{'/'.join(request.parts)} is not part of this development server.")
-        return handle(request)
+        return known[kinds](request)
 
     def ranges(self, container: Container, request: Request) -> Answer:
         """The ranges, unless the client has seen them."""
@@ -85,10 +77,10 @@ class Resources:
     def _on_databases(self, request: Request) -> Answer:
         if len(request.parts) == 1:
             everything = [database.properties for database in self._catalog.databases.values()]
-            return self._on_list(request, "dbs", "", everything, lambda: self._create_database(request))
+            return listed(request, "dbs", "", everything, lambda: self._create_database(request))
         database = self._catalog.database(request.parts[1])
         if request.method == "GET":
-            return _one(200, database.properties)
+            return one(200, database.properties)
         if request.method == "DELETE":
             for container in [*database.containers.values()]:
                 self._forget_offer(container.properties["_self"])
@@ -98,23 +90,23 @@ class Resources:
         raise Refused(405, f"{request.method} is not possible here.")
 
     def _create_database(self, request: Request) -> Answer:
-        database = self._catalog.create_database(_named(request.object()))
+        database = self._catalog.create_database(named(request.object()))
         if _throughput(request) is not None:
             self._add_offer(database.properties, request)
-        return _one(201, database.properties)
+        return one(201, database.properties)
 
     def _on_containers(self, request: Request) -> Answer:
         database = self._catalog.database(request.parts[1])
         if len(request.parts) == 3:
             everything = [container.properties for container in database.containers.values()]
             rid = str(database.properties["_rid"])
-            return self._on_list(request, "colls", rid, everything, lambda: self._create_container(request))
+            return listed(request, "colls", rid, everything, lambda: self._create_container(request))
         container = self._catalog.container(request.parts[1], request.parts[3])
         if request.method == "GET":
             return self._read_container(container, request)
         if request.method == "PUT":
-            self._replace_container(container, _named(request.object()))
-            return _one(200, container.properties)
+            self._replace_container(container, named(request.object()))
+            return one(200, container.properties)
         if request.method == "DELETE":
             self._forget_offer(container.properties["_self"])
             self._catalog.delete_container(container)
@@ -131,31 +123,33 @@ class Resources:
             more["statistics"] = [
                 {"id": str(number), "documentCount": count, "sizeInKB": size // 1024} for number, count, size in counted
             ]
-        answer = _one(200, {**container.properties, **more})
+        answer = one(200, {**container.properties, **more})
         if whole_asked:
             whole = [sum(column) for column in zip(*sizes.values(), strict=True)] or [0, 0]
             answer.headers |= {INDEXED: "100", USED: f"documentsCount={whole[0]};documentsSize={whole[1] // 1024};"}
         return answer
 
     def _create_container(self, request: Request) -> Answer:
-        database, wanted = self._catalog.database(request.parts[1]), _named(request.object())
+        database, wanted = self._catalog.database(request.parts[1]), named(request.object())
         _check_key(wanted)
-        indexing = _indexing(wanted.get("indexingPolicy") or {})
+        check_ttl("defaultTtl", wanted.get("defaultTtl", -1))
+        indexing = _indexing(_object(wanted.get("indexingPolicy")))
         properties = {"conflictResolutionPolicy": CONFLICTS, **wanted, "indexingPolicy": indexing}
         container = self._catalog.create_container(database, properties, _throughput(request))
         links = ("docs", "sprocs", "triggers", "udfs", "conflicts")
         container.properties.update({f"_{kind}": f"{kind}/" for kind in links})
         if _throughput(request) is not None or self._offer(database.properties["_self"]) is None:
             self._add_offer(container.properties, request)
-        return _one(201, container.properties)
+        return one(201, container.properties)
 
     def _replace_container(self, container: Container, wanted: dict[str, Any]) -> None:
         if wanted["id"] != container.id:
             raise Refused(400, f"a container keeps its id: {container.id!r}, not {wanted['id']!r}.")
+        check_ttl("defaultTtl", wanted.get("defaultTtl", -1))
         key = wanted.get("partitionKey", container.properties["partitionKey"])
         if key_of(key) != container.key:
             raise Refused(400, "a container keeps its partition key: create another one and copy the documents.")
-        policy = _indexing(wanted.get("indexingPolicy") or {})
+        policy = _indexing(_object(wanted.get("indexingPolicy")))
         kept = {"partitionKey": container.properties["partitionKey"]}
         self._catalog.replace_container(container, {**wanted, **kept, "indexingPolicy": policy})
 
@@ -164,18 +158,19 @@ class Resources:
     def _on_offers(self, request: Request) -> Answer:
         offers = {offer["_rid"]: (number, offer) for number, offer in self._offers()}
         if len(request.parts) == 1:
-            return self._on_list(request, "offers", "", [offer for _, offer in offers.values()], None)
+            return listed(request, "offers", "", [offer for _, offer in offers.values()], None)
         found = next((it for rid, it in offers.items() if rid.lower() == request.parts[1].lower()), None)
         if found is None:
             raise Refused(404, "this offer of throughput does not exist.")
         if request.method == "PUT":
+            _offered(request.object().get("content"))
             body = stamped({**found[1], **request.object()}, found[0])
             self._storage.run("set_resource", body["_etag"], body["_ts"], as_json(body), found[0])
             self._catalog.grow(body["resource"], _offered(body["content"]))
-            return _one(200, body)
+            return one(200, body)
         if request.method != "GET":
             raise Refused(405, f"{request.method} is not possible here.")
-        return _one(200, found[1])
+        return one(200, found[1])
 
     def _offers(self) -> list[tuple[int, dict[str, Any]]]:
         return [(row[0], msgspec.json.decode(row[4])) for row in self._storage.rows("resources_of_a_kind", "offers")]
@@ -186,7 +181,7 @@ class Resources:
     def _add_offer(self, properties: dict[str, Any], request: Request) -> None:
         content: dict[str, Any] = {"offerThroughput": _throughput(request) or LEAST_THROUGHPUT}
         if request.header(AUTOPILOT) is not None:
-            content["offerAutopilotSettings"] = msgspec.json.decode(request.headers[AUTOPILOT])
+            content["offerAutopilotSettings"] = {"maxThroughput": _autopilot(request.headers[AUTOPILOT])}
         offer = {
             "offerVersion": "V2",
             "offerType": "Invalid",
@@ -201,151 +196,66 @@ class Resources:
         if number is not None:
             self._storage.run("remove_resource", number)
 
-    # ---- what is only kept ----------------------------------------
-
-    def _on_kept(self, request: Request) -> Answer:
-        """Users, permissions, procedures, triggers and functions: stored and given back, never run."""
-        parent, link = self._parent(request.parts)
-        kind = request.parts[len(request.parts) - 1 - (len(request.parts) + 1) % 2]
-        if len(request.parts) % 2:
-            rows = self._storage.rows("resources", kind, parent)
-            kept = [msgspec.json.decode(row[4]) for row in rows]
-            create = lambda: self._create_kept(kind, parent, link, request)  # noqa: E731
-            return self._on_list(request, kind, link.rstrip("/").rpartition("/")[2], kept, create)
-        return self._on_kept_one(request, kind, parent)
-
-    def _create_kept(self, kind: str, parent: int, link: str, request: Request) -> Answer:
-        body = _named(request.object())
-        if self._storage.row("resource", kind, parent, body["id"]) is not None and not _upserts(request):
-            raise Refused(409, f"{body['id']!r} exists already.")
-        if _upserts(request) and self._storage.row("resource", kind, parent, body["id"]) is not None:
-            return self._replace_kept(kind, parent, body["id"], body)
-        return _one(201, self._catalog.add_kept(kind, parent, link, body))
-
-    def _on_kept_one(self, request: Request, kind: str, parent: int) -> Answer:
-        row = self._kept(kind, parent, request.parts[-1])
-        name = str(row[1])
-        if request.method == "GET":
-            return _one(200, msgspec.json.decode(row[4]))
-        if request.method == "DELETE":
-            self._storage.run("remove_resource", row[0])
-            return Answer(204)
-        if request.method == "PUT":
-            if request.header("if-match") not in (None, "*", row[2]):
-                raise Refused(412, f"the ETag is {row[2]}, not {request.header('if-match')}.")
-            return self._replace_kept(kind, parent, name, _named(request.object()))
-        raise Refused(400, f"this development server keeps {kind}, but runs no code of them.")
-
-    def _replace_kept(self, kind: str, parent: int, id: str, new: dict[str, Any]) -> Answer:
-        number, _, _, _, old = self._storage.row("resource", kind, parent, id)
-        before = msgspec.json.decode(old)
-        if new["id"] != id and self._storage.row("resource", kind, parent, new["id"]) is not None:
-            raise Refused(409, f"{new['id']!r} exists already.")
-        body = stamped({**new, "_rid": before["_rid"], "_self": before["_self"]}, number)
-        self._storage.run("set_resource", body["_etag"], body["_ts"], as_json(body), number)
-        self._storage.run("rename_resource", new["id"], number)
-        return _one(200, body)
-
-    def _kept(self, kind: str, parent: int, name: str) -> Any:
-        """The row of something that is only kept, by its id or resource id. Raises: Refused."""
-        row = self._storage.row("resource", kind, parent, name)
-        row = row or self._storage.row("numbered_resource", kind, parent, kept_number(name))
-        if row is None:
-            raise Refused(404, f"{name!r} does not exist under {kind}.")
-        return row
-
-    def _parent(self, parts: list[str]) -> tuple[int, str]:
-        """The number and link of what a path lies under. Raises: Refused."""
-        upper = parts[: len(parts) - (1 if len(parts) % 2 else 2)]
-        if len(upper) >= 4 and upper[2] == "colls":
-            container = self._catalog.container(upper[1], upper[3])
-            number, link = container.number, str(container.properties["_self"])
-            upper = upper[4:]
-        else:
-            database = self._catalog.database(upper[1])
-            number, link = database.number, str(database.properties["_self"])
-            upper = upper[2:]
-        for kind, name in zip(upper[::2], upper[1::2], strict=True):
-            row = self._kept(kind, number, name)
-            number, link = row[0], msgspec.json.decode(row[4])["_self"]
-        return number, link
-
-    def _on_list(
-        self,
-        request: Request,
-        kind: str,
-        rid: str,
-        everything: list[dict[str, Any]],
-        create: Callable[[], Answer] | None,
-    ) -> Answer:
-        if request.method == "POST" and _is_query(request):
-            everything = select(request.object(), everything)
-        elif request.method == "POST" and create is not None:
-            return create()
-        elif request.method != "GET":
-            raise Refused(405, f"{request.method} is not possible here.")
-        start, most = int(request.header("x-ms-continuation") or 0), int(request.header("x-ms-max-item-count") or -1)
-        page = everything[start:] if most < 1 else everything[start : start + most]
-        headers = {"x-ms-item-count": str(len(page)), "x-ms-request-charge": "1"}
-        if start + len(page) < len(everything):
-            headers["x-ms-continuation"] = str(start + len(page))
-        return Answer(200, as_json({"_rid": rid, LISTS[kind]: page, "_count": len(page)}), headers)
-
-
-def _one(status: int, body: dict[str, Any]) -> Answer:
-    return Answer(status, as_json(body), {"etag": body["_etag"], "x-ms-request-charge": "1"})
-
-
-def _is_query(request: Request) -> bool:
-    return request.flag("x-ms-documentdb-isquery") or "query" in (request.header("content-type") or "")
-
-
-def _upserts(request: Request) -> bool:
-    return request.flag("x-ms-documentdb-is-upsert")
-
 
 def _throughput(request: Request) -> int | None:
     """The request units per second that a request asks for. Raises: Refused."""
     text = request.header(THROUGHPUT)
     if text is None and request.header(AUTOPILOT) is not None:
-        return int(msgspec.json.decode(request.headers[AUTOPILOT])["maxThroughput"])
+        return _autopilot(request.headers[AUTOPILOT])
     if text is not None and (not text.isdecimal() or int(text) < LEAST_THROUGHPUT):
         raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {text}.")
     return None if text is None else int(text)
 
 
-def _offered(content: dict[str, Any]) -> int:
-    """The request units per second of an offer, or the most of them."""
-    autopilot = content.get("offerAutopilotSettings") or {}
-    return int(autopilot.get("maxThroughput") or content.get("offerThroughput") or 0)
+def _offered(content: Any) -> int:
+    """The request units per second of an offer, or the most of them. Raises: Refused."""
+    autopilot = content.get("offerAutopilotSettings") if isinstance(content, dict) else None
+    value = autopilot.get("maxThroughput") if isinstance(autopilot, dict) else None
+    value = value or (content.get("offerThroughput") if isinstance(content, dict) else None)
+    if type(value) is not int or value < LEAST_THROUGHPUT:
+        raise Refused(400, f"throughput is a whole number from {LEAST_THROUGHPUT} on, not {value!r}.")
+    return value
 
 
-def _named(body: dict[str, Any]) -> dict[str, Any]:
-    """Raises: Refused if its id cannot be one."""
-    name = body.get("id")
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or any(sign in name for sign in "/\\?#"):
-        raise Refused(400, f"an `id` is a string of 1 to {LONGEST_NAME} characters without / \\ ? #, not {name!r}.")
-    if name.endswith(" "):
-        raise Refused(400, f"an `id` cannot end with a space, as {name!r} does.")
-    return body
+def _autopilot(header: str) -> int:
+    try:
+        settings = msgspec.json.decode(header)
+    except msgspec.DecodeError:
+        settings = None
+    return _offered({"offerAutopilotSettings": settings})
 
 
 def _indexing(wanted: dict[str, Any]) -> dict[str, Any]:
-    """An indexing policy with what the service adds to it. It is kept, and decides nothing here."""
+    """An indexing policy with what the service adds to it. It is kept, and decides nothing here. Raises: Refused."""
+    paths = [path for name in ("includedPaths", "excludedPaths") for path in _list(wanted.get(name))]
+    if not isinstance(wanted.get("indexingMode", ""), str) or not all(isinstance(path, dict) for path in paths):
+        raise Refused(400, 'an indexing policy has an `indexingMode`, and lists of paths such as [{"path": "/*"}].')
     if wanted.get("indexingMode", "consistent").lower() == "none":
         return {"automatic": False, **wanted, "indexingMode": "none"}
-    excluded = [path for path in wanted.get("excludedPaths") or [] if path != NOT_INDEXED]
+    excluded = [path for path in _list(wanted.get("excludedPaths")) if path != NOT_INDEXED]
     return {
         "automatic": True,
         **wanted,
         "indexingMode": wanted.get("indexingMode", "consistent").lower(),
-        "includedPaths": [{"path": it.get("path")} for it in wanted.get("includedPaths") or [{"path": "/*"}]],
+        "includedPaths": [{"path": it.get("path")} for it in _list(wanted.get("includedPaths")) or [{"path": "/*"}]],
         "excludedPaths": [*excluded, NOT_INDEXED],
     }
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise Refused(400, f"an indexing policy is an object, not {as_text(value)[:80]}.")
+    return value or {}
 
 
 def _check_key(properties: dict[str, Any]) -> None:
     key = properties.get("partitionKey")
     paths = key.get("paths") if isinstance(key, dict) else None
-    if not isinstance(paths, list) or not 0 < len(paths) <= 3:
+    if isinstance(paths, list) and len(paths) > MOST_PATHS:
+        raise Refused(400, f"Too many partition key paths: {len(paths)}; at most {MOST_PATHS} are possible.")
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and len(path) > 1 for path in paths):
         raise Refused(400, f'a container needs `"partitionKey": {{"paths": ["/key"]}}`, not {as_text(key)[:80]}.')

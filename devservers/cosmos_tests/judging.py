@@ -23,7 +23,7 @@ class Verdict:
 def judged(file: str, outcomes: Sequence[Outcome], whole: bool) -> Verdict:
     """`whole`: all tests of the file were run, so that enough of them must have passed."""
     name = file.removesuffix(".py")
-    reasons = EXPECTED.get(name.removesuffix(TWIN), {})
+    reasons = EXPECTED.get(name, EXPECTED.get(name.removesuffix(TWIN), {}))
     failed = {one.name: one for one in outcomes if one.outcome == "failed"}
     passed = [one for one in outcomes if one.outcome == "passed" and one.name not in failed]
     skipped = [one for one in outcomes if one.outcome == "skipped"]

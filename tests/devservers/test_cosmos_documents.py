@@ -147,6 +147,14 @@ def test_documents_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     assert here.point("GET", "a", "kept").status == 200
 
 
+@pytest.mark.parametrize("ttl", [0, -2, "10", 1.5, True])
+def test_times_to_live_that_are_none(ttl: object) -> None:
+    here = Here(defaultTtl=-1)
+    assert here.point("POST", "a", body={"id": "1", "key": "a", "ttl": ttl}).status == 400
+    container = {"id": "more", "partitionKey": {"paths": ["/key"]}, "defaultTtl": ttl}
+    assert here.ask("POST", "/dbs/shop/colls", container).status == 400
+
+
 def test_a_session_sees_its_own_writes_or_is_told_that_it_cannot() -> None:
     here = Here()
     here.create("a", "1")
@@ -172,13 +180,14 @@ def test_a_document_is_found_by_its_resource_id_too(tmp_path: Path) -> None:
     here = Here(folder=tmp_path)
     same = {"operationType": "Create", "resourceBody": {"id": "x", "key": "a"}}
     assert here.batch("a", same, same).status == 207
-    here.create("a", "1")
+    former = here.create("a", "1")
     here.point("DELETE", "a", "1")
     here.account.close()
     here = Here.again(tmp_path)
     made = here.create("a", "2")
     found = here.ask("GET", made["_self"], headers={PARTITION_KEY: '["a"]'})
     assert load(found)["id"] == "2"
+    assert made["_rid"] != former["_rid"]
 
 
 def test_unique_keys() -> None:

@@ -65,6 +65,14 @@ def test_where_a_feed_starts() -> None:
     assert here.changes(after="nonsense").status == 400
 
 
+def test_the_feed_of_all_versions_is_not_there() -> None:
+    here = Here()
+    here.create("a", "1")
+    refused = here.ask("GET", here.docs, headers={"a-im": "Full-Fidelity Feed", RANGE: "0"})
+    assert refused.status == 400
+    assert "latest versions" in load(refused)["message"]
+
+
 def test_the_changes_of_one_key() -> None:
     here = Here(ranges=2)
     for key in KEYS[:6]:

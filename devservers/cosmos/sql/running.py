@@ -8,8 +8,9 @@ from typing import Any
 
 from devservers.cosmos.errors import Refused
 from devservers.cosmos.keys import UNDEFINED
-from devservers.cosmos.sql.expressions import GROUPED, Context, Row, Value, aggregates_in, made
+from devservers.cosmos.sql.expressions import GROUPED, Context, aggregates_in, made
 from devservers.cosmos.sql.nodes import Member, Name, Node, Query, Source
+from devservers.cosmos.sql.operators import Row, Value
 from devservers.cosmos.sql.parser import parsed
 from devservers.cosmos.sql.values import identity, sort_key
 
@@ -20,7 +21,7 @@ Rows = Callable[[Iterable[Any]], Iterator[Any]]
 def understood(body: dict[str, Any]) -> tuple[Query, dict[str, Any]]:
     """The query and its parameters, from the body of a request. Raises: Refused."""
     text, given = body.get("query"), body.get("parameters") or []
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise Refused(400, 'a query is sent as {"query": "SELECT …", "parameters": [{"name": "@x", "value": 1}]}.')
     return parsed(text), {str(one.get("name")): one.get("value") for one in given}
 
