@@ -17,7 +17,6 @@ from twofold.backends.connect import connect_read
 from twofold.backends.cosmos import CosmosLog, address
 from twofold.backends.ports import LogStore, Rows
 
-
 CUT_PAUSE_S = 0.025  # nobody pays for a cut here
 
 
