@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import ancestors, feed_of, feeds, learn
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, learn
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -38,6 +38,7 @@ class Freshness:
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._log = store, log
+        self._splits = isinstance(log, Splitting)  # asked once: it takes longer than the rest of a read's checks
         self._heads: dict[int, Position] = {}
         self._looked_at = -LOOK_EVERY_S
         self._looking = asyncio.Lock()
@@ -78,11 +79,12 @@ class Freshness:
             raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
-        if token is not None:
+        if self._splits and token is not None:
             await learn(self._log, [token.position.partition])
         while True:
             result = await look()
-            await learn(self._log, [one.follower.partition for one in result.checkpoints])
+            if self._splits:
+                await learn(self._log, [one.follower.partition for one in result.checkpoints])
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)
