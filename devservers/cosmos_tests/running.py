@@ -38,7 +38,7 @@ def run(tests: Path, files: Sequence[str], only: str = "") -> list[Outcome]:
         settings.write_text("[pytest]\n")
         command = [sys.executable, "-m", "pytest", "-c", str(settings), "--rootdir", str(tests), "-q", "-W", "ignore"]
         command += ["-p", "no:cacheprovider", "-p", "devservers.cosmos_tests.plugin", f"--timeout={TEST_TIMEOUT_S}"]
-        command += ["--tb=short", "--show-capture=no", *(["-k", only] if only else []), *files]
+        command += ["--tb=native", "--show-capture=no", *(["-k", only] if only else []), *files]
         environment = {
             **os.environ,
             "ACCOUNT_HOST": server.endpoint,
