@@ -18,7 +18,7 @@ TITLES = {
     "command": "Commands (load, decide, append) of 16 callers, per second",
     "edges": "Rows and pages over HTTP, 32 connections, requests per second",
 }
-BACKENDS = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
+BACKENDS = {"postgres": "PostgreSQL", "sqlite": "SQLite", "cosmos": "Azure Cosmos DB's development server"}
 KINDS = {
     "twofold": "ours",
     "twofold on 3.13": "ours",

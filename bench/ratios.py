@@ -54,6 +54,9 @@ RATIOS = (
     Ratio("catchup_sqlite_vs_floor", "catch-up", "sqlite", "one key", "floor", 0.7),
     Ratio("rebuild_pg_vs_floor", "rebuild", "postgres", "one key", "floor", 0.7),
     Ratio("load100_vs_eventsourcing", "load", "postgres", "100 events", "eventsourcing", 10),
+    Ratio("append_cosmos_1_vs_sdk", "cosmos", "cosmos", "append, 1 caller", "azure-cosmos", 0.8),
+    Ratio("append_cosmos_16_vs_sdk", "cosmos", "cosmos", "append, 16 callers", "azure-cosmos", 1),
+    Ratio("catchup_cosmos_vs_sdk", "cosmos", "cosmos", "catch-up, 3 processes", "azure-cosmos", 0.6),
     *(
         Ratio(f"edges_{short}_{place}_vs_{peer}", "edges", backend, case, side, wanted)
         for short, backend in (("pg", "postgres"), ("sqlite", "sqlite"))

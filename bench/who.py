@@ -45,5 +45,6 @@ WHO = {
     "pure SQL": Who("sql"),
     "Starlette by hand": Who("edges_starlette"),
     "FastAPI and SQLAlchemy": Who("edges_fastapi"),
+    "azure-cosmos": Who("azure_cosmos"),
     "Strawberry": Who("live_strawberry", _STRAWBERRY),
 }

@@ -48,6 +48,9 @@ NAMES = {
     "catchup_sqlite_vs_floor",
     "rebuild_pg_vs_floor",
     "load100_vs_eventsourcing",
+    "append_cosmos_1_vs_sdk",
+    "append_cosmos_16_vs_sdk",
+    "catchup_cosmos_vs_sdk",
     *(
         f"edges_{backend}_{case}_vs_{peer}"
         for backend in ("pg", "sqlite")

@@ -6,6 +6,7 @@ from bench.run import Run
 from bench.scenarios.append import appends
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
+from bench.scenarios.cosmos import cosmos
 from bench.scenarios.edges import edges
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
@@ -28,6 +29,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "lag": lag,
     "importing": importing,
     "http": requests,
+    "cosmos": cosmos,
     "idle": idle,
     "live": live,
     "retail": retail,

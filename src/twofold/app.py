@@ -19,7 +19,7 @@ from twofold.feed.feed import Feed
 from twofold.feed.follow import Following, share
 from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
-from twofold.feed.partitions import feeds, partitions_of, reacting
+from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
@@ -45,6 +45,7 @@ from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
+from twofold.write.log import ShowsStates
 
 A = TypeVar("A")
 C = TypeVar("C")
@@ -177,10 +178,11 @@ class Running:
 
     def __init__(self, app: App, log: LogStore, rows: Rows, ambient: Ambient) -> None:
         self.app, self.log, self.rows, self.ambient = app, log, rows, ambient
-        self.lags = {
-            partition: Lag(feed, ambient.now) for partition, feed in {**feeds(log), log.partition: log}.items()
-        }
+        self.lags: dict[int, Lag] = {}
+        self._add_lags()
         self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
+        if isinstance(log, ShowsStates):
+            log.show_states([decider.category for decider in app.deciders if decider.stored == "state"])
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
         self.caller = Caller(app.name, app.commands, log, lambda head: self.lags[head.partition].mark(head))
         self.queries = Queries(rows, log)
@@ -188,15 +190,42 @@ class Running:
         self.watching = Watching(self.queries, rows, log, app.codec)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
-        unparks: dict[str, list[tuple[Following, Unparker]]] = {}
-        for follower, feed, checkpoints, unparking in self._followers(ambient):
-            self.followers.append(Following(follower, feed, checkpoints, self.owner))
-            unparks.setdefault(follower.follows.name, []).append((self.followers[-1], unparking))
-        self.parking = Parking(unparks, f"{self.owner} unparking")
-        share(self.followers)
+        self._unparks: dict[str, list[tuple[Following, Unparker]]] = {}
+        self._add_followers()
+        self.parking = Parking(self._unparks, f"{self.owner} unparking")
         self._by_category = {decider.category: decider for decider in app.deciders}
         self.belonging = Belonging(app.name, app.formerly, self.followers, rows)
         self._workers: list[Worker] = []
+        if isinstance(log, Splitting):
+            log.tell(self._follow_splits)
+
+    def _add_lags(self) -> None:
+        for partition, feed in {**feeds(self.log), self.log.partition: self.log}.items():
+            self.lags.setdefault(partition, Lag(feed, self.ambient.now))
+
+    def _add_followers(self) -> list[Following]:
+        """The followers of partitions that are new. Those of partitions that have split are no longer listed."""
+        known, added, now = {one.follower_id: one for one in self.followers}, list[Following](), list[Following]()
+        for follower, feed, checkpoints, unparking in self._followers(self.ambient):
+            following = known.get(follower.follows)
+            if following is None:
+                following = Following(follower, feed, checkpoints, self.owner, self.log)
+                added.append(following)
+                self._unparks.setdefault(follower.follows.name, []).append((following, unparking))
+            now.append(following)
+        self.followers[:] = now
+        for name, pairs in self._unparks.items():
+            self._unparks[name] = [pair for pair in pairs if pair[0] in now]
+        share(self.followers)
+        return added
+
+    def _follow_splits(self) -> None:
+        """A partition has split: its follower ends by itself, and those of its parts begin."""
+        self._add_lags()
+        self.commits.follow_splits()
+        added = self._add_followers()
+        if self._workers:
+            self._workers += [Worker(following) for following in added]
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
         """Projections with `key=` follow the merged feed, since their rows take events of several partitions."""
@@ -230,7 +259,7 @@ class Running:
         await self.caller.prepare()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
-        for following in self.followers:
+        for following in list(self.followers):
             await self.belonging.register(following)
             await following.check_log()
         await self.views.prepare()

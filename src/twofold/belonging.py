@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twofold.errors import ConfigurationError, Contended
 from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 from twofold.feed.follow import Following
+from twofold.feed.partitions import learn, parts_of
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
 
@@ -25,7 +26,7 @@ class Belonging:
         Raises: ConfigurationError, Unavailable.
         """
         versions = [table.follows for table in await self._rows.tables()]
-        for following in self._followers:
+        for following in list(self._followers):
             follows, checkpoints = following.follower_id, following.checkpoints
             what, mine, same_events = self._of(following)
             agreed(what, await checkpoints.ownership(follows), mine, same_events=same_events)
@@ -42,11 +43,14 @@ class Belonging:
 
         Raises: ConfigurationError.
         """
-        mine = {following.follower_id for following in self._followers}
-        for following in self._followers:
+        for following in list(self._followers):
             follows = following.follower_id
-            for checkpoint in await following.checkpoints.all_partitions(follows):
-                if checkpoint.follower not in mine:
+            found = await following.checkpoints.all_partitions(follows)
+            await learn(following.log, [checkpoint.follower.partition for checkpoint in found])
+            mine = {one.follower_id for one in self._followers}
+            for checkpoint in found:
+                split = parts_of(following.log, checkpoint.follower.partition)  # its parts take it over
+                if checkpoint.follower not in mine and not split:
                     raise ConfigurationError(
                         f"{follows.whole} has a checkpoint in partition {checkpoint.follower.partition}, which this "
                         f"code does not follow: with key= a projection follows the merged feed, without key= each "

@@ -25,7 +25,13 @@ from twofold.backends.stores import OF_LOGS, OF_READ_STORES, Backend, backends, 
 from twofold.messages import BEGINNING
 
 GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
-NAMES = {"memory": "memory", "sqlite": "SQLite", "postgresql": "PostgreSQL", "sqlalchemy": "SQLAlchemy"}
+NAMES = {
+    "memory": "memory",
+    "sqlite": "SQLite",
+    "postgresql": "PostgreSQL",
+    "cosmos": "Azure Cosmos DB",
+    "sqlalchemy": "SQLAlchemy",
+}
 
 
 def lost(backend: Backend) -> set[str]:

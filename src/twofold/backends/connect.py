@@ -14,7 +14,7 @@ from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.ports import LogStore, Opens, Rows
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
-from twofold.backends.urls import beside, is_postgres, is_sqlalchemy, resolved, sqlite_path
+from twofold.backends.urls import NO_ROWS, beside, is_cosmos, is_postgres, is_sqlalchemy, resolved, sqlite_path
 from twofold.errors import ConfigurationError
 
 
@@ -46,7 +46,8 @@ async def stores(
 
 
 async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStore:
-    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or `memory:`.
+    """The log behind a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…`, `cosmos://…` or
+    `memory:`.
 
     Raises: ConfigurationError, also when there is none and `create` is False; Unavailable.
     """
@@ -60,6 +61,12 @@ async def connect(url: str, ambient: Ambient, *, create: bool = True) -> LogStor
         raise ConfigurationError(
             "SQLAlchemy stores read models only: pass this URL as read_store, and another store for the log"
         )
+    if is_cosmos(url):
+        module = cosmos_backend()
+        cosmos: Any = module.CosmosLog(module.address(url), ambient, create=create)
+        await _opened(cosmos)
+        found: LogStore = cosmos
+        return found
     if is_postgres(url):
         postgres: Any = postgres_backend().PostgresLog(url, ambient, create=create)
         await _opened(postgres)
@@ -80,6 +87,8 @@ async def connect_read(url: str) -> Rows:
     """
     if url == "memory:":
         return MemoryReadStore()
+    if is_cosmos(url):
+        raise ConfigurationError(NO_ROWS)
     store: Any
     if is_sqlalchemy(url):
         store = sqlalchemy_backend().SqlReadStore(url)
@@ -113,6 +122,19 @@ def sqlalchemy_backend() -> Any:
             "a read store through SQLAlchemy needs the package sqlalchemy: pip install twofold[sql]"
         ) from error
     return sqlalchemy
+
+
+def cosmos_backend() -> Any:
+    """The module. Raises: ConfigurationError when the packages it needs are not installed."""
+    try:
+        from twofold.backends import cosmos
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("azure", "aiohttp"):
+            raise
+        raise ConfigurationError(
+            "Azure Cosmos DB needs the package azure-cosmos: pip install twofold[azure]"
+        ) from error
+    return cosmos
 
 
 def postgres_backend() -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, get_type_hints
 
 from twofold.backends import memory
-from twofold.backends.connect import postgres_backend, sqlalchemy_backend
+from twofold.backends.connect import cosmos_backend, postgres_backend, sqlalchemy_backend
 from twofold.backends.ports import LogStore, Opens, Rows
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
@@ -62,7 +62,7 @@ ID_LIMIT = "id of a stream or command, characters"
 
 @dataclass(frozen=True)
 class Backend:
-    """Its classes; `log` is None if it stores read models only."""
+    """Its classes; `log` is None if it stores read models only, `rows` if it stores a log only."""
 
     name: str
     log: Any
@@ -78,6 +78,10 @@ def backends() -> tuple[list[Backend], list[str]]:
     missing: list[str] = []
     try:
         installed.append(Backend("postgresql", postgres_backend().PostgresLog, postgres_backend().PostgresReadStore))
+    except ConfigurationError as error:
+        missing.append(str(error))
+    try:
+        installed.append(Backend("cosmos", cosmos_backend().CosmosLog, None))
     except ConfigurationError as error:
         missing.append(str(error))
     try:
@@ -104,7 +108,7 @@ def lines(of: Sequence[Backend]) -> Iterator[Line]:
         yield Line("log", what, [_limit(b.log, LogLimits, name) for b in of])
     yield Line("log", ID_LIMIT, [None if b.log is None else MAX_ID_LENGTH for b in of])
     for kept in OF_READ_STORES:
-        yield Line("read models", kept.what, [keeps(b.rows, kept) for b in of])
+        yield Line("read models", kept.what, [None if b.rows is None else keeps(b.rows, kept) for b in of])
     for name, what in LIMITS_OF_READ_STORES.items():
         yield Line("read models", what, [_limit(b.rows, RowLimits, name) for b in of])
 

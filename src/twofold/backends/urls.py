@@ -11,8 +11,17 @@ from twofold.errors import ConfigurationError
 _RELATIVE_SQLALCHEMY = re.compile(r"(sqlalchemy\+sqlite[^:]*:///)(?!:memory:|file:)([^/?][^?]*)(.*)", re.DOTALL)
 
 
+NO_ROWS = (
+    "Azure Cosmos DB holds the log, but no read models, because their rows and checkpoint must change in one "
+    "transaction: pass another store for them as read_store (--read-store on the command line), like "
+    "postgresql://… or sqlite:///shop.read.db"
+)
+
+
 def beside(url: str) -> str:
     """The default URL of the read models: beside the log, `shop.db` → `shop.read.db`, or in its database."""
+    if is_cosmos(url):
+        raise ConfigurationError(NO_ROWS)
     if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):  # the last cannot be a log; `connect` says so
         return url
     path = sqlite_path(url)
@@ -27,7 +36,7 @@ def resolved(url: str) -> str:
     relative = _RELATIVE_SQLALCHEMY.fullmatch(url)
     if relative is not None:
         return f"{relative[1]}{os.path.abspath(relative[2])}{relative[3]}"
-    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url):
+    if url == "memory:" or is_postgres(url) or is_sqlalchemy(url) or is_cosmos(url):
         return url
     return f"sqlite:///{sqlite_path(url)}"
 
@@ -35,6 +44,11 @@ def resolved(url: str) -> str:
 def is_postgres(url: str) -> bool:
     """Whether the URL leads to a PostgreSQL."""
     return url.startswith(("postgresql://", "postgres://"))
+
+
+def is_cosmos(url: str) -> bool:
+    """Whether the URL, or the connection string, leads to Azure Cosmos DB."""
+    return url.startswith(("cosmos://", "AccountEndpoint=", "AccountKey="))
 
 
 def is_sqlalchemy(url: str) -> bool:
@@ -53,7 +67,7 @@ def sqlite_path(url: str) -> Path:
         shown = re.sub(r"//[^/]*@", "//…@", url)  # a mistyped URL may contain a password
         raise ConfigurationError(
             f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
-            f"postgresql://user:password@host/database or memory:"
+            f"postgresql://user:password@host/database, cosmos://host/database/container or memory:"
         )
     _check_path(rest[1:])
     return Path(os.path.abspath(rest[1:]))

@@ -8,7 +8,7 @@ claimant watches it on its own monotonic clock, so no clocks are compared betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -206,6 +206,14 @@ class Checkpoints(Protocol):
 
     async def release(self, claim: Claim) -> None:
         """Release the checkpoint, so that the next holder need not wait. Does nothing if it was taken over."""
+        ...
+
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """Replace the checkpoint of a partition that has split by those of its parts, in one transaction.
+
+        They are at the same offset, with the next epoch; one that exists already stays as it is. `parts` says which
+        parked entries go to which part. Raises: LeaseLost if it is not `at` this place in the claim's epoch.
+        """
         ...
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:

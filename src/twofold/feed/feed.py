@@ -14,6 +14,14 @@ from twofold.messages import Entry, Position
 LARGEST_PAGE = 4_096
 
 
+class PartitionSplit(Exception):
+    """A partition has split: it has no more events, and its followers go on in its parts. Internal."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(f"partition {partition} has split")
+        self.partition = partition
+
+
 class FeedPage(msgspec.Struct, frozen=True):
     """The wanted events, and how far the feed was searched: no other wanted event is at or before `upto`.
 

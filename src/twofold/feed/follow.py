@@ -17,9 +17,11 @@ from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSche
 from twofold.failures import error_text
 from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follower import Follower
+from twofold.feed.handover import inherit
 from twofold.feed.lease import Lease, to_the_end
+from twofold.feed.partitions import parts_of
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
@@ -46,11 +48,15 @@ class Following:
     """Runs one follower; `state` and `error` say how it is doing.
 
     waiting: another worker holds the checkpoint. following: this one does. failing: retrying after `error`.
-    stopped: `error` needs an operator. `share` makes the followers of a process known to one another.
+    stopped: `error` needs an operator; without one, the partition has split. `share` makes the followers of a process
+    known to one another. `log` is the whole log.
     """
 
-    def __init__(self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str) -> None:
+    def __init__(
+        self, follower: Follower, feed: Feed, checkpoints: Checkpoints, owner: str, log: Feed | None = None
+    ) -> None:
         self.follower, self.feed, self.checkpoints, self.owner = follower, feed, checkpoints, owner
+        self.log = feed if log is None else log
         self.state: State = "waiting"
         self.error: str | None = None
         self.counts = Counts()
@@ -63,7 +69,11 @@ class Following:
         return self.follower.follows
 
     async def register(self) -> None:
-        """Create the checkpoint if there is none, so that "now" means this moment."""
+        """Create the checkpoint if there is none, so that "now" means this moment.
+
+        If its partition is a part of one that has split, it takes over that one's.
+        """
+        await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
 
@@ -87,6 +97,10 @@ class Following:
                 self.state = "waiting"
                 self.counts.losses += 1
                 log.warning("%s: another worker has taken over", self.follower_id)
+            except PartitionSplit as split:
+                self.state, self.error = "stopped", None
+                log.info("%s stopped: %s, and others follow its parts", self.follower_id, split)
+                return
             except (LogReplaced, ConfigurationError) as error:
                 self.state, self.error = "stopped", str(error)
                 log.error("%s stopped: %s", self.follower_id, error)
@@ -104,6 +118,8 @@ class Following:
     async def _checkpoint(self) -> Checkpoint:
         checkpoint = await self.checkpoints.read(self.follower_id)
         if checkpoint is None:
+            if parts_of(self.log, self.follower_id.partition):
+                raise PartitionSplit(self.follower_id.partition)
             await self.register()
             return await self._checkpoint()
         return checkpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from twofold.errors import InvalidToken
@@ -35,6 +35,58 @@ class Parts(Protocol):
         ...
 
 
+@runtime_checkable
+class Splitting(Protocol):
+    """A log whose partitions split. A position of one is a position of each of its parts, with the same offset."""
+
+    @property
+    def former(self) -> Mapping[int, Feed]:
+        """The feeds of the partitions that have split, which end where they did; only for reading up to a place."""
+        ...
+
+    def parents(self) -> Sequence[int | None]:
+        """For each partition by its number, from 1: the one that it is a part of; None if it is original."""
+        ...
+
+    async def refresh(self) -> None:
+        """Learn of new partitions. Raises: Unavailable."""
+        ...
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Call this function when this process has learned of new partitions."""
+        ...
+
+
+def ancestors(log: Feed, partition: int) -> Sequence[int]:
+    """The partitions that a partition came of, the original one first."""
+    found: list[int] = []
+    parents = log.parents() if isinstance(log, Splitting) else ()
+    parent = parents[partition - 1] if 0 < partition <= len(parents) else None
+    while parent is not None:
+        found.insert(0, parent)
+        parent = parents[parent - 1]
+    return found
+
+
+def parts_of(log: Feed, partition: int) -> Sequence[int]:
+    """The partitions that a partition has split into; empty if it has not."""
+    if partition == log.partition or not isinstance(log, Splitting):
+        return ()
+    return [number for number, parent in enumerate(log.parents(), 1) if parent == partition]
+
+
+def leaf_of(log: Feed, partition: int, id: str) -> int:
+    """The part of a partition, at the first split, that holds the streams with this id."""
+    leaf = partition_of(log, id)
+    return next(part for part in parts_of(log, partition) if part == leaf or part in ancestors(log, leaf))
+
+
+async def learn(log: Feed, partitions: Iterable[int]) -> None:
+    """Learn of new partitions, if some of these are not known. Raises: Unavailable."""
+    if isinstance(log, Splitting) and max(partitions, default=0) > len(log.parents()):
+        await log.refresh()
+
+
 def feeds(log: F) -> Mapping[int, F]:
     """Each partition's feed by number: `{0: log}` for an ordinary log."""
     return log.parts if isinstance(log, Parts) else {log.partition: log}
@@ -62,6 +114,9 @@ def feed_of(log: Feed, partition: int) -> Feed:
     if isinstance(log, Parts) and partition in log.parts:
         part: Feed = log.parts[partition]
         return part
+    if isinstance(log, Splitting) and partition in log.former:
+        former: Feed = log.former[partition]
+        return former
     raise InvalidToken(f"this log has no partition {partition}")
 
 

@@ -15,6 +15,7 @@ from twofold.backends.ports import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed, pages
+from twofold.feed.partitions import covered_by, feed_of, partition_of, partitions_of
 from twofold.messages import Entry, Position, Stream
 from twofold.progress import Progress
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
@@ -121,28 +122,49 @@ class Copy:
 
     async def _place(self, reactor: FollowerId, upto: Position) -> None:
         """Place a reactor in the copy. Otherwise it would start again and repeat its effects outside the log."""
-        there = await self.source.checkpoints.read(reactor)
-        if there is None or there.log_id != self.source.log_id:
+        reached = await self._reached(reactor, upto)
+        if reached is None:
             return
-        waiting = await self.source.checkpoints.parked(reactor)
-        reached = min(upto, there.position, *(self.source.before(parked.position) for parked in waiting))
-        at = await self._in_the_copy(reached)
-        checkpoints = self.target.checkpoints
-        await checkpoints.register(reactor, self.target.log_id, at)
-        here = await checkpoints.read(reactor)
-        if here is not None and here.position < at:  # placed by an earlier run
-            claim = await checkpoints.claim(here, COPYING)
-            if claim is not None:
-                await checkpoints.advance(claim, here.position, at)
-                await checkpoints.release(claim)
+        for partition, at in (await self._in_the_copy(reached)).items():
+            follower, checkpoints = reactor.in_partition(partition), self.target.checkpoints
+            await checkpoints.register(follower, self.target.log_id, at)
+            here = await checkpoints.read(follower)
+            if here is not None and here.position < at:  # placed by an earlier run
+                claim = await checkpoints.claim(here, COPYING)
+                if claim is not None:
+                    await checkpoints.advance(claim, here.position, at)
+                    await checkpoints.release(claim)
 
-    async def _in_the_copy(self, position: Position) -> Position:
-        """The position in the copy of the event at this position of the source."""
-        if position == _beginning(self.source):
-            return _beginning(self.target)
-        [entry] = (await self.source.read(self.source.before(position), 1)).entries
-        [copied] = await self.target.read_stream(Stream.parse(entry.stream), entry.version, 1)
-        return copied.position
+    async def _reached(self, reactor: FollowerId, upto: Position) -> Position | None:
+        """Up to where it has handled everything, in the order in which the source is copied; None if it never ran."""
+        done: list[Position] = []
+        for partition in partitions_of(self.source, spread=True):
+            follower = reactor.in_partition(partition)
+            there = await self.source.checkpoints.read(follower)
+            if there is None or there.log_id != self.source.log_id:
+                return None
+            feed = feed_of(self.source, partition)
+            waiting = await self.source.checkpoints.parked(follower)
+            done.append(min([there.position, *(feed.before(parked.position) for parked in waiting)]))
+        if len(done) == 1 and done[0].partition == upto.partition:
+            return min(upto, done[0])
+        merged, *_ = await covered_by(self.source, done)
+        return min(upto, merged)
+
+    async def _in_the_copy(self, upto: Position) -> dict[int, Position]:
+        """For each partition of the copy: the place of the last of those events of the source that are in it."""
+        found = {number: Position(number, 0) for number in partitions_of(self.target, spread=True)}
+        last: dict[int, Entry] = {}
+        if len(found) == 1 and len(partitions_of(self.source, spread=True)) == 1 and upto != _beginning(self.source):
+            entries = (await self.source.read(self.source.before(upto), 1)).entries
+            last = {number: entry for number in found for entry in entries}
+        else:
+            async for page in pages(self.source, _beginning(self.source), upto, None):
+                last |= {partition_of(self.target, Stream.parse(entry.stream).id): entry for entry in page.entries}
+        for number, entry in last.items():
+            [copied] = await self.target.read_stream(Stream.parse(entry.stream), entry.version, 1)
+            found[number] = copied.position
+        return found
 
     async def contents(self, ended: Ended, progress: Progress) -> tuple[Contents, Contents]:
         """The contents of the source, up to where it was copied, and of the target. Both are read from the beginning.
@@ -153,7 +175,7 @@ class Copy:
         """
         sent, copied = replace(ended.sent), Contents()
         await _add_events(sent, self.source, ended.upto, "reading the source", progress)
-        head = await self.target.head()
+        head = await _end(self.target)
         await _add_events(copied, self.target, head, "reading the copy", progress)
         async for commands in _commands(self.target_export, head):
             copied.add_commands(commands)
@@ -183,6 +205,14 @@ async def _add_events(contents: Contents, log: LogStore, upto: Position, what: s
         for entry in page.entries:
             contents.add_event(entry)
         progress(what, contents.events, total)
+
+
+async def _end(log: LogStore) -> Position:
+    """The place after all its events. In a merged feed it is only fixed once a reader gets there."""
+    end = await log.head()
+    while (page := await log.read(end, EVENTS_AT_ONCE, frozenset())).upto != end:
+        end = page.upto
+    return end
 
 
 def _beginning(feed: Feed) -> Position:

@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import feed_of, feeds
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, learn
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -38,6 +38,7 @@ class Freshness:
 
     def __init__(self, store: ReadStore, log: Feed) -> None:
         self._store, self._log = store, log
+        self._splits = isinstance(log, Splitting)  # asked once: it takes longer than the rest of a read's checks
         self._heads: dict[int, Position] = {}
         self._looked_at = -LOOK_EVERY_S
         self._looking = asyncio.Lock()
@@ -58,6 +59,7 @@ class Freshness:
 
     async def check(self, token: Token) -> None:
         """Raises: InvalidToken if its position is beyond the end of its partition, or the log has no such partition."""
+        await learn(self._log, [token.position.partition])
         try:
             feed = feed_of(self._log, token.position.partition)
         except InvalidToken as error:
@@ -77,15 +79,19 @@ class Freshness:
             raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
+        if self._splits and token is not None:
+            await learn(self._log, [token.position.partition])
         while True:
             result = await look()
+            if self._splits:
+                await learn(self._log, [one.follower.partition for one in result.checkpoints])
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)
             if token is None:
                 return Fresh(result, None)
-            checkpoint = _concerned(result.checkpoints, token)
-            if position is None:
+            checkpoint = _concerned(self._log, result.checkpoints, token)
+            if position is None or position.partition != checkpoint.follower.partition:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
                 return Fresh(result, position)
@@ -173,8 +179,10 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
+def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
+
+    Where partitions split, it is that of the one its partition came of, or the last of those it has split into.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
@@ -182,6 +190,14 @@ def _concerned(checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
     for checkpoint in checkpoints:
         if checkpoint.follower.partition in (partition, 0):
             return checkpoint
+    before = ancestors(log, partition)
+    related = [
+        checkpoint
+        for checkpoint in checkpoints
+        if checkpoint.follower.partition in before or partition in ancestors(log, checkpoint.follower.partition)
+    ]
+    if related:
+        return min(related, key=lambda checkpoint: checkpoint.position.offset)
     raise InvalidToken(
         f"this read model has no partition {partition}, which the token's position {token.position} is in",
         str(token),

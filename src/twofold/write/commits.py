@@ -9,8 +9,9 @@ from typing import Protocol
 from twofold.feed.feed import Feed
 from twofold.feed.partitions import Parts, feeds
 from twofold.messages import Append, Position, Receipt
+from twofold.write.apart import Apart
 from twofold.write.group_commit import Counts, GroupCommit
-from twofold.write.log import Log
+from twofold.write.log import CommitsApart, Log
 
 
 class LogAndFeed(Log, Feed, Protocol):
@@ -18,11 +19,22 @@ class LogAndFeed(Log, Feed, Protocol):
 
 
 class Commits:
-    """A `GroupCommit` for each partition. `mark` gets the position of the last committed event."""
+    """A `GroupCommit` for each partition, or an `Apart` where grouping is of no use.
+
+    `mark` gets the position of the last committed event.
+    """
 
     def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
-        self._log, self._parts = log, log if isinstance(log, Parts) else None
-        self._of = {number: GroupCommit(part, mark) for number, part in feeds(log).items()}
+        self._log, self._mark, self._parts = log, mark, log if isinstance(log, Parts) else None
+        self._of: dict[int, GroupCommit | Apart] = {}
+        self.follow_splits()
+
+    def follow_splits(self) -> None:
+        """Add partitions that are new. What is queued for one that has split is still written, into its parts."""
+        for number, part in feeds(self._log).items():
+            if number not in self._of:
+                kind = Apart if isinstance(part, CommitsApart) else GroupCommit
+                self._of[number] = kind(part, self._mark)
 
     @property
     def queued(self) -> int:

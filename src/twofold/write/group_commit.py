@@ -43,8 +43,15 @@ class Counts:
 
     def add(self, batch: Sequence[_Queued], outcomes: Sequence[Receipt | TwofoldError]) -> None:
         """Count one batch and its outcomes."""
+        self._add(len(batch), outcomes)
+
+    def add_one(self, outcome: Receipt | TwofoldError) -> None:
+        """Count an append that was committed by itself."""
+        self._add(1, [outcome])
+
+    def _add(self, size: int, outcomes: Sequence[Receipt | TwofoldError]) -> None:
         self.batches += 1
-        self.largest_batch = max(self.largest_batch, len(batch))
+        self.largest_batch = max(self.largest_batch, size)
         for outcome in outcomes:
             if isinstance(outcome, VersionConflict):
                 self.conflicts += 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -78,6 +78,25 @@ class Log(Protocol):
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """At most `limit` events of a stream in order, starting with `from_version`. Raises: Unavailable."""
+        ...
+
+
+@runtime_checkable
+class CommitsApart(Protocol):
+    """A log in which each stream is committed by itself: appends that were grouped would only wait for one another."""
+
+    @property
+    def apart(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
+class ShowsStates(Protocol):
+    """A log whose store others read, too: it shows them the newest state of each state-stored write model."""
+
+    def show_states(self, categories: Collection[str]) -> None:
+        """Show those of these categories from now on, with each append."""
         ...
 
 

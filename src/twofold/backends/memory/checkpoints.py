@@ -1,7 +1,7 @@
 """Checkpoints: one row for each follower and partition, which is also its lease and its fence."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from msgspec.structs import replace
@@ -86,6 +86,23 @@ class MemoryCheckpoints:
             self.waiting[claim.follower].pop((entry.kind, entry.key), None)
         for entry in parked:
             self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
+
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`."""
+        now = self.movable(claim, at)
+        for number, entries in parts.items():
+            name = claim.follower.in_partition(number)
+            place = Position(number, at.offset)
+            part = replace(now, follower=name, position=place, owner=None, epoch=now.epoch + 1, wanted_by=None)
+            self.rows.setdefault(name, part)
+            if claim.follower in self.owners:
+                self.owners.setdefault(name, self.owners[claim.follower])
+            for entry in entries:
+                kept = self.waiting[claim.follower][entry.kind, entry.key]
+                moved = replace(kept, position=Position(number, kept.position.offset))
+                self.waiting[name].setdefault((entry.kind, entry.key), moved)
+        for table in (self.rows, self.owners, self.waiting):
+            table.pop(claim.follower, None)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from twofold.backends.partitioned.order import Vector
-from twofold.backends.ports import LogStore
 from twofold.errors import LogReplaced, OutcomeUnknown, Unavailable
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream
+from twofold.write.log import Log
 
 BLOCK = 64  # vectors read at once
 MOST_KEPT = 4_096
@@ -28,18 +29,65 @@ class Cut(msgspec.Struct, frozen=True):
     position: Position
 
 
+class Lineage(Protocol):
+    """The partitions of a log: which are parts of which."""
+
+    def parents(self) -> Sequence[int | None]:
+        """For each partition by its number, from 1: the one that split into it and others; None if it is original."""
+        ...
+
+    async def refresh(self) -> None:
+        """Learn of new ones. Raises: Unavailable."""
+        ...
+
+
+class Fixed:
+    """A number of partitions, none of which ever splits."""
+
+    def __init__(self, parts: int) -> None:
+        self._parents = (None,) * parts
+
+    def parents(self) -> Sequence[int | None]:
+        """See `Lineage.parents`."""
+        return self._parents
+
+    async def refresh(self) -> None:
+        """Does nothing."""
+
+
+class CutStore(Log, Protocol):
+    """What is needed of the log of the cuts: of its feed only its end, and the doorbell."""
+
+    @property
+    def partition(self) -> int:
+        """See `Feed.partition`."""
+        ...
+
+    async def head(self) -> Position:
+        """See `Feed.head`."""
+        ...
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        """See `Feed.wait`."""
+        ...
+
+
 class Cuts:
     """The cuts this process knows: the newest, when it was learned (loop time, seconds), and some older vectors."""
 
-    def __init__(self, log: LogStore, parts: int, new_id: Callable[[], str]) -> None:
-        self.log, self._parts, self._new_id = log, parts, new_id
+    def __init__(self, log: CutStore, lineage: Lineage, new_id: Callable[[], str]) -> None:
+        self.log, self.lineage, self._new_id = log, lineage, new_id
         self.forget()
 
     def forget(self) -> None:
         """Start over: under a new id the log has no cut yet."""
-        self.newest = Cut(0, (0,) * self._parts, Position(self.log.partition, 0))
+        self.newest = Cut(0, self._beginning, Position(self.log.partition, 0))
         self.learned_at = -math.inf
         self._vectors: OrderedDict[int, Vector] = OrderedDict()
+
+    @property
+    def _beginning(self) -> Vector:
+        return tuple(0 for parent in self.lineage.parents() if parent is None)
 
     @property
     def _stream(self) -> Stream:
@@ -55,6 +103,8 @@ class Cuts:
                 raise self._shorter(known.number)
             return known
         vector = _VECTOR.decode(loaded.events[0][2])
+        if len(vector) > len(self.lineage.parents()):
+            await self.lineage.refresh()
         if loaded.version == known.number and vector != known.vector:
             raise self._shorter(known.number)
         self._heard(Cut(loaded.version, vector, loaded.position))
@@ -93,7 +143,7 @@ class Cuts:
     async def vector(self, number: int) -> Vector:
         """The vector of an existing cut. Raises: Unavailable, LogReplaced."""
         if number == 0:
-            return (0,) * self._parts
+            return self._beginning
         if number not in self._vectors:
             first = (number - 1) // BLOCK * BLOCK + 1
             entries = await self.log.read_stream(self._stream, first, BLOCK)
@@ -104,11 +154,38 @@ class Cuts:
         return self._vectors[number]
 
     async def around(self, first: int) -> list[Vector]:
-        """The vectors of the cut before this one, of this one, and of later ones as far as they are cached."""
-        vectors = [await self.vector(first - 1), await self.vector(first)]
-        while len(vectors) <= BLOCK and (following := self._vectors.get(first + len(vectors) - 1)) is not None:
+        """The vectors of the cut before this one, of this one, and of later ones as far as they are cached.
+
+        All are of the same partitions: where one splits, they end.
+        """
+        before, vector = await self.vector(first - 1), await self.vector(first)
+        vectors = [self.whole(before)[: len(vector)], vector]
+        while len(vectors) <= BLOCK:
+            following = self._vectors.get(first + len(vectors) - 1)
+            if following is None or len(following) != len(vector):
+                break
             vectors.append(following)
         return vectors
+
+    def whole(self, vector: Vector) -> Vector:
+        """The same place in all partitions that there are now: the parts of one that split begin where it ended."""
+        parents = self.lineage.parents()
+        if len(vector) >= len(parents):
+            return vector
+        found = list(vector)
+        for parent in parents[len(vector) :]:
+            found.append(0 if parent is None else found[parent - 1])
+        return tuple(found)
+
+    def reached(self, vector: Vector, number: int) -> int:
+        """Up to where the events of a partition are in a cut, be it the cut of its parent or of its parts."""
+        parents = self.lineage.parents()
+        if number > len(vector):
+            parent = parents[number - 1]
+            return 0 if parent is None else self.reached(vector, parent)
+        parts = [n for n, parent in enumerate(parents[: len(vector)], 1) if parent == number]
+        own = vector[number - 1]
+        return max(own, min(self.reached(vector, part) for part in parts)) if parts else own
 
     def _keep(self, vectors: Iterable[tuple[int, Vector]]) -> None:
         self._vectors.update(vectors)
@@ -116,25 +193,25 @@ class Cuts:
             self._vectors.popitem(last=False)
 
     async def first_reaching(self, part: int, offset: int) -> int | None:
-        """The first cut that contains the event at `offset` of the part with index `part`; None if there is none yet.
+        """The first cut that contains the event at `offset` of this partition; None if there is none yet.
 
         Vectors never decrease, so this is a binary search. It starts near the newest cut, where most lookups end.
         Raises: Unavailable, LogReplaced.
         """
         if offset == 0:
             return 0
-        newest = self.newest if self.newest.vector[part] >= offset else await self.learn()
-        if newest.vector[part] < offset:
+        newest = self.newest if self.reached(self.newest.vector, part) >= offset else await self.learn()
+        if self.reached(newest.vector, part) < offset:
             return None
         low, high, step = 0, newest.number, 1
         while high - step > low:
-            if (await self.vector(high - step))[part] < offset:
+            if self.reached(await self.vector(high - step), part) < offset:
                 low = high - step
             else:
                 high, step = high - step, step * 2
         while high - low > 1:
             middle = (low + high) // 2
-            if (await self.vector(middle))[part] < offset:
+            if self.reached(await self.vector(middle), part) < offset:
                 low = middle
             else:
                 high = middle
@@ -145,7 +222,7 @@ class Cuts:
         low, high = 0, (await self.learn()).number + 1
         while high - low > 1:
             middle = (low + high) // 2
-            if all(a <= b for a, b in zip(await self.vector(middle), vector, strict=True)):
+            if all(a <= b for a, b in zip(await self.vector(middle), vector, strict=False)):
                 low = middle
             else:
                 high = middle

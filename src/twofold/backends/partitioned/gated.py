@@ -55,7 +55,7 @@ class Gated:
         return self._at(newest.vector) if newest.number else None
 
     def _at(self, vector: tuple[int, ...]) -> Position:
-        return Position(self.partition, vector[self.partition - 1])
+        return Position(self.partition, self._merged.cuts.whole(vector)[self.partition - 1])
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`. Events beyond the gate count as news, because the next read moves it."""

@@ -11,7 +11,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.partitioned.checkpoints import RoutedCheckpoints
-from twofold.backends.partitioned.cuts import Cuts
+from twofold.backends.partitioned.cuts import Cuts, Fixed
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.backends.partitioned.order import MOST_PARTS
@@ -38,7 +38,7 @@ class Partitioned(Merged):
         self._ambient = ambient or Ambient()
         self._cut_log, self.limits = cuts, parts[0].limits
         self.parts: Mapping[int, LogStore] = dict(enumerate(parts, 1))
-        super().__init__(self.parts, Cuts(cuts, len(parts), self._ambient.new_id))
+        super().__init__(self.parts, Cuts(cuts, Fixed(len(parts)), self._ambient.new_id))
         self.gated: Mapping[int, Feed] = {number: Gated(part, self) for number, part in self.parts.items()}
         stores = {0: cuts, **self.parts}
         self.checkpoints = RoutedCheckpoints({number: store.checkpoints for number, store in stores.items()})

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from twofold.backends.partitioned import order
 from twofold.backends.partitioned.cuts import Cuts
 from twofold.backends.partitioned.order import LAST, MOST_IN_CUT, Vector, cut_behind, end_of, place
-from twofold.backends.partitioned.proposing import Proposer, of_part, shorter
+from twofold.backends.partitioned.proposing import PAUSE_S, Proposer, of_part, shorter
 from twofold.backends.partitioned.runs import Run, Runs
 from twofold.backends.partitioned.waiting import all_of, first_of
 from twofold.errors import InvalidToken
@@ -20,19 +20,24 @@ from twofold.messages import Entry, Position
 
 
 class Merged:
-    """See `Feed`. Methods raise Unavailable while a part, or the log of the cuts, cannot be reached."""
+    """See `Feed`. Methods raise Unavailable while a part, or the log of the cuts, cannot be reached.
+
+    `feeds` are those of all partitions by number, `live` of those that have not split. Both may grow.
+    """
 
     partition = 0
 
-    def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts) -> None:
-        self._feeds, self.cuts = feeds, cuts
+    pause_s = PAUSE_S
+
+    def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts, live: Mapping[int, Feed] | None = None) -> None:
+        self._feeds, self.cuts, self._live = feeds, cuts, feeds if live is None else live
         self.forget()
 
     def forget(self) -> None:
         """Start over, after the log was given a new id."""
         self.cuts.forget()
         self._runs = Runs()
-        self.proposer = Proposer(self._feeds, self.cuts, self._runs)
+        self.proposer = Proposer(self._live, self.cuts, self._runs, self.pause_s)
 
     @property
     def log_id(self) -> str:
@@ -68,7 +73,8 @@ class Merged:
         newest = self.cuts.newest
         if after < end_of(newest.number):
             return
-        ends = [Position(number, offset) for number, offset in enumerate(newest.vector, 1)]
+        vector = self.cuts.whole(newest.vector)
+        ends = [Position(number, vector[number - 1]) for number in self._live]
         news = [self._feeds[end.partition].wait(end, timeout_s) for end in ends]
         await first_of([*news, self.cuts.log.wait(newest.position, timeout_s)])
 
@@ -81,19 +87,28 @@ class Merged:
         if after >= to:
             return 0
         (begin, beyond_begin), (end, beyond_end) = await self._vector_at(after), await self._vector_at(to)
-        distances = await all_of(
-            of_part(number, feed.distance, Position(number, begin[number - 1]), Position(number, end[number - 1]))
-            for number, feed in self._feeds.items()
+        return max(0, await self._between(begin, end) + beyond_end - beyond_begin)
+
+    async def _between(self, begin: Vector, end: Vector) -> int:
+        """How many events are after one cut, and in a later one or those between."""
+        parents = self.cuts.lineage.parents()
+        starts = [*begin, *(0 if parent is None else end[parent - 1] for parent in parents[len(begin) : len(end)])]
+        return sum(
+            await all_of(
+                of_part(number, self._feeds[number].distance, Position(number, after), Position(number, to))
+                for number, (after, to) in enumerate(zip(starts, end, strict=True), 1)
+                if after < to
+            )
         )
-        return max(0, sum(distances) + beyond_end - beyond_begin)
 
     async def behind(self, after: Position) -> int:
         """See `Feed.behind`. Includes events that are in no cut yet."""
         vector, beyond = await self._vector_at(after)
-        counts = await all_of(
-            of_part(number, feed.behind, Position(number, vector[number - 1])) for number, feed in self._feeds.items()
+        ends = tuple(map(max, self.cuts.whole(vector), self.cuts.whole(self.cuts.newest.vector)))
+        later = await all_of(
+            of_part(number, feed.behind, Position(number, ends[number - 1])) for number, feed in self._live.items()
         )
-        return max(0, sum(counts) - beyond)
+        return max(0, await self._between(vector, ends) + sum(later) - beyond)
 
     async def covering(self, position: Position) -> Position | None:
         """See `Feed.covering`: for an event of a part, the end of the first cut that contains it."""
@@ -101,7 +116,7 @@ class Merged:
             return position
         if position.partition not in self._feeds:
             raise InvalidToken(f"{position} is in partition {position.partition}, which this log does not have")
-        number = await self.cuts.first_reaching(position.partition - 1, position.offset)
+        number = await self.cuts.first_reaching(position.partition, position.offset)
         return None if number is None else end_of(number)
 
     async def covered_by(self, positions: Sequence[Position]) -> Sequence[Position]:
@@ -109,9 +124,17 @@ class Merged:
         at = {position.partition: position for position in positions}
         if self.partition in at:
             vector, _ = await self._vector_at(at[self.partition])
-            return [at[self.partition], *(Position(number, vector[number - 1]) for number in self._feeds)]
-        vector = tuple(at[number].offset if number in at else 0 for number in self._feeds)
-        return [end_of(await self.cuts.last_within(vector)), *positions]
+            return [at[self.partition], *(Position(n, self.cuts.reached(vector, n)) for n in self._feeds)]
+        vector = tuple(self._come(number, at) for number in self._feeds)
+        come = [Position(number, offset) for number, offset in enumerate(vector, 1) if number not in at]
+        return [end_of(await self.cuts.last_within(vector)), *positions, *come]
+
+    def _come(self, number: int, at: Mapping[int, Position]) -> int:
+        """How far a follower is in a partition: in its parts, if it has split."""
+        if number in at:
+            return at[number].offset
+        parts = [n for n, parent in enumerate(self.cuts.lineage.parents(), 1) if parent == number]
+        return min((self._come(part, at) for part in parts), default=0)
 
     async def _vector_at(self, position: Position) -> tuple[Vector, int]:
         """The end of the last cut at or before a position, and how many events lie between the two."""
@@ -141,7 +164,7 @@ class Merged:
     async def _fetched(self, first: int) -> Run:
         """This cut, and as many later ones as one page of each part covers."""
         vectors = await self.cuts.around(first)
-        ends = zip(self._feeds, vectors[0], vectors[1], vectors[-1], strict=True)
+        ends = zip(self._feeds, vectors[0], vectors[1], vectors[-1], strict=False)
         pages = await all_of(of_part(number, self._events, number, *offsets) for number, *offsets in ends)
         count = 1
         while count + 1 < len(vectors) and _reach(pages, vectors[count + 1]):

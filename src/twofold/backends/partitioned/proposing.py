@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from twofold.backends.partitioned.cuts import Cut, Cuts
-from twofold.backends.partitioned.order import MOST_IN_CUT, in_order, next_cut
+from twofold.backends.partitioned.order import MOST_IN_CUT, Vector, in_order, next_cut
 from twofold.backends.partitioned.runs import Run, Runs
 from twofold.backends.partitioned.waiting import all_of
 from twofold.errors import Closed, LogReplaced, Unavailable
-from twofold.feed.feed import Feed, FeedPage
+from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.messages import Position
 
 PAUSE_S = 0.025  # between learning of a cut and proposing the next one
@@ -42,17 +42,21 @@ def shorter(number: int, offset: int, end: Position) -> LogReplaced:
     )
 
 
-def _check_reach(heads: Sequence[Position], cut: Cut) -> None:
-    for head, offset in zip(heads, cut.vector, strict=True):
+def _check_reach(heads: Iterable[Position], vector: Vector) -> None:
+    for head in heads:
+        offset = vector[head.partition - 1]
         if head.offset < offset:
             raise shorter(head.partition, offset, head)
 
 
 class Proposer:
-    """Proposes cuts for this process, one at a time. `feeds` by partition number; events of its cuts go to `runs`."""
+    """Proposes cuts for this process, one at a time, at least `pause_s` after it learned of the last one.
 
-    def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts, runs: Runs) -> None:
-        self._feeds, self._cuts, self._runs = feeds, cuts, runs
+    `feeds` are those of the partitions that have not split, by number; events of its cuts go to `runs`.
+    """
+
+    def __init__(self, feeds: Mapping[int, Feed], cuts: Cuts, runs: Runs, pause_s: float) -> None:
+        self._feeds, self._cuts, self._runs, self._pause_s = feeds, cuts, runs, pause_s
         self._turn, self._turn_of_reactors = asyncio.Lock(), asyncio.Lock()
         self._not_all = 0
 
@@ -80,45 +84,54 @@ class Proposer:
     async def has_news(self, last: Cut) -> bool:
         """Whether a part has events beyond a cut. Raises: Unavailable, LogReplaced."""
         heads = await all_of(of_part(number, feed.head) for number, feed in self._feeds.items())
-        _check_reach(heads, last)
-        return any(head.offset > offset for head, offset in zip(heads, last.vector, strict=True))
+        vector = self._cuts.whole(last.vector)
+        _check_reach(heads, vector)
+        return any(head.offset > vector[head.partition - 1] for head in heads)
 
     async def check_complete(self, last: Cut) -> None:
         """Raises: LogReplaced when a part that responds in time ends before the cut."""
-        _check_reach(await all_of(self._head_in_time(number, last) for number in self._feeds), last)
+        vector = self._cuts.whole(last.vector)
+        _check_reach(await all_of(self._head_in_time(number, vector) for number in self._feeds), vector)
 
-    async def _head_in_time(self, number: int, last: Cut) -> Position:
+    async def _head_in_time(self, number: int, vector: Vector) -> Position:
         try:
             async with asyncio.timeout(LOOK_PATIENCE_S):
                 return await of_part(number, self._feeds[number].head)
         except (Unavailable, TimeoutError):
-            return Position(number, last.vector[number - 1])
+            return Position(number, vector[number - 1])
 
     def left_something(self, number: int) -> bool:
         """Whether this process made this cut, and saw more events than the cut contains."""
         return number == self._not_all
 
     async def _propose(self, last: Cut, page: PageOf) -> Cut:
-        pause_s = self._cuts.learned_at + PAUSE_S - asyncio.get_running_loop().time()
+        pause_s = self._cuts.learned_at + self._pause_s - asyncio.get_running_loop().time()
         if pause_s > 0:
             await asyncio.sleep(pause_s)
             await self._cuts.learn()
         if self._cuts.newest.number > last.number:
             return self._cuts.newest
-        pages = await all_of(page(number, Position(number, at)) for number, at in enumerate(last.vector, 1))
-        vector = next_cut(last.vector, pages)
-        if vector != last.vector and await self._cuts.add(last, vector):
-            self._made(self._cuts.newest, last, pages)
+        after = self._cuts.whole(last.vector)
+        pages = await all_of(
+            page(number, Position(number, at)) if number in self._feeds else _nothing(number, at)
+            for number, at in enumerate(after, 1)
+        )
+        vector = next_cut(after, pages)
+        if vector != after and await self._cuts.add(last, vector):
+            self._made(self._cuts.newest, after, pages)
         return self._cuts.newest
 
-    def _made(self, cut: Cut, last: Cut, pages: Sequence[FeedPage]) -> None:
-        entries = in_order(cut.number, [last.vector, cut.vector], [page.entries for page in pages])
+    def _made(self, cut: Cut, after: Vector, pages: Sequence[FeedPage]) -> None:
+        entries = in_order(cut.number, [after, cut.vector], [page.entries for page in pages])
         self._runs.keep(Run.of(cut.number, cut.number, entries))
         if any(page.more or page.upto.offset > at for page, at in zip(pages, cut.vector, strict=True)):
             self._not_all = cut.number
 
-    def _page(self, number: int, after: Position) -> Coroutine[Any, Any, FeedPage]:
-        return of_part(number, self._feeds[number].read, after, MOST_IN_CUT)
+    async def _page(self, number: int, after: Position) -> FeedPage:
+        try:
+            return await of_part(number, self._feeds[number].read, after, MOST_IN_CUT)
+        except PartitionSplit:  # its events go on in its parts, from the next cut on
+            return FeedPage((), after)
 
     async def _page_in_time(self, number: int, after: Position) -> FeedPage:
         try:
@@ -126,3 +139,7 @@ class Proposer:
                 return await self._page(number, after)
         except (Unavailable, TimeoutError):
             return FeedPage((), after)
+
+
+async def _nothing(number: int, at: int) -> FeedPage:
+    return FeedPage((), Position(number, at))

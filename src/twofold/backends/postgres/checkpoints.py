@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twofold.backends.postgres.commit import ADVANCE, FollowerKind, Move, commit
@@ -98,6 +98,20 @@ class PostgresCheckpoints:
         """See `Checkpoints.advance`."""
         move = Move(self._kind, claim, after, to, parked, unparked, self._log_id())
         await self._database.run_once(lambda c: commit(c, ADVANCE, move))
+
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`."""
+        await self._database.run_once(lambda c: self._split(c, claim, at, parts))
+
+    async def _split(self, connection: Any, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        whose = self._of(claim.follower)
+        async with connection.transaction():
+            await commit(connection, ADVANCE, Move(self._kind, claim, at, at, (), (), self._log_id()))
+            for number, entries in parts.items():
+                await connection.execute(_SQL["add_part"], *whose, number)
+                for entry in entries:
+                    await connection.execute(_SQL["move_parked"], *whose, number, entry.kind, entry.key)
+            await connection.execute(_SQL["remove"], *whose)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""

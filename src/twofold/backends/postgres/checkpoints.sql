@@ -46,6 +46,20 @@ UPDATE twofold.checkpoints SET heartbeat = heartbeat + 1
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING wanted_by
 
+-- name: add_part
+INSERT INTO twofold.checkpoints
+(kind, name, version, partition, log_id, position, owner, epoch, heartbeat, belongs, generation)
+SELECT kind, name, version, $5, log_id, position, NULL, epoch + 1, heartbeat, belongs, generation
+FROM twofold.checkpoints WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4
+ON CONFLICT DO NOTHING
+
+-- name: move_parked
+UPDATE twofold.parked SET partition = $5
+WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND what = $6 AND key = $7
+
+-- name: remove
+DELETE FROM twofold.checkpoints WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4
+
 -- name: release
 UPDATE twofold.checkpoints SET owner = NULL
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -89,6 +89,10 @@ class SqlCheckpoints:
         """See `Checkpoints.advance`."""
         await self._database.transaction(lambda c: move(c, claim, after, to, parked, unparked))
 
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`."""
+        await self._database.alone(lambda c: _split(c, claim, at, parts))
+
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
         await self._changed(_held(claim), {_C.owner: None})
@@ -137,6 +141,20 @@ async def move(
     if parks:
         rows = [_parked_row(claim.follower, entry) for entry in parks]
         await connection.execute(insert(connection.dialect.name, parked, ()), rows)
+
+
+async def _split(
+    connection: AsyncConnection, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]
+) -> None:
+    await move(connection, claim, at, at, (), ())
+    row = (await connection.execute(sa.select(checkpoints).where(*_held(claim)))).mappings().one()
+    for number, entries in parts.items():
+        part = {**row, "partition": number, "owner": None, "epoch": row["epoch"] + 1, "wanted_by": None}
+        await connection.execute(insert(connection.dialect.name, checkpoints, ()), [part])
+        for entry in entries:
+            where = _this_entry(claim.follower, entry)
+            await connection.execute(sa.update(parked).where(*where).values(partition=number))
+    await connection.execute(sa.delete(checkpoints).where(*here(checkpoints, claim.follower)))
 
 
 async def read_checkpoints(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, TypeVarTuple
 
@@ -118,6 +118,10 @@ class SqliteCheckpoints:
         """See `Checkpoints.advance`."""
         await self._write(move, claim, after, to, parked, unparked)
 
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`."""
+        await self._write(_split, claim, at, parts)
+
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
         await self._write(_changed, _SQL["release"], _held(claim))
@@ -152,6 +156,16 @@ def move(
         where = (entry.kind, entry.key, entry.position.partition, entry.position.offset)
         what = (entry.error, entry.since.isoformat(), entry.tries, entry.traceback)
         db.execute(_SQL["park"], (*whose, *where, *what))
+
+
+def _split(db: apsw.Connection, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+    move(db, claim, at, at, (), ())
+    whose = _of(claim.follower)
+    for number, entries in parts.items():
+        db.execute(_SQL["add_part"], (number, *whose))
+        for entry in entries:
+            db.execute(_SQL["move_parked"], (number, *whose, entry.kind, entry.key))
+    db.execute(_SQL["remove"], whose)
 
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:

@@ -32,6 +32,20 @@ WHERE name = ? AND version = ? AND partition = ? AND epoch = ? RETURNING wanted_
 UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND partition = ? AND position = ?
 
+-- name: add_part
+INSERT INTO twofold_checkpoints
+(name, version, partition, log_id, position, owner, epoch, heartbeat, belongs, generation)
+SELECT name, version, ?, log_id, position, NULL, epoch + 1, heartbeat, belongs, generation
+FROM twofold_checkpoints WHERE name = ? AND version = ? AND partition = ?
+ON CONFLICT DO NOTHING
+
+-- name: move_parked
+UPDATE OR IGNORE twofold_parked SET partition = ?
+WHERE name = ? AND version = ? AND partition = ? AND kind = ? AND key = ?
+
+-- name: remove
+DELETE FROM twofold_checkpoints WHERE name = ? AND version = ? AND partition = ?
+
 -- name: renew
 UPDATE twofold_checkpoints SET generation = lower(hex(randomblob(6)))
 WHERE name = ? AND version = ? AND partition = ?

@@ -96,6 +96,40 @@ class CheckpointConformance(OnBackend):
         assert after.heartbeat > seen.heartbeat
         assert await others.claim(after, "taker") == Claim(ONE, holder.epoch + 1)
 
+    async def test_g5_a_partition_that_splits_leaves_its_checkpoint_to_its_parts(
+        self, checkpoints: Checkpoints, others: Checkpoints
+    ) -> None:
+        """At the same place, in an epoch above its own, with what is parked; its holder can write no more."""
+        await checkpoints.register(FIRST, LOG_ID, at(0, 1))
+        assert await checkpoints.assign(FIRST, None, OURS)
+        zombie = await claimed(checkpoints, FIRST)
+        waits, too = (Parked("row", f'["{key}"]', at(3, 1), "it failed", NOON, traceback="T") for key in "ab")
+        await checkpoints.advance(zombie, at(0, 1), at(7, 1), [waits, too])
+        claim = await claimed(others, FIRST)
+        with pytest.raises(LeaseLost):
+            await others.split(claim, at(6, 1), {2: [waits], 3: [too]})
+        await others.split(claim, at(7, 1), {2: [waits], 3: [too]})
+        found = await checkpoints.all_partitions(ONE)
+        assert [(row.follower, row.position, row.owner, row.log_id) for row in found] == [
+            (SECOND, at(7, 2), None, LOG_ID),
+            (ONE.in_partition(3), at(7, 3), None, LOG_ID),
+        ]
+        assert all(row.epoch > claim.epoch for row in found)
+        assert await checkpoints.ownership(SECOND) == OURS
+        [moved] = await checkpoints.parked(SECOND)
+        assert (moved.key, moved.position, await checkpoints.traceback(SECOND, moved)) == ('["a"]', at(3, 2), "T")
+        for late in (zombie, claim):
+            with pytest.raises(LeaseLost):
+                await checkpoints.advance(late, at(7, 1), at(8, 1))
+
+    async def test_g5_a_part_that_has_begun_keeps_its_place(self, checkpoints: Checkpoints) -> None:
+        """A checkpoint of the whole that another process registered late takes nothing back."""
+        await checkpoints.register(SECOND, LOG_ID, at(9, 2))
+        await checkpoints.register(FIRST, LOG_ID, at(0, 1))
+        await checkpoints.split(await claimed(checkpoints, FIRST), at(0, 1), {2: [], 3: []})
+        found = await checkpoints.all_partitions(ONE)
+        assert [row.position for row in found] == [at(9, 2), at(0, 3)]
+
     async def test_a_holder_hears_at_its_next_beat_who_would_take_over(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:

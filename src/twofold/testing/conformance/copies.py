@@ -15,13 +15,14 @@ from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId, Parked
-from twofold.messages import BEGINNING, Append, Encoded, Meta, Receipt, Stream
+from twofold.feed.partitions import feeds, partition_of
+from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Receipt, Stream
 from twofold.operate import copy as operated
 from twofold.operate.copy import copying
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.bank import Deposit, accounts, bank
 from twofold.testing.conformance.checkpoints import claimed
-from twofold.testing.conformance.material import UNUSUAL_IDS, append, appended, at, event
+from twofold.testing.conformance.material import UNUSUAL_IDS, all_of, append, appended, at, event, place_of
 from twofold.write.copies import Exports, Imports
 
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # decoding and encoding would change it
@@ -60,11 +61,19 @@ async def same(one: LogStore, other: LogStore) -> None:
     """Both logs have the same content, except positions and the id of the log."""
     assert isinstance(one, Exports)
     assert isinstance(other, Exports)
-    ours, theirs = [(await log.read(BEGINNING, 10_000)).entries for log in (one, other)]
+    ours, theirs = [await all_of(log) for log in (one, other)]
     assert [_as_bytes(entry) for entry in ours] == [_as_bytes(entry) for entry in theirs]
     ids = [await log.exporting.commands(await log.head(), None, 10_000) for log in (one, other)]
     assert sorted(ids[0], key=str) == sorted(ids[1], key=str)
     assert one.log_id != other.log_id
+
+
+async def places_of(log: LogStore, notes: int) -> list[Position]:
+    """In each partition, the place of the last event of the first so many notes, each of which has one."""
+    last = {number: Position(number, 0) for number in feeds(log)}
+    for n in range(notes):
+        last[partition_of(log, str(n))] = await place_of(log, f"note-{n}@1")
+    return list(last.values())
 
 
 def _as_bytes(entry: object) -> object:
@@ -96,11 +105,11 @@ class CopyConformance(OnBackend):
         original, back = await filled(MemoryLog(years_apart())), MemoryLog()
         there, again = await copying(original, log), await copying(log, back)
         ended = await there.run(silent)
+        first, second = await there.contents(ended, silent)
         await again.run(silent)
         await same(original, log)
         await same(original, back)
         assert ended.upto == await original.head()
-        first, second = await there.contents(ended, silent)
         assert (first, first.checksum) == (second, second.checksum)
         assert first.commands == len(UNUSUAL_IDS) + 4
 
@@ -112,7 +121,8 @@ class CopyConformance(OnBackend):
         for stream, id_ in (("note-1", "decided nothing"), ("note-none", "on nothing"), ("note-日本語", "日本語")):
             was = await appended(original, stream, "x", command_id=id_)
             now = await appended(log, stream, "x", command_id=id_)
-            assert now == msgspec.structs.replace(was, log_id=log.log_id)
+            at_ = await place_of(log, f"{stream}@{now.version}") if now.version else Position(now.position.partition, 0)
+            assert now == msgspec.structs.replace(was, log_id=log.log_id, position=at_)
             assert now.repeated
         assert (await appended(log, "note-1", "new")).version == 3
 
@@ -230,10 +240,11 @@ class CopyConformance(OnBackend):
         await original.checkpoints.advance(claim, BEGINNING, at(5), [waiting])
         reactors = [mails, FollowerId("never_run")]
         await (await copying(original, log, reactors)).run(silent)
-        placed = [await log.checkpoints.read(reactor) for reactor in reactors]
-        assert [one and (one.log_id, one.position, one.owner) for one in placed] == [(log.log_id, at(3), None), None]
+        for reactor, handled in zip(reactors, (3, None), strict=True):
+            found = await log.checkpoints.all_partitions(reactor)
+            places = [] if handled is None else await places_of(log, handled)
+            assert [(row.log_id, row.position, row.owner) for row in found] == [(log.log_id, a, None) for a in places]
         await original.checkpoints.advance(claim, at(5), at(6), unparked=[waiting])
         await (await copying(original, log, reactors)).run(silent)
-        again = await log.checkpoints.read(mails)
-        assert again is not None
-        assert (again.position, again.owner) == (at(6), None)
+        again = await log.checkpoints.all_partitions(mails)
+        assert [(row.position, row.owner) for row in again] == [(place, None) for place in await places_of(log, 6)]

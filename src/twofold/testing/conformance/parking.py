@@ -315,8 +315,9 @@ class ParkingConformance(OnBackend):
             assert "100 keys were parked within a minute" in following.error
             assert "twofold parked APP retry balance --all" in following.error
             [status] = [one for one in await operate.status(running) if one.state == "stopped"]
-            stopped_at = (await Places.of(feed))[200]
-            assert (status.name, status.parked, status.position) == ("balance", 100, stopped_at)
+            assert status.position is not None
+            stopped_at = (await Places.of(feed)).number(status.position)
+            assert (status.name, status.parked, stopped_at) == ("balance", 100, 200)
         fold.mended = True
         async with fold.app.open(log, read_store=store) as running:
             last = await deposited(log, names[-1], 1)

@@ -221,6 +221,10 @@ class SimulatedCheckpoints:
 
         await self._change(advance, "page")
 
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """See `Checkpoints.split`."""
+        await self._change(lambda: at_once(self._memory().split(claim, at, parts)))
+
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
 

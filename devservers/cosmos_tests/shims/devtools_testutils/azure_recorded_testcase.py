@@ -1,0 +1,5 @@
+"""Credentials of Azure: none."""
+
+
+def get_credential(is_async: bool = False) -> None:
+    """No credential: the tests use the account's key."""

@@ -1,0 +1,302 @@
+"""A container of Azure Cosmos DB through its own SDK, whose errors stay in here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any
+from urllib.request import getproxies
+
+import msgspec
+from aiohttp import ClientError
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from twofold.backends.cosmos.address import Address
+from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
+from twofold.backends.cosmos.ranges import Physical
+from twofold.backends.unreachable import unreachable
+from twofold.errors import ConfigurationError, LogReplaced, TwofoldError, Unavailable
+
+CONNECT_S = 5
+READ_S = 20
+LARGE_BYTES = 1024 * 1024
+MOST_OF_KEY = 1_000  # documents of a page
+CONFLICTS = (409, 412)
+GONE = 410
+NOT_FOUND, SESSION_NOT_AVAILABLE = 404, 1002
+TOO_LARGE = 413
+
+
+class Conflict(Exception):
+    """A document exists already, or its ETag is another one: nothing was written."""
+
+
+class TooLarge(Exception):
+    """The service does not take a request of this size: nothing was written."""
+
+
+class RangeGone(Exception):
+    """A feed range has split, or was merged."""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """A page of a change feed: its documents, the LSN it ends at, and the newest LSN of the range."""
+
+    documents: Sequence[Document]
+    upto: int
+    newest: int
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The LSN of a batch, the id of its feed range, and the ETags of its documents."""
+
+    lsn: int
+    range: str
+    etags: Sequence[str]
+
+
+class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, which mypy cannot follow
+    """The SDK's transport. A large body is handed over as a file, which aiohttp sends without blocking the loop."""
+
+    def _get_request_data(self, request: Any) -> Any:
+        data = super()._get_request_data(request)
+        if isinstance(data, str):
+            data = data.encode()
+        return BytesIO(data) if isinstance(data, bytes) and len(data) > LARGE_BYTES else data
+
+
+class Container:
+    """One container. `place` names it in errors."""
+
+    def __init__(self, container: ContainerProxy, place: str, rid: str) -> None:
+        self._container, self.place, self.rid = container, place, rid
+
+    async def batch(self, operations: Sequence[tuple[Any, ...]], key: str) -> Written:
+        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not."""
+        with errors(self.place, of_document=True):
+            done: Any = await self._container.execute_item_batch(operations, partition_key=key)
+            range_, lsn = _session(done.get_response_headers())
+            return Written(lsn, range_, [one.get("eTag", "") for one in done])
+
+    async def read(self, id: str, key: str) -> Document | None:
+        """A document by its id, or None. Raises: Unavailable."""
+        with errors(self.place):
+            try:
+                found: Document = await self._container.read_item(id, partition_key=key)
+                return found
+            except CosmosHttpResponseError as error:
+                if error.status_code != NOT_FOUND or error.sub_status:
+                    raise
+                return None
+
+    async def create(self, document: Document) -> None:
+        """Raises: Conflict, Unavailable."""
+        with errors(self.place):
+            await self._container.create_item(document)
+
+    async def replace(self, document: Document, etag: str) -> None:
+        """Raises: Conflict, Unavailable."""
+        with errors(self.place, of_document=True):
+            await self._container.replace_item(
+                document["id"], document, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+
+    async def query(self, sql: str, key: str | None, **parameters: Any) -> list[Document]:
+        """The documents of a logical partition, or of all, that a query finds. Raises: Unavailable."""
+        values = [{"name": f"@{name}", "value": value} for name, value in parameters.items()]
+        where: dict[str, Any] = {} if key is None else {"partition_key": key}
+        with errors(self.place):
+            return [one async for one in self._container.query_items(sql, parameters=values, **where)]
+
+    async def changes(self, of: Physical, after: int, limit: int) -> Changes:
+        """A page of a feed range. Raises: RangeGone, also if it has split meanwhile; Unavailable."""
+        page, range_ = await self._changes(limit, continuation=_continuation(self.rid, of, after))
+        if range_ != of.id:
+            raise RangeGone(f"{self.place}: feed range {of.id} is now in {range_}")
+        return page
+
+    async def changes_of(self, key: str) -> list[Document]:
+        """All documents of a logical partition in the order of their LSNs. Raises: Unavailable."""
+        found: list[Document] = []
+        after: dict[str, Any] = {"start_time": "Beginning"}
+        while True:
+            page, _ = await self._changes(MOST_OF_KEY, partition_key=key, **after)
+            found += page.documents
+            if not page.documents or page.upto >= page.newest:
+                return found
+            after = {"continuation": f'"{page.upto}"'}
+
+    async def _changes(self, limit: int, **where: Any) -> tuple[Changes, str]:
+        """A page, and the id of the feed range that it is of."""
+        heard: list[Mapping[str, str]] = []
+        with errors(self.place):
+            pages = self._container.query_items_change_feed(
+                max_item_count=limit, response_hook=lambda headers, _: heard.append(dict(headers)), **where
+            ).by_page()
+            documents = [one async for page in _first(pages) async for one in page]
+        headers = {name.lower(): value for name, value in heard[-1].items()}
+        range_, newest = _session(headers)
+        upto = int(headers["etag"].strip('"'))
+        return Changes(documents, upto, max(upto, newest) if documents else newest), range_
+
+    async def ranges(self) -> list[Physical]:
+        """The feed ranges as they are now. Raises: Unavailable."""
+        connection = self._container.client_connection
+        with errors(self.place):
+            found = [one async for one in connection._ReadPartitionKeyRanges(self._container.container_link)]
+            return [Physical(one["minInclusive"], one["maxExclusive"], one["id"]) for one in found]
+
+
+def _continuation(rid: str, of: Physical, after: int) -> str:
+    """The SDK's continuation token for a feed range after an LSN. Its form is that of the pinned version."""
+    range_ = {"min": of.begin, "max": of.end, "isMinInclusive": True, "isMaxInclusive": False}
+    state = {
+        "v": "v2",
+        "containerRid": rid,
+        "mode": "LatestVersion",
+        "startFrom": {"Type": "Beginning"},
+        "continuation": {
+            "v": "v2",
+            "rid": rid,
+            "continuation": [{"token": f'"{after}"', "range": range_}],
+            "Range": range_,
+        },
+    }
+    return b64encode(msgspec.json.encode(state)).decode()
+
+
+async def _first(pages: Any) -> AsyncIterator[Any]:
+    async for page in pages:
+        yield page
+        return
+
+
+def _quiet() -> logging.Logger:
+    """The logger of the SDK, which otherwise logs each request on the level INFO."""
+    logger = logging.getLogger("twofold.cosmos.requests")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+    return logger
+
+
+@asynccontextmanager
+async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[str], Any]]:
+    """A function from a container's name to the `Container`, which creates it if it is missing and `create` is true.
+
+    Raises: ConfigurationError, Unavailable.
+    """
+    client = CosmosClient(
+        address.endpoint,
+        credential=address.key,
+        connection_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        enable_compact_utf8_item_writes=True,
+        logger=_quiet(),
+        transport=Transport(use_env_settings=bool(getproxies())),  # otherwise each request looks for a netrc file
+        enable_endpoint_discovery=not address.endpoint.startswith("http:"),
+    )
+    place = str(address)
+    async with client:
+        with errors(place):
+            database = client.get_database_client(address.database)
+            if create:
+                database = await client.create_database_if_not_exists(address.database)
+
+        async def container(name: str) -> Container:
+            with errors(place):
+                if create:
+                    found = await database.create_container_if_not_exists(
+                        name,
+                        partition_key=PartitionKey(path=KEY_PATH),
+                        indexing_policy=INDEXED,
+                        unique_key_policy=UNIQUE,
+                    )
+                else:
+                    found = database.get_container_client(name)
+                properties = await found.read()
+                _check(properties, f"{address.endpoint} {address.database}/{name}")
+                return Container(found, place, properties["_rid"])
+
+        yield container
+
+
+def _check(properties: Mapping[str, Any], place: str) -> None:
+    """Raises: ConfigurationError for a container that cannot hold a log."""
+    unique = [set(one["paths"]) for one in properties.get("uniqueKeyPolicy", {}).get("uniqueKeys", ())]
+    if properties["partitionKey"]["paths"] != [KEY_PATH] or {"/category", "/command"} not in unique:
+        raise ConfigurationError(
+            f"{place}: this container was not created by twofold: its partition key must be {KEY_PATH}, and /category, "
+            f"/command a unique key, which cannot be added later. Name a container that does not exist yet"
+        )
+
+
+def _session(headers: Mapping[str, str]) -> tuple[str, int]:
+    """The feed range and the LSN in a session token, like `0:-1#123`."""
+    token = headers.get("x-ms-session-token", "")
+    range_, _, vector = token.partition(":")
+    parts = vector.split("#")
+    return range_, int(parts[1] if len(parts) > 1 else parts[0])
+
+
+class errors:  # noqa: N801 (used like contextlib's functions)
+    """Errors of the SDK become ours. `of_document`: what is missing is a document that was there before."""
+
+    def __init__(self, place: str, *, of_document: bool = False) -> None:
+        self._place, self._of_document = place, of_document
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ValueError) and "collection rid" in str(error):
+            raise LogReplaced(f"{self._place}: the container was created again while this program ran") from error
+        if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
+            gone = getattr(error, "status_code", 0) == NOT_FOUND and not getattr(error, "sub_status", None)
+            if self._of_document and gone:
+                raise Conflict(f"{self._place}: the document is gone") from error
+            raise translated(error, self._place) from error
+
+
+def translated(error: Exception, place: str) -> Exception:
+    """The error to raise for one of the SDK."""
+    if not isinstance(error, HttpResponseError):
+        sent = not isinstance(error, ServiceRequestError)
+        cause = error.__cause__ or getattr(error, "inner_exception", None) or error
+        return (
+            NoResponse(f"{place}: {error}{unreachable(cause)}")
+            if sent
+            else Unavailable(f"{place}: {error}{unreachable(cause)}")
+        )
+    status, why = error.status_code or 0, f"{place}: {' '.join(str(error.message).split()):.300}"
+    if status in CONFLICTS:
+        return Conflict(why)
+    if status == TOO_LARGE:
+        return TooLarge(why)
+    if status == GONE:
+        return RangeGone(why)
+    if status in (401, 403):
+        return ConfigurationError(f"{place}: the account refuses the key: correct COSMOS_KEY ({why})")
+    if status == NOT_FOUND and getattr(error, "sub_status", 0) == SESSION_NOT_AVAILABLE:
+        return Unavailable(f"{place}: no replica has seen this process's last writes yet")
+    if status == NOT_FOUND:
+        return _missing(place)
+    if status == 429:
+        return Unavailable(f"{place}: the service is throttling (429): raise the throughput of the container")
+    return NoResponse(why) if status in (408, 449) or status >= 500 else TwofoldError(why)
+
+
+class NoResponse(Unavailable):
+    """A request that may have been carried out."""
+
+
+def _missing(place: str) -> TwofoldError:
+    return ConfigurationError(f"{place}: this database or container does not exist: name the one the App was opened on")

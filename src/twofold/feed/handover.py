@@ -1,0 +1,54 @@
+"""From the checkpoint of a partition that has split to those of its parts.
+
+The parts begin where the partition was left, in an epoch above its own. So a worker that still held it can no longer
+write, and everything after that place comes in one of the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+from twofold.errors import LeaseLost
+from twofold.feed.checkpoints import Checkpoints, FollowerId, Parked
+from twofold.feed.feed import Feed
+from twofold.feed.partitions import ancestors, leaf_of, parts_of
+from twofold.messages import Stream
+
+log = logging.getLogger("twofold.follow")
+
+
+async def inherit(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, owner: str) -> None:
+    """Hand over what a follower of this partition takes over from those that it came of. Raises: Unavailable.
+
+    The original one first, so that one that was left at an older place is no more than a loss of work.
+    """
+    for partition in ancestors(feed, follower.partition):
+        await hand_over(checkpoints, follower.in_partition(partition), feed, owner)
+
+
+async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, owner: str) -> None:
+    """Replace the checkpoint of a partition that has split, if there is one. `feed` is the whole log's."""
+    while (seen := await checkpoints.read(follower)) is not None:
+        claim = await checkpoints.claim(seen, owner)
+        if claim is None:
+            continue  # its holder has moved it meanwhile
+        shares: dict[int, list[Parked]] = {part: [] for part in parts_of(feed, follower.partition)}
+        for entry in await checkpoints.parked(follower):
+            shares[leaf_of(feed, follower.partition, _stream_id(entry))].append(entry)
+        try:
+            await checkpoints.split(claim, seen.position, shares)
+        except LeaseLost:
+            continue
+        log.info("%s has split: %s go on at %s", follower, _named(list(shares)), seen.position)
+        return
+
+
+def _stream_id(entry: Parked) -> str:
+    """The id of the streams that a parked entry waits for: followers of a partition have no other keys."""
+    return Stream.parse(entry.key).id if entry.kind == "stream" else str(json.loads(entry.key)[0])
+
+
+def _named(partitions: Sequence[int]) -> str:
+    return " and ".join(f"partition {number}" for number in partitions)

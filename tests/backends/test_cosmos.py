@@ -1,0 +1,101 @@
+"""Azure Cosmos DB keeps every promise but those that docs/guarantees.md leaves out, with one feed range and three.
+
+With COSMOS_ENDPOINT and COSMOS_KEY in the environment it runs on that account, in the database `tests`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.backends.cosmos_server import InCosmos, Server, account, served
+from twofold.backends.ports import LogStore
+from twofold.messages import Stream
+from twofold.testing.conformance import Backend
+from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.commits import CommitConformance
+from twofold.testing.conformance.copies import CopyConformance
+from twofold.testing.conformance.deploy import DeployConformance
+from twofold.testing.conformance.feed import FeedConformance
+from twofold.testing.conformance.follow import FollowConformance
+from twofold.testing.conformance.generations import GenerationConformance
+from twofold.testing.conformance.limits import LimitConformance
+from twofold.testing.conformance.log import LogConformance
+from twofold.testing.conformance.material import append, event
+from twofold.testing.conformance.owners import OwnerConformance
+from twofold.testing.conformance.parking import ParkingConformance
+from twofold.testing.conformance.proof import ProofConformance
+from twofold.testing.conformance.queries import QueryConformance
+from twofold.testing.conformance.rebuild import RebuildConformance
+from twofold.testing.conformance.requests import RequestConformance
+from twofold.testing.conformance.waiting import WaitingConformance
+from twofold.testing.conformance.watch import WatchConformance
+
+
+@pytest.fixture(scope="session")
+def server_of_one() -> Iterator[Server]:
+    with account() or served(1) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_of_three() -> Iterator[Server]:
+    with account() or served(3) as server:
+        yield server
+
+
+class CosmosConformance(
+    ProofConformance,
+    ParkingConformance,
+    RebuildConformance,
+    DeployConformance,
+    OwnerConformance,
+    WaitingConformance,
+    WatchConformance,
+    AppConformance,
+    FollowConformance,
+    QueryConformance,
+    GenerationConformance,
+    CheckpointConformance,
+    FeedConformance,
+    CommitConformance,
+    RequestConformance,
+    CopyConformance,
+    LimitConformance,
+    LogConformance,
+):
+    """What the log and its feeds have a part in."""
+
+    async def test_times_do_not_go_back_whoever_appends(self, log: LogStore, other_log: LogStore) -> None:
+        """Within a stream. Between streams each process has its clock, and nobody orders their requests."""
+        batches = [[append(f"note-{n % 5}", *(event(k) for k in range(1 + n % 3)))] for n in range(30)]
+        await asyncio.gather(*((log, other_log)[n % 2].commit(batch) for n, batch in enumerate(batches)))
+        for n in range(5):
+            times = [entry.recorded_at for entry in await log.read_stream(Stream("note", str(n)), 1, 100)]
+            assert times == sorted(times)
+            assert len(times) == sum(1 + m % 3 for m in range(30) if m % 5 == n)
+
+
+@pytest.mark.slow
+class TestOfOneRange(
+    AppConformance,
+    FollowConformance,
+    CheckpointConformance,
+    FeedConformance,
+    CommitConformance,
+    CopyConformance,
+    LimitConformance,
+):
+    @pytest.fixture
+    def new_backend(self, server_of_one: Server, tmp_path: Path) -> Callable[[], Backend]:
+        return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path)
+
+
+@pytest.mark.slow
+class TestOfThreeRanges(CosmosConformance):
+    @pytest.fixture
+    def new_backend(self, server_of_three: Server, tmp_path: Path) -> Callable[[], Backend]:
+        return lambda: InCosmos(server_of_three, uuid4().hex, tmp_path)

@@ -1,0 +1,94 @@
+"""What others find in the container: the newest state of a document, under its id where there is one category."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+
+from tests.backends.cosmos_server import InCosmos, Server, served
+from twofold import App, Decider
+from twofold.backends.cosmos import CosmosLog, address
+from twofold.backends.memory import MemoryReadStore
+from twofold.errors import ConfigurationError, InvalidInput
+from twofold.testing.conformance.material import append, commit, event
+
+
+@dataclass(frozen=True)
+class Rename:
+    name: str
+
+
+@dataclass(frozen=True)
+class Customer:
+    name: str = ""
+    renamed: int = 0
+
+
+def decide(command: Rename, customer: Customer) -> list[Rename]:
+    return [command]
+
+
+def evolve(customer: Customer, event: Rename) -> Customer:
+    return replace(customer, name=event.name, renamed=customer.renamed + 1)
+
+
+customers = Decider("customer", Customer(), decide, evolve, stored="state")
+crm = App("crm", deciders=[customers])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with served(1) as running:
+        yield running
+
+
+@pytest.fixture
+def place(server: Server, tmp_path: Path) -> InCosmos:
+    return InCosmos(server, uuid4().hex, tmp_path)
+
+
+async def documents(place: InCosmos, key: str) -> dict[str, dict[str, object]]:
+    """The documents of a partition key, by id, as Microsoft's client reads them."""
+    async with CosmosClient.from_connection_string(place.server.connection_string) as client:
+        container = client.get_database_client("tests").get_container_client(place.container)
+        return {one["id"]: one async for one in container.query_items("SELECT * FROM c", partition_key=key)}
+
+
+@pytest.mark.parametrize(("option", "id_"), [("", "customer"), (";Category=customer", "ann")])
+async def test_the_head_of_a_document_is_its_newest_state(place: InCosmos, option: str, id_: str) -> None:
+    """With its version and schema version; the history is in the commits beside it."""
+    async with crm.open(place.url + option, read_store=MemoryReadStore()) as running:
+        for name in ("Ann", "Anna"):
+            await running.execute(customers, "ann", Rename(name))
+        found = await documents(place, "ann")
+        assert set(found) == {"customer@1", "customer@2", id_}
+        head = found[id_]
+        assert (head["kind"], head["version"], head["type"], head["schema"]) == ("head", 2, "Customer", 1)
+        assert head["state"] == {"name": "Anna", "renamed": 2}
+        assert await running.load(customers, "ann") == (Customer("Anna", 2), 2)
+        assert [one.event.name for one in await running.history("customer-ann")] == ["Ann", "Anna"]
+
+
+async def test_a_container_of_one_category_takes_no_other(place: InCosmos) -> None:
+    """Nor is an existing one made such a container; ids that the service does not take are stored all the same."""
+    log = CosmosLog(address(f"{place.url};Category=note"))
+    await log.open()
+    [refused] = await commit(log, append("memo-1", event()))
+    assert isinstance(refused, InvalidInput)
+    assert "created for streams of the category note alone" in str(refused)
+    for id_ in ("a/b", "note@1", "ends with a space ", "plain"):
+        for version in range(2):
+            [receipt] = await commit(log, append(f"note-{id_}", event(), expected=version))
+            assert getattr(receipt, "version", receipt) == version + 1
+    await log.close()
+    again = await place.open_log()
+    [refused] = await commit(again, append("memo-1", event()))
+    assert isinstance(refused, InvalidInput)
+    await again.close()
+    other = CosmosLog(address(f"{place.url};Category=memo"))
+    with pytest.raises(ConfigurationError, match="not created with category=memo but with note: leave the option out"):
+        await other.open()
+    await other.close()

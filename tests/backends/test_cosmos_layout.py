@@ -1,0 +1,119 @@
+"""What is pure of the backend for Azure Cosmos DB: addresses, places, ranges and documents."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect_read, stores
+from twofold.backends.cosmos import layout, places
+from twofold.backends.cosmos.address import address
+from twofold.backends.cosmos.layout import Tip
+from twofold.backends.cosmos.log import _hash
+from twofold.backends.cosmos.ranges import Numbered, Physical, Ranges
+from twofold.errors import ConfigurationError
+from twofold.messages import Append, Encoded, Meta, Stream
+
+KEY = "a2V5"
+
+
+def test_a_url_and_a_connection_string_name_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSMOS_KEY", KEY)
+    plain = address("cosmos://localhost:8081/shop/orders?tls=off")
+    assert (plain.endpoint, plain.database, plain.container) == ("http://localhost:8081/", "shop", "orders")
+    assert plain == address(f"AccountEndpoint=http://localhost:8081/;AccountKey={KEY};Database=shop;Container=orders")
+    assert address("cosmos://a.documents.azure.com/shop/the%20orders").endpoint == "https://a.documents.azure.com:443/"
+    assert KEY not in str(plain)
+    assert KEY not in repr(plain)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("cosmos://host/shop", "is not a store: write cosmos://HOST"),
+        ("cosmos://host/shop/orders/more", "is not a store"),
+        ("cosmos://host/shop/orders?tls=no", "is not a store"),
+        ("cosmos://host/shop/orders?key=1", "is not a store"),
+        ("cosmos://user:secret@host/shop/orders", r"'cosmos://…@host/shop/orders' is not a store"),
+        ("cosmos://host:port/shop/orders", "Port could not be cast"),
+        ("AccountEndpoint=http://host/;AccountKey=k;Database=shop", "lacks Container: write AccountEndpoint=…"),
+        ("cosmos://host/shop/%23", "'#' cannot be the name of a container"),
+    ],
+)
+def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:
+    monkeypatch.setenv("COSMOS_KEY", KEY)
+    with pytest.raises(ConfigurationError, match=says):
+        address(url)
+
+
+async def test_a_key_and_another_read_store_are_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COSMOS_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="put it into the environment variable COSMOS_KEY"):
+        address("cosmos://host/shop/orders")
+    with pytest.raises(ConfigurationError, match=r"holds the log, but no read models.*--read-store"):
+        await connect_read("cosmos://host/shop/orders")
+    with pytest.raises(ConfigurationError, match=r"holds the log, but no read models"):
+        async with stores("cosmos://host/shop/orders", None, Ambient(), create=True):
+            pytest.fail("it was opened")
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_places_are_in_order_of_commit(sizes: list[int]) -> None:
+    """Reading from any place brings everything after it, and at most one commit again."""
+    events = [places.offset(lsn, index) for lsn, size in enumerate(sizes, 1) for index in range(1, size + 1)]
+    assert events == sorted(set(events))
+    for number, event in enumerate(events):
+        before = places.before(event)
+        assert (events[number - 1] if number else 0) <= before < event
+        again = places.read_from(before)
+        assert places.end(again) <= before or again == places.lsn_of(before)
+        assert event <= places.end(places.lsn_of(event))
+    assert places.end(0) == 0
+
+
+def physical(begin: str, end: str, id_: str) -> Physical:
+    return Physical(begin, end, id_)
+
+
+def test_ranges_are_numbered_for_ever() -> None:
+    """Whatever order the service lists them in; a range that splits twice between two looks is followed, too."""
+    whole = Ranges([]).updated([physical("80", "FF", "1"), physical("", "80", "0")])
+    assert [(one.number, one.range.id, one.parent) for one in whole.all] == [(1, "0", None), (2, "1", None)]
+    assert whole.updated([physical("", "80", "0"), physical("80", "FF", "1")]) is whole
+    now = [physical("", "20", "5"), physical("20", "40", "6"), physical("40", "80", "4"), physical("80", "FF", "1")]
+    split = whole.updated(now)
+    assert split.parents() == [None, None, 1, 1, 1]
+    assert [leaf.number for leaf in split.leaves] == [3, 4, 5, 2]
+    assert [split.holding(hash_).number for hash_ in ("00", "1F", "20", "7F", "80", "FE")] == [3, 3, 4, 5, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "now", [[physical("", "FF", "2")], [physical("", "80", "9"), physical("80", "FF", "1")]], ids=["seen", "unseen"]
+)
+def test_ranges_that_were_merged_are_refused(now: list[Physical]) -> None:
+    """Also those that had split and were merged again before this process looked."""
+    whole = Ranges([Numbered(1, physical("", "80", "0")), Numbered(2, physical("80", "FF", "1"))])
+    with pytest.raises(ConfigurationError, match=r"merged feed ranges of partition 1.*twofold copy"):
+        whole.updated(now)
+
+
+def test_a_commit_holds_what_an_append_asked_for() -> None:
+    """Data and meta are kept as text, byte for byte; no id has a character that the service refuses."""
+    data = b'{ "n": 12345678901234567890, "x": 1.50 }'
+    append = Append(Stream("order", "a/b?#\\"), [Encoded("Placed", 2, data, None)] * 2, 3, Meta("once", "once"))
+    at = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
+    commit = layout.commit(append, Tip(3, "etag"), at)
+    assert (commit["id"], commit["key"], commit["first"], commit["last"]) == ("order@4", "a/b?#\\", 4, 5)
+    one, two = layout.entries({**commit, "_lsn": 7}, 2)
+    assert (one.data, one.meta, one.recorded_at) == (data.decode(), '{"command_id":"once","correlation_id":"once"}', at)
+    assert [entry.position.offset for entry in (one, two)] == [places.offset(7, 1), places.offset(7, 2)]
+    receipt = layout.receipt(append, Tip(3))
+    assert not set("/\\?#") & set(commit["id"] + receipt["id"] + layout.head_id(append.stream))
+
+
+def test_hashes_are_the_services() -> None:
+    """As Microsoft's client computes them for a partition key; the partition of a stream must never change."""
+    assert _hash("1001") == "005E79D5F8E3AE17654BA0FF5CDEBB87"
+    assert _hash("日本語") == "3F0624929BDE45571F050DCA6A1CB775"

@@ -1,0 +1,187 @@
+"""Feed ranges that split, pages that come twice, answers that are lost: no event is lost, doubled or skipped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.backends.cosmos_server import InCosmos, Server, served
+from twofold.app import Running
+from twofold.backends.ports import LogStore
+from twofold.errors import ConfigurationError
+from twofold.feed.checkpoints import FollowerId
+from twofold.feed.partitions import feed_of, feeds
+from twofold.messages import Position, Receipt, Token
+from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, forwarding, sums
+from twofold.testing.conformance.material import all_of, append, appended, commit, event, value, values
+
+ROUNDS, AT_ONCE = 6, 20
+
+
+@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=pytest.mark.slow)], ids="{} ranges".format)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with served(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def place(server: Server, tmp_path: Path) -> InCosmos:
+    return InCosmos(server, uuid4().hex, tmp_path)
+
+
+@pytest.fixture
+async def log(place: InCosmos) -> AsyncIterator[LogStore]:
+    store = await place.open_log()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def other_log(place: InCosmos, log: LogStore) -> AsyncIterator[LogStore]:
+    store = await place.open_log()
+    yield store
+    await store.close()
+
+
+async def test_a_split_amid_the_work_of_two_processes(place: InCosmos, log: LogStore, other_log: LogStore) -> None:
+    """Spread read models, merged ones and reactors go on in the parts; every read sees its own write."""
+    one_rows, other_rows = await place.open_rows(), await place.open_rows()
+    async with bank.open(log, read_store=one_rows) as one, bank.open(other_log, read_store=other_rows) as other:
+
+        async def deposit(running: Running, number: int) -> None:
+            id_ = f"{number % 7}"
+            done = await running.execute(accounts, id_, Deposit(number, to=f"{id_}x"))
+            row = await running.get(balances, id_, after=done.receipt, wait_s=30)
+            assert row is not None
+            assert row.deposits >= done.receipt.version
+
+        for round_ in range(ROUNDS):
+            numbers = range(round_ * AT_ONCE, (round_ + 1) * AT_ONCE)
+            await asyncio.gather(*(deposit((one, other)[number % 2], number + 100) for number in numbers))
+            if round_ in (1, 3):
+                place.split(round_ // 2)
+        await one.settled(timeout_s=60)
+        count = ROUNDS * AT_ONCE
+        total = sum(range(100, 100 + count))
+        row = await one.get(sums, "all")
+        assert row is not None
+        assert (row.deposits, row.total) == (2 * count, 2 * total)
+        for suffix in ("", "x"):
+            rows = [await other.get(balances, f"{id_}{suffix}") for id_ in range(7)]
+            assert (sum(r.deposits for r in rows if r), sum(r.total for r in rows if r)) == (count, total)
+        for followed, checkpoints in (
+            (balances.follows, one_rows.checkpoints),
+            (FollowerId("forwarding"), log.checkpoints),
+        ):
+            found = await checkpoints.all_partitions(followed)
+            assert [row.follower.partition for row in found] == list(feeds(log))
+    assert forwarding.name == "forwarding"
+    async with bank.open(log, read_store=one_rows) as again:
+        await again.settled(timeout_s=60)
+        assert await again.get(sums, "all") == row
+    await one_rows.close()
+    await other_rows.close()
+
+
+async def test_parts_take_over_what_nobody_followed_meanwhile(place: InCosmos, log: LogStore) -> None:
+    """An App that was closed during the split, and what was parked: retried in the part that holds its key."""
+    rows = await place.open_rows()
+    async with bank.open(log, read_store=rows) as running:
+        for id_ in "abcdef":
+            await running.execute(accounts, id_, Deposit(13 if id_ in "bd" else 1))
+        await running.settled(timeout_s=60)
+        assert sorted(one.parked.key for one in await running.parking.list("balance")) == ['["b"]', '["d"]']
+    for number in list(feeds(log)):
+        place.split(number - 1)
+    reopened = await place.open_log()
+    async with bank.open(reopened, read_store=rows) as running:
+        for id_ in "abcdef":
+            await running.execute(accounts, id_, Deposit(2))
+        await running.settled(timeout_s=60)
+        assert [await running.get(balances, id_) for id_ in "acef"] == [Balance(id_, 3, 2) for id_ in "acef"]
+        assert sorted(one.parked.key for one in await running.parking.list("balance")) == ['["b"]', '["d"]']
+        for parked in await running.parking.list("balance"):
+            assert parked.parked.position.partition in feeds(reopened)
+        assert len((await running.parking.retry("balance")).again) == 2
+    await reopened.close()
+    await rows.close()
+
+
+async def test_a_token_of_a_range_that_has_split(place: InCosmos, log: LogStore, other_log: LogStore) -> None:
+    """It is reached when the parts are, also where another process knows nothing of the split yet."""
+    rows = await place.open_rows()
+    before = await appended(log, "account-a", command_id="plain")
+    async with bank.open(log, read_store=rows) as running:
+        first = (await running.execute(accounts, "a", Deposit(1))).receipt
+        place.split(first.position.partition - 1)
+        later = (await running.execute(accounts, "a", Deposit(1))).receipt
+        assert later.position.partition not in (first.position.partition, before.position.partition)
+        assert later.position.offset > first.position.offset
+        for receipt in (first, later):
+            row = await running.get(balances, "a", after=receipt, wait_s=30)
+            assert row is not None
+            assert row.deposits >= receipt.version
+        async with bank.open(other_log, read_store=await place.open_rows()) as other:
+            assert await other.get(balances, "a", after=Token.parse(later.token), wait_s=30) == Balance("a", 2, 2)
+        await rows.close()
+
+
+async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogStore) -> None:
+    """Up to where it was left; the events are the same, at the same positions."""
+    for n in range(30):
+        await appended(log, f"note-{n}", n, n)
+    before = {number: await all_of(feed) for number, feed in feeds(log).items()}
+    heads = {number: await feed.head() for number, feed in feeds(log).items()}
+    merged = await all_of(log)
+    for number in list(feeds(log)):
+        place.split(number - 1)
+    for n in range(30):
+        await appended(log, f"note-{n}", n)
+    for number, entries in before.items():
+        page = await feed_of(log, number).read(Position(number, 0), 1_000, None, heads[number])
+        assert page.entries == entries
+    assert (await all_of(log))[: len(merged)] == merged
+    assert len(await all_of(log)) == 90
+    late = await place.open_log()
+    assert await all_of(late) == await all_of(log)
+    await late.close()
+
+
+async def test_a_merge_is_refused(place: InCosmos, log: LogStore) -> None:
+    """The events of two ranges in one have no order that a reader could go on in."""
+    place.split(0)
+    await appended(log, "note-1", "a")
+    place.fault("merge", range=place.live()[0])
+    with pytest.raises(ConfigurationError, match=r"merged feed ranges of partition \d+"):
+        await place.open_log()
+
+
+async def test_pages_that_come_twice_and_in_any_order(place: InCosmos, log: LogStore) -> None:
+    """The documents of a batch have one LSN; a reader sees each event once, in order."""
+    await commit(log, *(append(f"note-{n % 9}", event(n), event(n)) for n in range(60)))
+    for range_ in place.live():
+        place.fault("twice", range=range_, times=2)
+        place.fault("shuffle", range=range_, times=2)
+        place.fault("429", range=range_, times=2)
+    for feed in feeds(log).values():
+        seen = [(entry.stream, entry.version) for entry in await all_of(feed)]
+        assert len(seen) == len(set(seen))
+        for stream in {name for name, _ in seen}:
+            versions = [version for name, version in seen if name == stream]
+            assert versions == list(range(1, len(versions) + 1))
+    assert len(await all_of(log)) == 120
+
+
+async def test_g3_an_append_whose_answer_was_lost(place: InCosmos, log: LogStore) -> None:
+    """Its outcome is learnt, and nothing is appended twice; a receipt without events is lost as well."""
+    await appended(log, "note-1", "before")
+    for command, found in (("lost", ["lost"]), ("nothing", [])):
+        for range_ in place.live():
+            place.fault("lose-answer", range=range_)
+        [outcome] = await commit(log, append("note-1", *map(event, found), command_id=command))
+        assert isinstance(outcome, Receipt)
+        assert (outcome.version, outcome.events) == (2, len(found))
+    assert await values(log) == ["before", "lost"]
+    assert [value(entry) for entry in await all_of(log)] == ["before", "lost"]

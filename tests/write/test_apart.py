@@ -1,0 +1,66 @@
+"""Appends that are not grouped: each has its own outcome, a cancelled one is still stored, and closing waits."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from twofold.backends.memory import MemoryLog
+from twofold.errors import Closed, TwofoldError, VersionConflict
+from twofold.messages import Append, Position, Receipt
+from twofold.testing.conformance.material import append, event, values
+from twofold.write.apart import Apart
+from twofold.write.commits import Commits
+
+
+class Slow(MemoryLog):
+    """A log whose commits wait until they may go on."""
+
+    apart = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+        self.sizes: list[int] = []
+
+    async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
+        """See `Log.commit`."""
+        self.sizes.append(len(batch))
+        await self.go_on.wait()
+        return await super().commit(batch)
+
+
+async def test_each_append_is_a_commit_with_an_outcome_of_its_own() -> None:
+    log, marks = Slow(), list[Position]()
+    commits = Commits(log, marks.append)
+    log.go_on.set()
+    outcomes = await asyncio.gather(
+        *(commits.append(append("note-1", event(n), expected=0)) for n in range(2)),
+        commits.append(append("note-2", event(2))),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [Receipt, VersionConflict, Receipt]
+    assert log.sizes == [1, 1, 1]
+    assert [mark.offset for mark in marks] == [1, 2]
+    counts = commits.counts
+    assert (counts.batches, counts.appends, counts.events, counts.conflicts, counts.largest_batch) == (3, 2, 2, 1, 1)
+    await commits.close()
+
+
+async def test_what_is_under_way_is_stored_before_it_is_closed() -> None:
+    log = Slow()
+    apart = Apart(log)
+    waiting = asyncio.create_task(apart.append(append("note-1", event("a"))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert apart.queued == 1
+    waiting.cancel()
+    closing = asyncio.create_task(apart.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    log.go_on.set()
+    await closing
+    assert waiting.cancelled()
+    assert await values(log) == ["a"]
+    with pytest.raises(Closed):
+        await apart.append(append("note-1", event("b")))
