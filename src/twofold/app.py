@@ -33,6 +33,8 @@ from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
+from twofold.read.rollup import Rollup
+from twofold.read.rollups import fill_outdated
 from twofold.read.watch import Watching, check_no_page
 from twofold.read.watcher import RowChanges
 from twofold.write.bulk import Bulk, Call, bulk
@@ -83,10 +85,12 @@ class App:
             self.folding(projection)
 
     def folding(self, projection: Projection[Any]) -> Projection[Any]:
-        """A projection as it folds in this App: over documents, if its streams are state-stored.
+        """A projection as it folds in this App: over documents, if its streams are state-stored, and under its Rollups.
 
         Raises: ConfigurationError if it mixes documents with events.
         """
+        if isinstance(projection, Rollup):
+            return projection.over(self.folding(projection.of))
         documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
         own = documents.intersection(projection.event_types)
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
@@ -94,7 +98,14 @@ class App:
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
                 f"it cannot take other events as well, and its key is always the document's id"
             )
-        return projection.over_documents() if own else projection
+        folding = projection.over_documents() if own else projection
+        by = [rollup.table.key for rollup in self.rollups if rollup.of is projection]
+        return folding.under_rollups(by) if by else folding
+
+    @property
+    def rollups(self) -> Sequence[Rollup[Any]]:
+        """Those of its projections that are Rollups."""
+        return [projection for projection in self.projections if isinstance(projection, Rollup)]
 
     def projection(self, name: str) -> Projection[Any]:
         """The projection with this name. Raises: InvalidInput, listing the names that exist."""
@@ -177,14 +188,12 @@ class Running:
         self._workers: list[Worker] = []
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
-        """Projections with `key=` follow the merged feed, since their rows take events of several partitions."""
+        """Projections with `key=` or a Rollup follow the merged feed: a row takes events of several partitions."""
         codec, rows, log = self.app.codec, self.rows, self.log
-        spread = [
-            (p, partition) for p in self.app.projections for partition in partitions_of(log, spread=p.key is None)
-        ]
+        folded = [self.app.folding(p) for p in self.app.projections if not isinstance(p, Rollup)]
+        spread = [(p, partition) for p in folded for partition in partitions_of(log, spread=p.spreads)]
         cache = cache_bytes(len(spread))
-        for projection, partition in spread:
-            folding = self.app.folding(projection)
+        for folding, partition in spread:
             projector = Projector(folding, rows, log, codec, ambient, partition=partition, cache=cache)
             yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
@@ -208,6 +217,15 @@ class Running:
         for following in self.followers:
             await self.belonging.register(following)
             await following.check_log()
+        await self._fill_rollups(self.app.rollups)
+
+    async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
+        """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
+        partition = self.log.partition
+        for rollup in rollups:
+            await self.belonging.register_rollup(rollup.follows.in_partition(partition), self.log.log_id)
+        for source in {rollup.of.follows: rollup.of for rollup in rollups}.values():
+            await fill_outdated(self.rows, source.table, partition, f"{self.owner} filling")
 
     def work(self) -> None:
         """Fold and react in this process, sharing the work with other processes."""

@@ -9,6 +9,7 @@ from typing import Any
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Projection
+from twofold.read.rollup import Rollup
 from twofold.write.decider import Decider
 
 
@@ -20,6 +21,11 @@ def check_parts(
     _all_of("projections", projections, Projection)
     _all_of("reactors", reactors, Reactor)
     _unique("category", (decider.category for decider in deciders))
+    for rollup in projections:
+        if isinstance(rollup, Rollup) and rollup.of not in projections:
+            raise ConfigurationError(
+                f"{rollup.owner} is over {rollup.of.name}, which this App does not have: add it to projections="
+            )
     _unique("name", [projection.name for projection in projections] + [reactor.name for reactor in reactors])
 
 

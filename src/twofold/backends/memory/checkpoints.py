@@ -87,6 +87,12 @@ class MemoryCheckpoints:
         for entry in parked:
             self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
 
+    def level(self, rollup: FollowerId, claim: Claim) -> None:
+        """Move the checkpoint of a rollup to where that of its source is."""
+        now, name = self.rows[claim.follower], rollup.in_partition(claim.follower.partition)
+        place = {"log_id": now.log_id, "position": now.position, "generation": now.generation}
+        self.rows[name] = replace(self.rows[name], **place)
+
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
         now = self.rows.get(claim.follower)

@@ -107,6 +107,7 @@ class TableSql:
         self.view = f"CREATE VIEW {quoted(table.name)} AS {self.select}"
         self.get = f"{self.select} WHERE {self._by_key}"
         self.upsert = f"INSERT INTO {quoted(self.name)} ({written}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
+        self.empty = f"DELETE FROM {quoted(self.name)}"
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
 
     def create(self) -> list[str]:
