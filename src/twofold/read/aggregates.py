@@ -33,7 +33,7 @@ class Aggregate(msgspec.Struct, frozen=True):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """The declaration of a Rollup, as it is stored: whoever folds the source maintains it, whatever his code.
+    """The declaration of a Rollup, as it is stored: any process that folds the source maintains it, whatever its code.
 
     `where` are conditions: column, operator, and the value as JSON.
     """

@@ -114,7 +114,7 @@ class Rebuilding:
             return await self._store.replace(self._table, claims, self._built.follows, at)
 
     async def _register(self, rollup: Table) -> None:
-        """A rollup of one writer stands where its source is, which the projector sees to."""
+        """Create its checkpoint, which moves with that of its source."""
         follower = rollup.follows.in_partition(self._log.partition)
         await self._store.checkpoints.register(follower, self._log.log_id, Position(follower.partition, 0))
 
@@ -167,7 +167,7 @@ async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None
 
 
 async def _drop_rollup(follows: FollowerId, source: FollowerId, store: ReadStore, owner: str) -> None:
-    """Drop a rollup while no worker writes it. Whoever claims its source afterwards does not know it."""
+    """Drop a rollup while no worker writes it. The next holder of its source no longer knows it."""
     async with AsyncExitStack() as stack:
         for one in await store.checkpoints.all_partitions(source):
             await stack.enter_async_context(taken_over(store.checkpoints, one.follower, owner))

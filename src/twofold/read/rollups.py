@@ -1,4 +1,4 @@
-"""Rollups are maintained by whoever holds the checkpoint of their source, in the transaction of its rows.
+"""Rollups are maintained by the holder of their source's checkpoint, in the transaction of its rows.
 
 Which rollups a source has is read from the store with each claim, so that every process maintains those of every other
 one, as long as it knows of rollups at all. A rollup whose checkpoint is not where that of its source is, with the same
