@@ -15,6 +15,7 @@ from bench.scenarios.live import live
 from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
 from bench.scenarios.retail import retail
+from bench.scenarios.rollup import rollup
 
 # Scenarios with ratios come first: on a slow machine the five minutes of a quick run may not suffice for all.
 SCENARIOS: dict[str, Callable[[Run], None]] = {
@@ -27,6 +28,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "lag": lag,
     "importing": importing,
     "http": requests,
+    "rollup": rollup,
     "idle": idle,
     "live": live,
     "retail": retail,

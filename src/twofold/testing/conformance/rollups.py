@@ -470,8 +470,8 @@ class RollupConformance(OnBackend):
         authors = Rollup("authors", Author, of=papers, by="author", papers=count(), pages=total("pages"))
         app = App("papers", deciders=[documents], projections=[papers, authors])
         async with app.open(log, read_store=store) as running:
-            for id, author, pages in (("1", "x", 3), ("2", "x", 4), ("1", "y", 5), ("2", "x", 6)):
-                done = await running.execute(documents, id, Write(author, pages))
+            for number, author, pages in (("1", "x", 3), ("2", "x", 4), ("1", "y", 5), ("2", "x", 6)):
+                done = await running.execute(documents, number, Write(author, pages))
             assert await running.get(authors, "x", after=done.receipt) == Author("x", 1, 6)
             assert await running.get(authors, "y", after=done.receipt) == Author("y", 1, 5)
 
@@ -562,8 +562,8 @@ class _History:
         model = self._model
         match what:
             case "put":
-                id, put_ = arguments
-                await running.execute(entries, id, put_)
+                name, put_ = arguments
+                await running.execute(entries, name, put_)
                 return
             case "fold":
                 await folded(running)
