@@ -6,7 +6,7 @@ another row has a value too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from typing import Any, Literal, Protocol
@@ -60,14 +60,13 @@ Answers = Mapping[Ask, Any]
 
 
 class Change:
-    """The rows that come into a group and leave it. `gone`: the source's keys of those that leave."""
+    """The rows that come into a group, and those that leave it, by their keys in the source."""
 
-    __slots__ = ("came", "gone", "left")
+    __slots__ = ("came", "left")
 
     def __init__(self) -> None:
         self.came: list[Values] = []
-        self.left: list[Values] = []
-        self.gone: set[Key] = set()
+        self.left: dict[Key, Values] = {}
 
 
 class Computed(Protocol):
@@ -113,7 +112,7 @@ class Count:
         before: int = value or 0
         if self._place is None:
             return before + len(change.came) - len(change.left)
-        return before + len(_present(change.came, self._place)) - len(_present(change.left, self._place))
+        return before + len(_came(change, self._place)) - len(_left(change, self._place))
 
 
 class Total:
@@ -128,14 +127,17 @@ class Total:
 
     def next(self, group: Key, value: Any, change: Change, answers: Answers) -> Any:
         """See `Computed.next`."""
-        came, left = _present(change.came, self._place), _present(change.left, self._place)
+        place, sum_ = self._place, value or 0
         if not self._decimal:
-            return (value or 0) + sum(came) - sum(left)
-        sum_ = Decimal(0) if value is None else value
-        for one in came:
-            sum_ = EXACT.add(sum_, one)
-        for one in left:
-            sum_ = EXACT.subtract(sum_, one)
+            for row in change.came:
+                sum_ += row[place] or 0
+            for row in change.left.values():
+                sum_ -= row[place] or 0
+            return sum_
+        for row in change.came:
+            sum_ = EXACT.add(sum_, row[place] or 0)
+        for row in change.left.values():
+            sum_ = EXACT.subtract(sum_, row[place] or 0)
         return sum_
 
 
@@ -143,17 +145,22 @@ class Extreme:
     """The greatest or the least value; None if no row has one."""
 
     def __init__(self, column: str, place: int, *, greatest: bool) -> None:
-        self._column, self._place, self._best = column, place, max if greatest else min
+        self._column, self._place = column, place
+        self._best: Callable[..., Any] = max if greatest else min
         self._what: Literal["greatest", "least"] = "greatest" if greatest else "least"
 
     def asks(self, group: Key, value: Any, change: Change) -> Sequence[Ask]:
         """See `Computed.asks`."""
-        return [self._ask(group)] if self._is_undone(value, change) else ()
+        undone = self._is_undone(value, self.best(_came(change, self._place)), change)
+        return [self._ask(group)] if undone else ()
 
     def next(self, group: Key, value: Any, change: Change, answers: Answers) -> Any:
         """See `Computed.next`."""
-        rest = answers[self._ask(group)] if self._is_undone(value, change) else value
-        return self.best([rest, self._best_of(change.came)])
+        came = change.came[0][self._place] if len(change.came) == 1 else self.best(_came(change, self._place))
+        rest = answers[self._ask(group)] if change.left and self._is_undone(value, came, change) else value
+        if rest is None or came is None:
+            return came if rest is None else rest
+        return self._best(rest, came)
 
     def best(self, values: Sequence[Any]) -> Any:
         """The greatest or the least of these, without None."""
@@ -162,15 +169,11 @@ class Extreme:
     def _ask(self, group: Key) -> Ask:
         return Ask(group, self._what, self._column)
 
-    def _best_of(self, rows: Sequence[Values]) -> Any:
-        return self._best(_present(rows, self._place), default=None)
-
-    def _is_undone(self, value: Any, change: Change) -> bool:
-        """Whether the row that had it leaves, and no row comes that has it, or a better one."""
-        if value is None or value not in _present(change.left, self._place):
+    def _is_undone(self, value: Any, came: Any, change: Change) -> bool:
+        """Whether a row that had it leaves, and `came`, the best that comes, is not as good."""
+        if value is None or not any(row[self._place] == value for row in change.left.values()):
             return False
-        came = self._best_of(change.came)
-        return came is None or self._best([came, value]) != came
+        return came is None or self._best(came, value) != came
 
 
 class Distinct:
@@ -181,12 +184,12 @@ class Distinct:
 
     def asks(self, group: Key, value: Any, change: Change) -> Sequence[Ask]:
         """See `Computed.asks`. A value that both comes and goes is there before and after."""
-        came, left = set(_present(change.came, self._place)), set(_present(change.left, self._place))
+        came, left = set(_came(change, self._place)), set(_left(change, self._place))
         return [Ask(group, "value", self._column, one) for one in came ^ left]
 
     def next(self, group: Key, value: Any, change: Change, answers: Answers) -> int:
         """See `Computed.next`."""
-        came = set(_present(change.came, self._place))
+        came = set(_came(change, self._place))
         alone = [ask for ask in self.asks(group, value, change) if not answers[ask]]
         return (value or 0) + sum(1 if ask.value in came else -1 for ask in alone)
 
@@ -204,5 +207,9 @@ def canonical(column: Column, value: Any) -> Any:
     return value if value is None or column.kind not in _NUMBERS else CHECKS[column.kind](value)
 
 
-def _present(rows: Sequence[Values], place: int) -> list[Any]:
-    return [value for row in rows if (value := row[place]) is not None]
+def _came(change: Change, place: int) -> list[Any]:
+    return [value for row in change.came if (value := row[place]) is not None]
+
+
+def _left(change: Change, place: int) -> list[Any]:
+    return [value for row in change.left.values() if (value := row[place]) is not None]

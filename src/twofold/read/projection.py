@@ -120,6 +120,7 @@ class Projection(Generic[R]):
     table: Table = field(init=False, repr=False, compare=False)
     documents: bool = field(init=False, repr=False, compare=False, default=False)
     merged: bool = field(init=False, repr=False, compare=False, default=False)
+    # Where the long values are in the keys of rollups: a row that is in no possible group is parked.
     _groups: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False, default=())
     _defaults_are_shared: bool = field(init=False, repr=False, compare=False, default=True)
 
@@ -150,9 +151,10 @@ class Projection(Generic[R]):
 
     def under_rollups(self, by: Iterable[Sequence[str]]) -> Projection[R]:
         """The same as the source of Rollups by these fields. Their rows have one writer: it follows the merged feed."""
-        names, other = [column.name for column in self.table.columns], copy(self)
+        long = {c.name: place for place, c in enumerate(self.table.columns) if c.kind in ("text", "bytes")}
+        other = copy(self)
         object.__setattr__(other, "merged", True)
-        object.__setattr__(other, "_groups", tuple(tuple(names.index(name) for name in some) for some in by))
+        object.__setattr__(other, "_groups", tuple(tuple(long[name] for name in some if name in long) for some in by))
         return other
 
     @property
@@ -323,8 +325,10 @@ class Projection(Generic[R]):
         values = self.format.to_values(row)
         if self.key_in(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")
-        for places in self._groups:  # each is the key of a rollup's row
-            self._fitting(tuple([values[place] for place in places]))
+        for places in self._groups:
+            for place in places:
+                if values[place] is not None and len(values[place]) > _SURELY_SHORT // len(places):
+                    self._fitting(tuple([values[each] for each in places]))
         return values
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from operator import itemgetter
@@ -26,7 +26,12 @@ from twofold.read.aggregates import (
 )
 from twofold.read.columns import Broken, Column, Values
 from twofold.read.projection import Key, Table
+from twofold.read.quick import Unsure, initial, steps
 from twofold.read.store import Condition
+
+Move = tuple[Key, Key | None, Values | None, Key | None, Values | None]
+"""A row of the source that changes: its key, the group it leaves and how it was, the group it comes into and how it is.
+They may be one group."""
 
 _FROM_TEXT: Mapping[str, Any] = {
     "decimal": Decimal,
@@ -51,6 +56,7 @@ class Rolling:
         self.conditions = [_condition(kinds[column], *rest) for column, *rest in declared.where]
         self._where = [(places[condition.column], condition.holds) for condition in self.conditions]
         self._by = [places[name] for name in declared.by]
+        self._only_by = self._by[0] if len(self._by) == 1 else None
         aggregates = dict(declared.fields)
         used = {*self._by, *(place for place, _ in self._where)}
         used |= {places[one.column] for one in aggregates.values() if one.column is not None}
@@ -67,6 +73,11 @@ class Rolling:
         ]
         self._fields = [one for one in self._fields if one.aggregate.operation != "average"]
         self._keys = table.key_places
+        self._totals = [(one.place, one.column) for one in self._fields if one.aggregate.operation == "total"]
+        self._come = [(one.place, one.come) for one in self._fields]
+        self._stay = [(one.place, one.stay) for one in self._fields]
+        by_name = {one.column.name: initial(one.aggregate, one.column) for one in self._fields}
+        self._initial = [by_name.get(column.name) for column in table.columns]
         counts = [one.place for one in self._fields if one.aggregate == Aggregate("count")]
         self._count = counts[0] if counts else None
 
@@ -80,24 +91,59 @@ class Rolling:
         for place, holds in self._where:
             if not holds(values[place]):
                 return None
+        if self._only_by is not None:
+            value = values[self._only_by]
+            return None if value is None else (value,)
         key = tuple([values[place] for place in self._by])
         return None if None in key else key
 
-    def changes(self, rows: Mapping[Key, Values | None], before: Mapping[Key, Values | None]) -> dict[Key, Change]:
-        """What a page changes, by group. `before` are the rows of the source that it replaces."""
-        groups: dict[Key, Change] = {}
-        used = self._used
+    def moves(self, rows: Mapping[Key, Values | None], before: Mapping[Key, Values | None]) -> list[Move]:
+        """What a page changes. `before` are the rows of the source that it replaces."""
+        moves: list[Move] = []
+        used, group = self._used, self.group
         for key, new in rows.items():
             old = before.get(key)
-            if old is not None and new is not None and used(old) == used(new):
+            if old is None or new is None or used(old) != used(new):
+                left, came = None if old is None else group(old), None if new is None else group(new)
+                moves.append((key, left, old, came, new))
+        return moves
+
+    def advance(
+        self, moves: Sequence[Move], known: Mapping[Key, Values | None]
+    ) -> tuple[dict[Key, Values | None], set[Key]]:
+        """The next rows of groups that rows come into, or change in; and the groups for which `row` is needed."""
+        states: dict[Key, list[Any]] = {}
+        unsure: set[Key] = set()
+        come, stay = self._come, self._stay
+        for _, left, old, came, new in moves:
+            if left is not None and left != came:
+                unsure.add(left)
+            if came is None or came in unsure or new is None:
                 continue
-            if old is not None and (group := self.group(old)) is not None:
-                change = groups.setdefault(group, Change())
-                change.left.append(old)
-                change.gone.add(key)
-            if new is not None and (group := self.group(new)) is not None:
-                groups.setdefault(group, Change()).came.append(new)
-        return groups
+            state = states.get(came)
+            if state is None:
+                state = states[came] = self._state(came, known.get(came))
+            try:
+                if left is None or old is None or left != came:
+                    for place, step in come:
+                        state[place] = step(state[place], new)
+                else:
+                    for place, step_ in stay:
+                        state[place] = step_(state[place], old, new)
+            except Unsure:
+                unsure.add(came)
+        finished = self._finished
+        return {group: finished(group, state) for group, state in states.items() if group not in unsure}, unsure
+
+    def changes(self, moves: Sequence[Move], groups: Collection[Key]) -> dict[Key, Change]:
+        """The changes of these groups."""
+        changes = {group: Change() for group in groups}
+        for key, left, old, came, new in moves:
+            if left in changes and left is not None and old is not None:
+                changes[left].left[key] = old
+            if came in changes and came is not None and new is not None:
+                changes[came].came.append(new)
+        return changes
 
     def asks(self, group: Key, row: Values | None, change: Change) -> list[Ask]:
         """What the source must be asked to compute a group's row."""
@@ -112,14 +158,24 @@ class Rolling:
         """A group's row afterwards; None if it is empty. Raises: ConfigurationError for a number that is too large."""
         if self._rows_after(row, change) == 0 or not answers.get(Ask(group, "any"), True):
             return None
-        values = [None] * len(self.table.columns)
-        for place, value in zip(self._keys, group, strict=True):
-            values[place] = value
+        values = self._state(group, row)
         for field in self._fields:
-            value = field.computed.next(group, None if row is None else row[field.place], change, answers)
-            values[field.place] = self._fitting(field.column, value, group)
+            values[field.place] = field.computed.next(group, None if row is None else row[field.place], change, answers)
+        return self._finished(group, values)
+
+    def _state(self, group: Key, row: Values | None) -> list[Any]:
+        if row is not None:
+            return list(row)
+        state = list(self._initial)
+        for place, value in zip(self._keys, group, strict=True):
+            state[place] = value
+        return state
+
+    def _finished(self, group: Key, values: list[Any]) -> Values:
+        for place, column in self._totals:
+            values[place] = self._fitting(column, values[place], group)
         for one in self._averages:
-            value = average(values[one.total], values[one.count] or 0, one.scale)
+            value = average(values[one.total], values[one.count], one.scale)
             values[one.place] = self._fitting(one.column, value, group)
         return tuple(values)
 
@@ -152,6 +208,7 @@ class _Field:
     def __init__(self, place: int, column: Column, aggregate: Aggregate, places: Mapping[str, int]) -> None:
         self.place, self.column, self.aggregate = place, column, aggregate
         self.computed: Computed = computed(aggregate, column, places)
+        self.come, self.stay = steps(aggregate, column, places.get(aggregate.column or "", 0))
 
 
 class _Average:

@@ -8,7 +8,7 @@ generation, was left behind by one that does not: it is filled again from the so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.feed.lease import taken_over
 from twofold.messages import Position
-from twofold.read.aggregates import Answers, Ask
-from twofold.read.cache import CACHE_BYTES, RowCache
+from twofold.read.aggregates import Answers, Ask, Change
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.rolling import Rolling, declaration
@@ -25,6 +24,7 @@ from twofold.read.store import Changes, Condition, Query, ReadStore, Rolled, Sto
 
 FILL_PAGE = 1_000
 ASKED_AT_ONCE = 16
+KNOWN_ROWS = 20_000
 _BY_BEGINNINGS = ("text", "bytes")  # a store may order long values by their beginnings
 
 
@@ -34,7 +34,7 @@ class Rollups:
     def __init__(self, store: ReadStore, source: Table, tables: Sequence[Table]) -> None:
         self._store, self._source = store, source
         self.rolling = [Rolling(table, source) for table in tables]
-        self._known: dict[FollowerId, RowCache] = {}
+        self._known: dict[FollowerId, _Known] = {}
 
     @classmethod
     async def of(cls, store: ReadStore, source: Table) -> Rollups:
@@ -89,8 +89,7 @@ class Rollups:
         self._know(complete=False)
 
     def _know(self, *, complete: bool) -> None:
-        limit = CACHE_BYTES // max(1, len(self.rolling))
-        self._known = {one.table.follows: RowCache(complete=complete, limit=limit) for one in self.rolling}
+        self._known = {one.table.follows: _Known(complete=complete) for one in self.rolling}
 
     async def _outdated(self) -> list[Rolling]:
         stored = {table.follows: table for table in await self._store.tables()}
@@ -100,34 +99,28 @@ class Rollups:
     async def _rolled(
         self, rolling: Rolling, rows: Mapping[Key, Values | None], before: Mapping[Key, Values | None]
     ) -> Rolled:
-        table, groups = rolling.table, rolling.changes(rows, before)
-        known = self._known[table.follows]
-        known.shrink()
-        if missing := sorted([group for group in groups if known.is_unknown(group)]):
-            stored = await self._store.rows(table, missing)
-            known.keep({group: stored.get(group) for group in missing})
-        asks = [
-            (ask, change.gone)
-            for group, change in groups.items()
-            for ask in rolling.asks(group, known.get(group), change)
-        ]
-        answers = await self._answers(rolling, asks) if asks else {}
-        computed = {
-            group: rolling.row(group, known.get(group), change, answers) for group, change in sorted(groups.items())
-        }
-        changed = {group: row for group, row in computed.items() if row != known.get(group)}
-        known.keep(changed)
+        table, moves = rolling.table, rolling.moves(rows, before)
+        groups = dict.fromkeys([group for move in moves for group in (move[1], move[3]) if group is not None])
+        known = await self._known[table.follows].rows(self._store, table, groups)
+        computed, unsure = rolling.advance(moves, known)
+        if unsure:
+            changes = rolling.changes(moves, unsure)
+            asks = [(ask, one) for group, one in changes.items() for ask in rolling.asks(group, known[group], one)]
+            answers = await self._answers(rolling, asks) if asks else {}
+            computed |= {group: rolling.row(group, known[group], one, answers) for group, one in changes.items()}
+        changed = {group: computed[group] for group in sorted(computed) if computed[group] != known[group]}
+        known.update(changed)
         return Rolled(table, changed)
 
-    async def _answers(self, rolling: Rolling, asks: Sequence[tuple[Ask, set[Key]]]) -> Answers:
+    async def _answers(self, rolling: Rolling, asks: Sequence[tuple[Ask, Change]]) -> Answers:
         answers: dict[Ask, Any] = {}
         for start in range(0, len(asks), ASKED_AT_ONCE):
             some = asks[start : start + ASKED_AT_ONCE]
-            found = await asyncio.gather(*(self._answer(rolling, ask, gone) for ask, gone in some))
+            found = await asyncio.gather(*(self._answer(rolling, ask, change.left) for ask, change in some))
             answers.update(zip([ask for ask, _ in some], found, strict=True))
         return answers
 
-    async def _answer(self, rolling: Rolling, ask: Ask, gone: set[Key]) -> Any:
+    async def _answer(self, rolling: Rolling, ask: Ask, gone: Collection[Key]) -> Any:
         """Ask the source as it is before the page, without the rows that leave the group."""
         names = [column.name for column in self._source.columns]
         place = names.index(ask.column) if ask.column else 0
@@ -149,7 +142,9 @@ class Rollups:
         rest = [name for name in self._source.key if name not in dict(first)]
         return ordered, first + [(name, False) for name in rest]
 
-    async def _others(self, conditions: Sequence[Condition], order: Sequence[tuple[str, bool]], gone: set[Key]) -> Any:
+    async def _others(
+        self, conditions: Sequence[Condition], order: Sequence[tuple[str, bool]], gone: Collection[Key]
+    ) -> AsyncIterator[Values]:
         places = {column.name: place for place, column in enumerate(self._source.columns)}
         keys, limit, after = self._source.key_places, len(gone) + 1, None
         while True:
@@ -161,6 +156,27 @@ class Rollups:
                 return
             after = tuple([rows[-1][places[name]] for name, _ in order])
             limit = FILL_PAGE
+
+
+class _Known:
+    """Rows of one rollup as they will be when everything that was completed is committed; only the holder writes them.
+
+    `complete`: it knows all rows at first, as there are none.
+    """
+
+    def __init__(self, *, complete: bool) -> None:
+        self._complete = complete
+        self._rows: dict[Key, Values | None] = {}
+
+    async def rows(self, store: ReadStore, table: Table, groups: Iterable[Key]) -> dict[Key, Values | None]:
+        """What it knows, at least the rows of these groups. Everything must be committed. Raises: Unavailable."""
+        if len(self._rows) > KNOWN_ROWS:
+            self._rows, self._complete = {}, False
+        missing = [group for group in groups if group not in self._rows]
+        stored = await store.rows(table, sorted(missing)) if missing and not self._complete else {}
+        for group in missing:
+            self._rows[group] = stored.get(group)
+        return self._rows
 
 
 class _Filling:
@@ -175,12 +191,14 @@ class _Filling:
         """Add a page. Rows only come, so the only question is whether a value has come before."""
         keys = self.rolling.source.key_places
         page = {tuple([values[place] for place in keys]): values for values in rows}
-        for group, change in self.rolling.changes(page, {}).items():
-            row = self.rows.get(group)
-            asks = self.rolling.asks(group, row, change)
+        moves = self.rolling.moves(page, {})
+        rows_, unsure = self.rolling.advance(moves, self.rows)
+        for group, change in self.rolling.changes(moves, unsure).items():
+            asks = self.rolling.asks(group, self.rows.get(group), change)
             answers = {ask: ask in self._seen for ask in asks}
             self._seen.update(asks)
-            self.rows[group] = self.rolling.row(group, row, change, answers)
+            rows_[group] = self.rolling.row(group, self.rows.get(group), change, answers)
+        self.rows.update(rows_)
 
 
 def _asked(rolling: Rolling, ask: Ask) -> list[Condition]:

@@ -115,7 +115,10 @@ class TableSql:
         columns = [_declared(quoted(column.name), column) for column in self.table.columns]
         columns += [_declared(_order_of(self.table.columns[i]), self.table.columns[i]) for i in self._decimals]
         key = ", ".join(quoted(name) for name in self.table.key)
-        made = [f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT"]
+        rowid = "" if self.table.declared is None else ", WITHOUT ROWID"  # short rows, written often
+        made = [
+            f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT{rowid}"
+        ]
         for index in self.table.indexes:
             if index.elements:
                 made += self._members(index)
