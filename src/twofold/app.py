@@ -103,6 +103,11 @@ class App:
         return folding.under_rollups(by) if by else folding
 
     @property
+    def folded(self) -> Sequence[Projection[Any]]:
+        """Those of its projections that are folded from events: all but Rollups."""
+        return [projection for projection in self.projections if not isinstance(projection, Rollup)]
+
+    @property
     def rollups(self) -> Sequence[Rollup[Any]]:
         """Those of its projections that are Rollups."""
         return [projection for projection in self.projections if isinstance(projection, Rollup)]
@@ -190,7 +195,7 @@ class Running:
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
         """Projections with `key=` or a Rollup follow the merged feed: a row takes events of several partitions."""
         codec, rows, log = self.app.codec, self.rows, self.log
-        folded = [self.app.folding(p) for p in self.app.projections if not isinstance(p, Rollup)]
+        folded = [self.app.folding(projection) for projection in self.app.folded]
         spread = [(p, partition) for p in folded for partition in partitions_of(log, spread=p.spreads)]
         cache = cache_bytes(len(spread))
         for folding, partition in spread:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, NoReturn, TypeVar
 
+from msgspec.structs import replace
+
 from twofold.errors import ConfigurationError, InvalidQuery
 from twofold.feed.checkpoints import FollowerId
 from twofold.read.aggregates import Aggregate, Declared
@@ -113,10 +115,14 @@ class Rollup(Projection[R]):
         """How errors name this rollup."""
         return f"rollup {self.name!r}"
 
-    def over(self, of: Projection[Any]) -> Rollup[R]:
-        """The same over its source as that folds in an App."""
-        other = copy(self)
-        object.__setattr__(other, "of", of)
+    def over(self, of: Projection[Any], version: int | None = None) -> Rollup[R]:
+        """The same over its source as that folds in an App, or over another version of it, as a version of its own."""
+        other, set_ = copy(self), object.__setattr__
+        set_(other, "of", of)
+        if version is not None:
+            declared = replace(self.table.declared, of=of.follows) if self.table.declared is not None else None
+            set_(other, "version", version)
+            set_(other, "table", replace(self.table, follows=FollowerId(self.name, version), declared=declared))
         return other
 
     def key_waiting(self, stream: str) -> Key | None:

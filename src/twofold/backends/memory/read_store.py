@@ -45,7 +45,7 @@ class MemoryReadStore:
         self._checkpoints = MemoryCheckpoints()
         self._tables: dict[FollowerId, dict[Key, Values]] = {}
         self._fingerprints: dict[FollowerId, str] = {}
-        self._rollups: dict[FollowerId, Table] = {}
+        self._described: dict[FollowerId, Table] = {}
         self._live: dict[str, int] = {}
         self._bell = Doorbell()
 
@@ -58,8 +58,7 @@ class MemoryReadStore:
         """See `ReadStore.prepare`."""
         self._tables.setdefault(table.follows, {})
         check_columns(table, self._fingerprints.setdefault(table.follows, table.fingerprint))
-        if table.declared is not None:
-            self._rollups.setdefault(table.follows, table)
+        self._described.setdefault(table.follows, table)
         if table.follows.builds is None:
             self._live.setdefault(table.name, table.follows.version)
 
@@ -86,8 +85,7 @@ class MemoryReadStore:
 
     def _take_place(self, follows: FollowerId, built: FollowerId) -> None:
         self._tables[follows] = self._tables.pop(built)
-        del self._fingerprints[built]
-        self._rollups.pop(built, None)
+        del self._fingerprints[built], self._described[built]
         self._checkpoints.take_place(follows, built)
 
     async def tables(self) -> Sequence[StoredTable]:
@@ -96,7 +94,7 @@ class MemoryReadStore:
 
     async def rollups(self) -> Sequence[Table]:
         """See `ReadStore.rollups`."""
-        return list(self._rollups.values())
+        return [table for table in self._described.values() if table.declared is not None]
 
     def _stored(self, follows: FollowerId) -> StoredTable:
         live = self._live.get(follows.name) == follows.version
@@ -107,8 +105,7 @@ class MemoryReadStore:
         if follows not in self._tables:
             raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
         check_droppable(self._stored(follows))
-        del self._tables[follows], self._fingerprints[follows]
-        self._rollups.pop(follows, None)
+        del self._tables[follows], self._fingerprints[follows], self._described[follows]
         self._checkpoints.forget(follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
