@@ -1,6 +1,6 @@
 """The usual case of a rollup, computed row by row: rows that come into a group, or change within it. Pure.
 
-What cannot be told from these rows raises Unsure; `rolling` then computes the group from all of its changes. Nothing
+What these rows alone do not show raises Unsure; `rolling` then computes the group from all of its changes. Nothing
 here may differ from `aggregates`: this only takes a third of the time.
 """
 
