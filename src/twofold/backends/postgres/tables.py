@@ -71,10 +71,8 @@ class TableSql:
         self.unnested_keys = self._unnested(self._key, self._first)
         keys = ", ".join(quoted(name) for name in table.key)
         self.empty = f"DELETE FROM {self.name}"
-        self.rows = (
-            f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "
-            f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
-        )
+        self.rows = self._rows_of(keys, self._unnested(self._key, 1))
+        self.get_all = self._with_about(self._rows_of(keys, self.unnested_keys))
         self._keys = keys
         self.commit = commit_statement(*self.written(PARAMETERS + 1))
         self.upsert = self._upsert(keys, 1)
@@ -165,6 +163,10 @@ class TableSql:
         """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
         nothing = ", ".join(f"NULL::{_TYPES[column.kind]}" for column in self.table.columns)
         return f"SELECT ({self.about}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
+
+    def _rows_of(self, keys: str, unnested: str) -> str:
+        columns = ", ".join(f"t.{quoted(column.name)}" for column in self.table.columns)
+        return f"SELECT {columns} FROM {unnested} AS k ({keys}) JOIN {self.name} t USING ({keys})"
 
     def _unnested(self, columns: Iterable[Column], first: int) -> str:
         return f"unnest({', '.join(f'${n}::{_ARRAYS[c.kind]}[]' for n, c in enumerate(columns, start=first))})"

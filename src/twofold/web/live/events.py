@@ -96,9 +96,13 @@ async def _gone(receive: Receive) -> None:
 
 
 def frame(round: Round) -> bytes:
-    """One event. Its id, to resume from, comes with the last frame of a round only."""
+    """One event. Its id, to resume from, comes with the last frame of a round only.
+
+    Until a snapshot is complete, its frames have an empty id, so that clients forget the one from before: they have
+    dropped the rows that it stands for.
+    """
     name = b"snapshot" if round.snapshot else b"changes"
-    token = b"" if round.token is None else b"id: %b\n" % round.token.encode()
+    token = b"id: %b\n" % (round.token or "").encode()
     return b"event: %b\n%bdata: %b\n\n" % (name, token, round.body)
 
 
