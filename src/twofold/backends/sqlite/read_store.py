@@ -263,7 +263,7 @@ def _found_all(db: apsw.Connection, sql: TableSql, keys: Sequence[Key]) -> Query
     """Checkpoints, parked keys and rows from one snapshot."""
     with transaction(db, "DEFERRED"):
         checkpoints = read_checkpoints(db, sql.table.follows)
-        parked = read_all_parked(db, sql.table.follows)
+        parked = read_all_parked(db, sql.table.parks)
         rows = _rows_in(db, sql, keys)
     return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
 

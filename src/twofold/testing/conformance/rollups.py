@@ -318,6 +318,7 @@ class RollupConformance(OnBackend):
             with pytest.raises(RowParked, match="cursed"):
                 await running.get(model.of_owner, "1", after=after.receipt)
             assert (await running.find(model.of_owner, after=after.receipt)).parked == 1
+            assert len((await store.get_all(model.of_owner.table, [("1",)])).parked) == 1
             report = await operate.verify(running, model.of_owner)
             assert (report.equal, len(report.parked)) == (True, 1)
             model.fold.mended = True
