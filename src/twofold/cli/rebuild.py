@@ -91,7 +91,7 @@ async def _build(
     found = _Built(
         follows,
         [table for table in await running.rows.tables() if table.follows.name == follows.name],
-        [waits.parked for waits in await operate.parked(running, follows.name)],
+        [waits.parked for waits in await operate.parked(running, projection.table.parks.name)],
         held,
         time.monotonic() - began,
     )

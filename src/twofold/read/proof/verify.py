@@ -193,7 +193,7 @@ class Verification:
                 rows = {key: values for key, values in rows.items() if wanted(key)}
             excluded = _Excluded(self._fold, [*page.parked, *fold.failures])
             async for key, live, values in _side_by_side(rows, fold, after, upto):
-                if not excluded.holds(key):
+                if not excluded.holds(key) and (wanted is None or wanted(key)):
                     self._judge(key, live, values, at, shown)
             self._progress("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
