@@ -53,7 +53,7 @@ HISTORY_PAGE = 500
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """Write models, read models and reactors that belong together, as one value.
+    """Write models, read models (projections and Rollups) and reactors that belong together, as one value.
 
     `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
     are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that

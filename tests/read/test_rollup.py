@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, make_dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from twofold import App, ConfigurationError, Projection, Recorded
+from twofold.read.conditions import conditions_of
+from twofold.read.projection import Table
 from twofold.read.rolling import Rolling
 from twofold.read.rollup import Rollup
 from twofold.rollup import average, count, distinct, latest, maximum, minimum, total
@@ -159,3 +163,40 @@ def _row(random: Random, key: str) -> Any:
     discount = random.choice([None, Decimal("0.1"), Decimal("0.30"), Decimal(-2)])
     line = Line(key, random.choice("xyz"), Decimal(random.randrange(9)), discount, random.randrange(5))
     return lines.format.to_values(line)
+
+
+@dataclass(frozen=True)
+class Everything:
+    id: str
+    owner: str = ""
+    amount: Decimal | None = None
+    at: datetime | None = None
+    day: date = date.min
+    uuid: UUID | None = None
+    raw: bytes = b""
+    units: int = 0
+    flag: bool = False
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"amount__gt": Decimal("1.10"), "amount__ne": None},
+        {"at__ge": datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=5))), "day": date(2024, 2, 29)},
+        {"uuid__in": [UUID(int=7), None], "raw": b"\x00\xff", "flag": True},
+        {"owner__startswith": "ü", "units__in": [1, 2]},
+    ],
+)
+def test_a_condition_is_stored_as_it_was_declared(where: dict[str, Any]) -> None:
+    source = Projection("everything", Everything, every)
+    totals = Rollup(
+        "totals", make_dataclass("Row", [("owner", str), ("n", int)]), of=source, by="owner", n=count(), where=where
+    )
+    stored = msgspec.json.decode(msgspec.json.encode(totals.table), type=Table)
+    assert stored == totals.table
+    assert stored.fingerprint == totals.table.fingerprint
+    assert Rolling(stored, source.table).conditions == conditions_of(source, where)
+
+
+def every(row: Everything, event: Happened, recorded: Recorded) -> Everything:
+    return row
