@@ -18,7 +18,7 @@ from torture.live.views import Asked, Rules, View
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_watchers_through_every_fault_know_what_the_table_holds(store: str) -> None:
-    command = [sys.executable, "-m", "torture.live", "--json", "--backend", store, "--watchers", "60"]
+    command = [sys.executable, "-m", "torture.live", "--json", "--backend", store, "--watchers", "60", "--pause", "0.3"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])

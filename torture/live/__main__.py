@@ -70,15 +70,19 @@ def _settings(arguments: list[str] | None) -> tuple[Settings, bool]:
     parser.add_argument("--watchers", type=int, default=60, metavar="N", help="half of them on WebSockets (60)")
     parser.add_argument("--items", type=int, default=150, metavar="N", help="how many rows there are (150)")
     parser.add_argument("--minutes", type=float, default=0.0, metavar="N", help="repeat the kills for so long (0)")
+    parser.add_argument("--pause", type=float, default=1.0, metavar="S", help="before and after each fault (1)")
     parser.add_argument("--seed", metavar="S", help="of what is written and watched; without it each run differs")
     parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
     options = parser.parse_args(arguments)
-    if not 0 < options.watchers <= MOST or not 10 <= options.items <= MOST or options.minutes < 0:
-        parser.error(f"--watchers must be from 1 to {MOST:,}, --items from 10, and --minutes not below 0")
+    if not 0 < options.watchers <= MOST or not 10 <= options.items <= MOST or min(options.minutes, options.pause) < 0:
+        parser.error(f"--watchers must be from 1 to {MOST:,}, --items from 10, and times not below 0")
     folder = Path(tempfile.mkdtemp(prefix="twofold-live-"))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     seed = options.seed or secrets.token_hex(4)
-    return Settings(options.backend, options.watchers, options.minutes, seed, folder, options.items), options.json
+    settings = Settings(
+        options.backend, options.watchers, options.minutes, seed, folder, options.items, between_s=options.pause
+    )
+    return settings, options.json
 
 
 def _say(text: str) -> None:

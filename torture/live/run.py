@@ -173,9 +173,7 @@ class Run:
 
     async def _retry(self) -> None:
         """With mended code, which is deployed first."""
-        for server in self._servers:
-            await server.stop()
-            await server.start("mended")
+        await asyncio.gather(*(self._replace(server, "mended") for server in self._servers))
         parked = max(view.parked for view in self.views)
         await self._twofold("parked", "mended", "discard", "items", "i0")
         await self._twofold("parked", "mended", "retry", "items", "--all")
@@ -188,16 +186,16 @@ class Run:
         self._writer.go_on()
         await self._twofold("rebuild", "second", "--all")
         self._rules.may_go_back = True  # each version has a table of its own
-        await self._replace(self._servers[0])
+        await self._replace(self._servers[0], "second")
 
     async def _roll_out(self) -> None:
         self._rules.may_go_back = True
-        await self._replace(self._servers[1])
+        await self._replace(self._servers[1], "second")
         self.found.counts["versions rolled out"] += 1
 
-    async def _replace(self, server: Server) -> None:
+    async def _replace(self, server: Server, api: str) -> None:
         await server.stop()
-        await server.start("second")
+        await server.start(api)
 
     async def _restore(self) -> None:
         """As the documentation says: stop, put the copy in place, a new id, rebuild, start."""
