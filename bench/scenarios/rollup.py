@@ -2,7 +2,8 @@
 
 The projection is a row for each order, the Rollup one for each of 5,000 customers: number, total and largest of the
 orders. Beside it, the same as a projection of its own with `key=`. Each round folds the same log without the Rollup,
-with it, and the projection of its own, into empty read stores.
+with it, and the projection of its own, into empty read stores, in turn and three times. The fastest of each counts,
+as the difference of two times is wanted.
 """
 
 from bench.places import Backend
@@ -11,6 +12,7 @@ from bench.run import Measured, Run, Seat, WrongResult
 from bench.workload import totals
 
 BACKENDS: tuple[Backend, ...] = ("postgres", "sqlite")
+TRIES = 3
 SUM = "SELECT sum(orders), sum(spent) FROM {}"
 
 
@@ -20,10 +22,16 @@ def rollup(run: Run) -> None:
     for backend in BACKENDS:
 
         def measure(seat: Seat) -> Measured:
-            alone = seconds(run, seat, "order_row", events)
-            rolled = seconds(run, seat, "order_row", events, rolled=True)
-            own = seconds(run, seat, "customer_row", events)
-            added = max(rolled - alone, 1e-9)
+            tries = [
+                (
+                    seconds(run, seat, "order_row", events),
+                    seconds(run, seat, "order_row", events, rolled=True),
+                    seconds(run, seat, "customer_row", events),
+                )
+                for _ in range(TRIES)
+            ]
+            alone, rolled, own = (min(times) for times in zip(*tries, strict=True))
+            added = max(rolled - alone, alone / 1_000)
             return Measured(100 * (rolled - alone) / alone, {"own_projection_times": own / added})
 
         with run.sides(backend, ("twofold",), log=run.filled(backend, events)) as seats:
