@@ -94,6 +94,19 @@ LIVE = {
     STUCK: 50,
 }
 
+
+def times_faster_than_its_own(backend: str) -> Goal:
+    """The time of a projection with `key=` that does the same, relative to what the Rollup adds."""
+
+    def measured(book: Book) -> Spread | str:
+        found = book.find("rollup", backend, "added to its projection")
+        if found is None:
+            return book.why_not("rollup", backend, "added to its projection", "twofold")
+        return Spread.of(found.details["own_projection_times"])
+
+    return Goal(f"a projection of its own against a Rollup, {backend}", 3, "×", measured, at_least=True)
+
+
 GOALS = (
     *(Goal(f"`{ratio.name}`", ratio.at_least, "×", ratio.taken, at_least=True) for ratio in RATIOS),
     Goal("p99 of an append, 16 callers on postgres, against raw", 1, "×", p99_beside_raw),
@@ -101,6 +114,10 @@ GOALS = (
         goal
         for backend in ("postgres", "sqlite")
         for goal in (
+            at_most(
+                f"a Rollup, added to its projection, {backend}", 30, "%", "rollup", backend, "added to its projection"
+            ),
+            times_faster_than_its_own(backend),
             at_most(f"lag at rest, {backend}, p50", 3, "ms", "lag", backend, "at rest"),
             at_most(f"lag at rest, {backend}, p99", 15, "ms", "lag", backend, "at rest", "p99_ms"),
             at_most(

@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from bench.workload import details
 from twofold import App, Decider, Projection, Recorded, Rejected
+from twofold.rollup import Rollup, count, maximum, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,37 @@ def skus(event: OrderPlaced | ItemsAdded, recorded: Recorded) -> Iterable[str]:
 
 
 product_rows = Projection("product_row", ProductRow, fold_product, key=skus)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    customer_id: str
+    orders: int = 0
+    spent: int = 0
+    largest: int = 0
+
+
+customer_rollup = Rollup(
+    "customer_rollup",
+    CustomerRow,
+    of=order_rows,
+    by="customer_id",
+    orders=count(),
+    spent=total("total_amount"),
+    largest=maximum("total_amount"),
+)
+
+
+def fold_customer(row: CustomerRow, event: OrderPlaced | ItemsAdded, recorded: Recorded) -> CustomerRow:
+    orders, amount = row.orders + isinstance(event, OrderPlaced), event.total_amount
+    return CustomerRow(row.customer_id, orders, row.spent + amount, max(row.largest, amount))
+
+
+def customer(event: OrderPlaced | ItemsAdded, recorded: Recorded) -> str:
+    return event.customer_id
+
+
+customer_rows = Projection("customer_row", CustomerRow, fold_customer, key=customer)
 
 
 def app(*projections: Projection[Any]) -> App:

@@ -10,6 +10,7 @@ from twofold.errors import Rejected
 from twofold.messages import Recorded
 from twofold.react.reactor import To
 from twofold.read.projection import Projection
+from twofold.rollup import Rollup, count, distinct, maximum, total
 from twofold.testing.simulation.scenario import Scenario
 from twofold.write.decider import Decider
 
@@ -75,3 +76,27 @@ def rename_somebody(random: Random) -> To:
 
 
 IN_THE_DIRECTORY = Scenario(directory, rename_somebody)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """How many cards have a name, and the most changes of one: renaming undoes it."""
+
+    name: str
+    cards: int
+    changes: int
+    most: int
+    ids: int
+
+
+names = Rollup(
+    "name",
+    Name,
+    of=cards,
+    by="name",
+    cards=count(),
+    changes=total("changes"),
+    most=maximum("changes"),
+    ids=distinct("id"),
+)
+IN_THE_REGISTER = Scenario(App("register", deciders=[profiles], projections=[cards, names]), rename_somebody)

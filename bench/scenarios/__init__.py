@@ -16,6 +16,7 @@ from bench.scenarios.live import live
 from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
 from bench.scenarios.retail import retail
+from bench.scenarios.rollup import rollup
 from bench.scenarios.sql import sql
 
 # Scenarios with ratios come first: on a slow machine the five minutes of a quick run may not suffice for all.
@@ -30,6 +31,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "importing": importing,
     "http": requests,
     "cosmos": cosmos,
+    "rollup": rollup,
     "idle": idle,
     "live": live,
     "retail": retail,

@@ -9,7 +9,17 @@ from itertools import count
 from typing import Any
 
 from bench.memory import PeakMemory
-from bench.orders import add_items, app, event, order_rows, order_structs, orders, product_rows
+from bench.orders import (
+    add_items,
+    app,
+    customer_rollup,
+    customer_rows,
+    event,
+    order_rows,
+    order_structs,
+    orders,
+    product_rows,
+)
 from bench.protocol import Clocked, callers, serve
 from bench.sides.arguments import Arguments
 from bench.sides.lag import Lag
@@ -18,7 +28,8 @@ from twofold import Position, Projection, Running, operate
 from twofold.messages import Append, Meta, Stream
 
 FILL_AT_ONCE = 1_000
-PROJECTIONS: dict[str, Projection[Any]] = {one.name: one for one in (order_rows, order_structs, product_rows)}
+FOLDED: tuple[Projection[Any], ...] = (order_rows, order_structs, product_rows, customer_rows)
+PROJECTIONS = {one.name: one for one in FOLDED}
 
 
 class Twofold:
@@ -59,10 +70,11 @@ class Twofold:
 
     # ---- reading
 
-    async def catch_up(self, projection: str, read_store: str) -> dict[str, Any]:
+    async def catch_up(self, projection: str, read_store: str, rollup: bool = False) -> dict[str, Any]:
         """Fold a projection from the beginning to the head, as a running App does."""
         chosen = PROJECTIONS[projection]
-        async with app(chosen).open(self._url, read_store=read_store, work=False) as running:
+        more = [customer_rollup] if rollup else []
+        async with app(chosen, *more).open(self._url, read_store=read_store, work=False) as running:
             head = await running.log.head()
             began = time.perf_counter()
             running.work()

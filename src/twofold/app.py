@@ -33,6 +33,8 @@ from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
+from twofold.read.rollup import Rollup
+from twofold.read.rollups import fill_outdated
 from twofold.read.watch import Watching, check_no_page
 from twofold.read.watcher import RowChanges
 from twofold.sql.caller import Caller
@@ -58,7 +60,7 @@ HISTORY_PAGE = 500
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """Write models, read models and reactors that belong together, as one value.
+    """Write models, read models (projections and Rollups) and reactors that belong together, as one value.
 
     `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
     are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that
@@ -104,10 +106,12 @@ class App:
         return [*self.stored, *(cls for command in self.commands for cls in command.records)]
 
     def folding(self, projection: Projection[Any]) -> Projection[Any]:
-        """A projection as it folds in this App: over documents, if its streams are state-stored.
+        """A projection as it folds in this App: over documents, if its streams are state-stored, and under its Rollups.
 
         Raises: ConfigurationError if it mixes documents with events.
         """
+        if isinstance(projection, Rollup):
+            return projection.over(self.folding(projection.of))
         documents = {cls for d in self.deciders if d.stored == "state" for cls in d.recorded_types}
         own = documents.intersection(projection.event_types)
         if own and (len(own) < len(projection.event_types) or projection.key is not None):
@@ -115,7 +119,19 @@ class App:
                 f"{projection.owner} is over documents ({', '.join(cls.__name__ for cls in own)}): "
                 f"it cannot take other events as well, and its key is always the document's id"
             )
-        return projection.over_documents() if own else projection
+        folding = projection.over_documents() if own else projection
+        by = [rollup.table.key for rollup in self.rollups if rollup.of is projection]
+        return folding.under_rollups(by) if by else folding
+
+    @property
+    def folded(self) -> Sequence[Projection[Any]]:
+        """Those of its projections that are folded from events: all but Rollups."""
+        return [projection for projection in self.projections if not isinstance(projection, Rollup)]
+
+    @property
+    def rollups(self) -> Sequence[Rollup[Any]]:
+        """Those of its projections that are Rollups."""
+        return [projection for projection in self.projections if isinstance(projection, Rollup)]
 
     def projection(self, name: str) -> Projection[Any]:
         """The projection with this name. Raises: InvalidInput, listing the names that exist."""
@@ -228,14 +244,12 @@ class Running:
             self._workers += [Worker(following) for following in added]
 
     def _followers(self, ambient: Ambient) -> Iterable[tuple[Follower, Feed, Checkpoints, Unparker]]:
-        """Projections with `key=` follow the merged feed, since their rows take events of several partitions."""
+        """Projections with `key=` or a Rollup follow the merged feed: a row takes events of several partitions."""
         codec, rows, log = self.app.codec, self.rows, self.log
-        spread = [
-            (p, partition) for p in self.app.projections for partition in partitions_of(log, spread=p.key is None)
-        ]
+        folded = [self.app.folding(projection) for projection in self.app.folded]
+        spread = [(p, partition) for p in folded for partition in partitions_of(log, spread=p.spreads)]
         cache = cache_bytes(len(spread))
-        for projection, partition in spread:
-            folding = self.app.folding(projection)
+        for folding, partition in spread:
             projector = Projector(folding, rows, log, codec, ambient, partition=partition, cache=cache)
             yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
@@ -262,7 +276,16 @@ class Running:
         for following in list(self.followers):
             await self.belonging.register(following)
             await following.check_log()
+        await self._fill_rollups(self.app.rollups)
         await self.views.prepare()
+
+    async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
+        """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
+        partition = self.log.partition
+        for rollup in rollups:
+            await self.belonging.register_rollup(rollup.follows.in_partition(partition), self.log.log_id)
+        for source in {rollup.of.follows: rollup.of for rollup in rollups}.values():
+            await fill_outdated(self.rows, source.table, partition, f"{self.owner} filling")
 
     def work(self) -> None:
         """Fold and react in this process, sharing the work with other processes."""

@@ -8,6 +8,7 @@ from twofold.errors import ConfigurationError, Contended
 from twofold.feed.checkpoints import Checkpoints, FollowerId, Ownership
 from twofold.feed.follow import Following
 from twofold.feed.partitions import learn, parts_of
+from twofold.messages import Position
 from twofold.read.projector import Projector
 from twofold.read.store import ReadStore
 
@@ -53,8 +54,8 @@ class Belonging:
                 if checkpoint.follower not in mine and not split:
                     raise ConfigurationError(
                         f"{follows.whole} has a checkpoint in partition {checkpoint.follower.partition}, which this "
-                        f"code does not follow: with key= a projection follows the merged feed, without key= each "
-                        f"partition separately. Raise its version to give it a new table"
+                        f"code does not follow: with key=, or a Rollup over it, a projection follows the merged feed, "
+                        f"otherwise each partition separately. Raise its version to give it a new table"
                     )
 
     async def register(self, following: Following) -> None:
@@ -62,6 +63,12 @@ class Belonging:
         await following.register()
         what, mine, same_events = self._of(following)
         await assign(following.checkpoints, what, following.follower_id, mine, same_events=same_events)
+
+    async def register_rollup(self, follower: FollowerId, log_id: str) -> None:
+        """Create the checkpoint of a rollup if there is none, and record its owner. Raises: like `register`."""
+        checkpoints, mine = self._rows.checkpoints, Ownership(self._app, self._formerly, ())
+        await checkpoints.register(follower, log_id, Position(follower.partition, 0))
+        await assign(checkpoints, f"rollup {follower.name!r}", follower, mine, same_events=False)
 
     def _of(self, following: Following) -> tuple[str, Ownership, bool]:
         """Its name in errors, its ownership, and whether its events are fixed. A reactor has no version to raise."""

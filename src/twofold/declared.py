@@ -9,6 +9,7 @@ from typing import Any
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Projection
+from twofold.read.rollup import Rollup
 from twofold.sql.command import SqlCommand
 from twofold.sql.view import View
 from twofold.write.decider import Decider
@@ -38,6 +39,11 @@ def check_parts(
         for each in view.over:
             if not any(each is known for known in projections):
                 raise ConfigurationError(f"{view.owner} is over {each.owner}, which this App does not have: add it")
+    for rollup in projections:
+        if isinstance(rollup, Rollup) and rollup.of not in projections:
+            raise ConfigurationError(
+                f"{rollup.owner} is over {rollup.of.name}, which this App does not have: add it to projections="
+            )
 
 
 def check_names(name: str, formerly: str | None, http: str | None) -> None:

@@ -38,7 +38,8 @@ class Metric:
 
 async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
     """All metrics, with `more` from the caller appended. Raises: Unavailable."""
-    followers = list(zip(await status(running), running.followers, strict=True))
+    # Rollups come last, and have no follower.
+    followers = list(zip(await status(running), running.followers, strict=False))
     shown = [*_of_commits(running), *_of_followers(followers), *more]
     return "\n".join(line for metric in shown for line in metric.lines()) + "\n"
 

@@ -8,6 +8,8 @@ from twofold.testing.conformance import Backend, BackendConformance, InMemory
 
 
 class TestMemory(BackendConformance):
+    histories = 20  # they take little time here
+
     @pytest.fixture
     def new_backend(self) -> Callable[[], Backend]:
         return InMemory

@@ -47,6 +47,7 @@ from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
+from twofold.testing.conformance.rollups import RollupConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
 from twofold.testing.conformance.watch import WatchConformance
 
@@ -66,6 +67,7 @@ class ReadStoreConformance(
     ParkingConformance,
     MeetingConformance,
     RebuildConformance,
+    RollupConformance,
     ProofConformance,
     MachineConformance,
     GenerationConformance,

@@ -19,8 +19,8 @@ import msgspec
 import pytest
 
 import twofold.app as app_module
-from simulated import SCENARIOS
-from simulated.directory import IN_THE_DIRECTORY
+from simulated import FOLDED, SCENARIOS
+from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER
 from simulated.letters import IN_THE_OFFICE
 from simulated.notebook import IN_THE_NOTEBOOK
 from simulated.warehouse import IN_THE_WAREHOUSE
@@ -39,11 +39,13 @@ from twofold.messages import BEGINNING, Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read import freshness, query, room, rounds, unpark, watch
+from twofold.read.aggregates import Extreme
 from twofold.read.folding import Folding
 from twofold.read.freshness import Fresh, Freshness
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
+from twofold.read.rollups import _Filling
 from twofold.read.rounds import Rounds
 from twofold.read.store import Changes, QueryResult
 from twofold.read.watched import Standing
@@ -95,7 +97,7 @@ MUTATIONS: dict[str, Mutation] = {}
 def mutation(
     breaks: str,
     among: Sequence[str | Fault] = (),
-    scenarios: Sequence[Scenario] = SCENARIOS,
+    scenarios: Sequence[Scenario] = FOLDED,
     partitions: int = 1,
     log: LogBecomes | Literal["the same"] | None = None,
 ) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
@@ -396,6 +398,21 @@ def _write(store: MemoryReadStore, table: Any, changes: Changes) -> None:
             rows.pop(key, None)
         else:
             rows[key] = values
+
+
+@mutation("G5", scenarios=[IN_THE_REGISTER])
+def a_rollup_does_not_know_the_rows_that_a_page_replaces(patch: Patch) -> None:
+    patch.setattr(Folding, "note_replaced", lambda self, keys: None)
+
+
+@mutation("G5", scenarios=[IN_THE_REGISTER])
+def an_undone_maximum_is_kept(patch: Patch) -> None:
+    patch.setattr(Extreme, "_is_undone", lambda self, value, came, change: False)
+
+
+@mutation("G5", scenarios=[IN_THE_REGISTER])
+def a_rollup_is_built_empty(patch: Patch) -> None:
+    patch.setattr(_Filling, "add", lambda self, rows: None)
 
 
 @mutation("G5")

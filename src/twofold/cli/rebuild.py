@@ -91,7 +91,7 @@ async def _build(
     found = _Built(
         follows,
         [table for table in await running.rows.tables() if table.follows.name == follows.name],
-        [waits.parked for waits in await operate.parked(running, follows.name)],
+        [waits.parked for waits in await operate.parked(running, projection.table.parks.name)],
         held,
         time.monotonic() - began,
     )
@@ -101,7 +101,7 @@ async def _build(
 
 async def _with_bar(running: Running, projection: Projection[Any], from_scratch: bool, quiet: bool) -> None:
     at = {} if from_scratch else await _positions(running, projection)
-    spread = partitions_of(running.log, spread=projection.key is None)
+    spread = partitions_of(running.log, spread=running.app.folding(projection).spreads)
     at = {number: at.get(number, Position(number, 0)) for number in spread}
     began, done, pace = time.monotonic(), 0, ""
     total = sum([await feed_of(running.log, number).behind(place) for number, place in at.items()])

@@ -54,6 +54,11 @@ class FollowerId(msgspec.Struct, frozen=True):
         name, beside, _ = self.name.partition(_BESIDE)
         return FollowerId(name, self.version, self.partition) if beside else None
 
+    @property
+    def generation(self) -> str:
+        """Of a table built beside a version: that which `beside` got; else empty."""
+        return self.name.partition(_BESIDE)[2]
+
     def __str__(self) -> str:
         return f"{self.name} v{self.version}" + (f", partition {self.partition}" if self.partition else "")
 

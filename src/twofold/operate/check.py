@@ -9,6 +9,7 @@ from twofold.app import Running
 from twofold.errors import InvalidInput
 from twofold.feed.follow import Following, check_log
 from twofold.read.projection import Projection
+from twofold.read.rollup import Rollup
 from twofold.read.store import check_columns
 
 
@@ -31,11 +32,14 @@ async def check(running: Running) -> None:
 async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Following]:
     """The followers of one projection, one for each partition, ready to catch up outside `Running.work`.
 
-    Creates the projection's table and checkpoints if they are missing.
+    Creates the projection's table and checkpoints if they are missing. Of a Rollup they are those of its source.
 
     Raises: InvalidInput if the App has no such projection. ConfigurationError, Unavailable.
     """
     check_is_of(running, projection)
+    if isinstance(projection, Rollup):
+        await running.rows.prepare(projection.table)
+        return await prepared(running, projection.of)
     followings = [one for one in running.followers if one.follower_id.whole == projection.follows]
     await running.belonging.check()
     await running.rows.prepare(projection.table)

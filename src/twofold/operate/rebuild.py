@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from twofold.app import Running
+from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following
@@ -22,6 +23,8 @@ from twofold.read.publish import is_of_another, try_publish
 from twofold.read.query import key_values
 from twofold.read.rebuild import Rebuilding
 from twofold.read.refold import Refold, Refolded
+from twofold.read.rollup import Rollup
+from twofold.read.rollups import fill_outdated
 
 LOOK_S = 0.5
 PUBLISH_S = 60.0
@@ -41,6 +44,8 @@ async def rebuild(
     built beside the current one, which it then replaces. Until then readers see the old rows, workers fold into them,
     and stopping early leaves them as they are. This also replaces a table built from another log (`of_another_log`).
 
+    A Rollup is filled again from its source, at once and where that stands.
+
     The name does not move if a newer version is live, if rows are parked, or if an open transaction has been reading
     from the old table for a minute.
 
@@ -49,14 +54,17 @@ async def rebuild(
     LogReplaced, Unavailable.
     """
     followings = await prepared(running, projection)
-    if from_scratch:
+    if isinstance(projection, Rollup):
+        yield await _filled(running, projection)
+    elif from_scratch:
         async with aclosing(_anew(running, projection)) as positions:
             async for position in positions:
                 yield position
     else:
         for following in followings:
             await following.check_log()
-    async with aclosing(_until_shown(running, followings, projection.table, from_scratch, note)) as positions:
+    tables = [projection.table, *(one.table for one in running.app.rollups if one.of is projection)]
+    async with aclosing(_until_shown(running, followings, tables, from_scratch, note)) as positions:
         async for position in positions:
             yield position
 
@@ -76,8 +84,20 @@ async def rebuild_row(running: Running, projection: Projection[Any], key: Any) -
     Raises: InvalidInput, InvalidQuery, LogReplaced, Unavailable.
     """
     check_is_of(running, projection)
+    if isinstance(projection, Rollup):
+        raise InvalidInput(f"a row of {projection.owner} has no events: rebuild all of it, or a row of its source")
     refold = Refold(running.app.folding(projection), running.rows, running.log, running.app.codec)
     return await refold.run(key_values(projection, key), f"{running.owner} unparking")
+
+
+async def _filled(running: Running, rollup: Rollup[Any]) -> Position:
+    """Fill a rollup, and all others of its source. Returns where they then are."""
+    partition = running.log.partition
+    await running.belonging.register_rollup(rollup.follows.in_partition(partition), running.log.log_id)
+    owner = f"{running.owner} filling"
+    await fill_outdated(running.rows, rollup.of.table, partition, owner, anew=True)
+    checkpoint = await running.rows.checkpoints.read(rollup.follows.in_partition(partition))
+    return Position(partition, 0) if checkpoint is None else checkpoint.position
 
 
 def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Position, None]:
@@ -85,15 +105,15 @@ def _anew(running: Running, projection: Projection[Any]) -> AsyncGenerator[Posit
     store, log, codec = running.rows, running.log, running.app.codec
     projectors = [
         Projector(beside, store, log, codec, running.ambient, partition=partition)
-        for partition in partitions_of(log, spread=projection.key is None)
+        for partition in partitions_of(log, spread=beside.spreads)
     ]
     return Rebuilding(projection.table, projectors, store, log, running.owner).run()
 
 
 async def _until_shown(
-    running: Running, followings: Sequence[Following], table: Table, caught_up: bool, note: Note
+    running: Running, followings: Sequence[Following], tables: Sequence[Table], caught_up: bool, note: Note
 ) -> AsyncGenerator[Position, None]:
-    tries, deadline = 0, 0.0
+    tries, deadline, table = 0, 0.0, tables[0]
     clock = asyncio.get_running_loop().time
     while True:
         for following in followings if not caught_up else ():
@@ -102,7 +122,7 @@ async def _until_shown(
                     yield position
         caught_up = False
         parked = any([await one.checkpoints.parked(one.follower_id) for one in followings])
-        if parked or await try_publish(table, running.rows, running.log):
+        if parked or all([await try_publish(one, running.rows, running.log) for one in tables]):
             return
         tries, deadline = tries + 1, deadline or clock() + PUBLISH_S
         if clock() > deadline:

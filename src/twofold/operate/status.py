@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from twofold.app import Running
 from twofold.errors import LogReplaced
@@ -13,6 +13,7 @@ from twofold.feed.follow import Following, State, check_log
 from twofold.messages import Position
 from twofold.read.projector import Projector
 from twofold.read.publish import note_on
+from twofold.read.rollup import Rollup
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class FollowerStatus:
 
 
 async def status(running: Running) -> list[FollowerStatus]:
-    """The status of every projection and reactor, in each partition that it follows.
+    """The status of every projection, reactor and Rollup, in each partition that it follows.
 
     If the log was replaced, each of them has an error that says so. Raises: Unavailable.
     """
@@ -53,10 +54,11 @@ async def status(running: Running) -> list[FollowerStatus]:
     _forget_marks(running, checkpoints, heads)
     tables = () if running.works else await running.rows.tables()  # a worker knows its own note
     notes = {table.follows: note_on(table, tables) for table in tables}
-    return [
+    found = [
         await _status(running, following, checkpoint, heads[following.feed.partition], notes)
         for following, checkpoint in zip(running.followers, checkpoints, strict=True)
     ]
+    return found + [await _of_rollup(running, rollup, found, notes) for rollup in running.app.rollups]
 
 
 def _forget_marks(running: Running, checkpoints: Sequence[Checkpoint | None], heads: Mapping[int, Position]) -> None:
@@ -96,6 +98,25 @@ async def _status(
         error=following.error or _replaced(checkpoint, running.log.log_id, head),
         parked=len(parked),
         note=note or (follower.publisher.note if isinstance(follower, Projector) else None),
+    )
+
+
+async def _of_rollup(
+    running: Running, rollup: Rollup[Any], found: Sequence[FollowerStatus], notes: Mapping[FollowerId, str | None]
+) -> FollowerStatus:
+    """The status of a rollup: that of its source, at its own checkpoint."""
+    source = next(one for one in found if (one.name, one.version) == (rollup.of.name, rollup.of.version))
+    feed, checkpoint = running.log, await running.rows.checkpoints.read(rollup.follows.in_partition(source.partition))
+    position = checkpoint.position if checkpoint is not None else Position(feed.partition, 0)
+    lag_events = await feed.behind(position)
+    return replace(
+        source,
+        name=rollup.name,
+        version=rollup.version,
+        position=None if checkpoint is None else position,
+        lag_events=lag_events,
+        lag_s=await running.lags[feed.partition].seconds(position) if lag_events > 0 else 0.0,
+        note=notes.get(rollup.follows),
     )
 
 

@@ -15,6 +15,7 @@ from twofold.operate.impurity import faults_elsewhere
 from twofold.progress import Progress, no_progress
 from twofold.read.projection import Projection
 from twofold.read.proof.verify import MOST_SHOWN, Report, Verification
+from twofold.read.rollup import Rollup
 
 
 async def verify(
@@ -35,7 +36,7 @@ async def verify(
     Raises: InvalidInput, ConfigurationError, LogReplaced, UndecodableEvent, Unavailable.
     """
     report = await _compared(running, running.app, projection, projection, sample, shown, progress)
-    if app_at is None or report.faults:
+    if app_at is None or report.faults or isinstance(projection, Rollup):
         return report
     return msgspec.structs.replace(report, faults=await faults_elsewhere(app_at, running, projection, report))
 
@@ -53,9 +54,15 @@ async def diff(
 
     Raises: like `verify`; InvalidInput also if the keys differ.
     """
-    others = [one for one in running.app.projections if one.name not in (projection.name, against.name)]
-    changed = replace(running.app, projections=[*others, against])
+    changed = replace(running.app, projections=_with(running.app, projection, against))
     return await _compared(running, changed, projection, against, sample, shown, progress)
+
+
+def _with(app: App, projection: Projection[Any], against: Projection[Any]) -> list[Projection[Any]]:
+    """The App's projections with a changed one. Its Rollups are over the others, and not asked for here."""
+    changed = [against.of, against] if isinstance(against, Rollup) else [against]
+    names = {projection.name, *(one.name for one in changed)}
+    return [*(one for one in app.projections if one.name not in names and not isinstance(one, Rollup)), *changed]
 
 
 async def _compared(

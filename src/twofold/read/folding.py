@@ -43,6 +43,7 @@ class Folding:
         self._failed: set[Key] = set()
         self._fetched: dict[Key, Values | None] = {}
         self._rows: dict[Key, Any] = {}
+        self.replaced: Mapping[Key, Values | None] = {}
 
     async def page(self, entries: Sequence[Entry], fetch: Fetch) -> Changes:
         """Fold a page, slice by slice. `fetch` reads the rows that are not known from the store.
@@ -174,6 +175,10 @@ class Folding:
 
     def _park(self, kind: ParkedKind, key: str, position: Position, error: BaseException) -> None:
         self._parked[kind, key] = parked_by(error, kind, key, position, self._ambient.now())
+
+    def note_replaced(self, keys: Iterable[Key]) -> None:
+        """Note the rows that the page replaces, before `known` learns of it."""
+        self.replaced = {key: self._values_before(key) for key in keys}
 
     def events_of(self, key: Key, entries: Sequence[Entry]) -> Sequence[Recorded]:
         """The events of the page that touch a row."""

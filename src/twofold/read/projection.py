@@ -17,6 +17,7 @@ from twofold.failures import failure, reraise_if_interrupt, shown
 from twofold.feed.checkpoints import FOLLOWER_NAME, FollowerId
 from twofold.kept import is_fixed, is_fixed_class, own
 from twofold.messages import Recorded, Stream
+from twofold.read.aggregates import Declared
 from twofold.read.columns import Column, Field, RowFormat, Values
 from twofold.read.definition import (
     FROM_ID,
@@ -40,6 +41,7 @@ class Table(msgspec.Struct, frozen=True, cache_hash=True):
 
     `view`: it is no table, but a query over others (see `twofold.sql.View`), with the position of what it is over.
     `security_invoker`: what is readable under its name for SQL depends on the role that reads.
+    `declared`: it is a rollup, whose rows follow from those of another table.
     """
 
     follows: FollowerId
@@ -48,6 +50,7 @@ class Table(msgspec.Struct, frozen=True, cache_hash=True):
     indexes: tuple[Index, ...]
     view: bool = False
     security_invoker: bool = False
+    declared: Declared | None = None
 
     @property
     def name(self) -> str:
@@ -61,10 +64,30 @@ class Table(msgspec.Struct, frozen=True, cache_hash=True):
         return [names.index(name) for name in self.key]
 
     @property
+    def parks(self) -> FollowerId:
+        """Whose parked keys its readers must know: its own, or those of a rollup's source."""
+        return self.follows if self.declared is None else self.declared.of
+
+    @property
     def fingerprint(self) -> str:
-        """Changes with the columns: the same version with other columns refuses to start."""
+        """Changes with the columns, or the declaration: the same version with others refuses to start."""
         shape = [(c.name, c.kind, c.nullable) for c in self.columns]
-        return sha256(msgspec.json.encode((shape, self.key))).hexdigest()[:16]
+        what = (shape, self.key) if self.declared is None else (shape, self.key, self.declared)
+        return sha256(msgspec.json.encode(what)).hexdigest()[:16]
+
+    def beside(self, generation: str) -> Table:
+        """The table built beside this one (see `FollowerId.beside`): a rollup beside its source."""
+        declared = self.declared
+        if declared is not None:
+            declared = msgspec.structs.replace(declared, of=declared.of.beside(generation))
+        return msgspec.structs.replace(self, follows=self.follows.beside(generation), declared=declared)
+
+    def original(self) -> Table:
+        """The inverse of `beside`."""
+        declared = self.declared
+        if declared is not None:
+            declared = msgspec.structs.replace(declared, of=declared.of.builds or declared.of)
+        return msgspec.structs.replace(self, follows=self.follows.builds or self.follows, declared=declared)
 
 
 class FoldedRow(msgspec.Struct, frozen=True):
@@ -102,17 +125,13 @@ class Projection(Generic[R]):
     format: RowFormat = field(init=False, repr=False, compare=False)
     table: Table = field(init=False, repr=False, compare=False)
     documents: bool = field(init=False, repr=False, compare=False, default=False)
+    merged: bool = field(init=False, repr=False, compare=False, default=False)
+    # Where the long values are in the keys of rollups: a row that is in no possible group is parked.
+    _groups: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False, default=())
     _defaults_are_shared: bool = field(init=False, repr=False, compare=False, default=True)
 
     def __post_init__(self) -> None:
-        reserved = self.name.startswith(("twofold", "sqlite_", "pg_")) or "__" in self.name
-        if reserved or not FOLLOWER_NAME.fullmatch(self.name):
-            raise ConfigurationError(
-                f"{self.owner}: the name is used for a table: lower-case letters, digits and single _ (at most 48), "
-                f"not beginning with twofold, sqlite_ or pg_"
-            )
-        if type(self.version) is not int or not 1 <= self.version < 10_000:
-            raise ConfigurationError(f"{self.owner}: version must be an int from 1 to 9999, not {self.version!r}")
+        checked_identity(self.owner, self.name, self.version)
         set_, follows = object.__setattr__, FollowerId(self.name, self.version)
         set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
         if self.key is not None:
@@ -128,7 +147,7 @@ class Projection(Generic[R]):
     def beside(self, generation: str) -> Projection[R]:
         """The same projection, folded into a new table beside this one's (see `FollowerId.beside`)."""
         other = copy(self)
-        object.__setattr__(other, "table", msgspec.structs.replace(self.table, follows=self.follows.beside(generation)))
+        object.__setattr__(other, "table", self.table.beside(generation))
         return other
 
     def over_documents(self) -> Projection[R]:
@@ -136,6 +155,19 @@ class Projection(Generic[R]):
         other = copy(self)
         object.__setattr__(other, "documents", True)
         return other
+
+    def under_rollups(self, by: Iterable[Sequence[str]]) -> Projection[R]:
+        """The same as the source of Rollups by these fields. Their rows have one writer: it follows the merged feed."""
+        long = {c.name: place for place, c in enumerate(self.table.columns) if c.kind in ("text", "bytes")}
+        other = copy(self)
+        object.__setattr__(other, "merged", True)
+        object.__setattr__(other, "_groups", tuple(tuple(long[name] for name in some if name in long) for some in by))
+        return other
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it follows each partition separately: all events of a row are in one of them."""
+        return self.key is None and not self.merged
 
     def read_as(self, format: RowFormat) -> Projection[Any]:
         """The same read model for queries, with rows of another format. Not for folding."""
@@ -300,6 +332,10 @@ class Projection(Generic[R]):
         values = self.format.to_values(row)
         if self.key_in(values) != key:
             raise ValueError(f"{self.owner}: evolve changed the key of row {key!r:.80} to {self.key_in(values)!r:.80}")
+        for places in self._groups:
+            for place in places:
+                if values[place] is not None and len(values[place]) > _SURELY_SHORT // len(places):
+                    self._fitting(tuple([values[each] for each in places]))
         return values
 
     @cached_property
@@ -354,6 +390,18 @@ class Projection(Generic[R]):
             ) from error
         except Exception:  # a __post_init__ may refuse the sample key; real keys may be fine
             return
+
+
+def checked_identity(owner: str, name: str, version: int) -> None:
+    """Raises: ConfigurationError for a name that no table can have, or an invalid version."""
+    reserved = name.startswith(("twofold", "sqlite_", "pg_")) or "__" in name
+    if reserved or not FOLLOWER_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{owner}: the name is used for a table: lower-case letters, digits and single _ (at most 48), "
+            f"not beginning with twofold, sqlite_ or pg_"
+        )
+    if type(version) is not int or not 1 <= version < 10_000:
+        raise ConfigurationError(f"{owner}: version must be an int from 1 to 9999, not {version!r}")
 
 
 def _share(format: RowFormat, one: object, other: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import LARGEST_PAGE, Feed, FeedPage
 from twofold.feed.parking_limit import ParkingLimit, too_many
 from twofold.feed.partitions import feed_of
@@ -22,6 +22,7 @@ from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
+from twofold.read.rollups import Rollups
 from twofold.read.store import Changes, ReadStore
 from twofold.read.unpark import Unparking
 
@@ -56,6 +57,7 @@ class Projector:
         self.types = codec.names(projection.event_types)
         self.publisher = Publisher(projection.table, store, log)
         self._cache_bytes = cache
+        self._of_rollups: dict[FollowerId, Publisher] = {}
         self._held: _Held | None = None
         self._committing: asyncio.Task[bool] | None = None
         self._limit = ParkingLimit()
@@ -84,10 +86,12 @@ class Projector:
         if next_one is not None:
             await self._stop_before(next_one, claim, after, page)
         held = await self._holding(claim, after)
+        if held.rollups:
+            folding.note_replaced(changes.rows)
         held.rows.shrink()
         held.rows.keep(changes.rows)
         held.parked = held.parked.and_also(changes.parked)
-        self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding))
+        self._committing = asyncio.create_task(self._commit(claim, after, page, changes, folding, held.rollups))
 
     async def _fold(self, claim: Claim, after: Position, page: FeedPage) -> tuple[Folding, Changes]:
         held = await self._holding(claim, after)
@@ -102,9 +106,10 @@ class Projector:
         if self._held is None or self._held.claim is not claim:
             await self.flush()
             parked = await self._store.checkpoints.parked(self.follows)
-            self._held = _Held(
-                claim, RowCache(complete=after.is_beginning, limit=self._cache_bytes), ParkedKeys(parked)
-            )
+            rollups = await Rollups.of(self._store, self.projection.table)
+            await rollups.begin(claim, after)
+            rows = RowCache(complete=after.is_beginning, limit=self._cache_bytes)
+            self._held = _Held(claim, rows, ParkedKeys(parked), rollups)
         return self._held
 
     async def _finish_commit(self) -> bool:
@@ -121,11 +126,19 @@ class Projector:
                 self._held = None
         return as_folded
 
-    async def _commit(self, claim: Claim, after: Position, page: FeedPage, changes: Changes, folding: Folding) -> bool:
+    async def _commit(
+        self,
+        claim: Claim,
+        after: Position,
+        page: FeedPage,
+        changes: Changes,
+        folding: Folding,
+        rollups: Rollups,
+    ) -> bool:
         """Store a page. Returns whether its rows are as they were folded: the store may have refused some."""
         table, as_folded = self.projection.table, True
         try:
-            await self._store.commit(table, claim, after, page.upto, changes)
+            await self._store.commit(table, claim, after, page.upto, await rollups.complete(changes, folding.replaced))
         except BatchRefused as error:
             as_folded = False
             changes = await without_refused(
@@ -139,13 +152,20 @@ class Projector:
             next_one = self._limit.first_too_many(changes.parked)
             if next_one is not None:
                 raise too_many(self.follows, next_one) from error
-            await self._store.commit(table, claim, after, page.upto, changes)
+            rollups.forget()
+            await self._store.commit(table, claim, after, page.upto, await rollups.complete(changes, folding.replaced))
         self._limit.count(changes.parked)
         for parked in changes.parked:
             log.error("%s: a %s parked at %s: %s", self.follows, parked.kind, parked.position, parked.error_type)
         if as_folded and self._held is not None and not self._held.parked:
             await self.publisher.publish()
+            await self._publish_rollups(rollups)
         return as_folded
+
+    async def _publish_rollups(self, rollups: Rollups, *, look_for_lost: bool = False) -> None:
+        for one in rollups.rolling:
+            publisher = self._of_rollups.setdefault(one.table.follows, Publisher(one.table, self._store, self._log))
+            await publisher.publish(look_for_lost=look_for_lost)
 
     async def _stop_before(self, next_one: Parked, claim: Claim, after: Position, page: FeedPage) -> NoReturn:
         """Handle the page up to the event that exceeds the limit, then stop."""
@@ -160,9 +180,13 @@ class Projector:
         await self._finish_commit()
 
     async def tend(self, claim: Claim, position: Position) -> None:
-        """Publish a version that has caught up, even if no more pages arrive."""
-        if not self.publisher.done and not (await self._holding(claim, position)).parked:
-            await self.publisher.publish(look_for_lost=True)
+        """Publish a version that has caught up, and bring rollups up to it, even if no more pages arrive."""
+        held = self._held
+        if held is None or held.claim is not claim or not self.publisher.done or held.rollups:
+            held = await self._holding(claim, position)
+            if not held.parked:
+                await self.publisher.publish(look_for_lost=True)
+                await self._publish_rollups(held.rollups, look_for_lost=True)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Follower.wait`."""
@@ -180,3 +204,4 @@ class _Held:
     claim: Claim
     rows: RowCache
     parked: ParkedKeys
+    rollups: Rollups

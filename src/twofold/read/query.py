@@ -103,7 +103,7 @@ class Queries:
             if _waits(projection, values, parked) and (covered or found.rows or not scope):
                 raise RowParked(projection.name, values, parked.since, parked.error)
             if covered and _may_wait(projection, parked):
-                why = f"it may be among the rows that are parked with stream {parked.key}: {parked.error}"
+                why = f"it may be among the rows that are parked with {parked.kind} {parked.key}: {parked.error}"
                 raise RowParked(projection.name, values, parked.since, why)
         return row_of(projection, found.rows[0]) if found.rows else None
 
@@ -244,13 +244,18 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
 
 def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:
     """Whether this row is certainly parked."""
-    if parked.kind == "row":
+    if parked.kind == "row" and projection.table.declared is None:
         return parked.key == key_text(key)
-    return projection.key_waiting(parked.key) == key
+    return parked.kind == "stream" and projection.key_waiting(parked.key) == key
 
 
 def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
-    """Whether any row may be parked: with `key=`, or if the stream's id is not a key, its rows are unknown."""
+    """Whether any row may be parked: with `key=`, or if the stream's id is not a key, its rows are unknown.
+
+    Which row of a Rollup a parked row of its source would change is never known.
+    """
+    if projection.table.declared is not None:
+        return True
     return parked.kind == "stream" and projection.key_waiting(parked.key) is None
 
 

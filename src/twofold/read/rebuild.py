@@ -22,6 +22,7 @@ from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector
 from twofold.read.publish import is_of_another
+from twofold.read.rollups import rollups_of
 from twofold.read.store import ReadStore
 
 PATIENCE_S = 60.0
@@ -35,6 +36,7 @@ class Rebuilding:
 
     def __init__(self, table: Table, projectors: Sequence[Projector], store: ReadStore, log: Feed, owner: str) -> None:
         self._table, self._built = table, projectors[0].projection.table
+        self._rollups: Sequence[Table] = ()
         self._store, self._log, self._owner = store, log, f"{owner} rebuilding"
         self._followings = [Following(one, one.feed, store.checkpoints, self._owner) for one in projectors]
 
@@ -44,10 +46,16 @@ class Rebuilding:
         Raises: InvalidInput if another process is rebuilding it, or a user's database object depends on the old table.
         Contended if an open transaction reads from the old table for a minute. Unavailable. The old table stays then.
         """
-        await drop_given_up(self._table, self._store, self._owner)
+        rollups = await rollups_of(self._store, self._table.follows)
+        for table in (self._table, *rollups):
+            await drop_given_up(table, self._store, self._owner)
         await self._store.prepare(self._built)
+        self._rollups = [one.beside(self._built.follows.generation) for one in rollups]
         try:
             async with AsyncExitStack() as stack:
+                for rollup in self._rollups:
+                    await self._store.prepare(rollup)
+                    await self._register(rollup)
                 for following in self._followings:
                     await following.register()
                 all_held = [await stack.enter_async_context(following.held()) for following in self._followings]
@@ -65,7 +73,8 @@ class Rebuilding:
                     async for position in positions:
                         yield position
             if not indexed:
-                await self._store.index(self._built)  # late, because a table without indexes fills faster
+                for table in (self._built, *self._rollups):
+                    await self._store.index(table)  # late, because a table without indexes fills faster
                 indexed = True
                 continue
             if now() > deadline:
@@ -104,14 +113,19 @@ class Rebuilding:
             at = [held.position for held in all_held]
             return await self._store.replace(self._table, claims, self._built.follows, at)
 
+    async def _register(self, rollup: Table) -> None:
+        """Create its checkpoint, which moves with that of its source."""
+        follower = rollup.follows.in_partition(self._log.partition)
+        await self._store.checkpoints.register(follower, self._log.log_id, Position(follower.partition, 0))
+
     async def _tidy(self) -> None:
-        """Drop the new table if it did not replace the old one, for whatever reason."""
-        follows = self._built.follows
-        try:
-            if any(table.follows == follows for table in await self._store.tables()):
-                await self._store.drop(follows)
-        except TwofoldError as error:
-            log.warning("%s was not dropped, the next rebuild will drop it: %s", follows, error)
+        """Drop the new tables if they did not replace the old ones, for whatever reason."""
+        for follows in [table.follows for table in (self._built, *self._rollups)]:
+            try:
+                if any(table.follows == follows for table in await self._store.tables()):
+                    await self._store.drop(follows)
+            except TwofoldError as error:
+                log.warning("%s was not dropped, the next rebuild will drop it: %s", follows, error)
 
 
 def now() -> float:
@@ -141,8 +155,20 @@ async def drop_unheld(follows: FollowerId, store: ReadStore, owner: str) -> None
 
     Raises: InvalidInput if it does not exist, is live, or is held.
     """
+    rolled = [one.declared.of for one in await store.rollups() if one.follows == follows and one.declared is not None]
+    if rolled and follows.builds is None:
+        await _drop_rollup(follows, rolled[0], store, owner)
+        return
     followers = [one.follower for one in await store.checkpoints.all_partitions(follows)] or [follows]
     free = await asyncio.gather(*(_is_free(store, follower, owner) for follower in followers))
     if not all(free) and follows.builds is not None:
         raise InvalidInput(f"{follows.builds} is being built again by another process: wait until it has ended")
     await store.drop(follows)
+
+
+async def _drop_rollup(follows: FollowerId, source: FollowerId, store: ReadStore, owner: str) -> None:
+    """Drop a rollup while no worker writes it. The next holder of its source no longer knows it."""
+    async with AsyncExitStack() as stack:
+        for one in await store.checkpoints.all_partitions(source):
+            await stack.enter_async_context(taken_over(store.checkpoints, one.follower, owner))
+        await store.drop(follows)

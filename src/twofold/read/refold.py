@@ -21,6 +21,7 @@ from twofold.read.columns import Values
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.publish import Publisher
+from twofold.read.rollups import commit_standing
 from twofold.read.selector import Selector
 from twofold.read.store import Changes, ReadStore
 
@@ -75,7 +76,7 @@ class Refold:
 
     def _feed_of(self, key: Key) -> Feed:
         """The feed of the partition with the row's stream; the log itself if the row has events of several."""
-        if self.projection.key is not None:
+        if not self.projection.spreads:
             return self._log
         return feed_of(self._log, partition_of(self._log, str(key[0])))  # the one text of a key, see `key_of_stream`
 
@@ -84,7 +85,7 @@ class Refold:
             return
         changes = Changes({key: row.values} if row.values != before else {}, (), row.parked)
         try:
-            await self._store.commit(self.projection.table, claim, at, at, changes)
+            await commit_standing(self._store, self.projection.table, claim, at, changes)
         except BatchRefused as error:
             row.error = f"the store cannot keep the row: {error}"
 

@@ -24,12 +24,24 @@ class RowLimits(msgspec.Struct, frozen=True):
     reads_at_once: int
 
 
+class Rolled(msgspec.Struct, frozen=True):
+    """What a page changes in a rollup. `afresh`: these are all of its rows; those it had are deleted."""
+
+    table: Table
+    rows: Mapping[Key, Values | None]
+    afresh: bool = False
+
+
 class Changes(msgspec.Struct, frozen=True):
-    """The result of one page: rows to write (None: delete), keys to park, keys to unpark."""
+    """The result of one page: rows to write (None: delete), keys to park, keys to unpark.
+
+    `rolled` has each rollup of the table, also if none of its rows change.
+    """
 
     rows: Mapping[Key, Values | None]
     parked: Sequence[Parked] = ()
     unparked: Sequence[Parked] = ()
+    rolled: Sequence[Rolled] = ()
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -126,7 +138,7 @@ class ReadStore(Protocol):
     async def prepare(self, table: Table) -> None:
         """Create the table if it does not exist; the first version of a projection is live at once.
 
-        A table built beside a version's (`FollowerId.beside`) is never live.
+        A table built beside a version's (`FollowerId.beside`) is never live. A rollup is stored with its declaration.
 
         Raises: ConfigurationError if it exists with other columns, Unavailable.
         """
@@ -149,7 +161,7 @@ class ReadStore(Protocol):
         ...
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
-        """Replace this table by the one built beside it.
+        """Replace this table by the one built beside it, and so the rollups that were built with it.
 
         In one transaction, with checkpoints and parked entries; readers see all of the old rows or all of the new.
         `claims` are those of all checkpoints of the old table; their epochs end. `at` are the positions of all
@@ -161,7 +173,11 @@ class ReadStore(Protocol):
         ...
 
     async def tables(self) -> Sequence[StoredTable]:
-        """Every version of every projection in the store, by name and version."""
+        """Every version of every projection in the store, by name and version, from one snapshot."""
+        ...
+
+    async def rollups(self) -> Sequence[Table]:
+        """Every version of every rollup in the store, as it was declared. Raises: Unavailable."""
         ...
 
     async def drop(self, follows: FollowerId) -> None:
@@ -185,7 +201,8 @@ class ReadStore(Protocol):
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """Write the changes and move the claim's checkpoint from `after` to `to`, in one short transaction.
 
-        Its first statement compares epoch and position, so no page is ever written twice.
+        Its first statement compares epoch and position, so no page is ever written twice. The checkpoints of the
+        rollups in `changes` then equal it, with its generation.
 
         Raises: LeaseLost if they do not match; BatchRefused if the store cannot keep one of the rows: nothing was
         written. Unavailable.
@@ -266,6 +283,12 @@ def check_columns(table: Table, fingerprint: str) -> None:
     """Raises: ConfigurationError if the stored table was created with other columns."""
     if fingerprint != table.fingerprint:
         version = table.follows.version
+        if table.declared is not None:
+            raise ConfigurationError(
+                f"the table of rollup {table.name!r} version {version} was built with another declaration, or over "
+                f"another version of its source (it is now over {table.declared.of}): raise the rollup's version to "
+                f"{version + 1}, so that it gets a table of its own"
+            )
         raise ConfigurationError(
             f"the table of projection {table.name!r} version {version} has other columns than its row class: "
             f"raise the version to {version + 1}, so that it gets a table of its own"

@@ -26,6 +26,7 @@ from twofold.read.parked import ParkedKeys
 from twofold.read.projection import FoldedRow, Key, Projection, key_text
 from twofold.read.publish import Publisher
 from twofold.read.refused import without_refused
+from twofold.read.rollups import commit_standing
 from twofold.read.selector import Failure, Selector
 from twofold.read.store import Changes, ReadStore
 
@@ -61,7 +62,7 @@ class Unparking:
             await collected.go_on(now.position)
             changes = await self._folded(collected, now.position)
             try:
-                await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+                await commit_standing(self._store, self.projection.table, claim, now.position, changes)
             except BatchRefused as error:
                 changes = await without_refused(
                     changes,
@@ -73,7 +74,7 @@ class Unparking:
                 )
                 if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:
                     raise  # no earlier state of such a row could be stored; nothing was changed
-                await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+                await commit_standing(self._store, self.projection.table, claim, now.position, changes)
         again = {(one.kind, one.key) for one in changes.parked}
         done = [one for one in collected.chosen if (one.kind, one.key) not in again]
         await self._publish()
@@ -85,7 +86,7 @@ class Unparking:
         async with taken_over(checkpoints, follower, owner) as (claim, now):
             those = _present(chosen, await checkpoints.parked(follower))
             changes = Changes({}, (), those)
-            await self._store.commit(self.projection.table, claim, now.position, now.position, changes)
+            await commit_standing(self._store, self.projection.table, claim, now.position, changes)
         await self._publish()
         return those
 

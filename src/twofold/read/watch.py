@@ -16,6 +16,7 @@ from twofold.read.conditions import query_of
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.query import Queries, key_values
+from twofold.read.rollup import Rollup
 from twofold.read.room import Room
 from twofold.read.rounds import Rounds
 from twofold.read.store import Query, ReadStore
@@ -58,6 +59,11 @@ class Watching:
         """See `Running.watch`. `where` and `scope` are as in `Queries`; `room` is shared by the watches of a client."""
         if projection.table.view:
             raise InvalidQuery(f"{projection.owner} cannot be watched: watch a projection that it is over")
+        if isinstance(projection, Rollup):
+            raise InvalidQuery(
+                f"{projection.owner} cannot be watched, since no event names the rows that change: watch "
+                f"{projection.of.name}, whose rows it follows from, and read it again after each change"
+            )
         query = query_of(projection, {**where, **conditions}, order_by, SNAPSHOT_PAGE, scope)
         watcher, rounds = OneWatcher(projection, query.conditions, room or Room()), self._rounds_of(projection)
         if self._stopped:

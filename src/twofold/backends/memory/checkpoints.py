@@ -104,6 +104,12 @@ class MemoryCheckpoints:
         for table in (self.rows, self.owners, self.waiting):
             table.pop(claim.follower, None)
 
+    def level(self, rollup: FollowerId, claim: Claim) -> None:
+        """Move the checkpoint of a rollup to where that of its source is."""
+        now, name = self.rows[claim.follower], rollup.in_partition(claim.follower.partition)
+        place = {"log_id": now.log_id, "position": now.position, "generation": now.generation}
+        self.rows[name] = replace(self.rows[name], **place)
+
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
         now = self.rows.get(claim.follower)

@@ -14,7 +14,7 @@ from twofold.backends.memory.read_store import MemoryReadStore
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import Entry, Position, Receipt
 from twofold.read.columns import Values
-from twofold.read.projection import Key
+from twofold.read.projection import Key, Table
 
 
 class LogInspection:
@@ -77,6 +77,11 @@ class RowsInspection:
     def tables(self) -> Mapping[FollowerId, dict[Key, Values]]:
         """The rows of every table, by key."""
         return self._store._tables
+
+    @property
+    def described(self) -> Mapping[FollowerId, Table]:
+        """What every table was prepared as."""
+        return self._store._described
 
     def live(self, name: str) -> int:
         """The version that a projection's name shows."""

@@ -45,6 +45,7 @@ class MemoryReadStore:
         self._checkpoints = MemoryCheckpoints()
         self._tables: dict[FollowerId, dict[Key, Values]] = {}
         self._fingerprints: dict[FollowerId, str] = {}
+        self._described: dict[FollowerId, Table] = {}
         self._live: dict[str, int] = {}
         self._bell = Doorbell()
 
@@ -57,6 +58,7 @@ class MemoryReadStore:
         """See `ReadStore.prepare`."""
         self._tables.setdefault(table.follows, {})
         check_columns(table, self._fingerprints.setdefault(table.follows, table.fingerprint))
+        self._described.setdefault(table.follows, table)
         if table.follows.builds is None:
             self._live.setdefault(table.name, table.follows.version)
 
@@ -76,15 +78,23 @@ class MemoryReadStore:
         checkpoints, follows = self._checkpoints, table.follows
         old, new = checkpoints.parts(follows), checkpoints.parts(built)
         check_replaceable(old, claims, new, at)
-        self._tables[follows] = self._tables.pop(built)
-        del self._fingerprints[built]
-        checkpoints.take_place(follows, built)
+        for one in [built, *(rollup.follows for rollup in await self.rollups() if rollup.parks == built)]:
+            self._take_place(table.follows if one == built else one.builds or one, one)
         self._bell.ring()
         return True
+
+    def _take_place(self, follows: FollowerId, built: FollowerId) -> None:
+        self._tables[follows] = self._tables.pop(built)
+        del self._fingerprints[built], self._described[built]
+        self._checkpoints.take_place(follows, built)
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
         return [self._stored(follows) for follows in sorted(self._tables, key=lambda f: (f.name, f.version))]
+
+    async def rollups(self) -> Sequence[Table]:
+        """See `ReadStore.rollups`."""
+        return [table for table in self._described.values() if table.declared is not None]
 
     def _stored(self, follows: FollowerId) -> StoredTable:
         live = self._live.get(follows.name) == follows.version
@@ -95,7 +105,7 @@ class MemoryReadStore:
         if follows not in self._tables:
             raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
         check_droppable(self._stored(follows))
-        del self._tables[follows], self._fingerprints[follows]
+        del self._tables[follows], self._fingerprints[follows], self._described[follows]
         self._checkpoints.forget(follows)
 
     async def clear(self, table: Table, log_id: str) -> None:
@@ -123,11 +133,12 @@ class MemoryReadStore:
         if why is not None:
             raise BatchRefused(why)
         await self._checkpoints.advance(claim, after, to, changes.parked, changes.unparked)
-        for key, values in changes.rows.items():
-            if values is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = values
+        _write(rows, changes.rows)
+        for rolled in changes.rolled:
+            if rolled.afresh:
+                self._rows_of(rolled.table).clear()
+            _write(self._rows_of(rolled.table), rolled.rows)
+            self._checkpoints.level(rolled.table.follows, claim)
         self._bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
@@ -187,11 +198,19 @@ class MemoryReadStore:
         return checkpoints
 
     async def _found(self, table: Table, rows: Sequence[Values]) -> QueryResult:
-        return QueryResult(self._standing(table), rows, self._checkpoints.all_parked(table.follows))
+        return QueryResult(self._standing(table), rows, self._checkpoints.all_parked(table.parks))
 
 
 def _nothing_refused(table: Table, values: Values) -> str | None:
     return None
+
+
+def _write(rows: dict[Key, Values], changed: Mapping[Key, Values | None]) -> None:
+    for key, values in changed.items():
+        if values is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = values
 
 
 def _places(table: Table) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.backends.postgres.tables import TableSql, about
+from twofold.backends.postgres.tables import TableSql
 from twofold.backends.statements import quoted
 from twofold.read.store import Query
 from twofold.read.written import LONGEST_DECIMAL, LONGEST_NUMBER, UNUSUAL, Member, Shape
@@ -20,7 +20,7 @@ _IN_UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 class JsonSql:
-    """The statements for rows of one table in one shape. Parameters 1 and 2 are the projection's name and version."""
+    """The statements for rows of one table in one shape. Their first parameters are `TableSql.whose`."""
 
     def __init__(self, sql: TableSql, shape: Shape) -> None:
         self._sql, self._row = sql, f"SELECT {written(shape)} AS j FROM {sql.name}"
@@ -28,13 +28,13 @@ class JsonSql:
         same = " AND ".join(f"{quoted(name)} = k.{k}" for name, k in zip(sql.table.key, asked, strict=True))
         keys = f"{sql.unnested_keys} WITH ORDINALITY AS k ({', '.join(asked)}, place)"
         one = f"coalesce(({self._row} WHERE {same}), '')"
-        self.get = f"SELECT ({about(sql.table)}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
+        self.get = f"SELECT ({sql.about}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
         """Parameters: an array for each column of the key."""
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters after name and version."""
         rows, values = self._sql.found(query)
-        return f"SELECT ({about(self._sql.table)}), (SELECT string_agg(j, chr(10)) FROM ({self._row}{rows}) r)", values
+        return f"SELECT ({self._sql.about}), (SELECT string_agg(j, chr(10)) FROM ({self._row}{rows}) r)", values
 
 
 @cache

@@ -14,7 +14,7 @@ import msgspec
 from twofold.backends.postgres.connection import brief_transaction
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import statements
-from twofold.feed.checkpoints import Claim, Parked, lease_lost
+from twofold.feed.checkpoints import Claim, FollowerId, Parked, lease_lost
 from twofold.messages import Position
 
 FollowerKind = Literal["projection", "reactor"]
@@ -61,25 +61,55 @@ class Move(msgspec.Struct, frozen=True):
         )
 
 
-def commit_statement(upsert: str, delete: str) -> str:
-    """The statement that commits a page of rows. Both parts read from `moved`; their parameters follow `PARAMETERS`."""
-    return _SQL["commit"].format(move=_SQL["move"], upsert=upsert, delete=delete)
+def commit_statement(upsert: str, delete: str, rolled: str = "") -> str:
+    """The statement that commits a page of rows. All parts read from `moved`; their parameters follow `PARAMETERS`."""
+    return _SQL["commit"].format(move=_SQL["move"], upsert=upsert, delete=delete, rolled=rolled)
 
 
-async def commit(connection: Connection, statement: str, move: Move, rows: Sequence[Any] = ()) -> None:
+def rolled_part(changes: Sequence[tuple[str, str]], names: int) -> str:
+    """The part of a commit that writes rollups: an upsert and a delete of each, and their checkpoints.
+
+    `names` is the number of the parameter with their names, which is followed by that with their versions.
+    """
+    written = [_SQL["rolled"].format(number=n, upsert=one[0], delete=one[1]) for n, one in enumerate(changes)]
+    return "".join([*written, _SQL["levelled"].format(names=names, versions=names + 1)])
+
+
+class Rollups(msgspec.Struct, frozen=True):
+    """What a page changes besides its own rows: the rollups, and statements that empty tables first."""
+
+    follows: Sequence[FollowerId] = ()
+    emptying: Sequence[str] = ()
+
+    @property
+    def parameters(self) -> tuple[list[str], list[int]]:
+        """Their names and versions."""
+        return [one.name for one in self.follows], [one.version for one in self.follows]
+
+
+_NONE = Rollups()
+
+
+async def commit(
+    connection: Connection, statement: str, move: Move, rows: Sequence[Any] = (), rollups: Rollups = _NONE
+) -> None:
     """Commit a page with `ADVANCE` or a `commit_statement`. Raises: LeaseLost; then nothing has changed."""
     claim, after = move.claim, move.after
     if after.partition != claim.follower.partition:
         raise lease_lost(claim, after)
-    if not move.unparked and move.to != after:
+    if not move.unparked and move.to != after and not rollups.emptying:
         await _move(connection, statement, move, rows)
         return
     async with brief_transaction(connection):
         whose = (move.kind, claim.follower.name, claim.follower.version, claim.follower.partition)
         names = [entry.kind for entry in move.unparked], [entry.key for entry in move.unparked]
         await connection.execute(_SQL["unpark"], *whose, *names)
+        for emptying in rollups.emptying:
+            await connection.execute(emptying)
         await _move(connection, statement, move, rows)
         await connection.execute(_SQL["renew"], *whose)
+        if rollups.follows:
+            await connection.execute(_SQL["level"], *whose, *rollups.parameters)
 
 
 async def _move(connection: Connection, statement: str, move: Move, rows: Sequence[Any]) -> None:

@@ -22,9 +22,34 @@ WITH {move}, written AS (
     {upsert}
 ), removed AS (
     {delete}
-)
+){rolled}
 SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_rows', concat_ws(' ', $2::text, $3::integer, $7::bigint, nullif($5::integer, 0)))
 FROM moved
+
+-- name: rolled
+, written_{number} AS (
+    {upsert}
+), removed_{number} AS (
+    {delete}
+)
+
+-- name: levelled
+-- The checkpoints of rollups move with that of their source.
+, levelled AS (
+    UPDATE twofold.checkpoints c SET position = $7
+    FROM moved, unnest(${names}::text[], ${versions}::integer[]) r (name, version)
+    WHERE c.kind = $1 AND c.name = r.name AND c.version = r.version AND c.partition = $5
+    RETURNING pg_notify('twofold_rows', concat_ws(' ', c.name, c.version, $7::bigint, nullif($5::integer, 0)))
+)
+
+-- name: level
+-- And they have its generation.
+UPDATE twofold.checkpoints c SET (log_id, position, generation) = (
+    SELECT s.log_id, s.position, s.generation FROM twofold.checkpoints s
+    WHERE s.kind = $1 AND s.name = $2 AND s.version = $3 AND s.partition = $4
+)
+FROM unnest($5::text[], $6::integer[]) r (name, version)
+WHERE c.kind = $1 AND c.name = r.name AND c.version = r.version AND c.partition = $4
 
 -- name: advance
 -- Without rows. It waits for the disk: what a reactor has done should not be done again after a crash.

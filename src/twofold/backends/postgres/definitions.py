@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from itertools import groupby
 
 import asyncpg
+import msgspec
 
 from twofold.backends.postgres.checkpoints import checkpoints_in
 from twofold.backends.postgres.connection import DEFINITION, LOCK_TIMEOUT_S, MISSING, brief_transaction
@@ -56,7 +57,9 @@ async def make(connection: Connection, table: Table) -> None:
             return
         await connection.execute(sql.create())
         first = table.follows.builds is None
-        if await connection.fetchval(_SQL["added"], table.name, table.follows.version, table.fingerprint, first):
+        rollup = None if table.declared is None else msgspec.json.encode(table).decode()
+        added = (table.name, table.follows.version, table.fingerprint, first, rollup)
+        if await connection.fetchval(_SQL["added"], *added):
             await make_indexes(connection, sql)
             await show_first(connection, sql)
 
@@ -69,6 +72,11 @@ async def stored_tables(connection: Connection) -> list[StoredTable]:
         for (name, version, fingerprint, live), rows in groupby(stored, key=lambda row: row[:4])
         for follows in [FollowerId(name, version)]
     ]
+
+
+async def rollups(connection: Connection) -> list[Table]:
+    """See `ReadStore.rollups`."""
+    return [msgspec.json.decode(text, type=Table) for (text,) in await connection.fetch(_SQL["rollups"])]
 
 
 async def drop(connection: Connection, follows: FollowerId) -> None:

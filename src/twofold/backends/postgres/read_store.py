@@ -13,7 +13,7 @@ import msgspec
 from twofold.backends.postgres import definitions
 from twofold.backends.postgres.as_json import json_sql
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints, checkpoints_in
-from twofold.backends.postgres.commit import Move, commit
+from twofold.backends.postgres.commit import Move, Rollups, commit
 from twofold.backends.postgres.connection import (
     BY_INDEX,
     DATA,
@@ -25,7 +25,7 @@ from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.swap import come_as_far, make_indexes, publish, replace
-from twofold.backends.postgres.tables import TableSql, table_sql
+from twofold.backends.postgres.tables import TableSql, commit_with, table_sql
 from twofold.backends.postgres.views import PostgresViews
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError
@@ -41,6 +41,7 @@ from twofold.read.store import (
     Counted,
     Query,
     QueryResult,
+    Rolled,
     RowLimits,
     StoredTable,
 )
@@ -133,15 +134,21 @@ class PostgresReadStore:
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`."""
-        done = await self._work.run_once(lambda c: replace(c, table, claims, built, at))
-        self._news.reached.forget(table.follows)
-        if done:
-            self._whole.discard(table.follows)  # the new table has current indexes
+        rollups = [one for one in await self.rollups() if one.parks == built]
+        done = await self._work.run_once(lambda c: replace(c, table, claims, built, at, rollups))
+        for follows in (table.follows, *(one.original().follows for one in rollups)):
+            self._news.reached.forget(follows)
+            if done:
+                self._whole.discard(follows)  # the new table has current indexes
         return done
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
         return await self._work.run(definitions.stored_tables)
+
+    async def rollups(self) -> Sequence[Table]:
+        """See `ReadStore.rollups`."""
+        return await self._work.run(definitions.rollups)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -169,8 +176,23 @@ class PostgresReadStore:
         sql = self._sql(table)
         move = Move("projection", claim, after, to, changes.parked, changes.unparked)
         rows = sql.changed(changes.rows)
-        await self._work.run_once(lambda c: _refusing(commit(c, sql.commit, move, rows)))
+        if changes.rolled:
+            await self._work.run_once(lambda c: _refusing(self._with_rollups(c, sql, move, rows, changes.rolled)))
+        else:
+            await self._work.run_once(lambda c: _refusing(commit(c, sql.commit, move, rows)))
+        for rolled in changes.rolled:
+            self._news.reached.heard(rolled.table.follows.in_partition(to.partition), to)
         self._news.heard_rows(claim.follower, to)
+
+    async def _with_rollups(
+        self, connection: Connection, sql: TableSql, move: Move, rows: Sequence[Any], rolled: Sequence[Rolled]
+    ) -> None:
+        tables = [self._sql(one.table) for one in rolled]
+        emptying = [table.empty for table, one in zip(tables, rolled, strict=True) if one.afresh]
+        rollups = Rollups([one.table.follows for one in rolled], emptying)
+        more = [values for table, one in zip(tables, rolled, strict=True) for values in table.changed(one.rows)]
+        statement = commit_with(sql, tuple(tables))
+        await commit(connection, statement, move, [*rows, *more, *rollups.parameters], rollups)
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
         """See `ReadStore.refusal`."""
@@ -206,21 +228,23 @@ class PostgresReadStore:
     async def _get_all(self, table: Table, shape: Shape, keys: Sequence[Key]) -> Sequence[QueryResult | None]:
         sql = self._sql(table)
         values = sql.keys_by_column(keys)
-        checkpoints, about, [(_, text)] = await self._look(table.follows, json_sql(sql, shape).get, values)
+        checkpoints, about, [(_, text)] = await self._look(sql, json_sql(sql, shape).get, values)
         parked = _parked(about)
         found = [written_rows(line) for line in text.split("\n")]
         return [None if rows is None else QueryResult(checkpoints, rows, parked) for rows in found]
 
     async def find_json(self, table: Table, shape: Shape, query: Query) -> QueryResult | None:
         """See `WritesJson.find_json`."""
-        statement, values = json_sql(self._sql(table), shape).find(query)
-        checkpoints, about, [(_, text)] = await self._look(table.follows, statement, values)
+        sql = self._sql(table)
+        statement, values = json_sql(sql, shape).find(query)
+        checkpoints, about, [(_, text)] = await self._look(sql, statement, values)
         rows = written_rows(text)
         return None if rows is None else QueryResult(checkpoints, rows, _parked(about))
 
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
-        checkpoints, _, [(_, rows)] = await self._look(table.follows, *self._sql(table).count(conditions))
+        sql = self._sql(table)
+        checkpoints, _, [(_, rows)] = await self._look(sql, *sql.count(conditions))
         return Counted(checkpoints, rows)
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
@@ -229,17 +253,17 @@ class PostgresReadStore:
             await self._news.wait(self._news.rows, timeout_s)
 
     async def _found(self, sql: TableSql, statement: str, values: Sequence[Any]) -> QueryResult:
-        checkpoints, about, fetched = await self._look(sql.table.follows, statement, values)
+        checkpoints, about, fetched = await self._look(sql, statement, values)
         rows = [sql.from_postgres(row[1:]) for row in fetched if row[0] is None]
         return QueryResult(checkpoints, rows, _parked(about))
 
     async def _look(
-        self, follows: FollowerId, statement: str, values: Sequence[Any]
+        self, sql: TableSql, statement: str, values: Sequence[Any]
     ) -> tuple[list[Checkpoint], _About, list[Any]]:
         """Checkpoints, all that `about` selects, and the rows that were fetched, from one snapshot."""
         reached = self._news.reached
-        before = reached.places
-        fetched = await self._query.run(lambda c: c.fetch(statement, follows.name, follows.version, *values))
+        before, follows = reached.places, sql.table.follows
+        fetched = await self._query.run(lambda c: c.fetch(statement, *sql.whose, *values))
         about = _ABOUT.decode(next(row[0] for row in fetched if row[0] is not None))
         checkpoints = checkpoints_in(follows, about.checkpoints)
         if not checkpoints:

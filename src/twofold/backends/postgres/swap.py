@@ -161,9 +161,17 @@ async def _grants(connection: Connection, of: str, to: str) -> list[str]:
 
 
 async def replace(
-    connection: Connection, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
+    connection: Connection,
+    table: Table,
+    claims: Sequence[Claim],
+    built: FollowerId,
+    at: Sequence[Position],
+    rollups: Sequence[Table],
 ) -> bool:
-    """See `ReadStore.replace`. Locks are taken in the same order as in commits and unparking."""
+    """See `ReadStore.replace`. Locks are taken in the same order as in commits and unparking.
+
+    `rollups` were built with the table.
+    """
     follows = table.follows
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
@@ -174,14 +182,23 @@ async def replace(
             await connection.execute(f"LOCK TABLE {table_name(follows)} IN ACCESS EXCLUSIVE MODE")
             old, new = await _both(connection, follows, built)
             check_replaceable(old, claims, new, at)
-            await _hand_over(connection, follows, built)
-            await _move_table(connection, table, built)
-            await connection.execute(_SQL["forget_table"], built.name, built.version)
+            await _take_place(connection, table, built)
+            for rollup in rollups:
+                original = rollup.original()
+                await connection.execute(_SQL["patience"], table_name(original.follows))
+                await connection.execute(f"LOCK TABLE {table_name(original.follows)} IN ACCESS EXCLUSIVE MODE")
+                await _take_place(connection, original, rollup.follows)
         return True
     except asyncpg.UndefinedTableError as error:  # it was dropped since, or has already taken over
         raise lease_lost(claims[0]) from error
     except _BUSY:
         return False
+
+
+async def _take_place(connection: Connection, table: Table, built: FollowerId) -> None:
+    await _hand_over(connection, table.follows, built)
+    await _move_table(connection, table, built)
+    await connection.execute(_SQL["forget_table"], built.name, built.version)
 
 
 async def _both(

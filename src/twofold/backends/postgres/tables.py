@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from twofold.backends.keyset import behind
-from twofold.backends.postgres.commit import PARAMETERS, commit_statement
+from twofold.backends.postgres.commit import PARAMETERS, commit_statement, rolled_part
 from twofold.backends.statements import quoted, statements
 from twofold.feed.checkpoints import FollowerId
 from twofold.read.columns import Column, Values, read_values
@@ -26,10 +26,15 @@ from twofold.read.store import Condition, Query
 
 _SQL = statements("twofold.backends.postgres", "tables.sql")
 
+_ABOUT = _SQL["about"].format(name="$1", version="$2")
+_ABOUT_ROLLUP = _SQL["about"].format(name="$3", version="$4")
 
-def about(table: Table) -> str:
-    """What is selected beside rows, of a projection's table or a view."""
-    return _SQL["about_view" if table.view else "about"]
+
+def _about(table: Table) -> str:
+    """What is selected beside rows, of a projection's table, a rollup or a view."""
+    if table.view:
+        return _SQL["about_view"]
+    return _ABOUT if table.declared is None else _ABOUT_ROLLUP
 
 
 COLUMN_TYPES: dict[Kind, str] = {
@@ -58,6 +63,11 @@ class TableSql:
         self.table = table
         self._cut = {} if whole else indexed_prefixes(table.columns, table.key, table.indexes)
         self.name = table_name(table.follows)
+        of = () if table.declared is None else (table.parks,)
+        self.whose = [value for one in (table.follows, *of) for value in (one.name, one.version)]
+        """The first parameters of each query: whose checkpoints, and of a rollup whose parked keys."""
+        self.about = _about(table)
+        self._first = len(self.whose) + 1
         self.public_name = f"public.{quoted(table.name)}"
         self._columns = {column.name: column for column in table.columns}
         self._key = [self._columns[name] for name in table.key]
@@ -65,15 +75,25 @@ class TableSql:
         self._read = [(i, _FROM_POSTGRES[c.kind]) for i, c in enumerate(table.columns) if c.kind in _FROM_POSTGRES]
         self._names = ", ".join(quoted(column.name) for column in table.columns)
         self.select = f"SELECT {self._names} FROM {self.name}"
-        self.get = self._with_about(
-            f"{self.select} WHERE " + " AND ".join(f"{quoted(c.name)} = ${n}" for n, c in enumerate(self._key, start=3))
-        )
-        self.unnested_keys = self._unnested(self._key, 3)
+        by_key = [f"{quoted(column.name)} = ${n}" for n, column in enumerate(self._key, self._first)]
+        self.get = self._with_about(f"{self.select} WHERE {' AND '.join(by_key)}")
+        self.unnested_keys = self._unnested(self._key, self._first)
         keys = ", ".join(quoted(name) for name in table.key)
+        self.empty = f"DELETE FROM {self.name}"
         self.rows = self._rows_of(keys, self._unnested(self._key, 1))
         self.get_all = self._with_about(self._rows_of(keys, self.unnested_keys))
-        self.commit = commit_statement(self._upsert(keys, PARAMETERS + 1, "moved, "), self._delete(keys))
+        self._keys = keys
+        self.commit = commit_statement(*self.written(PARAMETERS + 1))
         self.upsert = self._upsert(keys, 1)
+
+    def written(self, first: int) -> tuple[str, str]:
+        """An upsert and a delete for a commit; their parameters, those of `changed`, begin with this number."""
+        return self._upsert(self._keys, first, "moved, "), self._delete(self._keys, first + len(self.table.columns))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters `changed` has."""
+        return len(self.table.columns) + len(self._key)
 
     def create(self) -> str:
         """The table, without indexes."""
@@ -111,7 +131,7 @@ class TableSql:
 
     def found(self, query: Query) -> tuple[str, list[Any]]:
         """The end of a query's statement, after FROM, and its parameters after name and version."""
-        values = _Parameters(start=3)
+        values = _Parameters(start=self._first)
         where = [self._condition(condition, values) for condition in query.conditions]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
@@ -123,10 +143,10 @@ class TableSql:
 
     def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         """The statement that counts rows, and its parameters after name and version."""
-        values = _Parameters(start=3)
+        values = _Parameters(start=self._first)
         where = [self._condition(condition, values) for condition in conditions]
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"SELECT ({about(self.table)}), (SELECT count(*) FROM {self.name}{clause})", values.values
+        return f"SELECT ({self.about}), (SELECT count(*) FROM {self.name}{clause})", values.values
 
     def from_postgres(self, row: Sequence[Any]) -> Values:
         """A row as it crosses the port; `row` holds the columns alone."""
@@ -152,7 +172,7 @@ class TableSql:
     def _with_about(self, rows: str) -> str:
         """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
         nothing = ", ".join(f"NULL::{COLUMN_TYPES[column.kind]}" for column in self.table.columns)
-        return f"SELECT ({about(self.table)}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
+        return f"SELECT ({self.about}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
 
     def _rows_of(self, keys: str, unnested: str) -> str:
         columns = ", ".join(f"t.{quoted(column.name)}" for column in self.table.columns)
@@ -171,8 +191,8 @@ class TableSql:
             f"ON CONFLICT ({keys}) DO {update}"
         )
 
-    def _delete(self, keys: str) -> str:
-        gone = self._unnested(self._key, PARAMETERS + 1 + len(self.table.columns))
+    def _delete(self, keys: str, first: int) -> str:
+        gone = self._unnested(self._key, first)
         same = " AND ".join(f"t.{quoted(column.name)} = k.{quoted(column.name)}" for column in self._key)
         return f"DELETE FROM {self.name} t USING moved, {gone} AS k ({keys}) WHERE {same}"
 
@@ -260,6 +280,17 @@ def _json_list(member: Any) -> str | None:
     except UnicodeEncodeError:
         return None
     return None if "\\u0000" in text else text
+
+
+@cache
+def commit_with(sql: TableSql, rollups: tuple[TableSql, ...]) -> str:
+    """The statement that commits a page of rows with those of rollups."""
+    number = PARAMETERS + 1 + sql.parameters
+    changes = []
+    for one in rollups:
+        changes.append(one.written(number))
+        number += one.parameters
+    return commit_statement(*sql.written(PARAMETERS + 1), rolled_part(changes, number))
 
 
 def table_name(follows: FollowerId) -> str:

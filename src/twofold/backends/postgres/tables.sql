@@ -5,8 +5,11 @@ SELECT pg_advisory_xact_lock(1953984358, 3)
 SELECT fingerprint FROM twofold.tables WHERE name = $1 AND version = $2
 
 -- name: added
-INSERT INTO twofold.tables (name, version, fingerprint, live)
-VALUES ($1, $2, $3, $4 AND NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1)) RETURNING live
+INSERT INTO twofold.tables (name, version, fingerprint, live, rollup)
+VALUES ($1, $2, $3, $4 AND NOT EXISTS (SELECT FROM twofold.tables WHERE name = $1), $5) RETURNING live
+
+-- name: rollups
+SELECT rollup FROM twofold.tables WHERE rollup IS NOT NULL ORDER BY name, version
 
 -- name: all
 SELECT t.name, t.version, t.fingerprint, t.live,
@@ -114,7 +117,7 @@ SELECT c.relkind::text, coalesce(obj_description(c.oid, 'pg_class'), '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = $1
 
 -- name: about
--- Checkpoints and parked keys as one JSON object, so that a query can return them as its first row. Parked keys are sorted
+-- Checkpoints and parked keys (of a rollup, those of its source) as one JSON object, so that a query can return them as its first row. Parked keys are sorted
 -- where they are read: no index has this order, and there are few.
 SELECT json_build_object(
     'checkpoints', ARRAY(
@@ -123,7 +126,7 @@ SELECT json_build_object(
     ),
     'parked', ARRAY(
         SELECT json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries)
-        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
+        FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = {name} AND p.version = {version}
     )
 )::text
 

@@ -157,6 +157,14 @@ async def _split(
     await connection.execute(sa.delete(checkpoints).where(*here(checkpoints, claim.follower)))
 
 
+async def level(connection: AsyncConnection, rollup: FollowerId, claim: Claim) -> None:
+    """Move the checkpoint of a rollup to where that of its source is, inside a transaction."""
+    [source] = await _read(connection, here(checkpoints, claim.follower))
+    place = {_C.log_id: source.log_id, _C.position: source.position.offset, _C.generation: source.generation}
+    its = here(checkpoints, rollup.in_partition(claim.follower.partition))
+    await connection.execute(sa.update(checkpoints).where(*its).values(place))
+
+
 async def read_checkpoints(
     connection: AsyncConnection, follower: FollowerId, *, lock: bool = False
 ) -> list[Checkpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +12,7 @@ from twofold.backends.sqlalchemy.swap import drop_table, live_version, refuse_ot
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import FollowerId
+from twofold.read.projection import Table
 from twofold.read.store import StoredTable, check_columns, check_droppable
 
 
@@ -21,7 +23,8 @@ async def prepare(connection: AsyncConnection, sql: TableSql) -> None:
     if known is None:
         await connection.run_sync(sql.sql.create, checkfirst=True)
         first = sql.table.follows.builds is None and await live_version(connection, name) is None
-        row = {"name": name, "version": version, "fingerprint": sql.table.fingerprint, "live": first}
+        rollup = None if sql.table.declared is None else msgspec.json.encode(sql.table).decode()
+        row = {"name": name, "version": version, "fingerprint": sql.table.fingerprint, "live": first, "rollup": rollup}
         await connection.execute(sa.insert(tables), row)
         if first:
             await refuse_others(connection, name)
@@ -46,6 +49,13 @@ async def stored_tables(connection: AsyncConnection) -> list[StoredTable]:
     everything = sa.select(t.name, t.version, t.fingerprint, t.live).order_by(t.name, t.version)
     known = [(FollowerId(name, version), *what) for name, version, *what in await connection.execute(everything)]
     return [StoredTable(name, mark, live, await read_checkpoints(connection, name)) for name, mark, live in known]
+
+
+async def rollups(connection: AsyncConnection) -> list[Table]:
+    """See `ReadStore.rollups`."""
+    t = tables.c
+    declared = sa.select(t.rollup).where(t.rollup.is_not(None)).order_by(t.name, t.version)
+    return [msgspec.json.decode(text, type=Table) for (text,) in await connection.execute(declared)]
 
 
 async def drop(connection: AsyncConnection, follows: FollowerId) -> None:

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy import definitions
-from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, move, read_all_parked, read_checkpoints
+from twofold.backends.sqlalchemy.checkpoints import SqlCheckpoints, level, move, read_all_parked, read_checkpoints
 from twofold.backends.sqlalchemy.database import CONNECTIONS, Database
 from twofold.backends.sqlalchemy.dialects import lies_in_the_data, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import checkpoints
-from twofold.backends.sqlalchemy.swap import MovedOn, publish, replace
+from twofold.backends.sqlalchemy.swap import MovedOn, publish, replace, take_place
 from twofold.backends.sqlalchemy.tables import TableSql, table_sql
 from twofold.errors import BatchRefused, ConfigurationError, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
@@ -92,14 +92,28 @@ class SqlReadStore:
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. It waits for transactions that read from the old table."""
-        await self._database.alone(lambda c: replace(c, self._sql(table), claims, built, at))
-        self._whole.discard(table.follows)  # the new table has current indexes
+        rollups = [one for one in await self.rollups() if one.parks == built]
+
+        async def work(connection: AsyncConnection) -> None:
+            await replace(connection, self._sql(table), claims, built, at)
+            for rollup in rollups:
+                original = rollup.original()
+                old = await read_checkpoints(connection, original.follows, lock=True)
+                await take_place(connection, self._sql(original), rollup.follows, old)
+
+        await self._database.alone(work)
+        for one in (table, *(rollup.original() for rollup in rollups)):
+            self._whole.discard(one.follows)  # the new table has current indexes
         self._bell.ring()
         return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
         return await self._database.snapshot(definitions.stored_tables)
+
+    async def rollups(self) -> Sequence[Table]:
+        """See `ReadStore.rollups`."""
+        return await self._database.snapshot(definitions.rollups)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -117,7 +131,8 @@ class SqlReadStore:
 
     async def commit(self, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
         """See `ReadStore.commit`."""
-        await self._database.transaction(lambda c: _commit(c, self._sql(table), claim, after, to, changes))
+        rollups = [self._sql(rolled.table) for rolled in changes.rolled]
+        await self._database.transaction(lambda c: _commit(c, self._sql(table), claim, after, to, changes, rollups))
         self._bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
@@ -216,11 +231,26 @@ def _refusing() -> Iterator[None]:
 
 
 async def _commit(
-    connection: AsyncConnection, sql: TableSql, claim: Claim, after: Position, to: Position, changes: Changes
+    connection: AsyncConnection,
+    sql: TableSql,
+    claim: Claim,
+    after: Position,
+    to: Position,
+    changes: Changes,
+    rollups: Sequence[TableSql],
 ) -> None:
     await move(connection, claim, after, to, changes.parked, changes.unparked)
-    written = [sql.row(values) for values in changes.rows.values() if values is not None]
-    gone = [sql.gone(key) for key, values in changes.rows.items() if values is None]
+    await _write(connection, sql, changes.rows)
+    for of_rollup, rolled in zip(rollups, changes.rolled, strict=True):
+        if rolled.afresh:
+            await connection.execute(sa.delete(of_rollup.sql))
+        await _write(connection, of_rollup, rolled.rows)
+        await level(connection, rolled.table.follows, claim)
+
+
+async def _write(connection: AsyncConnection, sql: TableSql, rows: Mapping[Key, Values | None]) -> None:
+    written = [sql.row(values) for values in rows.values() if values is not None]
+    gone = [sql.gone(key) for key, values in rows.items() if values is None]
     if written:
         with _refusing():
             await connection.execute(sql.upsert, written)
@@ -232,7 +262,7 @@ async def _found(connection: AsyncConnection, sql: TableSql, statements: Sequenc
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
     standing = await _standing(connection, follows)
-    entries = await read_all_parked(connection, follows)
+    entries = await read_all_parked(connection, sql.table.parks)
     rows = [sql.values(row) for statement in statements for row in await connection.execute(statement)]
     return QueryResult(standing, rows, entries)
 

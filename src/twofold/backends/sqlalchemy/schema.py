@@ -166,6 +166,7 @@ tables = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("fingerprint", text(), nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),
+    sa.Column("rollup", text()),
 )
 
 

@@ -102,10 +102,15 @@ async def replace(
     connection: AsyncConnection, sql: TableSql, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
 ) -> None:
     """See `ReadStore.replace`."""
-    follows = sql.table.follows
-    old = await read_checkpoints(connection, follows, lock=True)
+    old = await read_checkpoints(connection, sql.table.follows, lock=True)
     new = await read_checkpoints(connection, built, lock=True)
     check_replaceable(old, claims, new, at)
+    await take_place(connection, sql, built, old)
+
+
+async def take_place(connection: AsyncConnection, sql: TableSql, built: FollowerId, old: Sequence[Checkpoint]) -> None:
+    """Give a table's names to the one built beside it, and its checkpoints, which were `old`."""
+    follows = sql.table.follows
     if connection.dialect.name == "postgresql" and await live_version(connection, follows.name) == follows.version:
         shown = sa.select(*sql.sql.to_metadata(sa.MetaData(), name=table_name(built)).columns)
         await connection.execute(sa.CreateView(shown, follows.name, or_replace=True))

@@ -33,6 +33,10 @@ _DAY = "????-??-??"
 _MOMENT = f"{_DAY}T??:??:??.??????Z"
 
 
+_ABOUT_SQL = _SQL["about"].format(name="?1", version="?2")
+_ABOUT_ROLLUP = _SQL["about"].format(name="?3", version="?4")
+
+
 class _About(msgspec.Struct):
     """The result of `about` in tables.sql."""
 
@@ -47,16 +51,15 @@ class JsonSql:
     """The statements for rows of one table in one shape."""
 
     def __init__(self, sql: TableSql, shape: Shape) -> None:
-        self._sql, self.whose = sql, (sql.table.follows.name, sql.table.follows.version)
+        self._sql, self.whose = sql, _whose(sql.table)
+        about = _ABOUT_SQL if sql.table.declared is None else _ABOUT_ROLLUP
         names = sql.table.key
         asked = ["k.value"] if len(names) == 1 else [f"k.value ->> {place}" for place in range(len(names))]
         same = " AND ".join(f"{quoted(name)} = {value}" for name, value in zip(names, asked, strict=True))
         row = f"SELECT {written(shape)} AS j FROM {quoted(sql.name)}"
         one = f"coalesce(({row} WHERE {same}), '')"
-        self.get = (
-            f"SELECT ({_SQL['about']}), (SELECT group_concat({one}, char(10) ORDER BY k.key) FROM json_each(?) k)"
-        )
-        self._page = f"SELECT ({_SQL['about']}), (SELECT group_concat(j, char(10)) FROM ({row}", "))"
+        self.get = f"SELECT ({about}), (SELECT group_concat({one}, char(10) ORDER BY k.key) FROM json_each(?) k)"
+        self._page = f"SELECT ({about}), (SELECT group_concat(j, char(10)) FROM ({row}", "))"
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters after name and version."""
@@ -67,6 +70,12 @@ class JsonSql:
         """The last parameter of `get`."""
         stored = [self._sql.key_to_sqlite(key) for key in keys]
         return msgspec.json.encode([key[0] for key in stored] if len(stored[0]) == 1 else stored).decode()
+
+
+def _whose(table: Table) -> tuple[Any, ...]:
+    """The first parameters of each statement: whose checkpoints, and of a rollup whose parked keys."""
+    of = (table.parks,) if table.declared is not None else ()
+    return tuple(value for one in (table.follows, *of) for value in (one.name, one.version))
 
 
 @cache

@@ -35,6 +35,7 @@ _ADDED = [  # columns added since the first version of these tables
     ("twofold_checkpoints", "generation", "TEXT NOT NULL DEFAULT ''"),
     ("twofold_parked", "tries", "INTEGER NOT NULL DEFAULT 1"),
     ("twofold_parked", "traceback", "TEXT NOT NULL DEFAULT ''"),
+    ("twofold_tables", "rollup", "TEXT"),
 ]
 
 
@@ -166,6 +167,11 @@ def _split(db: apsw.Connection, claim: Claim, at: Position, parts: Mapping[int, 
         for entry in entries:
             db.execute(_SQL["move_parked"], (number, *whose, entry.kind, entry.key))
     db.execute(_SQL["remove"], whose)
+
+
+def level(db: apsw.Connection, rollup: FollowerId, claim: Claim) -> None:
+    """Move the checkpoint of a rollup to where that of its source is, inside a transaction."""
+    db.execute(_SQL["level"], (*_of(claim.follower), *_of(rollup.in_partition(claim.follower.partition))))
 
 
 def read_checkpoints(db: apsw.Connection, follower: FollowerId) -> list[Checkpoint]:

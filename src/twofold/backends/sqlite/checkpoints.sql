@@ -50,6 +50,13 @@ DELETE FROM twofold_checkpoints WHERE name = ? AND version = ? AND partition = ?
 UPDATE twofold_checkpoints SET generation = lower(hex(randomblob(6)))
 WHERE name = ? AND version = ? AND partition = ?
 
+-- name: level
+UPDATE twofold_checkpoints SET (log_id, position, generation) = (
+    SELECT source.log_id, source.position, source.generation FROM twofold_checkpoints source
+    WHERE source.name = ?1 AND source.version = ?2 AND source.partition = ?3
+)
+WHERE name = ?4 AND version = ?5 AND partition = ?6
+
 -- name: name_contents
 -- Of checkpoints from before there were generations, or that a process of such a release has registered since.
 UPDATE twofold_checkpoints SET generation = lower(hex(randomblob(6))) WHERE generation = ''

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import apsw
+import msgspec
 
 from twofold.backends.sqlite.checkpoints import read_checkpoints
 from twofold.backends.sqlite.connection import transaction
@@ -40,7 +41,8 @@ def prepare(db: apsw.Connection, table: Table) -> None:
             sql = table_sql(table)
             for statement in sql.create():
                 db.execute(statement)
-            db.execute(_SQL["added"], (name, version, table.fingerprint, table.follows.builds is None))
+            rollup = None if table.declared is None else msgspec.json.encode(table).decode()
+            db.execute(_SQL["added"], (name, version, table.fingerprint, table.follows.builds is None, rollup))
             if table.follows.builds is None and _live(db, name) == version:
                 index(db, sql)
                 if (other := named_alike(db, name)) is not None:
@@ -85,6 +87,11 @@ def all_tables(db: apsw.Connection) -> list[StoredTable]:
     """See `ReadStore.tables`."""
     with transaction(db, "DEFERRED"):
         return _stored_tables(db)
+
+
+def rollups(db: apsw.Connection) -> list[Table]:
+    """See `ReadStore.rollups`."""
+    return [msgspec.json.decode(text, type=Table) for (text,) in list[tuple[str]](db.execute(_SQL["rollups"]))]
 
 
 def _stored_tables(db: apsw.Connection) -> list[StoredTable]:

@@ -16,6 +16,7 @@ from twofold.backends.sqlite import as_json, definitions
 from twofold.backends.sqlite.checkpoints import (
     SqliteCheckpoints,
     create_checkpoints,
+    level,
     move,
     read_all_parked,
     read_checkpoints,
@@ -95,16 +96,22 @@ class SqliteReadStore:
 
     async def replace(self, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
         """See `ReadStore.replace`. Readers never block it."""
-        await self._file.writer.run(replace, table, claims, built, at)
-        self._reached.forget(table.follows)  # the new table may be of another log, and further back
-        for place in at:
-            self._reached.heard(table.follows.in_partition(place.partition), place)
+        rollups = [one for one in await self.rollups() if one.parks == built]
+        await self._file.writer.run(replace, table, claims, built, at, rollups)
+        for one in (table, *(rollup.original() for rollup in rollups)):
+            self._reached.forget(one.follows)  # the new table may be of another log, and further back
+            for place in at:
+                self._reached.heard(one.follows.in_partition(place.partition), place)
         self._file.bell.ring()
         return True
 
     async def tables(self) -> Sequence[StoredTable]:
         """See `ReadStore.tables`."""
         return await self._file.reader.run(definitions.all_tables)
+
+    async def rollups(self) -> Sequence[Table]:
+        """See `ReadStore.rollups`."""
+        return await self._file.reader.run(definitions.rollups)
 
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
@@ -123,6 +130,8 @@ class SqliteReadStore:
         """See `ReadStore.commit`."""
         await self._file.writer.run(_commit, table, claim, after, to, changes)
         self._reached.heard(claim.follower, to)
+        for rolled in changes.rolled:
+            self._reached.heard(rolled.table.follows.in_partition(to.partition), to)
         self._file.bell.ring()
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
@@ -208,6 +217,12 @@ def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to
     with transaction(db):
         move(db, claim, after, to, changes.parked, changes.unparked)
         _write(db, table_sql(table), changes.rows)
+        for rolled in changes.rolled:
+            sql = table_sql(rolled.table)
+            if rolled.afresh:
+                db.execute(sql.empty)
+            _write(db, sql, rolled.rows)
+            level(db, rolled.table.follows, claim)
 
 
 def _refusal(db: apsw.Connection, table: Table, rows: Sequence[Values]) -> str | None:
@@ -239,7 +254,7 @@ def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
         checkpoints = read_checkpoints(db, sql.table.follows)
-        parked = read_all_parked(db, sql.table.follows)
+        parked = read_all_parked(db, sql.table.parks)
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
     return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
 
@@ -248,7 +263,7 @@ def _found_all(db: apsw.Connection, sql: TableSql, keys: Sequence[Key]) -> Query
     """Checkpoints, parked keys and rows from one snapshot."""
     with transaction(db, "DEFERRED"):
         checkpoints = read_checkpoints(db, sql.table.follows)
-        parked = read_all_parked(db, sql.table.follows)
+        parked = read_all_parked(db, sql.table.parks)
         rows = _rows_in(db, sql, keys)
     return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
 

@@ -35,5 +35,6 @@ CREATE TABLE IF NOT EXISTS twofold_tables (
     version     INTEGER NOT NULL,
     fingerprint TEXT    NOT NULL,
     live        INTEGER NOT NULL,
+    rollup      TEXT,
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID

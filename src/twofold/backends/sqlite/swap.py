@@ -57,22 +57,33 @@ def named_alike(db: apsw.Connection, name: str) -> str | None:
 
 
 def replace(
-    db: apsw.Connection, table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]
+    db: apsw.Connection,
+    table: Table,
+    claims: Sequence[Claim],
+    built: FollowerId,
+    at: Sequence[Position],
+    rollups: Sequence[Table],
 ) -> None:
-    """See `ReadStore.replace`."""
-    follows, old = table.follows, table_name(table.follows)
+    """See `ReadStore.replace`. `rollups` were built with the table."""
     with _names_only(db), transaction(db):
-        check_replaceable(read_checkpoints(db, follows), claims, read_checkpoints(db, built), at)
-        users = _of_users(db, old)
-        for gone in tables_of(db, follows):
-            db.execute(f"DROP TABLE {quoted(gone)}")
-        for trigger, _ in _named(db, "triggers_on", table_name(built)):
-            db.execute(f"DROP TRIGGER {quoted(trigger)}")
-        for new in tables_of(db, built):
-            db.execute(f"ALTER TABLE {quoted(new)} RENAME TO {quoted(old + new.removeprefix(table_name(built)))}")
-        for statement in [*table_sql(table).create(), *users]:
-            db.execute(statement)
-        _hand_over(db, follows, built)
+        check_replaceable(read_checkpoints(db, table.follows), claims, read_checkpoints(db, built), at)
+        _take_place(db, table, built)
+        for rollup in rollups:
+            _take_place(db, rollup.original(), rollup.follows)
+
+
+def _take_place(db: apsw.Connection, table: Table, built: FollowerId) -> None:
+    follows, old = table.follows, table_name(table.follows)
+    users = _of_users(db, old)
+    for gone in tables_of(db, follows):
+        db.execute(f"DROP TABLE {quoted(gone)}")
+    for trigger, _ in _named(db, "triggers_on", table_name(built)):
+        db.execute(f"DROP TRIGGER {quoted(trigger)}")
+    for new in tables_of(db, built):
+        db.execute(f"ALTER TABLE {quoted(new)} RENAME TO {quoted(old + new.removeprefix(table_name(built)))}")
+    for statement in [*table_sql(table).create(), *users]:
+        db.execute(statement)
+    _hand_over(db, follows, built)
 
 
 def _hand_over(db: apsw.Connection, follows: FollowerId, built: FollowerId) -> None:

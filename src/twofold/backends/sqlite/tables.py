@@ -107,6 +107,7 @@ class TableSql:
         self.view = f"CREATE VIEW {quoted(table.name)} AS {self.select}"
         self.get = f"{self.select} WHERE {self._by_key}"
         self.upsert = f"INSERT INTO {quoted(self.name)} ({written}) VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
+        self.empty = f"DELETE FROM {quoted(self.name)}"
         self.delete = f"DELETE FROM {quoted(self.name)} WHERE {self._by_key}"
 
     def create(self) -> list[str]:
@@ -114,7 +115,10 @@ class TableSql:
         columns = [_declared(quoted(column.name), column) for column in self.table.columns]
         columns += [_declared(_order_of(self.table.columns[i]), self.table.columns[i]) for i in self._decimals]
         key = ", ".join(quoted(name) for name in self.table.key)
-        made = [f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT"]
+        rowid = "" if self.table.declared is None else ", WITHOUT ROWID"  # short rows, written often
+        made = [
+            f"CREATE TABLE IF NOT EXISTS {quoted(self.name)} ({', '.join(columns)}, PRIMARY KEY ({key})) STRICT{rowid}"
+        ]
         for index in self.table.indexes:
             if index.elements:
                 made += self._members(index)

@@ -2,11 +2,14 @@
 SELECT fingerprint FROM twofold_tables WHERE name = ? AND version = ?
 
 -- name: added
-INSERT INTO twofold_tables (name, version, fingerprint, live)
-VALUES (?1, ?2, ?3, ?4 AND NOT EXISTS (SELECT 1 FROM twofold_tables WHERE name = ?1))
+INSERT INTO twofold_tables (name, version, fingerprint, live, rollup)
+VALUES (?1, ?2, ?3, ?4 AND NOT EXISTS (SELECT 1 FROM twofold_tables WHERE name = ?1), ?5)
 
 -- name: all
 SELECT name, version, fingerprint, live FROM twofold_tables ORDER BY name, version
+
+-- name: rollups
+SELECT rollup FROM twofold_tables WHERE rollup IS NOT NULL ORDER BY name, version
 
 -- name: live_version
 SELECT version FROM twofold_tables WHERE name = ? AND live
@@ -59,7 +62,7 @@ SELECT name FROM sqlite_schema
 WHERE type = 'table' AND (name = ?1 OR substr(name, 1, length(?1) + 2) = ?1 || '__')
 
 -- name: about
--- Checkpoints and parked keys as one JSON object: with the rows in one statement, and so in one snapshot. A subquery
+-- Checkpoints and parked keys as one JSON object, those of a rollup from its source: with the rows in one statement, and so in one snapshot. A subquery
 -- returns JSON as a text: `json` makes it JSON again.
 SELECT json_object(
     'checkpoints', json((
@@ -68,6 +71,6 @@ SELECT json_object(
     )),
     'parked', json((
         SELECT json_group_array(json_array(kind, key, partition, position, error, since, tries))
-        FROM twofold_parked WHERE name = ?1 AND version = ?2
+        FROM twofold_parked WHERE name = {name} AND version = {version}
     ))
 )

@@ -21,6 +21,8 @@ from twofold.read.folding import EVENTS_PER_SLICE
 from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, examined
+from twofold.read.rollup import Rollup
+from twofold.read.rollups import Rollups
 from twofold.read.selector import Failure, Selector
 from twofold.read.store import Changes, Query, ReadStore
 
@@ -31,8 +33,8 @@ MOST_FAULTS = 3
 class FreshFold:
     """The rows folded from the feed alone, up to any position of each partition, and on from there.
 
-    What is parked in the live read model is left out here too. `failures`: what fails here and is not parked there.
-    `faults`: evidence that the projection is not a pure fold.
+    A Rollup is computed from its source, which is folded. What is parked in the live read model is left out here too.
+    `failures`: what fails here and is not parked there. `faults`: evidence that the projection is not a pure fold.
     """
 
     def __init__(
@@ -46,12 +48,15 @@ class FreshFold:
         progress: Progress,
     ) -> None:
         self.projection = projection
+        self._rollup = projection if isinstance(projection, Rollup) else None
+        self._folded_by = projection = projection if self._rollup is None else self._rollup.of
         self.events = self.rows = 0
         self.failures: list[Failure] = []
         self.faults: list[Fault] = []
-        self._selector = Selector(projection, codec, wanted, self._keys)
+        self._selector = Selector(projection, codec, wanted if self._rollup is None else None, self._keys)
         self._log, self._store, self._progress = log, store, progress
-        self._table = msgspec.structs.replace(self.projection.table, indexes=())
+        self._table = msgspec.structs.replace(projection.table, indexes=())
+        self._rollups = Rollups(store, self._table, [] if self._rollup is None else [self._rollup.table])
         self._claims: dict[int, Claim] = {}
         self._at: dict[int, Position] = {}
         self._live = ParkedKeys()
@@ -83,7 +88,8 @@ class FreshFold:
     async def pages(self, after: Key | None, size: int) -> AsyncGenerator[Sequence[Values], None]:
         """The rows after a key, in the order of the key."""
         while True:
-            rows = (await self._store.find(self._table, in_key_order(self.projection, size, after))).rows
+            table = self._table if self._rollup is None else self._rollup.table
+            rows = (await self._store.find(table, in_key_order(self.projection, size, after))).rows
             if rows:
                 yield rows
             if len(rows) < size:
@@ -99,6 +105,12 @@ class FreshFold:
             await self._store.checkpoints.register(follower, self._log.log_id, self._at[follower.partition])
         await self._store.clear(self._table, self._log.log_id)
         self._claims = {follower.partition: await self._claim(follower) for follower in followers}
+        if self._rollup is not None:
+            await self._store.prepare(self._rollup.table)
+            [partition] = partitions
+            follower, beginning = self._rollup.follows.in_partition(partition), Position(partition, 0)
+            await self._store.checkpoints.register(follower, self._log.log_id, beginning)
+            await self._rollups.begin(self._claims[partition], beginning)
 
     async def _claim(self, follower: FollowerId) -> Claim:
         seen = await self._store.checkpoints.read(follower)
@@ -119,15 +131,16 @@ class FreshFold:
             if since_pause >= EVENTS_PER_SLICE:
                 since_pause = 0
                 await asyncio.sleep(0)
-        await self._store.commit(self._table, claim, self._at[upto.partition], upto, Changes(rows))
+        changes = await self._rollups.complete(Changes(rows), {key: before.get(key) for key in rows})
+        await self._store.commit(self._table, claim, self._at[upto.partition], upto, changes)
         self._at[upto.partition] = upto
 
     def _keys(self, recorded: Recorded) -> list[Key]:
         """The keys of an event, twice: `key` must be deterministic."""
-        keys = self.projection.keys(recorded)
+        keys = self._folded_by.keys(recorded)
         if (
-            self.projection.key is not None
-            and self.projection.keys(recorded) != keys
+            self._folded_by.key is not None
+            and self._folded_by.keys(recorded) != keys
             and len(self.faults) < MOST_FAULTS
         ):
             what = "key is not deterministic: the same event gave other keys the second time"
@@ -135,7 +148,7 @@ class FreshFold:
         return keys
 
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
-        outcome = examined(self.projection, key, values, events)
+        outcome = examined(self._folded_by, key, values, events)
         self.events += len(events)
         if outcome.fault is not None and len(self.faults) < MOST_FAULTS:
             self.faults.append(outcome.fault)

@@ -27,6 +27,7 @@ from twofold.read.projection import Key, Projection, key_text
 from twofold.read.proof.examine import Fault, same_value
 from twofold.read.proof.fresh import FreshFold, in_key_order
 from twofold.read.proof.trace import Since, Suspect, trace
+from twofold.read.rollup import Rollup
 from twofold.read.selector import Failure
 from twofold.read.store import QueryResult, ReadStore
 
@@ -121,7 +122,8 @@ class Verification:
         wanted = await self._sample(sample, salt) if sample is not None else None
         fold = FreshFold(self._fold, self._codec, wanted, self._log, shadow, progress=self._progress)
         last = await self._compare(fold, wanted, shown)
-        since = await self._traced([*last.parked, *fold.failures]) if self._live is self._fold else {}
+        traced = self._live is self._fold and not isinstance(self._fold, Rollup)
+        since = await self._traced([*last.parked, *fold.failures]) if traced else {}
         return Report(
             rows=self._compared,
             events=fold.events,
@@ -191,7 +193,7 @@ class Verification:
                 rows = {key: values for key, values in rows.items() if wanted(key)}
             excluded = _Excluded(self._fold, [*page.parked, *fold.failures])
             async for key, live, values in _side_by_side(rows, fold, after, upto):
-                if not excluded.holds(key):
+                if not excluded.holds(key) and (wanted is None or wanted(key)):
                     self._judge(key, live, values, at, shown)
             self._progress("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
@@ -258,6 +260,8 @@ class _Excluded:
     """Rows that are parked, as far as is known: they are not compared."""
 
     def __init__(self, projection: Projection[Any], those: Sequence[Parked | Failure]) -> None:
+        if isinstance(projection, Rollup):  # what is parked is of its source, and is in no group here or there
+            those = ()
         self._keys = {one.key for one in those if one.kind == "row"}
         waiting = [projection.key_waiting(one.key) for one in those if one.kind == "stream"]
         self._keys |= {key_text(key) for key in waiting if key is not None}

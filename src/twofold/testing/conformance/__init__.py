@@ -33,6 +33,7 @@ _PARTS = (
     "queries",
     "rebuild",
     "requests",
+    "rollups",
     "rows",
     "usercode",
     "values",
@@ -65,6 +66,7 @@ from twofold.testing.conformance.proof import ProofConformance  # noqa: E402
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance  # noqa: E402
 from twofold.testing.conformance.rebuild import RebuildConformance  # noqa: E402
 from twofold.testing.conformance.requests import RequestConformance  # noqa: E402
+from twofold.testing.conformance.rollups import RollupConformance  # noqa: E402
 from twofold.testing.conformance.rows import RowConformance  # noqa: E402
 from twofold.testing.conformance.usercode import UserCodeConformance  # noqa: E402
 from twofold.testing.conformance.values import ValueConformance  # noqa: E402
@@ -88,6 +90,7 @@ class PartitionedConformance(
     MeetingConformance,
     ParkingConformance,
     RebuildConformance,
+    RollupConformance,
     UserCodeConformance,
     DeployConformance,
     OwnerConformance,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from twofold.app import App
 from twofold.errors import Unavailable
 from twofold.feed.checkpoints import Claim
 from twofold.messages import Entry, Position
@@ -117,7 +118,7 @@ class History:
     def is_merged(self) -> bool:
         """Whether the merged feed surely has a follower: only then every event gets into a cut."""
         several = self.plan.partitions > 1
-        return several and (self.plan.reads_merged or any(p.key is not None for p in self.world.app.projections))
+        return several and (self.plan.reads_merged or any(_is_merged(self.world.app)))
 
     def _mend(self) -> None:
         """From here on the followers must reach the end of the feed by themselves."""
@@ -250,7 +251,7 @@ class History:
     def _replaceable(self) -> Sequence[Part]:
         """The parts with events, and the log of the cuts, where a projection would notice that it is another one."""
         parts = [part for part in self.storage.parts() if part.entries]
-        merged = any(projection.key is not None for projection in self.world.servers[0].app.projections)
+        merged = any(_is_merged(self.world.servers[0].app))
         return [*parts, self.storage.logs[0]] if self.plan.partitions > 1 and merged else parts
 
     def _at_rest(self) -> bool:
@@ -283,3 +284,9 @@ class History:
     def _length(self, partition: int) -> int:
         several = partition not in self.courses.partitions
         return self.courses.events if several else len(self.courses[partition].entries)
+
+
+def _is_merged(app: App) -> Iterator[bool]:
+    """Of each projection, whether it certainly follows the merged feed."""
+    for projection in app.folded:
+        yield not app.folding(projection).spreads

@@ -9,7 +9,7 @@ from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.feed.lease import LEASE_S
 
 DISCARDING = "discarding"  # the suffix of an owner's name that marks a discard
-TAKES_OVER_AT_ONCE = ("unparking", "rebuilding", DISCARDING)
+TAKES_OVER_AT_ONCE = ("unparking", "rebuilding", "filling", DISCARDING)
 
 
 class Leases:
@@ -24,7 +24,7 @@ class Leases:
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
         """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
 
-        Retrying and discarding what is parked, and rebuilding, do not wait for that.
+        Retrying and discarding what is parked, rebuilding, and filling rollups do not wait for that.
         """
         follower = claim.follower
         silent_s = self._clock() - self._alive_at.get(follower, -LEASE_S)

@@ -96,7 +96,7 @@ class Rebuild(Disturbing):
         """A rebuild of this version or the next; some of them crash."""
         crash = dice.random.randrange(60) if dice.random.random() < 0.3 else None
         upgrade, from_scratch = dice.random.random() < 0.5, dice.random.random() < 0.5
-        return cls(dice.random.choice(dice.app.projections).name, int(upgrade), from_scratch, crash)
+        return cls(dice.random.choice(dice.app.folded).name, int(upgrade), from_scratch, crash)
 
     def __str__(self) -> str:
         crash = f", and crashes after {self.crash_after_steps} steps" if self.crash_after_steps is not None else ""
@@ -156,10 +156,11 @@ def upgraded(app: App, partitions: int = 1) -> App:
     On a log of several partitions, a projection that followed each partition separately then follows the merged feed,
     and the other way round in the version after that.
     """
-    projections = [replace(projection, version=projection.version + 1) for projection in app.projections]
+    projections = {one: replace(one, version=one.version + 1) for one in app.folded}
     if partitions > 1:
-        projections = [_crossed(app, projection) for projection in projections]
-    return replace(app, projections=projections)
+        projections = {one: _crossed(app, newer) for one, newer in projections.items()}
+    rollups = [rollup.over(projections[rollup.of], rollup.version + 1) for rollup in app.rollups]
+    return replace(app, projections=[*projections.values(), *rollups])
 
 
 def _crossed(app: App, projection: Projection[Any]) -> Projection[Any]:
@@ -184,7 +185,7 @@ class Operators:
 
     def at_once(self, span_s: float, first: int) -> list[tuple[float, Any]]:
         """Two to four actions with their times. Clients are numbered from `first`."""
-        projections = [one.name for one in self.dice.app.projections]
+        projections = [one.name for one in self.dice.app.folded]
         names = [*projections, *(one.name for one in self.dice.app.reactors)] if self.may_park else []
         kinds = ["retry", "retry", "discard"] if names else []
         kinds += ["rebuild", "rebuild", "drop"] if projections else []

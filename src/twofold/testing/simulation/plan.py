@@ -152,7 +152,7 @@ class _Drawing:
     def watchers(self) -> int:
         """How many clients watch a read model."""
         random = Random(f"watchers {self.seed}")  # separate, as above
-        return random.choices((0, 1, 3), (6, 3, 2))[0] if self.scenario.app.projections else 0
+        return random.choices((0, 1, 3), (6, 3, 2))[0] if self.scenario.app.folded else 0
 
     def operators(self) -> list[tuple[float, Any]]:
         """In some histories several operators act at once, in a few even at two moments."""
@@ -180,10 +180,10 @@ class _Drawing:
             return replace(self.random.choice(self.sent), number=self.number, at=self.dice.place())
         if draw < 0.78 and self.scenario.appends is not None:
             return self.append_two()
-        if draw < 0.93 and self.scenario.app.projections:
+        if draw < 0.93 and self.scenario.app.folded:
             return self.read()
-        if draw < 0.96 and self.scenario.app.projections:
-            return Verify(self.random.choice(self.scenario.app.projections).name, self.dice.place(), self.number)
+        if draw < 0.96 and self.scenario.app.folded:
+            return Verify(self.random.choice(self.scenario.app.folded).name, self.dice.place(), self.number)
         return Load(self.random.random(), self.dice.place(), self.number)
 
     def execute(self) -> Execute:
@@ -216,7 +216,7 @@ class _Drawing:
     def read(self) -> Read:
         """Read one row or all."""
         random = self.random
-        projection = random.choice(self.scenario.app.projections).name
+        projection = random.choice(self.scenario.app.folded).name
         after = random.choices(_AFTER, (4, 10, 1, 1))[0]
         wait_s = random.choice((0.0, 0.05, 5.0, 5.0, 30.0))
         pick = random.random() if random.random() < 0.6 else None
@@ -226,7 +226,7 @@ class _Drawing:
         """Retry parked events."""
         self.number += 1
         app = self.scenario.app
-        names = [*(one.name for one in app.projections), *(one.name for one in app.reactors)]
+        names = [*(one.name for one in app.folded), *(one.name for one in app.reactors)]
         name = self.random.choice(names)
         return Retry(name, self.dice.place(), self.number)
 

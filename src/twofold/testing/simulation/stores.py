@@ -308,6 +308,10 @@ class SimulatedRows:
         """See `ReadStore.tables`."""
         return await self._look(lambda rows: at_once(rows.tables()))
 
+    async def rollups(self) -> Sequence[Table]:
+        """See `ReadStore.rollups`."""
+        return await self._look(lambda rows: at_once(rows.rollups()))
+
     async def drop(self, follows: FollowerId) -> None:
         """See `ReadStore.drop`."""
 
@@ -342,7 +346,8 @@ class SimulatedRows:
             except BatchRefused:
                 storage.watch.refused()
                 raise
-            storage.changed(table.follows)
+            for written in (table, *(rolled.table for rolled in changes.rolled)):
+                storage.changed(written.follows)
             storage.watch.advanced(before, claim, after, to, _present(waited, changes.unparked))
             if not self._link.deaf:
                 self._link.later(storage.rows_bell.ring)

@@ -28,7 +28,7 @@ class Viewer:
 
     def __init__(self, world: World, seed: str) -> None:
         self._world, self._random = world, Random(seed)
-        self._name = self._random.choice(world.app.projections).name
+        self._name = self._random.choice(world.app.folded).name
         self._number = seed.rpartition(" ")[2]
         self._begins_at_s = self._random.random()
         self._where: Mapping[str, Any] | None = None

@@ -18,6 +18,7 @@ from twofold.testing.simulation.leases import Leases
 from twofold.testing.simulation.oracle import Fold, GivenUp
 from twofold.testing.simulation.parts import LogBecomes, Part, name_of_part
 from twofold.testing.simulation.reactions import Reactions
+from twofold.testing.simulation.rolled import rollups_over, wrong_rollups
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.violations import Violation, difference
@@ -39,7 +40,7 @@ class Watcher:
         self._app, self._storage, self._clock, self._counts = app, storage, clock, counts
         self.folds = {
             (one.name, number): Fold(one, app, storage.rows.refuses)
-            for one in app.projections
+            for one in app.folded
             for number in self._may_follow(app.folding(one))
         }
         self.appended_at: dict[Position, float] = {}
@@ -57,7 +58,7 @@ class Watcher:
 
     def _may_follow(self, projection: Projection[Any]) -> Sequence[int]:
         """The partitions in which some version of the projection has checkpoints; 0 is the merged feed."""
-        if projection.key is not None:
+        if projection.key is not None or projection.merged:
             return [0]
         return self.courses.partitions if projection.documents else sorted({0, *self.courses.partitions})
 
@@ -171,6 +172,7 @@ class Watcher:
             self._give_up(claim.follower, unparked, to)
         if _version(claim.follower).name not in self.reactions.names:
             self.check_table(claim.follower, to)
+            self.check_rollups(claim.follower.whole)
         else:
             self.reactions.check(claim.follower.name, after, to)
 
@@ -224,6 +226,12 @@ class Watcher:
         if parked != allowed:
             self.broken("G7", f"{follows} at {at}, parked: {difference(allowed, parked)}")
 
+    def check_rollups(self, source: FollowerId) -> None:
+        """Those that stand where their source does are what plain Python makes of its rows (G5)."""
+        for rollup, difference_ in wrong_rollups(self._storage.in_rows, source):
+            self.broken("G5", f"{rollup} over {source}: {difference_}")
+        self._counts["rollups compared"] += len(rollups_over(self._storage.in_rows, source))
+
     def replaced(self, before: Sequence[Checkpoint]) -> None:
         """The replacement had reached the same position, and has a new epoch (G5, G8)."""
         self._counts["tables replaced"] += 1
@@ -235,6 +243,7 @@ class Watcher:
             if now.position < one.position and one.position <= self._head(follows.partition):
                 self.broken("G8", f"{follows} was at {one.position}, but was replaced at {now.position}")
             self.check_table(follows, now.position)
+            self.check_rollups(follows.whole)
 
     def published(self, table: Table, live_before: int) -> None:
         """Only forward, and not before it is as far (G8)."""

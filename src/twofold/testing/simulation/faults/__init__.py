@@ -22,7 +22,7 @@ class Fault(NamedTuple):
 
 
 def _rebuild_or_crash(dice: Dice) -> Action:
-    return Rebuild.drawn(dice) if dice.app.projections else Crash.drawn(dice)
+    return Rebuild.drawn(dice) if dice.app.folded else Crash.drawn(dice)
 
 
 FAULTS: Mapping[str, Fault] = {

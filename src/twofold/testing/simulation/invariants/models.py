@@ -9,6 +9,7 @@ from twofold.messages import Position
 from twofold.read.projection import Projection
 from twofold.testing.simulation.invariants.evidence import Evidence
 from twofold.testing.simulation.oracle import Fold
+from twofold.testing.simulation.rolled import is_level
 from twofold.testing.simulation.violations import difference
 
 
@@ -27,13 +28,15 @@ class Models:
     def read_models(self) -> None:
         """Folded again, the feed gives the same rows (G9), and no more than the App allows is parked."""
         storage = self.history.storage
-        for projection in self.app.projections:
+        for projection in self.app.folded:
             for (name, number), along in self.watcher.folds.items():
                 if name == projection.name:
                     self._folded_again(projection, along, number)
             for follows, checkpoint in storage.row_checkpoints.rows.items():
                 if follows.name == projection.name and follows.whole in storage.in_rows.tables:
                     self.watcher.check_table(follows, checkpoint.position)
+                    self.watcher.check_rollups(follows.whole)
+        self._rollups()
         reactors = {reactor.name: reactor for reactor in self.app.reactors}
         for follows, checkpoint in storage.log_checkpoints().items():
             if reactors[follows.name].start == "beginning" and self.plan.log_becomes is None:
@@ -43,6 +46,15 @@ class Models:
             for one in waiting.values():
                 if not self.plan.scenario.may_park:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
+
+    def _rollups(self) -> None:
+        """Each stands where its source does, once that has folded anything."""
+        rows = self.history.storage.in_rows
+        for rollup in self.app.rollups:
+            begun = any(not one.position.is_beginning for one in rows.checkpoints.parts(rollup.of.follows))
+            there = {rollup.follows, rollup.of.follows} <= rows.tables.keys()
+            if begun and there and not is_level(rows, rollup.table):
+                self.broken("G5", f"at rest {rollup.follows} is not where {rollup.of.follows} is")
 
     def _folded_again(self, projection: Projection[Any], along: Fold, partition: int) -> None:
         fresh = Fold(projection, self.app, self.watcher.refuses).take(self.courses[partition].entries)
