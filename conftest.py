@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from devservers.postgres import copy_database, drop_database, new_database, server
 from twofold.backends.connect import connect_read
@@ -16,6 +17,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs with SIGINT ignored, and child processes inherit that: those that a test ends with
     # SIGINT would run for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("no deadline", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("no deadline")
 
 _URL = pytest.StashKey[str]()
 
