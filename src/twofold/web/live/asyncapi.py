@@ -175,7 +175,10 @@ def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], message
         "problem": _object({"id": _TEXT, "problem": PROBLEM_REF}),
     }
     told = {f"live_{kind}": {"name": kind, "title": kind, "payload": payload} for kind, payload in payloads.items()}
-    text = f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription."
+    text = (
+        f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription, "
+        f"or says why a message was refused."
+    )
     added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
     return {"address": PATH, "description": text, "messages": added, "bindings": _WEBSOCKET}
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import Match, WebSocketRoute
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.api import Api
@@ -36,6 +39,16 @@ class SocketRoute(WebSocketRoute):
         """See Starlette."""
         match, child = super().matches(scope)
         return match, {**child, "route": self}
+
+
+async def no_route(app: Starlette, default: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """What a router does when no route matches: it would refuse a WebSocket without a word."""
+    if scope["type"] != "websocket":
+        await default(scope, receive, send)
+        return
+    known = ", ".join(route.path for route in app.router.routes if isinstance(route, WebSocketRoute))
+    problem = Problem(404, "not-found", f"There is no WebSocket at {quote(scope['path']):.200}; there is {known}")
+    await WebSocket(scope, receive, send).send_denial_response(problem.response(HTTPConnection(scope)))
 
 
 def is_allowed_origin(websocket: WebSocket) -> bool:

@@ -125,13 +125,21 @@ class _Connection:
         if message.subscribe is not None and message.unsubscribe:
             return "A message either subscribes or unsubscribes"
         if message.subscribe is None:
-            return None
+            return self._not_subscribing(message)
         if not message.id or len(message.id) > LONGEST_ID:
             return f"A subscription needs an id, a text of your choice with at most {LONGEST_ID} characters"
         if message.id in self._tasks:
             return f"The id {message.id!r} is that of another subscription of this connection: unsubscribe it first"
         if len(self._tasks) >= MOST_SUBSCRIPTIONS:
             return f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions: unsubscribe one first"
+        return None
+
+    @staticmethod
+    def _not_subscribing(message: Message) -> str | None:
+        if message.unsubscribe:
+            return None if message.id else "To unsubscribe, give the id of the subscription"
+        if message.authorization is None:
+            return "A message has subscribe, the name of a projection; or unsubscribe: true; or authorization"
         return None
 
     async def _follow(self, message: Message) -> None:
