@@ -97,7 +97,7 @@ def web_app(
     app.router.routes.extend(generated)
     app.state.offers = Offers(watched)
     app.router.routes.append(LiveRoute())
-    app.router.default = partial(no_route, app, app.router.default)
+    app.router.default = partial(no_route, app.router.default)
     return app
 
 

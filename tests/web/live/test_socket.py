@@ -303,7 +303,7 @@ async def test_an_address_without_a_websocket(serve: Serve) -> None:
         "type": "not-found",
         "title": "Not found",
         "status": 404,
-        "detail": "There is no WebSocket at /notes; there is /live",
+        "detail": "There is no WebSocket at /notes; live rows are at /live",
         "instance": "/notes",
     }
 

@@ -14,7 +14,8 @@ from twofold.api import Api
 from twofold.codec.form import Form
 from twofold.web.forms import JsonForm
 from twofold.web.live.offers import Watched
-from twofold.web.live.socket import MOST_SUBSCRIPTIONS, PATH
+from twofold.web.live.route import LIVE
+from twofold.web.live.socket import MOST_SUBSCRIPTIONS
 from twofold.web.live.told import EventsRoute
 from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
 from twofold.web.rest.pages import PageEndpoint
@@ -180,7 +181,7 @@ def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], message
         f"or says why a message was refused."
     )
     added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
-    return {"address": PATH, "description": text, "messages": added, "bindings": _WEBSOCKET}
+    return {"address": LIVE, "description": text, "messages": added, "bindings": _WEBSOCKET}
 
 
 def _told(name: str, route: EventsRoute, components: Json) -> Json:

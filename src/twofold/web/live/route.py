@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
-from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Match, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +17,7 @@ from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
 from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 
+LIVE = "/live"
 POLICY_VIOLATION = 1008  # why a WebSocket is closed
 
 
@@ -41,13 +41,14 @@ class SocketRoute(WebSocketRoute):
         return match, {**child, "route": self}
 
 
-async def no_route(app: Starlette, default: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def no_route(default: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """What a router does when no route matches: it would refuse a WebSocket without a word."""
     if scope["type"] != "websocket":
         await default(scope, receive, send)
         return
-    known = ", ".join(route.path for route in app.router.routes if isinstance(route, WebSocketRoute))
-    problem = Problem(404, "not-found", f"There is no WebSocket at {quote(scope['path']):.200}; there is {known}")
+    problem = Problem(
+        404, "not-found", f"There is no WebSocket at {quote(scope['path']):.200}; live rows are at {LIVE}"
+    )
     await WebSocket(scope, receive, send).send_denial_response(problem.response(HTTPConnection(scope)))
 
 

@@ -18,12 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
-from twofold.web.live.route import SocketRoute, until_it_ends
+from twofold.web.live.route import LIVE, SocketRoute, until_it_ends
 from twofold.web.live.subscription import Outlet, Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
 
-PATH = "/live"
 MOST_SUBSCRIPTIONS = 100
 LONGEST_ID = 200
 IDLE_S = 30.0
@@ -49,7 +48,7 @@ class LiveRoute(SocketRoute):
     """The route."""
 
     def __init__(self) -> None:
-        super().__init__(PATH, _live, name="live")
+        super().__init__(LIVE, _live, name="live")
 
 
 async def _live(websocket: WebSocket) -> None:
@@ -182,7 +181,7 @@ class _Connection:
         raise refusal or AssertionError("there is at least one subscription")
 
     async def _say_problem(self, name: str, problem: Problem) -> None:
-        await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(PATH)}).decode())
+        await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(LIVE)}).decode())
 
 
 def frame(name: str, round: Round) -> str:
