@@ -335,7 +335,9 @@ def _free_port() -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a server in the foreground, until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="postgres", description="Run a PostgreSQL for experiments; Ctrl-C ends it.")
+    parser = argparse.ArgumentParser(
+        prog="./dev postgres", description="Run a PostgreSQL for experiments; Ctrl-C ends it."
+    )
     parser.add_argument(
         "--data", metavar="FOLDER", help="keep its data there; without it the data is deleted when it ends"
     )

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(
-        prog="torture",
+        prog="./dev torture",
         description="Kill, pause and cut off real processes on a real store, and check every fact afterwards.",
     )
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")

@@ -56,6 +56,7 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("counting:counters", 1, "counting has no App called 'counters'"),
         ("failing:app", 1, "failing cannot be imported: ValueError: [red]no[/red] ("),
         ("keyless:app", 1, "keyless.py, line 2)"),
+        ("nameless:app", 1, "nameless.py, line 2)"),
         ("ending:app", 1, "ending cannot be imported: SystemExit: 4 ("),
         ("unfinished:app", 1, "unfinished cannot be imported: SyntaxError:"),
         ("impossible:app", 1, "http= names a function as module:name, not 'here'"),
@@ -66,6 +67,7 @@ def test_an_app_that_is_not_there(
 ) -> None:
     (folder / "failing.py").write_text("raise ValueError('[red]no[/red]')")
     (folder / "keyless.py").write_text("import os\nos.environ['NO_SUCH_KEY']")
+    (folder / "nameless.py").write_text("from twofold import Decider\nDecider('', None, max, max)")
     (folder / "ending.py").write_text("raise SystemExit(4)")
     (folder / "unfinished.py").write_text("def f(:")
     (folder / "impossible.py").write_text("from twofold import App\napp = App('impossible', http='here')")

@@ -63,7 +63,7 @@ async def _run(settings: Settings) -> Found:
 
 def _settings(arguments: list[str] | None) -> tuple[Settings, bool]:
     parser = argparse.ArgumentParser(
-        prog="live",
+        prog="./dev live",
         description="Kill servers and the database under clients that watch rows, and compare what they know.",
     )
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")

@@ -63,6 +63,6 @@ def imported(name: str) -> ModuleType:
 
 def error_with_place(error: BaseException) -> str:
     """An error that user code raised or caused, and the place in that code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    *_, last = [frame for frame in frames if not frame.filename.startswith((_OURS, "<frozen "))] or frames
+    frames = traceback.extract_tb(error.__traceback__)  # "<frozen …" is Python's, "<string>" what dataclasses generate
+    *_, last = [frame for frame in frames if not frame.filename.startswith((_OURS, "<"))] or frames
     return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

@@ -88,6 +88,8 @@ def key_names(
     """The fields of the key, which is `computed` by `key=` or read from a stream's id. Raises: ConfigurationError."""
     if isinstance(key_fields, str):
         raise ConfigurationError(f"{owner}: key_fields is a list: [{key_fields!r}]")
+    if not isinstance(key_fields, Sequence | None):
+        raise ConfigurationError(f"{owner}: key_fields is a list of names, not {key_fields!r:.80}")
     names = tuple(key_fields) if key_fields is not None else (columns[0].name,)
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(f"{owner}: key_fields names each field of the key once, not {names!r}")
@@ -115,6 +117,8 @@ def declared_indexes(owner: str, row: type, columns: Sequence[Column], declared:
     """The indexes without duplicates. Raises: ConfigurationError, naming the index, if a store could not have it."""
     if isinstance(declared, str):
         raise ConfigurationError(f"{owner}: indexes is a list: [{declared!r}]")
+    if not isinstance(declared, Sequence):
+        raise ConfigurationError(f"{owner}: indexes is a list, not {declared!r:.80}")
     by_name = {column.name: column for column in columns}
     indexes = tuple(dict.fromkeys(_index(owner, row, by_name, one) for one in declared))
     if len(indexes) > MAX_INDEXES:

@@ -54,7 +54,11 @@ class Freshness:
         else:
             token = after if isinstance(after, Token) else Token.parse(after)
         if token.log_id != self._log.log_id:
-            raise InvalidToken(f"the token is of log {token.log_id}, but this is log {self._log.log_id}", str(token))
+            raise InvalidToken(
+                f"the token is of log {token.log_id}, but this is log {self._log.log_id}: leave it out to read what is "
+                f"here",
+                str(token),
+            )
         return token
 
     async def check(self, token: Token) -> None:
@@ -67,7 +71,9 @@ class Freshness:
         head = await feed.head()
         if token.position > head:
             raise InvalidToken(
-                f"the token's position {token.position} is beyond the end of the log, {head}", str(token)
+                f"the token's position {token.position} is beyond the end of the log, {head}: leave it out to read "
+                f"what is here",
+                str(token),
             )
 
     async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[F]]) -> Fresh[F]:

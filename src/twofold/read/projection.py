@@ -386,7 +386,7 @@ class Projection(Generic[R]):
         except TypeError as error:
             raise ConfigurationError(
                 f"{self.owner}: {self.row.__name__} must be made from its key alone, "
-                f"so every other field needs a default: {error}"
+                f"so every other field needs a default, or is named in key_fields=: {error}"
             ) from error
         except Exception:  # a __post_init__ may refuse the sample key; real keys may be fine
             return

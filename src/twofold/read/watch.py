@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from twofold.codec import Codec
@@ -85,6 +86,8 @@ class Watching:
         of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
         if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
+        if iscoroutinefunction(predicate):  # what it returns is true, whatever it would find
+            raise InvalidQuery("the predicate is called with a row and returns a bool: no coroutine function")
         try:
             async with asyncio.timeout(timeout_s) as deadline, aclosing(self.watch(projection, of_key)) as watched:
                 async for changes in watched:

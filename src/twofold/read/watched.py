@@ -49,7 +49,7 @@ class WatchToken(msgspec.Struct, frozen=True):
         """The inverse of `text`. Raises: InvalidToken."""
         match = _TOKEN.fullmatch(text)
         if match is None:
-            raise InvalidToken(f"{text!r:.80} is not a token of a watcher", text)
+            raise InvalidToken(f"{text!r:.80} is not a token of a watcher; send one exactly as it was returned", text)
         log_id, version, generation, parked, places, view = match.groups()
         pairs = [tuple(map(int, place.split("-"))) for place in places.split("_")]
         return cls(log_id, int(version), generation, parked, {p: Position(p, offset) for p, offset in pairs}), view

@@ -23,6 +23,7 @@ from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.live import asyncapi
 from twofold.web.live.offers import Offers
+from twofold.web.live.route import no_route
 from twofold.web.live.socket import LiveRoute
 from twofold.web.login.documented import document_logins
 from twofold.web.logs import AccessLog
@@ -97,6 +98,7 @@ def web_app(
     app.router.routes.extend(generated)
     app.state.offers = Offers(watched)
     app.router.routes.append(LiveRoute())
+    app.router.default = partial(no_route, app.router.default)
     return app
 
 

@@ -197,7 +197,15 @@ class Site:
                 await response.aread()
             yield Stream(response)
 
-    def socket(self, user: str | None = "ada", *, host: str | None = None, cookie: str = "", **settings: Any) -> Any:
+    def socket(
+        self,
+        user: str | None = "ada",
+        *,
+        host: str | None = None,
+        cookie: str = "",
+        path: str = "/live",
+        **settings: Any,
+    ) -> Any:
         """A WebSocket. `host` is the name that the client takes this server for."""
         headers = {} if user is None else {"X-User": user}
         here = self.address.removeprefix("http://")
@@ -205,7 +213,7 @@ class Site:
             headers["Cookie"] = cookie
         if host is not None:
             settings |= dict(zip(("host", "port"), here.split(":"), strict=True))
-        return websockets.connect(f"ws://{host or here}/live", additional_headers=headers, **settings)
+        return websockets.connect(f"ws://{host or here}{path}", additional_headers=headers, **settings)
 
     async def nobody_watches(self) -> None:
         """Wait until no watcher, no reader and no task of one is left."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from starlette.middleware import Middleware
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from twofold import Running
@@ -20,6 +22,8 @@ from twofold.web.login.sessions import Sessions
 from twofold.web.serving.local import LocalOnly
 
 Serve = Callable[..., Awaitable[Any]]
+
+WRITE_A_DECIMAL = "sold_for: Write a decimal as a number, or as a string of digits like 12.50, not "
 
 pytestmark = pytest.mark.slow  # real sockets and real time
 
@@ -90,7 +94,7 @@ async def test_resuming(serve: Serve) -> None:
         assert await problem(socket, id="b", subscribe="notes", after="w.x") == (
             400,
             "invalid-token",
-            "'w.x' is not a token of a watcher",
+            "'w.x' is not a token of a watcher; send one exactly as it was returned",
         )
         assert (await problem(socket, id="b", subscribe="notes", after="x"))[:2] == (400, "invalid-token")
 
@@ -107,6 +111,11 @@ async def test_resuming(serve: Serve) -> None:
         ({"subscribe": "notes"}, 400, "A subscription needs an id"),
         ({"id": "x" * 201, "subscribe": "notes"}, 400, "A subscription needs an id"),
         ({"id": "a", "subscribe": "notes", "unsubscribe": True}, 400, "A message either subscribes or unsubscribes"),
+        ({"id": "a"}, 400, "A message has subscribe, "),
+        ({"id": "a", "unsubscribe": False}, 400, "A message has subscribe, "),
+        ({}, 400, "A message has subscribe, "),
+        ({"unsubscribe": True}, 400, "To unsubscribe, give the id of the subscription"),
+        ({"id": "a", "subscribe": "notes", "where": {"sold_for": "x"}}, 422, WRITE_A_DECIMAL + '"x"'),
         ([], 400, "This is not a message of a client: "),
     ],
 )
@@ -263,13 +272,18 @@ async def test_user_code_that_fails_in_the_middle(
 
 
 async def refused(site: Any, **settings: Any) -> tuple[int, str]:
+    found = await refusal(site, **settings)
+    return found["status"], found["type"]
+
+
+async def refusal(site: Any, **settings: Any) -> dict[str, Any]:
     with pytest.raises(InvalidStatus) as error:
         await site.socket(**settings)
     response = error.value.response
     assert response.headers["content-type"] == "application/problem+json"
-    found = json.loads(response.body)
+    found: dict[str, Any] = json.loads(response.body)
     assert found["status"] == response.status_code
-    return response.status_code, found["type"]
+    return found
 
 
 async def test_origins(serve: Serve, rules: Any) -> None:
@@ -281,6 +295,29 @@ async def test_origins(serve: Serve, rules: Any) -> None:
         async with site.socket(origin=known) as socket:
             await ask(socket, id="n", subscribe="notes")
             assert "snapshot" in await said(socket)
+
+
+async def test_an_address_without_a_websocket(serve: Serve) -> None:
+    site = await serve()
+    assert await refusal(site, path="/notes") == {
+        "type": "not-found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "There is no WebSocket at /notes; live rows are at /live",
+        "instance": "/notes",
+    }
+
+
+async def test_a_route_that_closes_before_it_accepts(serve: Serve) -> None:
+    site = await serve()
+
+    async def close(websocket: WebSocket) -> None:
+        await websocket.close()
+
+    site.app.router.routes.append(WebSocketRoute("/closed", close))
+    found = await refusal(site, path="/closed")
+    assert (found["status"], found["type"]) == (403, "forbidden")
+    assert found["detail"] == "The route at this address closed the WebSocket before it accepted it"
 
 
 async def test_an_app_by_rule_is_for_pages_of_this_machine(serve: Serve, rules: Any) -> None:

@@ -217,7 +217,10 @@ class Database:
                 f"{self.address.describe(error)}; docs/postgres-roles.md lists the GRANTs that a role needs"
             )
         if error.sqlstate in MISSING:
-            return self._missing(f"{self.address.describe(error)}: its tables were removed while it was in use")
+            return self._missing(
+                f"{self.address.describe(error)}: its tables were removed while it was in use, or never made: "
+                f"open the App that has them"
+            )
         return self.unavailable(error)
 
 

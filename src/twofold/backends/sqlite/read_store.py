@@ -253,27 +253,27 @@ def _write_rows(db: apsw.Connection, sql: TableSql, rows: Mapping[Key, Values | 
 def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
-        checkpoints = read_checkpoints(db, sql.table.follows)
+        checkpoints = _prepared(sql.table, read_checkpoints(db, sql.table.follows))
         parked = read_all_parked(db, sql.table.parks)
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
-    return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
+    return QueryResult(checkpoints, rows, parked)
 
 
 def _found_all(db: apsw.Connection, sql: TableSql, keys: Sequence[Key]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot."""
     with transaction(db, "DEFERRED"):
-        checkpoints = read_checkpoints(db, sql.table.follows)
+        checkpoints = _prepared(sql.table, read_checkpoints(db, sql.table.follows))
         parked = read_all_parked(db, sql.table.parks)
         rows = _rows_in(db, sql, keys)
-    return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
+    return QueryResult(checkpoints, rows, parked)
 
 
 def _counted(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[object]) -> Counted:
     """Checkpoints and the number of rows from one snapshot (G6)."""
     with transaction(db, "DEFERRED"):
-        checkpoints = read_checkpoints(db, sql.table.follows)
+        checkpoints = _prepared(sql.table, read_checkpoints(db, sql.table.follows))
         [(rows,)] = db.execute(statement, values)
-    return Counted(_prepared(sql.table, checkpoints), rows)
+    return Counted(checkpoints, rows)
 
 
 def _prepared(table: Table, checkpoints: Sequence[Checkpoint]) -> Sequence[Checkpoint]:

@@ -14,7 +14,7 @@ import pytest
 from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
-from twofold.errors import Closed, InvalidQuery, InvalidToken, NotReached
+from twofold.errors import Closed, ConfigurationError, InvalidQuery, InvalidToken, NotReached
 from twofold.feed import feed
 from twofold.messages import Recorded
 from twofold.read import room, rounds, watch
@@ -40,6 +40,9 @@ def fold_day(row: Day, event: Deposited, recorded: Recorded) -> Day | None:
 
 
 days = Projection("day", Day, fold_day, key=lambda e, r: [(r.stream.id, e.amount % 7)], key_fields=("id", "amount"))
+
+
+foreign = Projection("foreign", Day, fold_day, key=lambda e, r: (r.stream.id, 1), key_fields=("id", "amount"))
 
 
 class Curable:
@@ -478,6 +481,17 @@ class WatchConformance(OnBackend):
             with pytest.raises(InvalidQuery):
                 await anext(here.watch(balance, **asked))
 
+    async def test_a_projection_of_another_app_is_refused(self, here: Running) -> None:
+        """Not as if the store could not be reached, which is tried again; as it is by `find`."""
+        with pytest.raises(ConfigurationError, match="open the App"):
+            await anext(here.watch(foreign))
+        with pytest.raises(ConfigurationError, match="open the App"):
+            await here.find(foreign)
+        with pytest.raises(ConfigurationError, match="open the App"):
+            await here.get(foreign, ("a", 1))
+        with pytest.raises(ConfigurationError, match="open the App"):
+            await here.count(foreign)
+
     async def test_a_watcher_ends_with_its_app(
         self, log: LogStore, store: Rows, watched_app: App, balance: Projection[Balance]
     ) -> None:
@@ -495,7 +509,8 @@ class WatchConformance(OnBackend):
             await anext(idle)
         with pytest.raises(Closed):
             await anext(here.watch(balance))
-        assert {one for one in asyncio.all_tasks() - before if not one.done()} == set()
+        left = [one.get_name() for one in asyncio.all_tasks() - before if not one.done()]
+        assert [name for name in left if not name.startswith("twofold listens")] == []  # the store is still open
 
     # ---- until
 
@@ -533,10 +548,16 @@ class WatchConformance(OnBackend):
         for timeout_s in (0, -1, float("nan"), float("inf"), "1", None):
             with pytest.raises(InvalidQuery, match="timeout_s must be a number of seconds above 0"):
                 await here.until(sums, "all", lambda row: True, timeout_s=timeout_s)  # type: ignore[arg-type]
+        with pytest.raises(InvalidQuery, match="the predicate is called with a row and returns a bool: no coroutine"):
+            await here.until(sums, "all", _later)  # type: ignore[arg-type]
         await deposited(log, "a", 1)
         for error in (LookupError("mine"), TimeoutError("mine")):
             with pytest.raises(type(error), match="mine"):
                 await here.until(sums, "all", _raising(error))
+
+
+async def _later(row: Sum) -> bool:
+    return True
 
 
 def _raising(error: Exception) -> Callable[[Sum], bool]:

@@ -14,7 +14,8 @@ from twofold.api import Api
 from twofold.codec.form import Form
 from twofold.web.forms import JsonForm
 from twofold.web.live.offers import Watched
-from twofold.web.live.socket import MOST_SUBSCRIPTIONS, PATH
+from twofold.web.live.route import LIVE
+from twofold.web.live.socket import MOST_SUBSCRIPTIONS
 from twofold.web.live.told import EventsRoute
 from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
 from twofold.web.rest.pages import PageEndpoint
@@ -175,9 +176,12 @@ def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], message
         "problem": _object({"id": _TEXT, "problem": PROBLEM_REF}),
     }
     told = {f"live_{kind}": {"name": kind, "title": kind, "payload": payload} for kind, payload in payloads.items()}
-    text = f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription."
+    text = (
+        f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription, "
+        f"or says why a message was refused."
+    )
     added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
-    return {"address": PATH, "description": text, "messages": added, "bindings": _WEBSOCKET}
+    return {"address": LIVE, "description": text, "messages": added, "bindings": _WEBSOCKET}
 
 
 def _told(name: str, route: EventsRoute, components: Json) -> Json:

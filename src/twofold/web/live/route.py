@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
+from starlette.requests import HTTPConnection
 from starlette.routing import Match, WebSocketRoute
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.api import Api
@@ -15,6 +17,7 @@ from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
 from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 
+LIVE = "/live"
 POLICY_VIOLATION = 1008  # why a WebSocket is closed
 
 
@@ -36,6 +39,17 @@ class SocketRoute(WebSocketRoute):
         """See Starlette."""
         match, child = super().matches(scope)
         return match, {**child, "route": self}
+
+
+async def no_route(default: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """What a router does when no route matches: it would refuse a WebSocket without a word."""
+    if scope["type"] != "websocket":
+        await default(scope, receive, send)
+        return
+    problem = Problem(
+        404, "not-found", f"There is no WebSocket at {quote(scope['path']):.200}; live rows are at {LIVE}"
+    )
+    await WebSocket(scope, receive, send).send_denial_response(problem.response(HTTPConnection(scope)))
 
 
 def is_allowed_origin(websocket: WebSocket) -> bool:

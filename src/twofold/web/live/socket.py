@@ -18,12 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
-from twofold.web.live.route import SocketRoute, until_it_ends
+from twofold.web.live.route import LIVE, SocketRoute, until_it_ends
 from twofold.web.live.subscription import Outlet, Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
 
-PATH = "/live"
 MOST_SUBSCRIPTIONS = 100
 LONGEST_ID = 200
 IDLE_S = 30.0
@@ -49,7 +48,7 @@ class LiveRoute(SocketRoute):
     """The route."""
 
     def __init__(self) -> None:
-        super().__init__(PATH, _live, name="live")
+        super().__init__(LIVE, _live, name="live")
 
 
 async def _live(websocket: WebSocket) -> None:
@@ -125,13 +124,21 @@ class _Connection:
         if message.subscribe is not None and message.unsubscribe:
             return "A message either subscribes or unsubscribes"
         if message.subscribe is None:
-            return None
+            return self._not_subscribing(message)
         if not message.id or len(message.id) > LONGEST_ID:
             return f"A subscription needs an id, a text of your choice with at most {LONGEST_ID} characters"
         if message.id in self._tasks:
             return f"The id {message.id!r} is that of another subscription of this connection: unsubscribe it first"
         if len(self._tasks) >= MOST_SUBSCRIPTIONS:
             return f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions: unsubscribe one first"
+        return None
+
+    @staticmethod
+    def _not_subscribing(message: Message) -> str | None:
+        if message.unsubscribe:
+            return None if message.id else "To unsubscribe, give the id of the subscription"
+        if message.authorization is None:
+            return "A message has subscribe, the name of a projection; or unsubscribe: true; or authorization"
         return None
 
     async def _follow(self, message: Message) -> None:
@@ -174,7 +181,7 @@ class _Connection:
         raise refusal or AssertionError("there is at least one subscription")
 
     async def _say_problem(self, name: str, problem: Problem) -> None:
-        await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(PATH)}).decode())
+        await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(LIVE)}).decode())
 
 
 def frame(name: str, round: Round) -> str:

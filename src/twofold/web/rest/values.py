@@ -51,7 +51,8 @@ class Value:
         try:
             return self._read(written)
         except ValidationError as error:
-            raise RequestValidationError(self.errors(error, written.text.decode())) from None
+            sent = value if isinstance(value, str) else written.text.decode()
+            raise RequestValidationError(self.errors(error, sent)) from None
 
     def read_all(self, texts: Iterable[str]) -> list[Any]:
         """Raises: RequestValidationError, naming the parameter."""

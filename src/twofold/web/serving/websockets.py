@@ -59,12 +59,17 @@ class _Handshake(ServerProtocol):
         """See websockets."""
         response = super().reject(status, text)
         if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            problem = Problem(response.status_code, "invalid-request", text.strip())
+            problem = Problem(response.status_code, "invalid-request", text.strip()) if text else _closed()
             response.body = msgspec.json.encode(problem.content(""))
             for name, value in (("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(response.body)))):
                 del response.headers[name]
                 response.headers[name] = value
         return response
+
+
+def _closed() -> Problem:
+    """ASGI knows no other reason for a handshake that is refused without a response."""
+    return Problem(403, "forbidden", "The route at this address closed the WebSocket before it accepted it")
 
 
 def websockets_with(bounds: Limits) -> type[WebSocketConnection]:
