@@ -10,6 +10,8 @@ from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
 from twofold.api.addresses import RESERVED, Address, address, kebab, snake
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.relations import Many, One, Related, related
+from twofold.api.resolvers import Resolve, Resolver
 from twofold.api.results import result_of
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
@@ -84,6 +86,8 @@ class Api:
         self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
+        self.related: list[Related] = []
+        self.resolvers: list[Resolver] = []
 
     def command(
         self,
@@ -232,6 +236,44 @@ class Api:
             )
         )
 
+    def relations(self, projection: Projection[Any], **relations: Many | One) -> None:
+        """Declare what belongs to the rows of a projection, for GraphQL: fields of these names.
+
+        A relation without `allow=` has the rule of the Api. Raises: ConfigurationError.
+        """
+        _check_kind(projection, Projection, "relations(projection)")
+        for name, declared in relations.items():
+            added = related(name, projection, declared, self._rule(getattr(declared, "allow", None)))
+            for each in (added.of, added.to):
+                self._check_part(each, added.owner)
+            if any(one.of is projection and one.name == name for one in self.related):
+                raise ConfigurationError(f"{added.owner} is declared twice")
+            added.check()
+            self.related.append(added)
+
+    def query(self, function: Resolve | None = None, *, name: str | None = None, allow: Allow | None = None) -> Any:
+        """Decorate `async def (asked, …) -> T`: a query of GraphQL where no row or page is enough.
+
+        `asked` has `running`, `actor`, `execute` and `new_id`. Raises: ConfigurationError.
+        """
+        return self._resolver("query", function, name, allow)
+
+    def mutation(self, function: Resolve | None = None, *, name: str | None = None, allow: Allow | None = None) -> Any:
+        """Decorate `async def (asked, …) -> T`: a mutation of GraphQL where no command is enough; see `query`."""
+        return self._resolver("mutation", function, name, allow)
+
+    def _resolver(
+        self, kind: Literal["query", "mutation"], function: Resolve | None, name: str | None, allow: Allow | None
+    ) -> Any:
+        def add(function: Resolve) -> Resolve:
+            named = name if name is not None else str(getattr(function, "__name__", ""))
+            added = Resolver(kind=kind, name=named, function=function, allow=self._rule(allow))
+            added.check()
+            self.resolvers.append(added)
+            return function
+
+        return add if function is None else add(function)
+
     def _rule(self, allow: Allow | None) -> Allow | None:
         """Without users there is nobody to tell apart. Raises: ConfigurationError."""
         if self.actor is not nobody:
@@ -244,9 +286,7 @@ class Api:
         """Raises: ConfigurationError."""
         part = added.decider if isinstance(added, ServedCommand) else added.projection
         for each in (part, *_demanded(added)):
-            if not any(each is known for known in (*self.app.deciders, *self.app.projections)):
-                shown = each.owner if isinstance(each, Decider | Projection) else f"{each!r:.80}"
-                raise ConfigurationError(f"{added.owner}: {shown} is not the one of {self.app.name}, or it has none")
+            self._check_part(each, added.owner)
         added.check()
         first = added.at.segments[0]
         if first in RESERVED:
@@ -261,6 +301,11 @@ class Api:
                     f"{added.owner}: its name {added.name!r} is that of {other.owner}: give it another with name="
                 )
         self.served.append(added)
+
+    def _check_part(self, part: Any, owner: str) -> None:
+        if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
+            shown = part.owner if isinstance(part, Decider | Projection) else f"{part!r:.80}"
+            raise ConfigurationError(f"{owner}: {shown} is not the one of {self.app.name}, or it has none")
 
 
 def _demanded(added: Served) -> Sequence[Any]:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from twofold.api import Api, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
-from twofold.web import docs, openapi, problems
+from twofold.web import docs, graphql, openapi, problems
 from twofold.web.commands import asked
 from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
@@ -81,7 +81,8 @@ def web_app(
         partial(describe, api=api, routes=generated),
         partial(document_logins, app=app, actor=api.actor),
     )
-    app.add_middleware(Direct, routes=generated)
+    spoken = graphql.install(app, api)
+    app.add_middleware(Direct, routes=[*generated, *spoken])
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
@@ -91,7 +92,7 @@ def web_app(
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
-    app.router.routes.extend(generated)
+    app.router.routes.extend([*generated, *spoken])
     app.state.offers = Offers(watched)
     app.router.routes.append(LiveRoute())
     return app

@@ -107,19 +107,23 @@ class TableSql:
 
     def found(self, query: Query) -> tuple[str, list[Any]]:
         """The end of a query's statement, after FROM, and its parameters after name and version."""
-        values = _Parameters(start=3)
-        where = [self._condition(condition, values) for condition in query.conditions]
+        values = Parameters(start=3)
+        return self.tail(query, values), values.values
+
+    def tail(self, query: Query, values: Parameters, joined: Sequence[str] = ()) -> str:
+        """The end of a query's statement, after FROM; `values` gets its parameters. `joined`: more conditions."""
+        where = [*joined, *(self._condition(condition, values) for condition in query.conditions)]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
             after = behind(query.order, query.after, nullable)
             where.append(after.sql(self._indexable, lambda name, value: values.add(self._cut_off(name, value))))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"{clause} ORDER BY {order} LIMIT {values.add(query.limit)}", values.values
+        return f"{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
 
     def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         """The statement that counts rows, and its parameters after name and version."""
-        values = _Parameters(start=3)
+        values = Parameters(start=3)
         where = [self._condition(condition, values) for condition in conditions]
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"SELECT ({ABOUT}), (SELECT count(*) FROM {self.name}{clause})", values.values
@@ -190,7 +194,7 @@ class TableSql:
         """The part of a value that `_indexable` compares."""
         return value[: self._cut[name]] if name in self._cut else value
 
-    def _condition(self, condition: Condition, values: _Parameters) -> str:
+    def _condition(self, condition: Condition, values: Parameters) -> str:
         column = quoted(condition.column)
         if condition.operator == "contains":
             member = _json_list(condition.value)
@@ -207,7 +211,7 @@ class TableSql:
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
 
-    def _one_of(self, condition: Condition, values: _Parameters) -> str:
+    def _one_of(self, condition: Condition, values: Parameters) -> str:
         column, wanted = quoted(condition.column), [value for value in condition.value if value is not None]
         found = f"{column} = ANY ({values.add(wanted)})"
         if condition.column in self._cut:
@@ -216,7 +220,7 @@ class TableSql:
         return f"({found} OR {column} IS NULL)" if None in condition.value else found
 
 
-class _Parameters:
+class Parameters:
     """The parameters of a statement, numbered as they are added."""
 
     def __init__(self, start: int) -> None:

@@ -1,0 +1,388 @@
+"""The schema of an Api. What stands behind each field is in its extensions, under `BEHIND`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_type_hints
+
+import graphql as g
+
+from twofold.api import Api, Related, Resolver, ServedCommand, ServedPage, ServedRow
+from twofold.api.served import Input, NewId
+from twofold.errors import ConfigurationError
+from twofold.graphql.arguments import (
+    BACKWARD,
+    FORWARD,
+    LIMIT,
+    ORDER_BY,
+    Argument,
+    orders,
+    page_arguments,
+    relation_arguments,
+)
+from twofold.graphql.names import VALID, camel
+from twofold.graphql.scalars import JSON
+from twofold.graphql.types import Types
+from twofold.read.annotations import annotated_fields
+from twofold.read.columns import Field
+from twofold.read.projection import Projection
+
+BEHIND = "twofold"
+
+
+@dataclass(frozen=True, eq=False)
+class RowField:
+    """A field that reads one row: `key` has for each field of the key its argument."""
+
+    served: ServedRow
+    key: tuple[Argument, ...]
+    names: tuple[str, ...]
+
+    @property
+    def projection(self) -> Projection[Any]:
+        """Of its rows."""
+        return self.served.projection
+
+    @property
+    def returns(self) -> Callable[[Any], Any] | None:
+        """What makes the response of the row."""
+        return self.served.returns
+
+
+@dataclass(frozen=True, eq=False)
+class RowsField:
+    """A field that lists rows, of a page or of a relation, plainly or as a connection."""
+
+    source: ServedPage | Related
+    arguments: Mapping[str, Argument]
+    connection: bool = False
+
+    @property
+    def projection(self) -> Projection[Any]:
+        """Of its rows."""
+        return self.source.to if isinstance(self.source, Related) else self.source.projection
+
+    @property
+    def returns(self) -> Callable[[Any], Any] | None:
+        """What makes the response of each row, or of the page."""
+        return None if isinstance(self.source, Related) else self.source.returns
+
+
+@dataclass(frozen=True, eq=False)
+class OneField:
+    """A field that reads the one row that is related to another."""
+
+    source: Related
+
+    @property
+    def projection(self) -> Projection[Any]:
+        """Of its rows."""
+        return self.source.to
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnField:
+    """A field of a row: the value of a column."""
+
+    place: int
+    field: Field
+
+
+@dataclass(frozen=True, eq=False)
+class CommandField:
+    """A mutation: `inputs` are the arguments that the command takes, `ids` those that only name its stream."""
+
+    served: ServedCommand
+    inputs: Mapping[str, str]
+    ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnField:
+    """A query or a mutation of the user's own: its arguments by their names in Python."""
+
+    resolver: Resolver
+    inputs: Mapping[str, str]
+
+
+Reading = RowField | RowsField | OneField
+Behind = RowField | RowsField | OneField | ColumnField | CommandField | OwnField
+
+
+def behind(field: g.GraphQLField) -> Behind | None:
+    """What stands behind a field."""
+    found: Behind | None = field.extensions.get(BEHIND)
+    return found
+
+
+def schema_of(api: Api) -> g.GraphQLSchema:
+    """The schema. Raises: ConfigurationError for names that GraphQL cannot have, or has twice."""
+    return _Making(api).schema
+
+
+def sdl(api: Api) -> str:
+    """The schema as text."""
+    return g.print_schema(schema_of(api)) + "\n"
+
+
+class _Making:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._types = Types(self._row_of)
+        self._rows: dict[int, g.GraphQLObjectType] = {}
+        self._connections: dict[int, g.GraphQLObjectType] = {}
+        self._projections = list(
+            {id(one): one for one in [*_read_by(api), *[each.to for each in api.related]]}.values()
+        )
+
+    @cached_property
+    def schema(self) -> g.GraphQLSchema:
+        query, mutation = self._queries(), self._mutations()
+        if not query:
+            query = {"_": g.GraphQLField(g.GraphQLBoolean, description="There is nothing to be read.")}
+        made = g.GraphQLSchema(
+            query=g.GraphQLObjectType("Query", query),
+            mutation=g.GraphQLObjectType("Mutation", mutation) if mutation else None,
+            description=self._api.description or None,
+        )
+        errors = g.validate_schema(made)
+        if errors:
+            raise ConfigurationError(f"GraphQL cannot serve {self._api.app.name}: {errors[0].message}")
+        return made
+
+    # ---- rows
+
+    def _row_of(self, cls: type) -> g.GraphQLObjectType | None:
+        """The type of a class that is the row of exactly one projection."""
+        found = [one for one in self._projections if one.row is cls]
+        return self._row(found[0]) if len(found) == 1 else None
+
+    def _row(self, projection: Projection[Any]) -> g.GraphQLObjectType:
+        known = self._rows.get(id(projection))
+        if known is not None:
+            return known
+        shared = sum(one.row is projection.row for one in self._projections) > 1
+        name = self._types.named(projection.name if shared else projection.row.__name__, projection)
+        made = self._rows[id(projection)] = g.GraphQLObjectType(name, lambda: self._fields(projection, name))
+        return made
+
+    def _fields(self, projection: Projection[Any], owner: str) -> dict[str, g.GraphQLField]:
+        hints, keys, found = annotated_fields(projection.row), projection.table.key, dict[str, g.GraphQLField]()
+        for place, field in enumerate(projection.format.fields):
+            type_ = self._types.output(hints[field.name], field.name, owner, keys)
+            self._put(found, field.name, type_, {}, ColumnField(place, field), owner)
+        for related in self._api.related:
+            if related.of is projection:
+                self._relation(found, related, owner)
+        return found
+
+    def _relation(self, found: dict[str, g.GraphQLField], related: Related, owner: str) -> None:
+        if not related.many:
+            self._put(found, related.name, self._row(related.to), {}, OneField(related), owner)
+            return
+        conditions = relation_arguments(related, self._types)
+        self._lists(found, related.name, related, conditions, owner, related.limit, ordered=True)
+
+    def _lists(
+        self,
+        found: dict[str, g.GraphQLField],
+        name: str,
+        source: ServedPage | Related,
+        conditions: Mapping[str, tuple[g.GraphQLArgument, Argument]],
+        owner: str,
+        limit: int,
+        *,
+        ordered: bool,
+    ) -> None:
+        """A field for the plain list, and one for the connection."""
+        given = {name: declared for name, (declared, _) in conditions.items()}
+        means = {name: argument for name, (_, argument) in conditions.items()}
+        plain = RowsField(source, means)
+        row = self._row(plain.projection)
+        if ordered:
+            given[ORDER_BY] = g.GraphQLArgument(g.GraphQLList(g.GraphQLNonNull(g.GraphQLString)), description=_ORDER)
+        rows = g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(row)))
+        most = {LIMIT: g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLInt), default_value=limit, description=_LIMIT)}
+        self._put(found, name, rows, {**given, **most}, plain, owner)
+        places = {n: g.GraphQLArgument(g.GraphQLInt) for n in (FORWARD[0], BACKWARD[0])}
+        places |= {n: g.GraphQLArgument(g.GraphQLString) for n in (FORWARD[1], BACKWARD[1])}
+        connection = g.GraphQLNonNull(self._connection(plain.projection))
+        self._put(found, f"{name}_connection", connection, {**given, **places}, RowsField(source, means, True), owner)
+
+    def _connection(self, projection: Projection[Any]) -> g.GraphQLObjectType:
+        known = self._connections.get(id(projection))
+        if known is not None:
+            return known
+        row = self._row(projection)
+        edge_name, name = (
+            self._types.named(f"{row.name}{what}", (projection, what)) for what in ("Edge", "Connection")
+        )
+        edge = g.GraphQLObjectType(
+            edge_name,
+            lambda: {
+                "node": g.GraphQLField(g.GraphQLNonNull(row)),
+                "cursor": g.GraphQLField(g.GraphQLNonNull(g.GraphQLString)),
+            },
+        )
+        made = self._connections[id(projection)] = g.GraphQLObjectType(
+            name,
+            {
+                "edges": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(edge)))),
+                "nodes": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(row)))),
+                "pageInfo": g.GraphQLField(g.GraphQLNonNull(self._page_info)),
+            },
+        )
+        return made
+
+    @cached_property
+    def _page_info(self) -> g.GraphQLObjectType:
+        flag, cursor = g.GraphQLNonNull(g.GraphQLBoolean), g.GraphQLString
+        fields: dict[str, Any] = {
+            "hasNextPage": flag,
+            "hasPreviousPage": flag,
+            "startCursor": cursor,
+            "endCursor": cursor,
+        }
+        name = self._types.named("PageInfo", "PageInfo")
+        return g.GraphQLObjectType(name, {name: g.GraphQLField(type_) for name, type_ in fields.items()})
+
+    # ---- queries
+
+    def _queries(self) -> dict[str, g.GraphQLField]:
+        found: dict[str, g.GraphQLField] = {}
+        for served in self._api.served:
+            if isinstance(served, ServedRow):
+                self._row_field(found, served)
+            elif isinstance(served, ServedPage):
+                self._page_field(found, served)
+        self._own(found, "query")
+        return found
+
+    def _row_field(self, found: dict[str, g.GraphQLField], served: ServedRow) -> None:
+        hints, projection = annotated_fields(served.projection.row), served.projection
+        given, key = dict[str, g.GraphQLArgument](), []
+        for parameter, field in zip(served.key, projection.table.key, strict=True):
+            type_ = self._types.input(hints[field], field, projection.row.__name__, projection.table.key)
+            given[camel(parameter)] = g.GraphQLArgument(type_)
+            kind = next(one.column.kind for one in projection.format.fields if one.name == field)
+            key.append(Argument(field, False, kind, parameter))
+        returned = self._returned(served, self._row(projection))
+        self._put(found, served.name, returned, given, RowField(served, tuple(key), tuple(given)), "Query")
+
+    def _page_field(self, found: dict[str, g.GraphQLField], served: ServedPage) -> None:
+        conditions = page_arguments(served, self._types)
+        if served.returns is None:
+            self._lists(found, served.name, served, conditions, "Query", served.limit, ordered=orders(served))
+            return
+        given = {name: declared for name, (declared, _) in conditions.items()}
+        given[LIMIT] = g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLInt), default_value=served.limit, description=_LIMIT)
+        one = self._returned(served, None)
+        returned = one if served.returns_pages else g.GraphQLNonNull(g.GraphQLList(one))
+        means = {name: argument for name, (_, argument) in conditions.items()}
+        self._put(found, served.name, returned, given, RowsField(served, means), "Query")
+
+    def _returned(self, served: ServedRow | ServedPage, row: Any) -> Any:
+        """The type of what `returns` makes of a row; a row may not exist."""
+        if served.returns is None:
+            return row
+        made = self._types.output(get_type_hints(served.returns, include_extras=True)["return"], owner=served.name)
+        return made.of_type if isinstance(served, ServedRow) and g.is_non_null_type(made) else made
+
+    # ---- mutations
+
+    def _mutations(self) -> dict[str, g.GraphQLField]:
+        found: dict[str, g.GraphQLField] = {}
+        for served in self._api.served:
+            if isinstance(served, ServedCommand):
+                self._command(found, served)
+        self._own(found, "mutation")
+        return found
+
+    def _command(self, found: dict[str, g.GraphQLField], served: ServedCommand) -> None:
+        inputs = {name: one for name, one in served.fields.items() if name != served.by}
+        ids = {} if isinstance(served.id, NewId) or served.id in served.fields else {served.id: Input(str, True)}
+        text = {name: g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLID)) for name in ids}
+        given = {**text, **self._types.arguments(inputs, served.command.__name__)}
+        made = CommandField(served, {camel(name): name for name in inputs}, {camel(name): name for name in ids})
+        named = {camel(name): argument for name, argument in given.items()}
+        self._put(found, served.name, self._result(served), named, made, "Mutation")
+
+    def _result(self, served: ServedCommand) -> Any:
+        if served.returns is not None:
+            return self._types.output(
+                get_type_hints(served.returns, include_extras=True)["return"], owner=served.command.__name__
+            )
+        return self._command_result  # nullable, so that a refusal leaves the results of other mutations
+
+    @cached_property
+    def _command_result(self) -> g.GraphQLObjectType:
+        event = g.GraphQLObjectType(
+            self._types.named("RecordedEvent", "RecordedEvent"),
+            {
+                "type": g.GraphQLField(g.GraphQLNonNull(g.GraphQLString)),
+                "data": g.GraphQLField(g.GraphQLNonNull(JSON)),
+            },
+        )
+        return g.GraphQLObjectType(
+            self._types.named("CommandResult", "CommandResult"),
+            {
+                "id": g.GraphQLField(g.GraphQLNonNull(g.GraphQLID), description="The id of the stream."),
+                "version": g.GraphQLField(g.GraphQLNonNull(g.GraphQLInt), description="Its version now."),
+                "events": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(event)))),
+            },
+        )
+
+    # ---- resolvers of one's own
+
+    def _own(self, found: dict[str, g.GraphQLField], kind: str) -> None:
+        for resolver in self._api.resolvers:
+            if resolver.kind != kind:
+                continue
+            given = self._types.arguments(resolver.inputs, resolver.name)
+            made = OwnField(resolver, {camel(name): name for name in given})
+            returned = self._types.output(resolver.returns, owner=resolver.name)
+            named = {camel(name): argument for name, argument in given.items()}
+            doc = (resolver.function.__doc__ or "").strip() or None
+            self._put(found, resolver.name, returned, named, made, kind.title(), doc)
+
+    def _put(
+        self,
+        found: dict[str, g.GraphQLField],
+        name: str,
+        type_: Any,
+        given: Mapping[str, g.GraphQLArgument],
+        made: Behind,
+        owner: str,
+        description: str | None = None,
+    ) -> None:
+        """Raises: ConfigurationError for a name that GraphQL cannot have, or that is taken."""
+        wanted = camel(name)
+        if not VALID.fullmatch(wanted) or wanted.startswith("__"):
+            raise ConfigurationError(f"GraphQL cannot name a field {name!r:.80} of {owner}: give it another with name=")
+        if wanted in found:
+            raise ConfigurationError(f"GraphQL has two fields {owner}.{wanted}: give one of them another name")
+        found[wanted] = g.GraphQLField(type_, dict(given), description=description, extensions={BEHIND: made})
+
+
+_LIMIT = "How many rows at most, 1 to 500"
+_ORDER = "Names of fields; a leading `-` for descending order"
+
+
+def _read_by(api: Api) -> list[Projection[Any]]:
+    return [one.projection for one in api.served if not isinstance(one, ServedCommand)]
+
+
+Resolvers = Callable[[Behind], Any]
+"""From what stands behind a field to the function that resolves it."""
+
+
+def walk(schema: g.GraphQLSchema, resolver: Resolvers) -> None:
+    """Set the resolver of every field that something stands behind."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, g.GraphQLObjectType):
+            for field in type_.fields.values():
+                made = behind(field)
+                if made is not None:
+                    field.resolve = resolver(made)

@@ -1,0 +1,39 @@
+"""GraphQL over HTTP: `/graphql` of every App.
+
+endpoint.py   requests and responses, as GraphQL over HTTP has them
+negotiated.py media types and status codes
+context.py    one request: who asks, how fresh, what it has met
+reading.py    fields that read rows: their conditions, rules and scopes
+compiled.py   an operation as one statement
+resolvers.py  an operation field by field, with one query a level
+levels.py     the rows that belong to all rows of a level
+connections.py pages with cursors
+mutations.py  commands, and mutations of one's own
+errors.py     problems as errors of GraphQL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from twofold.api import Api
+
+if TYPE_CHECKING:
+    from twofold.web.graphql.endpoint import GraphqlRoute
+
+
+def install(app: FastAPI, api: Api) -> Sequence[GraphqlRoute]:
+    """The routes of `/graphql`; none without the extra `graphql`. Raises: ConfigurationError."""
+    try:
+        from twofold.web.graphql.endpoint import GraphqlEndpoint, GraphqlRoute
+        from twofold.web.graphql.execution import Execution
+    except ModuleNotFoundError as error:
+        if error.name != "graphql":
+            raise
+        return ()
+    app.state.graphql = Execution(api)
+    endpoint = GraphqlEndpoint(api, app.state.graphql)
+    return [GraphqlRoute(endpoint, method) for method in ("GET", "POST")]
