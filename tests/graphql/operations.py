@@ -150,7 +150,6 @@ def _literal(value: Any, *, is_enum: bool) -> str:
 def operation(
     chance: random.Random, schema: g.GraphQLSchema, *, compiled_only: bool = True
 ) -> tuple[str, dict[str, Any]]:
-            wanted_order = self.chance.choice(["-name", "name", "title", "-score"])
-            return self.literal_or_variable(str(argument.type), [wanted_order])
+    """A document and its variables. `compiled_only`: nothing that is known to fall back, but a refused argument."""
     made = Made(chance, schema, compiled_only)
     return made.document(), made.variables

@@ -22,7 +22,7 @@ from twofold.graphql.arguments import (
     page_arguments,
     relation_arguments,
 )
-from twofold.graphql.names import VALID, camel
+from twofold.graphql.names import camel, free
 from twofold.graphql.scalars import JSON
 from twofold.graphql.types import Types
 from twofold.read.annotations import annotated_fields
@@ -172,18 +172,18 @@ class _Making:
         hints, keys, found = annotated_fields(projection.row), projection.table.key, dict[str, g.GraphQLField]()
         for place, field in enumerate(projection.format.fields):
             type_ = self._types.output(hints[field.name], field.name, owner, keys)
-            self._put(found, field.name, type_, {}, ColumnField(place, field), owner)
+            self._put(found, field.name, type_, {}, ColumnField(place, field))
         for related in self._api.related:
             if related.of is projection:
-                self._relation(found, related, owner)
+                self._relation(found, related)
         return found
 
-    def _relation(self, found: dict[str, g.GraphQLField], related: Related, owner: str) -> None:
+    def _relation(self, found: dict[str, g.GraphQLField], related: Related) -> None:
         if not related.many:
-            self._put(found, related.name, self._row(related.to), {}, OneField(related), owner)
+            self._put(found, related.name, self._row(related.to), {}, OneField(related))
             return
         conditions = relation_arguments(related, self._types)
-        self._lists(found, related.name, related, conditions, owner, related.limit, ordered=True)
+        self._lists(found, related.name, related, conditions, related.limit, ordered=True)
 
     def _lists(
         self,
@@ -191,7 +191,6 @@ class _Making:
         name: str,
         source: ServedPage | Related,
         conditions: Mapping[str, tuple[g.GraphQLArgument, Argument]],
-        owner: str,
         limit: int,
         *,
         ordered: bool,
@@ -205,11 +204,11 @@ class _Making:
             given[ORDER_BY] = g.GraphQLArgument(g.GraphQLList(g.GraphQLNonNull(g.GraphQLString)), description=_ORDER)
         rows = g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(row)))
         most = {LIMIT: g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLInt), default_value=limit, description=_LIMIT)}
-        self._put(found, name, rows, {**given, **most}, plain, owner)
+        self._put(found, name, rows, {**given, **most}, plain)
         places = {n: g.GraphQLArgument(g.GraphQLInt) for n in (FORWARD[0], BACKWARD[0])}
         places |= {n: g.GraphQLArgument(g.GraphQLString) for n in (FORWARD[1], BACKWARD[1])}
         connection = g.GraphQLNonNull(self._connection(plain.projection))
-        self._put(found, f"{name}_connection", connection, {**given, **places}, RowsField(source, means, True), owner)
+        self._put(found, f"{name}_connection", connection, {**given, **places}, RowsField(source, means, True))
 
     def _connection(self, projection: Projection[Any]) -> g.GraphQLObjectType:
         known = self._connections.get(id(projection))
@@ -269,19 +268,19 @@ class _Making:
             kind = next(one.column.kind for one in projection.format.fields if one.name == field)
             key.append(Argument(field, False, kind, parameter))
         returned = self._returned(served, self._row(projection))
-        self._put(found, served.name, returned, given, RowField(served, tuple(key), tuple(given)), "Query")
+        self._put(found, served.name, returned, given, RowField(served, tuple(key), tuple(given)))
 
     def _page_field(self, found: dict[str, g.GraphQLField], served: ServedPage) -> None:
         conditions = page_arguments(served, self._types)
         if served.returns is None:
-            self._lists(found, served.name, served, conditions, "Query", served.limit, ordered=orders(served))
+            self._lists(found, served.name, served, conditions, served.limit, ordered=orders(served))
             return
         given = {name: declared for name, (declared, _) in conditions.items()}
         given[LIMIT] = g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLInt), default_value=served.limit, description=_LIMIT)
         one = self._returned(served, None)
         returned = one if served.returns_pages else g.GraphQLNonNull(g.GraphQLList(one))
         means = {name: argument for name, (_, argument) in conditions.items()}
-        self._put(found, served.name, returned, given, RowsField(served, means), "Query")
+        self._put(found, served.name, returned, given, RowsField(served, means))
 
     def _returned(self, served: ServedRow | ServedPage, row: Any) -> Any:
         """The type of what `returns` makes of a row; a row may not exist."""
@@ -307,7 +306,7 @@ class _Making:
         given = {**text, **self._types.arguments(inputs, served.command.__name__)}
         made = CommandField(served, {camel(name): name for name in inputs}, {camel(name): name for name in ids})
         named = {camel(name): argument for name, argument in given.items()}
-        self._put(found, served.name, self._result(served), named, made, "Mutation")
+        self._put(found, served.name, self._result(served), named, made)
 
     def _result(self, served: ServedCommand) -> Any:
         if served.returns is not None:
@@ -345,7 +344,7 @@ class _Making:
             returned = self._types.output(resolver.returns, owner=resolver.name)
             named = {camel(name): argument for name, argument in given.items()}
             doc = (resolver.function.__doc__ or "").strip() or None
-            self._put(found, resolver.name, returned, named, made, kind.title(), doc)
+            self._put(found, resolver.name, returned, named, made, doc)
 
     def _put(
         self,
@@ -354,15 +353,9 @@ class _Making:
         type_: Any,
         given: Mapping[str, g.GraphQLArgument],
         made: Behind,
-        owner: str,
         description: str | None = None,
     ) -> None:
-        """Raises: ConfigurationError for a name that GraphQL cannot have, or that is taken."""
-        wanted = camel(name)
-        if not VALID.fullmatch(wanted) or wanted.startswith("__"):
-            raise ConfigurationError(f"GraphQL cannot name a field {name!r:.80} of {owner}: give it another with name=")
-        if wanted in found:
-            raise ConfigurationError(f"GraphQL has two fields {owner}.{wanted}: give one of them another name")
+        wanted = free(camel(name), found)
         found[wanted] = g.GraphQLField(type_, dict(given), description=description, extensions={BEHIND: made})
 
 

@@ -12,19 +12,34 @@ import graphql as g
 import msgspec
 
 from twofold.api.served import Input, inputs_of
-from twofold.errors import ConfigurationError
-from twofold.graphql.names import VALID, camel, pascal
+from twofold.graphql.names import VALID, camel, free, pascal
 from twofold.graphql.scalars import JSON, SCALARS
 from twofold.read.annotations import column_type
 
 _LISTS = (list, tuple, set, frozenset)
+_RESERVED = (
+    "Query",
+    "Mutation",
+    "Subscription",
+    "String",
+    "Int",
+    "Float",
+    "Boolean",
+    "ID",
+    *map(str, SCALARS.values()),
+)
 
 
 def is_object(cls: Any) -> bool:
     """Whether a class has fields that can be selected."""
     if not isinstance(cls, type) or get_origin(cls) is not None:
         return False
-    return dataclasses.is_dataclass(cls) or issubclass(cls, msgspec.Struct) or hasattr(cls, "model_fields")
+    if not (dataclasses.is_dataclass(cls) or issubclass(cls, msgspec.Struct) or hasattr(cls, "model_fields")):
+        return False
+    try:
+        return any(not name.startswith("_") for name in fields_of(cls))
+    except NameError:  # its annotations cannot be read: it is any value of JSON
+        return False
 
 
 def fields_of(cls: type) -> dict[str, Any]:
@@ -61,18 +76,14 @@ class Types:
     def __init__(self, row: Callable[[type], g.GraphQLObjectType | None]) -> None:
         self._row = row
         self._made: dict[Any, Any] = {}
-        self._names: dict[str, Any] = {}
+        self._names: dict[str, Any] = {name: name for name in _RESERVED}
 
     def named(self, wanted: str, what: Any) -> str:
-        """A name for a type. Raises: ConfigurationError if it is that of another."""
+        """A name for a type. The second class of one name has that of its module before it."""
         name = pascal(wanted)
-        if not VALID.fullmatch(name) or name.startswith("__"):
-            raise ConfigurationError(f"GraphQL cannot name a type {wanted!r:.80}, after {what!r:.80}: rename it")
-        other = self._names.setdefault(name, what)
-        if other != what:
-            raise ConfigurationError(
-                f"GraphQL has one name {name!r} for {other!r:.120} and {what!r:.120}: rename one of the classes"
-            )
+        if self._names.get(name, what) != what:
+            name = free(pascal(f"{getattr(what, '__module__', '').rpartition('.')[2]}_{wanted}"), self._names)
+        self._names[name] = what
         return name
 
     # ---- what is returned
@@ -97,11 +108,12 @@ class Types:
             name = self.named(cls.__name__, cls)
 
             def fields() -> dict[str, g.GraphQLField]:
-                return {
-                    camel(field): g.GraphQLField(self.output(hint, field, name), resolve=_member(field))
-                    for field, hint in fields_of(cls).items()
-                    if not field.startswith("_")
-                }
+                found: dict[str, g.GraphQLField] = {}
+                for field, hint in fields_of(cls).items():
+                    if not field.startswith("_"):
+                        made = g.GraphQLField(self.output(hint, field, name), resolve=_member(field))
+                        found[free(camel(field), found)] = made
+                return found
 
             self._made["out", cls] = g.GraphQLObjectType(name, fields, description=_doc(cls))
         found: g.GraphQLObjectType = self._made["out", cls]
