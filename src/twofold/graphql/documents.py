@@ -62,7 +62,7 @@ class Documents:
     """The documents of one schema, the least recently used of which are forgotten."""
 
     def __init__(self, schema: g.GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
-        self.schema, self._limits = schema, limits
+        self.schema, self.limits = schema, limits
         self._rules = (*g.specified_rules, *(() if introspection else (g.NoSchemaIntrospectionCustomRule,)))
         self._kept: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._bytes = 0
@@ -85,13 +85,13 @@ class Documents:
 
     def _read(self, query: str) -> dict[str | None, Operation]:
         try:
-            document = g.parse(query, max_tokens=self._limits.tokens, allow_empty_selection_sets=False)
+            document = g.parse(query, max_tokens=self.limits.tokens, allow_empty_selection_sets=False)
         except g.GraphQLError as error:
             raise Refused([error], parsed=False) from None
         except RecursionError:
             raise Refused([g.GraphQLError("The document is nested too deeply.")], parsed=False) from None
         try:
-            check_document(document, self._limits)
+            check_document(document, self.limits)
             errors = g.validate(self.schema, document, self._rules, max_errors=50, allow_empty_selection_sets=False)
         except g.GraphQLError as error:
             raise Refused([error]) from None
@@ -105,7 +105,7 @@ class Documents:
         if not found:
             raise Refused([g.GraphQLError("The document has no operation.")])
         for operation in found:
-            operation.measure(self._limits)
+            operation.measure(self.limits)
         return {operation.name: operation for operation in found}
 
     def _keep(self, query: str, operations: dict[str | None, Operation]) -> None:

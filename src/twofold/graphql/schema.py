@@ -309,11 +309,11 @@ class _Making:
         self._put(found, served.name, self._result(served), named, made)
 
     def _result(self, served: ServedCommand) -> Any:
-        if served.returns is not None:
-            return self._types.output(
-                get_type_hints(served.returns, include_extras=True)["return"], owner=served.command.__name__
-            )
-        return self._command_result  # nullable, so that a refusal leaves the results of other mutations
+        """Nullable, so that a refusal leaves the results of other mutations."""
+        if served.returns is None:
+            return self._command_result
+        hint = get_type_hints(served.returns, include_extras=True)["return"]
+        return g.get_nullable_type(self._types.output(hint, owner=served.command.__name__))
 
     @cached_property
     def _command_result(self) -> g.GraphQLObjectType:

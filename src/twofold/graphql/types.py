@@ -18,15 +18,8 @@ from twofold.read.annotations import column_type
 
 _LISTS = (list, tuple, set, frozenset)
 _RESERVED = (
-    "Query",
-    "Mutation",
-    "Subscription",
-    "String",
-    "Int",
-    "Float",
-    "Boolean",
-    "ID",
-    *map(str, SCALARS.values()),
+    *("Query", "Mutation", "Subscription", "PageInfo", "CommandResult", "RecordedEvent"),
+    *("String", "Int", "Float", "Boolean", "ID", *map(str, SCALARS.values()), str(JSON)),
 )
 
 

@@ -9,6 +9,7 @@ resolvers.py  an operation field by field, with one query a level
 levels.py     the rows that belong to all rows of a level
 connections.py pages with cursors
 mutations.py  commands, and mutations of one's own
+page.py       GraphiQL, from this server alone
 errors.py     problems as errors of GraphQL
 """
 
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 
 
 def install(app: FastAPI, api: Api) -> Sequence[GraphqlRoute]:
-    """The routes of `/graphql`; none without the extra `graphql`. Raises: ConfigurationError."""
+    """The routes of `/graphql`; none without the extra `graphql`. What its page loads is served as documentation."""
     try:
         from twofold.web.graphql.endpoint import GraphqlEndpoint, GraphqlRoute
         from twofold.web.graphql.execution import Execution
+        from twofold.web.graphql.page import assets
     except ModuleNotFoundError as error:
         if error.name != "graphql":
             raise
         return ()
     app.state.graphql = Execution(api)
     endpoint = GraphqlEndpoint(api, app.state.graphql)
+    app.router.routes.append(assets())
     return [GraphqlRoute(endpoint, method) for method in ("GET", "POST")]

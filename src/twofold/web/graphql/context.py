@@ -14,7 +14,7 @@ from twofold.app import Running
 from twofold.messages import Receipt
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
-from twofold.web.commands import Asked
+from twofold.web.commands import Asked, asked
 from twofold.web.consistency import Freshness
 from twofold.web.identity import scope_of
 from twofold.web.steps import Steps, request_id
@@ -59,12 +59,10 @@ class Context:
         if count:
             self.parked[path] = max(count, self.parked.get(path, 0))
 
-    def asked(self, path: str) -> Asked:
+    async def asked(self, path: str) -> Asked:
         """The request for the field with this response path: with a key, it has command ids of its own."""
-        if self._asked is None:
-            raise TypeError("this operation changes nothing")
+        one = self._asked or await asked(self.request)
         steps = Steps(request_id(*self._key, path)) if self._key else None
-        one = self._asked
         return Asked(one.request, one.running, one.idempotency, one.actor, one.correlation_id, steps)
 
 

@@ -20,6 +20,7 @@ from twofold.web.graphql.context import Context
 from twofold.web.graphql.errors import of_problem, of_request
 from twofold.web.graphql.execution import Execution
 from twofold.web.graphql.negotiated import MEDIA_TYPE, PARTIAL, GraphqlResponse, body_of, media_type
+from twofold.web.graphql.page import page, wants_page
 from twofold.web.headers import printable_header
 from twofold.web.preconditions import if_none_match
 from twofold.web.problems import Problem, logged_problem
@@ -81,11 +82,13 @@ class GraphqlEndpoint:
     """Handles the requests of an App."""
 
     def __init__(self, api: Api, execution: Execution) -> None:
-        self.execution = execution
+        self.execution, self._title = execution, api.title
         self._private = {} if api.actor is nobody and api.scope is None else {"Cache-Control": "private"}
 
     async def answer(self, request: Request) -> Response:
         """The response; errors of the request itself are in the form of GraphQL, too."""
+        if request.method == "GET" and self.execution.is_open and wants_page(request):
+            return page(self._title)
         media = media_type(request.headers.get("accept", ""))
         if media is None:
             detail = f"The response is {MEDIA_TYPE} or application/json: Accept one of them"

@@ -31,12 +31,19 @@ class Execution:
     others by their reason.
     """
 
-    def __init__(self, api: Api, limits: Limits = Limits(), *, introspection: bool = True) -> None:  # noqa: B008 (frozen)
+    def __init__(self, api: Api, limits: Limits = Limits()) -> None:  # noqa: B008 (it is frozen)
         self.schema = schema_of(api)
         resolve(self.schema, JsonForm("camel", api.decimals))
-        self.documents = Documents(self.schema, limits, introspection=introspection)
+        self.documents = Documents(self.schema, limits)
+        self.is_open = True
+        """Whether the schema can be asked for, and GraphiQL is served."""
         self.compiled = 0
         self.fallbacks: Counter[Fallback] = Counter()
+
+    def close(self) -> None:
+        """Tell nobody the schema."""
+        self.is_open = False
+        self.documents = Documents(self.schema, self.documents.limits, introspection=False)
 
     async def run(self, operation: Operation, variables: Any, given: dict[str, Any], context: Context) -> Answered:
         """The result of an operation; `variables` are coerced, `given` as they were sent."""

@@ -37,7 +37,7 @@ def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
         typed = {value.name: value.read(ids[value.name]) for value in endpoint.ids}
         named = {**ids, **typed, **{name: getattr(sent, name) for name in served.fields}}
         await check_allowed(context.request, served.allow, named)
-        this = context.asked(str(info.path.key))
+        this = await context.asked(str(info.path.key))
         _, done = await endpoint.executed(this, sent, named, Conditions(None, None))
         context.receipt = done.receipt
         return _as_json(endpoint.returns(done), form)
@@ -68,7 +68,7 @@ def own_resolver(made: OwnField, form: JsonForm) -> Callable[..., Any]:
                 continue
             given[plain] = _read(readers[plain], value, lambda rest, name=name: f"{name}/{rest}".rstrip("/"))
         await check_allowed(context.request, resolver.allow, given)
-        return await resolver.function(context.asked(str(info.path.key)), **given)
+        return await resolver.function(await context.asked(str(info.path.key)), **given)
 
     return call
 
