@@ -107,8 +107,15 @@ class OwnField:
     inputs: Mapping[str, str]
 
 
+@dataclass(frozen=True, eq=False)
+class LiveField:
+    """A subscription to a row, or to the changes of a list."""
+
+    read: RowField | RowsField
+
+
 Reading = RowField | RowsField | OneField
-Behind = RowField | RowsField | OneField | ColumnField | CommandField | OwnField
+Behind = LiveField | RowField | RowsField | OneField | ColumnField | CommandField | OwnField
 
 
 def behind(field: g.GraphQLField) -> Behind | None:
@@ -133,6 +140,7 @@ class _Making:
         self._types = Types(self._row_of)
         self._rows: dict[int, g.GraphQLObjectType] = {}
         self._connections: dict[int, g.GraphQLObjectType] = {}
+        self._rounds: dict[int, g.GraphQLObjectType] = {}
         self._projections = list(
             {id(one): one for one in [*_read_by(api), *[each.to for each in api.related]]}.values()
         )
@@ -145,6 +153,7 @@ class _Making:
         made = g.GraphQLSchema(
             query=g.GraphQLObjectType("Query", query),
             mutation=g.GraphQLObjectType("Mutation", mutation) if mutation else None,
+            subscription=g.GraphQLObjectType("Subscription", live) if (live := self._live(query)) else None,
             description=self._api.description or None,
         )
         errors = g.validate_schema(made)
@@ -289,6 +298,45 @@ class _Making:
         made = self._types.output(get_type_hints(served.returns, include_extras=True)["return"], owner=served.name)
         return made.of_type if isinstance(served, ServedRow) and g.is_non_null_type(made) else made
 
+    # ---- subscriptions
+
+    def _live(self, queries: Mapping[str, g.GraphQLField]) -> dict[str, g.GraphQLField]:
+        """A subscription for every row and list that is returned as it is stored."""
+        found: dict[str, g.GraphQLField] = {}
+        for name, field in queries.items():
+            made = behind(field)
+            if not isinstance(made, RowField | RowsField) or made.returns is not None:
+                continue
+            if isinstance(made, RowField):
+                type_: Any = field.type
+            elif made.connection:
+                continue
+            else:
+                type_ = g.GraphQLNonNull(self._changes(made.projection))
+            given = {name: one for name, one in field.args.items() if name not in (LIMIT, ORDER_BY)}
+            given = {**given, AFTER: g.GraphQLArgument(g.GraphQLString, description=_AFTER)}
+            text = "The row, and again whenever it changes." if isinstance(made, RowField) else _LIVE
+            found[name] = g.GraphQLField(type_, given, description=text, extensions={BEHIND: LiveField(made)})
+        return found
+
+    def _changes(self, projection: Projection[Any]) -> g.GraphQLObjectType:
+        known = self._rounds.get(id(projection))
+        if known is not None:
+            return known
+        row, flag = self._row(projection), g.GraphQLNonNull(g.GraphQLBoolean)
+        key: Any = g.GraphQLID if len(projection.table.key) == 1 else JSON
+        made = self._rounds[id(projection)] = g.GraphQLObjectType(
+            self._types.named(f"{row.name}Changes", (projection, "Changes")),
+            {
+                "rows": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(row)))),
+                "gone": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(key))), description=_GONE),
+                "snapshot": g.GraphQLField(flag, description=_SNAPSHOT),
+                "token": g.GraphQLField(g.GraphQLString, description=_TOKEN),
+                "parked": g.GraphQLField(g.GraphQLNonNull(g.GraphQLInt), description=_PARKED),
+            },
+        )
+        return made
+
     # ---- mutations
 
     def _mutations(self) -> dict[str, g.GraphQLField]:
@@ -359,23 +407,16 @@ class _Making:
         found[wanted] = g.GraphQLField(type_, dict(given), description=description, extensions={BEHIND: made})
 
 
+AFTER = "after"
+_AFTER = "The token of earlier changes, to go on from there"
+_LIVE = "All rows that match, then their changes."
+_GONE = "The keys of rows that no longer match or exist"
+_SNAPSHOT = "These rows replace all that came before"
+_TOKEN = "Resumes after these changes; null while more of them follow"
+_PARKED = "How many rows of the read model are parked, and may be out of date"
 _LIMIT = "How many rows at most, 1 to 500"
 _ORDER = "Names of fields; a leading `-` for descending order"
 
 
 def _read_by(api: Api) -> list[Projection[Any]]:
     return [one.projection for one in api.served if not isinstance(one, ServedCommand)]
-
-
-Resolvers = Callable[[Behind], Any]
-"""From what stands behind a field to the function that resolves it."""
-
-
-def walk(schema: g.GraphQLSchema, resolver: Resolvers) -> None:
-    """Set the resolver of every field that something stands behind."""
-    for type_ in schema.type_map.values():
-        if isinstance(type_, g.GraphQLObjectType):
-            for field in type_.fields.values():
-                made = behind(field)
-                if made is not None:
-                    field.resolve = resolver(made)

@@ -94,7 +94,7 @@ def web_app(
         _add(app, router)
     app.router.routes.extend([*generated, *spoken])
     app.state.offers = Offers(watched)
-    app.router.routes.append(LiveRoute())
+    app.router.routes += [LiveRoute(), *graphql.websocket_routes(app)]
     return app
 
 

@@ -9,6 +9,8 @@ resolvers.py  an operation field by field, with one query a level
 levels.py     the rows that belong to all rows of a level
 connections.py pages with cursors
 mutations.py  commands, and mutations of one's own
+live.py       subscriptions: rounds of watched rows as they are selected
+socket.py     WebSocket, by the protocol graphql-transport-ws
 page.py       GraphiQL, from this server alone
 errors.py     problems as errors of GraphQL
 """
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
 
 from twofold.api import Api
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def install(app: FastAPI, api: Api) -> Sequence[GraphqlRoute]:
-    """The routes of `/graphql`; none without the extra `graphql`. What its page loads is served as documentation."""
+    """The routes of `/graphql`; none without the extra `graphql`. What its page loads is added as documentation."""
     try:
         from twofold.web.graphql.endpoint import GraphqlEndpoint, GraphqlRoute
         from twofold.web.graphql.execution import Execution
@@ -40,3 +43,12 @@ def install(app: FastAPI, api: Api) -> Sequence[GraphqlRoute]:
     endpoint = GraphqlEndpoint(api, app.state.graphql)
     app.router.routes.append(assets())
     return [GraphqlRoute(endpoint, method) for method in ("GET", "POST")]
+
+
+def websocket_routes(app: FastAPI) -> Sequence[WebSocketRoute]:
+    """The WebSocket of `/graphql`, if it was installed."""
+    if not hasattr(app.state, "graphql"):
+        return ()
+    from twofold.web.graphql.socket import SocketRoute
+
+    return [SocketRoute(app.state.graphql)]

@@ -74,9 +74,14 @@ class Execution:
         return found
 
     async def _executed(self, operation: Operation, given: dict[str, Any], context: Context) -> Answered:
+        return await self.event(operation, given, context, None)
+
+    async def event(self, operation: Operation, given: dict[str, Any], context: Context, root: Any) -> Answered:
+        """The result of an operation on this root, field by field."""
         result: Any = g.execute(
             self.schema,
             operation.document,
+            root_value=root,
             context_value=context,
             variable_values=given,
             operation_name=operation.name,

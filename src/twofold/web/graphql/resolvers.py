@@ -11,6 +11,7 @@ from twofold.api import Related, ServedPage
 from twofold.graphql.schema import (
     ColumnField,
     CommandField,
+    LiveField,
     OneField,
     OwnField,
     RowField,
@@ -25,6 +26,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.graphql.connections import Connection, Slice, slice_of
 from twofold.web.graphql.context import Context, Info
 from twofold.web.graphql.levels import Level, Loader, level
+from twofold.web.graphql.live import live_resolver
 from twofold.web.graphql.mutations import command_resolver, own_resolver
 from twofold.web.graphql.reading import key_of, one_query, rows_query
 from twofold.web.graphql.rows import column_resolver, readable, related_value, stored
@@ -49,6 +51,8 @@ def resolve(schema: g.GraphQLSchema, form: JsonForm) -> None:
                     field.resolve = _page(made)
                 case OneField() as made:
                     field.resolve = _one(made)
+                case LiveField() as made:
+                    field.resolve = live_resolver(made)
                 case CommandField() as made:
                     field.resolve = command_resolver(made, form)
                 case OwnField() as made:
