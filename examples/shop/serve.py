@@ -14,7 +14,7 @@ KEY = DATA / "login.key"
 
 # Every line can be pasted again: a repeated key gets the first response, so no stock is received twice.
 WELCOME = r"""
-The shop serves ADDRESS, its API is described at ADDRESS/docs.
+The shop serves ADDRESS, a page with live orders; its API is described at ADDRESS/docs.
 Its data: WHERE.
 
 To try it, paste these lines one by one: they add data, place an order, and read back at least that version of it.

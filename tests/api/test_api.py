@@ -157,6 +157,10 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"decider": Lend, "command": copies}, "must be a Decider, not <class .*Lend"),
     ({"command": Lend("1")}, "must be a class, not Lend"),
     ({"allow": True}, "allow: True must be a function"),
+    (
+        {"types": {"titel": str}},
+        "types= names 'titel', which is neither a field nor a parameter; there are copy_id, title",
+    ),
 ]
 
 
@@ -273,6 +277,16 @@ def test_an_api_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     given: dict[str, Any] = {"app": LIBRARY, "actor": user, **settings}
     with pytest.raises(ConfigurationError, match=message):
         Api(given.pop("app"), **given)
+
+
+def test_types_that_would_hold_nowhere() -> None:
+    api = Api(LIBRARY, actor=user, types={"title": str, "copy_id": str, "member": str})
+    api.command(copies, Lend, AT, id="copy_id")
+    api.row(loans)
+    with pytest.raises(ConfigurationError, match="names 'member', which is neither"):
+        api.check()
+    api.page(days)
+    api.check()
 
 
 def test_rules_need_an_actor() -> None:

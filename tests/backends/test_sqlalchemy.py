@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -154,6 +155,65 @@ async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
         running.start()
         assert await store.tables() == []
         await store.close()
+
+
+@pytest.mark.parametrize("method", ["transaction", "alone", "snapshot"])
+async def test_a_connection_lost_before_the_commit_costs_nothing(new_database: Callable[[], str], method: str) -> None:
+    """PostgreSQL ends the transaction of a process that stands still. What was lost is done again, once."""
+    url = new_database()
+    database, killer = Database(through_asyncpg(url)), await asyncpg.connect(url)
+    losses, runs = 1, 0
+
+    async def work(connection: AsyncConnection) -> Any:
+        nonlocal runs
+        runs += 1
+        session = await connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        if runs <= losses:
+            await killer.execute("SELECT pg_terminate_backend($1, 5000)", session)
+        if method != "snapshot":
+            await connection.execute(sa.text("CREATE TABLE once (n INT)"))
+        return await connection.scalar(sa.text("SELECT 2"))
+
+    try:
+        assert (await getattr(database, method)(work), runs) == (2, 2)
+        await killer.execute("DROP TABLE IF EXISTS once")
+        losses, runs = 3, 0
+        with pytest.raises(Unavailable, match="connection"):
+            await getattr(database, method)(work)
+        assert runs == 2
+    finally:
+        await killer.close()
+        await database.close()
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_repeated(new_database: Callable[[], str]) -> None:
+    """It may have happened."""
+    url = new_database()
+    database, killer = Database(through_asyncpg(url)), await asyncpg.connect(url)
+    await killer.execute(_LOST_AT_COMMIT)
+    runs = 0
+
+    async def work(connection: AsyncConnection) -> None:
+        nonlocal runs
+        runs += 1
+        await connection.execute(sa.text("INSERT INTO once VALUES (1)"))
+
+    try:
+        with pytest.raises(Unavailable):
+            await database.transaction(work)
+        assert runs == 1
+    finally:
+        await killer.close()
+        await database.close()
+
+
+_LOST_AT_COMMIT = """
+CREATE TABLE once (n INT);
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON once DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION cut();
+"""
 
 
 @pytest.mark.skipif(sqlite3.sqlite_version_info >= (3, 51, 3), reason="this SQLite can be trusted with it")

@@ -137,7 +137,7 @@ def test_status_readiness_and_metrics_say_so() -> None:
             [status] = await operate.status(running)
             assert (status.state, status.error) == ("failing", "CancelledError: its task was cancelled")
             assert await Readiness(running).reasons() == [
-                "projection rows v1 failing: CancelledError: its task was cancelled"
+                "projection rows v1 failing (CancelledError): /status says why"
             ]
             labels = '{follower="rows",version="1",kind="projection"}'
             told = await metrics(running)

@@ -161,11 +161,19 @@ async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connec
 
 
 @pytest.mark.parametrize("name", ["c.db", "c.read.db"])
-async def test_not_ready_when_a_store_is_gone(tmp_path: Path, connect: Connect, name: str) -> None:
+async def test_not_ready_when_a_store_is_gone(
+    tmp_path: Path, connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why, once; strangers do not learn where the store is."""
     async with APP.open(store(tmp_path)) as running:
         client = await connect(web_app(running, Api(running.app, actor=nobody)))
         await until_ready(client)
         (tmp_path / name).unlink()
-        status, [reason, *_] = await ready(client)
-        assert (status, "deleted or replaced" in reason) == (503, True)
+        caplog.set_level("WARNING", "twofold.web.health")
+        for _ in range(2):
+            status, [reason, *_] = await ready(client)
+            assert (status, str(tmp_path) in reason) == (503, False)
+            assert reason == "the store cannot be used (LogReplaced): the log says why"
+        told = [record.getMessage() for record in caplog.records if record.name == "twofold.web.health"]
+        assert [str(tmp_path / name) in line for line in told] == [True]
         assert (await client.get("/health/live")).status_code == 200

@@ -6,8 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 
 from shop.http import answers
+from shop.http.events import order_events
 from shop.http.fields import CORRECTED, OF_CUSTOMER, TYPES, OrderId
 from shop.http.orders import added, drafted, placed
+from shop.http.page import page
 from shop.http.who import OPEN, Who
 from shop.read.customer_summary import customer_summary
 from shop.read.inventory import inventory
@@ -49,7 +51,9 @@ def shop_http(running: Running, who: Who = OPEN) -> FastAPI:
     add_products(api, who)
     add_customers(api, who)
     add_orders(api, who)
-    return web_app(running, api, history(who))
+    app = web_app(running, api, history(who), page())
+    app.router.routes.append(order_events(running, who))
+    return app
 
 
 def add_products(api: Api, who: Who) -> None:
@@ -62,7 +66,8 @@ def add_products(api: Api, who: Who) -> None:
     api.row(inventory, f"GET {stocked}", allow=anyone, name="available")
     api.row(product_view, f"GET {at}", allow=anyone, returns=answers.registered, name="get_product")
     find = partial(api.page, product_view, filters={"namePrefix": "name__startswith"}, order_by="name", allow=anyone)
-    find("GET /products", only={"name__gt": ""}, returns=answers.product_page, name="find_products")
+    find = partial(find, only={"name__gt": ""}, returns=answers.product_page, live=answers.registered)
+    find("GET /products", name="find_products")
     sales = partial(api.page, filters=(), plain=True, allow=who.staff)
     sales(product_sales, "GET /sales/products", order_by="-units", name="best_selling")
     sales(sales_by_country, "GET /sales/countries", order_by="-value", limit=500, name="by_country")
@@ -91,8 +96,9 @@ def add_orders(api: Api, who: Who) -> None:
     change(ShipOrder, f"POST {at}/ship", allow=who.staff, status=202, returns=changed)
     api.row(order_view, f"GET {at}", etag="version", returns=answers.details, name="get_order")
     filters = {"customerId": "customer_id", "status": "status", "productId": "product_ids__contains"}
+    filters |= {"createdSince": "created_at__ge"}
     find = partial(api.page, order_view, filters=filters, order_by="-created_at")
-    find("GET /orders", returns=answers.order_page, name="find_orders")
+    find("GET /orders", returns=answers.order_page, live=answers.details, name="find_orders")
 
 
 def history(who: Who) -> APIRouter:

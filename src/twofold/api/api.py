@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -145,6 +145,8 @@ class Api:
             etag=etag,
             returns=None if isinstance(returns, Sequence) else returns,
         )
+        if types:
+            _check_types(served.owner, types, served.names)
         self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
 
     def row(
@@ -195,6 +197,7 @@ class Api:
         backward: bool = True,
         allow: Allow | None = None,
         returns: Callable[[R], Any] | Callable[[Page[R]], Any] | None = None,
+        live: Callable[[R], Any] | None = None,
         name: str | None = None,
     ) -> None:
         """Serve pages of a projection. By default at `GET /{projection}`.
@@ -205,8 +208,8 @@ class Api:
         parameters. `order_by` is the order unless the client names another with `?order_by=`, which `filters` must list
         if they are given; `limit` the number of rows unless it asks for another. `exists` is the decider in which a
         stream with the id in the path must exist, else 404. `returns` makes the response of each row, or of the
-        whole page if its parameter is annotated as a `Page`. `plain`: the response is only the list of rows. `Link` has
-        the next page and, unless `backward=False`, the one before.
+        whole page if its parameter is annotated as a `Page`: then `live` makes the rows that are watched. `plain`: the
+        response is only the list of rows. `Link` has the next page and, unless `backward=False`, the one before.
 
         Raises: ConfigurationError.
         """
@@ -233,6 +236,7 @@ class Api:
                 backward=backward,
                 allow=self._rule(allow),
                 returns=returns,
+                live=live,
             )
         )
 
@@ -273,6 +277,10 @@ class Api:
             return function
 
         return add if function is None else add(function)
+
+    def check(self) -> None:
+        """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
+        _check_types("Api", self.types, [name for served in self.served for name in served.names])
 
     def _rule(self, allow: Allow | None) -> Allow | None:
         """Without users there is nobody to tell apart. Raises: ConfigurationError."""
@@ -325,6 +333,17 @@ def _check_kind(given: Any, kind: type, what: str) -> None:
     if not isinstance(given, kind):
         wanted = "class" if kind is type else kind.__name__
         raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
+
+
+def _check_types(owner: str, types: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises: ConfigurationError for a name that nothing has, where its constraints would hold nowhere."""
+    known = sorted(set(names))
+    for name in types:
+        if name not in known:
+            raise ConfigurationError(
+                f"{owner}: types= names {name!r:.80}, which is neither a field nor a parameter; "
+                f"there are {', '.join(known) or 'none'}"
+            )
 
 
 def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | None) -> str:

@@ -43,11 +43,21 @@ class ServedRow:
         return f"row of {self.projection.owner} at {self.at}"
 
     @property
+    def shown(self) -> Callable[[Any], Any] | None:
+        """What makes a row that is watched."""
+        return self.returns
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The parameters of the path in the order of the key's fields: by name, and those of other names in order."""
         fields = self.projection.table.key
         others = iter([name for name in self.at.parameters if name not in fields])
         return tuple([name if name in self.at.parameters else next(others) for name in fields])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `types` may name."""
+        return (*self.at.parameters, *(column.name for column in self.projection.table.columns))
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
@@ -71,7 +81,8 @@ class ServedPage:
     `where` gives for a field (or a condition, as for `find`) the parameter of the path with its value. `filters` gives
     for a query parameter the condition that it sets, or `order_by`. None: every field with every operator, under its
     own name. `only` are conditions that always hold. `exists` must have a stream whose id is the parameter of the path.
-    `plain`: the response is only the rows. `backward`: it links to the page before.
+    `plain`: the response is only the rows. `backward`: it links to the page before. `live` makes a row that is watched
+    where `returns` makes whole pages, which can otherwise not be watched.
     """
 
     name: str
@@ -88,11 +99,22 @@ class ServedPage:
     backward: bool
     allow: Allow | None
     returns: Callable[[Any], Any] | None
+    live: Callable[[Any], Any] | None
 
     @property
     def owner(self) -> str:
         """How errors name it."""
         return f"page of {self.projection.owner} at {self.at}"
+
+    @property
+    def shown(self) -> Callable[[Any], Any] | None:
+        """What makes a row that is watched."""
+        return self.live or self.returns
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its rows can be watched."""
+        return self.live is not None or not self.returns_pages
 
     @cached_property
     def returns_pages(self) -> bool:
@@ -100,6 +122,11 @@ class ServedPage:
         hints = {} if self.returns is None else get_type_hints(self.returns)
         taken = next((hint for name, hint in hints.items() if name != "return"), None)
         return (get_origin(taken) or taken) is Page
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `types` may name."""
+        return (*self.at.parameters, *(self.filters or ()), *(one.name for one in self.projection.table.columns))
 
     def check(self) -> None:
         """Raises: ConfigurationError."""
@@ -127,6 +154,9 @@ class ServedPage:
         check_returns(self.returns, self.owner)
         if self.plain and self.returns_pages:
             raise ConfigurationError(f"{self.owner}: returns= makes the whole response of a Page: leave out plain=")
+        check_returns(self.live, self.owner)
+        if self.live is not None and not self.returns_pages:
+            raise ConfigurationError(f"{self.owner}: live= is only for a page whose returns= makes it from a Page")
         check_allow(self.allow, self.owner)
 
     def _check_filter(self, parameter: str, condition: str) -> None:

@@ -119,6 +119,11 @@ class ServedCommand:
         elsewhere = (*self.at.parameters, self.by)
         return {name: field for name, field in self.fields.items() if name not in elsewhere}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `types` may name."""
+        return (*self.at.parameters, *self.fields)
+
     def check(self) -> None:
         """Raises: ConfigurationError."""
         self._check_command()

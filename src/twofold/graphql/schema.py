@@ -331,7 +331,7 @@ class _Making:
                 "rows": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(row)))),
                 "gone": g.GraphQLField(g.GraphQLNonNull(g.GraphQLList(g.GraphQLNonNull(key))), description=_GONE),
                 "snapshot": g.GraphQLField(flag, description=_SNAPSHOT),
-                "token": g.GraphQLField(g.GraphQLString, description=_TOKEN),
+                "token": g.GraphQLField(g.GraphQLString, description=_RESUMES),
                 "parked": g.GraphQLField(g.GraphQLNonNull(g.GraphQLInt), description=_PARKED),
             },
         )
@@ -412,7 +412,7 @@ _AFTER = "The token of earlier changes, to go on from there"
 _LIVE = "All rows that match, then their changes."
 _GONE = "The keys of rows that no longer match or exist"
 _SNAPSHOT = "These rows replace all that came before"
-_TOKEN = "Resumes after these changes; null while more of them follow"
+_RESUMES = "Resumes after these changes; null while more of them follow"
 _PARKED = "How many rows of the read model are parked, and may be out of date"
 _LIMIT = "How many rows at most, 1 to 500"
 _ORDER = "Names of fields; a leading `-` for descending order"

@@ -30,6 +30,7 @@ from twofold.web.methods import Methods
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.described import describe
 from twofold.web.rest.direct import Direct
+from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.routes import routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
@@ -87,7 +88,8 @@ def web_app(
     app.add_middleware(AccessLog)
     if own_docs:
         docs.install(app)
-    watched = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    watched = [made for made in reads if not isinstance(made, PageEndpoint) or made.served.is_live]
     asyncapi.install(app, api, watched)
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):

@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import fastapi
@@ -27,6 +28,8 @@ from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
 from twofold.web.problems import MAX_ERRORS, Problem, invalid
 
 MAX_BODY_BYTES = 1024 * 1024
+LARGE_BYTES = 32 * 1024
+"""Of a larger body only the first error of each list is named: finding them all would take seconds."""
 
 _CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 _UTF8 = ("utf-8", "utf8")
@@ -139,13 +142,21 @@ class FromJson:
 
 
 def reader(schema: CoreSchema) -> Callable[[Any], Any]:
-    """A function that reads a `JsonText` by this schema, strictly. It raises ValidationError, with all errors."""
-    validator = SchemaValidator(_strict(schema), _use_prebuilt=False)  # those of models are not strict
+    """A function that reads a `JsonText` by this schema, strictly.
+
+    It raises ValidationError with all errors; with the first of each list for a text above `LARGE_BYTES`.
+    """
+    strict = _strict(schema)
+    validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
+
+    @cache
+    def of_large_bodies() -> SchemaValidator:
+        return SchemaValidator(_first_errors(strict), _use_prebuilt=False)
 
     def read(body: Any) -> Any:
         if not isinstance(body, JsonText):
             raise unsupported("The body must be sent as Content-Type: application/json")
-        return _validated(validator, body)
+        return _validated(validator if len(body.text) <= LARGE_BYTES else of_large_bodies(), body)
 
     return read
 
@@ -210,6 +221,19 @@ def _strict(schema: Any) -> Any:
             return {key: _strict(inner) for key, inner in schema.items()}
         case list() | tuple():
             return type(schema)(_strict(inner) for inner in schema)
+        case _:
+            return schema
+
+
+def _first_errors(schema: Any) -> Any:
+    """A copy of the schema that reports one error of each list."""
+    match schema:
+        case {"type": "list" | "tuple" | "set" | "frozenset"}:
+            return {key: _first_errors(inner) for key, inner in schema.items()} | {"fail_fast": True}
+        case dict():
+            return {key: _first_errors(inner) for key, inner in schema.items()}
+        case list() | tuple():
+            return type(schema)(_first_errors(inner) for inner in schema)
         case _:
             return schema
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -20,16 +21,22 @@ from twofold.web.serving.admission import admission_of
 
 LARGEST_LAG_S = 30.0
 
+_logger = logging.getLogger(__name__)
+
 
 class Readiness:
     """Whether requests should be sent to this process.
 
     Ready once every table has reached the end that the log had at the first check. Not ready while a worker of this
     process fails or has stopped, or while one that runs elsewhere is more than `LARGEST_LAG_S` behind.
+
+    Strangers may ask, so the reasons name kinds of errors. Their texts, which may contain addresses and data, are in
+    /status, and those of the store in the log.
     """
 
     def __init__(self, running: Running) -> None:
         self._running = running
+        self._logged = ""
         self._first_heads: dict[int, Position] = {}
         self._reached: set[tuple[str, int, int]] = set()
 
@@ -38,13 +45,14 @@ class Readiness:
         try:
             followers = await operate.status(self._running)
         except TwofoldError as error:
-            return [f"the store: {error}"]
+            self._log(str(error))
+            return [f"the store cannot be used ({type(error).__name__}): the log says why"]
         return [reason for follower in followers if (reason := self._reason(follower)) is not None]
 
     def _reason(self, follower: operate.FollowerStatus) -> str | None:
         name = f"{follower.kind} {follower.name} v{follower.version}"
         if follower.error is not None and follower.state in ("failing", "stopped", "elsewhere"):
-            return f"{name} {follower.state}: {follower.error}"
+            return f"{name} {follower.state} ({follower.error.partition(':')[0]}): /status says why"
         follower_id = follower.name, follower.version, follower.partition
         if self._has_reached_first_head(follower):
             self._reached.add(follower_id)
@@ -53,6 +61,12 @@ class Readiness:
         if follower.state != "following" and follower.lag_s > LARGEST_LAG_S:
             return f"{name} is {follower.lag_s:.0f} s behind, and this process does not follow it"
         return None
+
+    def _log(self, why: str) -> None:
+        """Once, however often readiness is asked for."""
+        if why != self._logged:
+            _logger.warning("not ready: the store cannot be used: %s", why)
+        self._logged = why
 
     def _has_reached_first_head(self, follower: operate.FollowerStatus) -> bool:
         """Its feed's head at the first look. At the end of a merged feed, events may still be in no cut."""

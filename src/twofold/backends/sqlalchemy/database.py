@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from twofold.backends.sqlalchemy.dialects import (
@@ -109,8 +109,8 @@ class Database:
 
     async def _run(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(LONGEST_S), engine.begin() as connection:
-                return await work(connection)
+            async with asyncio.timeout(LONGEST_S):
+                return await _committed(engine, work, again=True)
         except (SQLAlchemyError, OSError) as error:
             raise self._named(error) from error
 
@@ -135,6 +135,24 @@ class Database:
         """For people: without user, password and parameters."""
         url = self._url
         return sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+async def _committed(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, again: bool) -> T:
+    """Run a transaction. `again`: once more if its connection is lost before COMMIT is sent, for nothing has happened.
+
+    A process that stands still for some seconds, as on a busy machine, loses its connection: PostgreSQL ends idle
+    transactions. What is lost during COMMIT may have been committed, and is not repeated.
+    """
+    committing = False
+    try:
+        async with engine.begin() as connection:
+            result = await work(connection)
+            committing = True
+    except DBAPIError as error:
+        if again and error.connection_invalidated and not committing:
+            return await _committed(engine, work, again=False)
+        raise
+    return result
 
 
 def _check_file(path: str) -> None:

@@ -179,20 +179,20 @@ class _Connection:
     async def _start(self, message: Message) -> None:
         if not self._ready.is_set():
             raise _Wrong(4401, "Unauthorized")
-        id = message.id
-        if not id or len(id) > LONGEST_ID:
+        name = message.id
+        if not name or len(name) > LONGEST_ID:
             raise _Wrong(4400, f"An operation needs an id of at most {LONGEST_ID} characters")
-        if id in self._tasks:
-            raise _Wrong(4409, f"Subscriber for {id} already exists"[:120])
+        if name in self._tasks:
+            raise _Wrong(4409, f"Subscriber for {name} already exists"[:120])
         try:
             sent = msgspec.convert(message.payload, Sent)
         except msgspec.ValidationError:
             raise _Wrong(4400, "Invalid message") from None
         if len(self._tasks) >= MOST_SUBSCRIPTIONS:
             detail = f"{MOST_SUBSCRIPTIONS} operations run on this connection: complete one first"
-            await self._fail(id, [error_of(Problem(503, "overloaded", detail), self._request)])
+            await self._fail(name, [error_of(Problem(503, "overloaded", detail), self._request)])
             return
-        self._tasks[id] = asyncio.create_task(self._operate(id, sent), name="graphql operation")
+        self._tasks[name] = asyncio.create_task(self._operate(name, sent), name="graphql operation")
 
     async def _operate(self, id: str, sent: Sent) -> None:
         try:

@@ -15,6 +15,7 @@ from twofold.codec.form import Form
 from twofold.web.forms import JsonForm
 from twofold.web.live.offers import Watched
 from twofold.web.live.socket import MOST_SUBSCRIPTIONS, PATH
+from twofold.web.live.told import EventsRoute
 from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
 from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.schemas import Json, Schemas
@@ -24,6 +25,7 @@ VERSION = "3.0.0"
 
 _TEXT = {"type": "string"}
 _TOKEN = {"type": ["string", "null"], "description": "Resumes after this message; null while the same round goes on"}
+_WEBSOCKET = {"ws": {"method": "GET", "bindingVersion": "0.1.0"}}
 _TRUE = {"type": "boolean", "const": True}
 _PARKED = {"type": "integer", "description": "How many rows of the read model are parked and may be out of date"}
 
@@ -33,15 +35,15 @@ def install(app: FastAPI, api: Api, endpoints: Sequence[Watched]) -> None:
 
     @cache
     def made() -> Json:
-        return document(api, endpoints)
+        return document(api, endpoints, [route for route in app.router.routes if isinstance(route, EventsRoute)])
 
     @app.get(ADDRESS, include_in_schema=False)
     async def asyncapi() -> Response:
         return JSONResponse(made())
 
 
-def document(api: Api, endpoints: Sequence[Watched]) -> Json:
-    """The document of an Api."""
+def document(api: Api, endpoints: Sequence[Watched], routes: Sequence[EventsRoute] = ()) -> Json:
+    """The document of an Api, and of routes that tell events."""
     components: Json = {"messages": {}, "schemas": {"Problem": PROBLEM}}
     events = api.app.codec.forms
     changes = _schemas_of_changes(api, endpoints, components["schemas"])
@@ -56,6 +58,10 @@ def document(api: Api, endpoints: Sequence[Watched]) -> Json:
         told = [name for name in channels["live"]["messages"] if name not in _SENT_BY_CLIENTS]
         operations["live_ask"] = _operation("receive", "live", sent)
         operations["live_tell"] = _operation("send", "live", told)
+    for route in routes:
+        name = "_".join(re.findall(r"[A-Za-z0-9]+", route.path))
+        channels[name] = _told(name, route, components)
+        operations[f"{name}_tell"] = _operation("send", name, channels[name]["messages"])
     if events:
         channels["events"] = _events(events, stored, components["messages"])
         operations["events_append"] = _operation("send", "events", channels["events"]["messages"])
@@ -77,8 +83,8 @@ def _schemas_of_changes(api: Api, endpoints: Iterable[Watched], components: Json
     """The changes of each row or page: a schema that others can refer to."""
     schemas = Schemas(JsonForm(api.names, api.decimals), components)
     for endpoint in endpoints:
-        returns = endpoint.served.returns
-        row = endpoint.served.projection.row if returns is None else get_type_hints(returns).get("return", Any)
+        shown = endpoint.served.shown
+        row = endpoint.served.projection.row if shown is None else get_type_hints(shown).get("return", Any)
         schemas.add(endpoint, "serialization", row)
     schemas.generate()
     found = {}
@@ -167,8 +173,25 @@ def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], message
     told = {f"live_{kind}": {"name": kind, "title": kind, "payload": payload} for kind, payload in payloads.items()}
     text = f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription."
     added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
-    binding = {"ws": {"method": "GET", "bindingVersion": "0.1.0"}}
-    return {"address": PATH, "description": text, "messages": added, "bindings": binding}
+    return {"address": PATH, "description": text, "messages": added, "bindings": _WEBSOCKET}
+
+
+def _told(name: str, route: EventsRoute, components: Json) -> Json:
+    """A WebSocket of events with their rows."""
+    schemas = Schemas(route.form, components["schemas"])
+    schemas.add(name, "serialization", get_type_hints(route.returns).get("return", Any))
+    schemas.generate()
+    row = {"anyOf": [schemas[name], {"type": "null"}], "description": "As it was after the event"}
+    token = {**_TEXT, "description": "Resumes after this message"}
+    messages = {}
+    for kind in route.types:
+        payload = _object({"type": {**_TEXT, "const": kind}, route.member: row, "token": token})
+        messages[f"{name}_{kind}"] = {"name": kind, "title": kind, "payload": payload}
+    problem = _object({"problem": PROBLEM_REF})
+    messages[f"{name}_problem"] = {"name": "problem", "title": "problem", "payload": problem}
+    text = f"WebSocket: {', '.join(route.types)}. `?after=` resumes after the message with that token."
+    added = {full.removeprefix(f"{name}_"): each for full, each in _added(messages, components["messages"]).items()}
+    return {"address": route.path, "description": text, "messages": added, "bindings": _WEBSOCKET}
 
 
 def _events(forms: Iterable[Form], schemas: Schemas, messages: Json) -> Json:

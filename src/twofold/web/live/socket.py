@@ -13,24 +13,20 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.routing import Match, WebSocketRoute
-from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from twofold.api import Api
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
+from twofold.web.live.route import SocketRoute, until_it_ends
 from twofold.web.live.subscription import Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
-from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 
 PATH = "/live"
 MOST_SUBSCRIPTIONS = 100
 LONGEST_ID = 200
 IDLE_S = 30.0
-POLICY_VIOLATION = 1008  # why a WebSocket is closed
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -49,45 +45,16 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
 _DECODER = msgspec.json.Decoder(Message)
 
 
-class LiveRoute(WebSocketRoute):
-    """The route, which logs can name."""
+class LiveRoute(SocketRoute):
+    """The route."""
 
     def __init__(self) -> None:
         super().__init__(PATH, _live, name="live")
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """See Starlette."""
-        match, child = super().matches(scope)
-        return match, {**child, "route": self}
-
 
 async def _live(websocket: WebSocket) -> None:
-    if not is_allowed_origin(websocket):
-        origin = websocket.headers.get("origin")
-        detail = f"Pages of the origin {origin!r:.80} may not use this: its Api has to name it in cors="
-        await websocket.send_denial_response(Problem(403, "forbidden", detail).response(websocket))
-        return
     await websocket.accept()
-    connection = _Connection(websocket)
-    admission = admission_of(websocket.scope)
-    ending = asyncio.Event() if admission is None else admission.ending
-    try:
-        await first_of(connection.run(), connection.idle(), ending.wait())
-        await connection.end()
-        await websocket.close(SERVICE_RESTART if ending.is_set() else POLICY_VIOLATION)
-    except WebSocketDisconnect:
-        pass  # the client has left
-    finally:
-        await connection.end()
-
-
-def is_allowed_origin(websocket: WebSocket) -> bool:
-    """Whether the page that opens the connection is of this server, or of an origin that CORS names."""
-    origin = websocket.headers.get("origin")
-    if origin is None:
-        return True
-    api: Api = websocket.app.state.api
-    return origin in api.cors or origin.partition("://")[2] == websocket.headers.get("host")
+    await until_it_ends(websocket, _Connection(websocket).talk())
 
 
 class _Connection:
@@ -97,6 +64,13 @@ class _Connection:
         self._offers: Offers = websocket.app.state.offers
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._begun = False
+
+    async def talk(self) -> None:
+        """Serve the client until it leaves, or has no subscription for too long. Raises: WebSocketDisconnect."""
+        try:
+            await first_of(self.run(), self.idle())
+        finally:
+            await self.end()
 
     async def run(self) -> None:
         """Take messages until the client leaves. Raises: WebSocketDisconnect."""

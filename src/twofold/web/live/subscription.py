@@ -95,7 +95,10 @@ class Subscription:
         async with aclosing(changes):
             async for each in changes:
                 await self._check(request, begun)
-                await tell(Round(self.encoding.body(each), each.token, each.snapshot))
+                await tell(self._round(each))
+
+    def _round(self, changes: RowChanges[Any]) -> Round:
+        return Round(self.encoding.body(changes), changes.token, changes.snapshot)
 
     async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
         """Check, and send heartbeats, until the process stops."""

@@ -124,7 +124,8 @@ def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
             found |= _answer(304, "Still at that version", None, "ETag")
         case PageEndpoint():
             headers = ["Link", "Parked-Rows", "Total-Count", "Preference-Applied"]
-            found = _answer(200, f"A page of rows. {_LIVE}", _page(endpoint, schemas), *headers)
+            text = f"A page of rows. {_LIVE}" if endpoint.served.is_live else "A page of rows"
+            found = _answer(200, text, _page(endpoint, schemas), *headers)
     return found
 
 

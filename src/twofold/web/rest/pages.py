@@ -23,6 +23,7 @@ from twofold.web.identity import check_allowed, check_login, existing, scope_of
 from twofold.web.live.encoding import Encoding
 from twofold.web.live.events import events_of, wants_events
 from twofold.web.live.subscription import Subscription
+from twofold.web.problems import Problem
 from twofold.web.rest.filters import check_set_once, filter_of, filters_of, named_by_rule, sent_conditions
 from twofold.web.rest.values import Value
 from twofold.web.rows import written
@@ -61,7 +62,7 @@ class PageEndpoint:
         names = form.names_of(served.projection.row)
         self._ordered = {names[f.name]: f.name for f in served.projection.format.fields if f.column.kind != "json"}
         self._rows = written(served.projection, form) if served.returns is None else served.projection
-        self._encoding = Encoding(served.projection, served.returns, form)
+        self._encoding = Encoding(served.projection, served.shown, form)
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
@@ -81,6 +82,7 @@ class PageEndpoint:
         if served.exists is not None:
             await existing(request, served.exists, *request.path_params.values())
         if wants_events(request):
+            self._check_live()
             return await events_of(request, self._watched(conditions, named, self._order(request)))
         fresh = await freshness(request, sent.get("after"))
         scope = await scope_of(request, served.projection)
@@ -95,6 +97,12 @@ class PageEndpoint:
             headers["Total-Count"] = str(await queries.count(served.projection, conditions, **freshly))
             headers["Preference-Applied"] = ", ".join([*fresh.headers.values(), "count=exact"])
         return answer(self._content(page), 200, headers, form=self.form)
+
+    def _check_live(self) -> None:
+        """Raises: Problem 400."""
+        if not self.served.is_live:
+            detail = "The rows of this page cannot be watched, only read: leave out `Accept: text/event-stream`"
+            raise Problem(400, "invalid-header", detail)
 
     def conditions_known(self) -> list[str]:
         """The conditions of a subscription by their names in JSON; those of the path are needed."""

@@ -110,6 +110,7 @@ def known_parameters(endpoint: Endpoint) -> dict[str, bool]:
 
 def routes_of(api: Api) -> list[ApiRoute]:
     """A route for each address; where several match, the one with a literal segment comes first."""
+    api.check()
     form = JsonForm(api.names, api.decimals)
     rows = [one for one in api.served if isinstance(one, ServedRow)]
     routes = [ApiRoute(_endpoint(one, form, rows), personal=_is_personal(one, api)) for one in api.served]

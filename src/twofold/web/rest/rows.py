@@ -41,7 +41,7 @@ class RowEndpoint:
         self._noun = only[:-3].replace("_", " ") if only.endswith("_id") else served.projection.name
         as_it_is = as_json(served.projection, form=form) if served.etag else written(served.projection, form)
         self._rows = as_it_is if served.returns is None else served.projection
-        self._encoding = Encoding(served.projection, served.returns, form)
+        self._encoding = Encoding(served.projection, served.shown, form)
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""

@@ -1,0 +1,58 @@
+"""Routes for WebSockets: which pages may connect, and how a connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from starlette.routing import Match, WebSocketRoute
+from starlette.types import Scope
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from twofold.api import Api
+from twofold.web.live.together import first_of
+from twofold.web.problems import Problem
+from twofold.web.serving.admission import SERVICE_RESTART, admission_of
+
+POLICY_VIOLATION = 1008  # why a WebSocket is closed
+
+
+class SocketRoute(WebSocketRoute):
+    """A route for the pages of allowed origins, which logs can name. `serve` accepts the connection or refuses it."""
+
+    def __init__(self, path: str, serve: Callable[[WebSocket], Awaitable[None]], name: str) -> None:
+        async def from_allowed_origins(websocket: WebSocket) -> None:
+            if is_allowed_origin(websocket):
+                await serve(websocket)
+                return
+            origin = websocket.headers.get("origin")
+            detail = f"Pages of the origin {origin!r:.80} may not use this: its Api has to name it in cors="
+            await websocket.send_denial_response(Problem(403, "forbidden", detail).response(websocket))
+
+        super().__init__(path, from_allowed_origins, name=name)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See Starlette."""
+        match, child = super().matches(scope)
+        return match, {**child, "route": self}
+
+
+def is_allowed_origin(websocket: WebSocket) -> bool:
+    """Whether the page that opens the connection is of this server, or of an origin that CORS names."""
+    origin = websocket.headers.get("origin")
+    if origin is None:
+        return True
+    api: Api = websocket.app.state.api
+    return origin in api.cors or origin.partition("://")[2] == websocket.headers.get("host")
+
+
+async def until_it_ends(websocket: WebSocket, talk: Coroutine[Any, Any, None]) -> None:
+    """Talk with a client until that ends, the client leaves, or the process stops; then close it."""
+    admission = admission_of(websocket.scope)
+    ending = asyncio.Event() if admission is None else admission.ending
+    try:
+        await first_of(talk, ending.wait())
+        await websocket.close(SERVICE_RESTART if ending.is_set() else POLICY_VIOLATION)
+    except WebSocketDisconnect:
+        pass  # the client has left
