@@ -224,17 +224,16 @@ async def test_a_connection_has_a_limit(sqlite: str, monkeypatch: pytest.MonkeyP
 
 
 async def test_what_many_watch_is_written_once(sqlite: str) -> None:
-    async with site(sqlite) as running, served(running) as connect:
-        async with connect() as one, connect() as other:
-            for client in (one, other):
-                await client.begin()
-                await client.ask("1", ALL)
-                await client.next()
-            operation = running.execution.documents.operation(ALL, None)
-            [live] = [made for key, made in operation.plans.items() if isinstance(key, tuple) and key[0] == "live"]
-            written = []
-            real = live.shared.data
-            live.shared.data = lambda changes: written.append(changes) or real(changes)
-            await running.running.execute(members, "x", Join("Xen", "e"))
-            assert await one.next() == await other.next()
-            assert len(written) <= 2
+    async with site(sqlite) as running, served(running) as connect, connect() as one, connect() as other:
+        for client in (one, other):
+            await client.begin()
+            await client.ask("1", ALL)
+            await client.next()
+        operation = running.execution.documents.operation(ALL, None)
+        [live] = [made for key, made in operation.plans.items() if isinstance(key, tuple) and key[0] == "live"]
+        written = []
+        real = live.shared.data
+        live.shared.data = lambda changes: written.append(changes) or real(changes)
+        await running.running.execute(members, "x", Join("Xen", "e"))
+        assert await one.next() == await other.next()
+        assert len(written) <= 2

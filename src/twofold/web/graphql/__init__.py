@@ -49,6 +49,6 @@ def websocket_routes(app: FastAPI) -> Sequence[WebSocketRoute]:
     """The WebSocket of `/graphql`, if it was installed."""
     if not hasattr(app.state, "graphql"):
         return ()
-    from twofold.web.graphql.socket import SocketRoute
+    from twofold.web.graphql.socket import GraphqlSocket
 
-    return [SocketRoute(app.state.graphql)]
+    return [GraphqlSocket(app.state.graphql)]

@@ -12,8 +12,6 @@ from typing import Any
 import msgspec
 from graphql.execution.values import get_argument_values
 from starlette.requests import Request
-from starlette.routing import Match, WebSocketRoute
-from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.graphql.documents import Operation, Refused
@@ -28,11 +26,11 @@ from twofold.web.graphql.execution import Execution
 from twofold.web.graphql.live import Changes, Held, Live, subscription_of
 from twofold.web.graphql.negotiated import body_of
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
-from twofold.web.live.socket import IDLE_S, LONGEST_ID, MOST_SUBSCRIPTIONS, POLICY_VIOLATION, is_allowed_origin
+from twofold.web.live.route import SocketRoute, until_it_ends
+from twofold.web.live.socket import IDLE_S, LONGEST_ID, MOST_SUBSCRIPTIONS
 from twofold.web.live.subscription import Round
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
-from twofold.web.serving.admission import SERVICE_RESTART, admission_of
 
 PROTOCOL = "graphql-transport-ws"
 INIT_S = 10.0
@@ -59,46 +57,19 @@ class _Wrong(Exception):
         self.code, self.reason = code, reason
 
 
-class SocketRoute(WebSocketRoute):
-    """The route, which logs can name."""
+class GraphqlSocket(SocketRoute):
+    """The route."""
 
     def __init__(self, execution: Execution) -> None:
         async def serve(websocket: WebSocket) -> None:
-            await _serve(websocket, execution)
+            if PROTOCOL not in websocket.scope.get("subprotocols", ()):
+                await websocket.accept()
+                await websocket.close(4406, f"The subprotocol is {PROTOCOL}")
+                return
+            await websocket.accept(PROTOCOL)
+            await until_it_ends(websocket, _Connection(websocket, execution).talk())
 
         super().__init__(PATH, serve, name="graphql_socket")
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """See Starlette."""
-        match, child = super().matches(scope)
-        return match, {**child, "route": self}
-
-
-async def _serve(websocket: WebSocket, execution: Execution) -> None:
-    if not is_allowed_origin(websocket):
-        origin = websocket.headers.get("origin")
-        detail = f"Pages of the origin {origin!r:.80} may not use this: its Api has to name it in cors="
-        await websocket.send_denial_response(Problem(403, "forbidden", detail).response(websocket))
-        return
-    if PROTOCOL not in websocket.scope.get("subprotocols", ()):
-        await websocket.accept()
-        await websocket.close(4406, f"The subprotocol is {PROTOCOL}")
-        return
-    await websocket.accept(PROTOCOL)
-    connection = _Connection(websocket, execution)
-    admission = admission_of(websocket.scope)
-    ending = asyncio.Event() if admission is None else admission.ending
-    try:
-        await first_of(connection.run(), connection.waits_for_init(), connection.idle(), ending.wait())
-        await connection.end()
-        await websocket.close(SERVICE_RESTART if ending.is_set() else POLICY_VIOLATION)
-    except _Wrong as wrong:
-        await connection.end()
-        await websocket.close(wrong.code, wrong.reason)
-    except WebSocketDisconnect:
-        pass  # the client has left
-    finally:
-        await connection.end()
 
 
 class _Connection:
@@ -107,6 +78,22 @@ class _Connection:
         self._request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ready = asyncio.Event()
+
+    async def talk(self) -> None:
+        """Serve the client until it leaves, breaks the protocol, or runs nothing for too long.
+
+        Raises: WebSocketDisconnect.
+        """
+        wrong: _Wrong | None = None
+        try:
+            await first_of(self.run(), self.waits_for_init(), self.idle())
+        except _Wrong as error:
+            wrong = error
+        finally:
+            await self.end()
+        if wrong is not None:
+            await self._websocket.close(wrong.code, wrong.reason)
+            raise WebSocketDisconnect(wrong.code)
 
     async def run(self) -> None:
         """Take messages until the client leaves. Raises: WebSocketDisconnect, _Wrong."""
