@@ -386,6 +386,12 @@ async def test_variables_count_as_they_are(sqlite: str) -> None:
         assert (await running.send(query, n=500)).status_code == 422
 
 
+async def test_nothing_is_read_for_typename(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(sqlite) as running:
+        monkeypatch.setattr(running.running.rows, "reads", None)
+        assert await running.data("{ a: __typename }") == {"a": "Query"}
+
+
 async def test_documents_are_kept_within_a_bound(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twofold.graphql.documents.KEPT_BYTES", 20_000)
     async with site(sqlite) as running:

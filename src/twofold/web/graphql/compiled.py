@@ -36,6 +36,8 @@ async def answered(plan: Plan, store: ReadsTrees, context: Context, variables: A
 
     Raises: NotCompiled if it must be executed field by field.
     """
+    if not plan.trees:
+        return Answered(_object([(key, content) for key, content in plan.roots if isinstance(content, bytes)]), ())
     asked = await _asked(plan, context, variables)
     read: Read = plan.reads or store.reads(plan.trees)
     plan.reads = read

@@ -18,7 +18,7 @@ from twofold.read.store import Condition, Query
 from twofold.web.graphql.context import Context
 
 R = TypeVar("R")
-MOST_ROWS = 5_000  # of one query
+MOST_ROWS = 2_000  # of one query: more than are wanted, because some values may have many rows
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -64,8 +64,7 @@ async def level(context: Context, related: Related, query: Query, values: Sequen
     while waiting:
         some = waiting[:MAX_VALUES]
         order = [(related.theirs, False), *[each for each in query.order if each[0] != related.theirs]]
-        most = max(query.limit, min(query.limit * len(some), MOST_ROWS))
-        among = Query([Condition(related.theirs, "in", tuple(some)), *query.conditions], order, most)
+        among = Query([Condition(related.theirs, "in", tuple(some)), *query.conditions], order, MOST_ROWS)
         page = await context.queries.page_from(related.to, among, FIRST, **context.freshly)
         parked, position = page.parked, page.position
         complete = set(some)
