@@ -123,6 +123,9 @@ class Made:
         value: Any = self.chance.choice(VALUES[named.name])
         if isinstance(g.get_nullable_type(argument.type), g.GraphQLList):
             value = [value, self.chance.choice(VALUES[named.name])]
+            member: Any = g.get_nullable_type(argument.type)
+            if not g.is_non_null_type(member.of_type) and self.chance.random() < 0.5:
+                value.append(None)
         if not required and self.chance.random() < 0.1:
             value = None
         return self.literal_or_variable(str(argument.type), value)

@@ -183,6 +183,7 @@ async def test_invalid_input_names_its_fields(sqlite: str) -> None:
         }
         [error] = await running.errors('{ users(orderBy: ["nope"]) { name } }')
         assert error["extensions"]["code"] == "VALIDATION"
+        await running.data("{ users(joinedAt__in: [null], birthday__in: [], country__in: null) { name } }")
         [error] = await running.errors('{ users(token: "nope") { name } }')
         assert error["extensions"]["code"] == "VALIDATION"
 

@@ -43,7 +43,9 @@ class Argument:
         if plain is None:
             return {self.condition: value}
         try:
-            return {self.condition: [plain(one) for one in value] if self.several else plain(value)}
+            if not self.several:
+                return {self.condition: plain(value)}
+            return {self.condition: [None if one is None else plain(one) for one in value]}
         except ValueError:  # an ID is any text
             raise InvalidQuery(f"{argument(self.condition)}: {value!r:.80} is not a {self.kind}") from None
 
