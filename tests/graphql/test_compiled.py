@@ -21,7 +21,7 @@ from twofold.web.consistency import Freshness
 from twofold.web.graphql import levels
 from twofold.web.graphql.context import Context
 
-HOW_MANY = int(os.environ.get("TWOFOLD_OPERATIONS", "300"))
+HOW_MANY = int(os.environ.get("TWOFOLD_OPERATIONS", "200"))
 
 
 def context_of(site: Site) -> Context:
@@ -46,6 +46,7 @@ async def compared(site: Site, query: str, given: dict[str, Any]) -> Fallback | 
     return None
 
 
+@pytest.mark.slow
 async def test_random_operations(compiling: str) -> None:
     seed = int(os.environ.get("TWOFOLD_SEED", "1"))
     chance = random.Random(seed)
