@@ -70,11 +70,22 @@ def cost_of_many(backend: str, case: str) -> Goal:
     return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)
 
 
+def processor_beside_strawberry(book: Book) -> Spread | str:
+    """The processor time of a delivery relative to Strawberry's, round by round."""
+    where = ("live", "postgres", "1,000 WebSockets, 20 changes/s")
+    ours, theirs = book.find(*where), book.find(*where, "Strawberry")
+    if ours is None or theirs is None:
+        return book.why_not(*where, "twofold", "Strawberry")
+    return Spread.of([a / b for a, b in zip(ours.details["cpu_us"], theirs.details["cpu_us"], strict=True)])
+
+
+STUCK = "beside stuck readers, 50 changes/s"
 LIVE = {
     "SSE, 1 watcher, 20 changes/s": 20,
     "1,000 SSE on 100 keys, 100 changes/s": 50,
     "1,000 SSE on everything, 100 changes/s": 1_000,
     "1,000 WebSockets, 20 changes/s": 250,
+    STUCK: 50,
 }
 
 GOALS = (
@@ -98,7 +109,14 @@ GOALS = (
                 at_most(f"live, {backend}, {name}, p99", goal, "ms", "live", backend, name)
                 for name, goal in LIVE.items()
             ),
+            at_most(f"live, {backend}, memory for a stuck reader", 1, "MB", "live", backend, STUCK, "stuck_mb"),
         )
+    ),
+    Goal(
+        "processor time of a live row, 1,000 WebSockets on postgres, against Strawberry",
+        0.33,
+        "×",
+        processor_beside_strawberry,
     ),
     at_most("Online Retail, whole import on sqlite", 30, "s", "retail", "sqlite", "whole import"),
 )

@@ -1,4 +1,7 @@
-"""Counters to watch, for the scenario `live`: `serve` serves them, `write` changes them from another process."""
+"""Counters to watch, for the scenario `live`: `serve` serves them, `write` changes them from another process.
+
+Each has a text of so many characters as the last argument of `serve` says.
+"""
 
 import asyncio
 import sys
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from bench.protocol import steadily
 from twofold import App, Decider, Projection, Recorded
 from twofold.api import Api, nobody
 from twofold.web.application import web_app
@@ -34,6 +38,7 @@ class Counter:
     key: str
     n: int = 0
     at: int = 0
+    text: str = ""
 
 
 def decide(command: Tick, n: int) -> list[Ticked]:
@@ -46,23 +51,29 @@ def evolve(n: int, event: Ticked) -> int:
     return n + 1
 
 
-def fold(row: Counter, event: Ticked, recorded: Recorded) -> Counter:
-    """`at` is when the change was sent, in nanoseconds of the monotonic clock."""
-    return Counter(row.key, row.n + 1, event.at)
+def projection(characters: int) -> Projection[Counter]:
+    """The counters."""
+    text = "x" * characters
+
+    def fold(row: Counter, event: Ticked, recorded: Recorded) -> Counter:
+        """`at` is when the change was sent, in nanoseconds of the monotonic clock."""
+        return Counter(row.key, row.n + 1, event.at, text)
+
+    return Projection("counters", Counter, fold)
 
 
 ticking = Decider("counter", 0, decide, evolve)
-counters = Projection("counters", Counter, fold)
-APP = App("live", deciders=[ticking], projections=[counters])
 
 
-def serve_counters(store: str) -> int:
+def serve_counters(store: str, characters: int) -> int:
     """Serve until a signal arrives."""
+    counters = projection(characters)
+    app = App("live", deciders=[ticking], projections=[counters])
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[FastAPI]:
-        async with APP.open(store) as running:
-            api = Api(APP, actor=nobody)
+        async with app.open(store) as running:
+            api = Api(app, actor=nobody)
             api.row(counters, "GET /counters/{key}")
             api.page(counters, "GET /counters")
             yield web_app(running, api)
@@ -73,14 +84,12 @@ def serve_counters(store: str) -> int:
 
 async def write(store: str, per_second: float, seconds: float) -> None:
     """Change the counters in turn, at a steady rate."""
-    async with APP.open(store, work=False) as running:
-        began = time.monotonic()
-        for number in range(int(per_second * seconds)):
-            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+    async with App("live", deciders=[ticking]).open(store, work=False) as running:
+        async for number in steadily(per_second, seconds):
             await running.execute(ticking, f"k{number % KEYS}", Tick(time.monotonic_ns()))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        sys.exit(serve_counters(sys.argv[2]))
+        sys.exit(serve_counters(sys.argv[2], int(sys.argv[3])))
     asyncio.run(write(sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -52,6 +52,14 @@ async def callers(calls: Sequence[Callable[[], Awaitable[object]]], seconds: flo
     await asyncio.gather(*(caller(call) for call in calls))
     clocked.seconds = clock() - began
     return clocked
+
+
+async def steadily(per_second: float, seconds: float) -> AsyncIterator[int]:
+    """Numbers from 0, each at its time."""
+    began = time.monotonic()
+    for number in range(int(per_second * seconds)):
+        await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+        yield number
 
 
 def serve(side: object) -> None:

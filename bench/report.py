@@ -15,6 +15,7 @@ DETAILS = {
     "p99_ms": "p99 {:.3g} ms",
     "cpu_us": "{:,.0f} µs of processor time each",
     "added_mb": "{:.3g} MB added",
+    "stuck_mb": "{:.2g} MB for each stuck reader",
     "database_percent": "PostgreSQL {:.2g}%",
     "imported_per_s": "{:,.0f} events/s imported",
 }

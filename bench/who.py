@@ -10,6 +10,7 @@ from bench.environments import Environment
 from bench.places import Backend
 
 _EVENTSOURCING = Environment("eventsourcing")
+_STRAWBERRY = Environment("strawberry")
 _EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # also has what twofold needs
 
 
@@ -44,4 +45,5 @@ WHO = {
     "pure SQL": Who("sql"),
     "Starlette by hand": Who("edges_starlette"),
     "FastAPI and SQLAlchemy": Who("edges_fastapi"),
+    "Strawberry": Who("live_strawberry", _STRAWBERRY),
 }

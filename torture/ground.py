@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Protocol
 
-from devservers.postgres import Server
+from devservers.postgres import Server, drop_database
 from torture.disk import SmallDisk
 from torture.parts import url_of
 
@@ -47,6 +49,14 @@ class Ground(Protocol):
         """Make the store usable again."""
         ...
 
+    def back_up(self) -> None:
+        """Copy the log, with its other tables if they are kept together."""
+        ...
+
+    def restore(self) -> None:
+        """Put the copy in its place. Nothing may use the store."""
+        ...
+
     def close(self) -> None:
         """Stop it; the data stays."""
         ...
@@ -59,6 +69,7 @@ class SqliteGround:
         import apsw
 
         self._disk = disk
+        self._file, self._backup = folder / "torture.db", folder / "backup.db"
         self.url = f"sqlite:///{folder}/torture.db" if partitions == 1 else url_of(folder, partitions)
         self.version = f"SQLite {apsw.sqlite_lib_version()}" + f", {partitions} partitions" * (partitions > 1)
         self.faults: tuple[Fault, ...] = ("fill the disk",) if disk is not None else ()
@@ -73,6 +84,20 @@ class SqliteGround:
     def mend(self) -> None:
         """Nothing to do: a file is never down."""
 
+    def back_up(self) -> None:
+        """See `Ground`. Only of a log in one file."""
+        import apsw
+
+        self._backup.unlink(missing_ok=True)
+        with closing(apsw.Connection(str(self._file))) as db:
+            db.execute("VACUUM INTO ?", (str(self._backup),))
+
+    def restore(self) -> None:
+        """See `Ground`."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        shutil.copy(self._backup, self._file)
+
     def close(self) -> None:
         """Nothing runs."""
 
@@ -83,6 +108,7 @@ class PostgresGround:
     def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
         self._disk = disk
         self._server = Server(folder / "postgres", None, fsync=True)
+        self._backup = folder / "postgres" / "twofold.dump"  # only there may its user write
         self._server.start()
         self.url = self._server.new_database("torture")
         self.version = "PostgreSQL " + (folder / "postgres" / "PG_VERSION").read_text().strip()
@@ -158,6 +184,16 @@ class PostgresGround:
                 if attempt == STARTS - 1:
                     raise
                 time.sleep(RETRY_S)
+
+    def back_up(self) -> None:
+        """See `Ground`."""
+        self._server.run("pg_dump", "-Fc", "-f", str(self._backup), self.url)
+
+    def restore(self) -> None:
+        """See `Ground`."""
+        drop_database(self.url)
+        self._server.new_database("torture")
+        self._server.run("pg_restore", "-d", self.url, str(self._backup))
 
     def close(self) -> None:
         """Stop the server."""

@@ -162,8 +162,10 @@ class NotSettled(TwofoldError):
 class NotReached(TwofoldError):
     """No row met the predicate of `until` in time."""
 
-    def __init__(self, projection: str, key: object, waited_s: float) -> None:
-        super().__init__(f"{projection}: no row {key!r:.80} has met the predicate within {waited_s:g} s")
+    def __init__(self, projection: str, key: object, waited_s: float, parked: int = 0) -> None:
+        perhaps = f"; {parked} of its rows and streams are parked, see `twofold parked APP list {projection}`"
+        text = f"{projection}: no row {key!r:.80} has met the predicate within {waited_s:g} s"
+        super().__init__(text + perhaps * (parked > 0))
         self.projection, self.key = projection, key
 
 

@@ -37,6 +37,7 @@ from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.faithful import FaithfulConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.formats import Everything, FormatConformance
+from twofold.testing.conformance.generations import GenerationConformance
 from twofold.testing.conformance.machine import MachineConformance
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.meetings import MeetingConformance
@@ -47,6 +48,7 @@ from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance, RefusalConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.rows import RowConformance, nothing, prepared, tally
+from twofold.testing.conformance.watch import WatchConformance
 
 
 class ReadStoreConformance(
@@ -66,6 +68,8 @@ class ReadStoreConformance(
     RebuildConformance,
     ProofConformance,
     MachineConformance,
+    GenerationConformance,
+    WatchConformance,
 ):
     """All that a read store has a part in."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,17 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import LogInspection
 from twofold.errors import LogReplaced, Unavailable
+from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
+from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
 from twofold.read.store import Query, QueryResult
-from twofold.read.watched import WatchToken
+from twofold.read.watched import Round, WatchToken
+from twofold.read.watcher import OneWatcher
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
 
@@ -34,6 +38,8 @@ class Away(MemoryReadStore):
         self.away = self.rows_away = False
         self.finds = self.reads = 0
         self.holding: asyncio.Event | None = None
+        self.older: tuple[Checkpoint, list[Values]] | None = None
+        """What the next read of rows by key sees."""
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         self.finds += 1
@@ -43,11 +49,14 @@ class Away(MemoryReadStore):
             raise Unavailable("the read store is away")
         return await super().find(table, query)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
         self.reads += 1
         if self.rows_away:
             raise Unavailable("the rows are away")
-        return await super().rows(table, keys)
+        if self.older is not None:
+            (checkpoint, rows), self.older = self.older, None
+            return QueryResult([checkpoint], rows, [])
+        return await super().get_all(table, keys)
 
 
 @pytest.fixture
@@ -180,6 +189,51 @@ async def test_a_read_store_that_went_back_begins_with_a_snapshot(
         await resumed.until(lambda view: view.snapshots == 1)
 
 
+@pytest.mark.parametrize("joining", [False, True])
+async def test_a_read_store_that_goes_back_in_the_middle_of_a_round(
+    log: MemoryLog, running: Running, reading: Running, store: Away, joining: bool
+) -> None:
+    """The rows are older than the round; afterwards it has caught up again."""
+    await deposited(log, "a", 1)
+    await settled(running)
+    async with viewed(reading, balances) as view:
+        older = store._checkpoints.rows[balances.follows], list(store._tables[balances.follows].values())
+        if not joining:
+            store.older = older
+            await deposited(log, "a", 2)
+            await view.until(lambda view: view.rows == {"a": Balance("a", 3, 2)})
+    if joining:
+        await deposited(log, "a", 2)
+        await settled(running)
+        store.older = older
+        async with viewed(reading, balances, after=view.token) as view:
+            await view.until(lambda view: view.rows == {"a": Balance("a", 3, 2)})
+    assert store.older is None
+
+
+async def test_a_read_store_that_goes_back_in_the_middle_of_a_snapshot(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has caught up again before the last page: the pages in between are older than the token."""
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        await deposited(log, name, 1)
+    await settled(running)
+    follower, view = balances.follows, View()
+    async with aclosing(running.watch(balances)) as watched:
+        view.take(await anext(watched))
+        row, rows = store._checkpoints.rows[follower], dict(store._tables[follower])
+        store._checkpoints.rows[follower] = msgspec.structs.replace(row, position=Position(0, 3))
+        del store._tables[follower]["d",]
+        view.take(await anext(watched))
+        store._checkpoints.rows[follower], store._tables[follower] = row, rows
+        await deposited(log, "a", 1)
+        async with asyncio.timeout(BOUND_S):
+            while view.token is None or view.rows["a"].deposits < 2:
+                view.take(await anext(watched))
+    assert sorted(view.rows) == ["a", "b", "c", "d", "e"]
+
+
 # ---- ending
 
 
@@ -208,9 +262,9 @@ class Gated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def rows(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
         self.asked.set()
-        found: Mapping[Key, Values] = await self._store.rows(table, keys)
+        found: QueryResult = await self._store.get_all(table, keys)
         await self.gate.wait()
         return found
 
@@ -252,7 +306,7 @@ async def test_what_fails_unexpectedly_ends_the_watchers_with_the_error(
     async def broken(table: Table, keys: Sequence[Key]) -> Any:
         raise ZeroDivisionError("mine")
 
-    monkeypatch.setattr(running.watching._rounds[balances.follows]._store, "rows", broken)
+    monkeypatch.setattr(running.watching._rounds[balances.follows]._store, "get_all", broken)
     await deposited(log, "a", 1)
     await asyncio.wait_for(task, 60)
     assert isinstance(view.ended, ZeroDivisionError)
@@ -321,12 +375,91 @@ async def test_a_thousand_watchers_cost_one_reader(log: MemoryLog, running: Runn
         await agrees(view, running, balances, **where)
     assert folding
     assert store.reads - before <= 20 * (1 + len(running.followers))
-    [waiting] = [one for one in running.watching._watchers if one._pending]
-    assert len(waiting._pending) == 11
+    [waiting] = [one._waiting for one in running.watching._watchers if one._waiting]
+    taken = waiting.take()
+    assert len(taken.rows if isinstance(taken, Round) else taken) == 11
     for task in tasks:
         task.cancel()
     await stuck.aclose()
     await asyncio.wait(tasks)
+
+
+async def test_only_those_of_a_row_are_told_that_it_has_changed(
+    log: MemoryLog, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the first round of all, so that a thousand of others cost nothing."""
+    told: list[Any] = []
+    take = OneWatcher.take
+    async with viewed(running, balances, id="a") as a, viewed(running, balances, id="b") as b:
+        await a.until(lambda view: view.token is not None)
+        await b.until(lambda view: view.token is not None)
+        async with asyncio.timeout(5):
+            while sum(map(len, running.watching._rounds[balances.follows]._watchers._of_row.values())) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # nothing says that both have joined
+
+        def noted(self: OneWatcher, changed: Round) -> bool:
+            told.append(self.key)
+            return take(self, changed)
+
+        monkeypatch.setattr(OneWatcher, "take", noted)
+        await deposited(log, "a", 1)
+        await a.until(lambda view: "a" in view.rows)
+    assert told == [("a",)]
+
+
+async def test_a_slow_watcher_is_woken_once(log: MemoryLog, running: Running) -> None:
+    """The reader pauses for those that it wakes, and not for one that does not take what waits."""
+    watcher = OneWatcher(balances, [], Room())
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    rounds = [Round({(key,): (key, number, 1)}, token, 0) for number, key in enumerate("aab")]
+    watcher._told_parked = 0
+    assert [watcher.take(each) for each in rounds] == [True, False, False]
+
+
+async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:
+    """If nothing else waits: there is no smaller message. Beside anything else it means a snapshot."""
+    text = "x" * (PENDING_BYTES + 1)
+    watcher = OneWatcher(balances, [], Room())
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    watcher.take(Round({("a",): ("a", text, 1)}, token, 0))
+    assert (watcher._again, watcher.room.is_full) == (False, True)
+    watcher.take(Round({("b",): ("b", "", 1)}, token, 0))
+    assert (watcher._again, watcher.room.bytes) == (True, 0)
+
+
+async def test_the_watchers_of_a_client_get_their_pages_in_turn(log: MemoryLog, running: Running) -> None:
+    """The next page is read when the client has taken the one before."""
+    await deposited(log, "a", 1)
+    await settled(running)
+    room = Room()
+    first, second = (running.watching.watch(balances, room=room) for _ in range(2))
+    async with aclosing(first), aclosing(second):
+        await anext(first)
+        waits = asyncio.ensure_future(anext(second))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waits.done()
+        goes_on = asyncio.ensure_future(anext(first))
+        assert (await waits).snapshot
+        goes_on.cancel()
+        await asyncio.wait([goes_on])
+
+
+def test_room_is_taken_once_by_what_several_wait_for() -> None:
+    """And is free when the last of them is done."""
+    room = Room()
+    first, second = Waiting(room), Waiting(room)
+    whole = Round({("a",): ("a", "x" * 1_000), ("b",): None}, WatchToken("", 1, "1", "", {}), 0)
+    for waiting in (first, second, second):
+        waiting.put_round(whole)
+    assert room.bytes == 2 * whole.size + 3 * ENTRY_BYTES
+    assert second.take() == whole.rows
+    first.clear()
+    assert room.bytes == whole.size + 2 * ENTRY_BYTES
+    second.put(("b",), None, 100)
+    second.drop(("b",))
+    second.done()
+    assert (room.bytes, room._held) == (0, {})
 
 
 def test_tokens_are_read_back() -> None:

@@ -38,7 +38,7 @@ from twofold.feed.lease import Lease
 from twofold.messages import BEGINNING, Append, Position, Receipt, Token
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
-from twofold.read import freshness, query, rounds, unpark, watch, watcher
+from twofold.read import freshness, query, room, rounds, unpark, watch
 from twofold.read.folding import Folding
 from twofold.read.freshness import Fresh, Freshness
 from twofold.read.parked import ParkedKeys
@@ -915,7 +915,7 @@ def in_small_steps(patch: Patch) -> None:
     patch.setattr(feed, "LARGEST_PAGE", 2)
     patch.setattr(rounds, "NEAR_EVENTS", 1)
     patch.setattr(rounds, "KEYS_AT_ONCE", 2)
-    patch.setattr(watcher, "PENDING_BYTES", 600)
+    patch.setattr(room, "PENDING_BYTES", 1_000)
 
 
 @mutation("watchers")
@@ -996,9 +996,8 @@ def what_does_not_wait_for_a_slow_watcher_is_forgotten(patch: Patch) -> None:
     in_small_steps(patch)
     take = OneWatcher.take
 
-    def forgetting(self: OneWatcher, changed: Any) -> None:
-        if self._bytes < watcher.PENDING_BYTES // 2:
-            take(self, changed)
+    def forgetting(self: OneWatcher, changed: Any) -> bool:
+        return self.room.bytes < room.PENDING_BYTES // 2 and take(self, changed)
 
     patch.setattr(OneWatcher, "take", forgetting)
 

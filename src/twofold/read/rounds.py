@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from itertools import islice
 from typing import Any, Protocol
 
 from twofold.codec import Codec
@@ -17,7 +18,8 @@ from twofold.errors import Unavailable
 from twofold.failures import failure
 from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import feed_of
-from twofold.messages import Entry
+from twofold.messages import MAX_OFFSET, Entry, Position
+from twofold.read.columns import Values
 from twofold.read.freshness import Freshness
 from twofold.read.projection import Key, Projection
 from twofold.read.store import Query, ReadStore
@@ -26,7 +28,7 @@ from twofold.read.watched import Places, Round, Standing, WatchToken
 LOOK_EVERY_S = 1.0  # if no doorbell rings
 BETWEEN_ROUNDS_S = 0.01
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
-KEYS_AT_ONCE = 1_000  # in a round, about
+KEYS_AT_ONCE = 250  # in a round, so that several fit into the room of a client
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
@@ -41,8 +43,8 @@ class Watcher(Protocol):
         """The key of the only row that it watches; None if it watches more."""
         ...
 
-    def take(self, round: Round) -> None:
-        """Rows have changed."""
+    def take(self, round: Round) -> bool:
+        """Rows have changed. Returns whether this wakes the watcher: one that is slow is not woken again."""
         ...
 
     def begin_again(self) -> None:
@@ -52,6 +54,10 @@ class Watcher(Protocol):
     def fail(self, error: Exception) -> None:
         """There will be no more rounds."""
         ...
+
+
+class _WentBack(Exception):
+    """Rows are older than the read model was: it has crashed, or they have changed without an event."""
 
 
 class Rounds:
@@ -80,10 +86,13 @@ class Rounds:
         while (now := await self._standing()).follows(since):
             if await self._distance(since.places, now.places) <= NEAR_EVENTS:
                 return
-            async with aclosing(self._between(since.places, now)) as rounds:
-                async for changed in rounds:
-                    yield changed
-                    since = changed.token
+            try:
+                async with aclosing(self._between(since.places, now)) as rounds:
+                    async for changed in rounds:
+                        yield changed
+                        since = changed.token
+            except _WentBack:
+                return
 
     async def join(self, watcher: Watcher, since: WatchToken) -> bool:
         """Tell a watcher what has changed since its token, then every round until it leaves.
@@ -99,9 +108,13 @@ class Rounds:
                 now = self._now
                 if now is None or not now.follows(since):
                     return False
-                async with aclosing(self._between(since.places, now)) as rounds:
-                    missed = [changed async for changed in rounds]
-                self._watchers.add(watcher)
+                try:
+                    async with aclosing(self._between(since.places, now)) as rounds:
+                        missed = [changed async for changed in rounds]
+                except _WentBack:
+                    await self._look()
+                    return False
+                self._watchers.add(watcher, now.parked)
                 for changed in missed:
                     watcher.take(changed)
                 if self._task is None or self._task.done():
@@ -144,11 +157,12 @@ class Rounds:
 
     async def _next(self) -> None:
         try:
-            async with self._reading:
-                told = await self._look()
-            self._waits_for_store = False
-            await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
-            await self._wait()
+            async with self._rings() as rings:
+                async with self._reading:
+                    told = await self._look()
+                self._waits_for_store = False
+                await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
+                await asyncio.wait(rings, return_when=asyncio.FIRST_COMPLETED)
         except Unavailable as error:
             if not self._waits_for_store:
                 log.warning("watchers of %s wait: %s", self._projection.name, error)
@@ -158,15 +172,19 @@ class Rounds:
     async def _look(self) -> int:
         """Compare the read model with what the watchers know, and tell them the difference.
 
-        Returns how often a watcher got something. Raises: LogReplaced, Unavailable.
+        Returns how often this wakes a watcher. Raises: LogReplaced, Unavailable.
         """
         now, before, told = await self._standing(), self._now, 0
         if before is not None and not now.follows(before.token()):
             self._watchers.begin_again()
         elif before is not None and (before.places, before.parked) != (now.places, now.parked):
-            async with aclosing(self._between(before.places, now)) as rounds:
-                async for changed in rounds:
-                    told += self._watchers.tell(changed)
+            try:
+                async with aclosing(self._between(before.places, now)) as rounds:
+                    async for changed in rounds:
+                        told += self._watchers.tell(changed)
+            except _WentBack:
+                self._watchers.begin_again()
+                now = await self._standing()
         self._now = now
         return told
 
@@ -187,17 +205,24 @@ class Rounds:
             feed = feed_of(self._log, partition)
             async with aclosing(pages(feed, after[partition], place, self._types)) as between:
                 async for page in between:
-                    places[partition] = page.upto
                     keys.update(dict.fromkeys(self._keys(page.entries)))
-                    if len(keys) >= KEYS_AT_ONCE:
-                        yield await self._round(keys, now, dict(places))
-                        keys = {}
+                    while len(keys) > KEYS_AT_ONCE:  # not yet all of this page, so it is not resumed from its end
+                        part = dict.fromkeys(islice(keys, KEYS_AT_ONCE))
+                        yield await self._round(part, now, dict(places))
+                        keys = {key: None for key in keys if key not in part}
+                    places[partition] = page.upto
                     await asyncio.sleep(0)
         yield await self._round(keys, now, now.places)
 
     async def _round(self, keys: Iterable[Key], now: Standing, upto: Places) -> Round:
+        """Raises: _WentBack if the rows are from before `now`; later nothing would show that they were."""
         ordered = list(keys)
-        rows = await self._store.rows(self._projection.table, ordered) if ordered else {}
+        rows: dict[Key, Values] = {}
+        if ordered:
+            found = await self._store.get_all(self._projection.table, ordered)
+            if not Standing(found.checkpoints, found.parked).follows(now.token()):
+                raise _WentBack
+            rows = {self._projection.key_in(values): values for values in found.rows}
         return Round({key: rows.get(key) for key in ordered}, now.token(upto), now.parked)
 
     def _keys(self, entries: Sequence[Entry]) -> Iterable[Key]:
@@ -207,20 +232,26 @@ class Rounds:
             except BaseException as error:  # decoding and `key` are user code; such an event is parked
                 failure(error)
 
-    async def _wait(self) -> None:
-        """Wait until a doorbell rings, in any partition."""
-        now, follows = self._now, self._projection.follows
-        places = () if now is None else now.places.values()
-        waits = [
-            asyncio.ensure_future(self._store.wait(follows.in_partition(place.partition), place, LOOK_EVERY_S))
-            for place in places
-        ]
+    @asynccontextmanager
+    async def _rings(self) -> AsyncIterator[Sequence[asyncio.Future[None]]]:
+        """A future for each partition: done once its doorbell has rung.
+
+        It is listened to before the rows are read. A ring meanwhile may be for a change that this read has not seen,
+        and no position shows it later if rows have changed where the checkpoint stands.
+        """
+        numbers = () if self._now is None else self._now.places
+        rings = [asyncio.ensure_future(self._ring(number)) for number in numbers]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # until they listen
+            yield rings
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            for ring in rings:
+                ring.cancel()
+            await asyncio.gather(*rings, return_exceptions=True)
+
+    async def _ring(self, partition: int) -> None:
+        follower = self._projection.follows.in_partition(partition)
+        await self._store.wait(follower, Position(partition, MAX_OFFSET), LOOK_EVERY_S)  # beyond all: for any news
 
 
 class _Watchers:
@@ -229,12 +260,14 @@ class _Watchers:
     def __init__(self) -> None:
         self._of_row: dict[Key, dict[Watcher, None]] = {}
         self._of_more: dict[Watcher, None] = {}
-        self._parked: int | None = None
+        self._parked = 0
+        """What all of them know: each gets it when it joins."""
 
     def __bool__(self) -> bool:
         return bool(self._of_row or self._of_more)
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: Watcher, parked: int) -> None:
+        self._parked = parked
         of = self._of_more if watcher.key is None else self._of_row.setdefault(watcher.key, {})
         of[watcher] = None
 
@@ -250,13 +283,12 @@ class _Watchers:
         return [*self._of_more, *(watcher for of in self._of_row.values() for watcher in of)]
 
     def tell(self, round: Round) -> int:
+        """Returns how many it wakes."""
         if round.parked != self._parked:
             self._parked, told = round.parked, self.all()
         else:
             told = [*self._of_more, *(watcher for key in round.rows for watcher in self._of_row.get(key, ()))]
-        for watcher in told:
-            watcher.take(round)
-        return len(told)
+        return sum([watcher.take(round) for watcher in told])
 
     def begin_again(self) -> None:
         """All of them leave: each joins again with its new snapshot."""

@@ -204,12 +204,19 @@ class ReadStore(Protocol):
         """The row with this key, if there is one. Raises: Unavailable."""
         ...
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """The rows with these keys, as many as there are, in no order. Raises: Unavailable."""
+        ...
+
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """How many rows match all conditions. Raises: Unavailable."""
         ...
 
     async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
-        """Return when this partition's checkpoint may have passed a position, or when the time is up."""
+        """Return when this partition's checkpoint may have passed a position, or when the time is up.
+
+        Also once its generation may have changed since the call, so it must listen before it first suspends.
+        """
         ...
 
 

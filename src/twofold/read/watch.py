@@ -16,6 +16,7 @@ from twofold.read.conditions import query_of
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.query import Queries, key_values
+from twofold.read.room import Room
 from twofold.read.rounds import Rounds
 from twofold.read.store import Query, ReadStore
 from twofold.read.watched import Standing, WatchToken
@@ -23,7 +24,9 @@ from twofold.read.watcher import OneWatcher, RowChanges
 
 R = TypeVar("R")
 
-SNAPSHOT_PAGE = 500
+SNAPSHOT_PAGE = 500  # rows at most
+PAGE_BYTES = 128 * 1024  # about
+FIRST_ROW_BYTES = 4 * 1024  # as long as it is not known how large the rows are
 AGAIN_AFTER_S = 1.0  # if the store cannot be reached
 
 log = logging.getLogger("twofold.watch")
@@ -35,6 +38,7 @@ class Watching:
     def __init__(self, queries: Queries, store: ReadStore, feed: Feed, codec: Codec) -> None:
         self._queries, self._store, self._feed, self._codec = queries, store, feed, codec
         self._rounds: dict[FollowerId, Rounds] = {}
+        self._row_bytes: dict[FollowerId, float] = {}
         self._watchers: set[OneWatcher] = set()
         self._stopped = False
 
@@ -48,11 +52,12 @@ class Watching:
         order_by: str | Sequence[str] = (),
         after: After | None = None,
         wait_s: float = DEFAULT_WAIT_S,
+        room: Room | None = None,
         **conditions: Any,
     ) -> AsyncGenerator[RowChanges[R], None]:
-        """See `Running.watch`. `where` and `scope` are as in `Queries`."""
+        """See `Running.watch`. `where` and `scope` are as in `Queries`; `room` is shared by the watches of a client."""
         query = query_of(projection, {**where, **conditions}, order_by, SNAPSHOT_PAGE, scope)
-        watcher, rounds = OneWatcher(projection, query.conditions), self._rounds_of(projection)
+        watcher, rounds = OneWatcher(projection, query.conditions, room or Room()), self._rounds_of(projection)
         if self._stopped:
             raise Closed("the App")
         self._watchers.add(watcher)
@@ -62,25 +67,27 @@ class Watching:
             async with aclosing(self._watched(watcher, rounds, query, since, fresh, wait_s)) as watched:
                 async for changes in watched:
                     yield changes
+                    del changes  # here and below: changes are not kept until the next ones
         finally:
             self._watchers.discard(watcher)
 
     async def until(self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], timeout_s: float) -> R:
         """See `Running.until`."""
         values = key_values(projection, key)
-        of_key = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True))
+        of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
         if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
         try:
             async with asyncio.timeout(timeout_s) as deadline, aclosing(self.watch(projection, of_key)) as watched:
                 async for changes in watched:
+                    parked = changes.parked
                     for row in changes.rows.values():
                         if row is not None and predicate(row):
                             return row
         except TimeoutError:
             if not deadline.expired():  # the predicate's own
                 raise
-        raise NotReached(projection.name, key, timeout_s)
+        raise NotReached(projection.name, key, timeout_s, parked)
 
     async def stop(self) -> None:
         """End all watchers: they raise Closed."""
@@ -115,10 +122,12 @@ class Watching:
                         async for page in snapshot:
                             begun, fresh = True, None
                             yield page
+                            del page
                 async with aclosing(watcher.follow(rounds, since or watcher.told)) as followed:
                     async for changes in followed:
                         begun = True
                         yield changes
+                        del changes
                 since = None  # only a new snapshot shows what has changed
             except Unavailable as error:
                 if not begun:
@@ -130,14 +139,45 @@ class Watching:
     async def _snapshot(
         self, watcher: OneWatcher, query: Query, after: After | None, wait_s: float
     ) -> AsyncGenerator[RowChanges[Any], None]:
-        """All rows, in pages; the token is that of the first page, whose rows are the oldest."""
+        """All rows, in pages; the token is that of the first page, whose rows are the oldest.
+
+        If rows have changed without an event since the first page, or the read store went back, it begins again.
+        """
         cursor, token = None, None
         watcher.begin()
+        if after is not None:  # nobody else has to wait for it
+            await self._queries.page(watcher.projection, _pages_of(query, 1), None, after, wait_s)
         while token is None or cursor is not None:
-            page = await self._queries.page(watcher.projection, query, cursor, after if token is None else None, wait_s)
-            begins, cursor = token is None, page.following
-            token = token or Standing(page.checkpoints, page.parked).token()
-            yield watcher.shows(page, begins, None if cursor is not None else token)
+            async with watcher.room.reading:
+                part = _pages_of(query, self._rows_at_once(watcher.projection))
+                page = await self._queries.page(
+                    watcher.projection, part, cursor, after if token is None else None, wait_s
+                )
+                standing = Standing(page.checkpoints, page.parked)
+                if token is not None and not standing.follows(token):
+                    cursor, token = None, None
+                    watcher.begin()
+                    continue
+                begins, cursor = token is None, page.following
+                token = token or standing.token()
+                changes = watcher.shows(page, begins, None if cursor is not None else token)
+                if page.rows:
+                    self._row_bytes[watcher.projection.follows] = watcher.page_bytes / len(page.rows)
+                try:
+                    yield changes
+                finally:
+                    watcher.took_page()
+                del changes, page
+
+    def _rows_at_once(self, projection: Projection[Any]) -> int:
+        """How many rows a page of a snapshot has, so that it takes little room."""
+        size = self._row_bytes.get(projection.follows, FIRST_ROW_BYTES)
+        return max(1, min(SNAPSHOT_PAGE, int(PAGE_BYTES / size)))
+
+
+def _pages_of(query: Query, rows: int) -> Query:
+    """The query, in pages of so many rows."""
+    return Query(query.conditions, query.order, rows)
 
 
 def check_no_page(conditions: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from twofold.read.store import Condition
 _PLACES = r"\d{1,9}-\d{1,19}(?:_\d{1,9}-\d{1,19})*"
 _NAMES = r"([0-9a-z]{1,64})\.(\d{1,9})\.([0-9a-z-]{1,2000})\.([0-9a-f]{8})"
 _TOKEN = re.compile(rf"w\.{_NAMES}\.({_PLACES})\.([0-9a-f]{{8}})")
-_OVERHEAD = 64  # bytes of a value beside its characters
+_OVERHEAD = 64  # bytes of a value that is no text
 
 Places = Mapping[int, Position]
 """A position in each partition that a read model follows."""
@@ -108,7 +109,17 @@ class Round:
     @cached_property
     def sizes(self) -> Mapping[Key, int]:
         """About how many bytes each row takes, for the bounds of slow watchers."""
-        return {key: sum(_size(value) for value in (*key, *(values or ()))) for key, values in self.rows.items()}
+        return {key: size_of(key, values) for key, values in self.rows.items()}
+
+    @cached_property
+    def size(self) -> int:
+        """Of all rows."""
+        return sum(self.sizes.values())
+
+    @cached_property
+    def shown(self) -> dict[Any, Any]:
+        """What it looks like to those who are shown all of it: made for the first of them, kept for the others."""
+        return {}
 
 
 def view_of(name: str, conditions: Iterable[Condition]) -> str:
@@ -121,5 +132,10 @@ def digest(texts: Sequence[str]) -> str:
     return blake2b(repr(texts).encode(errors="backslashreplace"), digest_size=4).hexdigest()
 
 
+def size_of(key: Key, values: Values | None) -> int:
+    """About how many bytes a row takes."""
+    return sum(_size(value) for value in (*key, *(values or ())))
+
+
 def _size(value: Any) -> int:
-    return _OVERHEAD + (len(value) if isinstance(value, str | bytes) else 0)
+    return getsizeof(value) if isinstance(value, str | bytes) else _OVERHEAD

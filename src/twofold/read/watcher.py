@@ -14,13 +14,12 @@ from twofold.errors import RowUnreadable
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection
 from twofold.read.query import StoredPage, row_of
+from twofold.read.room import Room, Waiting
 from twofold.read.rounds import Rounds
 from twofold.read.store import Condition
 from twofold.read.watched import Round, WatchToken, view_of
 
 R = TypeVar("R")
-
-PENDING_BYTES = 1024 * 1024  # for each watcher; one that is slower gets a snapshot
 
 log = logging.getLogger("twofold.watch")
 
@@ -42,8 +41,9 @@ class RowChanges(msgspec.Struct, Generic[R], frozen=True):
 class OneWatcher:
     """One consumer: which rows it was shown, and what waits for it."""
 
-    def __init__(self, projection: Projection[Any], conditions: Sequence[Condition]) -> None:
-        self.projection = projection
+    def __init__(self, projection: Projection[Any], conditions: Sequence[Condition], room: Room) -> None:
+        self.projection, self.room = projection, room
+        self._waiting = Waiting(room)
         names, columns = projection.table.key, [column.name for column in projection.table.columns]
         self._tests = [(columns.index(one.column), one.holds) for one in conditions]
         self._of_key = [(names.index(one.column), one.holds) for one in conditions if one.column in names]
@@ -54,6 +54,8 @@ class OneWatcher:
         """With conditions, the keys of the rows that its client knows; None if it resumed, so that they are unknown."""
         self.told: WatchToken | None = None
         """How far the client's view has come; None in the middle of a snapshot."""
+        self.page_bytes = 0
+        """About, of the last page of a snapshot."""
         self._news = asyncio.Event()
         self._parked = self._told_parked = -1
         self._error: Exception | None = None
@@ -61,8 +63,7 @@ class OneWatcher:
 
     def _begin_rounds(self) -> None:
         self._again = False
-        self._pending: dict[Key, tuple[Values | None, int]] = {}
-        self._bytes = 0
+        self._waiting.clear()
         self._at: WatchToken | None = None
 
     @property
@@ -86,6 +87,7 @@ class OneWatcher:
         rows = {self.projection.key_in(values): values for values in page.rows}
         if self._tests and self._shown is not None:
             self._shown.update(rows)
+        self.page_bytes = self._waiting.take_page(rows)
         self._parked = self._told_parked = len(page.parked)
         self.told = token
         objects, unreadable = self._objects(rows)
@@ -104,17 +106,22 @@ class OneWatcher:
             async with aclosing(rounds.missed(since)) as missed:
                 async for changed in missed:
                     self.take(changed)
+                    since = changed.token
+                    del changed
                     if self._again:
                         return
                     if (changes := self._taken()) is not None:
                         yield changes
-                    since = changed.token
+                    self._waiting.done()
+                    del changes
             self._raise_if_failed()
             if await rounds.join(self, since):
                 async with aclosing(self._rounds()) as joined:
                     async for changes in joined:
                         yield changes
+                        del changes
         finally:
+            self._waiting.clear()
             await rounds.leave(self)
 
     async def _rounds(self) -> AsyncGenerator[RowChanges[Any], None]:
@@ -126,34 +133,48 @@ class OneWatcher:
                 return
             if (changes := self._taken()) is not None:
                 yield changes
+            self._waiting.done()
+            del changes
 
-    def take(self, round: Round) -> None:
+    def took_page(self) -> None:
+        """The client has taken what `shows` returned."""
+        self._waiting.done()
+
+    def take(self, round: Round) -> bool:
         """See `rounds.Watcher`."""
         if self._again:
-            return
+            return False
         self._at, self._parked = round.token, round.parked
+        before = self.room.bytes
+        if self._key is None and not self._tests:
+            if round.rows:
+                self._waiting.put_round(round)
+        else:
+            self._take_some(round)
+        if self.room.is_full and self._waiting and (before or len(round.rows) > 1):  # even a large row can be sent
+            self.begin_again()
+        if self._news.is_set() or not (self._waiting or self._parked != self._told_parked):
+            return False
+        self._news.set()
+        return True
+
+    def _take_some(self, round: Round) -> None:
         concerned = round.rows if self._key is None else [self._key] if self._key in round.rows else []
         for key in concerned:
             if all(holds(key[place]) for place, holds in self._of_key):
                 self._merge(key, round.rows[key], round.sizes[key])
-        if self._bytes > PENDING_BYTES:
-            self.begin_again()
-        if self._pending or self._parked != self._told_parked:
-            self._news.set()
 
     def _merge(self, key: Key, values: Values | None, size: int) -> None:
         """Only the newest state of a row waits."""
-        _, before = self._pending.pop(key, (None, 0))
-        self._bytes -= before
         matches = values is not None and all(holds(values[place]) for place, holds in self._tests)
         if not matches and self._tests:
             if self._shown is None:
                 self.begin_again()  # the client may know this row, which no longer matches
                 return
             if key not in self._shown:
+                self._waiting.drop(key)
                 return
-        self._pending[key] = (values if matches else None), size
-        self._bytes += size
+        self._waiting.put(key, values if matches else None, size)
 
     def begin_again(self) -> None:
         """See `rounds.Watcher`."""
@@ -172,16 +193,28 @@ class OneWatcher:
 
     def _taken(self) -> RowChanges[Any] | None:
         """What waits; None if that is nothing, for example because a row came and went."""
-        pending, self._pending, self._bytes = self._pending, {}, 0
-        self.told = self._at
-        if self._at is None or not (pending or self._parked != self._told_parked):
+        at, self.told = self._at, self._at
+        if at is None or not (self._waiting or self._parked != self._told_parked):
             return None
+        taken, self._told_parked = self._waiting.take(), self._parked
+        if isinstance(taken, Round):
+            return self._whole(taken, at)
         if self._tests and self._shown is not None:
-            self._shown.update(key for key, (values, _) in pending.items() if values is not None)
-            self._shown.difference_update(key for key, (values, _) in pending.items() if values is None)
-        self._told_parked = self._parked
-        objects, unreadable = self._objects({key: values for key, (values, _) in pending.items()})
-        return RowChanges(objects, self._at.text(self._view), False, self._parked + len(unreadable))
+            self._shown.update(key for key, values in taken.items() if values is not None)
+            self._shown.difference_update(key for key, values in taken.items() if values is None)
+        return self._changes(taken, at)
+
+    def _whole(self, round: Round, at: WatchToken) -> RowChanges[Any]:
+        """A round as all see it who read these rows in the same way, and have no conditions."""
+        known = round.shown.get(self.projection)
+        if known is None or known[0] != (at, self._parked):
+            known = round.shown[self.projection] = (at, self._parked), self._changes(round.rows, at)
+        changes: RowChanges[Any] = known[1]
+        return changes
+
+    def _changes(self, rows: Mapping[Key, Values | None], at: WatchToken) -> RowChanges[Any]:
+        objects, unreadable = self._objects(rows)
+        return RowChanges(objects, at.text(self._view), False, self._parked + len(unreadable))
 
     def _objects(self, rows: Mapping[Key, Values | None]) -> tuple[dict[Any, Any], list[Any]]:
         """The rows by key, and the keys of those that could not be read, which are None."""

@@ -70,7 +70,7 @@ async def test_clients_that_do_not_read_delay_nobody_and_are_cut(serve: Serve, m
                 await site.write(key, "ada", f"{number}{LONG}")
                 while key not in (await stream.next()).rows:
                     pass
-                waited = max([waited, *(watcher._bytes for watcher in site.running.watching._watchers)])
+                waited = max([waited, *(watcher.room.bytes for watcher in site.running.watching._watchers)])
                 if len(site.admission.watchers.running) == 1:
                     break
             assert len(site.admission.watchers.running) == 1

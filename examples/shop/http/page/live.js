@@ -48,7 +48,9 @@ export class Live {
 
   #subscribe(socket) {
     let authorization = this.#authorization ? {authorization: this.#authorization} : {}
-    for (const [projection, {where, token}] of this.#watched) {
+    for (const [projection, watched] of this.#watched) {
+      watched.next = null // half a snapshot of the connection before: `token` stands for the rows that are shown
+      const {where, token} = watched
       const message = {id: projection, subscribe: projection, where, after: token, ...authorization}
       socket.send(JSON.stringify(message))
       authorization = {} // in the first message only

@@ -139,6 +139,11 @@ class MemoryReadStore:
         values = self._rows_of(table).get(key)
         return await self._found(table, [] if values is None else [values])
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        rows = self._rows_of(table)
+        return await self._found(table, [rows[key] for key in keys if key in rows])
+
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         place, rows = _places(table), self._matching(table, query.conditions)

@@ -184,6 +184,11 @@ class PostgresReadStore:
         sql = self._sql(table)
         return await self._found(sql, sql.get, key)
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        sql = self._sql(table)
+        return await self._found(sql, sql.get_all, sql.keys_by_column(keys))
+
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = self._sql(table)

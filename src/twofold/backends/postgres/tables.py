@@ -65,10 +65,8 @@ class TableSql:
         )
         self.unnested_keys = self._unnested(self._key, 3)
         keys = ", ".join(quoted(name) for name in table.key)
-        self.rows = (
-            f"SELECT {', '.join(f't.{quoted(c.name)}' for c in table.columns)} FROM {self._unnested(self._key, 1)} "
-            f"AS k ({keys}) JOIN {self.name} t USING ({keys})"
-        )
+        self.rows = self._rows_of(keys, self._unnested(self._key, 1))
+        self.get_all = self._with_about(self._rows_of(keys, self.unnested_keys))
         self.commit = commit_statement(self._upsert(keys, PARAMETERS + 1, "moved, "), self._delete(keys))
         self.upsert = self._upsert(keys, 1)
 
@@ -153,6 +151,10 @@ class TableSql:
         """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
         nothing = ", ".join(f"NULL::{_TYPES[column.kind]}" for column in self.table.columns)
         return f"SELECT ({ABOUT}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
+
+    def _rows_of(self, keys: str, unnested: str) -> str:
+        columns = ", ".join(f"t.{quoted(column.name)}" for column in self.table.columns)
+        return f"SELECT {columns} FROM {unnested} AS k ({keys}) JOIN {self.name} t USING ({keys})"
 
     def _unnested(self, columns: Iterable[Column], first: int) -> str:
         return f"unnest({', '.join(f'${n}::{_ARRAYS[c.kind]}[]' for n, c in enumerate(columns, start=first))})"

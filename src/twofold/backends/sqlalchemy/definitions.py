@@ -64,6 +64,9 @@ async def clear(connection: AsyncConnection, sql: TableSql, log_id: str) -> None
     follows = sql.table.follows
     mine = sa.update(checkpoints).where(*of(checkpoints, follows))  # first, so that the current holder waits here
     again = {"log_id": log_id, "position": 0, "owner": None, "epoch": checkpoints.c.epoch + 1}
-    await connection.execute(mine.values(again | {"generation": new_generation()}))
+    await connection.execute(mine.values(again))
+    numbers = sa.select(checkpoints.c.partition).where(*of(checkpoints, follows))
+    for [number] in list(await connection.execute(numbers)):
+        await connection.execute(mine.where(checkpoints.c.partition == number).values(generation=new_generation()))
     await connection.execute(sa.delete(sql.sql))
     await connection.execute(sa.delete(parked).where(*of(parked, follows)))

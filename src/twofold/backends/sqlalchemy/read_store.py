@@ -131,12 +131,18 @@ class SqlReadStore:
     async def get(self, table: Table, key: Key) -> QueryResult:
         """See `ReadStore.get`."""
         sql = self._sql(table)
-        return await self._database.snapshot(lambda c: _found(c, sql, sql.rows_of([key])))
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.rows_of([key])]))
+
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        sql = self._sql(table)
+        parts = [keys[start : start + KEYS_PER_STATEMENT] for start in range(0, len(keys), KEYS_PER_STATEMENT)]
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.rows_of(part) for part in parts]))
 
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = self._sql(table)
-        return await self._database.snapshot(lambda c: _found(c, sql, sql.find(query)))
+        return await self._database.snapshot(lambda c: _found(c, sql, [sql.find(query)]))
 
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
@@ -169,7 +175,7 @@ class SqlReadStore:
         seen = None  # rings once at the start, for what happened since the last read
         while self._bell.awaited:
             try:
-                now = await self._database.snapshot(_positions)
+                now = await self._database.snapshot(_standings)
             except (Unavailable, ConfigurationError):
                 self._bell.ring()  # the waiting callers meet the error when they read
                 return
@@ -222,12 +228,13 @@ async def _commit(
         await connection.execute(sql.delete, gone)
 
 
-async def _found(connection: AsyncConnection, sql: TableSql, statement: sa.Select[Any]) -> QueryResult:
+async def _found(connection: AsyncConnection, sql: TableSql, statements: Sequence[sa.Select[Any]]) -> QueryResult:
     """Checkpoints, parked keys and rows from one snapshot (G6)."""
     follows = sql.table.follows
     standing = await _standing(connection, follows)
     entries = await read_all_parked(connection, follows)
-    return QueryResult(standing, [sql.values(row) for row in await connection.execute(statement)], entries)
+    rows = [sql.values(row) for statement in statements for row in await connection.execute(statement)]
+    return QueryResult(standing, rows, entries)
 
 
 async def _counted(connection: AsyncConnection, follows: FollowerId, statement: sa.Select[Any]) -> Counted:
@@ -243,6 +250,7 @@ async def _standing(connection: AsyncConnection, follows: FollowerId) -> list[Ch
     return standing
 
 
-async def _positions(connection: AsyncConnection) -> set[Any]:
+async def _standings(connection: AsyncConnection) -> set[Any]:
     c = checkpoints.c
-    return set(await connection.execute(sa.select(c.name, c.version, c.partition, c.log_id, c.position)))
+    standing = sa.select(c.name, c.version, c.partition, c.log_id, c.position, c.generation)
+    return set(await connection.execute(standing))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
@@ -48,7 +48,7 @@ from twofold.read.tree import Branch, Grown, Read
 from twofold.read.written import Shape
 
 F = TypeVar("F", QueryResult, Counted)
-Look = Callable[[apsw.Connection, TableSql, str, Sequence[object]], F]
+P = ParamSpec("P")
 
 _SQL = statements("twofold.backends.sqlite", "tables.sql")
 _REFUSED = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, ValueError, OverflowError)
@@ -137,6 +137,10 @@ class SqliteReadStore:
         sql = table_sql(table)
         return await self._looked(_found, sql, sql.get, sql.key_to_sqlite(key))
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        return await self._looked(_found_all, table_sql(table), keys)
+
     async def find(self, table: Table, query: Query) -> QueryResult:
         """See `ReadStore.find`."""
         sql = table_sql(table)
@@ -186,9 +190,9 @@ class SqliteReadStore:
                 self._reached.looked(before, checkpoint.follower, checkpoint.position)
         return found
 
-    async def _looked(self, look: Look[F], sql: TableSql, statement: str, values: Sequence[object]) -> F:
+    async def _looked(self, look: Callable[Concatenate[apsw.Connection, P], F], *args: P.args, **kwargs: P.kwargs) -> F:
         before = self._reached.places
-        found = await self._file.reader.run(look, sql, statement, values)
+        found = await self._file.reader.run(look, *args, **kwargs)
         for checkpoint in found.checkpoints:
             self._reached.looked(before, checkpoint.follower, checkpoint.position)
         return found
@@ -202,17 +206,19 @@ def _set_up(db: apsw.Connection) -> None:
 
 
 def _rows(db: apsw.Connection, table: Table, keys: Sequence[Key]) -> Mapping[Key, Values]:
-    sql = table_sql(table)
-    rows_by_key: dict[Key, Values] = {}
     places = table.key_places
     with transaction(db, "DEFERRED"):
-        for start in range(0, len(keys), KEYS_PER_STATEMENT):
-            some = keys[start : start + KEYS_PER_STATEMENT]
-            bound = [value for key in some for value in sql.key_to_sqlite(key)]
-            for row in db.execute(sql.rows_of(len(some)), bound):
-                values = sql.from_sqlite(row)
-                rows_by_key[tuple([values[place] for place in places])] = values
-    return rows_by_key
+        rows = _rows_in(db, table_sql(table), keys)
+    return {tuple([values[place] for place in places]): values for values in rows}
+
+
+def _rows_in(db: apsw.Connection, sql: TableSql, keys: Sequence[Key]) -> list[Values]:
+    rows: list[Values] = []
+    for start in range(0, len(keys), KEYS_PER_STATEMENT):
+        some = keys[start : start + KEYS_PER_STATEMENT]
+        bound = [value for key in some for value in sql.key_to_sqlite(key)]
+        rows += [sql.from_sqlite(row) for row in db.execute(sql.rows_of(len(some)), bound)]
+    return rows
 
 
 def _commit(db: apsw.Connection, table: Table, claim: Claim, after: Position, to: Position, changes: Changes) -> None:
@@ -252,6 +258,15 @@ def _found(db: apsw.Connection, sql: TableSql, statement: str, values: Sequence[
         checkpoints = read_checkpoints(db, sql.table.follows)
         parked = read_all_parked(db, sql.table.follows)
         rows = [sql.from_sqlite(row) for row in db.execute(statement, values)]
+    return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
+
+
+def _found_all(db: apsw.Connection, sql: TableSql, keys: Sequence[Key]) -> QueryResult:
+    """Checkpoints, parked keys and rows from one snapshot."""
+    with transaction(db, "DEFERRED"):
+        checkpoints = read_checkpoints(db, sql.table.follows)
+        parked = read_all_parked(db, sql.table.follows)
+        rows = _rows_in(db, sql, keys)
     return QueryResult(_prepared(sql.table, checkpoints), rows, parked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,14 +11,16 @@ import pytest
 from twofold.backends.ports import Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.messages import BEGINNING
+from twofold.messages import BEGINNING, MAX_OFFSET
 from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed
+from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.rows import prepared, spread, tally
 
 TABLE = tally()
+SETTLING_S = 0.2  # by then the waiting tasks have had their false alarms
 EVERYTHING = Query([], [("id", False)], 10)
 STUCK = Parked("row", '["a"]', at(2), "ArithmeticError: thirteen", datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -75,6 +78,22 @@ class GenerationConformance(OnBackend):
             seen.append(await generations(other_store))
         assert len({one for one, _ in seen}) == 3
         assert len({other for _, other in seen}) == 1
+
+    async def test_who_waits_for_news_wakes_up_when_it_is_renewed(self, store: Rows, other_store: Rows) -> None:
+        """In any process."""
+        claim = await prepared(store, TABLE)
+        await store.commit(TABLE, claim, BEGINNING, at(1), Changes({}, [STUCK]))
+        before = await generations(store)
+
+        async def renewed(of: Rows) -> None:
+            while await generations(of) == before:
+                await of.wait(TABLE.follows, at(MAX_OFFSET), 10 * BOUND_S)
+
+        async with asyncio.timeout(BOUND_S), asyncio.TaskGroup() as group:
+            for each in (store, other_store):
+                group.create_task(renewed(each))
+            await asyncio.sleep(SETTLING_S)
+            await store.commit(TABLE, claim, at(1), at(1), Changes({}, (), [STUCK]))
 
     async def test_unparking_renews_it_wherever_the_checkpoint_goes(self, store: Rows) -> None:
         """The row may take events from before the old position."""

@@ -356,6 +356,17 @@ class RowConformance(OnBackend):
         assert list(await store.checkpoints.all_partitions(tally(2).follows)) == []
         assert list(await store.checkpoints.parked(second.follower)) == []
 
+    async def test_rows_by_key_come_with_their_checkpoint(self, store: Rows, other_store: Rows) -> None:
+        """From one snapshot; also many, and none."""
+        table, keys = tally(), [(f"k{number}",) for number in range(1_200)]
+        claim = await prepared(store, table)
+        await store.commit(table, claim, BEGINNING, at(2), Changes({key: (key[0], 1) for key in keys}))
+        for asked in ([], [("k3",), ("none",)], [*keys, ("none",)]):
+            found = await other_store.get_all(table, asked)
+            assert [(one.position, one.epoch) for one in found.checkpoints] == [(at(2), claim.epoch)]
+            assert sorted(found.rows) == sorted((key[0], 1) for key in asked if key != ("none",))
+            assert found.parked == []
+
     async def test_waiting_for_one_partition(self, store: Rows, other_store: Rows) -> None:
         """It ends when another process has advanced that one; it does not wait for one that is already further."""
         table, (first, second) = tally(), await spread(store, tally(), 1, 2)

@@ -17,7 +17,7 @@ from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Closed, InvalidQuery, InvalidToken, NotReached
 from twofold.feed import feed
 from twofold.messages import Recorded
-from twofold.read import rounds, watch, watcher
+from twofold.read import room, rounds, watch
 from twofold.read.projection import Projection
 from twofold.read.watcher import RowChanges
 from twofold.testing.conformance.backend import OnBackend
@@ -357,6 +357,38 @@ class WatchConformance(OnBackend):
         async with aclosing(between):
             assert await anext(between) == msgspec.structs.replace(resumed.told[0], token=resumed.token)
 
+    async def test_what_is_unparked_just_after_a_round_is_noticed_at_once(
+        self,
+        log: LogStore,
+        here: Running,
+        elsewhere: Running,
+        balance: Projection[Balance],
+        curable: Curable,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its doorbell rings while the reader of the rounds pauses, and nothing else would make it look again."""
+        monkeypatch.setattr(rounds, "LOOK_EVERY_S", 10 * BOUND_S)
+        monkeypatch.setattr(rounds, "BETWEEN_ROUNDS_S", 0.2)
+        async with viewed(here, balance) as view, viewed(elsewhere, balance) as other:
+            await deposited(log, "a", 5, CURSED)
+            await view.until(lambda view: view.parked == 1)
+            await other.until(lambda view: view.parked == 1)
+            curable.mended = True
+            await here.parking.retry("balance", "a")
+            for each in (view, other):
+                await each.until(lambda view: view.rows == {"a": Balance("a", 18, 2)})
+
+    async def test_every_watcher_is_told_whenever_something_is_parked(
+        self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
+    ) -> None:
+        """Also one that watches another row, and also when as much was parked once before."""
+        async with viewed(elsewhere, balance, id="b") as view:
+            for number in (1, 2):
+                await deposited(log, f"a{number}", CURSED)
+                await view.until(lambda view: view.parked == 1)
+                await here.parking.discard("balance", f"a{number}")
+                await view.until(lambda view: view.parked == 0)
+
     async def test_a_rebuild_begins_with_a_snapshot(
         self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
     ) -> None:
@@ -396,7 +428,7 @@ class WatchConformance(OnBackend):
         self, log: LogStore, here: Running, balance: Projection[Balance], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What waits for it is bounded."""
-        monkeypatch.setattr(watcher, "PENDING_BYTES", 2_000)
+        monkeypatch.setattr(room, "PENDING_BYTES", 2_000)
         watched = here.watch(balance)
         await anext(watched)
         first = asyncio.ensure_future(anext(watched))
@@ -481,8 +513,17 @@ class WatchConformance(OnBackend):
 
     async def test_until_says_that_it_was_not_reached(self, here: Running, balance: Projection[Balance]) -> None:
         """Also for a row that never comes."""
-        with pytest.raises(NotReached, match=r"no row 'a' has met the predicate within 0\.01 s"):
+        with pytest.raises(NotReached, match=r"no row 'a' has met the predicate within 0\.01 s$"):
             await here.until(balance, "a", lambda row: True, timeout_s=0.01)
+
+    async def test_until_says_that_something_is_parked(
+        self, log: LogStore, here: Running, balance: Projection[Balance]
+    ) -> None:
+        """Perhaps the row that it waits for."""
+        await deposited(log, "a", CURSED)
+        await settled(here)
+        with pytest.raises(NotReached, match=r"; 1 of its rows and streams are parked, see `twofold parked APP list"):
+            await here.until(balance, "a", lambda row: True, timeout_s=0.5)
 
     async def test_until_refuses_what_cannot_be(self, log: LogStore, here: Running) -> None:
         """A key of another shape or type, and a time that is not positive; what the predicate raises comes out."""

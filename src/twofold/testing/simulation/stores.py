@@ -357,6 +357,10 @@ class SimulatedRows:
         """See `ReadStore.find`."""
         return await self._look(lambda rows: at_once(rows.find(table, query)))
 
+    async def get_all(self, table: Table, keys: Sequence[Key]) -> QueryResult:
+        """See `ReadStore.get_all`."""
+        return await self._look(lambda rows: at_once(rows.get_all(table, keys)))
+
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
         return await self._look(lambda rows: at_once(rows.count(table, conditions)))

@@ -24,7 +24,11 @@ ADDRESS = "/asyncapi.json"
 VERSION = "3.0.0"
 
 _TEXT = {"type": "string"}
-_TOKEN = {"type": ["string", "null"], "description": "Resumes after this message; null while the same round goes on"}
+_RESUMES = (
+    "Resumes after this message. Null while more of the same round follows; in a snapshot, forget the token from "
+    "before, too"
+)
+_TOKEN = {"type": ["string", "null"], "description": _RESUMES}
 _WEBSOCKET = {"ws": {"method": "GET", "bindingVersion": "0.1.0"}}
 _TRUE = {"type": "boolean", "const": True}
 _PARKED = {"type": "integer", "description": "How many rows of the read model are parked and may be out of date"}

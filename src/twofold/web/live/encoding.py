@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.rows import as_json
 
 KEPT_BYTES = 1024 * 1024  # of encoded rows, for each address
+FRAME_BYTES = 64 * 1024  # of rows in a frame, or a single row
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -30,12 +31,31 @@ class Encoding:
         read = as_json(projection, form=form) if returns is None else projection
         self._once = _Once(projection.row, read.format)
         self.rows = projection.read_as(self._once)
-        """The projection as it is to be watched for `body`."""
+        """The projection as it is to be watched for `bodies`."""
+        self._whole: tuple[RowChanges[Any] | None, bytes] = None, b""
+        """The last changes that were written in one part. Watchers that get the same object see the same rows."""
 
-    def body(self, changes: RowChanges[Any]) -> bytes:
-        """The JSON of changes of `rows`. Raises: what `returns` raises."""
-        members = [self._member(key, row) for key, row in changes.rows.items()]
-        return b'{"rows":{%b},"parked":%d}' % (b",".join(members), changes.parked)
+    def bodies(self, changes: RowChanges[Any]) -> Iterator[tuple[bytes, bool]]:
+        """The JSON of changes of `rows`, in parts of which a client takes one after the other; and whether it is the
+        last part. What several watchers get is written once. Raises: what `returns` raises.
+        """
+        if self._whole[0] is changes:
+            yield self._whole[1], True
+            return
+        members: list[bytes] = []
+        size = 0
+        is_whole = True
+        for key, row in changes.rows.items():
+            member = self._member(key, row)
+            if members and size + len(member) > FRAME_BYTES:
+                yield _body(members, changes.parked), False
+                members, size, is_whole = [], 0, False
+            members.append(member)
+            size += len(member)
+        body = _body(members, changes.parked)
+        if is_whole:
+            self._whole = changes, body
+        yield body, True
 
     def _member(self, key: Any, row: _Row | None) -> bytes:
         if row is None:
@@ -78,6 +98,10 @@ class _Once(RowFormat):
         self._bytes += size
         if self._bytes > KEPT_BYTES:
             self._kept, self._bytes = {}, 0
+
+
+def _body(members: Sequence[bytes], parked: int) -> bytes:
+    return b'{"rows":{%b},"parked":%d}' % (b",".join(members), parked)
 
 
 def _name(key: Any) -> bytes:

@@ -19,6 +19,8 @@ MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1_000
 FIRST_S = 0.1
 HEARTBEAT = b":\n\n"
+BEGIN_AGAIN = "snapshot"
+"""The id of events from which nobody can resume, where an empty one would lead back to the address's `?after=`."""
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}  # the last one is for nginx
 
 
@@ -35,7 +37,8 @@ async def events_of(request: Request, subscription: Subscription) -> Response:
     """
     _check_unlimited(request)
     fresh = await freshness(request, request.query_params.get("after"))
-    after = request.headers.get("last-event-id") or fresh.after
+    last = request.headers.get("last-event-id")
+    after = None if last == BEGIN_AGAIN else last or fresh.after
     return _EventStream(request, subscription, after, fresh.wait_s, fresh.headers)
 
 
@@ -51,6 +54,7 @@ class _EventStream(Response):
         del self.headers["content-length"]
         self._request, self._subscription, self._after, self._wait_s = request, subscription, after, wait_s
         self._begun, self._beginning = False, asyncio.Lock()
+        self._unfinished = BEGIN_AGAIN if WatchToken.is_one(request.query_params.get("after")) else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI. Raises: whatever `follow` raises, before the first event."""
@@ -66,7 +70,7 @@ class _EventStream(Response):
     async def _follow(self, send: Send) -> None:
         async def tell(round: Round | None) -> None:
             await self._begin(send)
-            await _write(send, HEARTBEAT if round is None else frame(round))
+            await _write(send, HEARTBEAT if round is None else frame(round, self._unfinished))
 
         await self._subscription.follow(self._request, self._after, self._wait_s, tell)
 
@@ -95,11 +99,16 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def frame(round: Round) -> bytes:
-    """One event. Its id, to resume from, comes with the last frame of a round only."""
-    name = b"snapshot" if round.snapshot else b"changes"
-    token = b"" if round.token is None else b"id: %b\n" % round.token.encode()
-    return b"event: %b\n%bdata: %b\n\n" % (name, token, round.body)
+def frame(round: Round, unfinished: str = "") -> bytes:
+    """One event. Its id, to resume from, comes with the last frame of a round only.
+
+    A snapshot that is not complete has the id `unfinished` until then, so that clients forget the one from before: they
+    have dropped the rows that it stands for. Changes can be sent again, so the id from before stays until their last.
+    """
+    name, token = (b"snapshot", unfinished) if round.snapshot else (b"changes", None)
+    token = token if round.token is None else round.token
+    line = b"" if token is None else b"id: %b\n" % token.encode()
+    return b"event: %b\n%bdata: %b\n\n" % (name, line, round.body)
 
 
 def _check_unlimited(request: Request) -> None:

@@ -19,7 +19,7 @@ from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
 from twofold.web.live.route import SocketRoute, until_it_ends
-from twofold.web.live.subscription import Round, Subscription
+from twofold.web.live.subscription import Outlet, Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
 
@@ -63,6 +63,7 @@ class _Connection:
         self._request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._offers: Offers = websocket.app.state.offers
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outlet = Outlet()
         self._begun = False
 
     async def talk(self) -> None:
@@ -156,7 +157,7 @@ class _Connection:
             if round is not None:  # the server sends pings
                 await self._websocket.send_text(frame(message.id, round))
 
-        await subscription.follow(self._request, message.after, DEFAULT_WAIT_S, tell)
+        await subscription.follow(self._request, message.after, DEFAULT_WAIT_S, tell, self._outlet)
 
     async def _allowed(self, name: str, where: Mapping[str, Any]) -> Subscription:
         """The first subscription that is open to this client. Raises: Problem 401, Problem 403; as `Offers`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import Request
 
 from twofold.api import Actor, Allow
-from twofold.app import Running
 from twofold.errors import Closed, Unavailable
+from twofold.read.room import Room
 from twofold.read.watcher import RowChanges
 from twofold.web.identity import actor_of, check_allowed, left_s, refreshed_actor, scope_of, unauthorized
 from twofold.web.live.encoding import Encoding
@@ -25,7 +25,7 @@ EARLY_S = 0.001  # so much earlier than asked a timer may fire
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One frame: the JSON of its rows. `token` resumes after it; None while the same round goes on."""
+    """One frame: the JSON of rows. `token` resumes after it; None while the same round goes on."""
 
     body: bytes
     token: str | None
@@ -34,6 +34,13 @@ class Round:
 
 Tell = Callable[[Round | None], Awaitable[None]]
 """Sends a round to the client; None is a heartbeat."""
+
+
+class Outlet:
+    """A connection, as its subscriptions share it: what waits for its client, and whose turn it is to write."""
+
+    def __init__(self) -> None:
+        self.room, self.turn = Room(), asyncio.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,9 @@ class Subscription:
     arguments: Mapping[str, Any]
     allow: Allow | None
 
-    async def follow(self, request: Request, after: str | None, wait_s: float, tell: Tell) -> None:
+    async def follow(
+        self, request: Request, after: str | None, wait_s: float, tell: Tell, outlet: Outlet | None = None
+    ) -> None:
         """Tell a snapshot, then every change, and a heartbeat from time to time. Returns when the process stops.
 
         Every round is checked against the rules, and every heartbeat also checks the login. Another scope means a new
@@ -69,11 +78,13 @@ class Subscription:
         """
         admission = admission_of(request.scope)
         ending = asyncio.Event() if admission is None else admission.ending
+        outlet = outlet or Outlet()
         while True:
             now = _Now(await actor_of(request), await scope_of(request, self.encoding.projection))
             try:
-                changes = self._watch(request, now.scope, after, wait_s)
-                await first_of(self._tell(request, now, changes, tell), self._keep(request, now, ending, tell))
+                changes = self._watch(request, now.scope, after, wait_s, outlet.room)
+                telling = self._tell(request, now, changes, tell, outlet.turn)
+                await first_of(telling, self._keep(request, now, ending, tell))
             except _ScopeChanged:
                 after = None
             except Closed:
@@ -82,23 +93,38 @@ class Subscription:
                 return
 
     def _watch(
-        self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float
+        self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float, room: Room
     ) -> AsyncGenerator[RowChanges[Any], None]:
-        running: Running = request.app.state.running
-        return running.watching.watch(
-            self.encoding.rows, self.conditions, scope=scope, order_by=self.order_by, after=after, wait_s=wait_s
-        )
+        watch = request.app.state.running.watching.watch
+        how = {"scope": scope, "order_by": self.order_by, "after": after, "wait_s": wait_s, "room": room}
+        watched: AsyncGenerator[RowChanges[Any], None] = watch(self.encoding.rows, self.conditions, **how)
+        return watched
 
     async def _tell(
-        self, request: Request, begun: _Now, changes: AsyncGenerator[RowChanges[Any], None], tell: Tell
+        self,
+        request: Request,
+        begun: _Now,
+        changes: AsyncGenerator[RowChanges[Any], None],
+        tell: Tell,
+        turn: asyncio.Lock,
     ) -> None:
         async with aclosing(changes):
             async for each in changes:
-                await self._check(request, begun)
-                await tell(self._round(each))
+                async with turn:  # the others of a connection that is stuck have written nothing yet
+                    await self._tell_all(request, begun, each, tell)
+                del each  # it is not kept until the next changes
 
-    def _round(self, changes: RowChanges[Any]) -> Round:
-        return Round(self.encoding.body(changes), changes.token, changes.snapshot)
+    async def _tell_all(self, request: Request, begun: _Now, changes: RowChanges[Any], tell: Tell) -> None:
+        for frame in self._rounds(changes):
+            await self._check(request, begun)
+            await tell(frame)
+
+    def _rounds(self, changes: RowChanges[Any]) -> Iterator[Round]:
+        """The frames of changes, each made when its turn has come."""
+        snapshot = changes.snapshot
+        for body, is_last in self.encoding.bodies(changes):
+            yield Round(body, changes.token if is_last else None, snapshot)
+            snapshot = False
 
     async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
         """Check, and send heartbeats, until the process stops."""

@@ -7,7 +7,7 @@ a login is needed and the handshake has none, the first message of the client br
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from twofold.app import Running
 from twofold.messages import Position
 from twofold.read.conditions import query_of
 from twofold.read.projection import Projection
+from twofold.read.room import Room
 from twofold.read.store import Condition
 from twofold.web.answers import encoded
 from twofold.web.forms import JsonForm
@@ -147,11 +148,11 @@ class _Following(Subscription):
 
     place: _Place
 
-    def _watch(self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float) -> Any:
+    def _watch(self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float, room: Room) -> Any:
         return self.place.rounds(request)
 
-    def _round(self, changes: Any) -> Round:
-        return Round(changes.message, changes.token, False)
+    def _rounds(self, changes: Any) -> Iterator[Round]:
+        yield Round(changes.message, changes.token, False)
 
 
 async def _with_login(websocket: WebSocket, request: Request) -> Request:

@@ -33,6 +33,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True  # it was refused, which uvicorn logs as an error of the app
 
+    def handle_ping(self) -> None:
+        """See uvicorn. A client that reads nothing gets no pongs, or it could fill the memory with them."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
     def shutdown(self) -> None:
         """See uvicorn: the server stops."""
         super().shutdown()
