@@ -16,6 +16,7 @@ from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, Write, api_of, members, users, writings
 from twofold import Projection
 from twofold.api import Actor, logged_in
+from twofold.web.graphql import live
 from twofold.web.graphql import socket as module
 from twofold.web.serving.admission import Admission
 from twofold.web.serving.limits import Limits
@@ -231,9 +232,24 @@ async def test_what_many_watch_is_written_once(sqlite: str) -> None:
             await client.next()
         operation = running.execution.documents.operation(ALL, None)
         [live] = [made for key, made in operation.plans.items() if isinstance(key, tuple) and key[0] == "live"]
-        written = []
+        written: list[Any] = []
         real = live.shared.data
         live.shared.data = lambda changes: written.append(changes) or real(changes)
         await running.running.execute(members, "x", Join("Xen", "e"))
         assert await one.next() == await other.next()
         assert len(written) <= 2
+
+
+async def test_many_rows_come_in_parts(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "FRAME_BYTES", 100)
+    query = "subscription { users { rows { userId name } snapshot token } }"
+    async with site(sqlite) as running, served(running) as connect, connect() as client:
+        await fill(running.running, users=9, posts=0)
+        await client.begin()
+        await client.ask("1", query)
+        rounds = [(await client.next())["data"]["users"]]
+        while rounds[-1]["token"] is None:
+            rounds.append((await client.next())["data"]["users"])
+        assert len(rounds) > 2
+        assert [one["snapshot"] for one in rounds] == [True] + [False] * (len(rounds) - 1)
+        assert {row["userId"] for one in rounds for row in one["rows"]} == {f"u{n}" for n in range(9)}

@@ -19,7 +19,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.graphql.context import Context, Info
 from twofold.web.graphql.reading import conditions_of, key_of, order_of, rows_query
 from twofold.web.graphql.rows import is_made_of, stored
-from twofold.web.live.encoding import Encoding, _Once
+from twofold.web.live.encoding import FRAME_BYTES, Encoding, _Once
 from twofold.web.live.subscription import Subscription
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -133,19 +133,34 @@ class _Written(Encoding):
         self.rows = projection.read_as(_Once(projection.row, _Selected(projection.row, write)))
         self._latest: tuple[Any, bytes] = None, b""
 
-    def body(self, changes: RowChanges[Any]) -> bytes:
-        """The JSON of `data`. All who are told the same changes get the same bytes."""
-        if self._latest[0] is not changes:
-            self._latest = changes, self.data(changes)
-        return self._latest[1]
-
     def bodies(self, changes: RowChanges[Any]) -> Iterator[tuple[bytes, bool]]:
-        """The same as one part."""
-        yield self.body(changes), True
+        """See `Encoding.bodies`: here each part is the JSON of `data`."""
+        if self._latest[0] is changes:
+            yield self._latest[1], True
+            return
+        for part, is_last in _parts(changes):
+            body = self.data(part)
+            if part is changes:
+                self._latest = changes, body
+            yield body, is_last
 
     def data(self, changes: RowChanges[Any]) -> bytes:
-        """See `body`."""
+        """The JSON of one part."""
         return b"null"
+
+
+def _parts(changes: RowChanges[Any]) -> Iterator[tuple[RowChanges[Any], bool]]:
+    """Changes of which each is one frame: only the first is a snapshot, and only the last has the token."""
+    rows: dict[Any, Any] = {}
+    size, snapshot, is_whole = 0, changes.snapshot, True
+    for key, row in changes.rows.items():
+        more = 0 if row is None else len(row.made)
+        if rows and size + more > FRAME_BYTES:
+            yield RowChanges(rows, None, snapshot, changes.parked), False
+            rows, size, snapshot, is_whole = {}, 0, False, False
+        rows[key] = row
+        size += more
+    yield (changes if is_whole else RowChanges(rows, changes.token, snapshot, changes.parked)), True
 
 
 class _OfRow(_Written):
@@ -202,14 +217,10 @@ class Held(Encoding):
         self.rows = stored(projection)
         self.latest: RowChanges[Any] | None = None
 
-    def body(self, changes: RowChanges[Any]) -> bytes:
+    def bodies(self, changes: RowChanges[Any]) -> Iterator[tuple[bytes, bool]]:
         """Nothing yet: see `latest`."""
         self.latest = changes
-        return b""
-
-    def bodies(self, changes: RowChanges[Any]) -> Iterator[tuple[bytes, bool]]:
-        """The same as one part."""
-        yield self.body(changes), True
+        yield b"", True
 
 
 def live_resolver(made: LiveField) -> Callable[..., Any]:

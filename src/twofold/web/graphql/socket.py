@@ -28,7 +28,7 @@ from twofold.web.graphql.negotiated import body_of
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.route import SocketRoute, until_it_ends
 from twofold.web.live.socket import IDLE_S, LONGEST_ID, MOST_SUBSCRIPTIONS
-from twofold.web.live.subscription import Round
+from twofold.web.live.subscription import Outlet, Round
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
 
@@ -77,6 +77,7 @@ class _Connection:
         self._websocket, self._execution = websocket, execution
         self._request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outlet = Outlet()
         self._ready = asyncio.Event()
 
     async def talk(self) -> None:
@@ -237,7 +238,7 @@ class _Connection:
                 found = await self._execution.event(operation, given, here, Changes(held.latest))
                 await self._send(start + body_of(found.data, found.errors, None) + b"}")
 
-        await watched.follow(self._request, arguments.get(AFTER), DEFAULT_WAIT_S, tell)
+        await watched.follow(self._request, arguments.get(AFTER), DEFAULT_WAIT_S, tell, self._outlet)
 
     def _live(self, operation: Operation, variables: Any) -> Live:
         """What is shared by all who select the same."""
