@@ -48,6 +48,8 @@ NAMES = {
     "catchup_sqlite_vs_floor",
     "rebuild_pg_vs_floor",
     "load100_vs_eventsourcing",
+    *(f"graphql_{case}_vs_{peer}" for case in ("list", "one", "new") for peer in ("strawberry", "fraiseql")),
+    *(f"graphql_{case}_executed_vs_strawberry" for case in ("list", "one")),
     *(
         f"edges_{backend}_{case}_vs_{peer}"
         for backend in ("pg", "sqlite")

@@ -7,6 +7,7 @@ from bench.scenarios.append import appends
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
 from bench.scenarios.edges import edges
+from bench.scenarios.graphql import graphql
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
 from bench.scenarios.importing import importing
@@ -24,6 +25,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "catch-up": catch_up,
     "command": commands,
     "edges": edges,
+    "graphql": graphql,
     "lag": lag,
     "importing": importing,
     "http": requests,
@@ -31,4 +33,4 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "live": live,
     "retail": retail,
 }
-NOT_QUICK = {"live", "retail"}  # they take long: a quick run skips them unless they are named
+NOT_QUICK = {"graphql", "live", "retail"}  # they take long: a quick run skips them unless they are named

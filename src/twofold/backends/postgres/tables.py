@@ -187,10 +187,16 @@ class TableSql:
 
     def _indexable(self, name: str) -> str:
         """The expression for indexes and ORDER BY: the beginning of a value that may be too long for an index."""
-        if name not in self._cut:
-            return quoted(name)
+        return quoted(name) if name not in self._cut else self._beginning(name, quoted(name))
+
+    def joined(self, name: str, other: str) -> str:
+        """The condition that a column equals another expression, also where an index holds its beginning alone."""
+        same = f"{self.name}.{quoted(name)} = {other}"
+        return same if name not in self._cut else f"{self._indexable(name)} = {self._beginning(name, other)} AND {same}"
+
+    def _beginning(self, name: str, expression: str) -> str:
         beginning = "left({}, {})" if self._columns[name].kind == "text" else "substr({}, 1, {})"
-        return f"({beginning.format(quoted(name), self._cut[name])})"
+        return f"({beginning.format(expression, self._cut[name])})"
 
     def _cut_off(self, name: str, value: Any) -> Any:
         """The part of a value that `_indexable` compares."""

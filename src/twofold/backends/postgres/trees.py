@@ -58,7 +58,7 @@ class TreesSql:
         joined: tuple[str, ...] = ()
         if branch.joined is not None and parent is not None:
             theirs, own = branch.joined
-            joined = (f"{sql.name}.{quoted(theirs)} = {parent}.{quoted(own)}",)
+            joined = (sql.joined(theirs, f"{parent}.{quoted(own)}"),)
         rows = f"(SELECT * FROM {sql.name}{self._hole(Hole(branch.place, sql, joined))}) {alias}"
         if branch.several:
             return f"(SELECT concat('[', string_agg({text}, ','), ']') FROM {rows})"
