@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.ratios import RATIOS
+from bench.ratios import RATIOS, Ratio
 from bench.results import Book, Spread
 
 
@@ -70,6 +70,12 @@ def cost_of_many(backend: str, case: str) -> Goal:
     return Goal(f"cost per event at 1,000,000 against 100,000, {case}, {backend}", 1.2, "×", measured)
 
 
+def against(case: str, theirs: str, wanted: float, what: str) -> Goal:
+    """A ratio of the scenario `sql`, round by round."""
+    ratio = Ratio(what, "sql", "postgres", case, theirs, wanted)
+    return Goal(what, wanted, "×", ratio.taken, at_least=True)
+
+
 def processor_beside_strawberry(book: Book) -> Spread | str:
     """The processor time of a delivery relative to Strawberry's, round by round."""
     where = ("live", "postgres", "1,000 WebSockets, 20 changes/s")
@@ -111,6 +117,25 @@ GOALS = (
             ),
             at_most(f"live, {backend}, memory for a stuck reader", 1, "MB", "live", backend, STUCK, "stuck_mb"),
         )
+    ),
+    against("16 callers", "direct calls", 2.5, "SQL commands through the writer, against direct calls"),
+    against("16 callers", "plain function", 0.4, "SQL commands through the writer, against functions without events"),
+    at_most(
+        "longest call of direct callers beside the writer on hot rows",
+        0.5,
+        "s",
+        "sql",
+        "postgres",
+        "direct callers beside the writer, hot rows, longest call",
+    ),
+    against(
+        "dashboard, for each event of many",
+        "refresh after each event",
+        500,
+        "dashboard by projection, against refreshing",
+    ),
+    against(
+        "dashboard, from an event until it is seen", "refresh after each event", 40, "the same, events seen one by one"
     ),
     Goal(
         "processor time of a live row, 1,000 WebSockets on postgres, against Strawberry",

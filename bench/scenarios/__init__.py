@@ -16,6 +16,7 @@ from bench.scenarios.live import live
 from bench.scenarios.load import load
 from bench.scenarios.rebuild import rebuild
 from bench.scenarios.retail import retail
+from bench.scenarios.sql import sql
 
 # Scenarios with ratios come first: on a slow machine the five minutes of a quick run may not suffice for all.
 SCENARIOS: dict[str, Callable[[Run], None]] = {
@@ -32,5 +33,6 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "idle": idle,
     "live": live,
     "retail": retail,
+    "sql": sql,
 }
-NOT_QUICK = {"graphql", "live", "retail"}  # they take long: a quick run skips them unless they are named
+NOT_QUICK = {"graphql", "live", "retail", "sql"}  # they take long: a quick run skips them unless they are named

@@ -35,12 +35,18 @@ from twofold.read.projector import Projector
 from twofold.read.query import DEFAULT_LIMIT, Page, Queries
 from twofold.read.watch import Watching, check_no_page
 from twofold.read.watcher import RowChanges
+from twofold.sql.caller import Caller
+from twofold.sql.command import Called, SqlCommand
+from twofold.sql.forms import ChecksForms, forms_of
+from twofold.sql.view import View
+from twofold.sql.views import Views
 from twofold.write.bulk import Bulk, Call, bulk
 from twofold.write.commits import Commits
 from twofold.write.copies import check_complete
 from twofold.write.decider import Decider, Done
 from twofold.write.execute import Executor, check_version
 
+A = TypeVar("A")
 C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
@@ -56,7 +62,8 @@ class App:
     `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
     are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that
     returns an ASGI app for a `Running`; `twofold serve` serves it. `formerly` is the App's previous name, under which
-    existing stores know it.
+    existing stores know it. `commands` are those that PostgreSQL functions decide,
+    and `views` read models that PostgreSQL selects.
 
     Raises: ConfigurationError for names used twice, a projection that mixes documents with events, or a class that
     cannot be stored.
@@ -69,18 +76,31 @@ class App:
     stored: Mapping[type, Stored] = field(default_factory=dict)
     http: str | None = None
     formerly: str | None = None
+    commands: Sequence[SqlCommand[Any, Any]] = ()
+    views: Sequence[View[Any]] = ()
     codec: Codec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_parts(self.deciders, self.projections, self.reactors)
+        check_parts(self.deciders, self.projections, self.reactors, self.commands, self.views)
         check_names(self.name, self.formerly, self.http)
-        recorded = [cls for decider in self.deciders for cls in decider.recorded_types]
+        recorded = [cls for each in self.deciders for cls in each.recorded_types]
+        recorded += [cls for each in self.commands for cls in each.records]
         followers: list[Projection[Any] | Reactor] = [*self.projections, *self.reactors]
         check_recorded(self.name, followers, {*recorded, *self.stored})
         consumed = [cls for follower in followers for cls in follower.event_types]
         object.__setattr__(self, "codec", Codec([*recorded, *consumed], self.stored))
         for projection in self.projections:
             self.folding(projection)
+
+    @property
+    def parts(self) -> list[Any]:
+        """All that an Api may serve."""
+        return [*self.deciders, *self.commands, *self.projections, *self.views]
+
+    @property
+    def declared(self) -> list[type]:
+        """Event classes that are recorded without a decider."""
+        return [*self.stored, *(cls for command in self.commands for cls in command.records)]
 
     def folding(self, projection: Projection[Any]) -> Projection[Any]:
         """A projection as it folds in this App: over documents, if its streams are state-stored.
@@ -162,7 +182,9 @@ class Running:
         }
         self.commits = Commits(log, lambda head: self.lags[head.partition].mark(head))
         self.executor = Executor(log, self.commits.append, app.codec, ambient)
+        self.caller = Caller(app.name, app.commands, log, lambda head: self.lags[head.partition].mark(head))
         self.queries = Queries(rows, log)
+        self.views = Views(app.name, app.views, rows, log, app.codec)
         self.watching = Watching(self.queries, rows, log, app.codec)
         self.owner = ambient.new_id()[:12]
         self.followers: list[Following] = []
@@ -203,15 +225,20 @@ class Running:
     async def prepare(self) -> None:
         """Create missing tables and checkpoints. Raises: ConfigurationError, LogReplaced, Unavailable."""
         await self.belonging.check()
+        if isinstance(self.log, ChecksForms):
+            await self.log.install(self.app.name, forms_of(self.app.deciders, self.app.declared, self.app.codec))
+        await self.caller.prepare()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         for following in self.followers:
             await self.belonging.register(following)
             await following.check_log()
+        await self.views.prepare()
 
     def work(self) -> None:
         """Fold and react in this process, sharing the work with other processes."""
         self._workers = [Worker(following) for following in self.followers]
+        self.views.work()
 
     @property
     def works(self) -> bool:
@@ -220,10 +247,10 @@ class Running:
 
     async def stop(self) -> None:
         """Finish what was accepted, and release the checkpoints."""
-        await self.watching.stop()
+        await asyncio.gather(self.watching.stop(), self.views.stop())
         await asyncio.gather(*[worker.stop() for worker in self._workers])
         self._workers.clear()
-        await self.commits.close()
+        await asyncio.gather(self.caller.close(), self.commits.close())
 
     async def execute(
         self,
@@ -254,6 +281,25 @@ class Running:
             correlation_id=correlation_id,
             causation_id=causation_id,
         )
+
+    async def call(
+        self,
+        command: SqlCommand[C, A],
+        value: C,
+        *,
+        command_id: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> Called[A]:
+        """Run a SQL command: its function, with the fields of `value` as arguments.
+
+        A command id that was used before returns the answer of then, for ever, whatever the value is now.
+
+        Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, CommandFailed, Unavailable, OutcomeUnknown.
+        """
+        meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
+        return await self.caller.call(command, value, meta)
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S

@@ -9,18 +9,35 @@ from typing import Any
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.react.reactor import Reactor
 from twofold.read.projection import Projection
+from twofold.sql.command import SqlCommand
+from twofold.sql.view import View
 from twofold.write.decider import Decider
 
 
 def check_parts(
-    deciders: Sequence[Decider[Any, Any, Any]], projections: Sequence[Projection[Any]], reactors: Sequence[Reactor]
+    deciders: Sequence[Decider[Any, Any, Any]],
+    projections: Sequence[Projection[Any]],
+    reactors: Sequence[Reactor],
+    commands: Sequence[SqlCommand[Any, Any]],
+    views: Sequence[View[Any]],
 ) -> None:
     """Raises: ConfigurationError for a part of the wrong type, or a name that is used twice."""
     _all_of("deciders", deciders, Decider)
     _all_of("projections", projections, Projection)
+    for projection in projections:
+        if isinstance(projection, View):
+            raise ConfigurationError(f"{projection.owner} is not folded: it belongs in views=")
     _all_of("reactors", reactors, Reactor)
+    _all_of("commands", commands, SqlCommand)
+    _unique("command", (command.name for command in commands))
     _unique("category", (decider.category for decider in deciders))
-    _unique("name", [projection.name for projection in projections] + [reactor.name for reactor in reactors])
+    _all_of("views", views, View)
+    named: list[Projection[Any] | Reactor] = [*projections, *views, *reactors]
+    _unique("name", (each.name for each in named))
+    for view in views:
+        for each in view.over:
+            if not any(each is known for known in projections):
+                raise ConfigurationError(f"{view.owner} is over {each.owner}, which this App does not have: add it")
 
 
 def check_names(name: str, formerly: str | None, http: str | None) -> None:

@@ -10,6 +10,7 @@ TwofoldError
 │   ├── NotFound           what a request names does not exist; raised by code at the edge
 │   ├── InvalidCursor      not a cursor, or a cursor of another query
 │   └── InvalidQuery       a field, an operator or a value that the read model does not have
+├── CommandFailed          the function of a SQL command failed; nothing was changed
 ├── VersionConflict        the stream is not at the version the append expected
 ├── OutcomeUnknown         the connection to the store was lost during a commit
 ├── Unavailable            the store cannot do this now; nothing was changed
@@ -52,7 +53,11 @@ class TwofoldError(Exception):
 
 
 class Rejected(TwofoldError):
-    """The domain says no. `decide` raises it with a sentence for the user."""
+    """The domain says no. `decide` raises it with a sentence for the user; a `code` is for programs."""
+
+    def __init__(self, *args: object, code: str | None = None) -> None:
+        super().__init__(*args)
+        self.code = code
 
 
 class ConfigurationError(TwofoldError):
@@ -103,6 +108,17 @@ class VersionConflict(TwofoldError):
     def __init__(self, stream: NamedStream, expected: int, actual: int) -> None:
         super().__init__(f"{stream} is at version {actual}, not {expected}")
         self.stream, self.expected, self.actual = stream, expected, actual
+
+
+class CommandFailed(TwofoldError):
+    """The function of a SQL command raised an error that the command gives no code for. Nothing was changed.
+
+    `sqlstate`, `detail` and `constraint` are those of PostgreSQL's error.
+    """
+
+    def __init__(self, why: str, sqlstate: str, detail: str | None, constraint: str | None) -> None:
+        super().__init__(why)
+        self.sqlstate, self.detail, self.constraint = sqlstate, detail, constraint
 
 
 class OutcomeUnknown(TwofoldError):

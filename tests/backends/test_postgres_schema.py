@@ -1,18 +1,28 @@
-"""The functions that append stand in one file, and every database has them as they stand there."""
+"""Functions stand in files of their own, and every database has them as they stand there."""
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
 
 import asyncpg
+import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.backends.postgres.schema import migrations
 
-APPEND = files("twofold.backends.postgres").joinpath("append.sql").read_text(encoding="utf-8")
-TAKEN_OVER = (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5")
-"""The newest migration that takes append.sql over, and what the file was then."""
+TAKEN_OVER = {
+    "append.sql": (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5"),
+    "run.sql": (41, "163fd54d7e067ba376de7827bef68bea6add9100ddcaae74fd2c2450c303a5fc"),
+    "note.sql": (40, "acbed98905cf3a97a97d146fc48f4df43669e411596a8f1f2218ee9686e4a2d7"),
+}
+"""For each file the newest migration that takes it over, and what the file was then."""
+
+
+def functions(file: str) -> str:
+    return files("twofold.backends.postgres").joinpath(file).read_text(encoding="utf-8")
+
 
 STATE = """
 SELECT coalesce(json_agg(line ORDER BY line), '[]')::text FROM (
@@ -30,14 +40,17 @@ SELECT coalesce(json_agg(line ORDER BY line), '[]')::text FROM (
 
 
 async def test_migrations_end_with_the_functions_of_today(new_database: Callable[[], str]) -> None:
-    """Created once more from append.sql, nothing is another."""
+    """Created once more from their files, nothing is another."""
     url = new_database()
     await (await connect(url, Ambient())).close()
     connection = await asyncpg.connect(url)
     try:
         migrated = await connection.fetchval(STATE)
-        assert migrated.count("CREATE OR REPLACE FUNCTION twofold.append") == 2
-        await connection.execute(APPEND)
+        for file in TAKEN_OVER:
+            names = re.findall(r"^CREATE OR REPLACE FUNCTION (twofold\.\w+)\(", functions(file), re.MULTILINE)
+            assert all(f"FUNCTION {name}(" in migrated for name in names)
+            assert names
+            await connection.execute(functions(file))
         assert await connection.fetchval(STATE) == migrated
     finally:
         await connection.close()
@@ -62,7 +75,8 @@ async def test_a_database_of_any_age_becomes_the_one_of_today(new_database: Call
         await newer.close()
 
 
-def test_a_change_of_the_functions_reaches_databases_that_exist() -> None:
-    """A change of append.sql needs a migration that takes it over, and an update here."""
-    newest = max(number for number, (_, sql) in migrations().items() if APPEND in sql)
-    assert (newest, sha256(APPEND.encode()).hexdigest()) == TAKEN_OVER
+@pytest.mark.parametrize("file", TAKEN_OVER)
+def test_a_change_of_the_functions_reaches_databases_that_exist(file: str) -> None:
+    """A change of such a file needs a migration that takes it over, and an update here."""
+    newest = max(number for number, (_, sql) in migrations().items() if functions(file) in sql)
+    assert (newest, sha256(functions(file).encode()).hexdigest()) == TAKEN_OVER[file]

@@ -651,6 +651,7 @@ async def test_a_database_of_before_there_were_requests(database: str) -> None:
         "DROP TABLE twofold.requests",
         "ALTER TABLE twofold.log DROP COLUMN secret",
         "DROP TABLE twofold.copied",
+        "DROP TABLE twofold.pending, twofold.forms, twofold.calls, twofold.views",
         "ALTER TABLE twofold.checkpoints DROP COLUMN generation",
         "DELETE FROM twofold.migrations WHERE number >= 10",
         f'CREATE ROLE "{role}"',
@@ -778,17 +779,19 @@ async def test_the_documented_rights_are_enough() -> None:
     def mine(statements: list[str]) -> list[str]:
         return [s.replace("order_summary", "balance") for s in statements]
 
-    owner, app, tables, later, analyst = (mine(block) for block in documented_sql())
+    owner, app, tables, later, analyst, clerk = (mine(block) for block in documented_sql())
     with server(fsync=False) as running_server:  # roles belong to a whole server
         shop = running_server.new_database("shop")
 
         def as_role(role: str) -> str:
             return shop.replace("//postgres@", f"//{role}@")
 
-        execute(shop, *owner, "ALTER ROLE shop_owner CREATEROLE", "CREATE ROLE analyst LOGIN")
+        execute(
+            shop, *owner, "ALTER ROLE shop_owner CREATEROLE", "CREATE ROLE analyst LOGIN", "CREATE ROLE clerk LOGIN"
+        )
         async with bank.open(as_role("shop_owner"), work=False):
             pass
-        execute(as_role("shop_owner"), *app, *tables, *later, *analyst)
+        execute(as_role("shop_owner"), *app, *tables, *later, *analyst, *clerk)
         for forbidden in ("CREATE TABLE public.mine (x int)", "DELETE FROM twofold.events"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 execute(as_role("shop_app"), forbidden)
@@ -811,6 +814,8 @@ async def test_the_documented_rights_are_enough() -> None:
 
             await eventually(forwarded)
             assert all(status.state != "stopped" for status in await operate.status(running))
+        opened_event = """jsonb_build_array('{"type": "Deposited", "data": {"amount": 1}}'::jsonb)"""
+        execute(as_role("clerk"), f"SELECT twofold.note('account-d', 0, {opened_event})")
         execute(as_role("analyst"), "SELECT * FROM balance")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             execute(as_role("analyst"), "SELECT * FROM twofold.events")

@@ -2,6 +2,7 @@
 
 api.py        Api: commands, rows and pages, each with its address and who may use it
 served.py     one command, checked when it is declared
+calls.py      one SQL command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
 relations.py  the rows of a read model that belong to a row of another
 resolvers.py  queries and mutations of one's own, for GraphQL
@@ -17,6 +18,7 @@ Imports no web framework.
 
 from twofold.api.actors import Actor, ActorOf, Allow, Scope, Sees, anyone, logged_in, nobody
 from twofold.api.api import Api, Served
+from twofold.api.calls import ServedCall
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.relations import Many, One, Related
 from twofold.api.resolvers import Resolver
@@ -35,6 +37,7 @@ __all__ = [
     "Served",
     "Scope",
     "Sees",
+    "ServedCall",
     "ServedCommand",
     "ServedPage",
     "ServedRow",

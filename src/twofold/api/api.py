@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
 from twofold.api.addresses import RESERVED, Address, address, kebab, snake
+from twofold.api.calls import ServedCall, answer_of
 from twofold.api.origins import checked_origins
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.relations import Many, One, Related, related
@@ -19,10 +20,12 @@ from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
 from twofold.read.query import DEFAULT_LIMIT, Page
 from twofold.signatures import check_accepts, is_coroutine_function
+from twofold.sql.command import Called, SqlCommand
 from twofold.write.decider import Decider, Done
 
-Served = ServedCommand | ServedRow | ServedPage
+Served = ServedCommand | ServedCall | ServedRow | ServedPage
 
+A = TypeVar("A")
 C = TypeVar("C")
 R = TypeVar("R")
 S = TypeVar("S")
@@ -89,6 +92,7 @@ class Api:
         self.related: list[Related] = []
         self.resolvers: list[Resolver] = []
 
+    @overload
     def command(
         self,
         decider: Decider[C, S, E],
@@ -105,6 +109,40 @@ class Api:
         status: int = 200,
         etag: bool = True,
         returns: Callable[[Done[S, E]], Any] | Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
+    @overload
+    def command(
+        self,
+        decider: SqlCommand[C, A],
+        /,
+        *,
+        at: str | None = None,
+        by: str | None = None,
+        types: Mapping[str, Any] | None = None,
+        allow: Allow | None = None,
+        status: int = 200,
+        returns: Callable[[Called[A]], Any] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
+    def command(
+        self,
+        decider: Any,
+        command: Any = None,
+        at: str | None = None,
+        *,
+        id: str | NewId | None = None,
+        new: bool = False,
+        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
+        by: str | None = None,
+        using: Any = None,
+        types: Mapping[str, Any] | None = None,
+        allow: Allow | None = None,
+        status: int = 200,
+        etag: bool = True,
+        returns: Any = None,
         name: str | None = None,
     ) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
@@ -123,12 +161,20 @@ class Api:
         has no body. Its entity tag is the stream's version, which the next command may demand by
         If-Match, unless `etag=False`. `name` is the operation's.
 
+        A SQL command, `api.command(create_user, at="POST /users")`, has no stream: by default it is served at
+        `POST /{name}`, a parameter of the path gives the field of that name, and the response is an object with the
+        function's result as `answer`, or what `returns` makes of the `Called`.
+
         Raises: ConfigurationError.
         """
-        _check_kind(decider, Decider, "command(decider)")
-        _check_kind(command, type, "command(…, command)")
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
+        if isinstance(decider, SqlCommand):
+            given = {"by": by, "types": types, "allow": allow, "status": status, "returns": returns, "name": name}
+            self._call(decider, at, **given, command=command, id=id, new=new, exists=exists, using=using)
+            return
+        _check_kind(decider, Decider, "command(decider)")
+        _check_kind(command, type, "command(…, command)")
         served = ServedCommand(
             name=name or snake(command.__name__),
             at=address(at or _rule_of(decider, command, id), _CHANGES),
@@ -148,6 +194,42 @@ class Api:
         if types:
             _check_types(served.owner, types, served.names)
         self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
+
+    def _call(
+        self,
+        sql: SqlCommand[Any, Any],
+        at: str | None,
+        *,
+        by: str | None,
+        types: Mapping[str, Any] | None,
+        allow: Allow | None,
+        status: int,
+        returns: Any,
+        name: str | None,
+        **others: object,
+    ) -> None:
+        """Serve a SQL command. Raises: ConfigurationError."""
+        given = sorted(name for name, value in others.items() if value)
+        if given or isinstance(returns, Sequence):
+            raise ConfigurationError(
+                f"{sql.owner} has no stream of its own: leave out {', '.join(f'{each}=' for each in given)}"
+                if given
+                else f"{sql.owner}: returns={returns!r:.80} must be a function of Called"
+            )
+        called = name or sql.name
+        served = ServedCall(
+            name=called,
+            at=address(at or f"POST /{kebab(sql.name)}", _CHANGES),
+            command=sql,
+            by=by,
+            types=self.types | dict(types or {}),
+            allow=self._rule(allow),
+            status=status,
+            returns=returns or answer_of(sql, called),
+        )
+        if types:
+            _check_types(served.owner, types, served.names)
+        self._add(served)
 
     def row(
         self,
@@ -292,8 +374,7 @@ class Api:
 
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
-        part = added.decider if isinstance(added, ServedCommand) else added.projection
-        for each in (part, *_demanded(added)):
+        for each in (_part(added), *_demanded(added)):
             self._check_part(each, added.owner)
         added.check()
         first = added.at.segments[0]
@@ -311,9 +392,20 @@ class Api:
         self.served.append(added)
 
     def _check_part(self, part: Any, owner: str) -> None:
-        if not any(part is known for known in (*self.app.deciders, *self.app.projections)):
-            shown = part.owner if isinstance(part, Decider | Projection) else f"{part!r:.80}"
+        if not any(part is known for known in self.app.parts):
+            shown = part.owner if isinstance(part, Decider | SqlCommand | Projection) else f"{part!r:.80}"
             raise ConfigurationError(f"{owner}: {shown} is not the one of {self.app.name}, or it has none")
+
+
+def _part(added: Served) -> Any:
+    """The part of the App that it serves."""
+    match added:
+        case ServedCommand():
+            return added.decider
+        case ServedCall():
+            return added.command
+        case ServedRow() | ServedPage():
+            return added.projection
 
 
 def _demanded(added: Served) -> Sequence[Any]:
@@ -324,7 +416,7 @@ def _demanded(added: Served) -> Sequence[Any]:
             return list(named.values()) if isinstance(named, Mapping) else [named]
         case ServedPage():
             return [] if added.exists is None else [added.exists]
-        case ServedRow():
+        case ServedRow() | ServedCall():
             return []
 
 

@@ -114,7 +114,7 @@ class ServedPage:
     @property
     def is_live(self) -> bool:
         """Whether its rows can be watched."""
-        return self.live is not None or not self.returns_pages
+        return not self.projection.table.view and (self.live is not None or not self.returns_pages)
 
     @cached_property
     def returns_pages(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 import graphql as g
 
-from twofold.api import Api, Related, Resolver, ServedCommand, ServedPage, ServedRow
+from twofold.api import Api, Related, Resolver, ServedCall, ServedCommand, ServedPage, ServedRow
 from twofold.api.served import Input, NewId
 from twofold.errors import ConfigurationError
 from twofold.graphql.arguments import (
@@ -94,7 +94,7 @@ class ColumnField:
 class CommandField:
     """A mutation: `inputs` are the arguments that the command takes, `ids` those that only name its stream."""
 
-    served: ServedCommand
+    served: ServedCommand | ServedCall
     inputs: Mapping[str, str]
     ids: Mapping[str, str]
 
@@ -305,7 +305,7 @@ class _Making:
         found: dict[str, g.GraphQLField] = {}
         for name, field in queries.items():
             made = behind(field)
-            if not isinstance(made, RowField | RowsField) or made.returns is not None:
+            if not isinstance(made, RowField | RowsField) or made.returns is not None or made.projection.table.view:
                 continue
             if isinstance(made, RowField):
                 type_: Any = field.type
@@ -342,26 +342,26 @@ class _Making:
     def _mutations(self) -> dict[str, g.GraphQLField]:
         found: dict[str, g.GraphQLField] = {}
         for served in self._api.served:
-            if isinstance(served, ServedCommand):
+            if isinstance(served, ServedCommand | ServedCall):
                 self._command(found, served)
         self._own(found, "mutation")
         return found
 
-    def _command(self, found: dict[str, g.GraphQLField], served: ServedCommand) -> None:
+    def _command(self, found: dict[str, g.GraphQLField], served: ServedCommand | ServedCall) -> None:
         inputs = {name: one for name, one in served.fields.items() if name != served.by}
-        ids = {} if isinstance(served.id, NewId) or served.id in served.fields else {served.id: Input(str, True)}
+        ids = _ids_of(served)
         text = {name: g.GraphQLArgument(g.GraphQLNonNull(g.GraphQLID)) for name in ids}
-        given = {**text, **self._types.arguments(inputs, served.command.__name__)}
+        given = {**text, **self._types.arguments(inputs, served.sent.__name__)}
         made = CommandField(served, {camel(name): name for name in inputs}, {camel(name): name for name in ids})
         named = {camel(name): argument for name, argument in given.items()}
         self._put(found, served.name, self._result(served), named, made)
 
-    def _result(self, served: ServedCommand) -> Any:
+    def _result(self, served: ServedCommand | ServedCall) -> Any:
         """Nullable, so that a refusal leaves the results of other mutations."""
         if served.returns is None:
             return self._command_result
         hint = get_type_hints(served.returns, include_extras=True)["return"]
-        return g.get_nullable_type(self._types.output(hint, owner=served.command.__name__))
+        return g.get_nullable_type(self._types.output(hint, owner=served.name))
 
     @cached_property
     def _command_result(self) -> g.GraphQLObjectType:
@@ -418,5 +418,12 @@ _LIMIT = "How many rows at most, 1 to 500"
 _ORDER = "Names of fields; a leading `-` for descending order"
 
 
+def _ids_of(served: ServedCommand | ServedCall) -> dict[str, Input]:
+    """The argument that only names the stream, if there is one."""
+    if isinstance(served, ServedCall) or isinstance(served.id, NewId) or served.id in served.fields:
+        return {}
+    return {served.id: Input(str, True)}
+
+
 def _read_by(api: Api) -> list[Projection[Any]]:
-    return [one.projection for one in api.served if not isinstance(one, ServedCommand)]
+    return [one.projection for one in api.served if isinstance(one, ServedRow | ServedPage)]

@@ -36,12 +36,18 @@ _SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this ma
 
 
 class Table(msgspec.Struct, frozen=True, cache_hash=True):
-    """What a store must know of a projection: the table of a version and its columns."""
+    """What a store must know of a projection: the table of a version and its columns.
+
+    `view`: it is no table, but a query over others (see `twofold.sql.View`), with the position of what it is over.
+    `security_invoker`: what is readable under its name for SQL depends on the role that reads.
+    """
 
     follows: FollowerId
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[Index, ...]
+    view: bool = False
+    security_invoker: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +84,8 @@ class Projection(Generic[R]):
     feed delivers. The key is the stream's id unless `key(event, recorded)` returns another: one key, a list of keys
     (each distinct one gets the event once), or None for no row. With `key_fields` the key is a tuple of these fields.
     `indexes` are tuples of fields, with a leading `-` for descending order; the name of a list field alone makes its
-    members searchable. Raise `version` with every change of `row` or `evolve`: each version has its own table.
+    members searchable. Raise `version` with every change of `row` or `evolve`: each version has its own table. With
+    `security_invoker`, on PostgreSQL, the policies of its table apply to the role that reads under its name with SQL.
 
     Raises: ConfigurationError, naming the field at fault.
     """
@@ -90,6 +97,7 @@ class Projection(Generic[R]):
     key: KeyFunction | None = None
     key_fields: Sequence[str] | None = None
     indexes: Sequence[str | Sequence[str]] = ()
+    security_invoker: bool = False
     event_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
     format: RowFormat = field(init=False, repr=False, compare=False)
     table: Table = field(init=False, repr=False, compare=False)
@@ -113,7 +121,8 @@ class Projection(Generic[R]):
         check_columns(self.owner, self.format.columns)
         key = key_names(self.owner, self.row, self.format.columns, self.key_fields, computed=self.key is not None)
         indexes = declared_indexes(self.owner, self.row, self.format.columns, self.indexes)
-        set_(self, "table", Table(follows, self.format.columns, key, indexes))
+        invoker = self.security_invoker
+        set_(self, "table", Table(follows, self.format.columns, key, indexes, security_invoker=invoker))
         self._try_initial()
 
     def beside(self, generation: str) -> Projection[R]:

@@ -56,6 +56,8 @@ class Watching:
         **conditions: Any,
     ) -> AsyncGenerator[RowChanges[R], None]:
         """See `Running.watch`. `where` and `scope` are as in `Queries`; `room` is shared by the watches of a client."""
+        if projection.table.view:
+            raise InvalidQuery(f"{projection.owner} cannot be watched: watch a projection that it is over")
         query = query_of(projection, {**where, **conditions}, order_by, SNAPSHOT_PAGE, scope)
         watcher, rounds = OneWatcher(projection, query.conditions, room or Room()), self._rounds_of(projection)
         if self._stopped:

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp
 
-from twofold.api import Api, ServedCommand, nobody
+from twofold.api import Api, ServedCall, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
 from twofold.web import docs, graphql, openapi, problems
@@ -59,7 +59,7 @@ def web_app(
     for route in _command_routes(routers):
         _check_command(route, running, api)
     for served in api.served:
-        if isinstance(served, ServedCommand):
+        if isinstance(served, ServedCommand | ServedCall):
             _check_keeps_requests(served.owner, running)
     own_docs = docs.own_docs_available()
     app = _WebApp(
@@ -89,7 +89,8 @@ def web_app(
     if own_docs:
         docs.install(app)
     reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
-    watched = [made for made in reads if not isinstance(made, PageEndpoint) or made.served.is_live]
+    rows = [made for made in reads if not made.served.projection.table.view]
+    watched = [made for made in rows if not isinstance(made, PageEndpoint) or made.served.is_live]
     asyncapi.install(app, api, watched)
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):

@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars
 from twofold.api import Actor
 from twofold.app import Running
 from twofold.errors import TwofoldError
+from twofold.sql.command import Called, SqlCommand
 from twofold.web.headers import CORRELATION, PRINTABLE, printable_header
 from twofold.web.idempotency import Idempotency
 from twofold.web.identity import actor_of
@@ -22,6 +23,7 @@ from twofold.web.problems import problem_of
 from twofold.web.steps import Steps, request_id
 from twofold.write.decider import Decider, Done
 
+A = TypeVar("A")
 C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
@@ -78,6 +80,23 @@ class Asked:
         )
         bind_contextvars(command_id=done.receipt.command_id)
         return done
+
+    async def call(self, command: SqlCommand[C, A], value: C) -> Called[A]:
+        """`Running.call` as the request's actor; each SQL command of a request is executed once.
+
+        Raises: as `Running.call`; NotRepeatable.
+        """
+        if self.steps is None:
+            return await self._called(command, value, None)
+        with self.steps.command(f"command {command.name}") as command_id:
+            # with its name, because the ids of SQL commands are not those of a stream
+            return await self._called(command, value, f"{command.name}:{command_id}")
+
+    async def _called(self, command: SqlCommand[C, A], value: C, command_id: str | None) -> Called[A]:
+        actor = None if self.actor is None else self.actor.id
+        return await self.running.call(
+            command, value, command_id=command_id, actor=actor, correlation_id=self.correlation_id
+        )
 
     async def original(self, decider: Decider[Any, S, E], id: str) -> Done[S, E] | None:
         """The result of this request's first command to a stream, if an earlier run executed it.

@@ -72,6 +72,7 @@ PROBLEMS = (
 """Every status and `type` of a problem that twofold itself returns, and the kind of request that may get it."""
 _MEMBERS = {
     "invalid-input": ("errors", "errorsLeftOut"),
+    "rejected": ("code",),
     "version-conflict": ("expected", "actual"),
     "outcome-unknown": ("commandId",),
     "read-model-behind": ("lagEvents",),
@@ -102,6 +103,7 @@ PROBLEM: dict[str, Any] = {
             },
         },
         "errorsLeftOut": {"type": "integer"},
+        "code": _TEXT,
         "expected": {"anyOf": [{"type": "integer"}, _TEXT]},
         "actual": {"type": "integer"},
         "commandId": _TEXT,

@@ -115,7 +115,7 @@ def problem_of(error: Exception, request: Request) -> Problem:
             failed = condition_of(request)
             return failed(error.actual) if failed else version_conflict(409, str(error), error.expected, error.actual)
         case Rejected():
-            return Problem(422, "rejected", str(error))
+            return Problem(422, "rejected", str(error), None, **({} if error.code is None else {"code": error.code}))
         case InvalidInput():
             return _refused(error)
         case _:

@@ -31,8 +31,8 @@ Serve = Callable[..., Awaitable[Site]]
 async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
-        async def served(api: Api, *routers: Any, **settings: Any) -> Site:
-            running = await stack.enter_async_context(api.app.open("memory:"))
+        async def served(api: Api, *routers: Any, store: str = "memory:", **settings: Any) -> Site:
+            running = await stack.enter_async_context(api.app.open(store))
             app = web_app(running, api, *routers, **settings)
             transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://test"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.backends.postgres.tables import ABOUT, TableSql
+from twofold.backends.postgres.tables import TableSql, about
 from twofold.backends.statements import quoted
 from twofold.read.store import Query
 from twofold.read.written import LONGEST_DECIMAL, LONGEST_NUMBER, UNUSUAL, Member, Shape
@@ -29,13 +29,13 @@ class JsonSql:
         same = " AND ".join(f"{quoted(name)} = k.{k}" for name, k in zip(sql.table.key, asked, strict=True))
         keys = f"{sql.unnested_keys} WITH ORDINALITY AS k ({', '.join(asked)}, place)"
         one = f"coalesce(({self._row} WHERE {same}), '')"
-        self.get = f"SELECT ({ABOUT}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
+        self.get = f"SELECT ({about(sql.table)}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
         """Parameters: an array for each column of the key."""
 
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters after name and version."""
         rows, values = self._sql.found(query)
-        return f"SELECT ({ABOUT}), (SELECT string_agg(j, chr(10)) FROM ({self._row}{rows}) r)", values
+        return f"SELECT ({about(self._sql.table)}), (SELECT string_agg(j, chr(10)) FROM ({self._row}{rows}) r)", values
 
 
 @cache

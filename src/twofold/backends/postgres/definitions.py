@@ -12,6 +12,7 @@ from twofold.backends.postgres.connection import DEFINITION, LOCK_TIMEOUT_S, MIS
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.swap import drop_table, make_indexes, show_first
 from twofold.backends.postgres.tables import table_name, table_sql
+from twofold.backends.postgres.views import drop_view
 from twofold.backends.statements import statements
 from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import FollowerId
@@ -74,6 +75,8 @@ async def drop(connection: Connection, follows: FollowerId) -> None:
     """See `ReadStore.drop`."""
     async with brief_transaction(connection, LOCK_TIMEOUT_S):
         await connection.execute(_SQL["one_at_a_time"])
+        if await drop_view(connection, follows):
+            return
         stored = [table for table in await stored_tables(connection) if table.follows == follows]
         if not stored:
             raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")

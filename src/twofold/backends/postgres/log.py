@@ -10,6 +10,7 @@ import asyncpg
 
 from twofold.ambient import Ambient
 from twofold.backends.postgres.batch import of_batch, of_one
+from twofold.backends.postgres.calls import PostgresCalls
 from twofold.backends.postgres.checkpoints import PostgresCheckpoints
 from twofold.backends.postgres.connection import (
     BY_INDEX,
@@ -23,6 +24,7 @@ from twofold.backends.postgres.connection import (
     now,
 )
 from twofold.backends.postgres.copies import PostgresCopies
+from twofold.backends.postgres.forms import install
 from twofold.backends.postgres.listener import Listener
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import PostgresRequests
@@ -41,6 +43,7 @@ from twofold.errors import (
 )
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
+from twofold.sql.forms import EventForm
 from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -60,6 +63,7 @@ class PostgresLog(DenseFeed):
     requests: PostgresRequests
     importing: PostgresCopies
     exporting: PostgresCopies
+    sql: PostgresCalls
 
     def __init__(self, url: str, ambient: Ambient | None = None, *, create: bool = True) -> None:
         self._ambient, self._create = ambient or Ambient(), create
@@ -70,6 +74,7 @@ class PostgresLog(DenseFeed):
         self.log_id = ""
         self.checkpoints = PostgresCheckpoints(self._reader, "reactor", lambda: self.log_id)
         self.requests = PostgresRequests(self._reader, lambda: self.log_id, self._replaced)
+        self.sql = PostgresCalls(self._address, lambda: self.log_id, self._replaced)
         self.importing = self.exporting = PostgresCopies(self._reader, lambda: self.log_id, self._replaced)
 
     async def open(self) -> None:
@@ -97,11 +102,16 @@ class PostgresLog(DenseFeed):
             raise self._replaced()
         self.log_id = log_id
 
+    async def install(self, app: str, forms: Sequence[EventForm]) -> None:
+        """See `ChecksForms.install`."""
+        await self._reader.run(lambda c: install(c, app, forms))
+
     async def close(self) -> None:
         """Close the connections."""
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.leave()
+        await self.sql.close()
         await self._writer.close()
         await self._reader.close()
 

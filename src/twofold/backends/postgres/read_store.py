@@ -27,6 +27,7 @@ from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.swap import come_as_far, make_indexes, publish, replace
 from twofold.backends.postgres.tables import TableSql, table_sql
 from twofold.backends.postgres.trees import TreesSql
+from twofold.backends.postgres.views import PostgresViews
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError
 from twofold.failures import error_text
@@ -76,6 +77,8 @@ class PostgresReadStore:
         self._work = Database(self._address, WORKERS, ConfigurationError, BY_INDEX)
         self._query = Database(self._address, self.limits.reads_at_once, ConfigurationError, {"jit": "off"})
         self._checkpoints = PostgresCheckpoints(self._work, "projection")
+        self._selecting = Database(self._address, WORKERS, ConfigurationError)  # users' SQL, with the role's settings
+        self.views = PostgresViews(self._selecting)
         self._listener: Listener | None = None
         self._whole: set[FollowerId] = set()
         self._gets: dict[tuple[Table, Shape], Gathered[Key, QueryResult | None]] = {}
@@ -97,6 +100,7 @@ class PostgresReadStore:
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.leave()
+        await self._selecting.close()
         await self._work.close()
         await self._query.close()
 

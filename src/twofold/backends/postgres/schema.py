@@ -14,7 +14,7 @@ from twofold.errors import ConfigurationError
 MIGRATION_TIMEOUT_S = 3_600.0
 
 _SQL = statements("twofold.backends.postgres", "schema.sql")
-_TODAY = re.compile(r"^-- append\.sql$", re.MULTILINE)
+_TODAY = re.compile(r"^-- (append|note|run)\.sql$", re.MULTILINE)
 _NUMBERED = re.compile(r"(\d{3})_(\w+)\.sql")
 
 
@@ -22,12 +22,16 @@ _NUMBERED = re.compile(r"(\d{3})_(\w+)\.sql")
 def migrations() -> dict[int, tuple[str, str]]:
     """Name and SQL of each migration, by number, in order.
 
-    A line `-- append.sql` in one of them stands for the current content of that file.
+    A line `-- append.sql` in one of them stands for the current content of that file; so do the names of other files
+    with functions.
     """
     package = files("twofold.backends.postgres")
-    functions = package.joinpath("append.sql").read_text(encoding="utf-8")
+
+    def functions(line: re.Match[str]) -> str:
+        return package.joinpath(f"{line[1]}.sql").read_text(encoding="utf-8")
+
     numbered = {
-        int(match[1]): (match[2], _TODAY.sub(lambda _: functions, file.read_text(encoding="utf-8")))
+        int(match[1]): (match[2], _TODAY.sub(functions, file.read_text(encoding="utf-8")))
         for file in package.joinpath("migrations").iterdir()
         if (match := _NUMBERED.fullmatch(file.name))
     }

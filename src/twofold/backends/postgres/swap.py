@@ -206,17 +206,21 @@ async def _move_table(connection: Connection, table: Table, built: FollowerId) -
     """Point the view at the new table, drop the old one, then give its names and grants to the new one."""
     sql, new = table_sql(table), table_name(built)
     granted = await _grants(connection, sql.name, sql.name)
+    policies = [statement for (statement,) in await connection.fetch(_SQL["policies"], sql.name, sql.name)]
     live = await connection.fetchval(_SQL["is_live"], table.name, table.follows.version)
     if live and await _named_alike(connection, sql) is None:
         await connection.execute(sql.show("CREATE OR REPLACE VIEW", new))
         await connection.execute(sql.describe())
+    for name, version, definition in await connection.fetch(_SQL["views_over"], table.name, table.follows.version):
+        over_new = definition.replace(sql.name, new)
+        await connection.execute(f"CREATE OR REPLACE VIEW {table_name(FollowerId(name, version))}{over_new}")
     await drop_table(connection, table.follows)
     await connection.execute(f"ALTER TABLE {new} RENAME TO {quoted(_bare(table.follows))}")
     for index in [*sql.indexes(), f"{_bare(table.follows)}_pkey"]:
         old = index.replace(table.name, built.name, 1)
         await connection.execute(f"ALTER INDEX IF EXISTS twofold.{quoted(old)} RENAME TO {quoted(index)}")
-    for grant in granted:
-        await connection.execute(grant)
+    for statement in [*policies, *granted]:  # in this order: nobody may read before the policies hold
+        await connection.execute(statement)
 
 
 async def drop_table(connection: Connection, follows: FollowerId) -> None:

@@ -26,9 +26,13 @@ from twofold.read.store import Condition, Query
 
 _SQL = statements("twofold.backends.postgres", "tables.sql")
 
-ABOUT = _SQL["about"]
 
-_TYPES: dict[Kind, str] = {
+def about(table: Table) -> str:
+    """What is selected beside rows, of a projection's table or a view."""
+    return _SQL["about_view" if table.view else "about"]
+
+
+COLUMN_TYPES: dict[Kind, str] = {
     "text": "text",
     "integer": "bigint",
     "real": "double precision",
@@ -40,8 +44,9 @@ _TYPES: dict[Kind, str] = {
     "bytes": "bytea",
     "json": "json",
 }
+INVOKER = " WITH (security_invoker = true)"
 # Arrays of JSON are sent as text, which the driver encodes natively.
-_ARRAYS: dict[Kind, str] = _TYPES | {"json": "text"}
+_ARRAYS: dict[Kind, str] = COLUMN_TYPES | {"json": "text"}
 _OF_BEGINNINGS = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -92,7 +97,8 @@ class TableSql:
 
         `name`: of a table built beside this one, to be shown instead.
         """
-        return f"{kind} {self.public_name} AS SELECT {self._names} FROM {name or self.name}"
+        invoker = INVOKER if self.table.security_invoker else ""
+        return f"{kind} {self.public_name}{invoker} AS SELECT {self._names} FROM {name or self.name}"
 
     def describe(self) -> str:
         """The comment by which our view is recognised."""
@@ -124,7 +130,7 @@ class TableSql:
         values = Parameters(start=3)
         where = [self._condition(condition, values) for condition in conditions]
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"SELECT ({ABOUT}), (SELECT count(*) FROM {self.name}{clause})", values.values
+        return f"SELECT ({about(self.table)}), (SELECT count(*) FROM {self.name}{clause})", values.values
 
     def from_postgres(self, row: Sequence[Any]) -> Values:
         """A row as it crosses the port; `row` holds the columns alone."""
@@ -149,8 +155,8 @@ class TableSql:
 
     def _with_about(self, rows: str) -> str:
         """Rows with their checkpoints and parked keys in one statement: one snapshot (G6), one round trip."""
-        nothing = ", ".join(f"NULL::{_TYPES[column.kind]}" for column in self.table.columns)
-        return f"SELECT ({ABOUT}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
+        nothing = ", ".join(f"NULL::{COLUMN_TYPES[column.kind]}" for column in self.table.columns)
+        return f"SELECT ({about(self.table)}), {nothing} UNION ALL SELECT NULL, selected.* FROM ({rows}) selected"
 
     def _rows_of(self, keys: str, unnested: str) -> str:
         columns = ", ".join(f"t.{quoted(column.name)}" for column in self.table.columns)
@@ -254,7 +260,7 @@ _FROM_POSTGRES: dict[Kind, Callable[[Any], Any]] = {
 
 def _declared(column: Column) -> str:
     collation = ' COLLATE "C"' if column.kind == "text" else ""
-    return f"{quoted(column.name)} {_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
+    return f"{quoted(column.name)} {COLUMN_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
 
 
 def _json_list(member: Any) -> str | None:

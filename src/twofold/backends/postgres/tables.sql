@@ -60,6 +60,28 @@ RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position, null
 -- name: hand_over_parked
 UPDATE twofold.parked SET name = $1 WHERE kind = 'projection' AND name = $3 AND version = $2
 
+-- name: policies
+-- The row-level security of a table ($1) as statements for another one ($2).
+SELECT format('ALTER TABLE %s %s ROW LEVEL SECURITY', $2::text, action)
+FROM pg_class c CROSS JOIN LATERAL (VALUES ('ENABLE', c.relrowsecurity), ('FORCE', c.relforcerowsecurity)) v (action, there)
+WHERE c.oid = to_regclass($1) AND there
+UNION ALL
+SELECT format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, $2::text,
+    CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+    CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+    CASE WHEN p.polroles = '{0}' THEN 'PUBLIC' ELSE (
+        SELECT string_agg(quote_ident(pg_get_userbyid(r)), ', ') FROM unnest(p.polroles) r
+    ) END,
+    ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
+FROM pg_policy p WHERE p.polrelid = to_regclass($1)
+
+-- name: views_over
+-- The views over a table that can be pointed at another one. A materialised one cannot.
+SELECT name, version, definition FROM twofold.views v
+WHERE NOT materialised
+    AND EXISTS (SELECT FROM unnest(v.over_names, v.over_versions) o (name, version) WHERE o.name = $1 AND o.version = $2)
+ORDER BY name, version
+
 -- name: is_live
 SELECT live FROM twofold.tables WHERE name = $1 AND version = $2
 
@@ -102,5 +124,36 @@ SELECT json_build_object(
     'parked', ARRAY(
         SELECT json_build_array(p.what, p.key, p.partition, p.position, p.error, p.since, p.tries)
         FROM twofold.parked p WHERE p.kind = 'projection' AND p.name = $1 AND p.version = $2
+    )
+)::text
+
+-- name: about_view
+-- The same for a view. A materialised one has the position at which it was refreshed. Any other is as far as the last of
+-- the projections it is over, and over plain tables at the head of the log: rows, checkpoints and log are read in one
+-- snapshot. What is parked there may be any row here.
+SELECT json_build_object(
+    'checkpoints', ARRAY(
+        SELECT json_build_array(0, v.log_id, v.position, NULL, 0, 0, NULL, '')
+        FROM twofold.views v WHERE v.name = $1 AND v.version = $2 AND v.materialised
+        UNION ALL
+        SELECT json_build_array(
+            c.partition, CASE WHEN min(c.log_id) = max(c.log_id) THEN min(c.log_id) ELSE '' END, min(c.position), NULL, 0, 0, NULL, ''
+        )
+        FROM twofold.views v CROSS JOIN LATERAL unnest(v.over_names, v.over_versions) o (name, version)
+        JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
+        WHERE v.name = $1 AND v.version = $2 AND NOT v.materialised
+        GROUP BY c.partition
+        UNION ALL
+        SELECT json_build_array(
+            0, l.log_id, coalesce((SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0), NULL, 0, 0, NULL, ''
+        )
+        FROM twofold.views v CROSS JOIN twofold.log l
+        WHERE v.name = $1 AND v.version = $2 AND NOT v.materialised AND v.over_names = '{}'
+    ),
+    'parked', ARRAY(
+        SELECT json_build_array('stream', p.name || ' ' || p.key, p.partition, p.position, p.error, p.since, p.tries)
+        FROM twofold.views v CROSS JOIN LATERAL unnest(v.over_names, v.over_versions) o (name, version)
+        JOIN twofold.parked p ON p.kind = 'projection' AND p.name = o.name AND p.version = o.version
+        WHERE v.name = $1 AND v.version = $2
     )
 )::text

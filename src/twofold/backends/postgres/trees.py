@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from twofold.backends.postgres.as_json import checks_of, object_of, value_of
-from twofold.backends.postgres.tables import ABOUT, Parameters, TableSql
+from twofold.backends.postgres.tables import Parameters, TableSql, about
 from twofold.backends.statements import quoted
 from twofold.read.projection import Table
 from twofold.read.store import Query
@@ -35,9 +35,9 @@ class TreesSql:
         self.tables = tables_of(trees)
         self._sql_of, self._aliases = sql_of, 0
         self._holes: dict[str, Hole] = {}
-        about = [_about(n) for n in range(len(self.tables))]
+        standing = [f"({_about(n, table)})" for n, table in enumerate(self.tables)]
         texts = [f"convert_to({self._branch(tree, None)}, 'UTF8')" for tree in trees]
-        self._parts = list(self._split("SELECT " + ", ".join([*(f"({one})" for one in about), *texts])))
+        self._parts = list(self._split("SELECT " + ", ".join([*standing, *texts])))
         self._whose = [part for table in self.tables for part in (table.follows.name, table.follows.version)]
 
     def statement(self, queries: Sequence[Query]) -> tuple[str, list[Any]]:
@@ -89,9 +89,9 @@ class TreesSql:
             yield self._holes[part] if number % 2 else part
 
 
-def _about(number: int) -> str:
+def _about(number: int, table: Table) -> str:
     """The standing of the table with this number, whose name and version are among the first parameters."""
-    return re.sub(r"\$([12])", lambda found: f"${2 * number + int(found[1])}", ABOUT)
+    return re.sub(r"\$([12])", lambda found: f"${2 * number + int(found[1])}", about(table))
 
 
 def _fits(value: Value) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from twofold.api import ServedCall
 from twofold.graphql.schema import CommandField, OwnField
 from twofold.web.answers import encoded
 from twofold.web.bodies import JsonText, reader
@@ -16,6 +17,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.graphql.context import Context, Info
 from twofold.web.identity import check_allowed, check_login, logged_in_actor
 from twofold.web.preconditions import Conditions
+from twofold.web.rest.calls import CallEndpoint
 from twofold.web.rest.commands import CommandAnswer, CommandEndpoint
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -24,7 +26,7 @@ _ENCODE = msgspec.json.Encoder().encode
 def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
     """Executes a command, once for an Idempotency-Key and a response path."""
     served = made.served
-    endpoint = CommandEndpoint(served, form, None)
+    endpoint = CallEndpoint(served, form) if isinstance(served, ServedCall) else CommandEndpoint(served, form, None)
 
     async def execute(source: Any, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
@@ -38,8 +40,10 @@ def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
         named = {**ids, **typed, **{name: getattr(sent, name) for name in served.fields}}
         await check_allowed(context.request, served.allow, named)
         this = await context.asked(str(info.path.key))
+        if isinstance(served, ServedCall):
+            called = await this.call(served.command, sent)
+            return served.returns(called)
         _, done = await endpoint.executed(this, sent, named, Conditions(None, None))
-        context.receipt = done.receipt
         return _as_json(endpoint.returns(done), form)
 
     return execute

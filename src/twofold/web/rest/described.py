@@ -11,6 +11,7 @@ from twofold.api.served import NO_BODY
 from twofold.web.forms import JsonForm
 from twofold.web.login.schemes import LOGIN, scheme_of
 from twofold.web.openapi import docstring, documented, error, operations_of, problem_of, problem_types, sends
+from twofold.web.rest.calls import CallEndpoint
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.examples import Examples
 from twofold.web.rest.inputs import parameters, request_body
@@ -191,7 +192,9 @@ def _errors(endpoint: Endpoint, schemas: Schemas) -> Json:
         statuses |= {404}
     if served.allow is not anyone:
         statuses |= {401, 403}
-    if isinstance(served, ServedCommand):
+    if isinstance(endpoint, CallEndpoint):
+        statuses |= {409, 413, 415}
+    elif isinstance(served, ServedCommand):
         statuses |= {409, 412, 413, 415} | ({404} if served.using or served.exists else set())
         if served.using is not None:
             found = documented(*sorted(statuses), kinds=kinds | {"read"})

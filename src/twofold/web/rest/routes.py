@@ -10,10 +10,11 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from twofold.api import Api, Served, ServedCommand, ServedPage, ServedRow, anyone
+from twofold.api import Api, Served, ServedCall, ServedCommand, ServedPage, ServedRow, anyone
 from twofold.errors import ConfigurationError
 from twofold.web.forms import JsonForm
 from twofold.web.problems import invalid
+from twofold.web.rest.calls import CallEndpoint
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.rows import RowEndpoint
@@ -118,7 +119,7 @@ def routes_of(api: Api) -> list[ApiRoute]:
 
 
 def _is_personal(served: Served, api: Api) -> bool:
-    return not isinstance(served, ServedCommand) and (served.allow is not anyone or api.scope is not None)
+    return not isinstance(served, ServedCommand | ServedCall) and (served.allow is not anyone or api.scope is not None)
 
 
 def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint:
@@ -127,6 +128,8 @@ def _endpoint(served: Served, form: JsonForm, rows: list[ServedRow]) -> Endpoint
         match served:
             case ServedCommand():
                 return CommandEndpoint(served, form, _located(served, rows))
+            case ServedCall():
+                return CallEndpoint(served, form)
             case ServedRow():
                 return RowEndpoint(served, form)
             case ServedPage():

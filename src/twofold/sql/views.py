@@ -1,0 +1,125 @@
+"""The port to a store of views, and what keeps the materialised ones fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from twofold.codec import Codec
+from twofold.errors import ConfigurationError, TwofoldError
+from twofold.feed.feed import Feed
+from twofold.messages import Position
+from twofold.read.store import ReadStore
+from twofold.sql.view import View, ViewDefinition
+
+LOOK_EVERY_S = 1.0  # a doorbell rings earlier
+AGAIN_AFTER_S = 1.0
+
+log = logging.getLogger("twofold.sql")
+
+
+class ViewStore(Protocol):
+    """Views in the database of a read store."""
+
+    async def make(self, definition: ViewDefinition, log_id: str) -> None:
+        """Create the view unless it exists.
+
+        Raises: ConfigurationError for SQL that PostgreSQL refuses, a view that depends on another view, the same
+        version with another definition, and a view over plain tables in another database than the log; Unavailable.
+        """
+        ...
+
+    async def reached(self, definition: ViewDefinition) -> tuple[Position, Position]:
+        """The position of a materialised view, and the one that a refresh would have now."""
+        ...
+
+    async def refresh(self, definition: ViewDefinition) -> bool:
+        """Refresh a materialised view. False if another process is at it. Raises: Unavailable, ConfigurationError."""
+        ...
+
+    async def move(self, definition: ViewDefinition, after: Position, to: Position) -> None:
+        """Nothing between these positions concerns the view: it is as fresh as at the later one."""
+        ...
+
+
+@runtime_checkable
+class KeepsViews(Protocol):
+    """A read store that has views."""
+
+    @property
+    def views(self) -> ViewStore:
+        """Its views."""
+        ...
+
+
+class Views:
+    """The views of one App: made when it is opened, and kept fresh while this process works."""
+
+    def __init__(self, app: str, views: Sequence[View[Any]], rows: ReadStore, feed: Feed, codec: Codec) -> None:
+        self._app, self._views, self._rows, self._feed, self._codec = app, views, rows, feed, codec
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def prepare(self) -> None:
+        """Make what is missing. Raises: ConfigurationError, Unavailable."""
+        for view in self._views:
+            await self._store.make(view.definition, self._feed.log_id)
+
+    @property
+    def _store(self) -> ViewStore:
+        if not isinstance(self._rows, KeepsViews):
+            names = ", ".join(view.name for view in self._views)
+            raise ConfigurationError(
+                f"{self._app} has views ({names}), which need PostgreSQL for the read models: open it on postgresql://…"
+            )
+        return self._rows.views
+
+    def work(self) -> None:
+        """Keep the materialised views fresh."""
+        self._tasks = [
+            asyncio.create_task(self._keep_fresh(view, view.refresh_ms / 1000), name=f"twofold refreshes {view.name}")
+            for view in self._views
+            if view.refresh_ms is not None
+        ]
+
+    async def stop(self) -> None:
+        """A refresh that has begun is given up: the view stays as it was."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _keep_fresh(self, view: View[Any], pause_s: float) -> None:
+        while True:
+            try:
+                if await self._is_behind(view):
+                    await self._store.refresh(view.definition)
+                    await asyncio.sleep(pause_s)
+                else:
+                    await self._wait(view)
+            except (TwofoldError, OSError) as error:
+                log.warning("%s is not refreshed: %s", view.owner, error)
+                await asyncio.sleep(max(pause_s, AGAIN_AFTER_S))
+
+    async def _is_behind(self, view: View[Any]) -> bool:
+        """Whether an event since the view's position concerns it; if none does, it moves on without a refresh."""
+        at, now = await self._store.reached(view.definition)
+        if now <= at:
+            return False
+        types = self._codec.names({cls for each in view.over for cls in each.event_types}) if view.over else None
+        looked = at
+        while looked < now:
+            page = await self._feed.read(looked, 1_000, types, now)
+            if page.entries:
+                return True
+            looked = page.upto
+        await self._store.move(view.definition, at, now)
+        return False
+
+    async def _wait(self, view: View[Any]) -> None:
+        at, _ = await self._store.reached(view.definition)
+        if view.over:
+            await self._rows.wait(view.over[0].follows, at, LOOK_EVERY_S)
+        else:
+            await self._feed.wait(at, LOOK_EVERY_S)

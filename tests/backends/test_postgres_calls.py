@@ -1,0 +1,525 @@
+"""SQL commands: PostgreSQL functions that decide, many in a transaction, each with an outcome of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from devservers.postgres import execute, server
+from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict
+from twofold.backends.postgres.connection import LOST
+from twofold.errors import (
+    CommandFailed,
+    Contended,
+    InvalidEvent,
+    InvalidInput,
+    OutcomeUnknown,
+    TwofoldError,
+    Unavailable,
+)
+from twofold.sql import Called, SqlCommand
+from twofold.sql import writer as writing
+from twofold.sql.calls import Failed
+
+TABLES = """
+CREATE TABLE tb_user (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT NULL,
+    email text CONSTRAINT tb_user_email_key UNIQUE,
+    points integer NOT NULL DEFAULT 0 CONSTRAINT few CHECK (points < 1000)
+);
+CREATE FUNCTION fn_create_user(p_name text, p_email text, p_author_id text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+DECLARE user_id uuid;
+BEGIN
+    IF p_name = '' THEN
+        RAISE EXCEPTION 'A user needs a name' USING ERRCODE = 'TF422', DETAIL = 'NO_NAME';
+    END IF;
+    INSERT INTO tb_user (name, email) VALUES (p_name, p_email) RETURNING id INTO user_id;
+    PERFORM twofold.note('user-' || user_id, 0, jsonb_build_array(jsonb_build_object('type', 'UserCreated',
+        'data', jsonb_build_object('name', p_name, 'by', p_author_id))));
+    RETURN user_id;
+END $$;
+CREATE FUNCTION fn_rename(p_id uuid, p_name text, p_version bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tb_user SET name = p_name WHERE id = p_id;
+    PERFORM twofold.note('user-' || p_id, p_version, jsonb_build_array(jsonb_build_object('type', 'UserRenamed',
+        'data', jsonb_build_object('name', p_name))));
+    IF p_name = 'late' THEN RAISE EXCEPTION 'no' USING DETAIL = 'x'; END IF;
+END $$;
+CREATE FUNCTION fn_reward(p_id uuid, p_points integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tb_user SET points = points + p_points WHERE id = p_id;
+    RETURN (SELECT points FROM tb_user WHERE id = p_id);
+END $$;
+"""
+
+
+@dataclass(frozen=True)
+class UserCreated:
+    name: str
+    by: str | None
+
+
+@dataclass(frozen=True)
+class UserRenamed:
+    name: str
+
+
+@dataclass(frozen=True)
+class CreateUser:
+    name: str
+    email: str | None = None
+
+
+@dataclass(frozen=True)
+class Rename:
+    id: UUID
+    name: str
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Reward:
+    id: UUID
+    points: int
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    name: str = ""
+
+
+def fold(row: User, event: UserCreated | UserRenamed, recorded: Recorded) -> User | None:
+    return replace(row, name=event.name)
+
+
+create_user: SqlCommand[CreateUser, UUID] = SqlCommand(
+    "create_user", CreateUser, function="fn_create_user", answers=UUID, actor="p_author_id",
+    errors={"tb_user_email_key": "DUPLICATE_EMAIL", "23502": ("MISSING", "Something is missing")},
+    records=[UserCreated, UserRenamed],
+)  # fmt: skip
+rename: SqlCommand[Rename, None] = SqlCommand(
+    "rename", Rename, function="public.fn_rename", otherwise=("RENAME_FAILED", "Could not rename"), key="id"
+)
+reward: SqlCommand[Reward, int] = SqlCommand("reward", Reward, function="fn_reward", answers=int)
+users = Projection("users", User, fold)
+app = App("blog", projections=[users], commands=[create_user, rename, reward])
+
+
+@pytest.fixture
+def url(new_store: Callable[[], str]) -> str:
+    made = new_store()
+    execute(made, TABLES)
+    return made
+
+
+@asynccontextmanager
+async def session(url: str) -> AsyncIterator[Any]:
+    other = await asyncpg.connect(url)
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+async def outcome(calling: Any) -> Any:
+    try:
+        return await calling
+    except TwofoldError as error:
+        return error
+
+
+async def test_a_function_decides_and_its_events_say_who_asked(url: str) -> None:
+    """Answer, token, actor and the ids; a read with the token sees it."""
+    async with app.open(url) as running:
+        done = await running.call(
+            create_user, CreateUser("Ann", "a@x"), actor="eve", command_id="c-1", correlation_id="k", causation_id="z"
+        )
+        assert done == Called(done.answer, done.token, repeated=False)
+        assert isinstance(done.answer, UUID)
+        assert await running.get(users, str(done.answer), after=done.token) == User(str(done.answer), "Ann")
+        [fact] = await running.history(f"user-{done.answer}")
+        assert (fact.event, fact.actor, fact.command_id) == (UserCreated("Ann", "eve"), "eve", "c-1")
+        assert (fact.correlation_id, fact.causation_id) == ("k", "z")
+        renamed = await running.call(rename, Rename(done.answer, "Bea", 1))
+        assert renamed.answer is None
+        assert await running.get(users, str(done.answer), after=renamed.token) == User(str(done.answer), "Bea")
+        without_events = await running.call(reward, Reward(done.answer, 5))
+        assert (without_events.answer, without_events.token) == (5, renamed.token)
+
+
+async def test_a_command_id_gives_the_first_answer_for_ever(url: str) -> None:
+    """Also twice at once, in two processes, after a refusal, and used by a caller of the function itself."""
+    async with app.open(url, work=False) as running, app.open(url, work=False) as other, session(url) as sql:
+        asked = [(running, "Ann"), (running, "Bob"), (other, "Cid"), (other, "Dan")]
+        done = await asyncio.gather(
+            *[each.call(create_user, CreateUser(name), command_id="same") for each, name in asked]
+        )
+        assert len({(one.answer, one.token) for one in done}) == 1
+        assert sorted(one.repeated for one in done) == [False, True, True, True]
+        assert await sql.fetchval("SELECT count(*) FROM tb_user") == 1
+        with pytest.raises(Rejected):
+            await running.call(create_user, CreateUser(""), command_id="refused")
+        assert not (await running.call(create_user, CreateUser("Eve"), command_id="refused")).repeated
+
+        async with sql.transaction():
+            await sql.execute("SET LOCAL twofold.command_id = 'by-sql'")
+            await sql.fetchval("SELECT fn_create_user('Fay', NULL)")
+        with pytest.raises(InvalidInput, match=r"command id by-sql was used before, by a caller of twofold\.note"):
+            await running.call(create_user, CreateUser("Gus"), command_id="by-sql")
+        with pytest.raises(InvalidInput, match="command id same was used before, for command create_user"):
+            await running.call(reward, Reward(done[0].answer, 1), command_id="same")
+        await sql.execute("SET twofold.command_id = 'same'")
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await sql.fetchval("SELECT fn_create_user('Hal', NULL)")
+        assert refused.value.sqlstate == "TF005"
+        assert (
+            await sql.fetchval("SELECT string_agg(name, ',' ORDER BY name) FROM tb_user WHERE name > 'D'") == "Eve,Fay"
+        )
+
+
+async def test_each_command_of_a_batch_has_its_own_outcome(url: str) -> None:
+    """One transaction: those that fail leave nothing, the others are there with their events."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        ann = (await running.call(create_user, CreateUser("Ann", "a@x"))).answer
+        calls = [
+            running.call(create_user, CreateUser("Bob", "b@x")),
+            running.call(create_user, CreateUser("", "c@x")),
+            running.call(create_user, CreateUser("Dup", "a@x")),
+            running.call(rename, Rename(ann, "late")),
+            running.call(rename, Rename(ann, "stale", 7)),
+            running.call(reward, Reward(ann, 1_000)),
+            running.call(rename, Rename(ann, "Ann 2", 1)),
+        ]
+        bob, no_name, twice, late, stale, many, ok = await asyncio.gather(*map(outcome, calls))
+        assert isinstance(bob.answer, UUID)
+        assert (type(no_name), str(no_name), no_name.code) == (Rejected, "A user needs a name", "NO_NAME")
+        assert (type(twice), str(twice), twice.code) == (Rejected, "Duplicate email", "DUPLICATE_EMAIL")
+        assert (type(late), str(late), late.code) == (Rejected, "Could not rename", "RENAME_FAILED")
+        assert (type(stale), stale.expected, str(stale.stream)) == (VersionConflict, 7, f"user-{ann}")
+        assert (type(many), many.sqlstate, many.constraint) == (CommandFailed, "23514", "few")
+        assert ok.answer is None
+        assert [fact.event.name for fact in await running.history(f"user-{ann}")] == ["Ann", "Ann 2"]
+        assert await sql.fetchval("SELECT array_agg(name ORDER BY name) FROM tb_user") == ["Ann 2", "Bob"]
+        assert [row[0] for row in await sql.fetch("SELECT position FROM twofold.events ORDER BY 1")] == [1, 2, 3]
+        assert await sql.fetchval("SELECT count(*) FROM twofold.calls") == 3
+
+
+async def test_commands_that_come_together_share_transactions(url: str) -> None:
+    async with app.open(url, work=False) as running, session(url) as sql:
+        await asyncio.gather(*[running.call(create_user, CreateUser(f"U{n}")) for n in range(200)])
+        batches = await sql.fetch("SELECT count(*) FROM twofold.events GROUP BY xmin::text ORDER BY 1")
+        assert sum(row[0] for row in batches) == 200
+        assert len(batches) <= 8
+        assert max(row[0] for row in batches) <= 60
+
+
+async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_and_each_runs_alone(url: str) -> None:
+    """The conflict shows at the end only: the function had noted, and then waited for a lock."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        execute(url, """
+            CREATE FUNCTION fn_meet(p_id uuid) RETURNS void LANGUAGE plpgsql AS $$
+            DECLARE stream text := 'user-' || p_id;
+            BEGIN
+                PERFORM twofold.note(stream,
+                    (SELECT max(e.version) FROM twofold.events e WHERE e.stream = 'user-' || p_id),
+                    '[{"type": "UserRenamed", "data": {"name": "met"}}]');
+                PERFORM pg_advisory_xact_lock_shared(77);
+            END $$""")  # fmt: skip
+
+        @dataclass(frozen=True)
+        class Meet:
+            id: UUID
+
+        meet: SqlCommand[Meet, None] = SqlCommand("meet", Meet, function="fn_meet")
+        ann = (await running.call(create_user, CreateUser("Ann"))).answer
+        with_meet = App("blog", projections=[users], commands=[create_user, rename, reward, meet])
+        async with with_meet.open(url, work=False) as meeting:
+            held = sql.transaction()
+            await held.start()
+            await sql.execute("SELECT pg_advisory_xact_lock(77)")
+            both = [
+                asyncio.create_task(meeting.call(meet, Meet(ann))),
+                asyncio.create_task(meeting.call(create_user, CreateUser("Bob"))),
+            ]
+            while not await sql.fetchval("SELECT count(*) FROM pg_locks WHERE objid = 77 AND NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await running.append(f"user-{ann}", [UserRenamed("first")])
+            await held.commit()
+            await asyncio.gather(*both)
+        assert [fact.event.name for fact in await running.history(f"user-{ann}")] == ["Ann", "first", "met"]
+
+
+async def test_a_row_that_is_held_stops_only_those_who_need_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They run again alone; one that waits too long says so, and changed nothing."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        ann, bob = [(await running.call(create_user, CreateUser(name))).answer for name in ("Ann", "Bob")]
+        held = sql.transaction()
+        await held.start()
+        await sql.execute("UPDATE tb_user SET points = 1 WHERE id = $1", ann)
+        waiting = asyncio.create_task(running.call(reward, Reward(ann, 10)))
+        others = await asyncio.wait_for(asyncio.gather(*[running.call(reward, Reward(bob, 1)) for _ in range(9)]), 30)
+        assert [other.answer for other in others] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        assert not waiting.done()
+        await held.commit()
+        assert (await waiting).answer == 11
+        monkeypatch.setattr(writing, "ALONE_WAIT_MS", 50)
+        async with sql.transaction():
+            await sql.execute("UPDATE tb_user SET points = 2 WHERE id = $1", ann)
+            with pytest.raises(Contended, match="another transaction is in the way"):
+                await running.call(reward, Reward(ann, 10))
+        assert (await running.call(reward, Reward(ann, 1))).answer == 3
+
+
+async def test_sql_callers_and_the_writer_on_the_same_rows(url: str) -> None:
+    """No deadlock, whatever their order: each appends last. And nothing is lost, every row has its events."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        ids = [(await running.call(create_user, CreateUser(f"U{n}"))).answer for n in range(4)]
+
+        async def caller(number: int) -> None:
+            async with session(url) as own:
+                for turn in range(12):
+                    await own.execute("SELECT fn_rename($1, $2, NULL)", ids[(number + turn) % 4], f"{number}.{turn}")
+
+        async def command(number: int) -> None:
+            for turn in range(12):
+                await running.call(rename, Rename(ids[(number * turn) % 4], f"w{number}.{turn}"))
+
+        await asyncio.wait_for(asyncio.gather(*map(caller, range(4)), *map(command, range(8))), 60)
+        assert await sql.fetchval("SELECT count(*) FROM twofold.events") == 4 + 4 * 12 + 8 * 12
+        assert await sql.fetchval("SELECT max(position) FROM twofold.events") == 4 + 4 * 12 + 8 * 12
+        names = dict(await sql.fetch("SELECT 'user-' || id, name FROM tb_user"))
+        for stream, name in names.items():
+            assert (await running.history(stream))[-1].event.name == name
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Everything:
+    text: str
+    number: int
+    exact: Decimal
+    day: date
+    at: datetime
+    raw: bytes
+    colour: Colour
+    tags: list[str]
+    part: Part
+    span: timedelta
+    nothing: str | None = None
+
+
+async def test_values_of_every_kind_reach_the_function_as_they_are(url: str) -> None:
+    execute(url, """
+        CREATE FUNCTION fn_all(p_text text, p_number bigint, p_exact numeric, p_day date, p_at timestamptz,
+            p_raw bytea, p_colour text, p_tags text[], p_part jsonb, p_span interval, p_nothing text,
+            p_more int DEFAULT 3)
+        RETURNS text LANGUAGE sql AS $$
+            SELECT concat_ws('|', p_text, p_number, p_exact, p_day, p_at AT TIME ZONE 'UTC', encode(p_raw, 'hex'),
+                p_colour, p_tags[2], p_part ->> 'name', extract(epoch FROM p_span), p_nothing IS NULL, p_more)
+        $$""")  # fmt: skip
+    everything: SqlCommand[Everything, str] = SqlCommand("everything", Everything, function="fn_all", answers=str)
+    at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    value = Everything(
+        'it\'s "ü"', 2**60, Decimal("1.50"), date(2026, 1, 2), at, b"\x00\xff", Colour.RED,
+        ["a", "b,c"], Part("p", at), timedelta(hours=1.5),
+    )  # fmt: skip
+    async with App("all", commands=[everything]).open(url, work=False) as running:
+        answer = (await running.call(everything, value)).answer
+        shown = f'it\'s "ü"|{2**60}|1.50|2026-01-02|2026-01-02 03:04:05.000006|00ff|red|b,c|p|5400.000000|t|3'
+        assert answer == shown
+        with pytest.raises(InvalidInput, match="text contains a NUL character"):
+            await running.call(everything, replace(value, text="a\x00"))
+        with pytest.raises(InvalidInput, match="takes a Everything, not"):
+            await running.call(everything, CreateUser("x"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ("TF422", Rejected),
+        ("TF006", InvalidEvent),
+        ("TF007", InvalidEvent),
+        ("TF008", InvalidEvent),
+        ("TF005", InvalidInput),
+        ("TF001", ConfigurationError),
+        ("TF099", CommandFailed),
+        ("55P03", Contended),
+        ("40P01", Contended),
+        ("40001", Contended),
+        ("57014", Unavailable),
+        ("53100", Unavailable),
+        ("25006", Unavailable),
+        ("P0001", CommandFailed),
+        ("42703", CommandFailed),
+        ("22012", CommandFailed),
+    ],
+)
+def test_errors_by_sqlstate(state: str, error: type[TwofoldError]) -> None:
+    assert type(reward.error(Failed(state, "why"))) is error
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "error"),
+    [
+        ("TF006", 'PERFORM twofold.note(\'user-1\', 0, \'[{"type": "Gone", "data": {}}]\')', InvalidEvent),
+        (
+            "TF007",
+            'PERFORM twofold.note(\'user-1\', 0, \'[{"type": "UserRenamed", "data": {"name": 1}}]\')',
+            InvalidEvent,
+        ),
+        ("P0001", "RAISE EXCEPTION 'a@x is taken'", CommandFailed),
+        ("42P01", "PERFORM * FROM not_there", CommandFailed),
+    ],
+)
+async def test_errors_of_functions(url: str, state: str, detail: str, error: type[TwofoldError]) -> None:
+    @dataclass(frozen=True)
+    class Nothing:
+        """No fields."""
+
+    execute(url, f"CREATE FUNCTION fn_wrong() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {detail}; END $$")
+    wrong: SqlCommand[Nothing, None] = SqlCommand("wrong", Nothing, function="fn_wrong")
+    coded: SqlCommand[Nothing, None] = SqlCommand(
+        "coded", Nothing, function="fn_wrong", errors={state: ("WRONG", "It is wrong")}
+    )
+    with_wrong = App("blog", projections=[users], commands=[create_user, wrong, coded])
+    async with with_wrong.open(url, work=False) as running:
+        with pytest.raises(error):
+            await running.call(wrong, Nothing())
+        with pytest.raises(Rejected, match="It is wrong") as rejected:
+            await running.call(coded, Nothing())
+        assert rejected.value.code == "WRONG"
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (SqlCommand("x", CreateUser, function="fn_none"), r"fn_none\(p_name, p_email\).*there is none"),
+        (
+            SqlCommand("x", CreateUser, function="fn_create_user", prefix="q_"),
+            r"it is there as fn_create_user\(p_name, p_email",
+        ),
+        (SqlCommand("x", Reward, function="fn_rename"), r"it is there as fn_rename\(p_id, p_name, p_version\)"),
+    ],
+)
+async def test_a_function_that_does_not_fit_is_noticed_when_the_app_is_opened(
+    url: str, command: Any, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        async with App("blog", commands=[command]).open(url):
+            pass
+
+
+async def test_other_stores_and_other_apps_refuse_them(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"create_user, rename, reward.*only PostgreSQL runs them"):
+        async with app.open("memory:"):
+            pass
+    async with App("blog", projections=[users], commands=[create_user]).open(url, work=False) as running:
+        with pytest.raises(ConfigurationError, match="SQL command 'reward' is not one of blog: add it to commands="):
+            await running.call(reward, Reward(UUID(int=1), 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: SqlCommand("a b", CreateUser, function="f"), "the name of a SQL command"),
+        (lambda: SqlCommand("a", CreateUser, function="f; DROP"), "must name a function"),
+        (lambda: SqlCommand("a", CreateUser, function="f", key="x"), "no field key='x'"),
+        (lambda: SqlCommand("a", CreateUser, function="f", actor="p_name"), "the command would say who asks"),
+        (lambda: SqlCommand("a", CreateUser, function="f", otherwise="X"), "a code and a sentence"),  # type: ignore[arg-type]
+        (lambda: App("b", commands=[create_user, create_user]), "'create_user' is used twice"),
+        (lambda: App("b", commands=[CreateUser]), "must be a list of SqlCommand"),  # type: ignore[list-item]
+    ],
+)  # fmt: skip
+def test_declarations_are_checked(make: Callable[[], object], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        make()
+
+
+class Load:
+    """Callers of both sides, who go on until the backends have been killed often enough."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.acknowledged = url, dict[str, UUID]()
+        self.progress, self.stopped = asyncio.Event(), False
+
+    async def command(self, running: Running, name: str) -> None:
+        """Once, as a caller does who wants to know: again with the same id for as long as it takes."""
+        while True:
+            try:
+                done = await running.call(create_user, CreateUser(name, name), command_id=name)
+            except (Unavailable, OutcomeUnknown):
+                await asyncio.sleep(0.02)
+            else:
+                self.acknowledged[name] = done.answer
+                self.progress.set()
+                return
+
+    async def commands(self, running: Running, number: int) -> None:
+        turn = 0
+        while not self.stopped:
+            turn += 1
+            await self.command(running, f"w{number}.{turn}")
+
+    async def direct(self, number: int) -> None:
+        turn = 0
+        while not self.stopped:
+            try:
+                async with session(self.url) as sql:
+                    while not self.stopped:
+                        turn += 1
+                        await sql.fetchval("SELECT fn_create_user($1, $1)", f"d{number}.{turn}")
+            except (*LOST, asyncpg.PostgresError):
+                await asyncio.sleep(0.01)
+
+    async def killer(self, sql: Any, times: int) -> None:
+        victim = """SELECT pg_terminate_backend(pid) FROM (
+            SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'twofold.run|fn_create'
+            AND datname = current_database() AND backend_type = 'client backend' ORDER BY random() LIMIT 1) v"""
+        killed = 0
+        while killed < times:
+            self.progress.clear()
+            await self.progress.wait()
+            killed += len(await sql.fetch(victim))
+        self.stopped = True
+
+
+@pytest.mark.slow
+async def test_backends_that_are_killed_lose_nothing_and_repeat_nothing() -> None:
+    """No gap, every acknowledged command there once, no row without its event."""
+    with server(fsync=True) as own:
+        url = own.new_database()
+        execute(url, TABLES)
+        load = Load(url)
+        async with app.open(url, work=False) as running, session(url) as sql:
+            async with asyncio.TaskGroup() as tasks:
+                commands = [load.commands(running, number) for number in range(8)]
+                for task in (*commands, *map(load.direct, range(4)), load.killer(sql, 26)):
+                    tasks.create_task(task)
+            stored = await sql.fetch(
+                "SELECT stream, version, position, data ->> 'name' FROM twofold.events ORDER BY position"
+            )
+            assert [row[2] for row in stored] == list(range(1, len(stored) + 1))
+            names = {row[3]: row[0] for row in stored}
+            assert len(names) == len(stored)
+            assert {row[0]: f"user-{row[1]}" for row in await sql.fetch("SELECT name, id FROM tb_user")} == names
+            assert {name: f"user-{answer}" for name, answer in load.acknowledged.items()}.items() <= names.items()
+            assert await sql.fetchval("SELECT count(*) FROM twofold.pending") == 0

@@ -1,0 +1,350 @@
+"""Read models that are views: made, versioned and dropped by twofold, read like projections, with tokens that hold."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from devservers.postgres import execute
+from twofold import (
+    App,
+    ConfigurationError,
+    Decider,
+    InvalidQuery,
+    Projection,
+    ReadModelBehind,
+    Recorded,
+    Running,
+    operate,
+)
+from twofold.api import Api, nobody
+from twofold.errors import InvalidInput, RowParked
+from twofold.sql import SqlCommand, View
+from twofold.web.application import web_app
+
+
+@dataclass(frozen=True)
+class Write:
+    author: str
+    words: int
+    price: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Written:
+    author: str
+    words: int
+    price: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Liked:
+    """Of no view."""
+
+
+@dataclass(frozen=True)
+class Post:
+    post_id: str
+    author: str = ""
+    words: int = 0
+    price: Decimal = Decimal(0)
+    at: datetime | None = None
+
+
+def decide(command: Write, written: bool) -> list[Written | Liked]:
+    return [Written(command.author, command.words, command.price)]
+
+
+def evolve(written: bool, event: Written | Liked) -> bool:
+    return True
+
+
+def fold(row: Post, event: Written, recorded: Recorded) -> Post | None:
+    if event.words < 0:
+        raise ValueError("fewer than none")
+    return Post(row.post_id, event.author, event.words, event.price, recorded.recorded_at)
+
+
+@dataclass(frozen=True)
+class Author:
+    author: str
+    posts: int = 0
+    words: int | None = None
+    earned: Decimal = Decimal(0)
+    newest: datetime | None = None
+
+
+SELECT = """
+    SELECT author, count(*) AS posts, sum(words) AS words, sum(price) AS earned, max(at) AS newest, 'x' AS more
+    FROM {posts} GROUP BY author;
+"""
+post: Decider[Write, bool, Written | Liked] = Decider("post", False, decide, evolve)
+posts = Projection("posts", Post, fold, indexes=["author"])
+authors = View("authors", Author, sql=SELECT, over=[posts])
+app = App("blog", deciders=[post], projections=[posts], views=[authors])
+
+
+@pytest.fixture
+def url(new_store: Callable[[], str]) -> str:
+    return new_store()
+
+
+@asynccontextmanager
+async def session(url: str) -> AsyncIterator[Any]:
+    other = await asyncpg.connect(url)
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+def with_view(view: View[Any], *more: View[Any], **others: Any) -> App:
+    return App("blog", deciders=[post], projections=[posts], views=[view, *more], **others)
+
+
+async def write(running: Running, id: str, author: str, words: int, price: str = "0") -> Any:
+    return (await running.execute(post, id, Write(author, words, Decimal(price)))).receipt
+
+
+async def refused(url: str, view: View[Any], match: str) -> None:
+    with pytest.raises(ConfigurationError, match=match):
+        async with with_view(view).open(url, work=False):
+            pass
+
+
+async def test_a_view_is_read_like_a_projection(url: str) -> None:
+    """Rows, pages, conditions, counts, at least as new as a token."""
+    async with app.open(url) as running:
+        await write(running, "1", "ann", 10, "1.50")
+        await write(running, "2", "bob", 5)
+        receipt = await write(running, "3", "ann", 7, "2.25")
+        row = await running.get(authors, "ann", after=receipt)
+        assert row is not None
+        assert (row.posts, row.words, row.earned) == (2, 17, Decimal("3.75"))
+        assert row.newest is not None
+        assert row.newest.tzinfo is not None
+        page = await running.find(authors, order_by="-words", limit=1, after=receipt)
+        assert [one.author for one in page] == ["ann"]
+        assert [one.author for one in await running.find(authors, order_by="-words", limit=1, cursor=page.cursor)] == [
+            "bob"
+        ]
+        assert [one.author for one in await running.find(authors, earned__gt=Decimal(1))] == ["ann"]
+        assert await running.count(authors, author__startswith="b") == 1
+        assert await running.get(authors, "eve") is None
+        with pytest.raises(InvalidQuery, match="view 'authors' cannot be watched: watch a projection"):
+            async for _ in running.watch(authors):
+                pass
+    async with session(url) as sql:
+        assert await sql.fetchval("SELECT posts FROM authors WHERE author = 'ann'") == 2
+
+
+async def test_a_token_waits_for_the_projection_that_lags(url: str) -> None:
+    """Never stale rows: the view is as far as the last of what it is over."""
+    async with app.open(url, work=False) as running:
+        receipt = await write(running, "1", "ann", 10)
+        assert await running.get(authors, "ann") is None
+        with pytest.raises(ReadModelBehind, match="authors is still 1 event behind"):
+            await running.get(authors, "ann", after=receipt, wait_s=0)
+        waiting = asyncio.create_task(running.get(authors, "ann", after=receipt.token, wait_s=30))
+        running.work()
+        row = await waiting
+        assert row is not None
+        assert row.posts == 1
+
+
+async def test_a_parked_key_below_may_be_any_row(url: str) -> None:
+    async with app.open(url) as running:
+        receipt = await write(running, "1", "ann", -1)
+        with pytest.raises(RowParked, match="it may be among the rows that are parked with stream posts"):
+            await running.get(authors, "bob", after=receipt)
+        assert (await running.find(authors, after=receipt)).parked == 1
+
+
+async def test_over_plain_tables_that_sql_commands_write_a_token_holds_at_once(url: str) -> None:
+    """Also as documents: columns `id` and `data`."""
+
+    @dataclass(frozen=True)
+    class Add:
+        name: str
+        points: int
+
+    @dataclass(frozen=True)
+    class Line:
+        text: str
+
+    @dataclass(frozen=True)
+    class Member:
+        member_id: str
+        points: int = 0
+        since: datetime | None = None
+        lines: tuple[Line, ...] = ()
+
+    execute(url, """
+        CREATE TABLE tb_member (name text PRIMARY KEY, points int);
+        CREATE FUNCTION fn_add(p_name text, p_points int) RETURNS void LANGUAGE sql AS
+        $$ INSERT INTO tb_member VALUES (p_name, p_points) $$""")  # fmt: skip
+    add: SqlCommand[Add, None] = SqlCommand("add", Add, function="fn_add")
+    members = View(
+        "members",
+        Member,
+        sql="""SELECT name AS id, jsonb_build_object('points', points, 'since', '2026-01-02T03:04:05+01:00',
+            'lines', jsonb_build_array(jsonb_build_object('text', 'a'))) AS data FROM tb_member""",
+    )
+    async with with_view(members, commands=[add]).open(url, work=False) as running:
+        await write(running, "1", "ann", 1)
+        called = await running.call(add, Add("ann", 3))
+        row = await running.get(members, "ann", after=called.token, wait_s=0)
+        assert row == Member("ann", 3, datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), (Line("a"),))
+
+
+async def test_versions_live_side_by_side_and_the_name_shows_the_newest(url: str) -> None:
+    """The same version with other SQL is refused; an old one is dropped by name."""
+
+    @dataclass(frozen=True)
+    class Short:
+        author: str
+        posts: int = 0
+
+    newer = View(
+        "authors", Short, sql="SELECT author, 10 * count(*) AS posts FROM {posts} GROUP BY 1", over=[posts], version=2
+    )
+    async with app.open(url) as running, with_view(newer).open(url, work=False) as other, session(url) as sql:
+        receipt = await write(running, "1", "ann", 10)
+        assert (await running.find(authors, after=receipt)).rows[0].posts == 1
+        assert (await other.find(newer, after=receipt)).rows == [Short("ann", 10)]
+        assert dict(await sql.fetchrow("SELECT * FROM authors")) == {"author": "ann", "posts": 10}
+        async with app.open(url, work=False):
+            assert await sql.fetchval("SELECT posts FROM authors") == 10
+        await operate.drop(running, authors.follows)
+        assert await sql.fetchval("SELECT posts FROM authors") == 10
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await sql.fetchval("SELECT * FROM twofold.authors_v1")
+        with pytest.raises(ConfigurationError, match="removed while it was in use"):
+            await running.get(authors, "ann")
+    await refused(
+        url,
+        View("authors", Short, sql="SELECT author, 1 AS posts FROM {posts}", over=[posts], version=2),
+        "raise its version",
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "over", "match"),
+    [
+        ("SELECT author, 1 AS posts FROM posts", [posts], r"depends on the view posts, whose freshness is unknown"),
+        ("SELECT author, 1 AS posts FROM twofold.posts_v1", [], "reads twofold.posts_v1, which is of no projection"),
+        ("SELECT author, 1 AS posts FROM mine", [], "depends on the view mine"),
+        ("SELECT author FROM {posts}", [posts], "selects author, without posts: select a column for each"),
+        ("SELECT authr FROM {posts}", [posts], 'PostgreSQL refuses its SQL: column "authr" does not exist'),
+        ("SELECT 1; DROP TABLE twofold.log", [posts], "PostgreSQL refuses its SQL"),
+    ],
+)
+async def test_sql_that_cannot_be_a_view_is_refused(url: str, sql: str, over: list[Any], match: str) -> None:
+    @dataclass(frozen=True)
+    class Short:
+        author: str
+        posts: int = 0
+
+    execute(url, "CREATE VIEW mine AS SELECT 'ann' AS author")
+    await refused(url, View("short", Short, sql=sql, over=over), match)
+    async with session(url) as own:
+        assert await own.fetchval("SELECT count(*) FROM twofold.views") == 0
+        assert await own.fetchval("SELECT to_regclass('twofold.short_v1')") is None
+
+
+async def test_a_rebuilt_projection_keeps_its_views(url: str) -> None:
+    async with app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        await running.find(authors, after=receipt)
+    async with app.look(url) as running:
+        async for _ in operate.rebuild(running, posts, from_scratch=True):
+            pass
+    async with app.open(url) as running:
+        receipt = await write(running, "2", "ann", 5)
+        row = await running.get(authors, "ann", after=receipt)
+        assert row is not None
+        assert (row.posts, row.words) == (2, 15)
+
+
+async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) -> None:
+    """After events that concern it; its position is that of before the refresh, and an event of no view moves it on."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    async with with_view(dashboard).open(url) as running, with_view(dashboard).open(url) as beside, session(url) as sql:
+        for number in range(1, 8):
+            receipt = await write(running, str(number), "ann", 1)
+            for each in (running, beside):
+                row = await each.get(dashboard, "ann", after=receipt, wait_s=20)
+                assert row is not None
+                assert row.posts >= number
+        refreshed = await sql.fetchval("SELECT refreshed_at FROM twofold.views")
+        receipt = await running.append("post-1", [Liked()])
+        assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
+        assert await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed
+        assert await sql.fetchval("SELECT posts FROM dashboard") == 7
+
+
+async def test_a_refresh_is_never_two_at_once_and_never_claims_what_it_has_not_seen(url: str) -> None:
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url, work=False) as running, session(url) as sql:
+        views: Any = running.rows
+        assert await views.views.refresh(dashboard.definition)
+        async with sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock(1953984358, hashtext('dashboard 1'))")
+            assert not await views.views.refresh(dashboard.definition)
+        receipt = await write(running, "1", "ann", 1)
+        assert await views.views.refresh(dashboard.definition)
+        with pytest.raises(ReadModelBehind):  # the projection below has not folded it
+            await running.get(dashboard, "ann", after=receipt, wait_s=0)
+
+
+Serving = Callable[[Running, Api], Awaitable[httpx2.AsyncClient]]
+
+
+async def test_an_api_serves_views_like_projections(url: str) -> None:
+    api = Api(app, actor=nobody)
+    api.row(authors, at="GET /authors/{author}")
+    api.page(authors)
+    async with app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10, "1.50")
+        transport = httpx2.ASGITransport(app=web_app(running, api), raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Consistency-Token": receipt.token}
+            row = (await client.get("/authors/ann", headers=headers)).json()
+            assert (row["posts"], row["earned"]) == (1, "1.5")
+            assert [one["author"] for one in (await client.get("/authors?posts__ge=1")).json()["data"]] == ["ann"]
+            live = await client.get("/authors/ann", headers={"Accept": "text/event-stream"})
+            assert (live.status_code, "cannot be watched" in live.json()["detail"]) == (422, True)
+            assert (await client.get("/openapi.json")).status_code == 200
+            assert "authors" not in (await client.get("/asyncapi.json")).text
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: View("Authors", Author, sql="x"), "the name is used for a view"),
+        (lambda: View("authors", Author, sql="x", version=0), "version must be an int"),
+        (lambda: View("authors", Author, sql="x", over=[authors]), "over must list projections"),
+        (lambda: View("authors", Author, sql="x", refresh_ms=1), "refresh_ms must be an int from 10"),
+        (lambda: View("authors", Author, sql="x", refresh_ms=50, security_invoker=True), "no row-level security on"),
+        (lambda: App("b", projections=[authors]), "is not folded: it belongs in views="),
+        (lambda: App("b", views=[authors]), "is over projection 'posts', which this App does not have"),
+    ],
+)
+def test_declarations_are_checked(make: Callable[[], object], match: str) -> None:
+    with pytest.raises(ConfigurationError, match=match):
+        make()
+
+
+async def test_other_stores_refuse_them() -> None:
+    with pytest.raises(ConfigurationError, match="blog has views \\(authors\\), which need PostgreSQL"):
+        async with app.open("memory:"):
+            pass
+    with pytest.raises(InvalidInput):
+        app.projection("authors")
