@@ -314,6 +314,7 @@ async def test_resolvers_of_ones_own(any_store: str) -> None:
         create = 'mutation { createUser(name: "Ann") { userId name email mood joinedAt posts { title } } }'
         first = await running.send(create, {"Idempotency-Key": "k"})
         made = first.json()["data"]["createUser"]
+        assert first.headers["consistency-token"].endswith(":1")
         assert {"name": "Ann", "email": "none", "posts": []}.items() <= made.items()
         assert (await running.send(create, {"Idempotency-Key": "k"})).json() == first.json()
         found = await running.data(

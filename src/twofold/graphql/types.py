@@ -85,6 +85,7 @@ class Types:
         """The type of a returned value. `name` is that of the field, `owner` that of its type."""
         cls, nullable = column_type(annotation)
         found = self._output(cls, name, owner, keys)
+        nullable = nullable or cls is type(None)
         return found if nullable else g.GraphQLNonNull(found)
 
     def _output(self, cls: Any, name: str, owner: str, keys: tuple[str, ...]) -> Any:

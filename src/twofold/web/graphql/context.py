@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import graphql as g
@@ -11,7 +12,6 @@ from fastapi import Request
 
 from twofold.api import Api
 from twofold.app import Running
-from twofold.messages import Receipt
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
 from twofold.web.commands import Asked, asked
@@ -36,7 +36,7 @@ class Context:
         self.running: Running = request.app.state.running
         self.queries: Queries = self.running.queries
         self.parked: dict[str, int] = {}
-        self.receipt: Receipt | None = None
+        self.token: str | None = None
         """Of the last command."""
         self.loaders: dict[Any, Any] = {}
         self._scopes: dict[int, Mapping[str, Any]] = {}
@@ -63,7 +63,19 @@ class Context:
         """The request for the field with this response path: with a key, it has command ids of its own."""
         one = self._asked or await asked(self.request)
         steps = Steps(request_id(*self._key, path)) if self._key else None
-        return Asked(one.request, one.running, one.idempotency, one.actor, one.correlation_id, steps)
+        return OfField(one.request, one.running, one.idempotency, one.actor, one.correlation_id, steps, self)
+
+
+@dataclass(frozen=True)
+class OfField(Asked):
+    """The request as a field sees it. The token of its last command is that of the response."""
+
+    context: Context
+
+    async def _executed(self, *arguments: Any) -> Any:
+        done = await super()._executed(*arguments)
+        self.context.token = done.receipt.token
+        return done
 
 
 Info: TypeAlias = "g.GraphQLResolveInfo[Context]"

@@ -143,8 +143,8 @@ class GraphqlEndpoint:
     ) -> _Executed:
         found = await self.execution.run(operation, variables, sent.variables or {}, context)
         headers = {**self._private, **context.fresh.headers}
-        if context.receipt is not None:
-            headers["Consistency-Token"] = context.receipt.token
+        if context.token is not None:
+            headers["Consistency-Token"] = context.token
         body = body_of(found.data, found.errors, {"parked": context.parked} if context.parked else None)
         response = _Executed(body, PARTIAL if found.errors else 200, media, headers)
         response.is_temporary = any(error["extensions"]["code"] in _SERVER_ERRORS for error in found.errors)

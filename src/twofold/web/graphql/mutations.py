@@ -39,7 +39,6 @@ def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
         await check_allowed(context.request, served.allow, named)
         this = await context.asked(str(info.path.key))
         _, done = await endpoint.executed(this, sent, named, Conditions(None, None))
-        context.receipt = done.receipt
         return _as_json(endpoint.returns(done), form)
 
     return execute
