@@ -280,7 +280,7 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
 
 
-# ---- resolvers of one's own ----------------------------------------
+# ---- resolvers of your own ----------------------------------------
 
 
 @dataclass(frozen=True)
