@@ -39,7 +39,7 @@ class Operation:
         self.fragments = {d.name.value: d for d in document.definitions if isinstance(d, ast.FragmentDefinitionNode)}
         self.kind = node.operation.value
         self.plans: OrderedDict[Any, Any] = OrderedDict()
-        """What was made of it, by whoever made it."""
+        """What was made of it, kept with it."""
         self._costs: Costs | None = None
 
     @property
