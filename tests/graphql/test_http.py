@@ -10,7 +10,7 @@ import pytest
 
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
-from twofold import Projection
+from twofold import ConfigurationError, Projection
 from twofold.api import Actor, Api, anyone, logged_in
 from twofold.graphql.plan import Fallback
 from twofold.web import docs
@@ -280,7 +280,7 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
 
 
-# ---- resolvers of one's own ----------------------------------------
+# ---- resolvers of your own ----------------------------------------
 
 
 @dataclass(frozen=True)
@@ -314,6 +314,7 @@ async def test_resolvers_of_ones_own(any_store: str) -> None:
         create = 'mutation { createUser(name: "Ann") { userId name email mood joinedAt posts { title } } }'
         first = await running.send(create, {"Idempotency-Key": "k"})
         made = first.json()["data"]["createUser"]
+        assert first.headers["consistency-token"].endswith(":1")
         assert {"name": "Ann", "email": "none", "posts": []}.items() <= made.items()
         assert (await running.send(create, {"Idempotency-Key": "k"})).json() == first.json()
         found = await running.data(
@@ -352,6 +353,8 @@ async def test_graphiql_and_the_schema_can_be_closed(sqlite: str) -> None:
         docs.close(running.app)
         assert (await running.send(schema)).status_code == 422
         assert (await running.client.get("/graphql", headers={"accept": "text/html"})).status_code == 406
+        [error] = await running.errors("{ usrs { name } }")
+        assert "mean" not in error["message"]
         assert (await running.client.get("/graphql/page.js")).status_code == 404
         assert await running.data("{ __typename }") == {"__typename": "Query"}
 
@@ -378,6 +381,32 @@ async def test_limits(sqlite: str, query: str, message: str) -> None:
         response = await running.send(query)
         assert response.status_code in (400, 422), response.text
         assert message in response.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("depth", [50, 120, 180, 250, 2_000])
+async def test_deep_documents_are_refused(sqlite: str, depth: int) -> None:
+    async with site(sqlite) as running:
+        for query in (
+            "{ users " + "{ posts { author " * depth + "{ name } " + "} } " * depth + "}",
+            f"{{ users(name__in: {'[' * depth}{']' * depth}) {{ name }} }}",
+        ):
+            assert (await running.send(query)).status_code in (400, 422)
+
+
+class Odd:
+    """Nothing that pydantic knows."""
+
+
+async def odd(asked: Asked, what: Odd) -> int:
+    return 1
+
+
+async def test_an_argument_that_cannot_be_read_is_refused_at_the_start(sqlite: str) -> None:
+    api = api_of()
+    api.query(odd)
+    with pytest.raises(ConfigurationError, match="query 'odd': pydantic cannot read"):
+        async with site(sqlite, api):
+            pass
 
 
 async def test_variables_count_as_they_are(sqlite: str) -> None:

@@ -5,7 +5,7 @@ served.py     one command, checked when it is declared
 calls.py      one SQL command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
 relations.py  the rows of a read model that belong to a row of another
-resolvers.py  queries and mutations of one's own, for GraphQL
+resolvers.py  queries and mutations of your own, for GraphQL
 results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them

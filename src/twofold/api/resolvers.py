@@ -1,4 +1,4 @@
-"""Queries and mutations of one's own, where a rule is not enough. Pure."""
+"""Queries and mutations of your own, where a rule is not enough. Pure."""
 
 from __future__ import annotations
 

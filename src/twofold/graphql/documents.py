@@ -27,12 +27,19 @@ class Refused(Exception):
 class Operation:
     """One operation of a valid document."""
 
-    def __init__(self, schema: g.GraphQLSchema, document: ast.DocumentNode, node: ast.OperationDefinitionNode) -> None:
-        self._schema, self.document, self.node = schema, document, node
+    def __init__(
+        self,
+        schema: g.GraphQLSchema,
+        document: ast.DocumentNode,
+        node: ast.OperationDefinitionNode,
+        *,
+        hide_suggestions: bool = False,
+    ) -> None:
+        self._schema, self.document, self.node, self.hide_suggestions = schema, document, node, hide_suggestions
         self.fragments = {d.name.value: d for d in document.definitions if isinstance(d, ast.FragmentDefinitionNode)}
         self.kind = node.operation.value
         self.plans: OrderedDict[Any, Any] = OrderedDict()
-        """What was made of it, by whoever made it."""
+        """What was made of it, kept with it."""
         self._costs: Costs | None = None
 
     @property
@@ -50,7 +57,9 @@ class Operation:
         """The coerced variables. Raises: Refused."""
         if not self.node.variable_definitions:
             return None
-        found = get_variable_values(self._schema, self.node.variable_definitions, dict(given), max_errors=50)
+        declared = self.node.variable_definitions
+        hide = self.hide_suggestions
+        found = get_variable_values(self._schema, declared, dict(given), max_errors=50, hide_suggestions=hide)
         if isinstance(found, list):
             raise Refused(found)
         if self._costs is not None:
@@ -64,6 +73,8 @@ class Documents:
     def __init__(self, schema: g.GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
         self.schema, self.limits = schema, limits
         self._rules = (*g.specified_rules, *(() if introspection else (g.NoSchemaIntrospectionCustomRule,)))
+        self._is_closed = not introspection
+        """Then errors suggest no names either."""
         self._kept: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._bytes = 0
 
@@ -89,16 +100,25 @@ class Documents:
         except g.GraphQLError as error:
             raise Refused([error], parsed=False) from None
         except RecursionError:
-            raise Refused([g.GraphQLError("The document is nested too deeply.")], parsed=False) from None
+            raise Refused([_too_deep()], parsed=False) from None
         try:
             check_document(document, self.limits)
-            errors = g.validate(self.schema, document, self._rules, max_errors=50, allow_empty_selection_sets=False)
+            errors = g.validate(
+                self.schema,
+                document,
+                self._rules,
+                max_errors=50,
+                hide_suggestions=self._is_closed,
+                allow_empty_selection_sets=False,
+            )
         except g.GraphQLError as error:
             raise Refused([error]) from None
+        except RecursionError:
+            raise Refused([_too_deep()]) from None
         if errors:
             raise Refused(errors)
         found = [
-            Operation(self.schema, document, node)
+            Operation(self.schema, document, node, hide_suggestions=self._is_closed)
             for node in document.definitions
             if isinstance(node, ast.OperationDefinitionNode)
         ]
@@ -114,6 +134,10 @@ class Documents:
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
             forgotten, _ = self._kept.popitem(last=False)
             self._bytes -= len(forgotten) * BYTES_PER_CHARACTER
+
+
+def _too_deep() -> g.GraphQLError:
+    return g.GraphQLError("The document is nested too deeply.")
 
 
 def _check_cost(costs: Costs, node: ast.OperationDefinitionNode, variables: Mapping[str, Any]) -> None:

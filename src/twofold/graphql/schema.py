@@ -381,7 +381,7 @@ class _Making:
             },
         )
 
-    # ---- resolvers of one's own
+    # ---- resolvers of your own
 
     def _own(self, found: dict[str, g.GraphQLField], kind: str) -> None:
         for resolver in self._api.resolvers:

@@ -8,7 +8,7 @@ compiled.py   an operation as one statement
 resolvers.py  an operation field by field, with one query a level
 levels.py     the rows that belong to all rows of a level
 connections.py pages with cursors
-mutations.py  commands, and mutations of one's own
+mutations.py  commands, and mutations of your own
 live.py       subscriptions: rounds of watched rows as they are selected
 socket.py     WebSocket, by the protocol graphql-transport-ws
 page.py       GraphiQL, from this server alone

@@ -85,6 +85,7 @@ class Execution:
             context_value=context,
             variable_values=given,
             operation_name=operation.name,
+            hide_suggestions=operation.hide_suggestions,
         )
         if not isinstance(result, g.ExecutionResult):
             result = await result

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from twofold.api import ServedCall
+from twofold.errors import ConfigurationError
 from twofold.graphql.schema import CommandField, OwnField
 from twofold.web.answers import encoded
 from twofold.web.bodies import JsonText, reader
@@ -58,9 +60,13 @@ def _as_json(answer: Any, form: JsonForm) -> Any:
 
 
 def own_resolver(made: OwnField, form: JsonForm) -> Callable[..., Any]:
-    """Calls a function of the user's own."""
+    """Calls a function of the user's own. Raises: ConfigurationError."""
     resolver = made.resolver
-    readers = {name: reader(form.core_schema(one.annotation)) for name, one in resolver.inputs.items()}
+    try:
+        readers = {name: reader(form.core_schema(one.annotation)) for name, one in resolver.inputs.items()}
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{resolver.owner}: pydantic cannot read what is sent: {why}") from error
 
     async def call(source: Any, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
