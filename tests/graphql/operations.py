@@ -9,7 +9,7 @@ from typing import Any
 
 import graphql as g
 
-from twofold.graphql.schema import ColumnField, RowsField, behind
+from twofold.graphql.behind import ColumnField, RowsField, behind
 
 VALUES: dict[str, list[Any]] = {
     "ID": ["u0", "u1", "u5", "p1-2", "p4-0", "nobody"],

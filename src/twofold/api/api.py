@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, overload
 
-from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
+from twofold.api.actors import ActorOf, Allow, Scope, Sees, nobody
 from twofold.api.addresses import RESERVED, Address, address, kebab, snake
 from twofold.api.calls import ServedCall, answer_of
 from twofold.api.origins import checked_origins
+from twofold.api.parts import Parts, check_kind
 from twofold.api.reads import ServedPage, ServedRow
-from twofold.api.relations import Many, One, Related, related
-from twofold.api.resolvers import Resolve, Resolver
 from twofold.api.results import result_of
 from twofold.api.served import NewId, ServedCommand
 from twofold.app import App, Running
@@ -35,7 +34,7 @@ Sent = TypeVar("Sent")
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
-class Api:
+class Api(Parts):
     """What the outside may do with an App.
 
     `actor` finds the actor of a request from its headers; without users it is `nobody`. `scope` returns the conditions
@@ -81,7 +80,7 @@ class Api:
         if scope is not None:
             check_accepts(scope, 2, "scope", may_await=True)
         self.app, self.actor, self.scope = app, actor, scope
-        self.allow: Allow | None = None
+        self.allow = None
         self.allow, self.types = self._rule(allow), dict(types or {})
         self.sees = list((sees or {}).items())
         for decider, function in self.sees:
@@ -89,8 +88,7 @@ class Api:
         self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
-        self.related: list[Related] = []
-        self.resolvers: list[Resolver] = []
+        self.related, self.resolvers = [], []
 
     @overload
     def command(
@@ -173,8 +171,8 @@ class Api:
             given = {"by": by, "types": types, "allow": allow, "status": status, "returns": returns, "name": name}
             self._call(decider, at, **given, command=command, id=id, new=new, exists=exists, using=using)
             return
-        _check_kind(decider, Decider, "command(decider)")
-        _check_kind(command, type, "command(…, command)")
+        check_kind(decider, Decider, "command(decider)")
+        check_kind(command, type, "command(…, command)")
         served = ServedCommand(
             name=name or snake(command.__name__),
             at=address(at or _rule_of(decider, command, id), _CHANGES),
@@ -250,7 +248,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
-        _check_kind(projection, Projection, "row(projection)")
+        check_kind(projection, Projection, "row(projection)")
         path = "/".join(f"{{{field}}}" for field in projection.table.key)
         self._add(
             ServedRow(
@@ -295,7 +293,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
-        _check_kind(projection, Projection, "page(projection)")
+        check_kind(projection, Projection, "page(projection)")
         if filters is None and returns is not None:
             filters = ()
         if isinstance(filters, str):
@@ -322,55 +320,9 @@ class Api:
             )
         )
 
-    def relations(self, projection: Projection[Any], **relations: Many | One) -> None:
-        """Declare what belongs to the rows of a projection, for GraphQL: fields of these names.
-
-        A relation without `allow=` has the rule of the Api. Raises: ConfigurationError.
-        """
-        _check_kind(projection, Projection, "relations(projection)")
-        for name, declared in relations.items():
-            added = related(name, projection, declared, self._rule(getattr(declared, "allow", None)))
-            for each in (added.of, added.to):
-                self._check_part(each, added.owner)
-            if any(one.of is projection and one.name == name for one in self.related):
-                raise ConfigurationError(f"{added.owner} is declared twice")
-            added.check()
-            self.related.append(added)
-
-    def query(self, function: Resolve | None = None, *, name: str | None = None, allow: Allow | None = None) -> Any:
-        """Decorate `async def (asked, …) -> T`: a query of GraphQL where no row or page is enough.
-
-        `asked` has `running`, `actor`, `execute` and `new_id`. Raises: ConfigurationError.
-        """
-        return self._resolver("query", function, name, allow)
-
-    def mutation(self, function: Resolve | None = None, *, name: str | None = None, allow: Allow | None = None) -> Any:
-        """Decorate `async def (asked, …) -> T`: a mutation of GraphQL where no command is enough; see `query`."""
-        return self._resolver("mutation", function, name, allow)
-
-    def _resolver(
-        self, kind: Literal["query", "mutation"], function: Resolve | None, name: str | None, allow: Allow | None
-    ) -> Any:
-        def add(function: Resolve) -> Resolve:
-            named = name if name is not None else str(getattr(function, "__name__", ""))
-            added = Resolver(kind=kind, name=named, function=function, allow=self._rule(allow))
-            added.check()
-            self.resolvers.append(added)
-            return function
-
-        return add if function is None else add(function)
-
     def check(self) -> None:
         """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
         _check_types("Api", self.types, [name for served in self.served for name in served.names])
-
-    def _rule(self, allow: Allow | None) -> Allow | None:
-        """Without users there is nobody to tell apart. Raises: ConfigurationError."""
-        if self.actor is not nobody:
-            return allow or self.allow
-        if allow not in (None, anyone):
-            raise ConfigurationError(f"allow={allow!r:.80} needs an actor, and actor=nobody says that there are none")
-        return anyone
 
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
@@ -390,11 +342,6 @@ class Api:
                     f"{added.owner}: its name {added.name!r} is that of {other.owner}: give it another with name="
                 )
         self.served.append(added)
-
-    def _check_part(self, part: Any, owner: str) -> None:
-        if not any(part is known for known in self.app.parts):
-            shown = part.owner if isinstance(part, Decider | SqlCommand | Projection) else f"{part!r:.80}"
-            raise ConfigurationError(f"{owner}: {shown} is not the one of {self.app.name}, or it has none")
 
 
 def _part(added: Served) -> Any:
@@ -418,13 +365,6 @@ def _demanded(added: Served) -> Sequence[Any]:
             return [] if added.exists is None else [added.exists]
         case ServedRow() | ServedCall():
             return []
-
-
-def _check_kind(given: Any, kind: type, what: str) -> None:
-    """Raises: ConfigurationError: a row class or a command is easily passed instead of what holds it."""
-    if not isinstance(given, kind):
-        wanted = "class" if kind is type else kind.__name__
-        raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
 
 
 def _check_types(owner: str, types: Mapping[str, Any], names: Iterable[str]) -> None:

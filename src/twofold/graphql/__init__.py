@@ -3,6 +3,7 @@
 names.py      names of types, fields and arguments
 scalars.py    values of JSON: how they are read and written
 types.py      types from annotations, which never touch the classes themselves
+behind.py     what stands behind the fields of a schema
 schema.py     the schema of an Api
 arguments.py  the conditions of pages as arguments
 documents.py  parsed and validated documents, and their limits

@@ -10,7 +10,7 @@ import graphql as g
 from graphql.language import ast
 
 from twofold.graphql.arguments import BACKWARD, FORWARD, LIMIT
-from twofold.graphql.schema import RowsField, behind
+from twofold.graphql.behind import RowsField, behind
 from twofold.read.conditions import MAX_LIMIT
 from twofold.read.query import DEFAULT_LIMIT
 

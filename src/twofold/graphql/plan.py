@@ -13,8 +13,8 @@ from graphql.execution.values import get_argument_values
 from graphql.language import ast
 
 from twofold.api import Related
+from twofold.graphql.behind import ColumnField, OneField, Reading, RowField, RowsField, behind
 from twofold.graphql.documents import Operation
-from twofold.graphql.schema import ColumnField, OneField, Reading, RowField, RowsField, behind
 from twofold.graphql.selection import Selection, switches_of
 from twofold.read.columns import Column
 from twofold.read.projection import Projection

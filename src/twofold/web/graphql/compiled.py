@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from twofold.errors import RowParked, TwofoldError
+from twofold.graphql.behind import OneField, RowField, RowsField
 from twofold.graphql.plan import Fallback, NotCompiled, Plan, Step
-from twofold.graphql.schema import OneField, RowField, RowsField
 from twofold.messages import Position
 from twofold.read.projection import Key, Table
 from twofold.read.query import check_not_parked

@@ -9,8 +9,8 @@ import graphql as g
 import msgspec
 
 from twofold.api import ServedPage
+from twofold.graphql.behind import ColumnField, LiveField, RowField, behind
 from twofold.graphql.documents import Operation
-from twofold.graphql.schema import ColumnField, LiveField, RowField, behind
 from twofold.graphql.selection import Selection
 from twofold.read.columns import RowFormat, Values
 from twofold.read.projection import Projection

@@ -12,7 +12,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from twofold.api import ServedCall
 from twofold.errors import ConfigurationError
-from twofold.graphql.schema import CommandField, OwnField
+from twofold.graphql.behind import CommandField, OwnField
 from twofold.web.answers import encoded
 from twofold.web.bodies import JsonText, reader
 from twofold.web.forms import JsonForm

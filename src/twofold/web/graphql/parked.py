@@ -9,9 +9,9 @@ import msgspec
 
 from twofold.errors import RowParked
 from twofold.feed.checkpoints import Parked
+from twofold.graphql.behind import OneField, RowsField
 from twofold.graphql.plan import KEY_OF, Plan, Step
 from twofold.graphql.scalars import PLAIN
-from twofold.graphql.schema import OneField, RowsField
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.query import check_not_parked

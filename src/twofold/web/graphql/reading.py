@@ -8,8 +8,8 @@ from typing import Any
 from twofold.api import ServedPage
 from twofold.errors import InvalidQuery
 from twofold.graphql.arguments import LIMIT, ORDER_BY
+from twofold.graphql.behind import OneField, RowField, RowsField
 from twofold.graphql.names import camel
-from twofold.graphql.schema import OneField, RowField, RowsField
 from twofold.read.conditions import query_of
 from twofold.read.query import DEFAULT_LIMIT, key_values, query_of_key
 from twofold.read.store import Query

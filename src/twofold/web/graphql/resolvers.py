@@ -8,16 +8,7 @@ from typing import Any
 import graphql as g
 
 from twofold.api import Related, ServedPage
-from twofold.graphql.schema import (
-    ColumnField,
-    CommandField,
-    LiveField,
-    OneField,
-    OwnField,
-    RowField,
-    RowsField,
-    behind,
-)
+from twofold.graphql.behind import ColumnField, CommandField, LiveField, OneField, OwnField, RowField, RowsField, behind
 from twofold.read.conditions import MAX_LIMIT
 from twofold.read.cursor import Cursors, Start
 from twofold.read.query import Page, check_not_parked

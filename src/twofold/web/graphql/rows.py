@@ -9,7 +9,7 @@ from typing import Any
 import graphql as g
 import msgspec
 
-from twofold.graphql.schema import ColumnField
+from twofold.graphql.behind import ColumnField
 from twofold.read.columns import Broken, RowFormat, Values
 from twofold.read.projection import Projection
 
