@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from devservers.postgres import execute, server
-from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict
+from devservers.postgres import Server, execute, server
+from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
 from twofold.backends.postgres.connection import LOST
 from twofold.errors import (
     CommandFailed,
@@ -490,16 +490,24 @@ class Load:
             except (*LOST, asyncpg.PostgresError):
                 await asyncio.sleep(0.01)
 
-    async def killer(self, sql: Any, times: int) -> None:
+    async def killer(self, own: Server) -> None:
+        """26 backends, and in the middle the server itself."""
+        await self.kill(13)
+        await asyncio.to_thread(own.kill)
+        own.start()
+        await self.kill(13)
+        self.stopped = True
+
+    async def kill(self, times: int) -> None:
         victim = """SELECT pg_terminate_backend(pid) FROM (
             SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'twofold.run|fn_create'
             AND datname = current_database() AND backend_type = 'client backend' ORDER BY random() LIMIT 1) v"""
         killed = 0
-        while killed < times:
-            self.progress.clear()
-            await self.progress.wait()
-            killed += len(await sql.fetch(victim))
-        self.stopped = True
+        async with session(self.url) as sql:
+            while killed < times:
+                self.progress.clear()
+                await self.progress.wait()
+                killed += len(await sql.fetch(victim))
 
 
 @pytest.mark.slow
@@ -509,11 +517,14 @@ async def test_backends_that_are_killed_lose_nothing_and_repeat_nothing() -> Non
         url = own.new_database()
         execute(url, TABLES)
         load = Load(url)
-        async with app.open(url, work=False) as running, session(url) as sql:
+        async with app.open(url) as running:
             async with asyncio.TaskGroup() as tasks:
                 commands = [load.commands(running, number) for number in range(8)]
-                for task in (*commands, *map(load.direct, range(4)), load.killer(sql, 26)):
+                for task in (*commands, *map(load.direct, range(4)), load.killer(own)):
                     tasks.create_task(task)
+            await running.settled(timeout_s=60)
+            assert not (await operate.verify(running, users)).differences
+        async with session(url) as sql:
             stored = await sql.fetch(
                 "SELECT stream, version, position, data ->> 'name' FROM twofold.events ORDER BY position"
             )

@@ -224,6 +224,29 @@ async def test_an_open_transaction_holds_up_nobody_and_its_version_is_checked_ag
             await running.append("purse-1", [Paid(1)], expected_version=0)
 
 
+@pytest.mark.parametrize("first", [None, 0])
+async def test_any_of_the_notes_may_expect_a_version_and_the_whole_append_is_checked(
+    url: str, first: int | None
+) -> None:
+    """One alone, too: it takes the shorter way."""
+    async with app.open(url, work=False) as running, session(url) as slow:
+        async with slow.transaction():
+            await note(slow, "purse-1", first, paid(1), paid(2))
+            await note(slow, "purse-1", 2, paid(3))
+        assert await amounts(running) == [1, 2, 3]
+        for version, notes in ((3, [3]), (4, [None, 5])):
+            held = slow.transaction()
+            await held.start()
+            for expected in notes:
+                await note(slow, "purse-1", expected, paid(0))
+            await running.append("purse-1", [Paid(version + 1)])
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await held.commit()
+            assert refused.value.sqlstate == "TF004"
+            assert json.loads(refused.value.detail) == {"stream": "purse-1", "expected": version, "actual": version + 1}
+        assert await amounts(running) == [1, 2, 3, 4, 5]
+
+
 async def test_a_command_id_is_used_once_by_both_ways(url: str) -> None:
     """Whatever its stream among callers in SQL; on the same stream also where Python was first."""
     async with app.open(url, work=False) as running, session(url) as sql, session(url) as other:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from twofold.api.actors import ActorOf, Allow, Scope, Sees, nobody
 from twofold.api.addresses import RESERVED, Address, address, kebab, snake
-from twofold.api.calls import ServedCall, answer_of
+from twofold.api.calls import ServedCall, answer_of, check_no_stream
 from twofold.api.origins import checked_origins
 from twofold.api.parts import Parts, check_kind
 from twofold.api.reads import ServedPage, ServedRow
@@ -168,8 +168,19 @@ class Api(Parts):
         if by is not None and self.actor is nobody:
             raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
         if isinstance(decider, SqlCommand):
-            given = {"by": by, "types": types, "allow": allow, "status": status, "returns": returns, "name": name}
-            self._call(decider, at, **given, command=command, id=id, new=new, exists=exists, using=using)
+            check_no_stream(decider, returns, command=command, id=id, new=new, exists=exists, using=using)
+            call = ServedCall(
+                name=name or decider.name,
+                at=address(at or f"POST /{kebab(decider.name)}", _CHANGES),
+                command=decider,
+                by=by,
+                types=self.types | dict(types or {}),
+                allow=self._rule(allow),
+                status=status,
+                returns=returns or answer_of(decider, name or decider.name),
+            )
+            _check_types(call.owner, types or {}, call.names)
+            self._add(call)
             return
         check_kind(decider, Decider, "command(decider)")
         check_kind(command, type, "command(…, command)")
@@ -192,42 +203,6 @@ class Api(Parts):
         if types:
             _check_types(served.owner, types, served.names)
         self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
-
-    def _call(
-        self,
-        sql: SqlCommand[Any, Any],
-        at: str | None,
-        *,
-        by: str | None,
-        types: Mapping[str, Any] | None,
-        allow: Allow | None,
-        status: int,
-        returns: Any,
-        name: str | None,
-        **others: object,
-    ) -> None:
-        """Serve a SQL command. Raises: ConfigurationError."""
-        given = sorted(name for name, value in others.items() if value)
-        if given or isinstance(returns, Sequence):
-            raise ConfigurationError(
-                f"{sql.owner} has no stream of its own: leave out {', '.join(f'{each}=' for each in given)}"
-                if given
-                else f"{sql.owner}: returns={returns!r:.80} must be a function of Called"
-            )
-        called = name or sql.name
-        served = ServedCall(
-            name=called,
-            at=address(at or f"POST /{kebab(sql.name)}", _CHANGES),
-            command=sql,
-            by=by,
-            types=self.types | dict(types or {}),
-            allow=self._rule(allow),
-            status=status,
-            returns=returns or answer_of(sql, called),
-        )
-        if types:
-            _check_types(served.owner, types, served.names)
-        self._add(served)
 
     def row(
         self,

@@ -88,6 +88,15 @@ class ServedCall:
         return self.status not in NO_BODY
 
 
+def check_no_stream(sql: SqlCommand[Any, Any], returns: Any, **given: object) -> None:
+    """Raises: ConfigurationError for an argument that concerns a stream, which a SQL command does not have."""
+    named = sorted(name for name, value in given.items() if value)
+    if named:
+        raise ConfigurationError(f"{sql.owner} has no stream of its own: leave out {'=, '.join(named)}=")
+    if returns is not None and not callable(returns):
+        raise ConfigurationError(f"{sql.owner}: returns={returns!r:.80} must be a function of Called")
+
+
 def answer_of(command: SqlCommand[Any, Any], name: str) -> Callable[[Called[Any]], Any]:
     """The `returns=` of a SQL command without one: an object with the function's result."""
     pascal = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name))

@@ -21,14 +21,13 @@ A = TypeVar("A")
 
 
 class Caller:
-    """The SQL commands of one App on its log. `mark` gets the position of each, `repeated` counts for metrics."""
+    """The SQL commands of one App on its log. `mark` gets the position of each."""
 
     def __init__(
         self, app: str, commands: Sequence[SqlCommand[Any, Any]], log: Any, mark: Callable[[Position], None]
     ) -> None:
         self._app, self._commands, self._log, self._mark = app, frozenset(commands), log, mark
         self._writer = SqlWriter(log.sql) if isinstance(log, RunsSql) else None
-        self.repeated = 0
 
     async def prepare(self) -> None:
         """Raises: ConfigurationError for a store that cannot run them, or a function that does not fit."""
@@ -52,7 +51,6 @@ class Caller:
             if error.__cause__ is not None:
                 log.warning("command %s: %s; detail: %s", meta.command_id, error.__cause__, outcome.detail)
             raise error
-        self.repeated += outcome.repeated
         self._mark(outcome.position)
         answer = _answer(command, outcome.answer)
         return Called(answer, str(Token(self._log.log_id, outcome.position)), outcome.repeated)
