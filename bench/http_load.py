@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -50,12 +51,27 @@ def place_orders(address: str, prefix: str, seconds: float) -> Load:
     )
 
 
-def _wrk(wrk: str, address: str, seconds: float, kind: str, count: int, text: str) -> Load:
+def ask(address: str, body: str, count: int, seconds: float, *, changes: bool) -> Load:
+    """POST a request of GraphQL whose %d is one of `count` numbers. `changes`: its %s, and its Idempotency-Key, are new
+    each time. Raises: SideFailed.
+    """
+    run = f"{time.monotonic_ns()}-"
+    if wrk := shutil.which("wrk"):
+        return _wrk(wrk, address, seconds, "change" if changes else "ask", count, run, body)
+
+    def request(n: int) -> bytes:
+        text = body.replace("%s", f"{run}{n}").replace("%d", str(n % count))
+        return _request("POST", "/graphql", text, f"\r\nIdempotency-Key: {run}{n}" if changes else "")
+
+    return asyncio.run(_streams(address, seconds, request))
+
+
+def _wrk(wrk: str, address: str, seconds: float, kind: str, count: int, text: str, body: str | None = None) -> Load:
     done = subprocess.run(
         [
             *(wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{max(1, round(seconds))}s"),
             *("--latency", "--script", SCRIPT, address, "--", kind, str(count), text),
-            json.dumps(order("%s")),
+            body or json.dumps(order("%s")),
         ],
         check=False,
         capture_output=True,
@@ -96,6 +112,6 @@ async def _streams(address: str, seconds: float, request: Callable[[int], bytes]
     return Load("asyncio", done["count"], done["seconds"], done["p50_ms"], done["p99_ms"])
 
 
-def _request(method: str, path: str, body: str) -> bytes:
+def _request(method: str, path: str, body: str, more: str = "") -> bytes:
     head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return f"{head}\r\n\r\n{body}".encode()
+    return f"{head}{more}\r\n\r\n{body}".encode()

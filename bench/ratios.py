@@ -34,6 +34,8 @@ EDGES = {
     "order_page": "20 orders",
 }
 
+GRAPHQL = {"list": "50 users with 5 posts each", "one": "a user", "new": "a new user"}
+
 RATIOS = (
     Ratio("append_pg_16_vs_eventsourcing", "append", "postgres", "16 callers", "eventsourcing", 15),
     Ratio("append_pg_16_vs_raw", "append", "postgres", "16 callers", "raw", 2),
@@ -62,5 +64,28 @@ RATIOS = (
         for short, backend in (("pg", "postgres"), ("sqlite", "sqlite"))
         for place, case in EDGES.items()
         for peer, side, wanted in (("starlette", "Starlette by hand", 0.85), ("fastapi", "FastAPI and SQLAlchemy", 5))
+    ),
+    *(
+        Ratio(f"graphql_{name}_vs_{peer.lower()}", "graphql", "postgres", GRAPHQL[name], peer, wanted)
+        for name, peer, wanted in (
+            ("list", "Strawberry", 12),
+            ("list", "FraiseQL", 4),
+            ("one", "Strawberry", 6),
+            ("one", "FraiseQL", 6),
+            ("new", "Strawberry", 4),
+            ("new", "FraiseQL", 4),
+        )
+    ),
+    *(
+        Ratio(
+            f"graphql_{name}_executed_vs_strawberry",
+            "graphql",
+            "postgres",
+            GRAPHQL[name],
+            "Strawberry",
+            wanted,
+            "twofold, field by field",
+        )
+        for name, wanted in (("list", 2), ("one", 3))
     ),
 )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.process import ROOT, SideFailed
 
@@ -23,11 +24,11 @@ class Served:
 
 
 @contextmanager
-def served(name: str, module: str, *arguments: str) -> Iterator[Served]:
+def served(name: str, module: str, *arguments: str, python: Path | None = None) -> Iterator[Served]:
     """Run `python -m MODULE ARGUMENTS`, which prints its address. Raises: SideFailed."""
     paths = os.pathsep.join(str(ROOT / part) for part in ("", "src", "examples"))
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *arguments],
+        [python or sys.executable, "-P", "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": paths},

@@ -11,6 +11,7 @@ from bench.places import Backend
 
 _EVENTSOURCING = Environment("eventsourcing")
 _STRAWBERRY = Environment("strawberry")
+_FRAISEQL = Environment("fraiseql", "3.13")
 _EVENTSOURCE_PY = Environment("eventsource-py", "3.13")  # also has what twofold needs
 
 
@@ -47,4 +48,6 @@ WHO = {
     "FastAPI and SQLAlchemy": Who("edges_fastapi"),
     "azure-cosmos": Who("azure_cosmos"),
     "Strawberry": Who("live_strawberry", _STRAWBERRY),
+    "FraiseQL": Who("graphql_fraiseql", _FRAISEQL),
+    "twofold, field by field": Who("graphql_twofold"),
 }

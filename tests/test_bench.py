@@ -51,6 +51,8 @@ NAMES = {
     "append_cosmos_1_vs_sdk",
     "append_cosmos_16_vs_sdk",
     "catchup_cosmos_vs_sdk",
+    *(f"graphql_{case}_vs_{peer}" for case in ("list", "one", "new") for peer in ("strawberry", "fraiseql")),
+    *(f"graphql_{case}_executed_vs_strawberry" for case in ("list", "one")),
     *(
         f"edges_{backend}_{case}_vs_{peer}"
         for backend in ("pg", "sqlite")

@@ -8,6 +8,7 @@ from bench.scenarios.catch_up import catch_up
 from bench.scenarios.command import commands
 from bench.scenarios.cosmos import cosmos
 from bench.scenarios.edges import edges
+from bench.scenarios.graphql import graphql
 from bench.scenarios.http import requests
 from bench.scenarios.idle import idle
 from bench.scenarios.importing import importing
@@ -27,6 +28,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "catch-up": catch_up,
     "command": commands,
     "edges": edges,
+    "graphql": graphql,
     "lag": lag,
     "importing": importing,
     "http": requests,
@@ -37,4 +39,4 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "retail": retail,
     "sql": sql,
 }
-NOT_QUICK = {"live", "retail", "sql"}  # they take long: a quick run skips them unless they are named
+NOT_QUICK = {"graphql", "live", "retail", "sql"}  # they take long: a quick run skips them unless they are named

@@ -1,9 +1,12 @@
 """What the outside may do with an App, as one value. REST, OpenAPI and whatever else serves an App are made from it.
 
 api.py        Api: commands, rows and pages, each with its address and who may use it
+parts.py      what it has beside, for GraphQL
 served.py     one command, checked when it is declared
 calls.py      one SQL command, checked when it is declared
 reads.py      one row or pages, checked when they are declared
+relations.py  the rows of a read model that belong to a row of another
+resolvers.py  queries and mutations of your own, for GraphQL
 results.py    responses to commands, by the names of their fields
 addresses.py  `POST /copies/{id}/returns`: a method, a path and its parameters
 actors.py     who asks, what they may do, and which rows exist for them
@@ -18,6 +21,8 @@ from twofold.api.actors import Actor, ActorOf, Allow, Scope, Sees, anyone, logge
 from twofold.api.api import Api, Served
 from twofold.api.calls import ServedCall
 from twofold.api.reads import ServedPage, ServedRow
+from twofold.api.relations import Many, One, Related
+from twofold.api.resolvers import Resolver
 from twofold.api.rule import by_rule
 from twofold.api.served import ServedCommand, new_id
 
@@ -26,6 +31,10 @@ __all__ = [
     "ActorOf",
     "Allow",
     "Api",
+    "Many",
+    "One",
+    "Related",
+    "Resolver",
     "Served",
     "Scope",
     "Sees",

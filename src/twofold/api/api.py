@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, overload
 
-from twofold.api.actors import ActorOf, Allow, Scope, Sees, anyone, nobody
+from twofold.api.actors import ActorOf, Allow, Scope, Sees, nobody
 from twofold.api.addresses import RESERVED, Address, address, kebab, snake
 from twofold.api.calls import ServedCall, answer_of, check_no_stream
 from twofold.api.origins import checked_origins
+from twofold.api.parts import Parts, check_kind
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.results import result_of
 from twofold.api.served import NewId, ServedCommand
@@ -33,7 +34,7 @@ Sent = TypeVar("Sent")
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
-class Api:
+class Api(Parts):
     """What the outside may do with an App.
 
     `actor` finds the actor of a request from its headers; without users it is `nobody`. `scope` returns the conditions
@@ -79,7 +80,7 @@ class Api:
         if scope is not None:
             check_accepts(scope, 2, "scope", may_await=True)
         self.app, self.actor, self.scope = app, actor, scope
-        self.allow: Allow | None = None
+        self.allow = None
         self.allow, self.types = self._rule(allow), dict(types or {})
         self.sees = list((sees or {}).items())
         for decider, function in self.sees:
@@ -87,6 +88,7 @@ class Api:
         self.names, self.decimals, self.cors = names, decimals, checked_origins(cors, "cors")
         self.title, self.version, self.description = title or app.name, version, description
         self.served: list[Served] = []
+        self.related, self.resolvers = [], []
 
     @overload
     def command(
@@ -180,8 +182,8 @@ class Api:
             _check_types(call.owner, types or {}, call.names)
             self._add(call)
             return
-        _check_kind(decider, Decider, "command(decider)")
-        _check_kind(command, type, "command(…, command)")
+        check_kind(decider, Decider, "command(decider)")
+        check_kind(command, type, "command(…, command)")
         served = ServedCommand(
             name=name or snake(command.__name__),
             at=address(at or _rule_of(decider, command, id), _CHANGES),
@@ -221,7 +223,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
-        _check_kind(projection, Projection, "row(projection)")
+        check_kind(projection, Projection, "row(projection)")
         path = "/".join(f"{{{field}}}" for field in projection.table.key)
         self._add(
             ServedRow(
@@ -266,7 +268,7 @@ class Api:
 
         Raises: ConfigurationError.
         """
-        _check_kind(projection, Projection, "page(projection)")
+        check_kind(projection, Projection, "page(projection)")
         if filters is None and returns is not None:
             filters = ()
         if isinstance(filters, str):
@@ -297,20 +299,10 @@ class Api:
         """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
         _check_types("Api", self.types, [name for served in self.served for name in served.names])
 
-    def _rule(self, allow: Allow | None) -> Allow | None:
-        """Without users there is nobody to tell apart. Raises: ConfigurationError."""
-        if self.actor is not nobody:
-            return allow or self.allow
-        if allow not in (None, anyone):
-            raise ConfigurationError(f"allow={allow!r:.80} needs an actor, and actor=nobody says that there are none")
-        return anyone
-
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
         for each in (_part(added), *_demanded(added)):
-            if not any(each is known for known in self.app.parts):
-                shown = each.owner if isinstance(each, Decider | SqlCommand | Projection) else f"{each!r:.80}"
-                raise ConfigurationError(f"{added.owner}: {shown} is not the one of {self.app.name}, or it has none")
+            self._check_part(each, added.owner)
         added.check()
         first = added.at.segments[0]
         if first in RESERVED:
@@ -348,13 +340,6 @@ def _demanded(added: Served) -> Sequence[Any]:
             return [] if added.exists is None else [added.exists]
         case ServedRow() | ServedCall():
             return []
-
-
-def _check_kind(given: Any, kind: type, what: str) -> None:
-    """Raises: ConfigurationError: a row class or a command is easily passed instead of what holds it."""
-    if not isinstance(given, kind):
-        wanted = "class" if kind is type else kind.__name__
-        raise ConfigurationError(f"{what} must be a {wanted}, not {given!r:.80}")
 
 
 def _check_types(owner: str, types: Mapping[str, Any], names: Iterable[str]) -> None:

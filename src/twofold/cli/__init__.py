@@ -19,6 +19,7 @@ from twofold.cli.log import log
 from twofold.cli.output import out
 from twofold.cli.parked import parked
 from twofold.cli.rebuild import rebuild
+from twofold.cli.schema import schema
 from twofold.cli.serve import serve
 from twofold.cli.status import status
 from twofold.cli.stores import stores
@@ -45,7 +46,7 @@ def options(
 ) -> None: ...
 
 
-for command in (status, serve, work, feed, history, rebuild, verify, diff, parked, tables, log, copy, stores):
+for command in (status, serve, schema, work, feed, history, rebuild, verify, diff, parked, tables, log, copy, stores):
     commands.command()(command)
 
 

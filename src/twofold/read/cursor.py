@@ -78,6 +78,10 @@ class Cursors:
             raise InvalidQuery(f"order_by: values of {names} are too long for a cursor; order by shorter ones")
         return self._written(before), cursor
 
+    def of(self, row: Values) -> str | None:
+        """The cursor of the page after this row; None if it would be too long."""
+        return self._written(Start(self._place(row)))
+
     @cached_property
     def _columns(self) -> list[int]:
         """The places of the order's columns in a row."""

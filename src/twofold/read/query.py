@@ -19,7 +19,7 @@ from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.conditions import conditions_of, query_of
-from twofold.read.cursor import FIRST, Cursors
+from twofold.read.cursor import FIRST, Cursors, Start
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Query, QueryResult, ReadStore
@@ -60,6 +60,8 @@ class StoredPage(msgspec.Struct, frozen=True):
     following: str | None
     checkpoints: Sequence[Checkpoint]
     parked: Sequence[Parked]
+    position: Position | None = None
+    """Of the token, in the projection's own feed."""
 
 
 class Queries:
@@ -93,18 +95,13 @@ class Queries:
         values = key_values(projection, key)
         token = self.freshness.token(after)
         if scope:
-            query = _query_of_key(projection, values, scope)
+            query = query_of_key(projection, values, scope)
             fresh = await self.freshness.at_least(token, wait_s, lambda: self._find(projection, query))
         else:
             fresh = await self.freshness.at_least(token, wait_s, lambda: self._get(projection, values))
         found = fresh.found
-        for parked in found.parked:
-            covered = _is_at_or_before(parked.position, fresh.position)
-            if _waits(projection, values, parked) and (covered or found.rows or not scope):
-                raise RowParked(projection.name, values, parked.since, parked.error)
-            if covered and _may_wait(projection, parked):
-                why = f"it may be among the rows that are parked with {parked.kind} {parked.key}: {parked.error}"
-                raise RowParked(projection.name, values, parked.since, why)
+        certain = bool(found.rows) or not scope
+        check_not_parked(projection, values, found.parked, fresh.position, certain=certain)
         return row_of(projection, found.rows[0]) if found.rows else None
 
     async def find(
@@ -131,7 +128,8 @@ class Queries:
         Raises: InvalidQuery, InvalidCursor, InvalidToken, ReadModelBehind, LogReplaced, Unavailable.
         """
         query = query_of(projection, {**where, **conditions}, order_by, limit, scope)
-        found = await self._page(projection, query, cursor, after, wait_s, lambda q: self._find(projection, q))
+        start = self._start(projection, query, cursor)
+        found = await self._page(projection, query, start, after, wait_s, lambda q: self._find(projection, q))
         readable, unreadable = _rows(projection, found.rows)
         parked = {one.key for one in found.parked if one.kind == "row"}
         return Page(readable, found.following, len(found.parked) + len(unreadable - parked), found.previous)
@@ -140,27 +138,36 @@ class Queries:
         self, projection: Projection[Any], query: Query, cursor: str | None, after: After | None, wait_s: float
     ) -> StoredPage:
         """A page of rows as stored. Raises: as `find`."""
+        return await self.page_from(projection, query, self._start(projection, query, cursor), after, wait_s)
+
+    async def page_from(
+        self, projection: Projection[Any], query: Query, start: Start, after: After | None, wait_s: float
+    ) -> StoredPage:
+        """The same from a place (see `Cursors.read`). Raises: as `find`."""
         store, table = self._store, projection.table
-        return await self._page(projection, query, cursor, after, wait_s, lambda q: store.find(table, q))
+        return await self._page(projection, query, start, after, wait_s, lambda q: store.find(table, q))
+
+    def _start(self, projection: Projection[Any], query: Query, cursor: str | None) -> Start:
+        return FIRST if cursor is None else Cursors(projection, query).read(cursor)
 
     async def _page(
         self,
         projection: Projection[Any],
         query: Query,
-        cursor: str | None,
+        start: Start,
         after: After | None,
         wait_s: float,
         find: Callable[[Query], Awaitable[QueryResult]],
     ) -> StoredPage:
         cursors = Cursors(projection, query)
-        start = FIRST if cursor is None else cursors.read(cursor)
         fetching = start.fetching(query)
         token = self.freshness.token(after)
-        found = (await self.freshness.at_least(token, wait_s, lambda: find(fetching))).found
+        fresh = await self.freshness.at_least(token, wait_s, lambda: find(fetching))
+        found = fresh.found
         rows = found.rows[: query.limit]
         previous, following = cursors.around(start, rows, more=len(found.rows) > query.limit)
         in_order = rows[::-1] if start.backward else rows
-        return StoredPage(in_order, previous, following, found.checkpoints, found.parked)
+        return StoredPage(in_order, previous, following, found.checkpoints, found.parked, fresh.position)
 
     async def count(
         self,
@@ -204,7 +211,8 @@ class Queries:
             await self.freshness.check(token)
 
 
-def _query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
+def query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
+    """The query for the row with this key. Raises: ConfigurationError for a scope that is no condition."""
     names = projection.table.key
     of_key = [Condition(name, "eq", value) for name, value in zip(names, key, strict=True)]
     return Query([*of_key, *conditions_of(projection, {}, scope)], [(name, False) for name in names], 1)
@@ -240,6 +248,19 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
                 log.error("a row of %s cannot be read: %s", one.projection, one.error.partition(":")[0])
                 unreadable.add(key_text(one.key))
         return rows, unreadable
+
+
+def check_not_parked(
+    projection: Projection[Any], key: Values, parked: Sequence[Parked], position: Position | None, *, certain: bool
+) -> None:
+    """`certain`: a row of this key is in scope. `position` is that of the token, if there is one. Raises: RowParked."""
+    for one in parked:
+        covered = _is_at_or_before(one.position, position)
+        if _waits(projection, key, one) and (covered or certain):
+            raise RowParked(projection.name, key, one.since, one.error)
+        if covered and _may_wait(projection, one):
+            why = f"it may be among the rows that are parked with {one.kind} {one.key}: {one.error}"
+            raise RowParked(projection.name, key, one.since, why)
 
 
 def _waits(projection: Projection[Any], key: Values, parked: Parked) -> bool:

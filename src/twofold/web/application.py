@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from twofold.api import Api, ServedCall, ServedCommand, nobody
 from twofold.app import Running
 from twofold.errors import ConfigurationError
-from twofold.web import docs, openapi, problems
+from twofold.web import docs, graphql, openapi, problems
 from twofold.web.commands import asked
 from twofold.web.cors import within_cors
 from twofold.web.dependencies import with_dependencies
@@ -83,7 +83,8 @@ def web_app(
         partial(describe, api=api, routes=generated),
         partial(document_logins, app=app, actor=api.actor),
     )
-    app.add_middleware(Direct, routes=generated)
+    spoken = graphql.install(app, api)
+    app.add_middleware(Direct, routes=[*generated, *spoken])
     app.add_middleware(Methods)
     app.add_middleware(AccessLog)
     if own_docs:
@@ -95,9 +96,9 @@ def web_app(
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
-    app.router.routes.extend(generated)
+    app.router.routes.extend([*generated, *spoken])
     app.state.offers = Offers(watched)
-    app.router.routes.append(LiveRoute())
+    app.router.routes += [LiveRoute(), *graphql.websocket_routes(app)]
     app.router.default = partial(no_route, app.router.default)
     return app
 

@@ -17,7 +17,11 @@ def own_docs_available() -> bool:
 
 
 def close(app: FastAPI) -> None:
-    """Take the documentation off a web app: /docs, /openapi.json and /asyncapi.json are then 404."""
+    """Take the documentation off a web app: /docs, /openapi.json and /asyncapi.json are then 404, as is GraphiQL, and
+    GraphQL does not tell its schema.
+    """
+    if getattr(app.state, "graphql", None) is not None:
+        app.state.graphql.close()
     app.router.routes[:] = [route for route in app.router.routes if route not in app.state.docs]
 
 

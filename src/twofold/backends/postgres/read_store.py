@@ -26,6 +26,7 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.swap import come_as_far, make_indexes, publish, replace
 from twofold.backends.postgres.tables import TableSql, commit_with, table_sql
+from twofold.backends.postgres.trees import TreesSql
 from twofold.backends.postgres.views import PostgresViews
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError
@@ -45,6 +46,7 @@ from twofold.read.store import (
     RowLimits,
     StoredTable,
 )
+from twofold.read.tree import Branch, Grown, Read, Standing
 from twofold.read.written import Shape, written_rows
 
 WORKERS = 4
@@ -241,6 +243,23 @@ class PostgresReadStore:
         rows = written_rows(text)
         return None if rows is None else QueryResult(checkpoints, rows, _parked(about))
 
+    def reads(self, trees: Sequence[Branch]) -> Read:
+        """See `ReadsTrees.reads`."""
+        sql = TreesSql(trees, self._sql)
+
+        async def read(queries: Sequence[Query]) -> Grown:
+            statement, values = sql.statement(queries)
+            before = self._news.reached.places
+            row = await self._query.run(lambda c: c.fetchrow(statement, *values))
+            standing = [self._standing(table, text, before) for table, text in zip(sql.tables, row, strict=False)]
+            return Grown(row[len(standing) :], standing)
+
+        return read
+
+    def _standing(self, table: Table, text: str, before: Mapping[FollowerId, Position]) -> Standing:
+        about = _ABOUT.decode(text)
+        return Standing(table, self._seen(table.follows, about, before), _parked(about))
+
     async def count(self, table: Table, conditions: Sequence[Condition]) -> Counted:
         """See `ReadStore.count`."""
         sql = self._sql(table)
@@ -261,16 +280,19 @@ class PostgresReadStore:
         self, sql: TableSql, statement: str, values: Sequence[Any]
     ) -> tuple[list[Checkpoint], _About, list[Any]]:
         """Checkpoints, all that `about` selects, and the rows that were fetched, from one snapshot."""
-        reached = self._news.reached
-        before, follows = reached.places, sql.table.follows
+        before = self._news.reached.places
         fetched = await self._query.run(lambda c: c.fetch(statement, *sql.whose, *values))
         about = _ABOUT.decode(next(row[0] for row in fetched if row[0] is not None))
+        return self._seen(sql.table.follows, about, before), about, fetched
+
+    def _seen(self, follows: FollowerId, about: _About, before: Mapping[FollowerId, Position]) -> list[Checkpoint]:
+        """The checkpoints of a snapshot, which the store remembers having seen. Raises: ConfigurationError."""
         checkpoints = checkpoints_in(follows, about.checkpoints)
         if not checkpoints:
             raise ConfigurationError(f"{follows} is not prepared in this read store: open the App on it")
         for checkpoint in checkpoints:
-            reached.looked(before, checkpoint.follower, checkpoint.position)
-        return checkpoints, about, fetched
+            self._news.reached.looked(before, checkpoint.follower, checkpoint.position)
+        return checkpoints
 
 
 async def _refusing(writing: Awaitable[None]) -> None:

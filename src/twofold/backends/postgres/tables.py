@@ -131,19 +131,23 @@ class TableSql:
 
     def found(self, query: Query) -> tuple[str, list[Any]]:
         """The end of a query's statement, after FROM, and its parameters after name and version."""
-        values = _Parameters(start=self._first)
-        where = [self._condition(condition, values) for condition in query.conditions]
+        values = Parameters(start=self._first)
+        return self.tail(query, values), values.values
+
+    def tail(self, query: Query, values: Parameters, joined: Sequence[str] = ()) -> str:
+        """The end of a query's statement, after FROM; `values` gets its parameters. `joined`: more conditions."""
+        where = [*joined, *(self._condition(condition, values) for condition in query.conditions)]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
             after = behind(query.order, query.after, nullable)
             where.append(after.sql(self._indexable, lambda name, value: values.add(self._cut_off(name, value))))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"{clause} ORDER BY {order} LIMIT {values.add(query.limit)}", values.values
+        return f"{clause} ORDER BY {order} LIMIT {values.add(query.limit)}"
 
     def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         """The statement that counts rows, and its parameters after name and version."""
-        values = _Parameters(start=self._first)
+        values = Parameters(start=self._first)
         where = [self._condition(condition, values) for condition in conditions]
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"SELECT ({self.about}), (SELECT count(*) FROM {self.name}{clause})", values.values
@@ -209,16 +213,22 @@ class TableSql:
 
     def _indexable(self, name: str) -> str:
         """The expression for indexes and ORDER BY: the beginning of a value that may be too long for an index."""
-        if name not in self._cut:
-            return quoted(name)
+        return quoted(name) if name not in self._cut else self._beginning(name, quoted(name))
+
+    def joined(self, name: str, other: str) -> str:
+        """The condition that a column equals another expression, also where an index holds its beginning alone."""
+        same = f"{self.name}.{quoted(name)} = {other}"
+        return same if name not in self._cut else f"{self._indexable(name)} = {self._beginning(name, other)} AND {same}"
+
+    def _beginning(self, name: str, expression: str) -> str:
         beginning = "left({}, {})" if self._columns[name].kind == "text" else "substr({}, 1, {})"
-        return f"({beginning.format(quoted(name), self._cut[name])})"
+        return f"({beginning.format(expression, self._cut[name])})"
 
     def _cut_off(self, name: str, value: Any) -> Any:
         """The part of a value that `_indexable` compares."""
         return value[: self._cut[name]] if name in self._cut else value
 
-    def _condition(self, condition: Condition, values: _Parameters) -> str:
+    def _condition(self, condition: Condition, values: Parameters) -> str:
         column = quoted(condition.column)
         if condition.operator == "contains":
             member = _json_list(condition.value)
@@ -235,7 +245,7 @@ class TableSql:
         beginning = values.add(self._cut_off(condition.column, condition.value))
         return f"{self._indexable(condition.column)} {_OF_BEGINNINGS[condition.operator]} {beginning} AND {compared}"
 
-    def _one_of(self, condition: Condition, values: _Parameters) -> str:
+    def _one_of(self, condition: Condition, values: Parameters) -> str:
         column, wanted = quoted(condition.column), [value for value in condition.value if value is not None]
         found = f"{column} = ANY ({values.add(wanted)})"
         if condition.column in self._cut:
@@ -244,7 +254,7 @@ class TableSql:
         return f"({found} OR {column} IS NULL)" if None in condition.value else found
 
 
-class _Parameters:
+class Parameters:
     """The parameters of a statement, numbered as they are added."""
 
     def __init__(self, start: int) -> None:

@@ -51,8 +51,8 @@ class JsonSql:
     """The statements for rows of one table in one shape."""
 
     def __init__(self, sql: TableSql, shape: Shape) -> None:
-        self._sql, self.whose = sql, _whose(sql.table)
-        about = _ABOUT_SQL if sql.table.declared is None else _ABOUT_ROLLUP
+        self._sql = sql
+        about, self.whose = about_of(sql.table)
         names = sql.table.key
         asked = ["k.value"] if len(names) == 1 else [f"k.value ->> {place}" for place in range(len(names))]
         same = " AND ".join(f"{quoted(name)} = {value}" for name, value in zip(names, asked, strict=True))
@@ -72,10 +72,11 @@ class JsonSql:
         return msgspec.json.encode([key[0] for key in stored] if len(stored[0]) == 1 else stored).decode()
 
 
-def _whose(table: Table) -> tuple[Any, ...]:
-    """The first parameters of each statement: whose checkpoints, and of a rollup whose parked keys."""
+def about_of(table: Table) -> tuple[str, tuple[Any, ...]]:
+    """What is selected beside rows, and its parameters: whose checkpoints, and of a rollup whose parked keys."""
     of = (table.parks,) if table.declared is not None else ()
-    return tuple(value for one in (table.follows, *of) for value in (one.name, one.version))
+    whose = tuple(value for one in (table.follows, *of) for value in (one.name, one.version))
+    return (_ABOUT_ROLLUP if of else _ABOUT_SQL), whose
 
 
 @cache
@@ -111,7 +112,7 @@ def _found(db: apsw.Connection, table: Table, shape: Shape, query: Query) -> Que
     sql = json_sql(table, shape)
     statement, values = sql.find(query)
     about, text = _one(db, statement, (*sql.whose, *values))
-    checkpoints, parked = _standing(table.follows, about)
+    checkpoints, parked = standing_of(table.follows, about)
     rows = written_rows(text)
     return None if rows is None else QueryResult(checkpoints, rows, parked)
 
@@ -119,7 +120,7 @@ def _found(db: apsw.Connection, table: Table, shape: Shape, query: Query) -> Que
 def _got(db: apsw.Connection, table: Table, shape: Shape, keys: Sequence[Key]) -> Iterator[QueryResult | None]:
     sql = json_sql(table, shape)
     about, text = _one(db, sql.get, (*sql.whose, sql.keys(keys)))
-    checkpoints, parked = _standing(table.follows, about)
+    checkpoints, parked = standing_of(table.follows, about)
     for line in (text or "").split("\n"):
         rows = written_rows(line)
         yield None if rows is None else QueryResult(checkpoints, rows, parked)
@@ -131,7 +132,7 @@ def _one(db: apsw.Connection, statement: str, values: tuple[Any, ...]) -> tuple[
     return row  # type: ignore[return-value]
 
 
-def _standing(follows: FollowerId, text: str) -> tuple[list[Checkpoint], list[Parked]]:
+def standing_of(follows: FollowerId, text: str) -> tuple[list[Checkpoint], list[Parked]]:
     """Checkpoints and parked keys, in order."""
     about = _ABOUT.decode(text)
     checkpoints = [
@@ -147,24 +148,33 @@ def _standing(follows: FollowerId, text: str) -> tuple[list[Checkpoint], list[Pa
 
 def written(shape: Shape) -> str:
     """The JSON of a row as an expression, or a mark if one of its values is left to Python."""
-    some = [shape.members[n : n + ARGUMENTS] for n in range(0, len(shape.members), ARGUMENTS)]
-    text = " || ',' || ".join([_formatted(part) for part in some])
-    text = f"'{{' || {text} || '}}'"
-    usual = [f"({check})" for part in some if (check := " AND ".join([c for one in part for c in _usual(one)]))]
-    return f"CASE WHEN {' AND '.join(usual)} THEN {text} ELSE '{UNUSUAL}' END" if usual else text
+    members = [(member.name, *part_of(member)) for member in shape.members]
+    return object_of(members, [checks_of(member) for member in shape.members], f"'{UNUSUAL}'")
 
 
-def _formatted(members: Sequence[Member]) -> str:
-    parts = [_part(member) for member in members]
-    template = ",".join(f"{_name(member)}:{place}" for member, (place, _) in zip(members, parts, strict=True))
-    return f"format('{template}', {', '.join(value for _, value in parts)})"
+def object_of(members: Sequence[tuple[str, str, str]], usual: Sequence[Sequence[str]], otherwise: str) -> str:
+    """The JSON of an object as an expression. Of each member: its name, the place for its value in a template, and the
+    text of the value. `otherwise` if not all checks are true, of which there may be some for each member.
+    """
+    places = range(0, len(members), ARGUMENTS)
+    text = " || ',' || ".join([_formatted(members[n : n + ARGUMENTS]) for n in places])
+    text = f"'{{' || {text} || '}}'" if members else "'{}'"
+    checks = [" AND ".join([c for some in usual[n : n + ARGUMENTS] for c in some]) for n in places]
+    if not any(checks):
+        return text
+    return f"CASE WHEN {' AND '.join([f'({check})' for check in checks if check])} THEN {text} ELSE {otherwise} END"
 
 
-def _name(member: Member) -> str:
-    return msgspec.json.encode(member.name).decode().replace("'", "''").replace("%", "%%")
+def _formatted(members: Sequence[tuple[str, str, str]]) -> str:
+    template = ",".join([f"{_name(name)}:{place}" for name, place, _ in members])
+    return f"format('{template}', {', '.join([value for _, _, value in members])})"
 
 
-def _part(member: Member) -> tuple[str, str]:
+def _name(name: str) -> str:
+    return msgspec.json.encode(name).decode().replace("'", "''").replace("%", "%%")
+
+
+def part_of(member: Member) -> tuple[str, str]:
     """The place of a value in the template, and its text."""
     column, text = member.column, _text(member)
     if column.kind == "text":
@@ -189,7 +199,7 @@ def _text(member: Member) -> str:
             return name
 
 
-def _usual(member: Member) -> list[str]:
+def checks_of(member: Member) -> list[str]:
     """Conditions under which a value can be written here."""
     column: Column = member.column
     name = quoted(column.name)

@@ -26,6 +26,7 @@ from twofold.backends.sqlite.gathered import Gathered
 from twofold.backends.sqlite.log import holds
 from twofold.backends.sqlite.swap import replace
 from twofold.backends.sqlite.tables import KEYS_PER_STATEMENT, TableSql, table_sql
+from twofold.backends.sqlite.trees import TreesSql, grown
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, ConfigurationError
 from twofold.failures import error_text
@@ -44,6 +45,7 @@ from twofold.read.store import (
     RowLimits,
     StoredTable,
 )
+from twofold.read.tree import Branch, Grown, Read
 from twofold.read.written import Shape
 
 F = TypeVar("F", QueryResult, Counted)
@@ -64,6 +66,7 @@ class SqliteReadStore:
         self._reached = Reached()
         self._checkpoints = SqliteCheckpoints(self._file, reached=self._reached)
         self._answered = Gathered(self._file.readers, as_json.answered)
+        self._grown = Gathered(self._file.readers, grown)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -173,6 +176,20 @@ class SqliteReadStore:
         """See `WritesJson.find_json`."""
         before = self._reached.places
         return self._seen(table, before, await self._answered.run((table, shape, query)))
+
+    def reads(self, trees: Sequence[Branch]) -> Read:
+        """See `ReadsTrees.reads`."""
+        sql = TreesSql(trees)
+
+        async def read(queries: Sequence[Query]) -> Grown:
+            before = self._reached.places
+            found = await self._grown.run((sql, queries))
+            for one in found.standing:
+                for checkpoint in _prepared(one.table, one.checkpoints):
+                    self._reached.looked(before, checkpoint.follower, checkpoint.position)
+            return found
+
+        return read
 
     def _seen(
         self, table: Table, before: Mapping[FollowerId, Position], found: QueryResult | None

@@ -145,7 +145,12 @@ class TableSql:
     def find(self, query: Query) -> tuple[str, list[Any]]:
         """A query's statement, and its parameters."""
         values: list[Any] = []
-        where = [self._condition(condition, values) for condition in query.conditions]
+        tail = self.tail(query, values)
+        return f"{self.select}{tail}", values
+
+    def tail(self, query: Query, values: list[Any], joined: Sequence[str] = ()) -> str:
+        """The end of a query's statement, after FROM; `values` gets its parameters. `joined`: more conditions."""
+        where = [*joined, *(self._condition(condition, values) for condition in query.conditions)]
         if query.after is not None:
             nullable = {name: column.nullable for name, column in self._columns.items()}
             after = behind(query.order, query.after, nullable)
@@ -157,7 +162,8 @@ class TableSql:
             where.append(after.sql(lambda name: _compared(self._columns[name]), bind))
         order = ", ".join(self._ordered(name, descending) for name, descending in query.order)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"{self.select}{clause} ORDER BY {order} LIMIT ?", [*values, query.limit]
+        values.append(query.limit)
+        return f"{clause} ORDER BY {order} LIMIT ?"
 
     def count(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         """The statement that counts rows, and its parameters."""
@@ -165,6 +171,10 @@ class TableSql:
         where = [self._condition(condition, values) for condition in conditions]
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         return f"SELECT count(*) FROM {quoted(self.name)}{clause}", values
+
+    def compared(self, name: str) -> str:
+        """The column by which values of a column are compared."""
+        return _compared(self._columns[name])
 
     def to_sqlite(self, values: Values) -> tuple[Any, ...]:
         """A row as SQLite stores it."""

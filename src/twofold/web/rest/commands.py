@@ -59,23 +59,23 @@ class CommandEndpoint:
 
     def __init__(self, served: ServedCommand, form: JsonForm, located: ServedRow | None) -> None:
         self.served, self.form, self.located = served, form, located
-        self._names = form.names_of(served.sent)
+        self.names = form.names_of(served.sent)
         self._path = {
-            self._names[name]: Value("path", name, each.annotation, form.name(name))
+            self.names[name]: Value("path", name, each.annotation, form.name(name))
             for name, each in served.path.items()
         }
-        self._ids = [
+        self.ids = [
             Value("path", name, served.types[name], form.name(name))
             for name in served.at.parameters
             if name not in served.fields and name in served.types
         ]
-        elsewhere = (*self._path, *([self._names[served.by]] if served.by else []))
-        types = {self._names[name]: served.types[name] for name in served.fields if name in served.types}
+        elsewhere = (*self._path, *([self.names[served.by]] if served.by else []))
+        types = {self.names[name]: served.types[name] for name in served.fields if name in served.types}
         edge = AtTheEdge(form, types, elsewhere)
-        self._read = reader(edge.schema(served.sent))
+        self.read = reader(edge.schema(served.sent))
         self.body = Annotated[served.sent, edge] if types or elsewhere else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
-        self._returns = served.returns or command_answer
+        self.returns = served.returns or command_answer
         conditions: Any = if_new if served.new else precondition if served.etag else None
         match_too = ("If-Match",) if conditions is precondition else ()
         self.evaluates = (*match_too, "If-None-Match") if conditions else ()
@@ -83,15 +83,15 @@ class CommandEndpoint:
 
     def values(self) -> list[Value]:
         """The parameters that it reads."""
-        return [*self._ids, *self._path.values()]
+        return [*self.ids, *self._path.values()]
 
     def accepts(self, body: Any, path: Mapping[str, str]) -> bool:
         """Whether this body may be sent with these parameters of the path."""
         try:
             members = {name: value.as_json(path[value.name]) for name, value in self._path.items()}
             if self.served.by is not None:
-                members[self._names[self.served.by]] = JsonText(b'"ann"', "ann")
-            self._read(_with_members(read_json(encode(body)), members))
+                members[self.names[self.served.by]] = JsonText(b'"ann"', "ann")
+            self.read(_with_members(read_json(encode(body)), members))
         except (ValidationError, RequestValidationError):
             return False
         return True
@@ -101,7 +101,7 @@ class CommandEndpoint:
         request = JsonRequest(request.scope, request.receive)
         await check_login(request, self.served.allow)
         sent = await self._sent(request)
-        ids = {value.name: value.read(request.path_params[value.name]) for value in self._ids}
+        ids = {value.name: value.read(request.path_params[value.name]) for value in self.ids}
         arguments = {**request.path_params, **ids, **{name: getattr(sent, name) for name in self.served.fields}}
         await check_allowed(request, self.served.allow, arguments)
         conditions = await self._conditions(request)
@@ -109,11 +109,17 @@ class CommandEndpoint:
         return await this.once(partial(self._handle, this, sent, arguments, conditions))
 
     async def _handle(self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions) -> Response:
+        return self._response(this.request, *await self.executed(this, sent, arguments, conditions))
+
+    async def executed(
+        self, this: Asked, sent: Any, arguments: Mapping[str, Any], conditions: Conditions
+    ) -> tuple[str, Done[Any, Any]]:
+        """Execute what was sent; the stream's id and the result. Raises: as `__call__`."""
         served = self.served
         named = None if isinstance(served.id, NewId) else arguments[served.id]
         stream = this.new_id() if named is None else stream_id(named, str(served.id))
         if served.using is not None and (before := await this.original(served.decider, stream)) is not None:
-            return self._response(this.request, stream, before)
+            return stream, before
         await self._check_existing(this, arguments)
         demanded = served.exists.get(str(served.id)) is served.decider
         if not (served.new or demanded) and not await self._sees(this, stream):
@@ -130,7 +136,7 @@ class CommandEndpoint:
             if not served.new or condition_of(this.request):
                 raise
             raise version_conflict(409, there, 0, error.actual) from None
-        return self._response(this.request, stream, done)
+        return stream, done
 
     async def _sent(self, request: JsonRequest) -> Any:
         """What the client sends, from body and path. Raises: Problem, RequestValidationError."""
@@ -139,14 +145,14 @@ class CommandEndpoint:
         members = {name: self._path[name].as_json(text) for name, text in path.items()}
         if self.served.by is not None:
             actor = (await logged_in_actor(request)).id
-            members[self._names[self.served.by]] = JsonText(json.dumps(actor).encode(), actor)
+            members[self.names[self.served.by]] = JsonText(json.dumps(actor).encode(), actor)
         twice = [name for name in members if isinstance(body.value, dict) and name in body.value]
         if twice:
             given = "The address or the login gives this field: leave it out of the body"
             errors = [{"type": MISPLACED, "loc": ("body", name), "msg": given} for name in twice]
             raise RequestValidationError(errors, body=body)
         try:
-            return self._read(_with_members(body, members))
+            return self.read(_with_members(body, members))
         except ValidationError as error:
             raise RequestValidationError(self._errors(error, path), body=body) from None
 
@@ -200,7 +206,7 @@ class CommandEndpoint:
             except NotFound as error:
                 if name not in self.served.inputs:
                     raise
-                missing.append({"in": "body", "field": f"/{self._names[name]}", "message": str(error)})
+                missing.append({"in": "body", "field": f"/{self.names[name]}", "message": str(error)})
         if missing:
             detail = "; ".join(each["message"] for each in missing)
             raise Problem(422, "unknown-reference", detail, None, errors=missing)
@@ -233,7 +239,7 @@ class CommandEndpoint:
             del headers["ETag"]
         if self.served.status in NO_BODY:
             return Response(status_code=self.served.status, headers=headers)
-        return answer(self._returns(done), self.served.status, headers, form=self.form)
+        return answer(self.returns(done), self.served.status, headers, form=self.form)
 
 
 def _has_key(projection: Projection[Any], id: str, done: Done[Any, Any]) -> bool:

@@ -7,25 +7,44 @@ into responses, which is used when there is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold.api.addresses import Address
-from twofold.web.rest.routes import ApiRoute
 
-Taken = tuple[ApiRoute, Mapping[str, str]]
+
+class Generated(Protocol):
+    """A generated route."""
+
+    @property
+    def at(self) -> Address:
+        """Its address."""
+        ...
+
+    @property
+    def endpoint(self) -> Any:
+        """For the scope of a request."""
+        ...
+
+    @property
+    def answer(self) -> Callable[[Request], Awaitable[Response]]:
+        """Handles a request."""
+        ...
+
+
+Taken = tuple[Generated, Mapping[str, str]]
 
 
 class Direct:
     """ASGI middleware inside all others."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[ApiRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Generated]) -> None:
         self._app, self._generated = app, routes
         self._known = -1
         self._candidates: dict[tuple[str, int, str | None], list[_Candidate]] = {}
@@ -75,7 +94,7 @@ class Direct:
 class _Candidate:
     """A generated route: its literal segments and parameters by place, and whether no other route may come first."""
 
-    def __init__(self, route: ApiRoute, is_first: bool) -> None:
+    def __init__(self, route: Generated, is_first: bool) -> None:
         self.route, self.is_first = route, is_first
         segments = list(enumerate(route.at.segments))
         self.literal = [(place, text) for place, text in segments if not text.startswith("{")]

@@ -1,0 +1,165 @@
+"""One statement for an operation returns what graphql-core's executor returns, and nothing unlisted falls back."""
+
+import json
+import os
+import random
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import Request
+
+from tests.graphql.conftest import Site, fill, site
+from tests.graphql.forum import Rename, Write, members, writings
+from tests.graphql.operations import operation
+from twofold.graphql.documents import Operation, Refused
+from twofold.graphql.limits import TooMuch
+from twofold.graphql.plan import Fallback, NotCompiled
+from twofold.web.consistency import Freshness
+from twofold.web.graphql import levels
+from twofold.web.graphql.context import Context
+
+HOW_MANY = int(os.environ.get("TWOFOLD_OPERATIONS", "200"))
+
+
+def context_of(site: Site) -> Context:
+    request = Request({"type": "http", "method": "POST", "path": "/graphql", "headers": [], "app": site.app})
+    return Context(request, Freshness(None, 5, {}), None, ())
+
+
+async def compared(site: Site, query: str, given: dict[str, Any]) -> Fallback | None:
+    """Both ways are compared. Returns why the operation falls back, or None if it was one statement."""
+    found: Operation = site.execution.documents.operation(query, None)
+    variables = found.variables(given)
+    one, other = context_of(site), context_of(site)
+    theirs = await site.execution._executed(found, given, other)
+    try:
+        ours = await site.execution._compiled(found, variables, one)
+    except NotCompiled as error:
+        return error.why
+    shown = f"{query}\n{given}"
+    assert json.dumps(json.loads(ours.data)) == json.dumps(json.loads(theirs.data)), shown
+    assert sorted(ours.errors, key=str) == sorted(theirs.errors, key=str), shown
+    assert one.parked == other.parked, shown
+    return None
+
+
+@pytest.mark.slow
+async def test_random_operations(compiling: str) -> None:
+    seed = int(os.environ.get("TWOFOLD_SEED", "1"))
+    chance = random.Random(seed)
+    met: Counter[Fallback | None] = Counter()
+    async with site(compiling) as running:
+        await fill(running.running)
+        await _park_some(running)
+        for _ in range(HOW_MANY):
+            query, variables = operation(chance, running.execution.schema)
+            try:
+                met[await compared(running, query, variables)] += 1
+            except Refused as refused:
+                if not isinstance(refused.errors[0], TooMuch):
+                    raise
+    assert met.keys() <= {None, Fallback.REFUSED}, met
+    assert met[None] > HOW_MANY * 0.8, met
+
+
+async def _park_some(running: Site) -> None:
+    await running.running.execute(members, "u3", Rename("unlucky"))
+    await running.running.execute(writings, "p9", Write("u4", "unlucky"))
+    await running.running.settled(timeout_s=20)
+
+
+def test_the_list_of_what_falls_back_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "graphql.md").read_text("utf-8")
+    listed = re.findall(
+        r"^- (.*)[;.]$", page.split("field by field, with one query for each level, if")[1], re.MULTILINE
+    )
+    assert listed == [one.value for one in Fallback]
+
+
+MEASURED = {
+    "{ __schema { queryType { name } } }": Fallback.INTROSPECTION,
+    "{ usersConnection { nodes { name } } }": Fallback.CONNECTION,
+    "{ users { postsConnection { nodes { title } } } }": Fallback.CONNECTION,
+    "{ posts { words { word } } }": Fallback.OBJECT,
+    "{ users { ratio } }": Fallback.NUMBER,
+    "{ users(limit: 0) { name } }": Fallback.REFUSED,
+    'mutation { rename(id: "x", name: "y") { version } }': Fallback.MUTATION,
+}
+
+
+async def test_each_reason_is_counted(compiling: str) -> None:
+    async with site(compiling) as running:
+        for query, why in MEASURED.items():
+            before = running.execution.fallbacks[why]
+            await running.send(query)
+            assert running.execution.fallbacks[why] == before + 1, query
+        assert running.execution.compiled == 0
+
+
+async def test_other_stores_are_read_level_by_level() -> None:
+    async with site("memory:") as running:
+        await fill(running.running, users=3, posts=2)
+        found = await running.data("{ users(limit: 2) { posts(limit: 1) { author { userId } } userId } }")
+        assert all(user["posts"] == [{"author": {"userId": user["userId"]}}] for user in found["users"])
+        assert running.execution.fallbacks == {Fallback.STORE: 1}
+
+
+async def test_a_level_is_one_query(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(sqlite) as running:
+        await fill(running.running, users=6, posts=3)
+        queries = []
+        real = running.running.queries.page_from
+
+        async def counting(projection: Any, *arguments: Any) -> Any:
+            queries.append(projection.name)
+            return await real(projection, *arguments)
+
+        monkeypatch.setattr(running.running.queries, "page_from", lambda p, q, s, **k: counting(p, q, s, *k.values()))
+        query = "{ users { ratio posts { title author { posts(limit: 1) { title } } } } }"
+        found = await running.data(query)
+        assert len(found["users"]) == 6
+        assert all(len(user["posts"]) == 3 for user in found["users"])
+        assert queries == ["users", "posts", "users", "posts"]
+
+
+async def test_connections_go_both_ways(any_store: str) -> None:
+    async with site(any_store) as running:
+        await fill(running.running, users=7, posts=0)
+        page = "{ edges { cursor node { userId } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
+        forward = f'query($c: String) {{ usersConnection(first: 3, after: $c, orderBy: ["name"]) {page} }}'
+        backward = f'query($c: String) {{ usersConnection(last: 3, before: $c, orderBy: ["name"]) {page} }}'
+        seen, cursor = [], None
+        for more in (True, True, False):
+            one = (await running.data(forward, c=cursor))["usersConnection"]
+            seen += [edge["node"]["userId"] for edge in one["edges"]]
+            assert one["pageInfo"]["hasNextPage"] is more
+            assert one["pageInfo"]["hasPreviousPage"] is (cursor is not None)
+            cursor = one["pageInfo"]["endCursor"]
+            assert one["edges"][-1]["cursor"] == cursor
+        assert seen == [f"u{n}" for n in range(7)]
+        seen, cursor = [], None
+        for more in (True, True, False):
+            one = (await running.data(backward, c=cursor))["usersConnection"]
+            seen = [edge["node"]["userId"] for edge in one["edges"]] + seen
+            assert one["pageInfo"]["hasPreviousPage"] is more
+            cursor = one["pageInfo"]["startCursor"]
+        assert seen == [f"u{n}" for n in range(7)]
+        [error] = await running.errors("{ usersConnection(first: 1, last: 1) { nodes { name } } }")
+        assert error["extensions"]["code"] == "VALIDATION"
+        [error] = await running.errors('{ usersConnection(first: 1, after: "x") { nodes { name } } }')
+        assert error["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_a_level_with_many_rows_takes_several_queries(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "MOST_ROWS", 4)
+    async with site(sqlite) as running:
+        await fill(running.running, users=5, posts=3)
+        for limit in (1, 2, 3):
+            query = f"{{ users {{ %s posts(limit: {limit}) {{ title }} }} }}"
+            ours = [user["posts"] for user in (await running.data(query % ""))["users"]]
+            theirs = [user["posts"] for user in (await running.data(query % "ratio"))["users"]]
+            assert ours == theirs
+            assert all(len(posts) == limit for posts in theirs)

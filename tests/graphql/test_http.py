@@ -1,0 +1,443 @@
+"""GraphQL over HTTP: statuses, media types, rules, idempotency, tokens, and what is parked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.graphql.conftest import Site, fill, site
+from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
+from twofold import ConfigurationError, Projection
+from twofold.api import Actor, Api, anyone, logged_in
+from twofold.graphql.plan import Fallback
+from twofold.web import docs
+from twofold.web.commands import Asked
+from twofold.web.problems import Problem
+
+MEDIA = "application/graphql-response+json"
+NAMES = '{ users(orderBy: ["name"]) { name } }'
+JOIN = 'mutation($id: ID!) { join(id: $id, name: "Ann", email: "a@example.org") { id version events { type data } } }'
+
+
+async def post(site: Site, body: Any, **headers: str) -> httpx2.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await site.client.post("/graphql", content=content, headers={"content-type": "application/json", **headers})
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"query": "{ __typename }"}, 200),
+        ({"query": "{ __typename }", "variables": None, "operationName": None, "extensions": None}, 200),
+        ({"query": "{ __typename }", "unknown": 1}, 200),
+        ({"query": "query A { __typename } query B { __typename }", "operationName": "B"}, 200),
+        ({"query": 'mutation { rename(id: "nobody", name: "x") { version } }'}, 294),
+        ({"query": "{ users(limit: 501) { name } }"}, 294),
+        (b"{", 400),
+        (b"", 400),
+        (b'{"query": "{ __typename }\xff"}', 400),
+        ({"query": "{"}, 400),
+        ({"query": "query A { __typename } query B { __typename }"}, 422),
+        ({"query": "{ __typename }", "operationName": "C"}, 422),
+        ({"query": "fragment F on User { name }"}, 422),
+        ({"query": "{ nope }"}, 422),
+        ({"query": "query($n: Int!) { users(limit: $n) { name } }"}, 422),
+        ({"query": "query($n: Int!) { users(limit: $n) { name } }", "variables": {"n": "x"}}, 422),
+        ({"query": "{ __typename }", "variables": []}, 422),
+        ({"query": 7}, 422),
+        ({}, 422),
+        ([{"query": "{ __typename }"}], 422),
+    ],
+)
+async def test_statuses(sqlite: str, body: Any, status: int) -> None:
+    async with site(sqlite) as running:
+        response = await post(running, body)
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/json; charset=utf-8"
+        assert ("data" in response.json()) is (status < 300)
+        for error in response.json().get("errors", ()):
+            assert error["extensions"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "status", "media"),
+    [
+        (MEDIA, 200, MEDIA),
+        (f"{MEDIA}, application/json;q=0.9", 200, MEDIA),
+        ("application/json", 200, "application/json"),
+        ("*/*", 200, "application/json"),
+        ("application/*", 200, "application/json"),
+        ("", 200, "application/json"),
+        (f"{MEDIA};q=0, application/json", 200, "application/json"),
+        ("application/json;q=0, */*", 200, MEDIA),
+        ("text/csv", 406, MEDIA),
+    ],
+)
+async def test_media_types(sqlite: str, accept: str, status: int, media: str) -> None:
+    async with site(sqlite) as running:
+        response = await post(running, {"query": "{ __typename }"}, accept=accept)
+        assert (response.status_code, response.headers["content-type"]) == (status, f"{media}; charset=utf-8")
+        assert response.headers["vary"] == "Accept"
+
+
+async def test_other_methods_and_bodies(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        client = running.client
+        assert (await client.put("/graphql", json={})).status_code == 405
+        assert (await client.post("/graphql", content=b"{}", headers={"content-type": "text/plain"})).status_code == 415
+        large = await post(running, {"query": "{ __typename }", "extensions": {"x": "x" * 2**20}})
+        assert large.status_code == 413
+        assert large.json()["errors"][0]["extensions"]["code"] == "CONTENT_TOO_LARGE"
+        changing = await client.get("/graphql", params={"query": 'mutation { rename(id: "a", name: "x") { version } }'})
+        assert (changing.status_code, changing.headers["allow"]) == (405, "POST")
+
+
+async def test_get_has_an_entity_tag(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        await fill(running.running, users=2, posts=0)
+        asked = {"query": "query($n: Int!) { users(limit: $n) { name } }", "variables": '{"n": 1}'}
+        first = await running.client.get("/graphql", params=asked)
+        assert first.status_code == 200
+        assert len(first.json()["data"]["users"]) == 1
+        again = await running.client.get("/graphql", params=asked, headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        head = await running.client.head("/graphql", params=asked)
+        assert (head.status_code, head.content) == (200, b"")
+        for wrong, status in (
+            ({"variables": "{}"}, 422),
+            ({**asked, "variables": "{"}, 400),
+            ({**asked, "variables": "1"}, 422),
+        ):
+            assert (await running.client.get("/graphql", params=wrong)).status_code == status
+
+
+# ---- changes ----------------------------------------
+
+
+async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
+    two = (
+        'mutation { a: join(id: "a", name: "Ann", email: "a@x.org") { version } '
+        'b: rename(id: "a", name: "Bea") { version } c: rename(id: "a", name: "Cid") { version } }'
+    )
+    async with site(any_store) as running:
+        first = await running.send(two, {"Idempotency-Key": "k"})
+        assert first.json() == {"data": {"a": {"version": 1}, "b": {"version": 2}, "c": {"version": 3}}}
+        again = await running.send(two, {"Idempotency-Key": "k"})
+        assert (again.status_code, again.json()) == (200, first.json())
+        _, version = await running.running.load(members, "a")
+        assert version == 3
+        [reused] = await running.errors(two.replace("Cid", "Dan"), {"Idempotency-Key": "k"})
+        assert reused["extensions"]["code"] == "IDEMPOTENCY_KEY_REUSED"
+        ids = [one.command_id for one in await running.running.history("member-a")]
+        assert len(set(ids)) == 3
+
+
+async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(sqlite) as running:
+        failing = True
+        real = running.running.execute
+
+        async def execute(*arguments: Any, **settings: Any) -> Any:
+            if failing and arguments[1] == "b":
+                raise Problem(503, "unavailable", "The store is away")
+            return await real(*arguments, **settings)
+
+        monkeypatch.setattr(running.running, "execute", execute)
+        two = (
+            'mutation { a: join(id: "a", name: "Ann", email: "a@x.org") { version } '
+            'b: join(id: "b", name: "Bea", email: "b@x.org") { version } }'
+        )
+        first = await running.send(two, {"Idempotency-Key": "k"})
+        assert first.status_code == 294
+        assert first.json()["data"] == {"a": {"version": 1}, "b": None}
+        assert first.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        failing = False
+        assert (await running.send(two, {"Idempotency-Key": "k"})).json() == {
+            "data": {"a": {"version": 1}, "b": {"version": 1}}
+        }
+
+
+async def test_a_token_is_returned_and_waited_for(any_store: str) -> None:
+    async with site(any_store) as running:
+        token = (await running.send(JOIN, id="a")).headers["consistency-token"]
+        read = await running.send('{ user(id: "a") { name } users { name } }', {"Consistency-Token": token})
+        assert read.json()["data"] == {"user": {"name": "Ann"}, "users": [{"name": "Ann"}]}
+        log_id, partition, _ = token.split(":")
+        [error, _] = await running.errors(
+            '{ user(id: "a") { name } a: user(id: "b") { name } }', {"Consistency-Token": f"{log_id}:{partition}:99"}
+        )
+        assert (error["extensions"]["code"], error["path"]) == ("INVALID_TOKEN", ["user"])
+        response = await running.send(NAMES, {"Consistency-Token": "nonsense"})
+        assert (response.status_code, response.json()["data"]) == (294, None)
+
+
+async def test_invalid_input_names_its_fields(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        [error] = await running.errors('mutation { join(id: "a", name: "x", email: "e") { version } }')
+        assert error["extensions"] == {
+            "code": "VALIDATION",
+            "fields": [{"field": "name", "message": "String should have at least 2 characters"}],
+        }
+        [error] = await running.errors('{ users(orderBy: ["nope"]) { name } }')
+        assert error["extensions"]["code"] == "VALIDATION"
+        await running.data("{ users(joinedAt__in: [null], birthday__in: [], country__in: null) { name } }")
+        [error] = await running.errors('{ users(token: "nope") { name } }')
+        assert error["extensions"]["code"] == "VALIDATION"
+
+
+# ---- rules ----------------------------------------
+
+
+async def actor_of(headers: Mapping[str, str]) -> Actor | None:
+    name = headers.get("authorization")
+    return None if name is None else Actor(name)
+
+
+def own(actor: Actor, arguments: Mapping[str, Any]) -> bool:
+    return actor.id == "root" or arguments.get("id") == actor.id
+
+
+def in_country(actor: Actor | None, projection: Projection[Any]) -> dict[str, Any]:
+    if projection is users and actor is not None and actor.id != "root":
+        return {"country": "DE"}
+    return {}
+
+
+async def test_rules_and_scopes(compiling: str) -> None:
+    api = api_of(actor=actor_of, allow=logged_in, scope=in_country)
+    async with site(compiling, api) as running:
+        await fill(running.running, users=3, posts=1)
+        [error] = await running.errors(NAMES)
+        assert error["extensions"]["code"] == "UNAUTHORIZED"
+        german = {"authorization": "u0"}
+        query = '{ users { userId } user(id: "u1") { name } posts { authorId author { userId } } }'
+        response = await running.send(query, german)
+        found = response.json()["data"]
+        assert found["users"] == [{"userId": "u0"}]
+        assert found["user"] is None
+        assert sorted(found["posts"], key=str) == [
+            {"authorId": "u0", "author": {"userId": "u0"}},
+            {"authorId": "u1", "author": None},
+            {"authorId": "u2", "author": None},
+        ]
+        assert response.headers["cache-control"] == "private"
+        assert len((await running.send(NAMES, {"authorization": "root"})).json()["data"]["users"]) == 3
+        assert running.execution.compiled == 2
+
+
+async def test_allow_sees_the_arguments(sqlite: str) -> None:
+    api = api_of(actor=actor_of, allow=own)
+    async with site(sqlite, api) as running:
+        await fill(running.running, users=2, posts=1)
+        query = '{ a: user(id: "u0") { name } b: user(id: "u1") { name } }'
+        response = await running.send(query, {"authorization": "u0"})
+        assert response.json()["data"] == {"a": {"name": "user 0"}, "b": None}
+        assert [(one["path"], one["extensions"]["code"]) for one in response.json()["errors"]] == [(["b"], "FORBIDDEN")]
+        [error] = await running.errors('{ user(id: "u0") { posts { title } } }', {"authorization": "u0"})
+        assert (error["path"], error["extensions"]["code"]) == (["user", "posts"], "FORBIDDEN")
+
+
+async def test_with_users_a_relation_without_a_rule_is_closed(sqlite: str) -> None:
+    api = Api(api_of().app, actor=actor_of)
+    api.row(users, allow=anyone)
+    api.relations(users, posts=_many())
+    async with site(sqlite, api) as running:
+        await fill(running.running, users=1, posts=1)
+        [error] = await running.errors('{ users(userId: "u0") { posts { title } } }', {"authorization": "a"})
+        assert error["extensions"]["code"] == "FORBIDDEN"
+
+
+def _many() -> Any:
+    from tests.graphql.forum import posts
+    from twofold.api import Many
+
+    return Many(posts, by="author_id")
+
+
+# ---- what is parked ----------------------------------------
+
+
+async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> None:
+    async with site(compiling) as running:
+        await fill(running.running, users=2, posts=1)
+        await running.running.execute(members, "u1", Rename("unlucky"))
+        await running.running.settled(timeout_s=20)
+        query = '{ a: user(id: "u0") { name } b: user(id: "u1") { name } users { userId } posts { author { userId } } }'
+        body = (await running.send(query)).json()
+        assert body["data"]["a"] == {"name": "user 0"}
+        assert body["data"]["b"] is None
+        assert len(body["data"]["users"]) == 2
+        assert [one["author"] for one in body["data"]["posts"]].count(None) == 1
+        assert {one["extensions"]["code"] for one in body["errors"]} == {"ROW_PARKED"}
+        paths = [one["path"] for one in body["errors"]]
+        assert ["b"] in paths
+        assert any(path[0] == "posts" and path[2] == "author" for path in paths)
+        assert body["extensions"] == {"parked": {"users": 1}}
+        assert "cannot be folded" not in json.dumps(body)
+        assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
+
+
+# ---- resolvers of your own ----------------------------------------
+
+
+@dataclass(frozen=True)
+class Greeting:
+    text: str
+    to: User | None
+
+
+def with_resolvers() -> Api:
+    api = api_of()
+
+    @api.mutation
+    async def create_user(asked: Asked, name: str, email: str = "none") -> User:
+        """Creates a user, whose id the server makes."""
+        done = await asked.execute(members, asked.new_id(), Join(name, email))
+        found = await asked.running.get(users, done.receipt.stream.id, after=done.receipt)
+        assert found is not None
+        return found
+
+    @api.query(name="hello")
+    async def greet(asked: Asked, id: str, times: int = 1) -> Greeting | None:
+        if id == "broken":
+            raise RuntimeError("a secret that nobody may see")
+        return Greeting("hello " * times, await asked.running.get(users, id))
+
+    return api
+
+
+async def test_resolvers_of_ones_own(any_store: str) -> None:
+    async with site(any_store, with_resolvers()) as running:
+        create = 'mutation { createUser(name: "Ann") { userId name email mood joinedAt posts { title } } }'
+        first = await running.send(create, {"Idempotency-Key": "k"})
+        made = first.json()["data"]["createUser"]
+        assert first.headers["consistency-token"].endswith(":1")
+        assert {"name": "Ann", "email": "none", "posts": []}.items() <= made.items()
+        assert (await running.send(create, {"Idempotency-Key": "k"})).json() == first.json()
+        found = await running.data(
+            "query($id: ID!) { hello(id: $id, times: 2) { text to { name } } }", id=made["userId"]
+        )
+        assert found == {"hello": {"text": "hello hello ", "to": {"name": "Ann"}}}
+        [error] = await running.errors('{ hello(id: "broken") { text } }')
+        assert error["message"] == "An unexpected error occurred; it was logged"
+        assert error["extensions"] == {"code": "INTERNAL_ERROR"}
+
+
+async def test_a_command_that_is_refused_leaves_the_others(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        join = 'join(id: "b", name: "Bea", email: "e") { version }'
+        body = (await running.send(f'mutation {{ a: rename(id: "x", name: "y") {{ version }} b: {join} }}')).json()
+        assert body["data"] == {"a": None, "b": {"version": 1}}
+        assert body["errors"][0]["extensions"]["code"] == "REJECTED"
+
+
+# ---- the schema, and how much may be asked ----------------------------------------
+
+
+async def test_graphiql_and_the_schema_can_be_closed(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        page = await running.client.get("/graphql", headers={"accept": "text/html,*/*"})
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "http://" not in page.text
+        assert "https://" not in page.text
+        for name in ("graphiql.min.js", "react.production.min.js", "graphiql.min.css", "page.js"):
+            assert f"graphql/{name}" in page.text
+            assert (await running.client.get(f"/graphql/{name}")).status_code == 200
+        assert (await running.client.get("/graphql/other")).status_code == 404
+        schema = "{ __schema { queryType { name } } }"
+        assert await running.data(schema) == {"__schema": {"queryType": {"name": "Query"}}}
+        docs.close(running.app)
+        assert (await running.send(schema)).status_code == 422
+        assert (await running.client.get("/graphql", headers={"accept": "text/html"})).status_code == 406
+        [error] = await running.errors("{ usrs { name } }")
+        assert "mean" not in error["message"]
+        assert (await running.client.get("/graphql/page.js")).status_code == 404
+        assert await running.data("{ __typename }") == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,500 rows"),
+        ("query($n: Int = 500) { users(limit: $n) { posts(limit: $n) { title } } }", "may read 250,500 rows"),
+        ("{ users { " + " ".join(f"a{n}: name" for n in range(101)) + " } }", "at most 100 aliases"),
+        ("{ users { " + "name " * 501 + " } }", "at most 500 fields"),
+        ("{ __typename " * 1 + "# " + "x" * 10 + "\n" + " ".join("@a" for _ in range(5000)) + "}", "tokens"),
+        ("{ post(id: 1) " + "{ author { posts(limit: 1) " * 12 + "{ title }" + " } }" * 12 + "}", "levels deep"),
+        (
+            "{ users { ...F0 } } "
+            + " ".join(f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(20))
+            + " fragment F20 on User { name }",
+            "with those of its fragments",
+        ),
+    ],
+)
+async def test_limits(sqlite: str, query: str, message: str) -> None:
+    async with site(sqlite) as running:
+        response = await running.send(query)
+        assert response.status_code in (400, 422), response.text
+        assert message in response.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("depth", [50, 120, 180, 250, 2_000])
+async def test_deep_documents_are_refused(sqlite: str, depth: int) -> None:
+    async with site(sqlite) as running:
+        for query in (
+            "{ users " + "{ posts { author " * depth + "{ name } " + "} } " * depth + "}",
+            f"{{ users(name__in: {'[' * depth}{']' * depth}) {{ name }} }}",
+        ):
+            assert (await running.send(query)).status_code in (400, 422)
+
+
+class Odd:
+    """Nothing that pydantic knows."""
+
+
+async def odd(asked: Asked, what: Odd) -> int:
+    return 1
+
+
+async def test_an_argument_that_cannot_be_read_is_refused_at_the_start(sqlite: str) -> None:
+    api = api_of()
+    api.query(odd)
+    with pytest.raises(ConfigurationError, match="query 'odd': pydantic cannot read"):
+        async with site(sqlite, api):
+            pass
+
+
+async def test_variables_count_as_they_are(sqlite: str) -> None:
+    async with site(sqlite) as running:
+        query = "query($n: Int!) { users(limit: $n) { posts(limit: $n) { title } } }"
+        assert (await running.send(query, n=100)).status_code == 200
+        assert (await running.send(query, n=500)).status_code == 422
+
+
+async def test_nothing_is_read_for_typename(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(sqlite) as running:
+        monkeypatch.setattr(running.running.rows, "reads", None)
+        assert await running.data("{ a: __typename }") == {"a": "Query"}
+
+
+async def test_documents_are_kept_within_a_bound(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twofold.graphql.documents.KEPT_BYTES", 20_000)
+    async with site(sqlite) as running:
+        kept = running.execution.documents._kept
+        for n in range(30):
+            await running.data(f"{{ a{n}: __typename }}")
+        assert 1 < len(kept) < 12
+        assert "{ a29: __typename }" in kept
+        assert running.execution.documents._bytes <= 20_000
+
+
+async def test_int_beyond_32_bits_is_an_error_of_its_field(compiling: str) -> None:
+    async with site(compiling) as running:
+        await running.running.execute(writings, "p", Write("u", "big"))
+        await running.running.settled(timeout_s=20)
+        [error] = await running.errors('{ post(id: "p") { score } }')
+        assert error["message"].startswith("Int cannot represent non 32-bit")
+        assert error["path"] == ["post", "score"]
+        assert running.execution.fallbacks == {Fallback.UNUSUAL: 1}

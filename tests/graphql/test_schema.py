@@ -1,0 +1,139 @@
+"""The schema follows from the Api, and leaves the domain's classes as they are."""
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import graphql as g
+import pytest
+from typer.testing import CliRunner
+
+from tests.graphql import forum
+from tests.graphql.forum import Post, User, api_of, posts, users
+from twofold import App, ConfigurationError, Decider, Projection, Recorded
+from twofold.api import Api, Many, One, by_rule, nobody
+from twofold.cli import commands
+from twofold.graphql.schema import schema_of, sdl
+
+COMMITTED = Path(__file__).with_name("forum.graphql")
+api = api_of()
+
+
+def test_the_schema_is_the_committed_one() -> None:
+    """If it is meant to change: ./dev -- twofold schema tests.graphql.test_schema:api > tests/graphql/forum.graphql"""
+    assert sdl(api) == COMMITTED.read_text("utf-8")
+
+
+def test_the_command_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "forum_of_the_test", sys.modules[__name__])
+    result = CliRunner().invoke(commands, ["schema", "forum_of_the_test:api"])
+    assert result.exit_code == 0
+    assert result.stdout == COMMITTED.read_text("utf-8")
+
+
+def test_an_app_without_an_api_has_the_schema_by_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "forum_of_the_test", forum)
+    result = CliRunner().invoke(commands, ["schema", "forum_of_the_test:forum"])
+    schema = g.build_schema(result.stdout)
+    assert schema.query_type is not None
+    assert schema.mutation_type is not None
+    assert set(schema.query_type.fields) == {
+        *("users", "usersList", "usersListConnection"),
+        *("posts", "postsList", "postsListConnection"),
+    }
+    assert set(schema.mutation_type.fields) == {"join", "rename", "write"}
+    assert "userId" in schema.query_type.fields["users"].args
+
+
+def test_nothing_is_added_to_the_classes() -> None:
+    before = [dict(vars(cls)) for cls in (User, Post)]
+    schema_of(api_of())
+    assert [dict(vars(cls)) for cls in (User, Post)] == before
+    assert len(fields(User)) == 13
+
+
+@dataclass(frozen=True)
+class Did:
+    x: int
+
+
+@dataclass(frozen=True)
+class Do:
+    x: int
+
+
+@dataclass(frozen=True)
+class PageInfo:
+    key: str
+    größe: int = 0  # noqa: PLC2401 (GraphQL cannot write it)
+    a_b: int = 0
+    aB: int = 0  # noqa: N815 (see above)
+
+
+def _decide(command: Do, state: None) -> list[Did]:
+    return [Did(command.x)]
+
+
+def _evolve(state: None, event: Did) -> None:
+    return None
+
+
+def _fold(row: PageInfo, event: Did, recorded: Recorded) -> PageInfo:
+    return row
+
+
+def test_names_that_graphql_cannot_have_become_others() -> None:
+    things, odds = Decider("thing", None, _decide, _evolve), Projection("odd", PageInfo, _fold)
+    odd = App("odd", deciders=[things], projections=[odds])
+    schema = schema_of(by_rule(odd))
+    assert schema.query_type is not None
+    row: Any = g.get_named_type(schema.query_type.fields["odd"].type)
+    assert set(row.fields) == {"key", "grE", "aB", "aB_2"}
+    assert row.name != "PageInfo"
+    assert g.get_named_type(row.fields["key"].type) is g.GraphQLID
+
+
+@pytest.mark.parametrize(
+    ("relations", "message"),
+    [
+        ({"posts": Many(posts, by="nope")}, "has no field 'nope'"),
+        ({"posts": Many(posts, by="tags")}, "neither a list nor an object"),
+        ({"posts": Many(posts, by="score")}, "one type"),
+        ({"name": Many(posts, by="author_id")}, "its rows have a field of this name"),
+        ({"posts": Many(posts, by="author_id", order_by="tags")}, "order_by: tags"),
+        ({"posts": Many(posts, by="author_id", limit=501)}, "limit is a number from 1 to 500"),
+        ({"best": One(posts, by="nope")}, "has no field 'nope'"),
+        ({"posts": posts}, "must be Many"),
+        ({"posts": Many(User, by="author_id")}, "leads to a projection"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_relation_that_cannot_be_is_refused(relations: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Api(forum.forum, actor=nobody).relations(users, **relations)
+
+
+def test_a_relation_is_declared_once() -> None:
+    with pytest.raises(ConfigurationError, match="declared twice"):
+        api_of().relations(users, posts=Many(posts, by="author_id"))
+
+
+async def _not_annotated(asked, name):  # type: ignore[no-untyped-def]
+    return name
+
+
+def _plain(asked: Any, name: str) -> str:
+    return name
+
+
+async def _nothing_taken() -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(_not_annotated, "annotate 'name'"), (_plain, "coroutine function"), (_nothing_taken, "must take the request")],
+)
+def test_a_resolver_that_cannot_be_described_is_refused(function: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Api(forum.forum, actor=nobody).query(function)
