@@ -15,7 +15,7 @@ from twofold import App, Projection, Recorded
 from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import LogInspection
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read import freshness, rounds, watch
@@ -132,6 +132,36 @@ async def test_a_snapshot_that_breaks_off_begins_again(
         while view.token is None:
             view.take(await anext(watched))
     assert (view.snapshots, len(view.rows)) == (2, 5)
+
+
+async def test_who_waits_for_the_store_says_so_once_and_ends_with_the_app(
+    log: MemoryLog,
+    running: Running,
+    store: Away,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 1)
+    for name in ("a", "b"):
+        await deposited(log, name, 1)
+    await settled(running)
+    async with bank.open(log, read_store=store, work=False) as reading:
+        watched = reading.watch(balances)
+        await anext(watched)
+        store.away, before = True, store.finds
+        waiting = asyncio.ensure_future(anext(watched))
+        async with asyncio.timeout(BOUND_S):
+            while store.finds < before + 3:
+                await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(Closed):
+                await waiting
+    finally:
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    said = [record.getMessage() for record in caplog.records if record.name == "twofold.watch"]
+    assert said == ["a watcher of balance waits: the read store is away"]
 
 
 async def test_who_joins_while_the_store_goes_away_waits_for_it(log: MemoryLog, running: Running, store: Away) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -219,6 +220,27 @@ async def test_other_reads_are_as_before(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accept", "live"),
+    [
+        ("application/json, text/event-stream", True),
+        ("text/event-stream;q=0.5, application/json; q=0.5", True),
+        ("Text/Event-Stream; q=0.001, */*", True),
+        ("text/event-stream;q=x", True),
+        ("text/event-stream;q=0", False),
+        ("application/json, text/event-stream; q=0.000", False),
+        ("text/event-stream;q=0.5, application/json;q=0.6", False),
+        ("text/event-stream;q=0.9, application/json", False),
+        ("text/event-streams", False),
+    ],
+)
+async def test_who_prefers_json_gets_it(serve: Serve, accept: str, live: bool) -> None:
+    site = await serve()
+    for path in ("/notes", "/tallies"):
+        async with site.events(path, Accept=accept) as stream:
+            assert stream.response.headers["content-type"].startswith("text/event-stream") == live
+
+
+@pytest.mark.parametrize(
     ("path", "headers", "refused"),
     [
         ("/notes?limit=5", {}, (422, "invalid-input")),
@@ -302,6 +324,27 @@ async def test_a_scope_is_asked_before_a_round_is_told(serve: Serve, rules: Any)
         await site.write("b", "ben", "secret")
         again = await stream.next()
         assert (again.name, again.rows) == ("snapshot", {})
+
+
+async def test_a_scope_that_is_changed_in_place(serve: Serve, rules: Any) -> None:
+    owners = ["ada", "ben"]
+    site = await serve(rules.api(scope=lambda actor, projection: {"owner__in": owners}))
+    async with site.events() as stream:
+        await stream.next()
+        owners.remove("ben")
+        await site.write("b", "ben", "secret")
+        again = await stream.next()
+        assert (again.name, again.rows) == ("snapshot", {})
+
+
+async def test_a_scope_that_is_never_the_same(serve: Serve, rules: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing could ever be told, and the rows would be read again and again."""
+    times = count()
+    site = await serve(rules.api(scope=lambda actor, projection: {"title__ne": str(next(times))}))
+    async with site.events() as stream:
+        assert stream.response.status_code == 500
+    assert "scope= returns other conditions for notes whenever it is called" in caplog.text
+    await site.nobody_watches()
 
 
 @pytest.mark.parametrize("with_a_round", [True, False])

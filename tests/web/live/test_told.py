@@ -167,6 +167,10 @@ async def test_logins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with socket(site, None, "?after=nothing") as stranger:
         await stranger.send(json.dumps({"authorization": ""}))
         assert (await said(stranger))["problem"]["status"] == 401
+    for wrong in ("", "{}", b"\xff", b'{"authorization":"\xff"}'):
+        async with socket(site, None) as stranger:
+            await stranger.send(wrong)
+            assert (await said(stranger))["problem"]["type"] == "invalid-json"
     monkeypatch.setattr(told, "LOGIN_WITHIN_S", 0.01)
     async with socket(site, None) as silent:
         assert (await said(silent))["problem"]["status"] == 401
