@@ -25,7 +25,7 @@ from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
 from twofold.read.store import Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
-from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
 from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
@@ -174,7 +174,8 @@ async def test_who_joins_while_the_store_goes_away_waits_for_it(log: MemoryLog, 
         await asyncio.sleep(0.05)
         store.away = False
         await deposited(log, "a", 2)
-        assert (await following).rows == {"a": Balance("a", 3, 2)}
+        changes = await following
+        assert (changes.rows, changes.snapshot) == ({"a": Balance("a", 3, 2)}, False)
 
 
 # ---- the log is another one
@@ -473,6 +474,24 @@ async def test_the_watchers_of_a_client_get_their_pages_in_turn(log: MemoryLog, 
         assert (await waits).snapshot
         goes_on.cancel()
         await asyncio.wait([goes_on])
+
+
+async def test_who_waits_for_a_token_lets_the_others_of_a_client_read(log: MemoryLog, store: Away) -> None:
+    """It takes no turn until its token is reached."""
+    async with bank.open(log, read_store=store, work=False) as reading:
+        room, receipt = Room(), await deposited(log, "a", 1)
+        first, second = (
+            reading.watching.watch(balances, after=receipt, room=room),
+            reading.watching.watch(sums, room=room),
+        )
+        async with aclosing(first), aclosing(second):
+            waits = asyncio.ensure_future(anext(first))
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(BOUND_S):
+                assert (await anext(second)).snapshot
+            assert not waits.done()
+            waits.cancel()
+            await asyncio.wait([waits])
 
 
 def test_room_is_taken_once_by_what_several_wait_for() -> None:
