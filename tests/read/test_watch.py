@@ -22,7 +22,7 @@ from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
-from twofold.read.store import Query, QueryResult
+from twofold.read.store import Condition, Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
@@ -151,7 +151,7 @@ async def test_who_waits_for_the_store_says_so_once_and_ends_with_the_app(
         store.away, before = True, store.finds
         waiting = asyncio.ensure_future(anext(watched))
         async with asyncio.timeout(BOUND_S):
-            while store.finds < before + 3:
+            while store.finds < before + 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     try:
         async with asyncio.timeout(BOUND_S):
@@ -445,6 +445,18 @@ async def test_a_slow_watcher_is_woken_once(log: MemoryLog, running: Running) ->
     rounds = [Round({(key,): (key, number, 1)}, token, 0) for number, key in enumerate("aab")]
     watcher._told_parked = 0
     assert [watcher.take(each) for each in rounds] == [True, False, False]
+
+
+def test_a_row_that_came_and_went_while_a_watcher_was_slow_is_not_told() -> None:
+    """Nobody would ever tell it that the row is gone: it was not shown."""
+    watcher = OneWatcher(balances, [Condition("total", "lt", 10)], Room())
+    watcher.begin()
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    for total in (1, 20):
+        watcher.take(Round({("a",): ("a", total, 1), ("b",): ("b", 1, 1)}, token, 0))
+    changes = watcher._taken()
+    assert changes is not None
+    assert changes.rows == {"b": Balance("b", 1, 1)}
 
 
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:

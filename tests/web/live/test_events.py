@@ -15,6 +15,7 @@ import pytest
 from twofold import Running
 from twofold.ambient import Ambient
 from twofold.api import Actor, Api, anyone, nobody
+from twofold.errors import Unavailable
 from twofold.web.live import subscription
 from twofold.web.login.sessions import Sessions
 
@@ -405,6 +406,27 @@ async def test_a_session_that_ends(serve: Serve, rules: Any, beats: None) -> Non
         assert await stream.next() is None
     async with site.events(user="", Cookie=cookie) as stream:
         assert stream.response.status_code == 401
+
+
+@pytest.mark.parametrize("becomes", ["somebody else", "unknown for now"])
+async def test_credentials_that_are_looked_up_again(serve: Serve, rules: Any, beats: None, becomes: str) -> None:
+    """They may be somebody else's by now. Where that cannot be found out, the login stays valid."""
+    now = ["ada"]
+
+    async def actor(headers: Any) -> Actor:
+        if now[0] == "unknown for now":
+            raise Unavailable("the sessions are away")
+        return Actor(now[0])
+
+    site = await serve(rules.api(actor=actor, scope=lambda actor, projection: {}))
+    async with site.events() as stream:
+        await stream.next()
+        now[0] = becomes
+        if becomes == "somebody else":
+            assert await stream.next() is None
+        else:
+            for _ in range(3):
+                await stream.heartbeat()
 
 
 async def test_everyone_may_watch_what_is_open_to_anyone(serve: Serve, rules: Any, beats: None) -> None:

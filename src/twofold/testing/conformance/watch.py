@@ -263,7 +263,7 @@ class WatchConformance(OnBackend):
     async def test_what_cannot_be_resumed_from_begins_with_a_snapshot(
         self, log: LogStore, here: Running, balance: Projection[Balance]
     ) -> None:
-        """A token of other conditions, another read model or version, other partitions, another log, or beyond the end."""
+        """A token of other conditions, another read model, version or log, other partitions, or beyond the end."""
         await deposited(log, "a", 1)
         await settled(here)
         async with viewed(here, balance) as view:
