@@ -15,17 +15,17 @@ from twofold import App, Projection, Recorded
 from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import LogInspection
-from twofold.errors import LogReplaced, Unavailable
+from twofold.errors import Closed, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
-from twofold.read.store import Query, QueryResult
+from twofold.read.store import Condition, Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
-from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited
+from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
 from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
@@ -134,6 +134,36 @@ async def test_a_snapshot_that_breaks_off_begins_again(
     assert (view.snapshots, len(view.rows)) == (2, 5)
 
 
+async def test_who_waits_for_the_store_says_so_once_and_ends_with_the_app(
+    log: MemoryLog,
+    running: Running,
+    store: Away,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 1)
+    for name in ("a", "b"):
+        await deposited(log, name, 1)
+    await settled(running)
+    async with bank.open(log, read_store=store, work=False) as reading:
+        watched = reading.watch(balances)
+        await anext(watched)
+        store.away, before = True, store.finds
+        waiting = asyncio.ensure_future(anext(watched))
+        async with asyncio.timeout(BOUND_S):
+            while store.finds < before + 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(Closed):
+                await waiting
+    finally:
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    said = [record.getMessage() for record in caplog.records if record.name == "twofold.watch"]
+    assert said == ["a watcher of balance waits: the read store is away"]
+
+
 async def test_who_joins_while_the_store_goes_away_waits_for_it(log: MemoryLog, running: Running, store: Away) -> None:
     await deposited(log, "a", 1)
     await settled(running)
@@ -144,7 +174,8 @@ async def test_who_joins_while_the_store_goes_away_waits_for_it(log: MemoryLog, 
         await asyncio.sleep(0.05)
         store.away = False
         await deposited(log, "a", 2)
-        assert (await following).rows == {"a": Balance("a", 3, 2)}
+        changes = await following
+        assert (changes.rows, changes.snapshot) == ({"a": Balance("a", 3, 2)}, False)
 
 
 # ---- the log is another one
@@ -416,6 +447,18 @@ async def test_a_slow_watcher_is_woken_once(log: MemoryLog, running: Running) ->
     assert [watcher.take(each) for each in rounds] == [True, False, False]
 
 
+def test_a_row_that_came_and_went_while_a_watcher_was_slow_is_not_told() -> None:
+    """Nobody would ever tell it that the row is gone: it was not shown."""
+    watcher = OneWatcher(balances, [Condition("total", "lt", 10)], Room())
+    watcher.begin()
+    token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, 1)})
+    for total in (1, 20):
+        watcher.take(Round({("a",): ("a", total, 1), ("b",): ("b", 1, 1)}, token, 0))
+    changes = watcher._taken()
+    assert changes is not None
+    assert changes.rows == {"b": Balance("b", 1, 1)}
+
+
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:
     """If nothing else waits: there is no smaller message. Beside anything else it means a snapshot."""
     text = "x" * (PENDING_BYTES + 1)
@@ -443,6 +486,24 @@ async def test_the_watchers_of_a_client_get_their_pages_in_turn(log: MemoryLog, 
         assert (await waits).snapshot
         goes_on.cancel()
         await asyncio.wait([goes_on])
+
+
+async def test_who_waits_for_a_token_lets_the_others_of_a_client_read(log: MemoryLog, store: Away) -> None:
+    """It takes no turn until its token is reached."""
+    async with bank.open(log, read_store=store, work=False) as reading:
+        room, receipt = Room(), await deposited(log, "a", 1)
+        first, second = (
+            reading.watching.watch(balances, after=receipt, room=room),
+            reading.watching.watch(sums, room=room),
+        )
+        async with aclosing(first), aclosing(second):
+            waits = asyncio.ensure_future(anext(first))
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(BOUND_S):
+                assert (await anext(second)).snapshot
+            assert not waits.done()
+            waits.cancel()
+            await asyncio.wait([waits])
 
 
 def test_room_is_taken_once_by_what_several_wait_for() -> None:

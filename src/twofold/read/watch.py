@@ -125,25 +125,28 @@ class Watching:
         wait_s: float,
     ) -> AsyncGenerator[RowChanges[Any], None]:
         """A snapshot unless there is a token, then all changes. From the first ones on, it waits for the store."""
-        begun = False
+        begun = waits = False
         while True:
+            watcher.raise_if_failed()  # it may have waited for the store until the App was closed
             try:
                 if since is None:
                     async with aclosing(self._snapshot(watcher, query, fresh, wait_s)) as snapshot:
                         async for page in snapshot:
-                            begun, fresh = True, None
+                            begun, waits, fresh = True, False, None
                             yield page
                             del page
                 async with aclosing(watcher.follow(rounds, since or watcher.told)) as followed:
                     async for changes in followed:
-                        begun = True
+                        begun, waits = True, False
                         yield changes
                         del changes
                 since = None  # only a new snapshot shows what has changed
             except Unavailable as error:
                 if not begun:
                     raise
-                log.warning("a watcher of %s waits: %s", watcher.projection.name, error)
+                if not waits:  # each of them says so once
+                    log.warning("a watcher of %s waits: %s", watcher.projection.name, error)
+                waits = True
                 await asyncio.sleep(AGAIN_AFTER_S)
                 since = watcher.told
 

@@ -83,7 +83,7 @@ class OneWatcher:
 
     def shows(self, page: StoredPage, begins: bool, token: WatchToken | None) -> RowChanges[Any]:
         """A page of a snapshot; the last one has the token."""
-        self._raise_if_failed()
+        self.raise_if_failed()
         rows = {self.projection.key_in(values): values for values in page.rows}
         if self._tests and self._shown is not None:
             self._shown.update(rows)
@@ -114,7 +114,7 @@ class OneWatcher:
                         yield changes
                     self._waiting.done()
                     del changes
-            self._raise_if_failed()
+            self.raise_if_failed()
             if await rounds.join(self, since):
                 async with aclosing(self._rounds()) as joined:
                     async for changes in joined:
@@ -128,7 +128,7 @@ class OneWatcher:
         while True:
             await self._news.wait()
             self._news.clear()
-            self._raise_if_failed()
+            self.raise_if_failed()
             if self._again:
                 return
             if (changes := self._taken()) is not None:
@@ -187,7 +187,8 @@ class OneWatcher:
         self._error = error
         self._news.set()
 
-    def _raise_if_failed(self) -> None:
+    def raise_if_failed(self) -> None:
+        """Raises: what `fail` was called with."""
         if self._error is not None:
             raise self._error
 

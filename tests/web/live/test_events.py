@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from twofold import Running
 from twofold.ambient import Ambient
 from twofold.api import Actor, Api, anyone, nobody
+from twofold.errors import Unavailable
 from twofold.web.live import subscription
 from twofold.web.login.sessions import Sessions
 
@@ -219,6 +221,27 @@ async def test_other_reads_are_as_before(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accept", "live"),
+    [
+        ("application/json, text/event-stream", True),
+        ("text/event-stream;q=0.5, application/json; q=0.5", True),
+        ("Text/Event-Stream; q=0.001, */*", True),
+        ("text/event-stream;q=x", True),
+        ("text/event-stream;q=0", False),
+        ("application/json, text/event-stream; q=0.000", False),
+        ("text/event-stream;q=0.5, application/json;q=0.6", False),
+        ("text/event-stream;q=0.9, application/json", False),
+        ("text/event-streams", False),
+    ],
+)
+async def test_who_prefers_json_gets_it(serve: Serve, accept: str, live: bool) -> None:
+    site = await serve()
+    for path in ("/notes", "/tallies"):
+        async with site.events(path, Accept=accept) as stream:
+            assert stream.response.headers["content-type"].startswith("text/event-stream") == live
+
+
+@pytest.mark.parametrize(
     ("path", "headers", "refused"),
     [
         ("/notes?limit=5", {}, (422, "invalid-input")),
@@ -304,6 +327,27 @@ async def test_a_scope_is_asked_before_a_round_is_told(serve: Serve, rules: Any)
         assert (again.name, again.rows) == ("snapshot", {})
 
 
+async def test_a_scope_that_is_changed_in_place(serve: Serve, rules: Any) -> None:
+    owners = ["ada", "ben"]
+    site = await serve(rules.api(scope=lambda actor, projection: {"owner__in": owners}))
+    async with site.events() as stream:
+        await stream.next()
+        owners.remove("ben")
+        await site.write("b", "ben", "secret")
+        again = await stream.next()
+        assert (again.name, again.rows) == ("snapshot", {})
+
+
+async def test_a_scope_that_is_never_the_same(serve: Serve, rules: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing could ever be told, and the rows would be read again and again."""
+    times = count()
+    site = await serve(rules.api(scope=lambda actor, projection: {"title__ne": str(next(times))}))
+    async with site.events() as stream:
+        assert stream.response.status_code == 500
+    assert "scope= returns other conditions for notes whenever it is called" in caplog.text
+    await site.nobody_watches()
+
+
 @pytest.mark.parametrize("with_a_round", [True, False])
 async def test_a_rule_that_no_longer_allows_it(
     serve: Serve, rules: Any, with_a_round: bool, monkeypatch: pytest.MonkeyPatch
@@ -362,6 +406,27 @@ async def test_a_session_that_ends(serve: Serve, rules: Any, beats: None) -> Non
         assert await stream.next() is None
     async with site.events(user="", Cookie=cookie) as stream:
         assert stream.response.status_code == 401
+
+
+@pytest.mark.parametrize("becomes", ["somebody else", "unknown for now"])
+async def test_credentials_that_are_looked_up_again(serve: Serve, rules: Any, beats: None, becomes: str) -> None:
+    """They may be somebody else's by now. Where that cannot be found out, the login stays valid."""
+    now = ["ada"]
+
+    async def actor(headers: Any) -> Actor:
+        if now[0] == "unknown for now":
+            raise Unavailable("the sessions are away")
+        return Actor(now[0])
+
+    site = await serve(rules.api(actor=actor, scope=lambda actor, projection: {}))
+    async with site.events() as stream:
+        await stream.next()
+        now[0] = becomes
+        if becomes == "somebody else":
+            assert await stream.next() is None
+        else:
+            for _ in range(3):
+                await stream.heartbeat()
 
 
 async def test_everyone_may_watch_what_is_open_to_anyone(serve: Serve, rules: Any, beats: None) -> None:

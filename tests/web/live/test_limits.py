@@ -44,6 +44,21 @@ async def test_watchers_beyond_the_limit_are_refused(serve: Serve) -> None:
         assert (await stream.next()).name == "snapshot"
 
 
+async def test_a_body_that_never_arrives_is_no_way_around_the_limit(serve: Serve) -> None:
+    site = await serve(limits=Limits(watchers=1))
+    head = b"GET /notes HTTP/1.1\r\nHost: x\r\nX-User: ada\r\nAccept: text/event-stream\r\nContent-Length: 5\r\n\r\n"
+    reader, writer = await asyncio.open_connection(*site.address.removeprefix("http://").split(":"))
+    try:
+        writer.write(head)
+        assert b" 200 " in await reader.readline()
+        async with site.events() as refused:
+            assert refused.response.status_code == 503
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    await site.nobody_watches()
+
+
 async def small_socket(site: Any) -> socket.socket:
     """A connection that keeps little of what it does not read."""
     made = socket.socket()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from twofold.read.watcher import RowChanges
+from twofold.web.forms import JsonForm
 from twofold.web.live import encoding
+
+from .conftest import notes
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -41,3 +46,14 @@ async def test_those_who_see_all_share_what_is_written(
         for user in [*rules.everything, "bob"]:
             assert (await streams[user].next()).rows.keys() == {"3"}
         assert len(written) == 4
+
+
+def test_each_watcher_of_a_large_round_gets_all_of_it() -> None:
+    """A round that takes several frames is not shared as if it were its last one."""
+    once = encoding.Encoding(notes, None, JsonForm())
+    values = [(str(number), "ada", "x" * encoding.FRAME_BYTES, Decimal(0)) for number in range(3)]
+    rows = {each[0]: once.rows.format.from_values(each) for each in values}
+    changes: RowChanges[Any] = RowChanges(rows, "w.", False, 0)
+    first, second = list(once.bodies(changes)), list(once.bodies(changes))
+    assert [is_last for _, is_last in first] == [False, False, True]
+    assert second == first

@@ -133,7 +133,8 @@ async def test_messages_that_are_refused(serve: Serve, message: Any, status: int
 async def test_what_is_no_json(serve: Serve) -> None:
     site = await serve()
     async with site.socket() as socket:
-        for sent in ("", "{", b"\xff", "null"):
+        deep = '{"id":"a","subscribe":"notes","where":{"title":' + "[" * 10_000 + "]" * 10_000 + "}}"
+        for sent in ("", "{", b"\xff", b'{"id":"\xff"}', "null", deep):
             await socket.send(sent)
             assert (await said(socket))["problem"]["type"] == "invalid-json"
         await socket.send(b'{"id":"a","subscribe":"notes"}')

@@ -167,6 +167,10 @@ async def test_logins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with socket(site, None, "?after=nothing") as stranger:
         await stranger.send(json.dumps({"authorization": ""}))
         assert (await said(stranger))["problem"]["status"] == 401
+    for wrong in ("", "{}", b"\xff", b'{"authorization":"\xff"}'):
+        async with socket(site, None) as stranger:
+            await stranger.send(wrong)
+            assert (await said(stranger))["problem"]["type"] == "invalid-json"
     monkeypatch.setattr(told, "LOGIN_WITHIN_S", 0.01)
     async with socket(site, None) as silent:
         assert (await said(silent))["problem"]["status"] == 401
@@ -174,6 +178,19 @@ async def test_logins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InvalidStatus) as refusal:
             await socket(site, "ada", query)
         assert refusal.value.response.status_code == 400
+
+
+async def test_handshakes_that_are_refused(site: Site, rules: Rules) -> None:
+    """A token of another log would skip events of this one; what is not allowed is not accepted first."""
+    token = await site.write("1", "ada", "one")
+    log_id = site.running.log.log_id
+    with pytest.raises(InvalidStatus) as refusal:
+        await socket(site, "ada", f"?after={token.replace(log_id, 'f' * len(log_id))}")
+    assert json.loads(refusal.value.response.body)["type"] == "invalid-token"
+    rules.allowed = False
+    with pytest.raises(InvalidStatus) as refusal:
+        await socket(site, "ada")
+    assert refusal.value.response.status_code == 403
 
 
 async def test_it_ends_with_the_login(site: Site, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:

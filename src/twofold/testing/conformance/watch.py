@@ -266,7 +266,7 @@ class WatchConformance(OnBackend):
     async def test_what_cannot_be_resumed_from_begins_with_a_snapshot(
         self, log: LogStore, here: Running, balance: Projection[Balance]
     ) -> None:
-        """A token of other conditions, another read model or version, beyond the end, or of another log."""
+        """A token of other conditions, another read model, version or log, other partitions, or beyond the end."""
         await deposited(log, "a", 1)
         await settled(here)
         async with viewed(here, balance) as view:
@@ -276,8 +276,16 @@ class WatchConformance(OnBackend):
         names = token.split(".")
         place = names[5].split("_")[0]
         beyond = ".".join([*names[:5], names[5].replace(place, f"{place.partition('-')[0]}-{2**40}"), names[6]])
-        of_others = [of_sums.token, beyond, token.replace(log.log_id, "f" * 16), token.replace(".1.", ".2.", 1)]
-        all_asked: Sequence[dict[str, Any]] = [{"id": "a", "after": token}, *({"after": one} for one in of_others)]
+        async with viewed(here, balance, total__ge=1) as at_least:
+            pass
+        of_more = token.replace(names[5], f"{names[5]}_999-0")
+        of_others = [of_sums.token, beyond, of_more, token.replace(names[5], "999-0")]
+        of_others += [token.replace(log.log_id, "f" * 16), token.replace(".1.", ".2.", 1)]
+        all_asked: Sequence[dict[str, Any]] = [
+            {"id": "a", "after": token},
+            {"total__le": 1, "after": at_least.token},
+            *({"after": one} for one in of_others),
+        ]
         for asked in all_asked:
             view = View()
             task = asyncio.create_task(view.follow(here, balance, **asked))
@@ -391,6 +399,22 @@ class WatchConformance(OnBackend):
                 await view.until(lambda view: view.parked == 1)
                 await here.parking.discard("balance", f"a{number}")
                 await view.until(lambda view: view.parked == 0)
+
+    async def test_what_is_parked_is_no_reason_for_a_snapshot(
+        self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
+    ) -> None:
+        """No row has changed by it, for those who watch and for those who resume."""
+        await deposited(log, "a", 5)
+        await settled(here)
+        async with viewed(elsewhere, balance) as view:
+            token = view.token
+            await deposited(log, "a", CURSED)
+            await view.until(lambda view: view.parked == 1)
+            assert view.snapshots == 1
+        async with viewed(elsewhere, balance, after=token) as resumed:
+            await deposited(log, "b", 1)
+            await resumed.until(lambda view: "b" in view.rows)
+            assert (resumed.snapshots, resumed.parked) == (0, 1)
 
     async def test_a_rebuild_begins_with_a_snapshot(
         self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from fastapi import Request
 from starlette.responses import Response
@@ -23,11 +24,20 @@ BEGIN_AGAIN = "snapshot"
 """The id of events from which nobody can resume, where an empty one would lead back to the address's `?after=`."""
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}  # the last one is for nginx
 
+_WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+
 
 def wants_events(request: Request) -> bool:
-    """Whether the client asks for events, as `EventSource` does."""
-    accepted = request.headers.get("accept", "")
-    return any(each.partition(";")[0].strip().lower() == MEDIA_TYPE for each in accepted.split(","))
+    """Whether the client asks for events, as `EventSource` does, and does not prefer JSON."""
+    weights = dict([_weighted(each) for each in request.headers.get("accept", "").lower().split(",")])
+    return 0 < weights.get(MEDIA_TYPE, 0) >= weights.get("application/json", 0)
+
+
+def _weighted(accepted: str) -> tuple[str, float]:
+    """A media type of `Accept`, and how much it is wanted, from 0 to 1."""
+    name, *parameters = [part.strip() for part in accepted.split(";")]
+    weight = next((found for each in parameters if (found := _WEIGHT.fullmatch(each))), None)
+    return name, 1 if weight is None else float(weight[1])
 
 
 async def events_of(request: Request, subscription: Subscription) -> Response:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import Match, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +17,8 @@ from twofold.api import Api
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
 from twofold.web.serving.admission import SERVICE_RESTART, admission_of
+
+T = TypeVar("T")
 
 LIVE = "/live"
 POLICY_VIOLATION = 1008  # why a WebSocket is closed
@@ -59,6 +62,17 @@ def is_allowed_origin(websocket: WebSocket) -> bool:
         return True
     api: Api = websocket.app.state.api
     return origin in api.cors or origin.partition("://")[2] == websocket.headers.get("host")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], sent: str | bytes, detail: str) -> T:
+    """What a client has sent. Raises: Problem 400 with this detail, and why it is not such a message."""
+    try:
+        return decoder.decode(sent)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        why = str(error)
+    except RecursionError:
+        why = "it is nested too deeply"
+    raise Problem(400, "invalid-json", f"{detail}: {why}")
 
 
 async def until_it_ends(websocket: WebSocket, talk: Coroutine[Any, Any, None]) -> None:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
 from twofold.web.live.offers import Offers
-from twofold.web.live.route import LIVE, SocketRoute, until_it_ends
+from twofold.web.live.route import LIVE, SocketRoute, decoded, until_it_ends
 from twofold.web.live.subscription import Outlet, Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
@@ -78,10 +78,11 @@ class _Connection:
             received = await self._websocket.receive()
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(received.get("code", 1005))
+            sent = received.get("text") or received.get("bytes") or b""
             try:
-                message = _DECODER.decode(received.get("text") or received.get("bytes") or b"")
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                await self._say_problem("", Problem(400, "invalid-json", f"This is not a message of a client: {error}"))
+                message = decoded(_DECODER, sent, "This is not a message of a client")
+            except Problem as problem:
+                await self._say_problem("", problem)
             else:
                 await self._take(message)
 

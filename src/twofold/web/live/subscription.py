@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 
 from twofold.api import Actor, Allow
-from twofold.errors import Closed, Unavailable
+from twofold.errors import Closed, ConfigurationError, Unavailable
 from twofold.read.room import Room
 from twofold.read.watcher import RowChanges
 from twofold.web.identity import actor_of, check_allowed, left_s, refreshed_actor, scope_of, unauthorized
@@ -20,6 +21,7 @@ from twofold.web.live.together import first_of
 from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
+MOST_IN_VAIN = 10  # times that a scope may change before anything of it was told
 EARLY_S = 0.001  # so much earlier than asked a timer may fire
 
 
@@ -43,12 +45,14 @@ class Outlet:
         self.room, self.turn = Room(), asyncio.Lock()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Now:
-    """Who watches, and what exists for them, when a watch begins."""
+    """Who watches, and what exists for them, when a watch begins: a copy, as `scope=` may change what it returned."""
 
     actor: Actor | None
     scope: Mapping[str, Any]
+    held: bool = False
+    """Whether it still was so when something was to be told."""
 
 
 class _ScopeChanged(Exception):
@@ -74,23 +78,32 @@ class Subscription:
         snapshot.
 
         Raises: as `Running.watch`; Problem 401 when the login has ended, 403 when `allow=` no longer allows it; what
-        `tell`, `scope=`, `allow=` and `returns=` raise.
+        `tell`, `scope=`, `allow=` and `returns=` raise; ConfigurationError for a `scope=` that never returns the same.
         """
         admission = admission_of(request.scope)
         ending = asyncio.Event() if admission is None else admission.ending
-        outlet = outlet or Outlet()
+        outlet, in_vain = outlet or Outlet(), 0
         while True:
-            now = _Now(await actor_of(request), await scope_of(request, self.encoding.projection))
+            scope = await scope_of(request, self.encoding.projection)
+            now = _Now(await actor_of(request), {name: deepcopy(value) for name, value in scope.items()})
             try:
                 changes = self._watch(request, now.scope, after, wait_s, outlet.room)
                 telling = self._tell(request, now, changes, tell, outlet.turn)
                 await first_of(telling, self._keep(request, now, ending, tell))
             except _ScopeChanged:
-                after = None
+                after, in_vain = None, 0 if now.held else in_vain + 1
+                if in_vain == MOST_IN_VAIN:
+                    raise ConfigurationError(self._unsteady()) from None
             except Closed:
                 return
             else:
                 return
+
+    def _unsteady(self) -> str:
+        return (
+            f"scope= returns other conditions for {self.encoding.projection.name} whenever it is called, so its rows "
+            "cannot be watched: return the same ones until other rows exist for the actor (a day, say, not the time)"
+        )
 
     def _watch(
         self, request: Request, scope: Mapping[str, Any], after: str | None, wait_s: float, room: Room
@@ -144,6 +157,7 @@ class Subscription:
         await check_allowed(request, self.allow, self.arguments)
         if await scope_of(request, self.encoding.projection) != begun.scope:
             raise _ScopeChanged
+        begun.held = True
 
 
 async def _is_set_within(event: asyncio.Event, wait_s: float) -> bool:

@@ -27,7 +27,7 @@ from twofold.web.forms import JsonForm
 from twofold.web.identity import actor_of, check_allowed, check_login, scope_of, unauthorized
 from twofold.web.live.encoding import Encoding
 from twofold.web.live.happened import Happened, Happening
-from twofold.web.live.route import SocketRoute, until_it_ends
+from twofold.web.live.route import SocketRoute, decoded, until_it_ends
 from twofold.web.live.subscription import Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
@@ -159,9 +159,7 @@ async def _with_login(websocket: WebSocket, request: Request) -> Request:
     """The request, with the login of the client's first message. Raises: Problem 400 or 401, WebSocketDisconnect."""
     try:
         async with asyncio.timeout(LOGIN_WITHIN_S):
-            login = _DECODER.decode(await _received(websocket))
-    except msgspec.MsgspecError as error:
-        raise Problem(400, "invalid-json", f"The first message has to bring the login: {error}") from None
+            login = decoded(_DECODER, await _received(websocket), "The first message has to bring the login")
     except TimeoutError:
         raise unauthorized(request) from None
     header = (b"authorization", login.authorization.encode("latin-1", "replace"))

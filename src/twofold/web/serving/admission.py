@@ -152,7 +152,7 @@ class Admission:
         lane.check()
 
         async def whole() -> Message:
-            """A slow upload takes no slot: a request counts once its body is complete."""
+            """A slow upload takes no slot: a command counts once its body is complete."""
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body") and turn not in lane.running:
                 lane.check()
@@ -162,7 +162,7 @@ class Admission:
         self._present.add(turn)
         try:
             async with turn:
-                if not _has_body(scope):
+                if lane is not self.commands or not _has_body(scope):  # what reads needs no body to begin
                     lane.running.add(turn)
                 await self._app(scope, whole, send)
         except TimeoutError:
