@@ -60,8 +60,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         prog="./dev torture",
         description="Kill, pause and cut off real processes on a real store, and check every fact afterwards.",
     )
-    parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
-    parser.add_argument("--partitions", type=int, default=1, metavar="N", help="of the log; with sqlite (1)")
+    backends = ("sqlite", "postgres", "cosmos")
+    parser.add_argument("--backend", choices=backends, default="sqlite", help="the store (sqlite)")
+    parser.add_argument("--partitions", type=int, default=1, metavar="N", help="at the start; not with postgres (1)")
     parser.add_argument("--minutes", type=minutes, default=1.0, metavar="N", help="how long (1)")
     parser.add_argument("--seed", metavar="S", help="the seed of the plan; without it each run differs")
     parser.add_argument("--report", metavar="FILE", help="Markdown, or JSON for .json (torture-BACKEND.md)")
@@ -69,8 +70,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--small-disk", type=int, metavar="MB", help="a disk of this size, filled at times; as root")
     parser.add_argument("--mutate", choices=MUTATIONS, help="break the engine, which the checker must find")
     options = parser.parse_args(arguments)
-    if options.partitions < 1 or (options.partitions > 1 and options.backend != "sqlite"):
-        parser.error("--partitions must be at least 1, and more than 1 needs --backend sqlite")
+    if options.partitions < 1 or (options.partitions > 1 and options.backend == "postgres"):
+        parser.error("--partitions must be at least 1, and more than 1 needs --backend sqlite or cosmos")
+    if options.small_disk is not None and options.backend == "cosmos":
+        parser.error("--small-disk needs --backend sqlite or postgres: the development server needs its disk")
     return options
 
 

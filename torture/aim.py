@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from torture.journal import Claimed, Fenced, Journal, Struck
 from twofold.app import Running
-from twofold.backends.partitioned import Partitioned
+from twofold.backends.partitioned.merged import Merged
+from twofold.backends.ports import LogStore
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Claim
-from twofold.feed.partitions import feeds
+from twofold.feed.partitions import Splitting, feeds
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
@@ -59,9 +60,9 @@ class Aim:
 
 def watch(running: Running, aim: Aim, journal: Journal) -> None:
     """Wrap the calls of a running App with the places to strike and with the journal of claims."""
-    for log in feeds(running.log).values():
+    for log in appended_to(running.log):
         around(log, "commit", passing(aim, BEFORE_APPEND, AFTER_APPEND))
-    if isinstance(running.log, Partitioned):
+    if isinstance(running.log, Merged):
         around(running.log.cuts, "add", passing(aim, BEFORE_CUT, AFTER_CUT))
     around(running.rows, "commit", passing(aim, BEFORE_ROWS, AFTER_ROWS, when=writes_rows))
     around(running.rows, "publish", passing(aim, BEFORE_PUBLISHING, AFTER_PUBLISHING))
@@ -71,6 +72,11 @@ def watch(running: Running, aim: Aim, journal: Journal) -> None:
     around(running.log.checkpoints, "advance", noting_refusals(journal))
     for checkpoints in (running.log.checkpoints, running.rows.checkpoints):
         around(checkpoints, "claim", noting_claims(journal))
+
+
+def appended_to(log: LogStore) -> Iterable[LogStore]:
+    """Where appends arrive: each partition, or a log whose partitions split."""
+    return [log] if isinstance(log, Splitting) else feeds(log).values()
 
 
 def around(owner: Any, name: str, wrap: Callable[[Method], Method]) -> None:

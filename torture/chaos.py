@@ -25,7 +25,7 @@ from torture.crew import Crew
 from torture.ground import Fault, Ground
 from torture.member import Role
 from torture.mutations import MUTATIONS
-from torture.parts import files_of
+from torture.parts import has_cuts
 from twofold.feed.lease import LEASE_S
 
 SHORTEST_S, LONGEST_S = 0.3, 2.8
@@ -96,7 +96,7 @@ class Chaos:
 
     def __init__(self, crew: Crew, ground: Ground, seed: str, mutation: str | None) -> None:
         self._crew, self._ground = crew, ground
-        self._plan = plan(seed, ground.faults, mutation, cuts=bool(files_of(ground.url)))
+        self._plan = plan(seed, ground.faults, mutation, cuts=has_cuts(ground.url))
         self._chance = Random(f"{seed}|ground")  # noqa: S311
         self.faults: Counter[Fault] = Counter()
 

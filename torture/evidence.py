@@ -29,7 +29,7 @@ _EVENTS = "SELECT position, stream, version, type, {text}, {meta} FROM {schema}e
 _PART = "SELECT position, stream, version, type, data, meta, recorded_at FROM twofold_events ORDER BY position"
 _CUTS = "SELECT data FROM twofold_events WHERE type = 'Cut' ORDER BY position"
 _RECEIPTS = "SELECT stream, command_id, version, events, position FROM {schema}commands"
-_ROWS = {
+ROWS = {
     projection.name: f"SELECT {', '.join(f.name for f in fields(projection.row))} FROM {projection.name}"  # noqa: S608
     for projection in app.projections
 }
@@ -67,7 +67,7 @@ class Evidence:
     `merged`: of a log of several partitions, the events in the one order that its cuts fix.
     `receipts`: (stream, command id) → version, events, position. `facts`: each with the name of its process. `rows`:
     by projection and key. `parked`: by follower, key → position. `complaints`: problems noticed during the run,
-    and damage to the files.
+    and damage to the files. `dense`: whether offsets count from 1 without a gap; if not, they only increase.
     """
 
     events: Sequence[Logged] = ()
@@ -77,6 +77,7 @@ class Evidence:
     rows: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
     parked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     complaints: Sequence[Violation] = ()
+    dense: bool = True
 
     def feeds(self) -> Mapping[int, Sequence[Logged]]:
         """What a reader of each feed must see: of the partitions, and of the whole log."""
@@ -100,17 +101,18 @@ async def gather(url: str, journals: Path, complaints: Sequence[Violation]) -> E
     look = _in_postgres(url) if is_postgres(url) else asyncio.to_thread(_in_sqlite, url)
     (events, receipts, *rows), damage = await look
     return Evidence(
-        [_logged(*event) for event in events],
+        [logged(*event) for event in events],
         (),
         {(stream, command_id): (version, count, position) for stream, command_id, version, count, position in receipts},
         list(Journals(journals).news()),
-        {name: {row[0]: tuple(row) for row in table} for name, table in zip(_ROWS, rows, strict=True)},
-        await _parked(url),
+        {name: {row[0]: tuple(row) for row in table} for name, table in zip(ROWS, rows, strict=True)},
+        await parked_in(url),
         [*complaints, *[Violation("damage", found) for found in damage]],
     )
 
 
-def _logged(position: int, stream: str, version: int, type: str, data: str, meta: str, recorded_at: str = "") -> Logged:
+def logged(position: int, stream: str, version: int, type: str, data: str, meta: str, recorded_at: str = "") -> Logged:
+    """One event, with its meta as it is stored."""
     read = _META.decode(meta)
     return Logged(position, stream, version, type, data, read.command_id, read.causation_id, recorded_at)
 
@@ -122,22 +124,22 @@ async def _of_parts(url: str, journals: Path, complaints: Sequence[Violation]) -
     receipts: dict[tuple[str, str], tuple[int, int, int]] = {}
     damage: list[str] = []
     for number, file in enumerate(parts, start=1):
-        (found, kept), wrong = _tables(file, [_PART, _RECEIPTS.format(schema="twofold_")])
+        (found, kept), wrong = tables_in(file, [_PART, _RECEIPTS.format(schema="twofold_")])
         at = number_of(Position(number, 0))
-        events.append([_logged(at + offset, *rest) for offset, *rest in found])
+        events.append([logged(at + offset, *rest) for offset, *rest in found])
         receipts |= {
             (stream, command): (version, count, at + offset) for stream, command, version, count, offset in kept
         }
         damage += wrong
-    [vectors], wrong = _tables(cuts, [_CUTS])
-    rows, damaged = _tables(rows_of(url), list(_ROWS.values()))
+    [vectors], wrong = tables_in(cuts, [_CUTS])
+    rows, damaged = tables_in(rows_of(url), list(ROWS.values()))
     return Evidence(
         [event for part in events for event in part],
         in_one_order(events, [json.loads(data) for (data,) in vectors]),
         receipts,
         list(Journals(journals).news()),
-        {name: {row[0]: tuple(row) for row in table} for name, table in zip(_ROWS, rows, strict=True)},
-        await _parked(url),
+        {name: {row[0]: tuple(row) for row in table} for name, table in zip(ROWS, rows, strict=True)},
+        await parked_in(url),
         [*complaints, *[Violation("damage", found) for found in [*damage, *wrong, *damaged]]],
     )
 
@@ -158,7 +160,8 @@ def in_one_order(parts: Sequence[Sequence[Logged]], vectors: Sequence[Sequence[i
     return merged
 
 
-def _tables(file: Path, questions: Sequence[str]) -> tuple[list[Table], list[str]]:
+def tables_in(file: Path, questions: Sequence[str]) -> tuple[list[Table], list[str]]:
+    """What these statements find in a file, and its damage."""
     import apsw
 
     with closing(apsw.Connection(str(file))) as db:
@@ -172,7 +175,7 @@ async def _in_postgres(url: str) -> tuple[list[Table], list[str]]:
     columns = {"schema": "twofold.", "text": "data::text", "meta": "meta::text"}
     connection = await asyncpg.connect(url)
     try:
-        asked = [_EVENTS.format(**columns), _RECEIPTS.format(**columns), *_ROWS.values()]
+        asked = [_EVENTS.format(**columns), _RECEIPTS.format(**columns), *ROWS.values()]
         return [[tuple(row) for row in await connection.fetch(sql)] for sql in asked], []
     finally:
         await connection.close()
@@ -187,12 +190,13 @@ def _in_sqlite(url: str) -> tuple[list[Table], list[str]]:
         closing(apsw.Connection(str(sqlite_path(beside(url))))) as rows,
     ):
         tables: list[Table] = [log.execute(sql.format(**columns)).fetchall() for sql in (_EVENTS, _RECEIPTS)]
-        tables += [rows.execute(sql).fetchall() for sql in _ROWS.values()]
+        tables += [rows.execute(sql).fetchall() for sql in ROWS.values()]
         found = [text for file in (log, rows) for (text,) in file.execute("PRAGMA integrity_check") if text != "ok"]
         return tables, found
 
 
-async def _parked(url: str) -> dict[str, dict[str, int]]:
+async def parked_in(url: str) -> dict[str, dict[str, int]]:
+    """By follower, the position from which each key is parked."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     async with looked(app, url) as running:
         for following in running.followers:

@@ -1,4 +1,4 @@
-"""The store under the processes, a SQLite file or a PostgreSQL of its own, and the faults it can suffer."""
+"""The store under the processes, and the faults it can suffer; here SQLite and PostgreSQL, see also `cosmos_ground`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ Fault = Literal[
     "pause a session",
     "cut connections",
     "fill the disk",
+    "split a range",
+    "upset the service",
 ]
 
 SHORT_S, LONG_S, LONG_EACH = 2.0, 13.0, 6  # every sixth time the server is down for longer than appends wait for it
@@ -49,16 +51,20 @@ class Ground(Protocol):
         """Make the store usable again."""
         ...
 
+    def close(self) -> None:
+        """Stop it; the data stays."""
+        ...
+
+
+class Restorable(Ground, Protocol):
+    """One that an older copy can replace."""
+
     def back_up(self) -> None:
         """Copy the log, with its other tables if they are kept together."""
         ...
 
     def restore(self) -> None:
         """Put the copy in its place. Nothing may use the store."""
-        ...
-
-    def close(self) -> None:
-        """Stop it; the data stays."""
         ...
 
 
@@ -85,7 +91,7 @@ class SqliteGround:
         """Nothing to do: a file is never down."""
 
     def back_up(self) -> None:
-        """See `Ground`. Only of a log in one file."""
+        """See `Restorable`. Only of a log in one file."""
         import apsw
 
         self._backup.unlink(missing_ok=True)
@@ -93,7 +99,7 @@ class SqliteGround:
             db.execute("VACUUM INTO ?", (str(self._backup),))
 
     def restore(self) -> None:
-        """See `Ground`."""
+        """See `Restorable`."""
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._file}{suffix}").unlink(missing_ok=True)
         shutil.copy(self._backup, self._file)
@@ -126,9 +132,9 @@ class PostgresGround:
         """See `Ground`."""
         match fault:
             case "kill the server":
-                return await self._down(self._server.kill, chance)
+                return await down(self._server.kill, self.mend, chance)
             case "restart the server":
-                return await self._down(self._server.stop, chance)
+                return await down(self._server.stop, self.mend, chance)
             case "kill a session":  # the server then ends all other sessions too, and recovers
                 return sum([_signal(pid, signal.SIGKILL) for [pid] in await self._ask(_OTHERS, 1)])
             case "pause a session":  # possibly the one that holds the lock of all appends
@@ -140,13 +146,8 @@ class PostgresGround:
                 await self._disk.full_for(chance.random() * SHORT_S)
                 self.mend()
                 return 1
-
-    async def _down(self, end: Callable[[], None], chance: Random) -> int:
-        end()
-        long = chance.randrange(LONG_EACH) == 0
-        await asyncio.sleep(LONG_S if long else chance.random() * SHORT_S)
-        self.mend()
-        return 1
+            case _:
+                raise AssertionError(fault)
 
     async def _pause(self, chance: Random) -> int:
         paused = [pid for [pid] in await self._ask(_OTHERS, 3) if _signal(pid, signal.SIGSTOP)]
@@ -186,11 +187,11 @@ class PostgresGround:
                 time.sleep(RETRY_S)
 
     def back_up(self) -> None:
-        """See `Ground`."""
+        """See `Restorable`."""
         self._server.run("pg_dump", "-Fc", "-f", str(self._backup), self.url)
 
     def restore(self) -> None:
-        """See `Ground`."""
+        """See `Restorable`."""
         drop_database(self.url)
         self._server.new_database("torture")
         self._server.run("pg_restore", "-d", self.url, str(self._backup))
@@ -199,6 +200,15 @@ class PostgresGround:
         """Stop the server."""
         self._server.stop()
         self._server.remove()
+
+
+async def down(end: Callable[[], object], mend: Callable[[], None], chance: Random) -> int:
+    """End a server, and start it again after a while."""
+    end()
+    long = chance.randrange(LONG_EACH) == 0
+    await asyncio.sleep(LONG_S if long else chance.random() * SHORT_S)
+    mend()
+    return 1
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:

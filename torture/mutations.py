@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
-from torture.aim import BEFORE_ADVANCE, BEFORE_ROWS, Aim, Method, Strike, around
+from torture.aim import BEFORE_ADVANCE, BEFORE_ROWS, Aim, Method, Strike, appended_to, around
 from twofold.app import Running
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim
 from twofold.feed.lease import LEASE_S
-from twofold.feed.partitions import feeds
 from twofold.messages import Append, Position
 from twofold.read.projection import Table
 from twofold.read.store import Changes
@@ -66,7 +65,7 @@ def forgetful(running: Running, aim: Aim) -> None:
 
         return call
 
-    for log in feeds(running.log).values():
+    for log in appended_to(running.log):
         around(log, "commit", wrap)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from torture import ranges
 from twofold.ambient import Ambient
 from twofold.app import App, Running
 from twofold.backends.partitioned import Partitioned
@@ -37,6 +38,11 @@ def rows_of(url: str) -> Path:
     return files_of(url)[0].with_name("rows.db")
 
 
+def has_cuts(url: str) -> bool:
+    """Whether the log has several partitions, or may get some."""
+    return bool(files_of(url)) or ranges.folder_of(url) is not None
+
+
 def number_of(position: Position) -> int:
     """One number for a place of any partition; in an ordinary log, the offset."""
     return position.partition << OFFSET_BITS | position.offset
@@ -50,8 +56,12 @@ def position_of(number: int) -> Position:
 @asynccontextmanager
 async def looked(app: App, url: str) -> AsyncIterator[Running]:
     """The App on the log of this URL. Raises: as `App.look`."""
-    files = files_of(url)
+    files, folder = files_of(url), ranges.folder_of(url)
     async with AsyncExitStack() as stack:
+        if folder is not None:
+            store, rows = ranges.store_of(folder), f"sqlite:///{ranges.rows_of(folder)}"
+            yield await stack.enter_async_context(app.look(store, read_store=rows, create=True))
+            return
         if not files:
             yield await stack.enter_async_context(app.look(url, create=True))
             return

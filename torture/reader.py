@@ -11,7 +11,8 @@ from torture.journal import Acked, Journals, Looked, Seen
 from torture.member import RETRY_S, Member
 from twofold.app import Running
 from twofold.errors import ReadModelBehind, RowParked, TwofoldError, Unavailable
-from twofold.feed.feed import Feed
+from twofold.feed.feed import Feed, PartitionSplit
+from twofold.feed.partitions import ancestors, feed_of, parts_of
 from twofold.feed.partitions import feeds as feeds_of
 from twofold.messages import Position, Stream
 from twofold.read.projection import Projection
@@ -30,7 +31,7 @@ async def play(member: Member) -> None:
         tokens: asyncio.Queue[Acked] = asyncio.Queue(maxsize=LOOKERS)
         looking = [look(member, running, tokens) for _ in range(LOOKERS)]
         feeds = {running.log.partition: running.log, **feeds_of(running.log)}
-        tailing = [tail(member, feed) for feed in feeds.values()]
+        tailing = [follow(member, running.log, feed) for feed in feeds.values()]
         tasks = [asyncio.create_task(one) for one in (*tailing, overhear(member, tokens), *looking)]
         ended = asyncio.create_task(member.ending.wait())
         await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -41,13 +42,22 @@ async def play(member: Member) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def tail(member: Member, feed: Feed) -> None:
-    """Read page by page, from where the last life of this process stopped."""
-    position = Position(feed.partition, last_seen(member, feed.partition))
+async def follow(member: Member, log: Feed, feed: Feed) -> None:
+    """Read a feed from where the last life of this process stopped; once it has split, the feeds of its parts."""
+    seen = max(last_seen(member, number) for number in (*ancestors(log, feed.partition), feed.partition))
+    try:
+        await tail(member, feed, Position(feed.partition, seen))
+    except PartitionSplit:
+        parts = parts_of(log, feed.partition)
+        await asyncio.gather(*[follow(member, log, feed_of(log, part)) for part in parts])
+
+
+async def tail(member: Member, feed: Feed, position: Position) -> None:
+    """Read page by page."""
     while True:
         page = await member.patiently(partial(feed.read, position, PAGE))
         if page.upto == position:
-            await feed.wait(position, WAIT_S)
+            await member.patiently(partial(feed.wait, position, WAIT_S))
             continue
         events = [(entry.position.offset, entry.stream, entry.version) for entry in page.entries]
         member.journal.write(Seen(position.offset, page.upto.offset, events, feed.partition))

@@ -47,6 +47,8 @@ class Counts:
     aimed: int = 0
     cuts: int = 0
     full_disks: int = 0
+    splits: int = 0
+    upsets: int = 0
     takeovers: int = 0
     fenced: int = 0
     parked: int = 0
@@ -94,6 +96,8 @@ class Counts:
         self.server_pauses = faults.get("pause a session", 0)
         self.cuts = faults.get("cut connections", 0)
         self.full_disks = faults.get("fill the disk", 0)
+        self.splits = faults.get("split a range", 0)
+        self.upsets = faults.get("upset the service", 0)
 
     def judge(self, violations: Sequence[Violation]) -> None:
         """Count the violations."""
@@ -132,6 +136,8 @@ MEANINGS = {
     "aimed": "kills and pauses at a chosen place between two steps",
     "cuts": "connections that were cut",
     "full_disks": "times that the disk was full",
+    "splits": "ranges of Azure Cosmos DB that were split",
+    "upsets": "planned refusals (429), stale sessions, lost answers, and pages that come twice or shuffled",
     "takeovers": "followers that were taken over from a worker that was dead or paused",
     "fenced": "writes that were refused because another worker had taken over",
     "parked": "rows parked at the end, all on purpose",

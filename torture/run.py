@@ -14,6 +14,8 @@ from typing import Literal
 from torture.app import corrected_app
 from torture.chaos import Chaos
 from torture.checker import check
+from torture.cosmos_evidence import gather_from_ranges
+from torture.cosmos_ground import CosmosGround
 from torture.crew import Crew
 from torture.disk import small_disk
 from torture.evidence import Violation, gather
@@ -22,11 +24,12 @@ from torture.journal import Journals, Seen
 from torture.member import Role
 from torture.mender import retry
 from torture.parts import looked
+from torture.ranges import folder_of
 from torture.report import Counts, Report
 from twofold import operate
 from twofold.app import Running
 from twofold.errors import Unavailable
-from twofold.feed.partitions import feeds
+from twofold.feed.partitions import ancestors, feeds
 from twofold.messages import Position
 
 MEMBERS: dict[Role, int] = {"appender": 2, "worker": 4, "reader": 1, "mender": 1}
@@ -41,7 +44,7 @@ class Settings:
     The folder must exist and be empty. As root, PostgreSQL runs as another user, which must be able to reach it.
     """
 
-    backend: Literal["sqlite", "postgres"]
+    backend: Literal["sqlite", "postgres", "cosmos"]
     minutes: float
     seed: str
     folder: Path
@@ -73,7 +76,8 @@ class Torture:
                 complaints = await self._settle(running)
         finally:
             await self.crew.abandon()
-        evidence = await gather(self._ground.url, self.crew.journals, complaints)
+        gathered = gather if folder_of(self._ground.url) is None else gather_from_ranges
+        evidence = await gathered(self._ground.url, self.crew.journals, complaints)
         violations = await asyncio.to_thread(check, evidence)
         self.counts.events = len(evidence.events)
         self.counts.judge(violations)
@@ -141,14 +145,15 @@ class Torture:
         self.counts.parked = sum(status.parked for status in statuses)
         heads = {feed.partition: await feed.head() for feed in (*feeds(running.log).values(), running.log)}
         behind = [
-            f"{s.name} is at {s.position}, the log at {heads[s.partition]}"
+            f"{s.name} is at {s.position}, the log at {heads.get(s.partition, 'a split')}"
             for s in statuses
-            if s.lag_events or s.head < heads[s.partition]
+            if s.lag_events or s.partition not in heads or s.head < heads[s.partition]
         ]
         behind += [
             f"{s.name} still has {s.parked} streams to retry" for s in statuses if s.kind == "reactor" and s.parked
         ]
-        seen = {number: Position(number, self._seen[number]) for number in heads}
+        lines = {number: (*ancestors(running.log, number), number) for number in heads}
+        seen = {number: Position(number, max(self._seen[one] for one in line)) for number, line in lines.items()}
         return behind + [
             f"the reader is at {seen[n]}, the log at {head}" for n, head in heads.items() if seen[n] != head
         ]
@@ -159,7 +164,7 @@ async def torture(
 ) -> Report:
     """Run and check. With violations, the store, journals and output of all processes stay in the folder.
 
-    Raises: CannotMount if a small disk is not possible, RuntimeError if PostgreSQL cannot be started.
+    Raises: CannotMount if a small disk is not possible, RuntimeError if a server cannot be started.
     """
     with ExitStack() as stack:
         place = settings.folder / "store"
@@ -168,6 +173,8 @@ async def torture(
         ground: Ground
         if settings.backend == "sqlite":
             ground = SqliteGround(place, disk, settings.partitions)
+        elif settings.backend == "cosmos":
+            ground = CosmosGround(place, settings.partitions)
         else:
             ground = PostgresGround(place, disk)
         stack.callback(ground.close)

@@ -58,6 +58,11 @@ class Process:
         """The port on 127.0.0.1."""
         return int(self.endpoint.rstrip("/").rpartition(":")[2])
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def errors(self) -> str:
         """What it has written to its standard error."""
         self._errors.seek(0)

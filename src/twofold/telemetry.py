@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from twofold.app import Running
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.follow import Following
 from twofold.operate import FollowerStatus, status
 
@@ -38,8 +39,10 @@ class Metric:
 
 async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
     """All metrics, with `more` from the caller appended. Raises: Unavailable."""
-    # Rollups come last, and have no follower.
-    followers = list(zip(await status(running), running.followers, strict=False))
+    found = await status(running)
+    known = {one.follower_id: one for one in running.followers}
+    named = [(FollowerId(one.name, one.version, one.partition), one) for one in found]
+    followers = [(one, known[name]) for name, one in named if name in known]  # no rollup, nor what has just split
     shown = [*_of_commits(running), *_of_followers(followers), *more]
     return "\n".join(line for metric in shown for line in metric.lines()) + "\n"
 

@@ -6,12 +6,16 @@ With COSMOS_ENDPOINT and COSMOS_KEY in the environment it runs on that account, 
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import socket
 from uuid import uuid4
 
 import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, account, served
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect
 from twofold.backends.ports import LogStore
+from twofold.errors import Unavailable
 from twofold.messages import Stream
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
@@ -99,3 +103,12 @@ class TestOfThreeRanges(CosmosConformance):
     @pytest.fixture
     def new_backend(self, server_of_three: Server, tmp_path: Path) -> Callable[[], Backend]:
         return lambda: InCosmos(server_of_three, uuid4().hex, tmp_path)
+
+
+async def test_a_server_that_is_not_there() -> None:
+    """Also for a worker that starts while the service is away: it waits, and does not end by an error of the SDK."""
+    with socket() as taken:  # bound, but not listening
+        taken.bind(("127.0.0.1", 0))
+        where = f"AccountEndpoint=http://127.0.0.1:{taken.getsockname()[1]}/;AccountKey=a2V5;Database=shop;Container=a"
+        with pytest.raises(Unavailable, match="no server is listening there"):
+            await connect(where, Ambient())

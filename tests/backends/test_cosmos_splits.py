@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
+from twofold import operate
 from twofold.app import Running
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import FollowerId
-from twofold.feed.partitions import feed_of, feeds
+from twofold.feed.partitions import Splitting, feed_of, feeds
 from twofold.messages import Position, Receipt, Token
+from twofold.telemetry import metrics
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, forwarding, sums
 from twofold.testing.conformance.material import all_of, append, appended, commit, event, value, values
 
@@ -107,6 +111,40 @@ async def test_parts_take_over_what_nobody_followed_meanwhile(place: InCosmos, l
         assert len((await running.parking.retry("balance")).again) == 2
     await reopened.close()
     await rows.close()
+
+
+async def test_a_split_while_an_operator_looks(place: InCosmos, log: LogStore) -> None:
+    """The status is of the partitions as they were; what is parked in one that has just split can still be shown."""
+    rows = await place.open_rows()
+    async with bank.open(log, read_store=rows) as running:
+        for id_ in "abcd":
+            await running.execute(accounts, id_, Deposit(13))
+        await running.settled(timeout_s=60)
+        for look in (partial(operate.status, running), partial(metrics, running), running.parking.list):
+            number = len(list(feeds(log)))
+            await running.execute(accounts, "a", Deposit(1))  # so that followers are behind
+            split_amid(place, running)
+            assert await look()
+            assert len(list(feeds(log))) == number + 1
+            await running.settled(timeout_s=60)
+        assert len(await running.parking.list("balance")) == 4
+    await rows.close()
+
+
+def split_amid(place: InCosmos, running: Running) -> None:
+    """After the next look at what is parked, a range splits, and this process learns of it."""
+    checkpoints: Any = running.rows.checkpoints
+    parked, log = checkpoints.parked, running.log
+
+    async def then_split(follower: FollowerId) -> Any:
+        checkpoints.parked = parked
+        found = await parked(follower)
+        place.split(follower.partition)
+        assert isinstance(log, Splitting)
+        await log.refresh()
+        return found
+
+    checkpoints.parked = then_split
 
 
 async def test_a_token_of_a_range_that_has_split(place: InCosmos, log: LogStore, other_log: LogStore) -> None:

@@ -1,9 +1,10 @@
 """The checker of the torture can fail: each kind of violation is planted in a valid history and found."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -12,14 +13,16 @@ import pytest
 from torture.app import corrected_app
 from torture.appender import Appender, Command, Errand
 from torture.checker import check
+from torture.cosmos_evidence import gather_from_ranges
+from torture.cosmos_ground import CosmosGround
 from torture.domain import Cancel, Deliver, Item, Place
 from torture.evidence import CUT_BITS, Evidence, Logged, Violation, gather
 from torture.journal import Acked, Asked, Journals, Looked, Refused, Seen, Unknown
 from torture.member import Member, Orders
 from torture.mender import retry
 from torture.models import UNKNOWN_CUTS, later_cuts, reactions, read, shelves
-from torture.parts import looked, url_of
-from torture.reader import got, tail
+from torture.parts import OFFSET_BITS, looked, url_of
+from torture.reader import follow, got
 from twofold import operate
 from twofold.app import Running
 from twofold.feed.partitions import feeds, partition_of
@@ -42,7 +45,28 @@ def of_four(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return asyncio.run(peace(folder, url_of(folder, 4)))
 
 
-async def peace(folder: Path, url: str) -> Evidence:
+@pytest.fixture(scope="module")
+def of_ranges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    """The same on a log in Azure Cosmos DB, of two ranges, one of which splits amid the commands."""
+    folder = tmp_path_factory.mktemp("ranges")
+    ground = CosmosGround(folder, 2)
+
+    async def split() -> None:
+        assert await ground.strike("split a range", Random(2)) == 1
+
+    try:
+        yield asyncio.run(peace(folder, ground.url, split, gather_from_ranges))
+    finally:
+        ground.close()
+
+
+async def nothing() -> None:
+    """No fault."""
+
+
+async def peace(
+    folder: Path, url: str, amid: Callable[[], Awaitable[None]] = nothing, gather: Any = gather
+) -> Evidence:
     journals = folder / "journals"
     journals.mkdir()
     member = Member(Orders("appender", "appender-0", 1, url, str(journals), "seed"))
@@ -67,11 +91,13 @@ async def peace(folder: Path, url: str) -> Evidence:
             ("o5", Place((pot,), curse="until fixed")),
         ]
         for number, (name, command) in enumerate(commands):
+            if number == len(commands) // 2:
+                await amid()
             await appender.send(Errand(f"c{number}", name, command))
             await appender.send(Errand(f"c{number}", name, command))
         await appender.send(Errand("stale", "tea", Deliver(1), expected_version=1))
         followed = {running.log.partition: running.log, **feeds(running.log)}
-        reading = [asyncio.create_task(tail(tailing, feed)) for feed in followed.values()]
+        reading = [asyncio.create_task(follow(tailing, running.log, feed)) for feed in followed.values()]
         await until_all_is_done(running)
         async with looked(corrected_app, url) as corrected:
             unparked = await retry(corrected)
@@ -85,7 +111,8 @@ async def peace(folder: Path, url: str) -> Evidence:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
-    return await gather(url, journals, [])
+    evidence: Evidence = await gather(url, journals, [])
+    return evidence
 
 
 def seen_in(journals: Path) -> Sequence[tuple[int, str, int]]:
@@ -161,6 +188,46 @@ def test_what_is_planted_in_four_partitions_is_found(
     of_four: Evidence, plant: Callable[[Evidence], Evidence], kind: str
 ) -> None:
     assert kind in {violation.kind for violation in check(plant(of_four))}
+
+
+# ---- ranges that split
+
+
+def test_a_true_history_of_ranges_that_split_has_no_violation(of_ranges: Evidence) -> None:
+    assert check(of_ranges) == []
+    assert {fact.partition for _, fact in of_ranges.facts if isinstance(fact, Seen)} > {0}
+    assert max(of_ranges.feeds()) > 2, "the split made no partition with a number of its own"
+
+
+def two_events_in_one_place(history: Evidence) -> Evidence:
+    last, others = history.events[-1], history.events[:-1]
+    return replace(history, events=[*others, set_(last, position=others[-1].position)])
+
+
+def an_answer_of_another_range(history: Evidence) -> Evidence:
+    index = next(i for i, (_, fact) in enumerate(history.facts) if isinstance(fact, Acked) and fact.events)
+    name, fact = history.facts[index]
+    assert isinstance(fact, Acked)
+    moved = set_(fact, position=fact.position + (1 << OFFSET_BITS))
+    return replace(history, facts=[*history.facts[:index], (name, moved), *history.facts[index + 1 :]])
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (merged_in_another_order, "skipped"),
+        (an_event_that_no_cut_takes, "skipped"),
+        (two_events_in_one_place, "gap"),
+        (an_answer_of_another_range, "doubled"),
+    ],
+)
+def test_what_is_planted_in_ranges_is_found(
+    of_ranges: Evidence, plant: Callable[[Evidence], Evidence], kind: str
+) -> None:
+    assert kind in {violation.kind for violation in check(plant(of_ranges))}
+
+
+# ---- what follows
 
 
 def test_what_follows_has_to_lie_in_a_later_cut() -> None:

@@ -48,6 +48,14 @@ def test_twelve_seconds_on_four_partitions_breaks_no_promise(tmp_path: Path) -> 
         assert figures[name] > 0, told
 
 
+def test_ranges_that_split_and_a_server_that_is_killed_break_no_promise(tmp_path: Path) -> None:
+    options = ("--backend", "cosmos", "--partitions", "2", "--minutes", "0.3", "--seed", "i")
+    status, figures, told = torture(tmp_path / "report.md", *options)
+    assert status == 0, told
+    for name in ("appends", "events", "kills", "server_kills", "splits", "token_reads"):
+        assert figures[name] > 0, told
+
+
 # On SQLite the file beside the log can outgrow a smaller disk while a process is paused; it then cannot be emptied.
 @pytest.mark.parametrize(("store", "megabytes"), [("sqlite", 96), ("postgres", 160)])
 def test_a_disk_that_is_full_at_times_breaks_no_promise(store: str, megabytes: int, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from torture.ground import Ground, PostgresGround, SqliteGround
+from torture.ground import PostgresGround, Restorable, SqliteGround
 from torture.live.run import Found, Run, Settings
 from torture.live.servers import Fallen
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 async def _run(settings: Settings) -> Found:
     place = settings.folder / "store"
     place.mkdir()
-    ground: Ground = SqliteGround(place) if settings.backend == "sqlite" else PostgresGround(place)
+    ground: Restorable = SqliteGround(place) if settings.backend == "sqlite" else PostgresGround(place)
     try:
         run = Run(settings, ground, _say)
         try:

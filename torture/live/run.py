@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from torture.ground import Ground
+from torture.ground import Restorable
 from torture.live.checks import Sampler, at_rest
 from torture.live.clients import keep
 from torture.live.ledger import ADMIN, Apis
@@ -58,7 +58,7 @@ class Found:
 class Run:
     """One run on one store."""
 
-    def __init__(self, settings: Settings, ground: Ground, tell: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, ground: Restorable, tell: Callable[[str], None]) -> None:
         self.found = Found(tell)
         self._settings, self._ground, self._tell = settings, ground, tell
         self._chance = Random(settings.seed)  # noqa: S311

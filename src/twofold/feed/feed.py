@@ -67,7 +67,7 @@ class Feed(Protocol):
         ...
 
     async def wait(self, after: Position, timeout_s: float) -> None:
-        """Return when there may be events after this position, or when the time is up."""
+        """Return when there may be events after this position, or when the time is up. Raises: Unavailable."""
         ...
 
     def before(self, position: Position) -> Position:

@@ -123,5 +123,5 @@ def _names(parked: Parked) -> set[str]:
 
 
 async def _event(following: Following, position: Position) -> Entry | None:
-    page = await following.feed.read(following.feed.before(position), 1)
+    page = await following.feed.read(following.feed.before(position), 1, None, position)
     return page.entries[0] if page.entries else None

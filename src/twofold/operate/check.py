@@ -23,7 +23,7 @@ async def check(running: Running) -> None:
         if projection.follows in stored:
             check_columns(projection.table, stored[projection.follows])
     await running.belonging.check()
-    for following in running.followers:
+    for following in list(running.followers):
         checkpoint = await following.checkpoints.read(following.follower_id)
         if checkpoint is not None:
             check_log(checkpoint, running.log.log_id, await following.feed.head())

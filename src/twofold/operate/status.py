@@ -47,25 +47,31 @@ async def status(running: Running) -> list[FollowerStatus]:
 
     If the log was replaced, each of them has an error that says so. Raises: Unavailable.
     """
-    checkpoints = [await one.checkpoints.read(one.follower_id) for one in running.followers]
+    followers = list(running.followers)  # as they are now: partitions may split meanwhile
+    checkpoints = [await one.checkpoints.read(one.follower_id) for one in followers]
     heads = {}  # read after the checkpoints, or these would seem to lie beyond them
-    for feed in {following.feed.partition: following.feed for following in running.followers}.values():
+    for feed in {following.feed.partition: following.feed for following in followers}.values():
         heads[feed.partition] = await feed.head()
-    _forget_marks(running, checkpoints, heads)
+    _forget_marks(running, followers, checkpoints, heads)
     tables = () if running.works else await running.rows.tables()  # a worker knows its own note
     notes = {table.follows: note_on(table, tables) for table in tables}
     found = [
         await _status(running, following, checkpoint, heads[following.feed.partition], notes)
-        for following, checkpoint in zip(running.followers, checkpoints, strict=True)
+        for following, checkpoint in zip(followers, checkpoints, strict=True)
     ]
     return found + [await _of_rollup(running, rollup, found, notes) for rollup in running.app.rollups]
 
 
-def _forget_marks(running: Running, checkpoints: Sequence[Checkpoint | None], heads: Mapping[int, Position]) -> None:
+def _forget_marks(
+    running: Running,
+    followers: Sequence[Following],
+    checkpoints: Sequence[Checkpoint | None],
+    heads: Mapping[int, Position],
+) -> None:
     for partition, head in heads.items():
         places = [
             checkpoint.position if checkpoint is not None else Position(partition, 0)
-            for following, checkpoint in zip(running.followers, checkpoints, strict=True)
+            for following, checkpoint in zip(followers, checkpoints, strict=True)
             if following.feed.partition == partition
         ]
         running.lags[partition].mark(head)

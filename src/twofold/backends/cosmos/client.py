@@ -6,7 +6,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from typing import Any
 from urllib.request import getproxies
@@ -205,8 +205,10 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
         enable_endpoint_discovery=not address.endpoint.startswith("http:"),
     )
     place = str(address)
-    async with client:
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(client)  # closed also if it finds no server when it is entered
         with errors(place):
+            await client.__aenter__()
             database = client.get_database_client(address.database)
             if create:
                 database = await client.create_database_if_not_exists(address.database)
