@@ -109,7 +109,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="streams of live rows and WebSockets; more are refused (default: %(default)s)",
     )
-    made.epilog = "A URL is sqlite:///relative.db, sqlite:////absolute.db, or memory: for a shop that keeps nothing."
+    made.epilog = (
+        "A URL is sqlite:///relative.db, sqlite:////absolute.db, postgresql://USER@HOST/DATABASE, memory: for a shop "
+        "that keeps nothing, or, with --read-store, cosmos://HOST/DATABASE/CONTAINER with the key in COSMOS_KEY."
+    )
     return made
 
 
