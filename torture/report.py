@@ -137,7 +137,7 @@ MEANINGS = {
     "cuts": "connections that were cut",
     "full_disks": "times that the disk was full",
     "splits": "ranges of Azure Cosmos DB that were split",
-    "upsets": "planned refusals (429), stale sessions, lost answers, and pages that come twice or shuffled",
+    "upsets": "planned refusals (429), stale sessions, lost responses, and pages that come twice or shuffled",
     "takeovers": "followers that were taken over from a worker that was dead or paused",
     "fenced": "writes that were refused because another worker had taken over",
     "parked": "rows parked at the end, all on purpose",
