@@ -498,7 +498,7 @@ class Running:
         For tests and scripts; the work may be done in any process. What is parked for good counts as handled (see
         `status` and `parking`); a reaction that will be retried does not.
 
-        Raises: NotSettled when the time is up, LogReplaced, Unavailable.
+        Raises: InvalidInput, NotSettled when the time is up, LogReplaced, Unavailable.
         """
         await wait_until_idle(self.followers, list(feeds(self.log).values()), timeout_s)
 
