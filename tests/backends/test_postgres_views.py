@@ -385,3 +385,40 @@ async def test_other_stores_refuse_them() -> None:
             pass
     with pytest.raises(InvalidInput):
         app.projection("authors")
+
+
+async def test_what_is_unparked_below_reaches_a_materialised_view(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event tells that the rows have changed, and yet a token of the parked event holds."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    async with with_view(dashboard).open(url) as running:
+        receipt = await write(running, "1", "ann", -1)
+        with pytest.raises(RowParked):
+            await running.get(dashboard, "ann", after=receipt, wait_s=20)
+    monkeypatch.setitem(vars(posts), "evolve", lambda row, event, recorded: Post(row.post_id, event.author))
+    async with with_view(dashboard).open(url) as running:
+        await running.parking.retry("posts", "1")
+        row = await running.get(dashboard, "ann", after=receipt, wait_s=20)
+        assert row is not None
+        assert row.posts == 1
+
+
+_IS_WAITED_FOR = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'twofold.posts_v1'::regclass"
+
+
+async def test_a_refresh_that_began_before_rows_changed_does_not_count(url: str) -> None:
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url, work=False) as running, session(url) as sql:
+        views: Any = running.rows
+        receipt = await write(running, "1", "ann", 1)
+        async with with_view(dashboard).open(url) as working:
+            await working.settled(timeout_s=20)
+        await sql.execute("UPDATE twofold.views SET position = 0")
+        async with sql.transaction():  # a refresh that has read the position waits for this lock
+            await sql.execute("LOCK TABLE twofold.posts_v1 IN ACCESS EXCLUSIVE MODE")
+            refreshing = asyncio.create_task(views.views.refresh(dashboard.definition))
+            while not await sql.fetchval(_IS_WAITED_FOR):
+                await asyncio.sleep(0.01)
+            await sql.execute("UPDATE twofold.views SET position = 0, refreshed_at = clock_timestamp()")
+        assert await refreshing
+        with pytest.raises(ReadModelBehind):
+            await running.get(dashboard, "ann", after=receipt, wait_s=0)

@@ -107,6 +107,8 @@ class Views:
         at, now = await self._store.reached(view.definition)
         if now <= at:
             return False
+        if at.is_beginning:  # also where rows below have changed without an event
+            return True
         types = self._codec.names({cls for each in view.sources for cls in each.event_types}) if view.over else None
         looked = at
         while looked < now:
