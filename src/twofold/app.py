@@ -138,6 +138,9 @@ class App:
         for projection in self.projections:
             if projection.name == name:
                 return projection
+        for view in self.views:
+            if view.name == name:
+                raise InvalidInput(f"{view.owner} is a query, so there is nothing to fold or to compare: {_instead(view)}")
         names = ", ".join(known.name for known in self.projections)
         raise InvalidInput(f"{self.name} has no projection {name!r}; it has {names or 'none'}")
 
@@ -514,6 +517,11 @@ class Running:
             if len(entries) < HISTORY_PAGE:
                 return events
             from_version = entries[-1].version + 1
+
+
+def _instead(view: View[Any]) -> str:
+    names = ", ".join(each.name for each in view.sources)
+    return f"name what it is over, {names}" if names else "it is over plain tables"
 
 
 def _stream(stream: Stream | str) -> Stream:
