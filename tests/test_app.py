@@ -428,7 +428,9 @@ async def test_a_name_is_no_projection(running: Running) -> None:
         anext(running.watch(name)),
         running.queries.get(name, "1", scope={"status": "new"}),
     ):
-        with pytest.raises(InvalidInput, match=r"pass the Projection.* itself, not 'order_summary'; running.app.project"):
+        with pytest.raises(
+            InvalidInput, match=r"pass the Projection.* itself, not 'order_summary'; running.app.project"
+        ):
             await read
 
 

@@ -140,7 +140,9 @@ class App:
                 return projection
         for view in self.views:
             if view.name == name:
-                raise InvalidInput(f"{view.owner} is a query, so there is nothing to fold or to compare: {_instead(view)}")
+                raise InvalidInput(
+                    f"{view.owner} is a query, so there is nothing to fold or to compare: {_instead(view)}"
+                )
         names = ", ".join(known.name for known in self.projections)
         raise InvalidInput(f"{self.name} has no projection {name!r}; it has {names or 'none'}")
 

@@ -28,6 +28,7 @@ from twofold.api import Api, nobody
 from twofold.errors import InvalidInput, RowParked
 from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View
+from twofold.testing.conformance.bank import eventually
 from twofold.web.application import web_app
 
 
@@ -139,7 +140,7 @@ async def test_a_view_is_read_like_a_projection(url: str) -> None:
         assert [one.author for one in await running.find(authors, earned__gt=Decimal(1))] == ["ann"]
         assert await running.count(authors, author__startswith="b") == 1
         assert await running.get(authors, "eve") is None
-        with pytest.raises(InvalidQuery, match="view 'authors' cannot be watched, .*: watch posts, which it is over"):
+        with pytest.raises(InvalidQuery, match=r"view 'authors' cannot be watched, .*: watch posts, which it is over"):
             async for _ in running.watch(authors):
                 pass
     async with session(url) as sql:
@@ -414,11 +415,14 @@ async def test_a_refresh_that_began_before_rows_changed_does_not_count(url: str)
         async with with_view(dashboard).open(url) as working:
             await working.settled(timeout_s=20)
         await sql.execute("UPDATE twofold.views SET position = 0")
+
+        async def waits() -> bool:
+            return bool(await sql.fetchval(_IS_WAITED_FOR))
+
         async with sql.transaction():  # a refresh that has read the position waits for this lock
             await sql.execute("LOCK TABLE twofold.posts_v1 IN ACCESS EXCLUSIVE MODE")
             refreshing = asyncio.create_task(views.views.refresh(dashboard.definition))
-            while not await sql.fetchval(_IS_WAITED_FOR):
-                await asyncio.sleep(0.01)
+            await eventually(waits)
             await sql.execute("UPDATE twofold.views SET position = 0, refreshed_at = clock_timestamp()")
         assert await refreshing
         with pytest.raises(ReadModelBehind):

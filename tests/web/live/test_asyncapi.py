@@ -160,7 +160,10 @@ async def member(headers: Mapping[str, str]) -> Actor | None: ...
             {"type": "httpApiKey", "in": "cookie", "name": "session"},
         ),
         (
-            {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "scopes": {"r": "read"}}}},
+            {
+                "type": "oauth2",
+                "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "scopes": {"r": "read"}}},
+            },
             {
                 "type": "oauth2",
                 "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "availableScopes": {"r": "read"}}},

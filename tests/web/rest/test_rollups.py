@@ -108,6 +108,6 @@ async def test_no_document_promises_a_subscription(serve: Serve) -> None:
     texts = {path: item["get"]["responses"]["200"]["description"] for path, item in paths.items() if "get" in item}
     assert {path for path, text in texts.items() if "event-stream" in text} == {"/sales", "/sales/{id}"}
     assert texts.keys() >= {"/turnover", "/turnover/{shop}"}
-    with pytest.raises(InvalidQuery, match="rollup 'turnover' cannot be watched, .*: watch sales"):
+    with pytest.raises(InvalidQuery, match=r"rollup 'turnover' cannot be watched, .*: watch sales"):
         site.app.state.offers.subscriptions("turnover", {})
     assert site.app.state.offers.subscriptions("sales", {})
