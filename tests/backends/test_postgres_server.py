@@ -654,6 +654,7 @@ async def test_a_database_of_before_there_were_requests(database: str) -> None:
         "DROP TABLE twofold.copied",
         "DROP TABLE twofold.pending, twofold.forms, twofold.calls, twofold.views",
         "ALTER TABLE twofold.checkpoints DROP COLUMN generation",
+        "ALTER TABLE twofold.tables DROP COLUMN rollup",
         "DELETE FROM twofold.migrations WHERE number >= 10",
         f'CREATE ROLE "{role}"',
         f'GRANT USAGE ON SCHEMA twofold TO "{role}"',

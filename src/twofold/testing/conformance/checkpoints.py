@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold.backends.partitioned.checkpoints import RoutedCheckpoints
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.messages import BEGINNING
@@ -41,6 +42,11 @@ class CheckpointConformance(OnBackend):
     def others(self, checkpoints: Checkpoints, beside: str, request: pytest.FixtureRequest) -> Checkpoints:
         """The same, opened by another process."""
         return opened(request, f"other_{beside}")
+
+    @pytest.fixture
+    def _splits(self, checkpoints: Checkpoints) -> None:
+        if isinstance(checkpoints, RoutedCheckpoints):
+            pytest.skip("the parts of a Partitioned never split")
 
     async def test_what_was_never_registered_is_not_there(self, checkpoints: Checkpoints) -> None:
         """No checkpoint, and nothing parked."""
@@ -96,6 +102,7 @@ class CheckpointConformance(OnBackend):
         assert after.heartbeat > seen.heartbeat
         assert await others.claim(after, "taker") == Claim(ONE, holder.epoch + 1)
 
+    @pytest.mark.usefixtures("_splits")
     async def test_g5_a_partition_that_splits_leaves_its_checkpoint_to_its_parts(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:
@@ -122,6 +129,7 @@ class CheckpointConformance(OnBackend):
             with pytest.raises(LeaseLost):
                 await checkpoints.advance(late, at(7, 1), at(8, 1))
 
+    @pytest.mark.usefixtures("_splits")
     async def test_g5_a_part_that_has_begun_keeps_its_place(self, checkpoints: Checkpoints) -> None:
         """A checkpoint of the whole that another process registered late takes nothing back."""
         await checkpoints.register(SECOND, LOG_ID, at(9, 2))

@@ -21,7 +21,7 @@ from twofold.web.live.together import first_of
 from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
-MOST_IN_VAIN = 10  # times that a scope may change before anything of it was told
+MOST_IN_VAIN = 10  # times that a scope may change before anything of it was shown
 EARLY_S = 0.001  # so much earlier than asked a timer may fire
 
 
@@ -52,7 +52,7 @@ class _Now:
     actor: Actor | None
     scope: Mapping[str, Any]
     held: bool = False
-    """Whether it still was so when something was to be told."""
+    """Whether it still was so when something was to be sent."""
 
 
 class _ScopeChanged(Exception):
