@@ -434,7 +434,7 @@ async def test_a_name_is_no_projection(running: Running) -> None:
             await read
 
 
-@pytest.mark.parametrize("timeout_s", [10**400, float("nan"), float("inf"), -1, "1", None])
+@pytest.mark.parametrize("timeout_s", [pytest.param(10**400, id="huge"), float("nan"), float("inf"), -1, "1", None])
 async def test_a_time_to_settle_is_a_number_of_seconds(running: Running, timeout_s: Any) -> None:
     with pytest.raises(InvalidInput, match="timeout_s must be a number of seconds from 0"):
         await running.settled(timeout_s=timeout_s)
