@@ -416,6 +416,30 @@ async def test_the_log_without_a_decider(running: Running) -> None:
         await running.append("no stream", [])
 
 
+async def test_a_name_is_no_projection(running: Running) -> None:
+    """Every read says what to pass instead."""
+    name: Any = "order_summary"
+    for read in (
+        running.get(name, "1"),
+        running.find(name),
+        running.find(name, status="new"),
+        running.count(name),
+        running.until(name, "1", bool),
+        anext(running.watch(name)),
+        running.queries.get(name, "1", scope={"status": "new"}),
+    ):
+        with pytest.raises(
+            InvalidInput, match=r"pass the Projection.* itself, not 'order_summary'; running.app.project"
+        ):
+            await read
+
+
+@pytest.mark.parametrize("timeout_s", [pytest.param(10**400, id="huge"), float("nan"), float("inf"), -1, "1", None])
+async def test_a_time_to_settle_is_a_number_of_seconds(running: Running, timeout_s: Any) -> None:
+    with pytest.raises(InvalidInput, match="timeout_s must be a number of seconds from 0"):
+        await running.settled(timeout_s=timeout_s)
+
+
 async def test_status_tells_how_everybody_is_doing(running: Running) -> None:
     done = await running.execute(stock, "p1", Receive(1))
     for projection in (order_summaries, inventory, languages):

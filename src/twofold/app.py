@@ -138,6 +138,11 @@ class App:
         for projection in self.projections:
             if projection.name == name:
                 return projection
+        for view in self.views:
+            if view.name == name:
+                raise InvalidInput(
+                    f"{view.owner} is a query, so there is nothing to fold or to compare: {_instead(view)}"
+                )
         names = ", ".join(known.name for known in self.projections)
         raise InvalidInput(f"{self.name} has no projection {name!r}; it has {names or 'none'}")
 
@@ -498,7 +503,7 @@ class Running:
         For tests and scripts; the work may be done in any process. What is parked for good counts as handled (see
         `status` and `parking`); a reaction that will be retried does not.
 
-        Raises: NotSettled when the time is up, LogReplaced, Unavailable.
+        Raises: InvalidInput, NotSettled when the time is up, LogReplaced, Unavailable.
         """
         await wait_until_idle(self.followers, list(feeds(self.log).values()), timeout_s)
 
@@ -514,6 +519,11 @@ class Running:
             if len(entries) < HISTORY_PAGE:
                 return events
             from_version = entries[-1].version + 1
+
+
+def _instead(view: View[Any]) -> str:
+    names = ", ".join(each.name for each in view.sources)
+    return f"name what it is over, {names}" if names else "it is over plain tables"
 
 
 def _stream(stream: Stream | str) -> Stream:

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from twofold.feed.checkpoints import Claim
 from twofold.messages import BEGINNING, Receipt
 from twofold.read.projection import Projection
 from twofold.read.store import Changes
+from twofold.sql import View
 from twofold.testing.conformance.bank import (
     Balance,
     accounts,
@@ -768,6 +769,21 @@ async def test_without_asyncpg_the_way_out_is_said(monkeypatch: pytest.MonkeyPat
 # ---- rights
 
 
+@dataclass(frozen=True)
+class Dashboard:
+    id: str
+    accounts: int
+
+
+dashboard = View(
+    "dashboard",
+    Dashboard,
+    sql="SELECT 'all' AS id, count(*) AS accounts FROM {balance}",
+    over=[balances],
+    refresh_ms=20,
+)
+
+
 def documented_sql() -> list[list[str]]:
     """The statements of docs/postgres-roles.md, block by block."""
     blocks = re.findall(r"```sql\n(.*?)```", ROLES.read_text("utf-8"), re.DOTALL)
@@ -780,7 +796,7 @@ async def test_the_documented_rights_are_enough() -> None:
     def mine(statements: list[str]) -> list[str]:
         return [s.replace("order_summary", "balance") for s in statements]
 
-    owner, app, tables, later, analyst, clerk = (mine(block) for block in documented_sql())
+    owner, app, tables, maintain, later, analyst, clerk = (mine(block) for block in documented_sql())
     with server(fsync=False) as running_server:  # roles belong to a whole server
         shop = running_server.new_database("shop")
 
@@ -790,9 +806,10 @@ async def test_the_documented_rights_are_enough() -> None:
         execute(
             shop, *owner, "ALTER ROLE shop_owner CREATEROLE", "CREATE ROLE analyst LOGIN", "CREATE ROLE clerk LOGIN"
         )
-        async with bank.open(as_role("shop_owner"), work=False):
+        with_view = replace(bank, views=[dashboard])
+        async with with_view.open(as_role("shop_owner"), work=False):
             pass
-        execute(as_role("shop_owner"), *app, *tables, *later, *analyst, *clerk)
+        execute(as_role("shop_owner"), *app, *tables, *maintain, *later, *analyst, *clerk)
         for forbidden in ("CREATE TABLE public.mine (x int)", "DELETE FROM twofold.events"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 execute(as_role("shop_app"), forbidden)
@@ -801,13 +818,14 @@ async def test_the_documented_rights_are_enough() -> None:
             with pytest.raises(ConfigurationError, match=r"permission denied.*docs/postgres-roles\.md"):
                 await running.rows.commit(sums.table, Claim(sums.follows, 0), BEGINNING, at(1), Changes({}))
         execute(as_role("shop_owner"), "GRANT SELECT, INSERT, UPDATE, DELETE ON twofold.sum_v1 TO shop_app")
-        async with bank.open(as_role("shop_app")) as running:
+        async with with_view.open(as_role("shop_app")) as running:
             assert isinstance(running.log, KeepsRequests)
             await running.log.requests.claim("ab" * 32, b"f")
             await running.log.requests.keep("ab" * 32, Answer(200, [], b""), [], 60)
             receipt = await deposited(running.log, "a", 5, 13)
             page = await running.find(balances, after=receipt)
             assert page.parked == 1
+            assert (await running.find(dashboard, after=receipt, wait_s=20)).parked == 1
             await deposited(running.log, "c", 1, to="b")
 
             async def forwarded() -> bool:

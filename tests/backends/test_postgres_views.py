@@ -26,7 +26,9 @@ from twofold import (
 )
 from twofold.api import Api, nobody
 from twofold.errors import InvalidInput, RowParked
+from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View
+from twofold.testing.conformance.bank import eventually
 from twofold.web.application import web_app
 
 
@@ -138,7 +140,7 @@ async def test_a_view_is_read_like_a_projection(url: str) -> None:
         assert [one.author for one in await running.find(authors, earned__gt=Decimal(1))] == ["ann"]
         assert await running.count(authors, author__startswith="b") == 1
         assert await running.get(authors, "eve") is None
-        with pytest.raises(InvalidQuery, match="view 'authors' cannot be watched: watch a projection"):
+        with pytest.raises(InvalidQuery, match=r"view 'authors' cannot be watched, .*: watch posts, which it is over"):
             async for _ in running.watch(authors):
                 pass
     async with session(url) as sql:
@@ -290,6 +292,42 @@ async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) ->
         assert await sql.fetchval("SELECT posts FROM dashboard") == 7
 
 
+@dataclass(frozen=True)
+class Total:
+    author: str
+    posts: int
+    words: int
+
+
+totals = Rollup("totals", Total, of=posts, by="author", posts=count(), words=total("words"))
+
+
+@pytest.mark.parametrize("refresh_ms", [None, 20])
+async def test_a_view_over_a_rollup_is_as_fresh_as_the_source_of_that(url: str, refresh_ms: int | None) -> None:
+    """Refreshed after events of the source, whose parked keys may be any row."""
+    sql = "SELECT author, posts, words FROM {totals}"
+    view = View("busy", Total, sql=sql, over=[totals], refresh_ms=refresh_ms)
+    rolled = App("blog", deciders=[post], projections=[posts, totals], views=[view])
+    async with rolled.open(url) as running:
+        for number in range(1, 4):
+            receipt = await write(running, str(number), "ann", 2)
+            assert await running.get(view, "ann", after=receipt, wait_s=20) == Total("ann", number, 2 * number)
+        with pytest.raises(InvalidQuery, match="watch posts, which it is over"):
+            await anext(running.watch(view))
+        receipt = await write(running, "4", "ann", -1)
+        with pytest.raises(RowParked, match="fewer than none"):
+            await running.get(view, "ann", after=receipt, wait_s=20)
+        assert (await running.find(view)).parked == 1
+    if refresh_ms is None:
+        async with rolled.look(url) as running:
+            async for _ in operate.rebuild(running, posts, from_scratch=True):
+                pass
+        async with rolled.open(url) as running:
+            await write(running, "5", "ann", 1)
+            await running.settled(timeout_s=20)
+            assert [one.words for one in await running.find(view)] == [7]
+
+
 async def test_a_refresh_is_never_two_at_once_and_never_claims_what_it_has_not_seen(url: str) -> None:
     dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
     async with with_view(dashboard).open(url, work=False) as running, session(url) as sql:
@@ -333,12 +371,13 @@ async def test_an_api_serves_views_like_projections(url: str) -> None:
         (lambda: View("authors", Author, sql="x", over=[authors]), "over must list projections"),
         (lambda: View("authors", Author, sql="x", refresh_ms=1), "refresh_ms must be an int from 10"),
         (lambda: View("authors", Author, sql="x", refresh_ms=50, security_invoker=True), "no row-level security on"),
+        (lambda: app.projection("authors"), "view 'authors' is a query, .* to compare: name what it is over, posts"),
         (lambda: App("b", projections=[authors]), "is not folded: it belongs in views="),
         (lambda: App("b", views=[authors]), "is over projection 'posts', which this App does not have"),
     ],
 )
 def test_declarations_are_checked(make: Callable[[], object], match: str) -> None:
-    with pytest.raises(ConfigurationError, match=match):
+    with pytest.raises((ConfigurationError, InvalidInput), match=match):
         make()
 
 
@@ -348,3 +387,43 @@ async def test_other_stores_refuse_them() -> None:
             pass
     with pytest.raises(InvalidInput):
         app.projection("authors")
+
+
+async def test_what_is_unparked_below_reaches_a_materialised_view(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event tells that the rows have changed, and yet a token of the parked event holds."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    async with with_view(dashboard).open(url) as running:
+        receipt = await write(running, "1", "ann", -1)
+        with pytest.raises(RowParked):
+            await running.get(dashboard, "ann", after=receipt, wait_s=20)
+    monkeypatch.setitem(vars(posts), "evolve", lambda row, event, recorded: Post(row.post_id, event.author))
+    async with with_view(dashboard).open(url) as running:
+        await running.parking.retry("posts", "1")
+        row = await running.get(dashboard, "ann", after=receipt, wait_s=20)
+        assert row is not None
+        assert row.posts == 1
+
+
+_IS_WAITED_FOR = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'twofold.posts_v1'::regclass"
+
+
+async def test_a_refresh_that_began_before_rows_changed_does_not_count(url: str) -> None:
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url, work=False) as running, session(url) as sql:
+        views: Any = running.rows
+        receipt = await write(running, "1", "ann", 1)
+        async with with_view(dashboard).open(url) as working:
+            await working.settled(timeout_s=20)
+        await sql.execute("UPDATE twofold.views SET position = 0")
+
+        async def waits() -> bool:
+            return bool(await sql.fetchval(_IS_WAITED_FOR))
+
+        async with sql.transaction():  # a refresh that has read the position waits for this lock
+            await sql.execute("LOCK TABLE twofold.posts_v1 IN ACCESS EXCLUSIVE MODE")
+            refreshing = asyncio.create_task(views.views.refresh(dashboard.definition))
+            await eventually(waits)
+            await sql.execute("UPDATE twofold.views SET position = 0, refreshed_at = clock_timestamp()")
+        assert await refreshing
+        with pytest.raises(ReadModelBehind):
+            await running.get(dashboard, "ann", after=receipt, wait_s=0)

@@ -48,6 +48,11 @@ class ServedRow:
         return self.returns
 
     @property
+    def is_live(self) -> bool:
+        """Whether it can be watched."""
+        return self.projection.unwatchable is None
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The parameters of the path in the order of the key's fields: by name, and those of other names in order."""
         fields = self.projection.table.key
@@ -114,7 +119,7 @@ class ServedPage:
     @property
     def is_live(self) -> bool:
         """Whether its rows can be watched."""
-        return not self.projection.table.view and (self.live is not None or not self.returns_pages)
+        return self.projection.unwatchable is None and (self.live is not None or not self.returns_pages)
 
     @cached_property
     def returns_pages(self) -> bool:

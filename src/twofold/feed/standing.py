@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 import msgspec
 
-from twofold.errors import NotSettled
+from twofold.errors import InvalidInput, NotSettled
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following
@@ -15,6 +16,7 @@ from twofold.feed.lease import LEASE_S
 from twofold.messages import Position
 
 LOOK_AGAIN_S = 0.25
+LONGEST_WAIT_S = sys.float_info.max  # an int may be greater
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -39,8 +41,10 @@ async def wait_until_idle(followings: Sequence[Following], feeds: Sequence[Feed]
     checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is parked for good
     counts as handled; a stream whose reaction will be retried does not.
 
-    Raises: NotSettled, LogReplaced, Unavailable.
+    Raises: InvalidInput, NotSettled, LogReplaced, Unavailable.
     """
+    if not isinstance(timeout_s, int | float) or not 0 <= timeout_s <= LONGEST_WAIT_S:
+        raise InvalidInput(f"timeout_s must be a number of seconds from 0, not {timeout_s!r:.80}")
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout_s
     while True:

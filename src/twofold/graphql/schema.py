@@ -221,7 +221,9 @@ class _Making:
         found: dict[str, g.GraphQLField] = {}
         for name, field in queries.items():
             made = behind(field)
-            if not isinstance(made, RowField | RowsField) or made.returns is not None or made.projection.table.view:
+            if not isinstance(made, RowField | RowsField) or made.returns is not None:
+                continue
+            if made.projection.unwatchable is not None:
                 continue
             if isinstance(made, RowField):
                 type_: Any = field.type

@@ -87,6 +87,7 @@ def conditions_of(
 
     Raises: InvalidQuery, naming the argument. ConfigurationError if the fault is in `scope`.
     """
+    check_projection(projection)
     found = [one for name, value in conditions.items() for one in _conditions(projection, name, value)]
     if scope:
         found += _in_scope(projection, scope)
@@ -98,6 +99,15 @@ def conditions_of(
     if values > MAX_VALUES_TOGETHER:
         raise InvalidQuery(f"the __in of a query hold at most {MAX_VALUES_TOGETHER:,} values together, not {values:,}")
     return found
+
+
+def check_projection(projection: object) -> None:
+    """Raises: InvalidQuery for a name, or anything else that is no read model."""
+    if not isinstance(projection, Projection):
+        raise InvalidQuery(
+            f"pass the Projection, Rollup or View itself, not {projection!r:.80}; running.app.projection(name) finds a "
+            f"projection by its name"
+        )
 
 
 def _in_scope(projection: Projection[Any], scope: Mapping[str, Any]) -> list[Condition]:

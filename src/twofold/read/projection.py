@@ -181,6 +181,16 @@ class Projection(Generic[R]):
         return f"projection {self.name!r}"
 
     @property
+    def unwatchable(self) -> str | None:
+        """Why its rows cannot be watched, and what to do instead; None if they can."""
+        return None
+
+    @property
+    def sources(self) -> Sequence[Projection[Any]]:
+        """The projections whose events change its rows: itself, or those that its rows follow from."""
+        return (self,)
+
+    @property
     def follows(self) -> FollowerId:
         """The id of its checkpoint and table."""
         return self.table.follows

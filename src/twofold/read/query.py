@@ -18,7 +18,7 @@ from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.columns import Values
-from twofold.read.conditions import conditions_of, query_of
+from twofold.read.conditions import check_projection, conditions_of, query_of
 from twofold.read.cursor import FIRST, Cursors, Start
 from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
 from twofold.read.projection import Projection, key_text
@@ -224,6 +224,9 @@ def key_values(projection: Projection[Any], key: Any) -> Values:
         return projection.key_values(key if isinstance(key, tuple) else (key,))
     except ValueError as error:
         raise InvalidQuery(str(error)) from error
+    except AttributeError:  # checked only now, since every read comes here
+        check_projection(projection)
+        raise
 
 
 def row_of(projection: Projection[R], values: Values) -> R:

@@ -116,6 +116,19 @@ class Rollup(Projection[R]):
         """How errors name this rollup."""
         return f"rollup {self.name!r}"
 
+    @property
+    def unwatchable(self) -> str | None:
+        """See `Projection.unwatchable`."""
+        return (
+            f"{self.owner} cannot be watched, since no event names the rows that change: watch {self.of.name}, whose "
+            f"rows it follows from, and read it again after each change"
+        )
+
+    @property
+    def sources(self) -> Sequence[Projection[Any]]:
+        """See `Projection.sources`."""
+        return (self.of,)
+
     def over(self, of: Projection[Any], version: int | None = None) -> Rollup[R]:
         """The same over its source as that folds in an App, or over another version of it, as a version of its own."""
         other, set_ = copy(self), object.__setattr__

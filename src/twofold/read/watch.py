@@ -13,11 +13,11 @@ from twofold.codec import Codec
 from twofold.errors import Closed, InvalidQuery, NotReached, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
-from twofold.read.conditions import query_of
+from twofold.feed.standing import LONGEST_WAIT_S
+from twofold.read.conditions import check_projection, query_of
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.query import Queries, key_values
-from twofold.read.rollup import Rollup
 from twofold.read.room import Room
 from twofold.read.rounds import Rounds
 from twofold.read.store import Query, ReadStore
@@ -58,13 +58,9 @@ class Watching:
         **conditions: Any,
     ) -> AsyncGenerator[RowChanges[R], None]:
         """See `Running.watch`. `where` and `scope` are as in `Queries`; `room` is shared by the watches of a client."""
-        if projection.table.view:
-            raise InvalidQuery(f"{projection.owner} cannot be watched: watch a projection that it is over")
-        if isinstance(projection, Rollup):
-            raise InvalidQuery(
-                f"{projection.owner} cannot be watched, since no event names the rows that change: watch "
-                f"{projection.of.name}, whose rows it follows from, and read it again after each change"
-            )
+        check_projection(projection)
+        if (why := projection.unwatchable) is not None:
+            raise InvalidQuery(why)
         query = query_of(projection, {**where, **conditions}, order_by, SNAPSHOT_PAGE, scope)
         watcher, rounds = OneWatcher(projection, query.conditions, room or Room()), self._rounds_of(projection)
         if self._stopped:
@@ -84,7 +80,7 @@ class Watching:
         """See `Running.until`."""
         values = key_values(projection, key)
         of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
-        if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
+        if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= LONGEST_WAIT_S:
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
         if iscoroutinefunction(predicate):  # what it returns is true, whatever it would find
             raise InvalidQuery("the predicate is called with a row and returns a bool: no coroutine function")

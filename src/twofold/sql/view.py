@@ -112,10 +112,24 @@ class View(Projection[R]):
         return f"view {self.name!r}"
 
     @property
+    def unwatchable(self) -> str | None:
+        """See `Projection.unwatchable`."""
+        instead = "read it again when a command may have changed it"
+        if self.over:
+            names = " and ".join(each.name for each in self.sources)
+            instead = f"watch {names}, which it is over, and read it again after each change"
+        return f"{self.owner} cannot be watched, since no event names the rows that change: {instead}"
+
+    @property
+    def sources(self) -> Sequence[Projection[Any]]:
+        """See `Projection.sources`."""
+        return list(dict.fromkeys(source for each in self.over for source in each.sources))
+
+    @property
     def definition(self) -> ViewDefinition:
-        """For the store."""
-        over = tuple(each.follows for each in self.over)
-        return ViewDefinition(self.table, self.sql, over, self.refresh_ms is not None)
+        """For the store. With a Rollup comes its source: what is parked there may be any row here, too."""
+        over = dict.fromkeys([*(each.follows for each in self.over), *(each.follows for each in self.sources)])
+        return ViewDefinition(self.table, self.sql, tuple(over), self.refresh_ms is not None)
 
     def key_waiting(self, stream: str) -> Key | None:
         """What is parked below may touch any row."""

@@ -107,7 +107,9 @@ class Views:
         at, now = await self._store.reached(view.definition)
         if now <= at:
             return False
-        types = self._codec.names({cls for each in view.over for cls in each.event_types}) if view.over else None
+        if at.is_beginning:  # also where rows below have changed without an event
+            return True
+        types = self._codec.names({cls for each in view.sources for cls in each.event_types}) if view.over else None
         looked = at
         while looked < now:
             page = await self._feed.read(looked, 1_000, types, now)
@@ -120,6 +122,6 @@ class Views:
     async def _wait(self, view: View[Any]) -> None:
         at, _ = await self._store.reached(view.definition)
         if view.over:
-            await self._rows.wait(view.over[0].follows, at, LOOK_EVERY_S)
+            await self._rows.wait(view.sources[0].follows, at, LOOK_EVERY_S)
         else:
             await self._feed.wait(at, LOOK_EVERY_S)

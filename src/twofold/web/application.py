@@ -31,7 +31,6 @@ from twofold.web.methods import Methods
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.described import describe
 from twofold.web.rest.direct import Direct
-from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.routes import routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
@@ -90,14 +89,12 @@ def web_app(
     if own_docs:
         docs.install(app)
     reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
-    rows = [made for made in reads if not made.served.projection.table.view]
-    watched = [made for made in rows if not isinstance(made, PageEndpoint) or made.served.is_live]
-    asyncapi.install(app, api, watched)
+    asyncapi.install(app, api, [made for made in reads if made.served.is_live])
     app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
     for router in (*routers, health_routes(), app.state.ops):
         _add(app, router)
     app.router.routes.extend([*generated, *spoken])
-    app.state.offers = Offers(watched)
+    app.state.offers = Offers(reads)
     app.router.routes += [LiveRoute(), *graphql.websocket_routes(app)]
     app.router.default = partial(no_route, app.router.default)
     return app

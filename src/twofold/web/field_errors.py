@@ -52,6 +52,8 @@ def _message(error: Any, value: Any) -> str:
         return "Unknown field"
     if error["type"] == MISPLACED:
         return str(error["msg"])
+    if error["type"] == "string_too_short" and str(error["msg"]).endswith("at least 1 character"):
+        return "Must not be empty"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{message}, not {_shown(value)}" if isinstance(value, str | int | float | Decimal) else message
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from generated import typescript
 from twofold import App, Decider, Projection, Recorded, Stored
-from twofold.api import Api, nobody
+from twofold.api import Actor, Api, anyone, nobody
 from twofold.web import docs
 from twofold.web.live.asyncapi import document
 from twofold.web.rest.commands import CommandEndpoint
@@ -146,6 +146,47 @@ def test_the_document_is_valid(settings: dict[str, Any]) -> None:
         errors = [f"{list(error.instance_path)}: {error.message:.300}" for error in official.iter_errors(found)]
         assert errors == []
     assert not official.is_valid({**found, "channels": {"x": {"messages": []}}})
+
+
+async def member(headers: Mapping[str, str]) -> Actor | None: ...
+
+
+@pytest.mark.parametrize(
+    ("scheme", "described_as"),
+    [
+        ({"type": "http", "scheme": "bearer"}, {"type": "http", "scheme": "bearer"}),
+        (
+            {"type": "apiKey", "in": "cookie", "name": "session"},
+            {"type": "httpApiKey", "in": "cookie", "name": "session"},
+        ),
+        (
+            {
+                "type": "oauth2",
+                "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "scopes": {"r": "read"}}},
+            },
+            {
+                "type": "oauth2",
+                "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "availableScopes": {"r": "read"}}},
+            },
+        ),
+    ],
+)
+def test_a_login_is_named_where_one_is_needed(
+    scheme: dict[str, Any], described_as: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "security_scheme", scheme, raising=False)
+    api = Api(WORKSHOP, actor=member)
+    api.row(thing_rows)
+    api.page(thing_rows, allow=anyone)
+    found = described(api)
+    assert found["components"]["securitySchemes"] == {"login": described_as}
+    needed = [{"$ref": "#/components/securitySchemes/login"}]
+    security = {name: one.get("security") for name, one in found["operations"].items()}
+    assert security["things_watch"] == needed
+    assert security["things_list_watch"] is security["live_ask"] is security["live_tell"] is None
+    if OFFICIAL.exists():
+        official = jsonschema_rs.validator_for(json.loads(OFFICIAL.read_text("utf-8")))
+        assert [error.message for error in official.iter_errors(found)] == []
 
 
 def test_all_references_lead_somewhere() -> None:

@@ -393,6 +393,7 @@ class Counted:
 
 class Even(BaseModel, frozen=True, populate_by_name=True):
     order_id: str = Field(alias="orderId", min_length=2)
+    note: str = Field("-", min_length=1)
     number: int = 0
 
     @field_validator("number")
@@ -437,6 +438,8 @@ async def test_classes_with_rules_of_their_own(serve: Serve) -> None:
         ("/even/ab", {"order_id": "cd"}, [("body", "/order_id")]),
     ]:
         assert fields(await site.client.post(path, json=sent)) == wrong
+    empty = await site.client.post("/even/ab", json={"number": 2, "note": ""})
+    assert [one["message"] for one in empty.json()["errors"]] == ["Must not be empty"]
 
 
 # ---- bodies that are not needed

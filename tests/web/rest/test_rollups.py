@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+import pytest
+
 from tests.web.rest.conftest import Serve
-from twofold import App, Decider, Projection, Recorded
+from twofold import App, Decider, InvalidQuery, Projection, Recorded
 from twofold.api import Api, by_rule, nobody
 from twofold.rollup import Rollup, average, count, total
 
@@ -94,3 +96,18 @@ async def test_a_subscription_is_refused_with_what_to_watch_instead(serve: Serve
     live = await site.client.get("/turnover", headers={"Accept": "text/event-stream"})
     assert live.status_code == 422, live.text
     assert "watch sales" in live.text
+
+
+async def test_no_document_promises_a_subscription(serve: Serve) -> None:
+    site = await serve(by_rule(shops))
+    messages = (await site.client.get("/asyncapi.json")).json()
+    assert list(messages["channels"]) == ["sales_list", "sales", "live", "events"]
+    subscribe = messages["components"]["messages"]["live_subscribe"]["payload"]
+    assert subscribe["properties"]["subscribe"]["enum"] == ["sales"]
+    paths = (await site.client.get("/openapi.json")).json()["paths"]
+    texts = {path: item["get"]["responses"]["200"]["description"] for path, item in paths.items() if "get" in item}
+    assert {path for path, text in texts.items() if "event-stream" in text} == {"/sales", "/sales/{id}"}
+    assert texts.keys() >= {"/turnover", "/turnover/{shop}"}
+    with pytest.raises(InvalidQuery, match=r"rollup 'turnover' cannot be watched, .*: watch sales"):
+        site.app.state.offers.subscriptions("turnover", {})
+    assert site.app.state.offers.subscriptions("sales", {})

@@ -166,10 +166,10 @@ async def _refresh(connection: Connection, follows: FollowerId) -> bool:
     async with connection.transaction():
         if not await connection.fetchval(_SQL["alone"], *about):
             return False
-        _, now, log_id = await connection.fetchrow(_SQL["reached"], *about)
+        _, now, log_id, refreshed_at = await connection.fetchrow(_SQL["reached"], *about)
         statement = f"REFRESH MATERIALIZED VIEW CONCURRENTLY {table_name(follows)}"
         await connection.execute(statement, timeout=REFRESH_TIMEOUT_S)
-        await connection.execute(_SQL["refreshed"], *about, now, log_id)
+        await connection.execute(_SQL["refreshed"], *about, now, log_id, refreshed_at)
     return True
 
 

@@ -27,14 +27,15 @@ SELECT v.position, coalesce(
     ELSE (
         SELECT min(c.position) FROM unnest(v.over_names, v.over_versions) o (name, version)
         JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
-    ) END, 0), (SELECT l.log_id FROM twofold.log l)
+    ) END, 0), (SELECT l.log_id FROM twofold.log l), v.refreshed_at
 FROM twofold.views v WHERE v.name = $1 AND v.version = $2
 
 -- name: alone
 SELECT pg_try_advisory_xact_lock(1953984358, hashtext(concat_ws(' ', $1::text, $2::integer)))
 
 -- name: refreshed
-UPDATE twofold.views SET position = $3, log_id = $4, refreshed_at = clock_timestamp() WHERE name = $1 AND version = $2
+UPDATE twofold.views SET position = $3, log_id = $4, refreshed_at = clock_timestamp()
+WHERE name = $1 AND version = $2 AND refreshed_at = $5
 RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position))
 
 -- name: move

@@ -573,7 +573,7 @@ class WatchConformance(OnBackend):
         for key in (("a",), ("a", "b"), "a", ("a", 1, 2), None):
             with pytest.raises(InvalidQuery):
                 await here.until(days, key, lambda row: True)
-        for timeout_s in (0, -1, float("nan"), float("inf"), "1", None):
+        for timeout_s in (0, -1, float("nan"), float("inf"), 10**400, "1", None):
             with pytest.raises(InvalidQuery, match="timeout_s must be a number of seconds above 0"):
                 await here.until(sums, "all", lambda row: True, timeout_s=timeout_s)  # type: ignore[arg-type]
         with pytest.raises(InvalidQuery, match="the predicate is called with a row and returns a bool: no coroutine"):

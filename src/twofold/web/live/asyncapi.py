@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_type_hints
 
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse
 
-from twofold.api import Api
+from twofold.api import Api, anyone
 from twofold.codec.form import Form
 from twofold.web.forms import JsonForm
 from twofold.web.live.offers import Watched
 from twofold.web.live.route import LIVE
 from twofold.web.live.socket import MOST_SUBSCRIPTIONS
 from twofold.web.live.told import EventsRoute
+from twofold.web.login.schemes import LOGIN, scheme_of
 from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
 from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.schemas import Json, Schemas
@@ -54,15 +55,16 @@ def document(api: Api, endpoints: Sequence[Watched], routes: Sequence[EventsRout
     changes = _schemas_of_changes(api, endpoints, components["schemas"])
     stored = _schemas_of_events(events, components["schemas"])
     channels, operations = dict[str, Json](), dict[str, Json]()
+    needed = _security(api, components)
     for name, endpoint in _named(endpoints):
         channels[name] = _stream(name, endpoint, changes[endpoint], components["messages"])
-        operations[f"{name}_watch"] = _operation("send", name, channels[name]["messages"])
+        operations[f"{name}_watch"] = _operation("send", name, channels[name]["messages"]) | needed([endpoint])
     if endpoints:
         channels["live"] = _live(endpoints, changes, components["messages"])
         sent = [name for name in channels["live"]["messages"] if name in _SENT_BY_CLIENTS]
         told = [name for name in channels["live"]["messages"] if name not in _SENT_BY_CLIENTS]
-        operations["live_ask"] = _operation("receive", "live", sent)
-        operations["live_tell"] = _operation("send", "live", told)
+        operations["live_ask"] = _operation("receive", "live", sent) | needed(endpoints)
+        operations["live_tell"] = _operation("send", "live", told) | needed(endpoints)
     for route in routes:
         name = "_".join(re.findall(r"[A-Za-z0-9]+", route.path))
         channels[name] = _told(name, route, components)
@@ -79,6 +81,32 @@ def document(api: Api, endpoints: Sequence[Watched], routes: Sequence[EventsRout
         "operations": operations,
         "components": components,
     }
+
+
+# ---- logins ----------------------------------------
+
+
+def _security(api: Api, components: Json) -> Callable[[Iterable[Watched]], Json]:
+    """Add the security scheme of the actor, as in OpenAPI. Returns what operations on some endpoints say of it."""
+    scheme = scheme_of(api.actor)
+    if scheme is None:
+        return lambda endpoints: {}
+    components["securitySchemes"] = {LOGIN: _in_asyncapi(scheme)}
+    needed = {"security": [{"$ref": f"#/components/securitySchemes/{LOGIN}"}]}
+    return lambda endpoints: {} if any(each.served.allow is anyone for each in endpoints) else needed
+
+
+def _in_asyncapi(scheme: Mapping[str, Any]) -> Json:
+    """A security scheme of OpenAPI, in the words of AsyncAPI."""
+    if scheme.get("type") == "apiKey":
+        return {**scheme, "type": "httpApiKey"}
+    if scheme.get("type") == "oauth2":
+        flows = {
+            name: {("availableScopes" if key == "scopes" else key): value for key, value in flow.items()}
+            for name, flow in scheme.get("flows", {}).items()
+        }
+        return {**scheme, "flows": flows}
+    return dict(scheme)
 
 
 # ---- schemas ----------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twofold.errors import NotFound
+from twofold.errors import InvalidQuery, NotFound
 from twofold.web.live.subscription import Subscription
 from twofold.web.rest.pages import PageEndpoint
 from twofold.web.rest.rows import RowEndpoint
@@ -18,14 +18,18 @@ class Offers:
 
     def __init__(self, endpoints: Sequence[Watched]) -> None:
         self._by_name: dict[str, list[Watched]] = {}
-        for endpoint in sorted(endpoints, key=lambda each: isinstance(each, RowEndpoint)):
+        self._unwatchable = {each.served.projection.name: each.served.projection.unwatchable for each in endpoints}
+        live = [endpoint for endpoint in endpoints if endpoint.served.is_live]
+        for endpoint in sorted(live, key=lambda each: isinstance(each, RowEndpoint)):
             self._by_name.setdefault(endpoint.served.projection.name, []).append(endpoint)
 
     def subscriptions(self, name: str, where: Mapping[str, Any]) -> list[Subscription]:
         """The subscriptions to a projection under conditions, by their names in JSON: one for each suitable address.
 
-        Raises: NotFound, RequestValidationError for a value.
+        Raises: NotFound, InvalidQuery for a Rollup or a View, RequestValidationError for a value.
         """
+        if (why := self._unwatchable.get(name)) is not None:
+            raise InvalidQuery(why)
         offered = self._by_name.get(name, [])
         found = [each for endpoint in offered if (each := endpoint.watched_by(where)) is not None]
         if found:

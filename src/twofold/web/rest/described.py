@@ -121,13 +121,16 @@ def _success(endpoint: Endpoint, schemas: Schemas) -> Json:
             headers += ["Location"] * (endpoint.located is not None)
             found = _answer(status, "Done", _command_answer(endpoint, schemas), *headers)
         case RowEndpoint():
-            found = _answer(200, f"The row. {_LIVE}", _returned(endpoint, schemas), "ETag", "Preference-Applied")
+            found = _answer(200, _live("The row", endpoint), _returned(endpoint, schemas), "ETag", "Preference-Applied")
             found |= _answer(304, "Still at that version", None, "ETag")
         case PageEndpoint():
             headers = ["Link", "Parked-Rows", "Total-Count", "Preference-Applied"]
-            text = f"A page of rows. {_LIVE}" if endpoint.served.is_live else "A page of rows"
-            found = _answer(200, text, _page(endpoint, schemas), *headers)
+            found = _answer(200, _live("A page of rows", endpoint), _page(endpoint, schemas), *headers)
     return found
+
+
+def _live(text: str, endpoint: RowEndpoint | PageEndpoint) -> str:
+    return f"{text}. {_LIVE}" if endpoint.served.is_live else text
 
 
 def _answer(status: int, description: str, schema: Json | None, *headers: str) -> Json:

@@ -100,7 +100,7 @@ class PageEndpoint:
 
     def _check_live(self) -> None:
         """Raises: Problem 400."""
-        if not self.served.is_live:
+        if self.served.projection.unwatchable is None and not self.served.is_live:
             detail = "The rows of this page cannot be watched, only read: leave out `Accept: text/event-stream`"
             raise Problem(400, "invalid-header", detail)
 
