@@ -1,6 +1,6 @@
 """Counters to watch, for the scenario `live`: `serve` serves them, `write` changes them from another process.
 
-Each has a text of so many characters as the last argument of `serve` says.
+Each has a text, whose length in characters is the last argument of `serve`.
 """
 
 import asyncio

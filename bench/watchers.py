@@ -86,7 +86,7 @@ class Watchers:
             await asyncio.sleep(REST_S / 4)
 
     async def all_have(self, changes: int, timeout_s: float) -> None:
-        """Wait until every client has seen so many changes of everything. Raises: SideFailed."""
+        """Wait until every client has seen this number of changes. Raises: SideFailed."""
         try:
             async with asyncio.timeout(timeout_s):
                 while any(sum(view.values()) < changes for view in self.views):  # noqa: ASYNC110 (it is a benchmark)

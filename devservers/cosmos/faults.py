@@ -79,7 +79,7 @@ class Faults:
         return bool(self._planned) and self._due("lose-answer", container, range)
 
     def comes_twice(self, container: Container, range: Range) -> bool:
-        """Whether this page comes again."""
+        """Whether this page is to be sent a second time."""
         return bool(self._planned) and self._due("twice", container, range)
 
     def shuffled(self, container: Container, range: Range, documents: Sequence[tuple[int, T]]) -> list[tuple[int, T]]:

@@ -121,7 +121,7 @@ def url(new_store: Callable[[], str]) -> str:
 
 
 async def test_by_sql(url: str) -> None:
-    """By the public names, also after the table was built again; whoever has set no tenant sees nothing."""
+    """By the public names, also after the table was built again; a session without a tenant sees nothing."""
     async with app.open(url) as running:
         for number, tenant in enumerate("aabb"):
             receipt = (await running.execute(order, str(number), Place(tenant, 1))).receipt

@@ -128,7 +128,7 @@ def test_with_tls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_in_the_foreground(end: signal.Signals, tmp_path: Path) -> None:
-    """It prints how to reach it in two lines, ends when it is told to, and leaves nothing open."""
+    """It prints its two addresses, ends at a signal, and leaves nothing open."""
     with subprocess.Popen(
         [*COMMAND, "--data", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as started:

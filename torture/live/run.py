@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Found:
-    """Counts, and what was broken; at most some of each kind are told."""
+    """Counts, and violations by kind, of which only the first few are printed."""
 
     tell: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)

@@ -101,7 +101,7 @@ class View:
         user = self.asked.user
         if row is None:
             if user != ADMIN and key not in self._shown:
-                self.rules.broken("foreign", f"{self.asked}: {key} is told as gone, but it was never shown")
+                self.rules.broken("foreign", f"{self.asked}: {key} was sent as gone, but had never been shown")
             return
         if user != ADMIN and row["owner"] != user:
             self.rules.broken("foreign", f"{self.asked}: got {key}, which is {row['owner']}'s")

@@ -186,7 +186,7 @@ class Watching:
 
 
 def _pages_of(query: Query, rows: int) -> Query:
-    """The query, in pages of so many rows."""
+    """The same query with pages of this size."""
     return Query(query.conditions, query.order, rows)
 
 

@@ -69,7 +69,7 @@ async def same(one: LogStore, other: LogStore) -> None:
 
 
 async def places_of(log: LogStore, notes: int) -> list[Position]:
-    """In each partition, the place of the last event of the first so many notes, each of which has one."""
+    """In each partition, the place of the last event of the first `notes` notes, which have one event each."""
     last = {number: Position(number, 0) for number in feeds(log)}
     for n in range(notes):
         last[partition_of(log, str(n))] = await place_of(log, f"note-{n}@1")
