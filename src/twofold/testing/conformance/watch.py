@@ -497,6 +497,35 @@ class WatchConformance(OnBackend):
             await agrees(resumed, here, balance)
             assert resumed.snapshots == 1
 
+    async def test_who_is_cut_off_between_two_rounds_misses_nothing(
+        self,
+        log: LogStore,
+        here: Running,
+        elsewhere: Running,
+        balance: Projection[Balance],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Whichever was the last, also one that ends in the middle of a page of the feed."""
+        async with viewed(here, balance) as view:
+            pass
+        for number in range(6):
+            await deposited(log, f"r{number}", 1, 1)
+        await settled(here)
+        monkeypatch.setattr(rounds, "NEAR_EVENTS", 0)
+        monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 1)
+        monkeypatch.setattr(feed, "LARGEST_PAGE", 4)
+        async with viewed(elsewhere, balance, after=view.token) as whole:
+            await agrees(whole, here, balance)
+        assert len(whole.told) > 2
+        for last in range(1, len(whole.told)):
+            again = View()
+            for changes in whole.told[:last]:
+                again.take(changes)
+            async with aclosing(elsewhere.watch(balance, after=again.token)) as watched:
+                while again.rows != whole.rows:
+                    async with asyncio.timeout(BOUND_S):
+                        again.take(await anext(watched))
+
     # ---- beginning and ending
 
     async def test_what_only_a_page_can_have_is_refused(self, here: Running, balance: Projection[Balance]) -> None:
