@@ -41,7 +41,7 @@ class Watching:
         self._queries, self._store, self._feed, self._codec = queries, store, feed, codec
         self._rounds: dict[FollowerId, Rounds] = {}
         self._row_bytes: dict[FollowerId, float] = {}
-        self._watchers: set[OneWatcher] = set()
+        self._watchers: dict[OneWatcher, None] = {}  # in order, so that they are ended in the same order in each run
         self._stopped = False
 
     async def watch(
@@ -65,7 +65,7 @@ class Watching:
         watcher, rounds = OneWatcher(projection, query.conditions, room or Room()), self._rounds_of(projection)
         if self._stopped:
             raise Closed("the App")
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
         try:
             since = await watcher.resumes(rounds, after) if WatchToken.is_one(after) else None
             fresh = None if WatchToken.is_one(after) else after
@@ -74,7 +74,7 @@ class Watching:
                     yield changes
                     del changes  # here and below: changes are not kept until the next ones
         finally:
-            self._watchers.discard(watcher)
+            self._watchers.pop(watcher)
 
     async def until(self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], timeout_s: float) -> R:
         """See `Running.until`."""
