@@ -29,7 +29,11 @@ def host(app: str | Path, options: Sequence[str] = (), **settings: str) -> Itera
     """A host of one of the apps here, or of any."""
     worker_python()
     with running(APPS / app, settings, options) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.stop()
+            print(f"the log of {process.url}:", *process.lines, sep="\n")
 
 
 class Things:

@@ -46,7 +46,11 @@ def test_a_function_gets_the_request_as_it_was_made(served: Process) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "text"),
-    [("GET", "/v1/things/new", "literal"), ("GET", "/v1/Things/NEW/", "literal"), ("GET", "/v1/things/x", "parameter x")],
+    [
+        ("GET", "/v1/things/new", "literal"),
+        ("GET", "/v1/Things/NEW/", "literal"),
+        ("GET", "/v1/things/x", "parameter x"),
+    ],
 )
 def test_a_literal_route_is_preferred_to_a_parameter(served: Process, method: str, path: str, text: str) -> None:
     assert ask(served, method, path).text == text

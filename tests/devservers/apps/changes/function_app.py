@@ -10,7 +10,11 @@ import azure.functions as func
 app = func.FunctionApp()
 failures = os.environ.get("FAILS", "").split()
 WHERE = {"database_name": "%DATABASE%", "container_name": "things", "connection": "CosmosDBConnection"}
-LEASES = {"create_lease_container_if_not_exists": True, "start_from_beginning": True, "feed_poll_delay": 100}
+LEASES = {
+    "create_lease_container_if_not_exists": True,
+    "start_from_beginning": "NOW" not in os.environ,
+    "feed_poll_delay": 100,
+}
 
 
 def take(name: str, documents: func.DocumentList, context: func.Context) -> None:

@@ -1,4 +1,10 @@
-"""The sample of the pattern as it is published for these packages, with its faults mended: see `test_functions_faults`."""
+"""The sample of the pattern as it is published for these packages, with its six faults mended.
+
+`test_functions_faults.py` puts each fault back. It shows how the packages are used, not how to project: rows go
+backwards when an old batch comes again.
+"""
+
+import logging
 
 import azure.functions as func
 from azure_functions_db import DbBindings, DbOut, DbReader
@@ -7,7 +13,7 @@ from azure_functions_openapi import openapi
 from azure_functions_validation import validate_http
 from pydantic import BaseModel
 
-setup_logging()
+setup_logging(functions_formatter=logging.Formatter("%(message)s (of %(invocation_id)s)"))
 log = get_logger(__name__)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 db = DbBindings()

@@ -82,9 +82,7 @@ def put(req: func.HttpRequest, out: func.Out[str]) -> func.HttpResponse:
 
 
 @app.route(methods=["POST"])
-@app.cosmos_db_output(
-    arg_name="out", database_name="db", container_name="other", connection="CosmosDBConnection"
-)
+@app.cosmos_db_output(arg_name="out", database_name="db", container_name="other", connection="CosmosDBConnection")
 def put_documents(req: func.HttpRequest, out: func.Out[func.DocumentList]) -> func.HttpResponse:
     out.set(func.DocumentList(func.Document.from_dict(one) for one in req.get_json()))
     return said({}, 202)
