@@ -1,4 +1,4 @@
-"""The published sample in Microsoft's real worker library: how each of its six faults fails, and that the mended form works.
+"""The published sample in Microsoft's real worker library: how each of its six faults fails, and that mended it works.
 
 Nothing of it is kept here: `apps/published` is a sample of the same form, written for this project, with all six
 mended. Each test puts one back.

@@ -1,6 +1,5 @@
 """Requests to a host, in the real worker: routes, what a function gets and returns, outputs, keys, settings, logs."""
 
-import json
 import re
 import signal
 from collections.abc import Iterator
