@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +172,28 @@ def test_a_container_that_is_not_there_yet_is_waited_for(cosmos: Cosmos) -> None
         things.put(["first"])
         await_all("changed", ["first"], one)
     things.close()
+
+
+def test_an_account_that_restarts_and_a_container_that_is_made_anew_are_followed_on(tmp_path: Path) -> None:
+    cosmos = Cosmos(["--data", str(tmp_path)])
+    things = Things(cosmos, "db")
+    things.create()
+    with changes(things) as one:
+        things.put(["first"])
+        await_all("changed", ["first"], one)
+        cosmos.kill()
+        one.line("changed [Error] cannot follow the change feed")
+        cosmos = Cosmos(["--data", str(tmp_path), "--port", str(cosmos.port)])
+        things.close()
+        things = Things(cosmos, "db")
+        things.put(["second"])
+        await_all("changed", ["second"], one)
+        things.remove()
+        await_news(
+            lambda: any("changed [Error]" in line and "'things' does not exist" in line for line in one.lines), "it"
+        )
+        things.create()
+        things.put(["third"])
+        await_all("changed", ["third"], one)
+    things.close()
+    cosmos.stop()
