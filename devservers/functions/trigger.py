@@ -132,7 +132,7 @@ class Trigger:
             error = error.exceptions[0]
         trouble = said(error) if isinstance(error, AzureError) else str(error)
         if trouble != self._trouble:
-            self._say("Error", f"cannot follow the change feed, and tries again until it can: {trouble}")
+            self._say("Warning", f"cannot follow the change feed, and tries again until it can: {trouble}")
         self._trouble = trouble
 
     def _say(self, level: str, text: str) -> None:
