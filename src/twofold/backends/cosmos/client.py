@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import getproxies
 
 import msgspec
-from aiohttp import ClientError
+from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 from azure.core.pipeline.transport import AioHttpTransport
@@ -34,6 +34,8 @@ CONFLICTS = (409, 412)
 GONE = 410
 NOT_FOUND, SESSION_NOT_AVAILABLE = 404, 1002
 TOO_LARGE = 413
+IS_BATCH = "x-ms-cosmos-is-batch-request"
+UNSENT = (ClientConnectorError, ConnectionTimeoutError)
 
 
 class Conflict(Exception):
@@ -64,8 +66,21 @@ class Written(msgspec.Struct, frozen=True):
     etags: Sequence[str]
 
 
+class Lost(Exception):
+    """The connection broke after a batch had been sent. The SDK, which would send it again, does not know this one."""
+
+
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, which mypy cannot follow
     """The SDK's transport. A large body is handed over as a file, which aiohttp sends without blocking the loop."""
+
+    async def send(self, request: Any, **config: Any) -> Any:
+        """Send a request once. Raises: Lost, otherwise the SDK's errors."""
+        try:
+            return await super().send(request, **config)
+        except AzureError as error:  # azure-core says that nothing was sent, whatever broke the connection
+            if IS_BATCH not in request.headers or isinstance(error.__cause__, UNSENT):
+                raise
+            raise Lost(str(error)) from error.__cause__
 
     def _get_request_data(self, request: Any) -> Any:
         data = super()._get_request_data(request)
@@ -261,6 +276,8 @@ class errors:  # noqa: N801 (used like contextlib's functions)
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, ValueError) and "collection rid" in str(error):
             raise LogReplaced(f"{self._place}: the container was created again while this program ran") from error
+        if isinstance(error, Lost):
+            raise NoResponse(f"{self._place}: {error}{unreachable(error.__cause__)}") from error
         if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
             gone = getattr(error, "status_code", 0) == NOT_FOUND and not getattr(error, "sub_status", None)
             if self._of_document and gone:

@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Conflict, Container, NoResponse, TooLarge, Written
+from twofold.backends.cosmos.client import Conflict, Container, TooLarge, Written
 from twofold.backends.cosmos.layout import Document, Tip
+from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.errors import InvalidEvent, InvalidInput, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
@@ -22,8 +23,6 @@ from twofold.write.log import Loaded, LogLimits
 MOST_TIPS = 16_384
 MOST_TRIES = 100
 AT_ONCE = 64
-PATIENCE_S = 15.0  # for the outcome of a batch whose response was lost
-PAUSE_S = 0.1
 
 LIMITS = LogLimits(event_bytes=1_900_000, append_bytes=1_900_000, append_events=10_000, reads_at_once=AT_ONCE)
 
@@ -76,13 +75,15 @@ class Streams:
         return [outcomes[index] for index in range(len(batch))]
 
     async def _outcome(self, append: Append) -> Receipt | TwofoldError:
+        attempt = Attempt()
         try:
-            return await self._append(append)
+            return await self._append(append, attempt)
         except TwofoldError as error:
             self._tips.pop(append.stream, None)
-            return error
+            unknown = attempt.unsure and isinstance(error, Unavailable)
+            return OutcomeUnknown(append.command_id, str(error)) if unknown else error
 
-    async def _append(self, append: Append) -> Receipt | TwofoldError:
+    async def _append(self, append: Append, attempt: Attempt) -> Receipt | TwofoldError:
         """Try with what is known of the stream, else look at it, until the service says what has become of it."""
         tip = self._guessed(append)
         for _ in range(MOST_TRIES):
@@ -97,7 +98,7 @@ class Streams:
                 if append.expected_version != tip.version:
                     return VersionConflict(append.stream, append.expected_version, tip.version)
             try:
-                return await self._write(append, tip)
+                return await self._write(append, tip, attempt)
             except Conflict:
                 tip = None
         raise Unavailable(f"{append.stream}: others were faster at each of {MOST_TRIES} tries; try again")
@@ -126,17 +127,17 @@ class Streams:
         while len(self._tips) > MOST_TIPS:
             self._tips.popitem(last=False)
 
-    async def _write(self, append: Append, tip: Tip) -> Receipt:
+    async def _write(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
         """One transactional batch. Raises: Conflict if the stream is not as it was thought to be, or knows the id."""
         if not append.events:
-            return await self._write_receipt(append, tip)
+            return await self._write_receipt(append, tip, attempt)
         now = self._ambient.now()
         time = recorded_at(now, tip.recorded_at)
         if tip.recorded_at is not None and time < tip.recorded_at:
             warn(now, tip.recorded_at)
         next_ = Tip(tip.version + len(append.events), tip.etag, time)
         documents = self._documents(append, tip, next_, time)
-        written = await self._settled(append, operations(documents, tip.etag))
+        written = await self._settled(append, operations(documents, tip.etag), attempt)
         self._keep(append.stream, Tip(next_.version, written.etags[1], time))
         await self._learn_of(written)
         position = self._position(append.stream, places.offset(written.lsn, len(append.events)))
@@ -181,33 +182,15 @@ class Streams:
             f"{layout.MOST_BYTES:,} (2 MB) at once: split its events, or append them with several commands"
         )
 
-    async def _settled(self, append: Append, operations: Sequence[tuple[Any, ...]]) -> Written:
-        """Run a batch until its outcome is known.
+    async def _settled(self, append: Append, operations: Sequence[tuple[Any, ...]], attempt: Attempt) -> Written:
+        try:
+            return await settled(self._container, operations, append.stream.id, attempt)
+        except TooLarge as error:
+            raise self._too_large(append, layout.size([dict(op[1][-1]) for op in operations])) from error
 
-        If its response is lost, the same batch is sent again: it depends on documents that only one of the two can
-        create or replace. A conflict then says that the first one was carried out, or that it never will be.
-        """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + PATIENCE_S
-        unsure = False
-        while True:
-            try:
-                return await self._container.batch(operations, append.stream.id)
-            except NoResponse as error:
-                unsure = True
-                if clock() > deadline:
-                    raise OutcomeUnknown(append.command_id, str(error)) from error
-            except TooLarge as error:
-                raise self._too_large(append, layout.size([dict(op[1][-1]) for op in operations])) from error
-            except Unavailable as error:
-                if not unsure:
-                    raise
-                if clock() > deadline:
-                    raise OutcomeUnknown(append.command_id, str(error)) from error
-            await asyncio.sleep(PAUSE_S)
-
-    async def _write_receipt(self, append: Append, tip: Tip) -> Receipt:
-        await self._settled(append, [("create", (layout.receipt(append, tip),))])
+    async def _write_receipt(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
+        await self._settled(append, [("create", (layout.receipt(append, tip),))], attempt)
+        attempt.unsure = True  # as long as its position is not read
         offset = await self._place(append.stream, tip.version)
         return self._as_receipt(append.stream, tip.version, 0, offset, append.command_id)
 
