@@ -139,10 +139,10 @@ class Container:
             raise RangeGone(f"{self.place}: feed range {of.id} is now in {range_}")
         return page
 
-    async def changes_of(self, key: str) -> list[Document]:
-        """All documents of a logical partition in the order of their LSNs. Raises: Unavailable."""
+    async def changes_of(self, key: str, lsn: int = 0) -> list[Document]:
+        """The documents of a logical partition after an LSN, in the order of theirs. Raises: Unavailable."""
         found: list[Document] = []
-        after: dict[str, Any] = {"start_time": "Beginning"}
+        after: dict[str, Any] = {"continuation": f'"{lsn}"'} if lsn else {"start_time": "Beginning"}
         while True:
             page, _ = await self._changes(MOST_OF_KEY, partition_key=key, **after)
             found += page.documents
