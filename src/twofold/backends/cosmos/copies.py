@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from twofold.backends.cosmos import layout
-from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document, Tip
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.backends.cosmos.streams import Streams, operations
 from twofold.errors import BatchRefused, InvalidInput

@@ -12,13 +12,14 @@ from twofold.ambient import Ambient
 from twofold.backends.cosmos import places
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.checkpoints import MOST_TRIES, CosmosCheckpoints
-from twofold.backends.cosmos.client import Conflict, opened
+from twofold.backends.cosmos.client import opened
 from twofold.backends.cosmos.copies import CosmosCopies
 from twofold.backends.cosmos.cut_log import CutLog
 from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.part import Part, Registry
 from twofold.backends.cosmos.ranges import Numbered, Ranges
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.requests import CosmosRequests
 from twofold.backends.cosmos.streams import LIMITS, Streams
 from twofold.backends.partitioned.cuts import Cuts

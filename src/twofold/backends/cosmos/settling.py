@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from twofold.backends.cosmos.client import Container, NoResponse, Written
+from twofold.backends.cosmos.client import Container, Written
+from twofold.backends.cosmos.refusals import NoResponse
 from twofold.errors import Unavailable
 
 PATIENCE_S = 15.0

@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Conflict, Container, TooLarge, Written
+from twofold.backends.cosmos.client import Container, Written
 from twofold.backends.cosmos.layout import Document, Tip
 from twofold.backends.cosmos.newest import Newest
+from twofold.backends.cosmos.refusals import Conflict, TooLarge
 from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.errors import InvalidEvent, InvalidInput, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, Stream
