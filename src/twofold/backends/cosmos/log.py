@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
-from functools import lru_cache
 
 import msgspec
-from azure.cosmos import PartitionKey
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import places
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.checkpoints import MOST_TRIES, CosmosCheckpoints
-from twofold.backends.cosmos.client import Conflict, opened
+from twofold.backends.cosmos.client import opened
 from twofold.backends.cosmos.copies import CosmosCopies
 from twofold.backends.cosmos.cut_log import CutLog
-from twofold.backends.cosmos.layout import KEY_PATH, Document
+from twofold.backends.cosmos.hashing import place_of
+from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.part import Part, Registry
 from twofold.backends.cosmos.ranges import Numbered, Ranges
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.requests import CosmosRequests
 from twofold.backends.cosmos.streams import LIMITS, Streams
 from twofold.backends.partitioned.cuts import Cuts
@@ -33,7 +33,6 @@ from twofold.write.log import Loaded
 BESIDE = "-twofold"
 """The end of the name of the container for what is not in the feed: registry, cuts, checkpoints, requests."""
 
-_KEY = PartitionKey(path=KEY_PATH)
 _LOG = "log"
 
 
@@ -175,7 +174,7 @@ class CosmosLog(Merged):
 
     def partition_of(self, id: str) -> int:
         """The number of the partition that holds the streams with this id, whatever their category."""
-        return self._registry.ranges.holding(_hash(id)).number
+        return self._registry.ranges.holding(place_of(id)).number
 
     def _heard(self, partition: int, lsn: int) -> None:
         self._all[partition].heard(lsn)
@@ -214,9 +213,3 @@ class CosmosLog(Merged):
     async def close(self) -> None:
         """Close the connections."""
         await self._stack.aclose()
-
-
-@lru_cache(maxsize=65_536)
-def _hash(id: str) -> str:
-    """Where the service puts a partition key."""
-    return str(_KEY._get_effective_partition_key_string([id]))
