@@ -104,7 +104,8 @@ BEGIN
         owner := '';
     END IF;
 
-    FOR element IN SELECT e.value FROM jsonb_array_elements(note.events) WITH ORDINALITY e (value, n) ORDER BY e.n LOOP
+    FOR n IN 0 .. jsonb_array_length(note.events) - 1 LOOP
+        element := note.events -> n;
         form := NULL;
         IF jsonb_typeof(element) = 'object' AND jsonb_typeof(element -> 'data') = 'object' THEN
             named := element ->> 'type';
