@@ -223,6 +223,17 @@ async def test_commands_that_come_together_share_transactions(url: str) -> None:
         assert max(row[0] for row in batches) <= 60
 
 
+async def test_used_ids_are_looked_up_by_index_however_few_there_were_at_first(url: str) -> None:
+    """A session keeps its plans, and one that scans the table takes longer with every command."""
+    async with app.open(url, work=False) as running:
+        for _ in range(2):
+            await asyncio.gather(
+                *[running.call(create_user, CreateUser("Ann"), command_id=f"c-{n}") for n in range(30)]
+            )
+    async with session(url) as sql:
+        assert await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'twofold.calls'::regclass") == 0
+
+
 async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_and_each_runs_alone(url: str) -> None:
     """The conflict shows at the end only: the function had noted, and then waited for a lock."""
     async with app.open(url, work=False) as running, session(url) as sql:
