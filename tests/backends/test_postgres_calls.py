@@ -231,7 +231,9 @@ async def test_used_ids_are_looked_up_by_index_however_few_there_were_at_first(u
                 *[running.call(create_user, CreateUser("Ann"), command_id=f"c-{n}") for n in range(30)]
             )
     async with session(url) as sql:
-        assert await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'twofold.calls'::regclass") == 0
+        assert (
+            await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'twofold.calls'::regclass") == 0
+        )
 
 
 async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_and_each_runs_alone(url: str) -> None:

@@ -261,6 +261,16 @@ async def test_sql_that_cannot_be_a_view_is_refused(url: str, sql: str, over: li
         assert await own.fetchval("SELECT to_regclass('twofold.short_v1')") is None
 
 
+@dataclass(frozen=True)
+class Total:
+    author: str
+    posts: int
+    words: int
+
+
+totals = Rollup("totals", Total, of=posts, by="author", posts=count(), words=total("words"))
+
+
 async def test_a_rebuilt_projection_keeps_its_views(url: str) -> None:
     async with app.open(url) as running:
         receipt = await write(running, "1", "ann", 10)
@@ -273,6 +283,87 @@ async def test_a_rebuilt_projection_keeps_its_views(url: str) -> None:
         row = await running.get(authors, "ann", after=receipt)
         assert row is not None
         assert (row.posts, row.words) == (2, 15)
+
+
+async def test_a_rebuilt_projection_keeps_its_materialised_views(url: str) -> None:
+    """With their indexes and grants, also over a Rollup, and the next refresh reads the new table."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    busy = View("busy", Total, sql="SELECT author, posts, words FROM {totals}", over=[totals], refresh_ms=20)
+    rolled = App("blog", deciders=[post], projections=[posts, totals], views=[dashboard, busy])
+    async with session(url) as sql:
+        async with rolled.open(url) as running:
+            receipt = await write(running, "1", "ann", 10)
+            await asyncio.gather(*[running.find(one, after=receipt, wait_s=20) for one in (dashboard, busy)])
+            await sql.execute("CREATE ROLE reader_of_views; GRANT SELECT ON twofold.dashboard_v1 TO reader_of_views")
+            await sql.execute("CREATE INDEX by_posts ON twofold.dashboard_v1 (posts)")
+            async for _ in operate.rebuild(running, posts, from_scratch=True):
+                pass
+            assert await sql.fetchval("SELECT posts FROM dashboard") == 1
+            receipt = await write(running, "2", "ann", 5)
+            row, total = await asyncio.gather(
+                *[running.get(one, "ann", after=receipt, wait_s=20) for one in (dashboard, busy)]
+            )
+            assert (row.posts, row.words, total.posts) == (2, 15, 2)
+            await operate.drop(running, busy.follows)
+        assert await sql.fetchval("SELECT posts FROM dashboard") == 2
+        assert await sql.fetchval("SELECT has_table_privilege('reader_of_views', 'twofold.dashboard_v1', 'SELECT')")
+        indexes = (
+            "SELECT string_agg(substring(indexdef FROM '[(].*'), ' ' ORDER BY 1) FROM pg_indexes WHERE tablename = $1"
+        )
+        assert await sql.fetchval(indexes, "dashboard_v1") == "(author) (posts)"
+        await sql.execute("DROP OWNED BY reader_of_views; DROP ROLE reader_of_views")
+
+
+def fold_anew(row: Post, event: Written, recorded: Recorded) -> Post | None:
+    return Post(row.post_id, event.author, 100 * event.words)
+
+
+async def test_the_name_shows_a_version_only_once_what_it_is_over_is_shown(url: str) -> None:
+    """Not a view of a table that is still being built (G8)."""
+    posts_2 = Projection("posts", Post, fold_anew, version=2)
+    newer = View("authors", Author, sql=SELECT, over=[posts_2], version=2)
+    next_app = App("blog", deciders=[post], projections=[posts_2], views=[newer])
+    async with session(url) as sql, app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        await running.find(authors, after=receipt)
+        async with next_app.open(url, work=False):
+            assert await sql.fetchval("SELECT words FROM authors") == 10
+        async with next_app.open(url) as upgraded:
+
+            async def shows_it() -> bool:
+                return bool(await sql.fetchval("SELECT words FROM authors") == 1_000)
+
+            await upgraded.settled(timeout_s=20)
+            await eventually(shows_it)
+            assert await sql.fetchval("SELECT max(words) FROM posts") == 1_000
+        async with app.open(url, work=False):
+            assert await sql.fetchval("SELECT words FROM authors") == 1_000
+
+
+async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_before_it(url: str) -> None:
+    """No drop takes anything along."""
+    posts_2 = Projection("posts", Post, fold_anew, version=2)
+    next_app = App("blog", deciders=[post], projections=[posts_2])
+    async with app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        await running.find(authors, after=receipt)
+    async with next_app.open(url, work=False) as running, session(url) as sql:
+        async for _ in operate.rebuild(running, posts_2):
+            pass
+        with pytest.raises(
+            InvalidInput, match=r"the view authors:1 reads it: first `twofold tables APP --drop authors:1`"
+        ):
+            await operate.drop(running, posts.follows)
+        await sql.execute("CREATE VIEW of_a_user AS SELECT author FROM authors")
+        with pytest.raises(
+            InvalidInput, match=r"view 'authors' version 1 cannot be dropped, because view of_a_user dep"
+        ):
+            await operate.drop(running, authors.follows)
+        assert await sql.fetchval("SELECT author FROM of_a_user") == "ann"
+        await sql.execute("DROP VIEW of_a_user")
+        await operate.drop(running, authors.follows)
+        await operate.drop(running, posts.follows)
+        assert await sql.fetchval("SELECT to_regclass('authors')") is None
 
 
 async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) -> None:
@@ -290,16 +381,6 @@ async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) ->
         assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
         assert await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed
         assert await sql.fetchval("SELECT posts FROM dashboard") == 7
-
-
-@dataclass(frozen=True)
-class Total:
-    author: str
-    posts: int
-    words: int
-
-
-totals = Rollup("totals", Total, of=posts, by="author", posts=count(), words=total("words"))
 
 
 @pytest.mark.parametrize("refresh_ms", [None, 20])

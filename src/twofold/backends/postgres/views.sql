@@ -17,9 +17,6 @@ WHERE r.ev_class = $1::regclass AND c.oid <> r.ev_class
 INSERT INTO twofold.views (name, version, fingerprint, definition, over_names, over_versions, materialised, log_id, position)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
 
--- name: is_newest
-SELECT NOT EXISTS (SELECT FROM twofold.views WHERE name = $1 AND version > $2)
-
 -- name: reached
 -- The position of a materialised view; then the one that a refresh after this statement has at least.
 SELECT v.position, coalesce(
@@ -43,4 +40,4 @@ UPDATE twofold.views SET position = $4 WHERE name = $1 AND version = $2 AND posi
 RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position))
 
 -- name: forget
-DELETE FROM twofold.views WHERE name = $1 AND version = $2 RETURNING materialised
+DELETE FROM twofold.views WHERE name = $1 AND version = $2 RETURNING materialised, live
