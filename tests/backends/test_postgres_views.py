@@ -1,6 +1,8 @@
 """Read models that are views: made, versioned and dropped by twofold, read like projections, with tokens that hold."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
 from devservers.postgres import execute
 from twofold import (
@@ -22,6 +25,7 @@ from twofold import (
     ReadModelBehind,
     Recorded,
     Running,
+    cli,
     operate,
 )
 from twofold.api import Api, nobody
@@ -424,6 +428,56 @@ async def test_a_refresh_is_never_two_at_once_and_never_claims_what_it_has_not_s
 
 
 Serving = Callable[[Running, Api], Awaitable[httpx2.AsyncClient]]
+
+
+board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+with_board = with_view(authors, board)
+
+
+async def test_operators_see_how_old_a_view_is(url: str) -> None:
+    """Of a plain one its position, of a materialised one also its age; in /status and the metrics, too."""
+    async with with_board.open(url) as running, session(url) as sql:
+        await running.find(board, after=await write(running, "1", "ann", 10), wait_s=20)
+        await running.find(authors, after=await write(running, "2", "ann", 10))
+        await sql.execute("UPDATE twofold.views SET refreshed_at = now() - interval '1 hour' WHERE materialised")
+        plain, old = await operate.views(running)
+        assert (plain.name, plain.kind, plain.live, plain.in_app) == ("authors", "view", True, True)
+        assert (plain.lag_events, plain.age_s, plain.over) == (0, None, [posts.follows])
+        assert (old.name, old.kind, str(old.position), old.lag_events) == ("board", "materialised view", "0:1", 1)
+        assert old.age_s is not None
+        assert 3_600 <= old.age_s < 3_700
+        transport = httpx2.ASGITransport(
+            app=web_app(running, Api(with_board, actor=nobody)), raise_app_exceptions=False
+        )
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            shown = {one["name"]: one for one in (await client.get("/status")).json()}
+            assert (shown["board"]["kind"], shown["board"]["lagEvents"]) == ("materialised view", 1)
+            text = (await client.get("/metrics")).text
+            assert 'twofold_lag_events{follower="board",version="1",kind="view"} 1' in text
+            assert 'twofold_view_age_seconds{follower="board",version="1",kind="view"} 36' in text
+            assert 'follower="authors"' not in text
+    async with with_board.look(url) as running:
+        assert [one.in_app for one in await operate.views(running)] == [True, True]
+    async with app.look(url) as running:
+        assert [one.in_app for one in await operate.views(running)] == [True, False]
+
+
+def test_the_commands_list_views(url: str) -> None:
+    async def made() -> None:
+        async with with_board.open(url) as running:
+            await write(running, "1", "ann", 10)
+
+    asyncio.run(made())
+    target = (f"{__name__}:with_board", "--store", url)
+    listed = CliRunner().invoke(cli.commands, ["tables", *target, "--json"]).stdout.splitlines()
+    notes = {row["name"]: row["note"] for row in map(json.loads, listed)}
+    assert notes["authors"] == "view over posts v1"
+    assert re.fullmatch(r"materialised view over posts v1; refreshed \d\.\d s ago, [01] events behind", notes["board"])
+    rows = [
+        json.loads(line) for line in CliRunner().invoke(cli.commands, ["status", *target, "--json"]).stdout.splitlines()
+    ]
+    assert [(row["name"], row["kind"]) for row in rows][1:] == [("authors", "view"), ("board", "materialised view")]
+    assert "materialised view" in CliRunner().invoke(cli.commands, ["status", *target]).stdout
 
 
 async def test_an_api_serves_views_like_projections(url: str) -> None:

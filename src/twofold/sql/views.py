@@ -7,8 +7,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from twofold.codec import Codec
 from twofold.errors import ConfigurationError, NameHeld, TwofoldError
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.store import ReadStore
@@ -21,6 +24,20 @@ HELD_AGAIN_S = 10.0
 log = logging.getLogger("twofold.sql")
 
 
+class StoredView(msgspec.Struct, frozen=True):
+    """One view in the store: whether the public name shows it, and what it is over (nothing: plain tables).
+
+    `position` is that of the rows that a read finds now. `age_s` is the time since the last refresh, None unless it is
+    materialised.
+    """
+
+    follows: FollowerId
+    live: bool
+    over: Sequence[FollowerId]
+    position: Position
+    age_s: float | None
+
+
 class ViewStore(Protocol):
     """Views in the database of a read store."""
 
@@ -30,6 +47,10 @@ class ViewStore(Protocol):
         Raises: ConfigurationError for SQL that PostgreSQL refuses, a view that depends on another view, the same
         version with another definition, and a view over plain tables in another database than the log; Unavailable.
         """
+        ...
+
+    async def stored(self) -> Sequence[StoredView]:
+        """All views. Raises: Unavailable."""
         ...
 
     async def show(self, definition: ViewDefinition) -> bool:
@@ -76,6 +97,10 @@ class Views:
         for view in self._views:
             await self._store.make(view.definition, self._feed.log_id)
         await self.show()
+
+    async def stored(self) -> Sequence[StoredView]:
+        """All views in the store, also those of other Apps and versions. Raises: Unavailable."""
+        return await self._rows.views.stored() if isinstance(self._rows, KeepsViews) else []
 
     async def show(self) -> bool:
         """Let the public names show these views, as far as they may. Returns whether all do. Raises: Unavailable."""

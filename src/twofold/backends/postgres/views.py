@@ -19,6 +19,7 @@ from twofold.messages import Position
 from twofold.read.columns import Column
 from twofold.read.projection import Table
 from twofold.sql.view import ViewDefinition
+from twofold.sql.views import StoredView
 
 _SQL = statements("twofold.backends.postgres", "views.sql")
 _LOCKS = statements("twofold.backends.postgres", "tables.sql")
@@ -41,6 +42,10 @@ class PostgresViews:
             if reached.is_beginning and not now.is_beginning:
                 await self.refresh(definition)
 
+    async def stored(self) -> Sequence[StoredView]:
+        """See `ViewStore.stored`."""
+        return [_stored(*row) for row in await self._database.run(lambda c: c.fetch(_SQL["all"]))]
+
     async def show(self, definition: ViewDefinition) -> bool:
         """See `ViewStore.show`."""
         return await self._database.run(lambda c: publish_view(c, definition.table))
@@ -62,6 +67,19 @@ class PostgresViews:
         follows = definition.table.follows
         values = (follows.name, follows.version, after.offset, to.offset)
         await self._database.run(lambda c: c.execute(_SQL["move"], *values))
+
+
+def _stored(
+    name: str,
+    version: int,
+    live: bool,
+    over_names: Sequence[str],
+    over_versions: Sequence[int],
+    position: int,
+    age_s: float | None,
+) -> StoredView:
+    over = [FollowerId(*one) for one in zip(over_names, over_versions, strict=True)]
+    return StoredView(FollowerId(name, version), live, over, Position(0, position), age_s)
 
 
 async def _make(connection: Connection, definition: ViewDefinition, log_id: str) -> None:

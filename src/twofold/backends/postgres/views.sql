@@ -27,6 +27,17 @@ SELECT v.position, coalesce(
     ) END, 0), (SELECT l.log_id FROM twofold.log l), v.refreshed_at
 FROM twofold.views v WHERE v.name = $1 AND v.version = $2
 
+-- name: all
+-- With the position of the rows that a read finds now, and the seconds since the refresh of a materialised one.
+SELECT v.name, v.version, v.live, v.over_names, v.over_versions, CASE
+    WHEN v.materialised THEN v.position
+    WHEN v.over_names = '{}' THEN coalesce((SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0)
+    ELSE coalesce((
+        SELECT min(c.position) FROM unnest(v.over_names, v.over_versions) o (name, version)
+        JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
+    ), 0) END, CASE WHEN v.materialised THEN extract(epoch FROM clock_timestamp() - v.refreshed_at)::float8 END
+FROM twofold.views v ORDER BY v.name, v.version
+
 -- name: alone
 SELECT pg_try_advisory_xact_lock(1953984358, hashtext(concat_ws(' ', $1::text, $2::integer)))
 
