@@ -539,6 +539,20 @@ async def test_what_is_unparked_below_reaches_a_materialised_view(url: str, monk
         assert row.posts == 1
 
 
+async def test_a_process_of_an_older_twofold_that_unparks_outdates_a_materialised_view(url: str) -> None:
+    """It knows no views, but it says that rows have changed without an event. Moving on says nothing."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url) as running, session(url) as sql:
+        await running.find(dashboard, after=await write(running, "1", "ann", 1), wait_s=20)
+        await running.find(posts, after=await write(running, "2", "ann", 1))
+        where = "SELECT position FROM twofold.views"
+        assert await sql.fetchval(where) == 1
+        await sql.execute("UPDATE twofold.checkpoints SET generation = DEFAULT WHERE name = 'others'")
+        assert await sql.fetchval(where) == 1
+        await sql.execute("UPDATE twofold.checkpoints SET generation = DEFAULT WHERE name = 'posts'")
+        assert await sql.fetchval(where) == 0
+
+
 _IS_WAITED_FOR = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'twofold.posts_v1'::regclass"
 
 
