@@ -1,0 +1,48 @@
+"""Logins for the demonstration: whoever knows the address of a user gets a token. A real blog would ask for more."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import jwt
+from fastapi import Response
+
+from blog.views import users
+from twofold.web.answers import answer
+from twofold.web.application import Run
+from twofold.web.bodies import JsonBody
+from twofold.web.login.bearer import BearerJwt
+from twofold.web.problems import Problem
+from twofold.web.routes import router
+
+KEY = os.environ.get("BLOG_KEY") or secrets.token_hex(32)
+"""Signs the tokens. Without BLOG_KEY they end with the process."""
+ALGORITHM, AUDIENCE, VALID = "HS256", "blog", timedelta(hours=12)
+
+bearer = BearerJwt(KEY, algorithms=[ALGORITHM], audience=AUDIENCE)
+routes = router(tags=["login"])
+
+
+@dataclass(frozen=True)
+class Login:
+    email: str
+
+
+@dataclass(frozen=True)
+class Token:
+    token: str
+
+
+@routes.post("/login", response_model=Token)
+async def login(body: JsonBody[Login], running: Run) -> Response:
+    """A token of the user with this address."""
+    found = await running.find(users, email=body.email, limit=1)
+    if not found.rows:
+        raise Problem(401, "unauthorized", "Nobody has this address")
+    return answer(Token(token(str(found.rows[0].id))))
+
+
+def token(user_id: str) -> str:
+    claims = {"sub": user_id, "aud": AUDIENCE, "exp": datetime.now(UTC) + VALID}
+    return jwt.encode(claims, KEY, ALGORITHM)
