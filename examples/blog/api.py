@@ -10,25 +10,29 @@ from blog.commands import CreatePostInput, CreateUser, OnPost
 from blog.login import bearer, routes
 from blog.views import Post, User
 from twofold import Running
-from twofold.api import Api, Many, One, anyone
+from twofold.api import Api, Many, One, anyone, logged_in
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
+
+POSTS_BY = ["status", "author_id", "tags__contains"]
+PUBLISHED_BY = ["author_id", "published_at__gt"]
 
 api = Api(blog, actor=bearer, allow=anyone, names="camel", title="A blog on twofold")
 
 api.row(views.users, at="GET /users/{id}", name="user")
-api.page(views.users, at="GET /users", name="users", order_by="-created_at", limit=10)
-api.page(views.posts, at="GET /posts", name="posts", order_by="-created_at")
-api.page(views.popular_posts, at="GET /posts/popular", name="popular_posts", order_by="-view_count", limit=10)
+api.page(views.users, at="GET /users", name="users", filters=(), order_by="-created_at", limit=10)
+api.row(views.posts, at="GET /posts/{id}", name="post")
+api.page(views.posts, at="GET /posts", name="posts", filters=POSTS_BY, order_by="-created_at")
+api.page(views.popular_posts, at="GET /popular", name="popular_posts", filters=(), order_by="-view_count", limit=10)
 api.row(views.dashboard, at="GET /users/{id}/dashboard", name="user_dashboard")
-api.row(views.materialised_dashboard, at="GET /users/{id}/dashboard/materialised", name="mv_user_dashboard")
-api.page(folded.published_posts, at="GET /posts/published", name="post_published", order_by="-published_at")
-api.page(folded.audit_log, at="GET /audit", name="audit_log", order_by="-at")
+api.row(views.materialised_dashboard, at="GET /users/{id}/materialised", name="mv_user_dashboard")
+api.page(folded.published, at="GET /published", name="post_published", filters=PUBLISHED_BY, order_by="-published_at")
+api.page(folded.audit_log, at="GET /audit", name="audit_log", filters=["record_id"], order_by="-at", allow=logged_in)
 
 api.relations(views.users, posts=Many(views.posts, by="author_id", order_by="-created_at", limit=10))
 api.relations(views.posts, author=One(views.users, by="author_id"))
 api.relations(views.popular_posts, author=One(views.users, by="author_id"))
-api.relations(folded.published_posts, post=One(views.posts, by="post_id"), author=One(views.users, by="author_id"))
+api.relations(folded.published, post=One(views.posts, by="post_id"), author=One(views.users, by="author_id"))
 
 
 @api.mutation

@@ -2,7 +2,7 @@
 
 from blog import commands, views
 from blog.events import STORED
-from blog.folded import audit_log, author_totals, published_posts, tallies
+from blog.folded import audit_log, author_totals, published, tallies
 from twofold import App
 
 blog = App(
@@ -14,8 +14,9 @@ blog = App(
         commands.publish_post,
         commands.delete_post,
         commands.view_post,
+        commands.log_in,
     ],
-    projections=[published_posts, tallies, author_totals, audit_log],
+    projections=[published, tallies, author_totals, audit_log],
     views=[views.users, views.posts, views.popular_posts, views.materialised_dashboard, views.dashboard],
     stored=STORED,
     http="blog.api:web",

@@ -1,15 +1,28 @@
 """The functions of sql/functions.sql as commands, and what their errors are called outside."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 from uuid import UUID
 
-from twofold import InvalidInput
+from pydantic import AfterValidator
+
 from twofold.sql import SqlCommand
 
-MIN_TITLE, MIN_CONTENT, MAX_TAGS = 3, 50, 10
-TITLE = f"Title must be at least {MIN_TITLE} characters"
-CONTENT = f"Content must be at least {MIN_CONTENT} characters"
-TAGS = f"Maximum {MAX_TAGS} tags allowed"
+TITLE = "Title must be at least 3 characters"
+CONTENT = "Content must be at least 50 characters"
+TAGS = "Maximum 10 tags allowed"
+
+
+def rule(holds: Callable[[Any], bool], sentence: str) -> AfterValidator:
+    """Refuses values at the edge, with a sentence for the user. All fields are looked at before anything is done."""
+
+    def checked(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(checked)
 
 
 @dataclass(frozen=True)
@@ -22,17 +35,14 @@ class CreateUser:
 class CreatePostInput:
     """A title of at least 3 characters, a content of at least 50, at most 10 tags."""
 
-    title: str
-    content: str
-    tags: list[str] = field(default_factory=list)
+    title: Annotated[str, rule(lambda title: len(title) >= 3, TITLE)]
+    content: Annotated[str, rule(lambda content: len(content) >= 50, CONTENT)]
+    tags: Annotated[list[str], rule(lambda tags: len(tags) <= 10, TAGS)] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        if len(self.title) < MIN_TITLE:
-            raise InvalidInput(TITLE)
-        if len(self.content) < MIN_CONTENT:
-            raise InvalidInput(CONTENT)
-        if len(self.tags) > MAX_TAGS:
-            raise InvalidInput(TAGS)
+
+@dataclass(frozen=True)
+class LogIn:
+    email: str
 
 
 @dataclass(frozen=True)
@@ -75,3 +85,4 @@ delete_post: SqlCommand[OnPost, bool] = SqlCommand(
     otherwise=("DELETE_FAILED", "Delete failed"),
 )
 view_post: SqlCommand[OnPost, int] = SqlCommand("view_post", OnPost, function="fn_view_post", answers=int)
+log_in: SqlCommand[LogIn, UUID | None] = SqlCommand("log_in", LogIn, function="fn_log_in", answers=UUID | None)

@@ -24,7 +24,7 @@ def publish(row: Published, event: PostPublished | PostDeleted, recorded: Record
             return None
 
 
-published_posts = Projection("published_posts", Published, publish, indexes=["-published_at"])
+published = Projection("published_posts", Published, publish, indexes=["-published_at"])
 
 
 @dataclass(frozen=True)

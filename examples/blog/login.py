@@ -4,11 +4,12 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import jwt
 from fastapi import Response
 
-from blog.views import users
+from blog.commands import LogIn, log_in
 from twofold.web.answers import answer
 from twofold.web.application import Run
 from twofold.web.bodies import JsonBody
@@ -25,24 +26,19 @@ routes = router(tags=["login"])
 
 
 @dataclass(frozen=True)
-class Login:
-    email: str
-
-
-@dataclass(frozen=True)
 class Token:
     token: str
 
 
 @routes.post("/login", response_model=Token)
-async def login(body: JsonBody[Login], running: Run) -> Response:
+async def login(body: JsonBody[LogIn], running: Run) -> Response:
     """A token of the user with this address."""
-    found = await running.find(users, email=body.email, limit=1)
-    if not found.rows:
+    user_id = (await running.call(log_in, body)).answer
+    if user_id is None:
         raise Problem(401, "unauthorized", "Nobody has this address")
-    return answer(Token(token(str(found.rows[0].id))))
+    return answer(Token(token(user_id)))
 
 
-def token(user_id: str) -> str:
-    claims = {"sub": user_id, "aud": AUDIENCE, "exp": datetime.now(UTC) + VALID}
+def token(user_id: UUID) -> str:
+    claims = {"sub": str(user_id), "aud": AUDIENCE, "exp": datetime.now(UTC) + VALID}
     return jwt.encode(claims, KEY, ALGORITHM)
