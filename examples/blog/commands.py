@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 
+from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, UserCreated
 from twofold.sql import SqlCommand
 
 TITLE = "Title must be at least 3 characters"
@@ -57,6 +58,7 @@ create_user: SqlCommand[CreateUser, UUID] = SqlCommand(
     answers=UUID,
     errors={"tb_user_email_key": ("DUPLICATE_EMAIL", "Email already in use")},
     otherwise=("CREATE_FAILED", "Failed to create user"),
+    records=[UserCreated],
 )
 create_post: SqlCommand[CreatePostInput, UUID] = SqlCommand(
     "create_post",
@@ -69,12 +71,23 @@ create_post: SqlCommand[CreatePostInput, UUID] = SqlCommand(
         "tb_post_content_length": ("VALIDATION", CONTENT),
         "tb_post_tags_count": ("VALIDATION", TAGS),
     },
+    records=[PostCreated],
 )
 approve_post: SqlCommand[OnPost, bool] = SqlCommand(
-    "approve_post", OnPost, function="fn_approve_post", answers=bool, actor="p_user_id"
+    "approve_post",
+    OnPost,
+    function="fn_approve_post",
+    answers=bool,
+    actor="p_user_id",
+    records=[PostApproved],
 )
 publish_post: SqlCommand[OnPost, bool] = SqlCommand(
-    "publish_post", OnPost, function="fn_publish_post", answers=bool, actor="p_user_id"
+    "publish_post",
+    OnPost,
+    function="fn_publish_post",
+    answers=bool,
+    actor="p_user_id",
+    records=[PostPublished],
 )
 delete_post: SqlCommand[OnPost, bool] = SqlCommand(
     "delete_post",
@@ -83,6 +96,9 @@ delete_post: SqlCommand[OnPost, bool] = SqlCommand(
     answers=bool,
     actor="p_user_id",
     otherwise=("DELETE_FAILED", "Delete failed"),
+    records=[PostDeleted],
 )
-view_post: SqlCommand[OnPost, int] = SqlCommand("view_post", OnPost, function="fn_view_post", answers=int)
+view_post: SqlCommand[OnPost, int] = SqlCommand(
+    "view_post", OnPost, function="fn_view_post", answers=int, records=[PostViewed]
+)
 log_in: SqlCommand[LogIn, UUID | None] = SqlCommand("log_in", LogIn, function="fn_log_in", answers=UUID | None)

@@ -15,14 +15,14 @@ The blog serves ADDRESS/graphql: open it in a browser, or paste these lines.
 
   TOKEN=$(curl -sS ADDRESS/login JSON -d '{"email": "ann@example.com"}' | cut -d '"' -f 4)
 
-  SEND -H "Authorization: Bearer $TOKEN" -d '{"query": "mutation { createPost(input: {title: \"Tea\", content: \"CONTENT\"}) { id title status author { name } } }"}'
+  SEND -H "Authorization: Bearer $TOKEN" -d '{"query": "mutation { createPost(input: INPUT) { id title status } }"}'
 
 PostgreSQL: psql 'DATABASE'
 """
 SHORT = {
     "SEND '": "SEND -d '",
     "SEND": r"curl -sS -w '\n' ADDRESS/graphql JSON",
-    "CONTENT": "Warm the pot, then pour the water while it is still boiling.",
+    "INPUT": r"{title: \"Tea\", content: \"Warm the pot, then pour the water while it is still boiling.\"}",
     "JSON": "-H 'Content-Type: application/json'",
 }
 

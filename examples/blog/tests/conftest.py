@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,8 @@ class User:
     async def write(self, title: str = "On tea", content: str = CONTENT, **more: Any) -> str:
         """Writes a draft."""
         made = await self.ask(WRITE, input={"title": title, "content": content, **more})
-        id: str = made["createPost"]["id"]
-        return id
+        post: str = made["createPost"]["id"]
+        return post
 
     async def publish(self, *posts: str) -> None:
         for post in posts:

@@ -1,5 +1,7 @@
 """The subscription `postPublished`."""
 
+from typing import Any
+
 import pytest
 
 from blog.tests.conftest import Blog
@@ -35,13 +37,11 @@ async def test_a_subscriber_hears_of_what_is_published_and_deleted(blog: Blog) -
         assert ([one["postId"] for one in news["rows"]], news["gone"], news["snapshot"]) == ([third], [second], False)
 
 
-async def published_at(blog: Blog, post: str) -> object:
+async def published_at(blog: Blog, post: str) -> Any:
     """As POST_PUBLISHED has it, for readers with SQL."""
     data = "SELECT event_data FROM tb_domain_events WHERE event_type = 'POST_PUBLISHED' AND aggregate_id = $1"
-    row = await blog.sql.fetchrow(
-        f"SELECT d.*, to_json(d) FROM ({data}) e, jsonb_to_record(e.event_data) d (post_id uuid, author_id uuid, published_at timestamptz)",
-        post,
-    )
+    fields = "post_id uuid, author_id uuid, published_at timestamptz"
+    [row] = await blog.sql.fetch(f"SELECT d.* FROM ({data}) e, jsonb_to_record(e.event_data) d ({fields})", post)
     assert str(row["post_id"]) == post
     assert row["author_id"] == await blog.sql.fetchval("SELECT author_id FROM tb_post WHERE id = $1", post)
     return row["published_at"]

@@ -37,22 +37,24 @@ async def test_a_user_that_cannot_be(blog: Blog) -> None:
 
 async def test_the_way_of_a_post(blog: Blog) -> None:
     ann = await blog.sign_up("Ann")
-    post = {"title": "Tea", "content": CONTENT, "tags": ["drinks", "warm"]}
+    given = {"title": "Tea", "content": CONTENT, "tags": ["drinks", "warm"]}
     fields = "{ id title content tags status viewCount publishedAt author { id name postCount } }"
-    made = (await ann.ask(f"mutation($p: CreatePostInput!) {{ createPost(input: $p) {fields} }}", p=post))["createPost"]
-    id = made.pop("id")
+    made = (await ann.ask(f"mutation($p: CreatePostInput!) {{ createPost(input: $p) {fields} }}", p=given))[
+        "createPost"
+    ]
+    post = made.pop("id")
     author = {"id": ann.id, "name": "Ann", "postCount": 1}
-    assert made == {**post, "status": "draft", "viewCount": 0, "publishedAt": None, "author": author}
-    assert await ann.ask(APPROVE, id=id) == {"approvePost": {"id": id, "status": "approved"}}
-    published = (await ann.ask(PUBLISH, id=id))["publishPost"]
+    assert made == {**given, "status": "draft", "viewCount": 0, "publishedAt": None, "author": author}
+    assert await ann.ask(APPROVE, id=post) == {"approvePost": {"id": post, "status": "approved"}}
+    published = (await ann.ask(PUBLISH, id=post))["publishPost"]
     assert (published["status"], published["author"]) == ("published", {"name": "Ann"})
-    assert [(await blog.stranger.ask(VIEW, id=id))["viewPost"] for _ in range(2)] == [1, 2]
-    assert (await ann.ask(PUBLISH, id=id))["publishPost"] == published  # nothing happens twice
-    assert (await ann.ask(APPROVE, id=id))["approvePost"]["status"] == "published"
-    assert await ann.ask(DELETE, id=id) == {"deletePost": True}
-    assert await ann.refused(DELETE, id=id) == NOT_FOUND
+    assert [(await blog.stranger.ask(VIEW, id=post))["viewPost"] for _ in range(2)] == [1, 2]
+    assert (await ann.ask(PUBLISH, id=post))["publishPost"] == published  # nothing happens twice
+    assert (await ann.ask(APPROVE, id=post))["approvePost"]["status"] == "published"
+    assert await ann.ask(DELETE, id=post) == {"deletePost": True}
+    assert await ann.refused(DELETE, id=post) == NOT_FOUND
     types = await blog.sql.fetchval(
-        "SELECT array_agg(type ORDER BY version) FROM twofold.events WHERE stream = $1", f"post-{id}"
+        "SELECT array_agg(type ORDER BY version) FROM twofold.events WHERE stream = $1", f"post-{post}"
     )
     assert types == ["POST_CREATED", "POST_APPROVED", "POST_PUBLISHED", "POST_VIEWED", "POST_VIEWED", "POST_DELETED"]
 
@@ -77,16 +79,16 @@ async def test_a_post_that_breaks_rules(blog: Blog) -> None:
 
 async def test_who_may_do_what(blog: Blog) -> None:
     ann, bea = await blog.sign_up("Ann"), await blog.sign_up("Bea")
-    id = await ann.write()
+    post = await ann.write()
     for mutation in (APPROVE, PUBLISH, DELETE):
-        assert await blog.stranger.refused(mutation, id=id) == NOBODY
+        assert await blog.stranger.refused(mutation, id=post) == NOBODY
         assert await ann.refused(mutation, id=str(uuid4())) == NOT_FOUND
     assert await blog.stranger.refused(WRITE, input={"title": "Tea", "content": CONTENT}) == NOBODY
     assert await blog.stranger.refused(VIEW, id=str(uuid4())) == NOT_FOUND
     for mutation in (PUBLISH, DELETE):
-        assert await bea.refused(mutation, id=id) == NOT_YOURS
-    assert (await bea.ask(APPROVE, id=id))["approvePost"]["status"] == "approved"
-    assert (await ann.ask(PUBLISH, id=id))["publishPost"]["status"] == "published"
+        assert await bea.refused(mutation, id=post) == NOT_YOURS
+    assert (await bea.ask(APPROVE, id=post))["approvePost"]["status"] == "approved"
+    assert (await ann.ask(PUBLISH, id=post))["publishPost"]["status"] == "published"
     code, _ = await ann.refused(DELETE, id="seven")
     assert code == "VALIDATION"
 
@@ -94,10 +96,10 @@ async def test_who_may_do_what(blog: Blog) -> None:
 async def test_a_deletion_that_fails_for_another_reason(blog: Blog) -> None:
     """Its text stays in the log: it would tell what the tables are."""
     ann = await blog.sign_up("Ann")
-    id = await ann.write()
+    post = await ann.write()
     await blog.sql.execute("CREATE TABLE tb_comment (post_id uuid REFERENCES tb_post, comment text)")
-    await blog.sql.execute("INSERT INTO tb_comment VALUES ($1, 'Nice')", id)
-    assert await ann.refused(DELETE, id=id) == ("DELETE_FAILED", "Delete failed")
+    await blog.sql.execute("INSERT INTO tb_comment VALUES ($1, 'Nice')", post)
+    assert await ann.refused(DELETE, id=post) == ("DELETE_FAILED", "Delete failed")
     assert await blog.sql.fetchval("SELECT count(*) FROM tb_post") == 1
 
 
@@ -125,6 +127,6 @@ async def test_a_login(blog: Blog) -> None:
     assert (response.status_code, set(response.json())) == (200, {"token"})
     assert (await ann.http.post("/login", json={"email": "eve@example.com"})).status_code == 401
     assert (await ann.http.post("/login", json={"mail": "ann@example.com"})).status_code == 422
-    id = await ann.write()
+    post = await ann.write()
     await blog.sql.execute("DELETE FROM tb_post_stats; DELETE FROM tb_post; DELETE FROM tb_user")
-    assert await ann.refused(PUBLISH, id=id) == NOBODY  # her token is still valid, and she is gone
+    assert await ann.refused(PUBLISH, id=post) == NOBODY  # her token is still valid, and she is gone

@@ -45,10 +45,8 @@ async def test_functions_called_by_sql_while_graphql_is_used(blog: Blog) -> None
     found = await blog.stranger.ask(query, id=ann.id)
     assert found == {"user": {"postCount": 20}, "userDashboard": {"stats": {"totalPosts": 20, "totalViews": 10}}}
     assert await blog.sql.fetchval("SELECT count(*) FROM tb_audit_log WHERE actor = $1", ann.id) == 40
-    rows, events = await blog.sql.fetchrow(
-        "SELECT (SELECT count(*) FROM tb_domain_events), count(*) FROM twofold.events"
-    )
-    assert rows == events == 51
+    counted = "SELECT (SELECT count(*) FROM tb_domain_events), (SELECT count(*) FROM twofold.events)"
+    assert [tuple(row) for row in await blog.sql.fetch(counted)] == [(51, 51)]
 
 
 async def test_constraints_and_refusals_meet_psql_too(blog: Blog) -> None:
@@ -66,7 +64,7 @@ async def test_constraints_and_refusals_meet_psql_too(blog: Blog) -> None:
     for who, what, code in ((None, post, "AUTH_REQUIRED"), (bea.id, post, "FORBIDDEN"), (ann.id, ann.id, "NOT_FOUND")):
         with pytest.raises(asyncpg.PostgresError) as refused:
             await blog.sql.execute("SELECT fn_delete_post($1, $2)", what, who)
-        assert (refused.value.sqlstate, refused.value.detail) == ("TF422", code)  # type: ignore[attr-defined]
+        assert (refused.value.sqlstate, refused.value.detail) == ("TF422", code)
 
 
 async def test_a_function_in_the_style_of_the_page(blog: Blog) -> None:
@@ -93,5 +91,5 @@ async def test_events_that_are_none_are_refused(blog: Blog) -> None:
     ):
         with pytest.raises(asyncpg.PostgresError) as refused:
             await blog.sql.execute(insert, type_, data)
-        assert refused.value.sqlstate == state  # type: ignore[attr-defined]
+        assert refused.value.sqlstate == state
     assert await blog.sql.fetchval("SELECT count(*) FROM tb_domain_events") == 0
