@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS tb_user (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX IF NOT EXISTS tb_user_email_key ON tb_user (lower(email));
-CREATE INDEX IF NOT EXISTS tb_user_newest ON tb_user (created_at DESC, id);
+CREATE INDEX IF NOT EXISTS tb_user_newest ON tb_user (created_at DESC, id DESC);
 
 CREATE TABLE IF NOT EXISTS tb_post (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -19,15 +19,15 @@ CREATE TABLE IF NOT EXISTS tb_post (
     created_at   timestamptz NOT NULL DEFAULT now(),
     published_at timestamptz
 );
-CREATE INDEX IF NOT EXISTS tb_post_of_author ON tb_post (author_id, created_at DESC);
-CREATE INDEX IF NOT EXISTS tb_post_newest ON tb_post (created_at DESC, id);
+CREATE INDEX IF NOT EXISTS tb_post_of_author ON tb_post (author_id, created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS tb_post_newest ON tb_post (created_at DESC, id DESC);
 
 CREATE TABLE IF NOT EXISTS tb_post_stats (
     post_id    uuid PRIMARY KEY REFERENCES tb_post ON DELETE CASCADE,
     author_id  uuid NOT NULL REFERENCES tb_user,
     view_count bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS idx_popular_posts_views ON tb_post_stats (view_count DESC);
+CREATE INDEX IF NOT EXISTS idx_popular_posts_views ON tb_post_stats (view_count DESC, post_id DESC);
 
 -- What is inserted here enters the feed: USER_CREATED of aggregate 7 becomes an event of the stream user-7. The row and
 -- the event commit together.

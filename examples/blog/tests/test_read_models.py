@@ -107,12 +107,14 @@ async def test_popular_posts_and_new_users_come_from_an_index(blog: Blog) -> Non
         INSERT INTO tb_post_stats SELECT id, author_id, row_number() OVER (ORDER BY id) FROM tb_post;
         ANALYZE tb_user, tb_post, tb_post_stats;
     """)
-    popular = "SELECT * FROM v_popular_posts ORDER BY view_count DESC, id LIMIT 10"
-    newest = "SELECT * FROM v_user_with_stats ORDER BY created_at DESC, id LIMIT 10"
-    mine = "SELECT * FROM v_post_detail WHERE author_id = (SELECT id FROM tb_user LIMIT 1) ORDER BY created_at DESC, id"
+    popular = "SELECT * FROM v_popular_posts ORDER BY view_count DESC, id DESC LIMIT 10"
+    newest = "SELECT * FROM v_user_with_stats ORDER BY created_at DESC, id DESC LIMIT 10"
+    of_one = "SELECT * FROM v_post_detail WHERE author_id = (SELECT id FROM tb_user LIMIT 1)"
+    mine = f"{of_one} ORDER BY created_at DESC, id DESC"
     for query, index in ((popular, "idx_popular_posts_views"), (newest, "tb_user_newest"), (mine, "tb_post_of_author")):
         plan = "\n".join(row[0] for row in await blog.sql.fetch(f"EXPLAIN {query}"))
         assert re.search(rf"Index.* using {index}", plan), plan
+        assert "Sort" not in plan, plan
 
 
 async def test_a_query_by_get_has_an_entity_tag(blog: Blog) -> None:
