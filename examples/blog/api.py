@@ -29,7 +29,9 @@ api.row(views.materialised_dashboard, at="GET /users/{id}/materialised", name="m
 api.page(folded.published, at="GET /published", name="post_published", filters=PUBLISHED_BY, order_by="-published_at")
 api.page(folded.audit_log, at="GET /audit", name="audit_log", filters=["record_id"], order_by="-at", allow=logged_in)
 
-api.relations(views.users, posts=Many(views.posts, by="author_id", order_by="-created_at", limit=10))
+api.relations(
+    views.users, posts=Many(views.posts, by="author_id", order_by="-created_at", limit=10, filters=["status"])
+)
 api.relations(views.posts, author=One(views.users, by="author_id"))
 api.relations(views.popular_posts, author=One(views.users, by="author_id"))
 api.relations(folded.published, post=One(views.posts, by="post_id"), author=One(views.users, by="author_id"))
