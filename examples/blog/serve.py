@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from shop.serve import port
 from twofold_start import end_at_ctrl_c
 
 WELCOME = r"""
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="./dev blog", description="Serve the blog on a PostgreSQL of its own.")
-    made.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any (default: %(default)s)")
+    made.add_argument("--port", type=port, default=8000, help="port to listen on, 0 for any (default: %(default)s)")
     made.add_argument("--data", metavar="FOLDER", help="keep the data there; without it they are deleted at the end")
     return made
 
