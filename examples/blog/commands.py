@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, UserCreated
 from twofold.sql import SqlCommand
 
+FAILED = "CREATE_FAILED", "Failed to create user"
 TITLE = "Title must be at least 3 characters"
 CONTENT = "Content must be at least 50 characters"
 TAGS = "Maximum 10 tags allowed"
@@ -56,8 +57,12 @@ create_user: SqlCommand[CreateUser, UUID] = SqlCommand(
     CreateUser,
     function="fn_create_user",
     answers=UUID,
-    errors={"tb_user_email_key": ("DUPLICATE_EMAIL", "Email already in use")},
-    otherwise=("CREATE_FAILED", "Failed to create user"),
+    errors={
+        "tb_user_email_key": ("DUPLICATE_EMAIL", "Email already in use"),
+        "tb_user_email_form": FAILED,
+        "tb_user_name_length": FAILED,
+    },
+    otherwise=FAILED,
     records=[UserCreated],
 )
 create_post: SqlCommand[CreatePostInput, UUID] = SqlCommand(

@@ -10,21 +10,21 @@ from twofold.rollup import Rollup, count, latest, total
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPost:
     post_id: UUID
     author_id: UUID | None = None
     published_at: datetime | None = None
 
 
-def publish(row: Published, event: PostPublished | PostDeleted, recorded: Recorded) -> Published | None:
+def publish(row: PublishedPost, event: PostPublished | PostDeleted, recorded: Recorded) -> PublishedPost | None:
     match event:
         case PostPublished(post_id, author_id, published_at):
-            return Published(post_id, author_id, published_at)
+            return PublishedPost(post_id, author_id, published_at)
         case PostDeleted():
             return None
 
 
-published = Projection("published_posts", Published, publish, indexes=["-published_at"])
+published = Projection("published_posts", PublishedPost, publish, indexes=["-published_at"])
 
 
 @dataclass(frozen=True)

@@ -93,14 +93,17 @@ async def test_who_may_do_what(blog: Blog) -> None:
     assert code == "VALIDATION"
 
 
-async def test_a_deletion_that_fails_for_another_reason(blog: Blog) -> None:
-    """Its text stays in the log: it would tell what the tables are."""
+async def test_errors_that_nobody_has_foreseen(blog: Blog) -> None:
+    """Their texts stay in the log: they tell what the tables are."""
     ann = await blog.sign_up("Ann")
     post = await ann.write()
     await blog.sql.execute("CREATE TABLE tb_comment (post_id uuid REFERENCES tb_post, comment text)")
     await blog.sql.execute("INSERT INTO tb_comment VALUES ($1, 'Nice')", post)
+    await blog.sql.execute("ALTER TABLE tb_user ADD CONSTRAINT no_more CHECK (false) NOT VALID")
     assert await ann.refused(DELETE, id=post) == ("DELETE_FAILED", "Delete failed")
-    assert await blog.sql.fetchval("SELECT count(*) FROM tb_post") == 1
+    assert await ann.refused(SIGN_UP, name="Bea", email="bea@example.com") == ("CREATE_FAILED", "Failed to create user")
+    counted = "SELECT (SELECT count(*) FROM tb_post), (SELECT count(*) FROM tb_user)"
+    assert [tuple(row) for row in await blog.sql.fetch(counted)] == [(1, 1)]
 
 
 async def test_one_key_is_one_command(blog: Blog) -> None:
