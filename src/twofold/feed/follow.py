@@ -80,8 +80,9 @@ class Following:
 
     async def check_log(self) -> None:
         """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
-        await self._check(await self._checkpoint())
-        if parts_of(self.log, self.follower_id.partition):
+        try:
+            await self._check(await self._checkpoint())
+        except PartitionSplit:
             await self._hand_over()
 
     async def run(self) -> None:
@@ -142,7 +143,10 @@ class Following:
         return checkpoint
 
     async def _check(self, checkpoint: Checkpoint) -> None:
+        """Raises: LogReplaced; PartitionSplit, also if this process did not know when it created the checkpoint."""
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
+        if parts_of(self.log, self.follower_id.partition):
+            raise PartitionSplit(self.follower_id.partition)
 
     @asynccontextmanager
     async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:

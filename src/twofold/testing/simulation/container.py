@@ -5,9 +5,8 @@ The service knows ranges and hashes; the numbers of partitions are in the regist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 from azure.cosmos import PartitionKey
 from msgspec import to_builtins
@@ -108,7 +107,7 @@ class Container:
         self._ambient, self._draw, self._learned = ambient, draw, learned
         self._of_id: dict[str, Streams] = {}
         bounds = [_FIRST, *(f"{_HASHES * n // len(links):032X}" for n in range(1, len(links))), _END]
-        self.ranges = [Range(Physical(*bounds[n : n + 2], str(n)), link) for n, link in enumerate(links)]
+        self.ranges = [Range(Physical(bounds[n], bounds[n + 1], str(n)), link) for n, link in enumerate(links)]
         self._ever = {one.physical.id: one for one in self.ranges}
         self.numbered = {number: Numbered(number, range_) for number, range_ in enumerate(self.ranges, 1)}
         known = [{"number": number, "range": to_builtins(one.range.physical)} for number, one in self.numbered.items()]
@@ -202,7 +201,7 @@ class Container:
         return range_
 
 
-def _documents(append: Append, new: Sequence[Entry], version: int) -> list[Mapping[str, Any]]:
+def _documents(append: Append, new: Sequence[Entry], version: int) -> list[Document]:
     """The documents that an append writes."""
     tip = Tip(version - len(new))
     if not new:

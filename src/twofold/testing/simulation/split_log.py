@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -36,8 +36,8 @@ class SplitLog(CosmosLog):
         self._beside_it = SimulatedLog(storage, ambient)
         self._data = _Ranges(container, self._beside_it.link)
         self._beside = _Registry(container, self._beside_it.link)
-        self._streams = _Streams(storage, container, self.partition_of, ambient)
-        self.checkpoints = self._beside_it.checkpoints
+        self._streams = cast(Any, _Streams(storage, container, self.partition_of, ambient))
+        self.checkpoints = cast(Any, self._beside_it.checkpoints)
 
     async def open(self) -> None:
         """See `Opens.open`."""

@@ -132,9 +132,9 @@ async def connected(storage: Storage, ambient: Ambient) -> LogStore:
     if storage.container is not None:
         from twofold.testing.simulation.split_log import SplitLog  # needs azure-cosmos
 
-        log = SplitLog(storage, storage.container, ambient)
-        await log.open()
-        return log
+        splitting = SplitLog(storage, storage.container, ambient)
+        await splitting.open()
+        return splitting
     if len(storage.logs) == 1:
         return SimulatedLog(storage, ambient)
     cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]

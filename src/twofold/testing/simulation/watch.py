@@ -75,7 +75,7 @@ class Watcher:
         if self._replaced == (part.number, "another log"):
             self.broken("G11", f"{name_of_part(part.number, len(self.courses.partitions))} is another log, but grew")
             return
-        if part.number not in self.courses.partitions:
+        if isinstance(part, Part) and part.number not in self.courses.partitions:
             self._cuts_appended(part)
             return
         self._take_new(part)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from twofold.testing.simulation.actions import Dice
 from twofold.testing.simulation.remote import Kind, Remote
 from twofold.testing.simulation.world import World
+
+
+DURING: Sequence[Kind | None] = (None, None, None, None, "append", "page", "claim", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Split:
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
         """Half of the splits are during a request."""
-        during = dice.random.choice((None, None, None, None, "append", "page", "claim", "look"))
+        during = dice.random.choice(DURING)
         return cls(dice.random.random(), dice.place(), during, dice.random.randrange(12) if during == "look" else 0)
 
     def __str__(self) -> str:
@@ -34,13 +38,13 @@ class Split:
         if self.during is None:
             world.split(self.pick)
             return
-        process, left = world.server(self.at).process, self.after
+        sending, left = (world.server(self.at).process, self.during), self.after
         links = (*world.storage.links("the log"), world.storage.rows_link)
 
         def sent(_: Remote) -> None:
             nonlocal left
             for link in links:
-                link.when_sent.pop((process, self.during), None)
+                link.when_sent.pop(sending, None)
             if left:
                 left -= 1
                 wait()
@@ -49,6 +53,6 @@ class Split:
 
         def wait() -> None:
             for link in links:
-                link.when_sent[process, self.during] = sent
+                link.when_sent[sending] = sent
 
         wait()
