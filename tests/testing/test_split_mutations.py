@@ -14,6 +14,7 @@ from simulated.letters import IN_THE_OFFICE
 from simulated.notebook import IN_THE_NOTEBOOK
 from simulated.warehouse import IN_THE_WAREHOUSE
 from twofold.app import Running
+from twofold.backends.cosmos import layout
 from twofold.backends.cosmos.part import Part, Registry
 from twofold.backends.memory import MemoryCheckpoints
 from twofold.backends.partitioned.cuts import Cuts
@@ -21,16 +22,15 @@ from twofold.backends.partitioned.merged import Merged
 from twofold.backends.partitioned.proposing import Proposer
 from twofold.feed import follow, handover
 from twofold.feed.checkpoints import Claim, Parked
-from twofold.feed.follow import Following
+from twofold.feed.partitions import leaf_of, parts_of
 from twofold.messages import Position
 from twofold.read import freshness, publish
 from twofold.read.freshness import Freshness
 from twofold.read.rebuild import Rebuilding
 from twofold.read.watched import Standing
 from twofold.testing.simulation.histories import in_silence, run, run_histories, worst
-from twofold.testing.simulation.scenario import Scenario
-
 from twofold.testing.simulation.plan import draw
+from twofold.testing.simulation.scenario import Scenario
 
 pytestmark = pytest.mark.slow
 
@@ -106,14 +106,14 @@ def what_was_parked_is_forgotten(patch: Patch) -> None:
     split = MemoryCheckpoints.split
 
     async def forgetting(self: Any, claim: Claim, at: Position, parts: Mapping[int, Any]) -> None:
-        await split(self, claim, at, {number: () for number in parts})
+        await split(self, claim, at, dict.fromkeys(parts, ()))
 
     patch.setattr(MemoryCheckpoints, "split", forgetting)
 
 
 @defect(IN_THE_NOTEBOOK, IN_THE_OFFICE)
 def what_was_parked_goes_to_the_first_part(patch: Patch) -> None:
-    patch.setattr(handover, "leaf_of", lambda log, partition, id: min(handover.parts_of(log, partition)))
+    patch.setattr(handover, "leaf_of", lambda log, partition, _: min(parts_of(log, partition)))
 
 
 @defect()
@@ -144,9 +144,9 @@ def a_split_is_handed_over_without_looking_who_holds_it(patch: Patch) -> None:
     async def unclaimed(checkpoints: Any, follower: Any, feed: Any, owner: str) -> None:
         seen = await checkpoints.read(follower)
         if seen is not None:
-            parts: dict[int, list[Parked]] = {part: [] for part in handover.parts_of(feed, follower.partition)}
+            parts: dict[int, list[Parked]] = {part: [] for part in parts_of(feed, follower.partition)}
             for one in await checkpoints.parked(follower):
-                parts[handover.leaf_of(feed, follower.partition, handover._stream_id(one))].append(one)
+                parts[leaf_of(feed, follower.partition, handover._stream_id(one))].append(one)
             await checkpoints.split(Claim(follower, seen.epoch), seen.position, parts)
 
     patch.setattr(handover, "hand_over", unclaimed)
@@ -169,9 +169,7 @@ def pages_are_taken_as_they_come(patch: Patch) -> None:
         for page in pages:
             for document in page.documents:
                 if document["kind"] == "commit":
-                    yield from [e for e in _layout_entries(document, self.partition) if e.position > after]
-
-    from twofold.backends.cosmos.layout import entries as _layout_entries
+                    yield from [e for e in layout.entries(document, self.partition) if e.position > after]
 
     patch.setattr(Part, "_entries", entries)
 

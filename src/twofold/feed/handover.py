@@ -41,9 +41,7 @@ async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, 
                 await hand_over(checkpoints, follower.in_partition(part), feed, owner)
 
 
-async def _split(
-    checkpoints: Checkpoints, follower: FollowerId, parts: Sequence[int], feed: Feed, owner: str
-) -> bool:
+async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence[int], feed: Feed, owner: str) -> bool:
     """Returns whether there was a checkpoint."""
     while (seen := await checkpoints.read(follower)) is not None:
         claim = await checkpoints.claim(seen, owner)

@@ -38,9 +38,9 @@ class Standing(msgspec.Struct, frozen=True):
 async def wait_until_idle(followings: Sequence[Following], log: Feed, timeout_s: float) -> None:
     """Return when every follower has handled everything up to the head, and what that caused.
 
-    `followings` may change meanwhile, when a partition splits. A reactor's commands are appended before its checkpoint moves. So if all
-    checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is parked for good
-    counts as handled; a stream whose reaction will be retried does not.
+    `followings` may change meanwhile, when a partition splits. A reactor's commands are appended before its checkpoint
+    moves. So if all checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is
+    parked for good counts as handled; a stream whose reaction will be retried does not.
 
     Raises: InvalidInput, NotSettled, LogReplaced, Unavailable.
     """

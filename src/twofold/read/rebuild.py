@@ -112,7 +112,9 @@ class Rebuilding:
     async def _come_as_far(self, all_held: Sequence[Held], old: Position) -> None:
         """Catch up with a checkpoint of the old table. Raises: PartitionSplit if it is in a part of what is held."""
         number = old.partition
-        those = [held for held in all_held if number in (held.feed.partition, *ancestors(self._log, held.feed.partition))]
+        those = [
+            held for held in all_held if number in (held.feed.partition, *ancestors(self._log, held.feed.partition))
+        ]
         if not those:
             raise PartitionSplit(max({held.feed.partition for held in all_held} & {*ancestors(self._log, number)}))
         for held in those:

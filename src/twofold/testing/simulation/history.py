@@ -309,7 +309,11 @@ class History:
         for following in followings:
             checkpoint = checkpoints.get(following.follower_id)
             has_split = following.follower_id.partition not in (0, *self.courses.partitions)
-            if checkpoint is None or has_split or self._reached(checkpoint.position) < self._length(checkpoint.position.partition):
+            if (
+                checkpoint is None
+                or has_split
+                or self._reached(checkpoint.position) < self._length(checkpoint.position.partition)
+            ):
                 behind.append(f"{following.follower_id}: {checkpoint}, {following.state}: {following.error}")
         return "; ".join(behind)
 

@@ -132,9 +132,7 @@ def draw(
 class _Drawing:
     """Draws one plan."""
 
-    def __init__(
-        self, scenario: Scenario, seed: int, among: Sequence[Fault], partitions: int, splits: bool
-    ) -> None:
+    def __init__(self, scenario: Scenario, seed: int, among: Sequence[Fault], partitions: int, splits: bool) -> None:
         self.scenario, self.seed, self.among, self.is_split = scenario, seed, among, splits
         self.random = Random(f"plan {seed}")
         self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays the same

@@ -35,7 +35,9 @@ UNSYNCED_S = 0.6
 class Watch(Protocol):
     """Observes the store directly, where nothing is lost or late."""
 
-    def appended(self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def appended(
+        self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]
+    ) -> None:
         """A batch was stored in the log, or in this part of it."""
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:

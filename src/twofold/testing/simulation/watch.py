@@ -70,7 +70,9 @@ class Watcher:
         own = [number for name, number in self.folds if name == projection]
         return own if len(own) == 1 else self.courses.partitions
 
-    def appended(self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def appended(
+        self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]
+    ) -> None:
         """Check the places of the new entries, and fold them into the expected read models."""
         if self._replaced == (part.number, "another log"):
             self.broken("G11", f"{name_of_part(part.number, len(self.courses.partitions))} is another log, but grew")
@@ -164,7 +166,9 @@ class Watcher:
             if one.epoch <= claim.epoch or one.owner is not None:
                 self.broken("G5", f"{one.follower} began as {one}, but {claim.follower} was in epoch {claim.epoch}")
             if not self.courses.same(one.position, before.position):
-                self.broken("G5", f"{one.follower} began at {one.position}, but {claim.follower} was at {before.position}")
+                self.broken(
+                    "G5", f"{one.follower} began at {one.position}, but {claim.follower} was at {before.position}"
+                )
             if _version(claim.follower).name not in self.reactions.names:
                 self.check_table(one.follower, one.position)
 

@@ -10,7 +10,6 @@ from twofold.testing.simulation.actions import Dice
 from twofold.testing.simulation.remote import Kind, Remote
 from twofold.testing.simulation.world import World
 
-
 DURING: Sequence[Kind | None] = (None, None, None, None, "append", "page", "claim", "look")
 
 

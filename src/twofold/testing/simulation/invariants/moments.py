@@ -101,7 +101,9 @@ class Moments:
                 moments, _ = self._since(number)
                 parked.append({len(fold.parked[at]) for at in moments if fold.tables[at] == found})
                 if not parked[-1]:
-                    closest = difference(fold.tables[self._courses.length_then(number, self._attempt.lengths_after)], found)
+                    closest = difference(
+                        fold.tables[self._courses.length_then(number, self._attempt.lengths_after)], found
+                    )
             if any(sum(numbers) == page.parked for numbers in product(*parked)):
                 return None
         return closest or f"{page.parked} parked"
