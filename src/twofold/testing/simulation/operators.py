@@ -16,7 +16,8 @@ from twofold.messages import Recorded
 from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
 from twofold.testing.simulation.leases import DISCARDING
-from twofold.testing.simulation.stores import SimulatedRows, connected
+from twofold.testing.simulation.server import connected
+from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.violations import ENGINE
 from twofold.testing.simulation.world import World
 

@@ -11,8 +11,8 @@ from twofold.errors import LogReplaced, Unavailable
 from twofold.feed.feed import Feed, PartitionSplit
 from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
+from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.storage import Storage
-from twofold.testing.simulation.stores import connected
 from twofold.testing.simulation.world import LOOK_AGAIN_S
 
 

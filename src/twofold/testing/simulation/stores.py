@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
-from twofold.backends.partitioned import Partitioned
-from twofold.backends.ports import LogStore
-from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
@@ -125,25 +123,6 @@ class SimulatedLog(DenseFeed):
 
     async def close(self) -> None:
         """Nothing to release."""
-
-
-async def connected(storage: Storage, ambient: Ambient) -> LogStore:
-    """The log for a new process. Raises: LogReplaced if its parts are not of one log; Unavailable."""
-    if storage.container is not None:
-        from twofold.testing.simulation.split_log import SplitLog  # needs azure-cosmos
-
-        splitting = SplitLog(storage, storage.container, ambient)
-        await splitting.open()
-        return splitting
-    if len(storage.logs) == 1:
-        return SimulatedLog(storage, ambient)
-    cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]
-    log = Partitioned(parts, cuts, ambient)
-    try:
-        await log.open()
-    except ConfigurationError as error:
-        raise LogReplaced(str(error)) from error
-    return log
 
 
 class SimulatedCheckpoints:
