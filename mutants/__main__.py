@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated
 
@@ -29,11 +28,14 @@ def main(
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
-    draw: Annotated[bool, typer.Option("--draw", help="Only write what the seed draws into mutants/drawn.json.")] = False,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Only write what the seed draws into mutants/drawn.json.")
+    ] = False,
 ) -> None:
     """Plant defects in a copy of the tree, one at a time, and say which ones no test notices.
 
-    A run that is interrupted goes on where it stopped. Exits with 1 if a defect survived that is not listed as harmless.
+    A run that is interrupted goes on where it stopped. Exits with 1 if a defect survived that is not listed as
+    harmless.
     """
     if draw:
         lists.write_drawn(lists.Drawn(seed or lists.SEED, drawing.draw(ROOT, seed or lists.SEED)))
@@ -55,7 +57,7 @@ def _chosen(only: str, seed: int | None, number: Sequence[int] | None, kind: str
     if number:
         return [hand[one - 1] for one in number]
     drawn = list(lists.drawn().defects if seed is None else drawing.draw(ROOT, seed))
-    Random(lists.SEED).shuffle(drawn)  # noqa: S311 (so that a part of them says something of all)
+    Random(lists.SEED).shuffle(drawn)  # a part of them says something of all
     chosen = [*(hand if kind != "drawn" else []), *(drawn if kind != "hand" else [])]
     return [defect for defect in chosen if defect.file.startswith(only)]
 
@@ -86,14 +88,11 @@ def _line(result: Result) -> str:
     return f"{what:<8} {result.seconds:>5.1f} s {result.ran:>4} tests  {where}  {defect.kind}  {by}"
 
 
-def _print(
-    results: Sequence[Result], survivors: Sequence[Result], chosen: int, harmless: "dict[str, str] | object"
-) -> None:
+def _print(results: Sequence[Result], survivors: Sequence[Result], chosen: int, harmless: Mapping[str, str]) -> None:
     table = Table("file", "line", "kind", "before", "after", "why harmless", title="Survivors")
     for one in survivors:
-        reason = harmless.get(one.defect.name, "") if isinstance(harmless, dict) else ""
-        cells = (one.defect.file, str(one.defect.line), one.defect.kind, one.defect.old[:60], one.defect.new[:60], reason)
-        table.add_row(*cells)
+        defect, reason = one.defect, harmless.get(one.defect.name, "")
+        table.add_row(defect.file, str(defect.line), defect.kind, defect.old[:60], defect.new[:60], reason)
     if survivors:
         out.print(table)
     tried = [one for one in results if not one.absent]
@@ -107,4 +106,4 @@ def _merged(results: Sequence[Result]) -> Sequence[Result]:
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    typer.run(main)

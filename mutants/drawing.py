@@ -39,7 +39,7 @@ def draw(root: Path, seed: int, only: str = "") -> Sequence[Defect]:
 def _of_file(root: Path, file: str, seed: int) -> Sequence[Defect]:
     text = (root / file).read_text("utf-8")
     possible = list(python.defects(file, text) if file.endswith(".py") else sql.defects(file, text))
-    chance = Random(f"{seed} {file}")  # noqa: S311 (repeatable)
+    chance = Random(f"{seed} {file}")
     possible.sort(key=lambda defect: chance.random() * OBVIOUS.get(defect.kind, 1))
     usable = (defect for defect in possible if _is_usable(defect, text))
     return sorted(_different(usable, OF_EACH_FILE), key=lambda defect: (defect.line, defect.column))

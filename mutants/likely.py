@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from mutants.copy import ROOT
@@ -46,8 +47,8 @@ class Likely:
         near = [test for test in mirrored if test not in self.seconds]  # started as processes, or not noted
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
-        rest = mirrored if not running else near
-        return [test for test in _once([*best, *_variety(order), *rest, *order]) if test not in self.failing]
+        alternately = _alternately(near if running else mirrored, list(_variety(order)))
+        return [test for test in _once([*best, *alternately, *order]) if test not in self.failing]
 
     def _rank(self, test: str, file: str) -> float:
         cost = (self.seconds[test] + 0.05) * (self._breadth[test] + 100)
@@ -85,7 +86,7 @@ def _mirrors(test: str, file: str) -> bool:
     """Whether a test's file is the one for this module, by the rule that tests mirror the source."""
     path = PurePosixPath(file)
     folder = re.sub(r"^(src/twofold/|examples/shop/)", "", str(path.parent))
-    tests = test.split("::")[0]
+    tests, _, _ = test.partition("::")
     if file.startswith("examples"):
         return tests.startswith("examples/shop/tests/test_") and "real" not in tests
     area = f"tests/{folder}/"
@@ -94,7 +95,7 @@ def _mirrors(test: str, file: str) -> bool:
         return tests.startswith((area, f"tests/backends/test_{store}"))
     if path.stem in ("__init__", "__main__"):
         return tests.startswith(area)
-    return tests.startswith(area) and path.stem in tests or (folder == "cli" and tests.startswith("tests/cli/"))
+    return tests.startswith(area) and (path.stem in tests or folder == "cli")
 
 
 def _variety(tests: Iterable[str]) -> Iterable[str]:
@@ -105,6 +106,11 @@ def _variety(tests: Iterable[str]) -> Iterable[str]:
         if name not in seen:
             seen.add(name)
             yield test
+
+
+def _alternately(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
+    for pair in zip_longest(one, other):
+        yield from filter(None, pair)
 
 
 def _once(tests: Iterable[str]) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """A plugin of pytest that collects all tests once, then waits for defects: each is planted in a fork of this process.
 
-The file of the copy has the defect already. The fork gives every function whose code differs the new code, so nothing is
-imported again. It runs the tests in the given order until one fails, and reports each through the socket before it
+The file of the copy has the defect already. The fork gives every function whose code differs the new code, so nothing
+is imported again. It runs the tests in the given order until one fails, and reports each through the socket before it
 starts, so that whoever waits can tell one that hangs. A defect that is not in a function is refused: the caller then
 starts a new process.
 """
@@ -23,6 +23,8 @@ import pytest
 SOCKET = "TWOFOLD_MUTANTS_SOCKET"  # the number of an open file
 SIMULATION = "the simulator"
 FIRST_SEED = 1
+
+Functions = Mapping[tuple[str, str, int], Sequence[FunctionType]]
 
 
 class Nursery:
@@ -54,7 +56,10 @@ class Nursery:
     # ---- the fork ----
 
     def _in_the_fork(
-        self, wanted: Mapping[str, Any], items: Mapping[str, pytest.Item], functions: Mapping[Any, Sequence[FunctionType]]
+        self,
+        wanted: Mapping[str, Any],
+        items: Mapping[str, pytest.Item],
+        functions: Functions,
     ) -> None:
         os.setsid()
         sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
@@ -102,9 +107,9 @@ class Nursery:
 # ---- the code of functions ----
 
 
-def _functions(root: Path) -> Mapping[Any, Sequence[FunctionType]]:
+def _functions(root: Path) -> Functions:
     """All functions made from source below the root, by file, name and line."""
-    found: dict[Any, list[FunctionType]] = {}
+    found: dict[tuple[str, str, int], list[FunctionType]] = {}
     for one in gc.get_objects():
         if type(one) is FunctionType and one.__code__.co_filename.startswith(str(root)):
             found.setdefault(_place(one.__code__), []).append(one)
@@ -115,7 +120,7 @@ def _place(code: CodeType) -> tuple[str, str, int]:
     return code.co_filename, code.co_qualname, code.co_firstlineno
 
 
-def _planted(file: str, old: str, new: str, functions: Mapping[Any, Sequence[FunctionType]]) -> str | None:
+def _planted(file: str, old: str, new: str, functions: Functions) -> str | None:
     """Give functions their new code. Returns why that is not possible, or None."""
     if not file.endswith(".py"):
         return "not Python"

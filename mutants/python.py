@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from mutants.defect import Defect, placed
 
@@ -100,9 +101,9 @@ class _Finder:
                 yield self._replaced("not", node.test, f"not ({self._source_of(node.test)})")
             case ast.Constant(value=bool()):
                 yield self._replaced("constant", node, str(not node.value))
-            case ast.Constant(value=int() | float()):
-                yield self._replaced("constant", node, f"{node.value + 1}")
-                yield self._replaced("constant", node, f"({node.value - 1})")
+            case ast.Constant(value=int() | float() as value):
+                yield self._replaced("constant", node, f"{value + 1}")
+                yield self._replaced("constant", node, f"({value - 1})")
             case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
                 yield from self._of_elements(elements)
             case ast.Call():
@@ -121,7 +122,7 @@ class _Finder:
     def _of_elements(self, elements: Sequence[ast.expr]) -> Iterator[Defect]:
         if len(elements) < 2 or not isinstance(getattr(elements[0], "ctx", ast.Load()), ast.Load):
             return
-        for left, right in zip(elements, elements[1:], strict=False):
+        for left, right in pairwise(elements):
             start, end = self._span(left)[1], self._span(right)[1]
             if "(" not in self._text[start : self._span(right)[0]]:
                 yield placed(self._file, "dropped element", self._text, start, end, "," if len(elements) == 2 else "")
@@ -137,7 +138,7 @@ class _Finder:
                 yield placed(self._file, "direction", self._text, end, end + 1, ", reverse=True)")
         plain = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
         if len(plain) == len(node.args) >= 2 and not _is_check_of_class(node):
-            for first, second in zip(plain, plain[1:], strict=False):
+            for first, second in pairwise(plain):
                 yield from self._swapped(first, second)
 
     def _swapped(self, first: ast.expr, second: ast.expr) -> Iterator[Defect]:
@@ -160,7 +161,7 @@ class _Finder:
                 yield self._replaced("removed statement", node, "pass")
             case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
                 yield self._replaced("early return", node, "return None")
-            case ast.If() | ast.While() if not isinstance(node.test, ast.Constant):
+            case ast.If() | ast.While() if not isinstance(node.test, ast.Constant) and not _is_for_types(node.test):
                 yield self._replaced("not", node.test, f"not ({self._source_of(node.test)})")
             case ast.Break():
                 yield self._replaced("break or continue", node, "continue")
@@ -174,7 +175,7 @@ class _Finder:
 
 def seen_children(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes in a node that can change behaviour."""
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+    if isinstance(node, ast.If) and _is_for_types(node.test):
         yield from node.orelse
         return
     if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases):
@@ -187,6 +188,10 @@ def seen_children(node: ast.AST) -> Iterator[ast.AST]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) and not _is_logging(child):
                 yield child
+
+
+def _is_for_types(test: ast.expr) -> bool:
+    return "TYPE_CHECKING" in ast.unparse(test)
 
 
 def _is_unseen(node: ast.Expr | ast.Assign | ast.AnnAssign) -> bool:
@@ -207,7 +212,9 @@ def _is_logging(node: ast.AST) -> bool:
 
 
 def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr | ast.List) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return isinstance(node, ast.JoinedStr | ast.List) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def _given(node: ast.Call, name: str) -> bool:
@@ -215,4 +222,10 @@ def _given(node: ast.Call, name: str) -> bool:
 
 
 def _is_check_of_class(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "issubclass", "getattr", "cast", "TypeVar")
+    return isinstance(node.func, ast.Name) and node.func.id in (
+        "isinstance",
+        "issubclass",
+        "getattr",
+        "cast",
+        "TypeVar",
+    )

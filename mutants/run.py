@@ -66,17 +66,18 @@ class Run:
 
     def _tried(self, defect: Defect) -> Result:
         began = time.monotonic()
-        state = {"source": _hash(ROOT / defect.file), "tests": self._tests, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+        source, date = _hash(ROOT / defect.file), f"{datetime.now(UTC):%Y-%m-%d}"
         try:
             with self._copy.planted(defect) as changes:
                 outcome = self._outcome(defect, changes)
         except DoesNotApply:
             outcome = None
         if outcome is None:
-            result = Result(defect, **state, absent=True)
+            result = Result(defect, source, self._tests, date, absent=True)
         else:
             seconds = round(time.monotonic() - began, 1)
-            result = Result(defect, **state, by=outcome.by, hung=outcome.hung, ran=outcome.tests, seconds=seconds)
+            of = outcome.by, outcome.hung, False, outcome.tests, seconds
+            result = Result(defect, source, self._tests, date, *of)
             if outcome.by and outcome.by in self._nursery.tests:
                 self._likely.has_noticed(defect, outcome.by)
         with JOURNAL.open("ab") as journal:
@@ -134,11 +135,10 @@ class Run:
         parts: list[list[str]] = [[] for _ in budgets_s]
         tests = iter(order)
         for part, budget_s in zip(parts, budgets_s, strict=True):
-            for test in tests:
+            left_s = budget_s
+            while left_s > 0 and (test := next(tests, None)) is not None:
                 part.append(test)
-                budget_s -= self._likely.seconds.get(test, UNKNOWN_S) + 0.02
-                if budget_s < 0:
-                    break
+                left_s -= self._likely.seconds.get(test, UNKNOWN_S) + 0.02
         return parts
 
     def close(self) -> None:

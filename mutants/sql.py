@@ -13,7 +13,9 @@ from mutants.defect import Defect, placed
 HIDDEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"")
 COMPARISON = re.compile(r"(?<![<>=!:?|@&#-])(<=|>=|<>|<|>|=)(?![<>=?|@&])")
 OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">=", "=": "<>", "<>": "="}
-SUBQUERY_ENDS = re.compile(r"\b(AND|OR|ORDER|GROUP|LIMIT|RETURNING|FOR|ON|UNION|THEN|LOOP|WINDOW|LEFT|JOIN|CROSS)\b|;|\n\n")
+SUBQUERY_ENDS = re.compile(
+    r"\b(AND|OR|ORDER|GROUP|LIMIT|RETURNING|FOR|ON|UNION|THEN|LOOP|WINDOW|LEFT|JOIN|CROSS)\b|;|\n\n"
+)
 SIMPLE = {
     "sort direction": [(r"\s+DESC\b", ""), (r"(?<=ORDER BY )(\w+(?:\.\w+)?)(?=[\s,)])(?!\s+DESC)", r"\1 DESC")],
     "lock": [(r"\s+FOR (?:NO KEY )?(?:UPDATE|SHARE|KEY SHARE)(?: OF \w+)?(?: SKIP LOCKED| NOWAIT)?", "")],

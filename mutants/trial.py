@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +20,13 @@ from mutants.nursery import SIMULATION, SOCKET
 
 LEFT_OUT = (
     *("tests/test_bench.py", "tests/test_dev.py", "tests/test_docs.py", "tests/test_prose.py", "tests/test_wheel.py"),
-    *("tests/devservers", "tests/mutants", "tests/torture", "tests/testing/test_mutations.py", "tests/test_roll_out.py"),
+    *(
+        "tests/devservers",
+        "tests/mutants",
+        "tests/torture",
+        "tests/testing/test_mutations.py",
+        "tests/test_roll_out.py",
+    ),
     *("tests/backends/test_cosmos_killed.py", "examples/shop/tests/http/test_page.py", "examples/library"),
 )  # they are about the tools, or start so many processes that no defect is worth it
 COLLECT_S = 900.0
@@ -45,7 +50,18 @@ class Nursery:
         ours, theirs = socket.socketpair()
         environment = {**copy.environment(), SOCKET: str(theirs.fileno()), "TWOFOLD_TEST_POSTGRES": server}
         options = [f"--ignore={path}" for path in LEFT_OUT]
-        program = [sys.executable, "-P", "-m", "pytest", "-p", "mutants.nursery", "-p", "no:cacheprovider", "-q", *options]
+        program = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            "-p",
+            "mutants.nursery",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            *options,
+        ]
         self.log = copy.root / "nursery.log"
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
@@ -115,5 +131,3 @@ class Nursery:
 def files_of(tests: Sequence[str], most: int) -> Sequence[str]:
     """The files of these tests, the first ones only."""
     return list(dict.fromkeys(test.split("::")[0] for test in tests))[:most]
-
-
