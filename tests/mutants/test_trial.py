@@ -108,7 +108,8 @@ def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
 
 def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
     def result(file: str, by: str | None, promise: str = "", *, absent: bool = False) -> Result:
-        return Result(Defect(file, "by hand", "a", f"b{promise}", promise=promise), "", "", "2026-01-02", by, absent=absent)
+        defect = Defect(file, "by hand", "a", f"b{promise}", promise=promise)
+        return Result(defect, "", "", "2026-01-02", by, absent=absent)
 
     results = [
         result("src/twofold/read/unpark.py", "test"),

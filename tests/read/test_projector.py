@@ -157,7 +157,11 @@ def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.Mon
     """However small the cache: the next page is folded on rows that the store does not have yet."""
     monkeypatch.setattr(follow, "SMALLEST_PAGE", 6)
     monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 6)
-    monkeypatch.setattr("twofold.read.projector.RowCache", lambda complete, limit: RowCache(complete=complete, limit=600))
+
+    def small(*, complete: bool, limit: int) -> RowCache:
+        return RowCache(complete=complete, limit=600)
+
+    monkeypatch.setattr("twofold.read.projector.RowCache", small)
 
     async def main() -> None:
         log, rows = MemoryLog(), Fails(-1, None)
@@ -173,7 +177,7 @@ def test_g5_rows_are_remembered_until_they_are_committed(monkeypatch: pytest.Mon
 
 
 def test_g5_what_a_crash_took_is_folded_again_also_by_a_claim_that_looks_the_same() -> None:
-    """A store that loses the newest transactions in a crash loses claims with them: the next one gets the same epoch."""
+    """A store that loses its newest transactions loses claims with them: the next claim gets the same epoch."""
 
     async def main() -> None:
         log, rows = MemoryLog(), MemoryReadStore()
