@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -82,7 +83,7 @@ class Nursery:
             os._exit(0)
 
     def _run(self, chosen: Sequence[pytest.Item]) -> None:
-        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+        for item, following in zip_longest(chosen, chosen[1:]):
             self._say(test=item.nodeid)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed is not None:

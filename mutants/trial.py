@@ -30,7 +30,7 @@ LEFT_OUT = (
     *("tests/backends/test_cosmos_killed.py", "examples/shop/tests/http/test_page.py", "examples/library"),
 )  # they are about the tools, or start so many processes that no defect is worth it
 COLLECT_S = 900.0
-PATIENCE_S, PATIENCE = 40.0, 12.0  # for one test: so long at least, and so many times what it takes
+PATIENCE_S, PATIENCE = 20.0, 12.0  # for one test: so long at least, and so many times what it takes
 SIMULATION_S = 20.0
 
 
