@@ -44,10 +44,11 @@ class Likely:
         """All tests that may notice it, in order."""
         running = self._running(defect, text)
         mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
-        near = [test for test in mirrored if test not in self.seconds]  # started as processes, or not noted
+        beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
+        near = [test for test in [*mirrored, *beside] if test not in self.seconds]  # not noted: slow, or new
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
-        alternately = _alternately(near if running else mirrored, list(_variety(order)))
+        alternately = _alternately(near if running else [*mirrored, *beside], list(_variety(order)))
         return [test for test in _once([*best, *alternately, *order]) if test not in self.failing]
 
     def _rank(self, test: str, file: str) -> float:
@@ -82,20 +83,20 @@ def _overlap(ranges: Iterable[Sequence[int]], lines: range) -> bool:
     return any(first < lines.stop and lines.start <= last for first, last in ranges)
 
 
+def _area(file: str) -> str:
+    """Where the tests of a module's folder are, by the rule that tests mirror the source."""
+    folder = str(PurePosixPath(file).parent)
+    if file.startswith("examples/shop"):
+        return "examples/shop/tests/test_"
+    area = folder.replace("src/twofold", "tests").replace("web/graphql", "graphql").replace("/proof", "")
+    return re.sub(r"^tests/backends/(?!partitioned)(\w+)$", r"tests/backends/test_\1", area)
+
+
 def _mirrors(test: str, file: str) -> bool:
-    """Whether a test's file is the one for this module, by the rule that tests mirror the source."""
-    path = PurePosixPath(file)
-    folder = re.sub(r"^(src/twofold/|examples/shop/)", "", str(path.parent))
+    """Whether a test's file is the one for this module."""
     tests, _, _ = test.partition("::")
-    if file.startswith("examples"):
-        return tests.startswith("examples/shop/tests/test_") and "real" not in tests
-    area = f"tests/{folder}/"
-    if folder.startswith("backends/"):
-        store = folder.split("/")[1]
-        return tests.startswith((area, f"tests/backends/test_{store}"))
-    if path.stem in ("__init__", "__main__"):
-        return tests.startswith(area)
-    return tests.startswith(area) and (path.stem in tests or folder == "cli")
+    area, stem = _area(file), PurePosixPath(file).stem
+    return tests.startswith(area) and (stem in tests or "backends" in area or area.startswith("examples"))
 
 
 def _variety(tests: Iterable[str]) -> Iterable[str]:
