@@ -26,6 +26,7 @@ def main(
     budget: Annotated[float, typer.Option(min=0.0, help="Minutes; then it ends with what it has.")] = 60.0,
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
+    effort: Annotated[float, typer.Option(min=1.0, help="Seconds of tests for a defect that none notices.")] = 60.0,
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
     draw: Annotated[
@@ -43,7 +44,7 @@ def main(
     chosen = _chosen(only, seed, number, kind)
     if again:
         run.JOURNAL.unlink(missing_ok=True)
-    results = _run(chosen, time.monotonic() + budget * 60)
+    results = _run(chosen, time.monotonic() + budget * 60, run.Effort(effort))
     harmless = lists.harmless()
     survivors = [one for one in results if one.by is None and not one.absent]
     _print(results, survivors, len(chosen), harmless)
@@ -62,12 +63,12 @@ def _chosen(only: str, seed: int | None, number: Sequence[int] | None, kind: str
     return [defect for defect in chosen if defect.file.startswith(only)]
 
 
-def _run(chosen: Sequence[Defect], until: float) -> Sequence[Result]:
+def _run(chosen: Sequence[Defect], until: float, effort: run.Effort) -> Sequence[Result]:
     KEPT.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     with server(fsync=False) as postgres:
         out.print("collecting the tests")
-        running = run.Run(Copy(KEPT / "tree"), postgres.url, run.Effort())
+        running = run.Run(Copy(KEPT / "tree"), postgres.url, effort)
         out.print(f"{len(chosen):,} defects, {running.tests:,} tests")
         try:
             for result in running.results(chosen, until):

@@ -12,7 +12,7 @@ from mutants.copy import ROOT
 from mutants.defect import Defect
 from mutants.tracing import noted
 
-UNKNOWN_S = 1.0  # assumed of tests without notes
+UNKNOWN_S = 2.5  # assumed of tests without notes, most of which are slow
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 

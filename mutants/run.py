@@ -26,10 +26,9 @@ Changes = Mapping[str, tuple[str, str]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is tried on one defect: seconds of tests, as noted, first the likely ones and then others; histories."""
+    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories."""
 
-    likely_s: float = 20.0
-    rest_s: float = 40.0
+    tests_s: float = 60.0
     histories: int = 60
 
 
@@ -88,7 +87,7 @@ class Run:
         """Run the likely tests, then others, then the simulator, until one notices."""
         [(before, _)] = changes.values()
         order = self._likely.of(defect, before)
-        first, second = self._within(order, self._effort.likely_s, self._effort.rest_s)
+        first, second = self._within(order, self._effort.tests_s / 3, self._effort.tests_s * 2 / 3)
         nursery, changed = self._nursery, changes
         outcome = self._run(nursery, changed, first, 0)
         if not outcome.refused:
