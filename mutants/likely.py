@@ -45,11 +45,11 @@ class Likely:
         running = self._running(defect, text)
         mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
         beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
-        near = [test for test in [*mirrored, *beside] if test not in self.seconds]  # not noted: slow, or new
+        near = [test for test in mirrored if test not in self.seconds]  # not noted: slow, or new
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
-        alternately = _alternately(near if running else [*mirrored, *beside], list(_variety(order)))
-        return [test for test in _once([*best, *alternately, *order]) if test not in self.failing]
+        alternately = _alternately(near if running else mirrored, list(_variety(order)))
+        return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
 
     def _rank(self, test: str, file: str) -> float:
         cost = (self.seconds[test] + 0.05) * (self._breadth[test] + 100)

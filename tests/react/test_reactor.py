@@ -15,6 +15,7 @@ from twofold.feed.follow import Following
 from twofold.messages import BEGINNING, Append, Meta, Stream
 from twofold.react.runner import Runner
 from twofold.testing import recorded, virtual_time
+from twofold.testing.conformance.bank import eventually
 
 
 @dataclass(frozen=True)
@@ -199,10 +200,14 @@ def test_g5_commands_to_one_stream_are_carried_out_in_order_also_when_one_fails(
             done.append((id, command.amount))
 
         task = asyncio.create_task(following_of(log, execute).run())
-        while (found := await log.checkpoints.read(fulfilment.follows)) is None or found.position < await log.head():
-            await asyncio.sleep(0.01)
+
+        async def has_handled_all() -> bool:
+            found = await log.checkpoints.read(fulfilment.follows)
+            return found is not None and found.position == await log.head()
+
+        await eventually(has_handled_all)
         task.cancel()
-        amounts = [amount for id, amount in done if id == "a"]
+        amounts = [amount for item, amount in done if item == "a"]
         assert list(dict.fromkeys(amounts)) == [0, 2, 3], "as repeated ones take no effect again"
         assert ("b", 1) in done
 
@@ -220,15 +225,18 @@ def test_g7_what_a_worker_was_retrying_its_successor_retries_although_no_event_c
         async def works(decider: Any, id: str, command: Fill, meta: Meta) -> None:
             done.append(id)
 
+        async def is_parked() -> bool:
+            return bool(await log.checkpoints.parked(fulfilment.follows))
+
+        async def is_done() -> bool:
+            return not await is_parked()
+
         first = asyncio.create_task(following_of(log, fails).run())
-        while not await log.checkpoints.parked(fulfilment.follows):
-            await asyncio.sleep(0.01)
+        await eventually(is_parked)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         second = asyncio.create_task(following_of(log, works).run())
-        async with asyncio.timeout(60):
-            while await log.checkpoints.parked(fulfilment.follows):
-                await asyncio.sleep(0.01)
+        await eventually(is_done)
         second.cancel()
         assert done == ["a"]
 
