@@ -51,6 +51,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
         "torture",
         "live",
         "simulate",
+        "mutants",
         "fuzz",
         "typescript",
         "postgres",
