@@ -10,17 +10,24 @@ from typing import Any
 
 import azure.functions as func
 import msgspec
+from azure_functions_db import DbError
 from azure_functions_validation import AdapterValidationError, MalformedRequestError, PydanticAdapter
 from pydantic import TypeAdapter, ValidationError
 
-from orders.answers import Answer, Asked, fault, refused
+from orders.answers import Answer, Asked, fault, refused, unavailable
 from orders.opened import Opened
 from twofold import TwofoldError
 from twofold.app import Running
 
 CORRELATION = "X-Correlation-Id"
-_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+LONGEST_ID = 200
+NO_VERSION = 2**50  # that no order has
+
+_TAG = re.compile(r'\s*(?:W/)?"[\x21\x23-\x7e]*"\s*')
+_VERSION = re.compile(r'\s*"(\d{1,15})"\s*')
 _JSON = msgspec.json.Encoder(decimal_format="number")
+
+Work = Callable[[Running, Asked], Awaitable[Answer]]
 
 
 class Exact(PydanticAdapter):
@@ -29,7 +36,7 @@ class Exact(PydanticAdapter):
     def parse_body(self, req: func.HttpRequest, model: Any) -> Any:
         """See `ValidationAdapter`."""
         if not req.get_body().strip():
-            return super().parse_body(req, model)  # raises that it is missing
+            return super().parse_body(req, model)  # which raises that it is missing
         try:
             value = json.loads(req.get_body(), parse_float=Decimal, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
@@ -45,28 +52,38 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-async def answered(
-    opened: Opened, req: func.HttpRequest, context: func.Context, work: Callable[[Running, Asked], Awaitable[Answer]]
-) -> func.HttpResponse:
+async def answered(opened: Opened, req: func.HttpRequest, context: func.Context, work: Work) -> func.HttpResponse:
     """Do what a request asks for, and answer it."""
-    asked = Asked(_correlation_id(req, context), None)
+    asked = Asked(_correlation_id(req, context))
     try:
-        answer = await work(await opened.running(), asked)
+        return _response(await _answer(opened, req, asked, work), asked)
     except TwofoldError as error:
-        answer = refused(error, asked)
-    return _response(answer, asked)
+        return _response(refused(error, asked), asked)
+    except DbError as error:
+        return _response(unavailable(error.__cause__ or error, asked), asked)
+
+
+async def _answer(opened: Opened, req: func.HttpRequest, asked: Asked, work: Work) -> Answer:
+    expected = req.headers.get("If-Match", "*")
+    if not _TAG.fullmatch(expected) and expected.strip() != "*":
+        return fault(400, 'If-Match must be one ETag of the order, like "3", or *', "invalid-if-match")
+    if expected.strip() != "*":
+        version = _VERSION.fullmatch(expected)
+        asked = Asked(asked.correlation_id, int(version[1]) if version else NO_VERSION)
+    return await work(await opened.running(), asked)
 
 
 def _correlation_id(req: func.HttpRequest, context: func.Context) -> str:
-    """The caller's, if it is one, or that of the invocation."""
+    """The caller's, if it gives one that can be kept, or that of the invocation."""
     given = req.headers.get(CORRELATION, "")
-    return given if 0 < len(given) <= 200 and given.isprintable() else context.invocation_id
+    return given if 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable() else context.invocation_id
 
 
 def _response(answer: Answer, asked: Asked) -> func.HttpResponse:
     headers = {**answer.headers, CORRELATION: asked.correlation_id}
     if answer.version is not None:
         headers["ETag"] = f'"{answer.version}"'
-    return func.HttpResponse(
-        _JSON.encode(answer.body), status_code=answer.status, headers=headers, mimetype="application/json"
-    )
+    text = isinstance(answer.body, str)
+    body = answer.body if text else _JSON.encode(answer.body)
+    kind = "text/plain" if text else "application/json"
+    return func.HttpResponse(body, status_code=answer.status, headers=headers, mimetype=kind)
