@@ -1,0 +1,12 @@
+"""Waiting that a stop cuts short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Return after that time, or as soon as it is to stop."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
