@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from orders import order as domain
 
@@ -22,7 +22,12 @@ def _number(value: Any) -> Any:
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\\?#\s]([^/\\?#\x00-\x1f\x7f]*[^/\\?#\s])?$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Money = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, max_digits=15, decimal_places=4)]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=0, max_digits=15, decimal_places=4),
+    WithJsonSchema({"type": "number", "minimum": 0, "multipleOf": 0.0001}),
+]
 
 
 class Strict(BaseModel):
