@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         with listening(options.port) as on:
             keys = _keys() if options.keys else None
             wanted = Wanted(options.app.resolve(), python(), on, keys)
-            return asyncio.run(serve(wanted, os.environ))
+            asyncio.run(serve(wanted, os.environ))
+            return 0
     except (Misconfigured, WorkerEnded, Unavailable) as error:
         sys.exit(f"functions: {error}")
     except OSError as error:

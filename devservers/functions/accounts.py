@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Self
 from azure.core.exceptions import AzureError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosResourceExistsError
 
 from devservers.functions.errors import Misconfigured
 from devservers.functions.settings import Settings
@@ -48,11 +50,14 @@ class Accounts:
 
     async def create(self, place: Place, key: str, throughput: int | None = None) -> None:
         """Create the container, and its database, if they are missing. Raises: as `container`."""
-        client = await self._client(place.connection)
-        database = await client.create_database_if_not_exists(self._settings.resolved(place.database))
+        client, database_id = await self._client(place.connection), self._settings.resolved(place.database)
         more: dict[str, Any] = {} if throughput is None else {"offer_throughput": throughput}
         name = self._settings.resolved(place.container)
-        await database.create_container_if_not_exists(name, partition_key=PartitionKey(path=key), **more)
+        with contextlib.suppress(CosmosResourceExistsError):  # another host or function was faster
+            await client.create_database_if_not_exists(database_id)
+        with contextlib.suppress(CosmosResourceExistsError):
+            database = client.get_database_client(database_id)
+            await database.create_container_if_not_exists(name, partition_key=PartitionKey(path=key), **more)
 
     async def _client(self, connection: str) -> CosmosClient:
         return self._clients.get(connection) or await self._open(connection)

@@ -76,6 +76,8 @@ class Worker:
         await self._loaded("worker_init_request", function_app_directory=str(folder))
         indexed = await self._loaded("functions_metadata_request", function_app_directory=str(folder))
         found: list[Message] = indexed.get("function_metadata_results", [])
+        if not found:
+            raise Misconfigured(f"there are no functions in {folder}: is there a function_app.py with some?")
         for one in found:
             await self._loaded("function_load_request", function_id=one["function_id"], metadata=one)
         return found
@@ -120,7 +122,7 @@ class Worker:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         if self.ended.done():
-            raise WorkerEnded(self._death())
+            raise WorkerEnded(self.death())
         self._writer.write(json.dumps({"request_id": number, kind: content}).encode() + b"\n")
         return await answer
 
@@ -130,7 +132,7 @@ class Worker:
                 self._take(json.loads(line))
         await self._process.wait()
         for waiting in self._waiting.values():
-            waiting.set_exception(WorkerEnded(self._death()))
+            waiting.set_exception(WorkerEnded(self.death()))
             waiting.exception()  # nobody may be waiting any more
         self._waiting.clear()
 
@@ -144,7 +146,8 @@ class Worker:
         elif log.get("category") != SYSTEM:
             self._log(log.get("level", "Trace"), log.get("message", ""), log.get("invocation_id", ""))
 
-    def _death(self) -> str:
+    def death(self) -> str:
+        """How the process has ended."""
         return f"the worker's process has ended with status {self._process.returncode}: see its output above"
 
 

@@ -54,7 +54,7 @@ def install_worker(python: Path) -> None:
 
 
 def _wanted() -> str:
-    contents = [file.read_bytes() for file in (*LOCKS, Path(__file__))]
+    contents = [file.read_bytes() for file in LOCKS]
     return hashlib.sha256(b"\0".join([*contents, sys.version.encode(), str(FOLDER).encode()])).hexdigest()
 
 

@@ -17,7 +17,7 @@ from devservers.functions import retries
 from devservers.functions.accounts import Accounts
 from devservers.functions.channel import Worker
 from devservers.functions.delivery import Deliveries
-from devservers.functions.errors import NotRun
+from devservers.functions.errors import NotRun, WorkerEnded
 from devservers.functions.functions import Function, understood
 from devservers.functions.http import Endpoint, Http, Keys, endpoint
 from devservers.functions.invoking import Invoker
@@ -49,8 +49,8 @@ class Plan:
     triggered: Sequence[tuple[Function, TriggerOptions]]
 
 
-async def serve(wanted: Wanted, environment: Mapping[str, str]) -> int:
-    """Run the app until SIGINT or SIGTERM; returns the exit status. Raises: Misconfigured, WorkerEnded."""
+async def serve(wanted: Wanted, environment: Mapping[str, str]) -> None:
+    """Run the app until SIGINT or SIGTERM. Raises: Misconfigured, WorkerEnded."""
     file, settings = read_host_file(wanted.folder), read_settings(wanted.folder, environment)
     log = Log(file.levels)
     async with _worker(wanted, settings, log) as worker, Accounts(settings) as accounts:
@@ -61,7 +61,8 @@ async def serve(wanted: Wanted, environment: Mapping[str, str]) -> int:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         async with _following(Host(name, accounts, log, asyncio.Event()), plan, invoker):
             await server.serve(sockets=[wanted.on])
-        return 1 if worker.ended.done() else 0
+        if worker.ended.done():
+            raise WorkerEnded(worker.death())
 
 
 def planned(metadata: Sequence[Mapping[str, Any]], file: HostFile, log: Log) -> Plan:

@@ -13,7 +13,7 @@ from devservers.functions.feed import Start
 
 LEASES = "leases"
 POLL_MS = 5_000
-RENEW_MS, ACQUIRE_MS, EXPIRATION_MS = 1_500, 1_500, 6_000  # Azure's are 17, 13 and 60 s: too long to wait for here
+RENEW_MS, ACQUIRE_MS, EXPIRATION_MS = 1_000, 1_000, 5_000  # Azure's are 17, 13 and 60 s: too long to wait for here
 
 
 @dataclass(frozen=True, slots=True)

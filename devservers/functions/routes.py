@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from devservers.functions.errors import NotRun
 
-PARAMETER = re.compile(r"\{(\*{0,2})(\w+)((?::[^{}]+)*)(?:=([^{}?]*))?(\?)?\}")
+PARAMETER = re.compile(r"\{(\*{0,2})(\w+)((?::[^{}?=]+)*)(?:=([^{}?]*))?(\?)?\}")
 SIGNED = r"[-+]?\d+"
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FORMS = {

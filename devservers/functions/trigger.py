@@ -85,8 +85,7 @@ class Trigger:
 
     async def _taken(self, leases: Leases, sightings: Sightings) -> list[Held]:
         every = await leases.all()
-        left = [one for one in every if one.owner == self._host.name and one.range.key not in self._holding]
-        free = [*left, *sightings.free(every, asyncio.get_running_loop().time())]
+        free = self._free(every, sightings.free(every, asyncio.get_running_loop().time()))
         taken = list[Held]()
         for lease in wanted(self._host.name, every, free):
             with contextlib.suppress(LeaseLost):  # another host was faster
@@ -95,6 +94,11 @@ class Trigger:
                 self._holding.add(lease.range.key)
                 taken.append(held)
         return taken
+
+    def _free(self, every: list[Lease], unclaimed: list[Lease]) -> list[Lease]:
+        """Those that nobody claims, and those of this host that it does not hold: it has begun again meanwhile."""
+        held = [one for one in every if one.owner == self._host.name and one.range.key in self._holding]
+        return [one for one in every if one not in held and (one in unclaimed or one.owner == self._host.name)]
 
     async def _hold(self, feed: Feed, held: Held) -> None:
         range_ = held.lease.range

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +57,13 @@ class Session:
     def _start(self, line: bytes) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(json.loads(line)))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.exception() is not None:  # not the app's: what it raises is an answer
+            traceback.print_exception(task.exception())
+            os._exit(1)
 
     async def _answer(self, line: dict[str, Any]) -> None:
         message = self._json.ParseDict(line, self._protos.StreamingMessage())
@@ -75,6 +82,7 @@ class Session:
 def find_the_app(folder: Path) -> None:
     """Import from the app and what is installed, and from nothing of this checkout."""
     checkout = Path(__file__).parents[3]
+    os.environ.pop("PYTHONPATH", None)
     sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != checkout]
     packed = folder / PACKAGES
     sys.path[:0] = [*([str(packed)] if packed.is_dir() else []), str(folder)]
