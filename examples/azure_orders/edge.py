@@ -75,8 +75,9 @@ async def _answer(opened: Opened, req: func.HttpRequest, asked: Asked, work: Wor
 
 def _correlation_id(req: func.HttpRequest, context: func.Context) -> str:
     """The caller's, if it gives one that can be kept, or that of the invocation."""
-    given = req.headers.get(CORRELATION, "")
-    return given if 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable() else context.invocation_id
+    given: str = req.headers.get(CORRELATION, "")
+    own: str = context.invocation_id
+    return given if 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable() else own
 
 
 def _response(answer: Answer, asked: Asked) -> func.HttpResponse:

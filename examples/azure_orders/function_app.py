@@ -2,6 +2,7 @@
 
 import logging
 import os
+from urllib.parse import urlsplit
 
 import azure.functions as func
 from azure_functions_db import DbBindings, DbReader, EngineProvider
@@ -69,8 +70,10 @@ async def create_order(req: func.HttpRequest, body: OrderWriteRequest, context: 
 @validate_http(body=ItemWriteRequest, adapter=Exact())
 async def add_item_to_order(req: func.HttpRequest, body: ItemWriteRequest, context: func.Context) -> func.HttpResponse:
     """With If-Match, only to the version of that ETag."""
-    id = req.route_params["id"]
-    return await answered(shop, req, context, lambda running, asked: answers.add_item(running, id, body.item(), asked))
+    order_id = req.route_params["id"]
+    return await answered(
+        shop, req, context, lambda running, asked: answers.add_item(running, order_id, body.item(), asked)
+    )
 
 
 @app.route(route="orders/{id}/submit", methods=["POST"])
@@ -82,8 +85,8 @@ async def add_item_to_order(req: func.HttpRequest, body: ItemWriteRequest, conte
 )
 async def submit_order(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """With If-Match, only the version of that ETag."""
-    id = req.route_params["id"]
-    return await answered(shop, req, context, lambda running, asked: answers.submit(running, id, asked))
+    order_id = req.route_params["id"]
+    return await answered(shop, req, context, lambda running, asked: answers.submit(running, order_id, asked))
 
 
 @app.route(route="orders/{id}/projection", methods=["GET"])
@@ -92,8 +95,8 @@ async def submit_order(req: func.HttpRequest, context: func.Context) -> func.Htt
 @db.inject_reader("reader", url=READ_DB, engine_provider=engines)
 async def get_order_projection(req: func.HttpRequest, reader: DbReader, context: func.Context) -> func.HttpResponse:
     """The row of an order."""
-    id = req.route_params["id"]
-    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, id, asked))
+    order_id = req.route_params["id"]
+    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, order_id, asked))
 
 
 @app.route(route="customers/{id}/orders", methods=["GET"])
@@ -106,8 +109,9 @@ async def get_order_projection(req: func.HttpRequest, reader: DbReader, context:
 @db.inject_reader("reader", url=READ_DB, engine_provider=engines)
 async def get_customer_orders(req: func.HttpRequest, reader: DbReader, context: func.Context) -> func.HttpResponse:
     """The newest first, 50 on a page."""
-    id, cursor = req.route_params["id"], req.params.get("cursor")
-    return await answered(shop, req, context, lambda _, asked: reading.of_customer(reader, id, cursor, req.url))
+    customer_id, cursor = req.route_params["id"], req.params.get("cursor")
+    path = urlsplit(req.url).path
+    return await answered(shop, req, context, lambda _, asked: reading.of_customer(reader, customer_id, cursor, path))
 
 
 @app.route(route="customers/{id}/summary", methods=["GET"])
@@ -116,8 +120,8 @@ async def get_customer_orders(req: func.HttpRequest, reader: DbReader, context: 
 @db.inject_reader("reader", url=READ_DB, engine_provider=engines)
 async def get_customer_summary(req: func.HttpRequest, reader: DbReader, context: func.Context) -> func.HttpResponse:
     """Drafts do not count."""
-    id = req.route_params["id"]
-    return await answered(shop, req, context, lambda _, asked: reading.summary(reader, id))
+    customer_id = req.route_params["id"]
+    return await answered(shop, req, context, lambda _, asked: reading.summary(reader, customer_id))
 
 
 @app.cosmos_db_trigger(

@@ -526,7 +526,9 @@ class Running:
         folding = self.app.folding(self._folded_by(projection))
         tokens = await self.queries.checked(await self._heads() if until is None else until)
         done: set[FollowerId] = set()
-        while left := [one for one in self.followers if one.follower_id.name == folding.name and one.follower_id not in done]:
+        while left := [
+            one for one in self.followers if one.follower_id.name == folding.name and one.follower_id not in done
+        ]:
             events = related(self.log, left[0].feed.partition, [token.position for token in tokens])
             try:
                 async with aclosing(caught_up(left[0], events, wait_s)) as pages:

@@ -34,7 +34,9 @@ def stores(settings: Mapping[str, str]) -> Stores:
 def _setting(settings: Mapping[str, str], name: str, example: str) -> str:
     found = settings.get(name, "").strip()
     if not found:
-        raise ConfigurationError(f"{name} is not set: put it into local.settings.json, or the app's settings: {example}")
+        raise ConfigurationError(
+            f"{name} is not set: put it into local.settings.json, or the app's settings: {example}"
+        )
     return found
 
 

@@ -46,7 +46,7 @@ async def project(running: Running, documents: Sequence[Mapping[str, Any]], lags
 
 
 def _places(running: Running, documents: Sequence[Mapping[str, Any]]) -> Sequence[Token] | None:
-    """The places of a batch in the feed. None, for the end of the feed, if there are documents that do not say theirs."""
+    """The places of a batch in the feed. None, for the feed's end, if there are documents that do not say theirs."""
     if not isinstance(running.log, CosmosLog) or any("_lsn" not in one for one in documents):
         return None
     return [Token(running.log.log_id, entry.position) for entry in running.log.entries(documents)]

@@ -56,11 +56,11 @@ def evolve(row: OrderReadModel, order: Order, recorded: Recorded) -> OrderReadMo
         sum((item.amount for item in order.items), Decimal(0)),
         order.updated_at or recorded.recorded_at,
         order.created_at or recorded.recorded_at,
-        customer and customer.name,
-        customer and customer.email,
+        None if customer is None else customer.name,
+        None if customer is None else customer.email,
         tuple(item.sku for item in order.items),
         order.status.capitalize(),
-        address and f"{address.city}, {address.country}",
+        None if address is None else f"{address.city}, {address.country}",
         recorded.version,
     )
 

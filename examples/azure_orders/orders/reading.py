@@ -7,8 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -61,7 +60,7 @@ async def of_customer(reader: Reader, customer_id: str, cursor: str | None, path
             return fault(400, "cursor is not one of this API: follow the Link of a page as it is", "invalid-cursor")
     found = await reader.query(_FIRST if cursor is None else _NEXT, params=where)
     last = found[PAGE - 1] if len(found) > PAGE else None
-    link = {} if last is None else {"Link": f'<{quote(path)}?cursor={_cursor(last)}>; rel="next"'}
+    link = {} if last is None else {"Link": f'<{path}?cursor={_cursor(last)}>; rel="next"'}
     return Answer(200, [_row(values, OrderReadModel) for values in found[:PAGE]], headers=link)
 
 
@@ -91,6 +90,6 @@ def _cursor(values: Mapping[str, object]) -> str:
 
 def _place(cursor: str) -> tuple[str, str]:
     """Raises: ValueError."""
-    created_at, id = msgspec.json.decode(urlsafe_b64decode(cursor), type=tuple[str, str])
+    created_at, order_id = msgspec.json.decode(urlsafe_b64decode(cursor), type=tuple[str, str])
     datetime.fromisoformat(created_at)
-    return created_at, id
+    return created_at, order_id

@@ -54,6 +54,10 @@ class CustomerRequest(Strict):
     name: Text | None = None
     email: Text | None = None
 
+    def customer(self) -> domain.Customer:
+        """As the domain has it."""
+        return domain.Customer(self.name, self.email)
+
 
 class ShippingAddressRequest(Strict):
     """Where to send it."""
@@ -63,12 +67,20 @@ class ShippingAddressRequest(Strict):
     street: Text | None = None
     postal_code: Text | None = None
 
+    def address(self) -> domain.ShippingAddress:
+        """As the domain has it."""
+        return domain.ShippingAddress(self.city, self.country, self.street, self.postal_code)
+
 
 class PaymentRequest(Strict):
     """How it is paid."""
 
     method: Text
     reference: Text | None = None
+
+    def payment(self) -> domain.Payment:
+        """As the domain has it."""
+        return domain.Payment(self.method, self.reference)
 
 
 class OrderWriteRequest(Strict):
@@ -90,9 +102,9 @@ class OrderWriteRequest(Strict):
             self.status,
             tuple(one.item() for one in self.items),
             at,
-            self.customer and domain.Customer(**self.customer.model_dump()),
-            self.shipping_address and domain.ShippingAddress(**self.shipping_address.model_dump()),
-            self.payment and domain.Payment(**self.payment.model_dump()),
+            None if self.customer is None else self.customer.customer(),
+            None if self.shipping_address is None else self.shipping_address.address(),
+            None if self.payment is None else self.payment.payment(),
         )
 
     def command_id(self) -> str:

@@ -17,6 +17,11 @@ HEAD = """\
 -- The read store on SQLite, made by `python -m orders.schema`. It can be run again on the same file.
 -- On PostgreSQL the functions create what is missing when they first need it; so they do here, if this was not run.
 """
+KNOWN = """\
+INSERT INTO twofold_tables (name, version, fingerprint, live, rollup)
+SELECT {values}
+WHERE NOT EXISTS (SELECT 1 FROM twofold_tables WHERE name = '{name}');
+"""
 
 
 async def schema() -> str:
@@ -41,11 +46,7 @@ def statements(made: sqlite3.Connection) -> Iterator[str]:
 
 def _known(name: str, version: int, fingerprint: str, live: int, rollup: str | None) -> str:
     declared = "NULL" if rollup is None else f"'{rollup.replace(chr(39), 2 * chr(39))}'"
-    return (
-        "INSERT INTO twofold_tables (name, version, fingerprint, live, rollup)\n"
-        f"SELECT '{name}', {version}, '{fingerprint}', {live}, {declared}\n"
-        f"WHERE NOT EXISTS (SELECT 1 FROM twofold_tables WHERE name = '{name}');\n"
-    )
+    return KNOWN.format(name=name, values=f"'{name}', {version}, '{fingerprint}', {live}, {declared}")
 
 
 if __name__ == "__main__":

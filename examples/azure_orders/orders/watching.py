@@ -9,7 +9,7 @@ from twofold.operate import status
 
 
 async def state(running: Running, lags: Lags) -> Answer:
-    """Each read model: how far it is, how far behind, and how many rows are parked; and the newest lag of this process."""
+    """Where each read model is, how far behind, and how many rows are parked; and the newest lag of this process."""
     models = [
         {
             "name": one.name,
@@ -30,7 +30,11 @@ async def metrics(running: Running, lags: Lags) -> Answer:
     lines = list(lags.lines())
     found = await status(running)
     for name, what, values in (
-        ("order_read_model_behind_events", "Events that a read model has not passed.", [one.lag_events for one in found]),
+        (
+            "order_read_model_behind_events",
+            "Events that a read model has not passed.",
+            [one.lag_events for one in found],
+        ),
         ("order_read_model_parked", "Rows and streams that are parked.", [one.parked for one in found]),
     ):
         lines += [f"# HELP {name} {what}", f"# TYPE {name} gauge"]

@@ -18,9 +18,7 @@ class _Handled(Exception):
     """Nothing is left to do: the checkpoint has passed the events."""
 
 
-async def caught_up(
-    following: Following, events: Iterable[Position], wait_s: float
-) -> AsyncGenerator[FeedPage, None]:
+async def caught_up(following: Following, events: Iterable[Position], wait_s: float) -> AsyncGenerator[FeedPage, None]:
     """Follow until these events are handled, and yield the pages that this call has handled, each once it is committed.
 
     While another worker holds the checkpoint, wait until that one has handled the events, or its lease has run out.
@@ -60,7 +58,7 @@ def _looking(following: Following, last: Sequence[Position], wait_s: float) -> L
             raise _Handled
         if now.owner is not None and clock() >= deadline:
             raise Contended(
-                f"{now.follower} is held by worker {now.owner}, which has not come as far within {wait_s:g} s: try again"
+                f"{now.follower} is held by worker {now.owner}, which has not come as far in {wait_s:g} s: try again"
             )
         return now
 

@@ -13,9 +13,7 @@ from twofold.read.parked import ParkedKeys
 from twofold.read.projection import Projection
 
 
-async def folded(
-    projection: Projection[Any], codec: Codec, following: Following, page: FeedPage
-) -> Sequence[Recorded]:
+async def folded(projection: Projection[Any], codec: Codec, following: Following, page: FeedPage) -> Sequence[Recorded]:
     """The events of a committed page, without those that are parked for every row they touch. Raises: Unavailable."""
     parked = ParkedKeys(await following.checkpoints.parked(following.follower_id))
     events = [
@@ -23,8 +21,4 @@ async def folded(
     ]
     if not parked:
         return events
-    return [
-        event
-        for event in events
-        if not all(parked.row(key, event.position) for key in projection.keys(event))
-    ]
+    return [event for event in events if not all(parked.row(key, event.position) for key in projection.keys(event))]

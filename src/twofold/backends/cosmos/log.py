@@ -171,7 +171,7 @@ class CosmosLog(Merged):
         return found
 
     def entries(self, documents: Iterable[Mapping[str, Any]]) -> Sequence[Entry]:
-        """The events in documents of the container's change feed, as another reader of it got them, each once, in order.
+        """The events in documents of the change feed, as another reader of it got them, each once, in order.
 
         A document without `_lsn` has no place in the feed and is left out.
         """

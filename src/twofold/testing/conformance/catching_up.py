@@ -39,7 +39,9 @@ class CatchUpConformance(OnBackend):
             yield running
 
     @MODELS
-    async def test_it_folds_what_is_named_and_says_what_it_folded(self, called: Running, model: Projection[Any]) -> None:
+    async def test_it_folds_what_is_named_and_says_what_it_folded(
+        self, called: Running, model: Projection[Any]
+    ) -> None:
         """Each event once, however often and in whatever order it is named."""
         receipts = [await deposit(called, f"a{n % 7}", 1) for n in range(20)]
         folded = await caught_up(called, model, reversed(receipts[:5]))
@@ -62,14 +64,20 @@ class CatchUpConformance(OnBackend):
     ) -> None:
         """Whichever of them folds it says so, and no other."""
         receipts = [await deposit((called, called_too)[n % 2], f"a{n % 5}", 1) for n in range(30)]
-        calls = [caught_up(running, model, receipts[n : n + 10]) for n in (20, 0, 10) for running in (called, called_too)]
+        calls = [
+            caught_up(running, model, receipts[n : n + 10]) for n in (20, 0, 10) for running in (called, called_too)
+        ]
         folded = [event for events in await asyncio.gather(*calls) for event in events]
         assert sorted(folded) == sorted(map(event_of, receipts))
         assert await total(called, model) == 30
 
     async def test_g7_what_is_parked_is_left_out(self, called: Running) -> None:
         """It counts as passed, so the call ends."""
-        first, bad, behind = await deposit(called, "a", 1), await deposit(called, "b", CURSED), await deposit(called, "b", 1)
+        first, bad, behind = (
+            await deposit(called, "a", 1),
+            await deposit(called, "b", CURSED),
+            await deposit(called, "b", 1),
+        )
         assert await caught_up(called, balances, [first, bad, behind]) == [event_of(first)]
         again = await deposit(called, "b", 1)
         assert await caught_up(called, balances, [again]) == []
