@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+
 from orders.order import (
     EXISTS,
     UNKNOWN,
@@ -20,7 +21,6 @@ from orders.order import (
     evolve,
     orders,
 )
-
 from twofold import Rejected
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -57,12 +57,12 @@ def test_a_draft_gets_lines_until_it_is_submitted() -> None:
     submitted = orders.state([OrderCreated(DRAFT), ItemAdded(DESK, LATER), OrderSubmitted(LATER)])
     assert (submitted.status, submitted.items, submitted.updated_at) == ("submitted", (LAMP, DESK), LATER)
     assert decide(SubmitOrder(LATER), submitted) == []
-    with pytest.raises(Rejected, match="^Cannot modify a submitted order$"):
+    with pytest.raises(Rejected, match=r"^Cannot modify a submitted order$"):
         decide(AddItem(DESK, LATER), submitted)
 
 
 def test_an_empty_order_is_not_submitted() -> None:
-    with pytest.raises(Rejected, match="^Cannot submit an empty order$"):
+    with pytest.raises(Rejected, match=r"^Cannot submit an empty order$"):
         decide(SubmitOrder(LATER), Order("o-1", "c-1", "draft"))
 
 

@@ -12,14 +12,14 @@ from uuid import uuid4
 
 import pytest
 from azure.cosmos.aio import CosmosClient
+
+from devservers.cosmos.process import Process as Cosmos
 from orders import projecting
 from orders.answers import Asked, add_item, create, submit
 from orders.lag import Lags
 from orders.order import Item
 from orders.read_models import app, customer_summaries, order_read_models
 from orders.requests import ItemWriteRequest, OrderWriteRequest
-
-from devservers.cosmos.process import Process as Cosmos
 from tests.backends.cosmos_server import Server
 from twofold import RowParked
 from twofold.app import Running

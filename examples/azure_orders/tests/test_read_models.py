@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+
 from orders.order import AddItem, CreateOrder, Customer, Item, ShippingAddress, SubmitOrder, orders
 from orders.read_models import CustomerSummary, OrderReadModel, app, customer_summaries, order_read_models
-
 from twofold.app import Running
 from twofold.messages import Append, Encoded, Meta, Stream
 from twofold.operate import verify

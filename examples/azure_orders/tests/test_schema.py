@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from orders.read_models import app, order_read_models
 from orders.schema import schema
-
 from twofold.operate import verify
 
 FILE = Path(__file__).parents[1] / "schema.sql"
