@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import msgspec
 
 from twofold.ambient import Ambient
-from twofold.backends.cosmos import places
+from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.checkpoints import MOST_TRIES, CosmosCheckpoints
 from twofold.backends.cosmos.client import opened
@@ -169,6 +170,15 @@ class CosmosLog(Merged):
         for number, part in list(self.parts.items()):
             found += await part.documents(at.get(number))
         return found
+
+    def entries(self, documents: Iterable[Mapping[str, Any]]) -> Sequence[Entry]:
+        """The events in documents of the change feed, as another reader of it got them, each once, in order.
+
+        A document without `_lsn` has no place in the feed and is left out.
+        """
+        commits = {(one["key"], one["id"]): one for one in documents if one.get("kind") == "commit" and "_lsn" in one}
+        found = [entry for one in commits.values() for entry in layout.entries(one, self.partition_of(one["key"]))]
+        return sorted(found, key=lambda entry: entry.position)
 
     def show_states(self, categories: Collection[str]) -> None:
         """See `ShowsStates`: in the heads of their streams."""
