@@ -190,7 +190,7 @@ class Container:
         """Split a range, between two of its ids if it has as many. Returns the former one."""
         range_ = self.ranges.pop(int(pick * len(self.ranges)))
         begin, end = range_.physical.begin, range_.physical.end
-        hashes = sorted(hash_ for hash_ in map(hash_of, self._of_id) if range_.holds(hash_))
+        hashes = sorted(hash_ for hash_ in map(place_of, self._of_id) if range_.holds(hash_))
         between = hashes[1:] or [f"{(_number(begin) + min(_number(end), _HASHES)) // 2:032X}"]
         middle = between[int(self._draw() * len(between))]
         for bounds in ((begin, middle), (middle, end)):
