@@ -19,6 +19,7 @@ from twofold.errors import Unavailable
 from twofold.messages import Stream
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.catching_up import CatchUpConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
 from twofold.testing.conformance.copies import CopyConformance
@@ -69,6 +70,7 @@ class CosmosConformance(
     WaitingConformance,
     WatchConformance,
     AppConformance,
+    CatchUpConformance,
     FollowConformance,
     QueryConformance,
     FaithfulConformance,

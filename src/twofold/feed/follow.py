@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -31,6 +31,7 @@ SMALLEST_PAGE = 64
 log = logging.getLogger("twofold.follow")
 
 State = Literal["waiting", "following", "failing", "stopped"]
+Look = Callable[[], Awaitable[Checkpoint]]
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Following:
     async def check_log(self) -> None:
         """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
         try:
-            await self._check(await self._checkpoint())
+            await self._check(await self.checkpoint())
         except PartitionSplit:
             await self._hand_over()
 
@@ -124,14 +125,15 @@ class Following:
         await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
         raise PartitionSplit(self.follower_id.partition)
 
-    async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
+    async def _claim(self, look: Look | None = None, *, sharing: bool = True) -> tuple[Claim, Position]:
         asking = self.state == "waiting"
-        claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
+        claim, seen = await self.lease.claim(look or self.checkpoint, self._check, sharing=sharing, asking=asking)
         self.counts.claims += 1
         log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
 
-    async def _checkpoint(self) -> Checkpoint:
+    async def checkpoint(self) -> Checkpoint:
+        """Its checkpoint, registered if there is none. Raises: PartitionSplit, Unavailable."""
         checkpoint = await self.checkpoints.read(self.follower_id)
         if checkpoint is None:
             if isinstance(self.log, Splitting):
@@ -139,7 +141,7 @@ class Following:
             if parts_of(self.log, self.follower_id.partition):
                 raise PartitionSplit(self.follower_id.partition)
             await self.register()
-            return await self._checkpoint()
+            return await self.checkpoint()
         return checkpoint
 
     async def _check(self, checkpoint: Checkpoint) -> None:
@@ -225,9 +227,12 @@ class Following:
         return pause_s
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Held]:
-        """Hold the checkpoint, and follow step by step. Raises: like `catch_up`."""
-        claim, position = await self._claim(sharing=False)
+    async def held(self, look: Look | None = None) -> AsyncIterator[Held]:
+        """Hold the checkpoint, and follow step by step. `look` reads it while it is not free; what it raises is raised.
+
+        Raises: like `catch_up`.
+        """
+        claim, position = await self._claim(look, sharing=False)
         async with self._hold_and_flush(claim):
             self.state = "following"
             yield Held(self, claim, position)
@@ -241,7 +246,7 @@ class Following:
             async for position in positions:
                 yield position
 
-    async def steps(self, claim: Claim, position: Position, upto: Position | None) -> AsyncGenerator[Position, None]:
+    async def steps(self, claim: Claim, position: Position, upto: Position | None) -> AsyncGenerator[FeedPage, None]:
         """Follow up to the head, or at least to `upto`: while others append, the head may never be reached."""
         async with aclosing(self._pages(position, self.follower.largest_page)) as pages:
             async for after, page in pages:
@@ -250,7 +255,7 @@ class Following:
                     await self.follower.tend(claim, after)
                     return
                 await self._handle(claim, after, page)
-                yield page.upto
+                yield page
                 if upto is not None and page.upto >= upto:
                     await self.follower.flush()  # otherwise its errors would be lost
                     return
@@ -265,10 +270,22 @@ class Held:
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
         """See `Following.steps`. It can be called again, and goes on from where it is."""
-        async with aclosing(self._following.steps(self._claim, self.position, upto)) as positions:
-            async for position in positions:
-                self.position = position
-                yield position
+        async with aclosing(self._following.steps(self._claim, self.position, upto)) as pages:
+            async for page in pages:
+                self.position = page.upto
+                yield page.upto
+
+    async def committed(self, upto: Position) -> AsyncGenerator[FeedPage, None]:
+        """Like `catch_up`, but yields the pages, each once it is committed."""
+        before: FeedPage | None = None
+        async with aclosing(self._following.steps(self._claim, self.position, upto)) as pages:
+            async for page in pages:  # when a page has been handled, the one before is committed
+                self.position = page.upto
+                if before is not None:
+                    yield before
+                before = page
+        if before is not None:
+            yield before
 
 
 def share(followings: Sequence[Following]) -> None:

@@ -6,17 +6,17 @@ The service knows ranges and hashes; the numbers of partitions are in the regist
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
-from azure.cosmos import PartitionKey
 from msgspec import to_builtins
 from msgspec.structs import replace
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Changes, Conflict, RangeGone
+from twofold.backends.cosmos.client import Changes
+from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Document, Tip
 from twofold.backends.cosmos.ranges import Physical
+from twofold.backends.cosmos.refusals import Conflict, RangeGone
 from twofold.backends.memory import MemoryLog
 from twofold.backends.memory.inspection import LogInspection
 from twofold.errors import TwofoldError
@@ -28,7 +28,6 @@ MOST_IN_PAGE = 9
 TWICE = 0.1  # of the pages
 
 _FIRST, _END, _HASHES = "", "FF", 0x40 << 120
-_KEY = PartitionKey(path=layout.KEY_PATH)
 
 
 class Streams:
@@ -60,8 +59,8 @@ class Range:
         """A range of some of its hashes, with what it has of them. New documents get higher LSNs than all it has."""
         part = Range(Physical(begin, end, id), self.link)
         part.lsn = self.lsn
-        part.documents = [(lsn, one) for lsn, one in self.documents if part.holds(hash_of(one["key"]))]
-        part.events = [(at, one) for at, one in self.events if part.holds(hash_of(one.stream.partition("-")[2]))]
+        part.documents = [(lsn, one) for lsn, one in self.documents if part.holds(place_of(one["key"]))]
+        part.events = [(at, one) for at, one in self.events if part.holds(place_of(one.stream.partition("-")[2]))]
         return part
 
 
@@ -115,7 +114,7 @@ class Container:
 
     def partition_of(self, id: str) -> int:
         """The newest partition that the registry has for the streams with this id."""
-        hash_ = hash_of(id)
+        hash_ = place_of(id)
         return max(number for number, one in self.numbered.items() if one.range.holds(hash_))
 
     def register(self, registry: Document, etag: str) -> None:
@@ -154,7 +153,7 @@ class Container:
 
     def holding(self, id: str) -> Range:
         """The range in which the streams with this id lie now."""
-        hash_ = hash_of(id)
+        hash_ = place_of(id)
         return next(one for one in self.ranges if one.holds(hash_))
 
     def commit(self, append: Append) -> tuple[Receipt | TwofoldError, Range]:
@@ -191,7 +190,7 @@ class Container:
         """Split a range, between two of its ids if it has as many. Returns the former one."""
         range_ = self.ranges.pop(int(pick * len(self.ranges)))
         begin, end = range_.physical.begin, range_.physical.end
-        hashes = sorted(hash_ for hash_ in map(hash_of, self._of_id) if range_.holds(hash_))
+        hashes = sorted(hash_ for hash_ in map(place_of, self._of_id) if range_.holds(hash_))
         between = hashes[1:] or [f"{(_number(begin) + min(_number(end), _HASHES)) // 2:032X}"]
         middle = between[int(self._draw() * len(between))]
         for bounds in ((begin, middle), (middle, end)):
@@ -211,9 +210,3 @@ def _documents(append: Append, new: Sequence[Entry], version: int) -> list[Docum
 
 def _number(hash_: str) -> int:
     return int(hash_.ljust(32, "0"), 16)
-
-
-@lru_cache(maxsize=4_096)
-def hash_of(id: str) -> str:
-    """Where the service puts a partition key."""
-    return str(_KEY._get_effective_partition_key_string([id]))
