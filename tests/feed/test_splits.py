@@ -11,17 +11,17 @@ import pytest
 from simulated.directory import IN_THE_DIRECTORY, Rename, cards, directory, profiles
 from twofold import operate
 from twofold.app import Running
-from twofold.backends.memory import MemoryReadStore
+from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
-from twofold.errors import Contended
-from twofold.feed.checkpoints import FollowerId
+from twofold.errors import Contended, InvalidToken
+from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ends, feeds
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds
 from twofold.feed.standing import Pace
-from twofold.messages import Position
+from twofold.messages import Position, Token
 from twofold.progress import no_progress
 from twofold.read import rebuild
 from twofold.read.proof import verify
@@ -198,6 +198,18 @@ def test_a_split_while_an_import_looks_at_its_followers(splits: Splits) -> None:
     splits.run(main)
 
 
+async def test_a_rollup_is_filled_before_it_has_a_checkpoint() -> None:
+    """By a process that found its table before the other one, which created it, had come further."""
+    checkpoints, follower = MemoryCheckpoints(), FollowerId("one")
+    await checkpoints.register(follower, "log", Position(0, 0))
+    checkpoints.level(FollowerId("rolled"), Claim(follower, 1))
+    assert list(checkpoints.rows) == [follower]
+    beside = FollowerId("rolled").beside("new")
+    await checkpoints.register(beside, "log", Position(0, 0))
+    checkpoints.take_place(FollowerId("rolled"), beside)
+    assert [str(name) for name in checkpoints.rows] == ["one v1", "rolled v1"]
+
+
 def test_a_version_is_not_shown_because_its_predecessor_is_in_partitions_unknown_here(splits: Splits) -> None:
     async def main() -> None:
         knows, stale = await splits.log(), await splits.log()
@@ -211,8 +223,29 @@ def test_a_version_is_not_shown_because_its_predecessor_is_in_partitions_unknown
     splits.run(main)
 
 
+def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits: Splits) -> None:
+    """As one does when the ranges could not be read after the append. It is waited for, and never beyond the log."""
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            splits.split()
+            await refresh(running.log)
+            for id_ in IDS:
+                position = (await running.execute(profiles, id_, Rename("later"))).receipt.position
+                for former in {1, 2} - {position.partition}:
+                    token = Token(running.log.log_id, Position(former, position.offset))
+                    if former in ancestors(running.log, position.partition):
+                        await running.check_token(token)
+                        with pytest.raises(InvalidToken, match="beyond the end of the log"):
+                            await running.check_token(Token(token.log_id, Position(former, 1 << 40)))
+
+    splits.run(main)
+
+
 def test_a_split_during_a_rebuild(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was built up to the end of the parent would go behind its parts: nothing is replaced."""
+
     async def rebuilt(running: Running) -> None:
         async with aclosing(operate.rebuild(running, cards, from_scratch=True)) as positions:
             async for _ in positions:
@@ -222,7 +255,8 @@ def test_a_split_during_a_rebuild(splits: Splits, monkeypatch: pytest.MonkeyPatc
         async with opened(splits, await splits.log()) as running:
             await fill(running)
             await running.settled(timeout_s=60)
-            monkeypatch.setattr(rebuild.Rebuilding, "_takes_its_place", handed_over(rebuild.Rebuilding._takes_its_place))
+            takes_its_place = rebuild.Rebuilding._takes_its_place
+            monkeypatch.setattr(rebuild.Rebuilding, "_takes_its_place", handed_over(takes_its_place))
             async with directory.look(
                 await splits.log(), read_store=splits.rows, ambient=splits.world.ambient
             ) as operator:
