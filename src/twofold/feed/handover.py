@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoints, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoints, FollowerId, Parked, SplitsCheckpoints
 from twofold.feed.feed import Feed
 from twofold.feed.partitions import ancestors, leaf_of, parts_of
 from twofold.messages import Stream
@@ -51,6 +51,7 @@ async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence
         for entry in await checkpoints.parked(follower):
             shares[leaf_of(feed, follower.partition, _stream_id(entry))].append(entry)
         try:
+            assert isinstance(checkpoints, SplitsCheckpoints), "a log that splits has such checkpoints"
             await checkpoints.split(claim, seen.position, shares)
         except LeaseLost:
             continue

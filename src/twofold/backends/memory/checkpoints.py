@@ -88,7 +88,7 @@ class MemoryCheckpoints:
             self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
         now = self.movable(claim, at)
         for number, entries in parts.items():
             name = claim.follower.in_partition(number)
