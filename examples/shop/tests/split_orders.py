@@ -182,13 +182,13 @@ class SplitOrders:
         return f"server {of} was killed and is back"
 
     async def start(self, one: Shop) -> None:
-        """Again if the machine is so busy that it takes too long."""
-        for _ in range(STARTS):
+        """Again if the machine is so busy that it takes too long. Raises: TimeoutError."""
+        for _ in range(STARTS - 1):
             try:
-                await one.start()
-                break
+                return await one.start()
             except TimeoutError:
                 await one.kill()
+        return await one.start()
 
     async def kill_store(self) -> str:
         self.store.kill()
