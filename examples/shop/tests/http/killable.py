@@ -50,7 +50,7 @@ class Client:
 class Shop(Client):
     """A shop and a client of it."""
 
-    within_s = WITHIN_S
+    within_s: float = WITHIN_S
 
     def __init__(self, folder: Path, *options: str, **headers: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
