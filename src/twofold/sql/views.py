@@ -13,6 +13,7 @@ from twofold.codec import Codec
 from twofold.errors import ConfigurationError, NameHeld, TwofoldError
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
+from twofold.feed.partitions import partitions_of
 from twofold.messages import Position
 from twofold.read.store import ReadStore
 from twofold.sql.view import View, ViewDefinition
@@ -94,7 +95,13 @@ class Views:
 
     async def prepare(self) -> None:
         """Make what is missing. Raises: ConfigurationError, Unavailable."""
+        several = len(partitions_of(self._feed, spread=True)) > 1
         for view in self._views:
+            if several and view.refresh_ms is not None:
+                raise ConfigurationError(
+                    f"{view.owner} is materialised, which needs a log of one partition, where one position says how "
+                    f"fresh it is: leave out refresh_ms"
+                )
             await self._store.make(view.definition, self._feed.log_id)
         await self.show()
 

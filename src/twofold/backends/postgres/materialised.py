@@ -34,7 +34,7 @@ class Beside(msgspec.Struct, frozen=True):
 async def make_beside(connection: Connection, replaced: Mapping[FollowerId, FollowerId]) -> Sequence[Beside]:
     """Make those over any of these tables again, over the tables that replace them. It takes as long as a refresh.
 
-    They are gone again if the transaction is rolled back. Until it ends the old ones are not refreshed, which would lock
+    They are gone again if the transaction is rolled back. Until it ends the old ones are not refreshed: that would lock
     the tables.
     """
     names, versions = [one.name for one in replaced], [one.version for one in replaced]
