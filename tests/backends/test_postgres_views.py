@@ -544,6 +544,8 @@ async def test_a_log_of_several_partitions_has_no_materialised_views(url: str) -
                     row = await running.get(view, "ann", after=receipt)
                 assert row is not None
                 assert row.posts == 4
+                [status] = await operate.views(running)
+                assert (status.name, status.position, status.lag_events) == ("authors", None, 0)
 
 
 async def test_other_stores_refuse_them() -> None:

@@ -90,7 +90,7 @@ class Views:
     def __init__(self, app: str, views: Sequence[View[Any]], rows: ReadStore, feed: Feed, codec: Codec) -> None:
         self._app, self._views, self._rows, self._feed, self._codec = app, views, rows, feed, codec
         self._tasks: list[asyncio.Task[None]] = []
-        self._to_show = list(views)
+        self._to_show = set(views)
         self._notes: dict[tuple[View[Any], str], str] = {}
 
     async def prepare(self) -> None:
@@ -114,7 +114,7 @@ class Views:
         for view in list(self._to_show):
             try:
                 if await self._store.show(view.definition):
-                    self._to_show.remove(view)
+                    self._to_show.discard(view)  # a rebuild may look at the same time
                     self._note(view, "name", None)
             except NameHeld as error:
                 self._note(view, "name", str(error))
