@@ -122,6 +122,7 @@ async def test_conditions_tokens_and_rows_that_are_gone(sqlite: str) -> None:
             found = (await client.next())["data"]["n"]
             assert (found["rows"], found["gone"]) == ([], ["a"])
         await running.running.execute(members, "b", Join("Abe", "e"))
+        await running.running.settled(timeout_s=WITHIN_S)
         async with connect() as client:
             await client.begin()
             await client.ask("1", query, a=found["token"])
@@ -214,7 +215,7 @@ async def test_rules_and_scopes(sqlite: str) -> None:
 
 
 async def test_a_connection_has_a_limit(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SUBSCRIPTIONS", 1)
+    monkeypatch.setattr("twofold.web.live.client.MOST_SUBSCRIPTIONS", 1)
     async with site(sqlite) as running, served(running) as connect, connect() as client:
         await client.begin()
         await client.ask("1", ALL)
