@@ -15,7 +15,7 @@ from graphql.language import ast
 from twofold.api import Related
 from twofold.graphql.behind import ColumnField, OneField, Reading, RowField, RowsField, behind
 from twofold.graphql.documents import Operation
-from twofold.graphql.selection import Selection, switches_of
+from twofold.graphql.selection import Selection, Switches, switches_of
 from twofold.read.columns import Column
 from twofold.read.projection import Projection
 from twofold.read.tree import Branch, Constant, Value
@@ -78,7 +78,7 @@ class Plan:
     """
 
     def __init__(
-        self, operation: Operation, schema: g.GraphQLSchema, switches: Mapping[str, bool], *, keyed: bool = False
+        self, operation: Operation, schema: g.GraphQLSchema, switches: Switches, *, keyed: bool = False
     ) -> None:
         self.keyed = keyed
         self._selection = Selection(operation.fragments, switches)
@@ -181,13 +181,21 @@ def plan_of(operation: Operation, schema: g.GraphQLSchema, variables: Any, *, ke
     found = plans.get(key)
     if found is None:
         try:
-            found = Plan(operation, schema, {name: bool(values.get(name)) for name in names}, keyed=keyed)
+            found = Plan(operation, schema, {name: values.get(name) for name in names}, keyed=keyed)
         except NotCompiled as error:
             found = error
-        if len(plans) > MOST_VARIANTS:
-            plans.pop(next(each for each in plans if each != "switches"))
-        plans[key] = found
+        except g.GraphQLError:
+            found = NotCompiled(Fallback.REFUSED)
+        keep(operation, key, found)
     if isinstance(found, NotCompiled):
         raise NotCompiled(found.why)
     plan: Plan = found
     return plan
+
+
+def keep(operation: Operation, key: Any, plan: object) -> None:
+    """Keep a plan with its operation, in place of the oldest one if there are many."""
+    plans: OrderedDict[Any, Any] = operation.plans
+    if len(plans) > MOST_VARIANTS:
+        plans.pop(next(each for each in plans if each != "switches"))
+    plans[key] = plan

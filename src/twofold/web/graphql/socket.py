@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from graphql import GraphQLError
 from graphql.execution.values import get_argument_values
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.graphql.documents import Operation, Refused
+from twofold.graphql.plan import keep
 from twofold.graphql.schema import AFTER
 from twofold.graphql.selection import switches_of
 from twofold.read.freshness import DEFAULT_WAIT_S
@@ -215,13 +217,17 @@ class _Connection:
         await watched.follow(self._client.request, arguments.get(AFTER), DEFAULT_WAIT_S, tell, self._client.outlet)
 
     def _live(self, operation: Operation, variables: Any) -> Live:
-        """What is shared by all who select the same."""
+        """What is shared by all who select the same. Raises: Refused."""
         values = {} if variables is None else variables.coerced
-        switches = {name: bool(values.get(name)) for name in switches_of(operation.document)}
+        switches = {name: values.get(name) for name in switches_of(operation.document)}
         key = ("live", *switches.values())
-        if key not in operation.plans:
-            operation.plans[key] = Live(operation, self._execution.schema, switches)
-        found: Live = operation.plans[key]
+        found: Live | None = operation.plans.get(key)
+        if found is None:
+            try:
+                found = Live(operation, self._execution.schema, switches)
+            except GraphQLError as error:
+                raise Refused([error]) from None
+            keep(operation, key, found)
         return found
 
     # ---- to the client
