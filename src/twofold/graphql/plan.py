@@ -37,6 +37,7 @@ class Fallback(Enum):
     OBJECT = "it selects fields of an object that is kept as JSON, or a list of decimals or bytes"
     NUMBER = "it selects a float or bytes, which engines write in their own way"
     REFUSED = "an argument, a rule or a scope refuses one of its fields: the others are still read"
+    DEEP = "it nests so many relations that the engine refuses the statement: about 16 levels on SQLite"
     UNUSUAL = (
         "a row holds a value that the engine writes in another way: a time without end, a decimal of over 99 digits"
     )
@@ -87,6 +88,8 @@ class Plan:
         self.roots: list[tuple[str, int | bytes]] = []
         self.reads: Any = None
         """What the store made of the trees."""
+        self.is_too_deep = False
+        """Whether the store has refused their statement."""
         root = schema.query_type
         for key, nodes in self._selection.fields([operation.node.selection_set]).items():
             if root is None or nodes[0].name.value == "__typename":
