@@ -402,6 +402,38 @@ async def test_limits(sqlite: str, query: str, message: str) -> None:
         assert message in response.json()["errors"][0]["message"]
 
 
+ONE_EACH = " ".join(f"a{n}: posts(limit: 1) {{ author {{ name }} }}" for n in range(99))
+"""199 rows for each user."""
+
+
+EACH = "{ users(limit: 500) { " + ONE_EACH + " %s } }"
+POSTS = "{ users(limit: %d) { posts(limit: %d) { title } } }"
+AUTHORS = "{ users(limit: 500) { posts(limit: %d) { author { name } } } }"
+DEEP = "{ post(id: 1) " + "{ author { posts(limit: 1) " * 9 + "%s" + " } }" * 9 + "}"
+
+
+def with_aliases(count: int) -> str:
+    return "{ users { " + " ".join(f"a{n}: name" for n in range(count)) + " } }"
+
+
+@pytest.mark.parametrize(
+    ("at", "above"),
+    [
+        (with_aliases(100), with_aliases(101)),
+        ("{ users { " + "name " * 499 + "} }", "{ users { " + "name " * 500 + "} }"),
+        (DEEP % "{ title }", DEEP % "{ author { name } }"),
+        (POSTS % (250, 399), POSTS % (250, 400)),
+        (AUTHORS % 99, AUTHORS % 100),
+        (EACH % "", EACH % "posts(limit: 2) { title }"),
+    ],
+)
+async def test_limits_hold_to_the_last(sqlite: str, at: str, above: str) -> None:
+    """What is exactly at a limit is executed. A list of one row counts, too, as does a row that another leads to."""
+    async with site(sqlite) as running:
+        assert (await running.send(at)).status_code == 200
+        assert (await running.send(above)).status_code == 422
+
+
 @pytest.mark.parametrize("depth", [50, 120, 180, 250, 2_000])
 async def test_deep_documents_are_refused(sqlite: str, depth: int) -> None:
     async with site(sqlite) as running:
