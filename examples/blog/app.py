@@ -14,10 +14,16 @@ blog = App(
         commands.publish_post,
         commands.delete_post,
         commands.view_post,
-        commands.log_in,
     ],
     projections=[published, tallies, author_totals, audit_log],
-    views=[views.users, views.posts, views.popular_posts, views.materialised_dashboard, views.dashboard],
+    views=[
+        views.users,
+        views.addresses,
+        views.posts,
+        views.popular_posts,
+        views.materialised_dashboard,
+        views.dashboard,
+    ],
     stored=STORED,
     http="blog.api:web",
 )

@@ -43,11 +43,6 @@ class CreatePostInput:
 
 
 @dataclass(frozen=True)
-class LogIn:
-    email: str
-
-
-@dataclass(frozen=True)
 class OnPost:
     post_id: UUID
 
@@ -106,4 +101,3 @@ delete_post: SqlCommand[OnPost, bool] = SqlCommand(
 view_post: SqlCommand[OnPost, int] = SqlCommand(
     "view_post", OnPost, function="fn_view_post", answers=int, records=[PostViewed]
 )
-log_in: SqlCommand[LogIn, UUID | None] = SqlCommand("log_in", LogIn, function="fn_log_in", answers=UUID | None)

@@ -9,7 +9,7 @@ from uuid import UUID
 import jwt
 from fastapi import Response
 
-from blog.commands import LogIn, log_in
+from blog.views import addresses
 from twofold.web.answers import answer
 from twofold.web.application import Run
 from twofold.web.bodies import JsonBody
@@ -26,17 +26,22 @@ routes = router(tags=["login"])
 
 
 @dataclass(frozen=True)
+class Login:
+    email: str
+
+
+@dataclass(frozen=True)
 class Token:
     token: str
 
 
 @routes.post("/login", response_model=Token)
-async def login(body: JsonBody[LogIn], running: Run) -> Response:
+async def login(body: JsonBody[Login], running: Run) -> Response:
     """A token of the user with this address."""
-    user_id = (await running.call(log_in, body)).answer
-    if user_id is None:
+    known = await running.get(addresses, body.email.encode().lower().decode())  # bytes: only ASCII letters change
+    if known is None:
         raise Problem(401, "unauthorized", "Nobody has this address")
-    return answer(Token(token(user_id)))
+    return answer(Token(token(known.user_id)))
 
 
 def token(user_id: UUID) -> str:

@@ -80,10 +80,6 @@ BEGIN
     RETURN views;
 END $$;
 
--- Who has this address, in whatever case; NULL if nobody has.
-CREATE OR REPLACE FUNCTION fn_log_in(p_email text) RETURNS uuid
-LANGUAGE sql STABLE AS $$ SELECT id FROM tb_user WHERE lower(email) = lower(p_email) $$;
-
 -- ---- what the commands above have in common
 
 CREATE OR REPLACE FUNCTION fn_require_user(p_user_id uuid) RETURNS void

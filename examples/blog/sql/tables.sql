@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS tb_user (
     email      text NOT NULL CONSTRAINT tb_user_email_form CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND length(email) <= 254),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX IF NOT EXISTS tb_user_email_key ON tb_user (lower(email));
+CREATE UNIQUE INDEX IF NOT EXISTS tb_user_email_key ON tb_user (lower(email COLLATE "C"));
 CREATE INDEX IF NOT EXISTS tb_user_newest ON tb_user (created_at DESC, id DESC);
 
 CREATE TABLE IF NOT EXISTS tb_post (

@@ -128,6 +128,8 @@ async def test_a_login(blog: Blog) -> None:
     ann = await blog.sign_up("Ann")
     response = await ann.http.post("/login", json={"email": "ANN@example.com"})
     assert (response.status_code, set(response.json())) == (200, {"token"})
+    zoe = await blog.sign_up("ZOË")
+    assert zoe.token is not None
     assert (await ann.http.post("/login", json={"email": "eve@example.com"})).status_code == 401
     assert (await ann.http.post("/login", json={"mail": "ann@example.com"})).status_code == 422
     post = await ann.write()
