@@ -8,7 +8,7 @@ folded.py     the read models that are folded from events
 app.py        the App
 api.py        its GraphQL: queries, mutations, subscriptions
 login.py      POST /login, and the tokens
-install.py    runs the files of sql/ in a database
+install.py    makes the tables and functions in a database
 serve.py      `./dev blog`: PostgreSQL and the server
 costs.py      measures both dashboards
 """

@@ -2,7 +2,7 @@
 
 from blog import commands, views
 from blog.events import STORED
-from blog.folded import audit_log, author_totals, published, tallies
+from blog.folded import author_totals, published, tallies
 from twofold import App
 
 blog = App(
@@ -15,7 +15,7 @@ blog = App(
         commands.delete_post,
         commands.view_post,
     ],
-    projections=[published, tallies, author_totals, audit_log],
+    projections=[published, tallies, author_totals],
     views=[
         views.users,
         views.addresses,

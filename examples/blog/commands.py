@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 
-from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, UserCreated
+from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, RecordAudited, UserCreated
 from twofold.sql import SqlCommand
 
 FAILED = "CREATE_FAILED", "Failed to create user"
@@ -58,7 +58,7 @@ create_user: SqlCommand[CreateUser, UUID] = SqlCommand(
         "tb_user_name_length": FAILED,
     },
     otherwise=FAILED,
-    records=[UserCreated],
+    records=[UserCreated, RecordAudited],
 )
 create_post: SqlCommand[CreatePostInput, UUID] = SqlCommand(
     "create_post",

@@ -51,3 +51,31 @@ END $$;
 
 CREATE OR REPLACE TRIGGER note_domain_event AFTER INSERT ON tb_domain_events
 FOR EACH ROW EXECUTE FUNCTION fn_note_domain_event();
+
+-- The audit log is read from the feed, which no function can forget to write. What is inserted here enters the feed, too.
+CREATE OR REPLACE VIEW tb_audit_log AS
+SELECT
+    e.position AS id,
+    coalesce(e.data ->> 'action', a.action) AS action,
+    coalesce(e.data ->> 'table_name', 'tb_' || split_part(e.stream, '-', 1)) AS table_name,
+    substr(e.stream, strpos(e.stream, '-') + 1)::uuid AS record_id,
+    e.meta ->> 'actor' AS actor,
+    e.recorded_at AS created_at
+FROM twofold.events e
+JOIN (
+    VALUES
+        ('USER_CREATED', 'CREATE_USER'), ('POST_CREATED', 'CREATE_POST'), ('POST_APPROVED', 'APPROVE_POST'),
+        ('POST_PUBLISHED', 'PUBLISH_POST'), ('POST_VIEWED', 'VIEW_POST'), ('POST_DELETED', 'DELETE_POST'),
+        ('RECORD_AUDITED', NULL)
+) a (type, action) ON a.type = e.type;
+
+CREATE OR REPLACE FUNCTION fn_audit() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tb_domain_events (event_type, aggregate_id, event_data)
+    VALUES ('RECORD_AUDITED', NEW.record_id, jsonb_build_object('action', NEW.action, 'table_name', NEW.table_name));
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER audit INSTEAD OF INSERT ON tb_audit_log
+FOR EACH ROW EXECUTE FUNCTION fn_audit();

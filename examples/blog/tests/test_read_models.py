@@ -81,23 +81,6 @@ async def dashboard(blog: Blog, user: User) -> Any:
     return found["folded"]["stats"]
 
 
-async def test_the_audit_log_is_read_from_the_feed(blog: Blog) -> None:
-    ann = await blog.sign_up("Ann")
-    post = await ann.write()
-    await ann.publish(post)
-    await blog.running.settled(timeout_s=20)
-    query = "query($id: ID) { auditLog(recordId: $id) { action tableName actor } }"
-    code, _ = await blog.stranger.refused(query)
-    assert code == "UNAUTHORIZED"
-    entries = (await ann.ask(query, id=post))["auditLog"]
-    assert entries == [
-        {"action": "PUBLISH_POST", "tableName": "tb_post", "actor": ann.id},
-        {"action": "CREATE_POST", "tableName": "tb_post", "actor": ann.id},
-    ]
-    told = await blog.sql.fetch("SELECT action, table_name, record_id::text FROM tb_audit_log ORDER BY at")
-    assert tuple(told[0]) == ("CREATE_USER", "tb_user", ann.id)
-
-
 async def test_what_is_read_often_comes_from_an_index(blog: Blog) -> None:
     """None of the rows that are left out is read."""
     await blog.sql.execute("""
