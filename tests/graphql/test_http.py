@@ -139,14 +139,15 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
 async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with site(sqlite) as running:
         failing = True
-        real = running.running.execute
+        executor = running.running.executor
+        real = executor.execute
 
         async def execute(*arguments: Any, **settings: Any) -> Any:
             if failing and arguments[1] == "b":
                 raise Problem(503, "unavailable", "The store is away")
             return await real(*arguments, **settings)
 
-        monkeypatch.setattr(running.running, "execute", execute)
+        monkeypatch.setattr(executor, "execute", execute)
         two = (
             'mutation { a: join(id: "a", name: "Ann", email: "a@x.org") { version } '
             'b: join(id: "b", name: "Bea", email: "b@x.org") { version } }'
