@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from twofold.api import ServedCall
 from twofold.errors import ConfigurationError
 from twofold.graphql.behind import CommandField, OwnField
+from twofold.graphql.types import null_leaves_out
 from twofold.web.answers import encoded
 from twofold.web.bodies import JsonText, reader
 from twofold.web.forms import JsonForm
@@ -30,9 +31,12 @@ def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
     served = made.served
     endpoint = CallEndpoint(served, form) if isinstance(served, ServedCall) else CommandEndpoint(served, form, None)
 
+    left_out = {name for name, plain in made.inputs.items() if null_leaves_out(served.fields[plain])}
+
     async def execute(source: Any, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
         await check_login(context.request, served.allow)
+        arguments = {name: value for name, value in arguments.items() if value is not None or name not in left_out}
         members = {endpoint.names[made.inputs[name]]: v for name, v in arguments.items() if name in made.inputs}
         if served.by is not None:
             members[endpoint.names[served.by]] = (await logged_in_actor(context.request)).id
