@@ -210,12 +210,12 @@ async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
 @dataclass(frozen=True)
 class Wish:
     title: str
-    tags: list[str] = field(default_factory=list)
+    tags: list[Annotated[str, Field(max_length=8)]] = field(default_factory=list)
     note: str | None = "none"
 
 
-async def test_null_for_what_has_a_default_leaves_it_out(sqlite: str) -> None:
-    """The schema says that it may be null. Where None is a value, null is that."""
+async def test_objects_that_are_sent(sqlite: str) -> None:
+    """The schema says that what has a default may be null. Where None is a value, null is that."""
     api = api_of()
 
     @api.mutation
@@ -227,6 +227,12 @@ async def test_null_for_what_has_a_default_leaves_it_out(sqlite: str) -> None:
         assert (await running.data(query, wish={"title": "a", "tags": None, "note": None}))["wish"] == "a [] None"
         literal = 'mutation { wish(wish: {title: "a", tags: null}) }'
         assert (await running.data(literal))["wish"] == "a [] none"
+        [error] = await running.errors(query, wish={"title": "a", "tags": ["a" * 9]})
+        said = "String should have at most 8 characters"
+        assert (error["message"], error["extensions"]["fields"]) == (
+            f"wish.tags.0: {said}",
+            [{"field": "wish.tags.0", "message": said}],
+        )
         write = 'mutation { writePost(id: "1", authorId: "u", title: "t", tags: null) { events { data } } }'
         [event] = (await running.data(write))["writePost"]["events"]
         assert event["data"]["tags"] == []

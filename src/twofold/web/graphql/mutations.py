@@ -80,7 +80,7 @@ def own_resolver(made: OwnField, form: JsonForm) -> Callable[..., Any]:
             plain = made.inputs[name]
             if value is None and not resolver.inputs[plain].required:
                 continue
-            given[plain] = _read(readers[plain], value, lambda rest, name=name: f"{name}/{rest}".rstrip("/"))
+            given[plain] = _read(readers[plain], value, lambda rest, name=name: f"{name}.{rest}".rstrip("."))
         await check_allowed(context.request, resolver.allow, given)
         return await resolver.function(await context.asked(str(info.path.key)), **given)
 
@@ -98,5 +98,5 @@ def _read(read: Callable[[JsonText], Any], value: Any, place: Callable[..., str]
 
 
 def _error(error: Mapping[str, Any], place: Callable[..., str]) -> dict[str, Any]:
-    rest = "/".join(str(part) for part in error["loc"])
+    rest = ".".join(str(part) for part in error["loc"])
     return {**error, "loc": ("argument", place(rest)), "input": error.get("input")}
