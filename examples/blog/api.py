@@ -1,4 +1,4 @@
-"""The GraphQL of the blog: the queries, mutations and subscriptions of the page."""
+"""The GraphQL of the blog: queries, mutations and a subscription."""
 
 from uuid import UUID
 
@@ -58,20 +58,20 @@ async def approve_post(asked: Asked, id: UUID) -> Post | None:
 
 @api.mutation
 async def publish_post(asked: Asked, id: UUID) -> Post | None:
-    """Publishes a post of one's own."""
+    """Only the author may."""
     called = await asked.call(commands.publish_post, OnPost(id))
     return await asked.running.get(views.posts, id, after=called.token)
 
 
 @api.mutation
 async def delete_post(asked: Asked, post_id: UUID) -> bool | None:
-    """Deletes a post of one's own."""
+    """Only the author may."""
     return (await asked.call(commands.delete_post, OnPost(post_id))).answer
 
 
 @api.mutation
 async def view_post(asked: Asked, post_id: UUID) -> int | None:
-    """Counts a view. Returns how many there are now."""
+    """Counts a view and returns the new count."""
     return (await asked.call(commands.view_post, OnPost(post_id))).answer
 
 

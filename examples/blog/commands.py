@@ -17,7 +17,7 @@ TAGS = "Maximum 10 tags allowed"
 
 
 def rule(holds: Callable[[Any], bool], sentence: str) -> AfterValidator:
-    """Refuses values at the edge, with a sentence for the user. All fields are looked at before anything is done."""
+    """Checks a value before the function is called. `sentence` is what the user reads if it does not hold."""
 
     def checked(value: Any) -> Any:
         if not holds(value):

@@ -1,4 +1,4 @@
-"""Logins for the demonstration: whoever knows the address of a user gets a token. A real blog would ask for more."""
+"""Logins for the demonstration: the email of a user is enough. A real blog would ask for a password."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from twofold.web.problems import Problem
 from twofold.web.routes import router
 
 KEY = os.environ.get("BLOG_KEY") or secrets.token_hex(32)
-"""Signs the tokens. Without BLOG_KEY they end with the process."""
+"""Signs the tokens. Without BLOG_KEY, tokens are valid until the process ends."""
 ALGORITHM, AUDIENCE, VALID = "HS256", "blog", timedelta(hours=12)
 
 bearer = BearerJwt(KEY, algorithms=[ALGORITHM], audience=AUDIENCE)
@@ -37,7 +37,7 @@ class Token:
 
 @routes.post("/login", response_model=Token)
 async def login(body: JsonBody[Login], running: Run) -> Response:
-    """A token of the user with this address."""
+    """A token for the user with this email."""
     known = await running.get(addresses, body.email.encode().lower().decode())  # bytes: only ASCII letters change
     if known is None:
         raise Problem(401, "unauthorized", "Nobody has this address")

@@ -24,7 +24,7 @@ class User:
 
 @dataclass(frozen=True)
 class Address:
-    """In lower case, as far as it is ASCII: on every database the same."""
+    """An email with its ASCII letters in lower case, which does not depend on the locale of the database."""
 
     address: str
     user_id: UUID

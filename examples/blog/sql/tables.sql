@@ -1,4 +1,4 @@
--- The write model. `./dev blog` runs this file at every start, so each statement can be repeated.
+-- The write model. `./dev blog` runs this file at every start, so every statement is repeatable.
 
 CREATE TABLE IF NOT EXISTS tb_user (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS tb_post_stats (
 );
 CREATE INDEX IF NOT EXISTS idx_popular_posts_views ON tb_post_stats (view_count DESC, post_id DESC);
 
--- What is inserted here enters the feed: USER_CREATED of aggregate 7 becomes an event of the stream user-7. The row and
--- the event commit together.
+-- A row inserted here is appended to the feed when its transaction commits: USER_CREATED with the aggregate 7 becomes an
+-- event of the stream user-7.
 CREATE TABLE IF NOT EXISTS tb_domain_events (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_type   text NOT NULL,
@@ -52,7 +52,7 @@ END $$;
 CREATE OR REPLACE TRIGGER note_domain_event AFTER INSERT ON tb_domain_events
 FOR EACH ROW EXECUTE FUNCTION fn_note_domain_event();
 
--- The audit log is read from the feed, which no function can forget to write. What is inserted here enters the feed, too.
+-- The audit log is read from the feed, so no function can forget to write it. An insert appends an event.
 CREATE OR REPLACE VIEW tb_audit_log AS
 SELECT
     e.position AS id,
