@@ -55,6 +55,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
         "postgres",
         "cosmos",
         "cosmos-tests",
+        "functions",
         "soak",
         "bench",
         "check",

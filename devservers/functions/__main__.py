@@ -17,7 +17,7 @@ from devservers.functions.errors import Misconfigured, WorkerEnded
 from devservers.functions.host import Wanted, serve
 from devservers.functions.http import Keys
 from devservers.functions.serving import listening
-from devservers.functions.settings import read_settings
+from devservers.functions.settings import read_host_file, read_settings
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "examples" / "azure_orders"
@@ -30,13 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.package is not None:
         return package(options.package)
+    folder = options.app.resolve()
     try:
+        file = read_host_file(folder)
         if options.backfill:
-            return backfill(options.app.resolve())
+            return backfill(folder)
         with listening(options.port) as on:
             keys = _keys() if options.keys else None
-            wanted = Wanted(options.app.resolve(), python(), on, keys)
-            asyncio.run(serve(wanted, os.environ))
+            asyncio.run(serve(Wanted(folder, file, python(), on, keys), os.environ))
             return 0
     except (Misconfigured, WorkerEnded, Unavailable) as error:
         sys.exit(f"functions: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from contextlib import AsyncExitStack
@@ -35,7 +36,7 @@ class Accounts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._clients = settings, dict[str, CosmosClient]()
-        self._stack = AsyncExitStack()
+        self._stack, self._one_at_a_time = AsyncExitStack(), asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,7 +61,8 @@ class Accounts:
             await database.create_container_if_not_exists(name, partition_key=PartitionKey(path=key), **more)
 
     async def _client(self, connection: str) -> CosmosClient:
-        return self._clients.get(connection) or await self._open(connection)
+        async with self._one_at_a_time:
+            return self._clients.get(connection) or await self._open(connection)
 
     async def _open(self, connection: str) -> CosmosClient:
         text = self._settings.of(connection)

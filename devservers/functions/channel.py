@@ -102,7 +102,8 @@ class Worker:
         """End the process, whatever it is doing."""
         self._writer.close()  # it ends by itself then
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await self._process.wait()
         except TimeoutError:
             os.kill(self._process.pid, signal.SIGKILL)
             await self._process.wait()

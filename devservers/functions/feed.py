@@ -27,9 +27,13 @@ class Range:
         """Its bounds."""
         return self.begin, self.end
 
-    def contains(self, other: Range) -> bool:
-        """Whether the other is a part of this one, or equal."""
-        return self.begin <= other.begin and other.end <= self.end
+    def overlaps(self, other: Range) -> bool:
+        """Whether a hash is in both."""
+        return self.begin < other.end and other.begin < self.end
+
+    def within(self, physical: Range) -> Range:
+        """The part of this range that the service has in that one."""
+        return Range(max(self.begin, physical.begin), min(self.end, physical.end), physical.id)
 
 
 @dataclass(frozen=True, slots=True)

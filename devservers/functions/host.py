@@ -25,7 +25,7 @@ from devservers.functions.log import Log
 from devservers.functions.options import TriggerOptions, trigger_options
 from devservers.functions.outputs import CosmosOutputs
 from devservers.functions.serving import Server, address
-from devservers.functions.settings import HostFile, Settings, read_host_file, read_settings
+from devservers.functions.settings import HostFile, Settings, read_settings
 from devservers.functions.trigger import Host, Trigger
 
 LAST_BATCHES_S = 10.0
@@ -36,6 +36,7 @@ class Wanted:
     """What to run, how and where. Without `keys` no request needs one."""
 
     folder: Path
+    file: HostFile
     python: Path
     on: socket.socket
     keys: Keys | None = None
@@ -51,10 +52,9 @@ class Plan:
 
 async def serve(wanted: Wanted, environment: Mapping[str, str]) -> None:
     """Run the app until SIGINT or SIGTERM. Raises: Misconfigured, WorkerEnded."""
-    file, settings = read_host_file(wanted.folder), read_settings(wanted.folder, environment)
-    log = Log(file.levels)
+    settings, log = read_settings(wanted.folder, environment), Log(wanted.file.levels)
     async with _worker(wanted, settings, log) as worker, Accounts(settings) as accounts:
-        plan = planned(await worker.load(wanted.folder), file, log)
+        plan = planned(await worker.load(wanted.folder), wanted.file, log)
         invoker = Invoker(worker, CosmosOutputs(accounts), log)
         server = Server(Http(plan.endpoints, invoker, wanted.keys), lambda: _announce(wanted, plan, log))
         worker.ended.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from devservers.functions.feed import Feed, Range, RangeGone
@@ -31,10 +30,9 @@ class Held:
 
         Returns the parts; none if the range is now within a larger one, and goes on. Raises: LeaseLost, AzureError.
         """
-        parts = [one for one in ranges if self.lease.range.contains(one)]
-        if len(parts) < 2:
-            outer = next(one for one in ranges if one.contains(self.lease.range))
-            await self.store(range=replace(self.lease.range, id=outer.id))
+        parts = [self.lease.range.within(one) for one in ranges if one.overlaps(self.lease.range)]
+        if len(parts) == 1:
+            await self.store(range=parts[0])
             return []
         async with self._one_at_a_time:
             for part in parts:

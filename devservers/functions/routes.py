@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from devservers.functions.errors import NotRun
@@ -120,8 +120,3 @@ def _constraint(text: str) -> Constraint:
             return Constraint(None, least, most)
         case _:
             raise NotRun(f"its route has the constraint {text}, which is not known here")
-
-
-def in_order(routes: Iterable[Route]) -> list[Route]:
-    """Those with literals before those with parameters, segment by segment."""
-    return sorted(routes, key=lambda one: one.rank)

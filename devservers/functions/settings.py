@@ -37,7 +37,10 @@ class Settings:
 def read_settings(folder: Path, environment: Mapping[str, str]) -> Settings:
     """The environment wins over the file. Raises: Misconfigured."""
     file = folder / LOCAL
-    values = _object(file).get("Values", {}) if file.exists() else {}
+    local = _object(file) if file.exists() else {}
+    if local.get("IsEncrypted"):
+        raise Misconfigured(f"{file} is encrypted: decrypt it with Microsoft's tools, which alone can read it")
+    values = local.get("Values", {})
     wrong = [name for name, value in values.items() if not isinstance(value, str)]
     if wrong:
         raise Misconfigured(f"{file}: Values must be strings: {', '.join(wrong)}")

@@ -55,11 +55,12 @@ class Trigger:
         await self._cover(feed, leases)
         self._say("Information", f"follows the change feed of {self._options.monitored.container}")
         sightings, self._trouble = Sightings(self._options.expiration_s), ""
+        self._holding.clear()
         async with asyncio.TaskGroup() as holding:
             while not self._host.stop.is_set():
+                self._look.clear()
                 for held in await self._taken(leases, sightings):
                     holding.create_task(self._hold(feed, held))
-                self._look.clear()
                 await pause(self._look, self._options.acquire_s)
 
     def stopping(self) -> None:
@@ -76,7 +77,7 @@ class Trigger:
         """Create a lease for each range that none is for."""
         known = await leases.all()
         for range_ in await feed.ranges():
-            if not any(one.range.contains(range_) or range_.contains(one.range) for one in known):
+            if not any(one.range.overlaps(range_) for one in known):
                 await leases.create(Lease(range_, await self._start(feed, range_)))
 
     async def _start(self, feed: Feed, range_: Range) -> str | None:
@@ -131,7 +132,7 @@ class Trigger:
             error = error.exceptions[0]
         trouble = said(error) if isinstance(error, AzureError) else str(error)
         if trouble != self._trouble:
-            self._say("Error", f"cannot follow the change feed, and tries again until it can: {trouble}")
+            self._say("Warning", f"cannot follow the change feed, and tries again until it can: {trouble}")
         self._trouble = trouble
 
     def _say(self, level: str, text: str) -> None:

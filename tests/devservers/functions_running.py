@@ -44,9 +44,13 @@ class Things:
         self._there, self._path = There(cosmos.endpoint, cosmos.key), f"/dbs/{database}/colls"
 
     def create(self) -> None:
-        """Create the database and the container."""
-        self._ask("POST", "/dbs", {"id": self.database})
+        """Create the container, and its database if that is missing."""
+        assert self._there.ask("POST", "/dbs", {"id": self.database}).status_code in (201, 409)
         self._ask("POST", self._path, {"id": "things", "partitionKey": {"paths": ["/id"], "kind": "Hash"}})
+
+    def remove(self) -> None:
+        """Delete the container."""
+        assert self._there.ask("DELETE", f"{self._path}/things").status_code == 204
 
     def put(self, ids: Iterable[str], **fields: Any) -> None:
         """Create or change documents, in this order."""

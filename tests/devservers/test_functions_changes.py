@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
@@ -138,7 +139,7 @@ def test_ranges_that_split_and_merge_are_followed(things: Things) -> None:
             await_all("patient", new, one)
         await_all("changed", names(0, 40), one)
         one.line("changed [Information] range 0 is now 4, 5")
-        assert not any("[Error]" in line for line in one.lines)
+        assert not any("[Error]" in line or "cannot follow" in line for line in one.lines)
 
 
 def test_two_hosts_share_the_ranges_and_one_takes_over_from_the_other_that_was_killed(things: Things) -> None:
@@ -165,9 +166,34 @@ def host_name(one: Process) -> str:
 def test_a_container_that_is_not_there_yet_is_waited_for(cosmos: Cosmos) -> None:
     things = Things(cosmos, "later")
     with changes(things, NOW="yes") as one:
-        assert "cannot follow the change feed, and tries again until it can" in one.line("changed [Error]")
+        assert "cannot follow the change feed, and tries again until it can" in one.line("changed [Warning]")
         things.create()
         one.line("changed [Information] takes range")
         things.put(["first"])
         await_all("changed", ["first"], one)
     things.close()
+
+
+def test_an_account_that_restarts_and_a_container_that_is_made_anew_are_followed_on(tmp_path: Path) -> None:
+    cosmos = Cosmos(["--data", str(tmp_path)])
+    things = Things(cosmos, "db")
+    things.create()
+    with changes(things) as one:
+        things.put(["first"])
+        await_all("changed", ["first"], one)
+        cosmos.kill()
+        one.line("changed [Warning] cannot follow the change feed")
+        cosmos = Cosmos(["--data", str(tmp_path), "--port", str(cosmos.port)])
+        things.close()
+        things = Things(cosmos, "db")
+        things.put(["second"])
+        await_all("changed", ["second"], one)
+        things.remove()
+        await_news(
+            lambda: any("changed [Warning]" in line and "'things' does not exist" in line for line in one.lines), "it"
+        )
+        things.create()
+        things.put(["third"])
+        await_all("changed", ["third"], one)
+    things.close()
+    cosmos.stop()

@@ -113,6 +113,7 @@ def test_settings_are_resolved_and_a_missing_one_is_named(tmp_path: Path) -> Non
         ("host.json", "[]", "must hold a JSON object"),
         ("host.json", '{"version": "1.0"}', '"version" must be "2.0"'),
         ("local.settings.json", '{"Values": {"A": 1}}', "must be strings: A"),
+        ("local.settings.json", '{"IsEncrypted": true, "Values": {"A": "x"}}', "is encrypted"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, name: str, text: str, words: str) -> None:

@@ -72,6 +72,13 @@ def test_a_response_keeps_its_status_headers_cookies_and_bytes(served: Process) 
     assert {part.strip() for part in second.split(";")} == {"b=2", "Secure"}
 
 
+def test_a_response_can_be_an_output(served: Process) -> None:
+    got = ask(served, "GET", "/v1/by_output")
+    assert (got.status_code, got.text) == (203, "by an output")
+    nothing = ask(served, "GET", "/v1/no_output")
+    assert (nothing.status_code, nothing.content) == (204, b"")
+
+
 def test_the_environment_wins_over_the_file_of_settings(served: Process) -> None:
     got = ask(served, "GET", "/v1/settings").json()
     assert got == {"COLOUR": "red", "SHAPE": "square", "FUNCTIONS_WORKER_RUNTIME": "python", "PYTHONPATH": None}

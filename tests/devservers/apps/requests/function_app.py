@@ -41,6 +41,16 @@ def without_route(req: func.HttpRequest) -> func.HttpResponse:
     return response
 
 
+@app.route(methods=["GET"], binding_arg_name="answer")
+def by_output(req: func.HttpRequest, answer: func.Out[func.HttpResponse]) -> None:
+    answer.set(func.HttpResponse("by an output", status_code=203))
+
+
+@app.route(methods=["GET"], binding_arg_name="answer")
+def no_output(req: func.HttpRequest, answer: func.Out[func.HttpResponse]) -> None:
+    pass
+
+
 @app.route(methods=["GET"])
 def settings(req: func.HttpRequest) -> func.HttpResponse:
     return said({name: os.environ.get(name) for name in ("COLOUR", "SHAPE", "FUNCTIONS_WORKER_RUNTIME", "PYTHONPATH")})
