@@ -13,11 +13,11 @@ from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
+
+from devservers.cosmos.process import Process as Cosmos
 from orders import backfill, opened
 from orders.order import CreateOrder, Item, orders
 from orders.read_models import app, order_read_models
-
-from devservers.cosmos.process import Process as Cosmos
 from twofold import operate
 from twofold.app import Running
 
@@ -43,7 +43,7 @@ async def running(settings: dict[str, str]) -> AsyncIterator[Running]:
 async def create(running: Running, ids: list[str]) -> None:
     now = running.ambient.now()
     await running.bulk(
-        partial(running.execute, orders, id, CreateOrder(id, "c-1", "confirmed", (LINE,), now)) for id in ids
+        partial(running.execute, orders, one, CreateOrder(one, "c-1", "confirmed", (LINE,), now)) for one in ids
     )
     async for _ in running.catch_up(order_read_models):
         pass
