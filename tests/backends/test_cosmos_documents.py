@@ -1,5 +1,6 @@
 """What others find in the container: the newest state of a document, under its id where there is one category."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,3 +111,12 @@ async def test_documents_of_the_change_feed_say_where_they_are(place: InCosmos) 
     assert log.entries([*reversed(found), *found]) == expected
     assert log.entries(one for one in found if one["kind"] != "commit") == []
     await log.close()
+
+
+async def test_processes_that_create_a_container_at_once(place: InCosmos) -> None:
+    """One of them does, and the others open it: also the database, when it is the first container."""
+    url = place.url.replace("Database=tests", f"Database={uuid4().hex}")
+    logs = [CosmosLog(address(url)) for _ in range(6)]
+    await asyncio.gather(*(log.open() for log in logs))
+    assert len({log.log_id for log in logs}) == 1
+    await asyncio.gather(*(log.close() for log in logs))
