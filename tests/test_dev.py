@@ -45,11 +45,13 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
     lines = call().stdout.splitlines()
     for name in (
         "run",
+        "blog",
         "--",
         "test",
         "torture",
         "live",
         "simulate",
+        "mutants",
         "fuzz",
         "typescript",
         "postgres",

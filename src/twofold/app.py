@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -281,11 +281,19 @@ class Running:
         await self.caller.prepare()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
-        for following in list(self.followers):
-            await self.belonging.register(following)
-            await following.check_log()
+        await self._prepare_followers()
         await self._fill_rollups(self.app.rollups)
         await self.views.prepare()
+
+    async def _prepare_followers(self) -> None:
+        """Of all partitions, also those that come of one that splits meanwhile."""
+        prepared: list[Following] = []
+        while left := [following for following in self.followers if following not in prepared]:
+            for following in left:
+                with suppress(PartitionSplit):
+                    await self.belonging.register(following)
+                    await following.check_log()
+            prepared += left
 
     async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
         """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
@@ -508,7 +516,7 @@ class Running:
 
         Raises: InvalidInput, NotSettled when the time is up, LogReplaced, Unavailable.
         """
-        await wait_until_idle(self.followers, list(feeds(self.log).values()), timeout_s)
+        await wait_until_idle(self.followers, self.log, timeout_s)
 
     async def catch_up(
         self, projection: Projection[Any], *, until: Sequence[After] | None = None, wait_s: float = 30.0

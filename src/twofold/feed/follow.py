@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
@@ -19,9 +19,9 @@ from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follower import Follower
-from twofold.feed.handover import inherit
+from twofold.feed.handover import hand_over, inherit
 from twofold.feed.lease import Lease, to_the_end
-from twofold.feed.partitions import parts_of
+from twofold.feed.partitions import Splitting, parts_of
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
@@ -72,28 +72,25 @@ class Following:
     async def register(self) -> None:
         """Create the checkpoint if there is none, so that "now" means this moment.
 
-        If its partition is a part of one that has split, it takes over that one's.
+        If its partition is a part of one that has split, it takes over that one's. If it has split itself, and this
+        process did not know, `check_log` or `run` finds out and removes the checkpoint again.
         """
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
 
     async def check_log(self) -> None:
-        """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
-        await self._check(await self.checkpoint())
+        """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
+        try:
+            await self._check(await self.checkpoint())
+        except PartitionSplit:
+            await self._hand_over()
 
     async def run(self) -> None:
         """Follow until cancelled, or until an error that retrying cannot fix."""
         while True:
             try:
-                claim, position = await self._claim()
-                async with self._hold_and_flush(claim):
-                    if self.state == "waiting":  # a failing one stays so until a page is handled
-                        self.state = "following"
-                    await self._follow(claim, position)
-                if self.state == "following":
-                    self.state = "waiting"
-                log.info("%s: handed over to a less loaded worker", self.follower_id)
+                await self._hold()
             except LeaseLost:
                 self.state = "waiting"
                 self.counts.losses += 1
@@ -109,6 +106,25 @@ class Following:
             except Exception as error:  # a worker recovers by itself when what it needs is back
                 await asyncio.sleep(self.failed(error))
 
+    async def _hold(self) -> None:
+        """Follow until another worker is to. Raises: PartitionSplit once its parts have taken over, …"""
+        try:
+            claim, position = await self._claim()
+            async with self._hold_and_flush(claim):
+                if self.state == "waiting":  # a failing one stays so until a page is handled
+                    self.state = "following"
+                await self._follow(claim, position)
+        except PartitionSplit:
+            await self._hand_over()
+        if self.state == "following":
+            self.state = "waiting"
+        log.info("%s: handed over to a less loaded worker", self.follower_id)
+
+    async def _hand_over(self) -> NoReturn:
+        """Leave the partition to the followers of its parts: what still names it would hold up who waits for it."""
+        await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
+        raise PartitionSplit(self.follower_id.partition)
+
     async def _claim(self, look: Look | None = None, *, sharing: bool = True) -> tuple[Claim, Position]:
         asking = self.state == "waiting"
         claim, seen = await self.lease.claim(look or self.checkpoint, self._check, sharing=sharing, asking=asking)
@@ -120,6 +136,8 @@ class Following:
         """Its checkpoint, registered if there is none. Raises: PartitionSplit, Unavailable."""
         checkpoint = await self.checkpoints.read(self.follower_id)
         if checkpoint is None:
+            if isinstance(self.log, Splitting):
+                await self.log.refresh()
             if parts_of(self.log, self.follower_id.partition):
                 raise PartitionSplit(self.follower_id.partition)
             await self.register()
@@ -127,7 +145,10 @@ class Following:
         return checkpoint
 
     async def _check(self, checkpoint: Checkpoint) -> None:
+        """Raises: LogReplaced; PartitionSplit, also if this process did not know when it created the checkpoint."""
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
+        if parts_of(self.log, self.follower_id.partition):
+            raise PartitionSplit(self.follower_id.partition)
 
     @asynccontextmanager
     async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:

@@ -130,7 +130,7 @@ def feed_of(log: Feed, partition: int) -> Feed:
 
 async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
     """The newest event of each partition that a feed is made of. Raises: Unavailable, LogReplaced."""
-    parts = feeds(log).values() if feed.partition == log.partition else [feed]
+    parts = list(feeds(log).values()) if feed.partition == log.partition else [feed]  # one may split meanwhile
     return [await part.head() for part in parts]
 
 
