@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -65,6 +66,7 @@ def _chosen(only: str, seed: int | None, number: Sequence[int] | None, kind: str
 
 def _run(chosen: Sequence[Defect], until: float, effort: run.Effort) -> Sequence[Result]:
     KEPT.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its processes must end with it
     results: list[Result] = []
     with server(fsync=False) as postgres:
         out.print("collecting the tests")

@@ -56,7 +56,7 @@ class Likely:
         return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
 
     def _relevance(self, file: str) -> Callable[[str], tuple[bool, float]]:
-        """Tests of a store without notes: first those that run the module of the same name on SQLite, and little else."""
+        """Tests of a store without notes: first those that run the module of this name on SQLite, and little else."""
         path = PurePosixPath(file)
         stem = ON_SQLITE.get(path.stem, path.stem)
         twins = {_name(test): self._rank(test, file) for test in self._lines.get(f"{SQLITE}/{stem}.py", {})}
