@@ -48,7 +48,8 @@ class Likely:
         running = self._running(defect, text)
         mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
         beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
-        near = [test for test in mirrored if test not in self.seconds]  # not noted: slow, or new
+        users = _importing(defect.file, [test for test in self._tests if test not in self.seconds])
+        near = [test for test in [*users, *mirrored] if test not in self.seconds]  # not noted: slow, or new
         near = list(_variety(sorted(near, key=self._relevance(defect.file))))
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
@@ -112,6 +113,14 @@ def _mirrors(test: str, file: str) -> bool:
     tests, _, _ = test.partition("::")
     area, stem = _area(file), PurePosixPath(file).stem
     return tests.startswith(area) and (stem in tests or "backends" in area or area.startswith("examples"))
+
+
+def _importing(file: str, tests: Sequence[str]) -> Sequence[str]:
+    """The tests in files that import a module."""
+    module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
+    files = {test.partition("::")[0] for test in tests}
+    using = {name for name in files if f"from {module} import" in (ROOT / name).read_text("utf-8")}
+    return [test for test in tests if test.partition("::")[0] in using]
 
 
 def _variety(tests: Iterable[str]) -> Iterable[str]:
