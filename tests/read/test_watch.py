@@ -280,7 +280,7 @@ async def test_nothing_is_left_of_who_leaves_at_any_moment(log: MemoryLog, runni
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        assert running.watching._watchers == set()
+        assert not running.watching._watchers
         assert {one for one in asyncio.all_tasks() - before if not one.done()} == set()
 
 
