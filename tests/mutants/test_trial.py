@@ -9,10 +9,11 @@ from textwrap import dedent
 
 import pytest
 
+from mutants import lists
 from mutants.copy import Copy
 from mutants.defect import Defect, DoesNotApply
 from mutants.lists import Result
-from mutants.shares import BEGIN, END, table, written
+from mutants.shares import BEGIN, END, PAGE, table, written
 from mutants.trial import Nursery, Outcome
 
 THING = """
@@ -123,3 +124,9 @@ def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
     assert "| G5 | – | 0 of 1, 0 % | 1 | 0 |" in made
     assert "| all | 1 of 2, 50 % | 0 of 1, 0 % | 1 | 1 |" in made
     assert written(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
+
+
+def test_the_page_has_the_table_of_the_committed_results() -> None:
+    """`./dev -- python -m mutants.shares --write` writes it."""
+    page = PAGE.read_text("utf-8")
+    assert page == written(page, table(lists.results(), lists.harmless()))
