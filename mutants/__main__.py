@@ -14,9 +14,10 @@ from rich.table import Table
 
 from devservers.postgres import server
 from mutants import drawing, lists, run
-from mutants.copy import KEPT, ROOT, Copy
+from mutants.copy import KEPT, ROOT, SOURCE, Copy, hash_of
 from mutants.defect import Defect
 from mutants.lists import Result
+from mutants.trial import trace
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -69,8 +70,11 @@ def _run(chosen: Sequence[Defect], until: float, effort: run.Effort) -> Sequence
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # its processes must end with it
     results: list[Result] = []
     with server(fsync=False) as postgres:
+        copy, notes = Copy(KEPT / "tree"), KEPT / "notes" / hash_of(SOURCE)
+        out.print("noting which test runs which lines: once for this source, some minutes")
+        trace(copy, postgres.url, notes)
         out.print("collecting the tests")
-        running = run.Run(Copy(KEPT / "tree"), postgres.url, effort)
+        running = run.Run(copy, postgres.url, notes, effort)
         out.print(f"{len(chosen):,} defects, {running.tests:,} tests")
         try:
             for result in running.results(chosen, until):

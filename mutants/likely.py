@@ -50,7 +50,8 @@ class Likely:
         beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
         users = _importing(defect.file, [test for test in self._tests if test not in self.seconds])
         near = [test for test in [*users, *mirrored] if test not in self.seconds]  # not noted: slow, or new
-        near = list(_variety(sorted(near, key=self._relevance(defect.file))))
+        relevance = self._relevance(defect.file)
+        near = list(_variety(sorted(near, key=lambda test: (test not in users, *relevance(test)))))
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
         alternately = _alternately(near if running else mirrored, list(_variety(order)))

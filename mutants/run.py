@@ -10,14 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from mutants.copy import KEPT, ROOT, Copy, tests_hash
+from mutants.copy import KEPT, ROOT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
 from mutants.likely import UNKNOWN_S, Likely
 from mutants.lists import Result
 from mutants.trial import Nursery, Outcome, files_of
 
 JOURNAL = KEPT / "journal.jsonl"
-NOTES = KEPT / "notes"
 FRESH_FILES = 3
 SIMULATED = ("src/twofold/feed/", "src/twofold/read/", "src/twofold/react/", "src/twofold/write/", "src/twofold/app.py")
 SIMULATED_STORES = ("src/twofold/backends/memory/", "src/twofold/backends/partitioned/")
@@ -35,12 +34,12 @@ class Effort(msgspec.Struct, frozen=True):
 class Run:
     """Resumes where the last one ended: what was noticed is not repeated, unless its file has changed."""
 
-    def __init__(self, copy: Copy, server: str, effort: Effort) -> None:
+    def __init__(self, copy: Copy, server: str, notes: Path, effort: Effort) -> None:
         self._copy, self._server, self._effort = copy, server, effort
         self._nursery = Nursery(copy, server)
-        self._likely = Likely(NOTES, self._nursery.tests)
+        self._likely = Likely(notes, self._nursery.tests)
         self._innocent: set[str] = set()
-        self._tests = tests_hash()
+        self._tests = hash_of(TESTS)
         self._known = {result.defect.name: result for result in journal()}
         for result in self._known.values():
             if result.by:
