@@ -29,6 +29,7 @@ def main(
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
     effort: Annotated[float, typer.Option(min=1.0, help="Seconds of tests for a defect that none notices.")] = 60.0,
+    first: Annotated[list[str] | None, typer.Option(help="Part of the names of tests to run first.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
     draw: Annotated[
@@ -46,7 +47,7 @@ def main(
     chosen = _chosen(only, seed, number, kind)
     if again:
         run.JOURNAL.unlink(missing_ok=True)
-    results = _run(chosen, time.monotonic() + budget * 60, run.Effort(effort))
+    results = _run(chosen, time.monotonic() + budget * 60, run.Effort(effort, first=tuple(first or ())))
     harmless = lists.harmless()
     survivors = [one for one in results if one.by is None and not one.absent]
     _print(results, survivors, len(chosen), harmless)

@@ -25,10 +25,14 @@ Changes = Mapping[str, tuple[str, str]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories."""
+    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories.
+
+    Tests whose name contains one of `first` run before all others.
+    """
 
     tests_s: float = 60.0
     histories: int = 60
+    first: tuple[str, ...] = ()
 
 
 class Run:
@@ -85,7 +89,8 @@ class Run:
     def _outcome(self, defect: Defect, changes: Changes) -> Outcome:
         """Run the likely tests, then others, then the simulator, until one notices."""
         [(before, _)] = changes.values()
-        order = self._likely.of(defect, before)
+        chosen = [test for test in self._nursery.tests if any(part in test for part in self._effort.first)]
+        order = list(dict.fromkeys([*chosen, *self._likely.of(defect, before)]))
         first, second = self._within(order, self._effort.tests_s / 3, self._effort.tests_s * 2 / 3)
         nursery, changed = self._nursery, changes
         outcome = self._run(nursery, changed, first, 0)
