@@ -104,7 +104,7 @@ def _area(file: str) -> str:
     """Where the tests of a module's folder are, by the rule that tests mirror the source."""
     folder = str(PurePosixPath(file).parent)
     if file.startswith("examples/shop"):
-        return "examples/shop/tests/test_"
+        return "examples/shop/tests/"
     area = folder.replace("src/twofold", "tests").replace("web/graphql", "graphql").replace("/proof", "")
     return re.sub(r"^tests/backends/(?!partitioned)(\w+)$", r"tests/backends/test_\1", area)
 
@@ -113,7 +113,9 @@ def _mirrors(test: str, file: str) -> bool:
     """Whether a test's file is the one for this module."""
     tests, _, _ = test.partition("::")
     area, stem = _area(file), PurePosixPath(file).stem
-    return tests.startswith(area) and (stem in tests or "backends" in area or area.startswith("examples"))
+    if area.startswith("examples"):
+        return tests.startswith(f"{area}test_")
+    return tests.startswith(area) and (stem in tests or "backends" in area)
 
 
 def _importing(file: str, tests: Sequence[str]) -> Sequence[str]:

@@ -13,7 +13,7 @@ import msgspec
 from mutants.copy import KEPT, ROOT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
 from mutants.likely import UNKNOWN_S, Likely
-from mutants.lists import Result
+from mutants.lists import Result, harmless
 from mutants.trial import Nursery, Outcome, files_of
 
 JOURNAL = KEPT / "journal.jsonl"
@@ -43,7 +43,7 @@ class Run:
         self._nursery = Nursery(copy, server)
         self._likely = Likely(notes, self._nursery.tests)
         self._innocent: set[str] = set()
-        self._tests = hash_of(TESTS)
+        self._tests, self._harmless = hash_of(TESTS), harmless()
         self._known = {result.defect.name: result for result in journal()}
         for result in self._known.values():
             if result.by:
@@ -64,7 +64,8 @@ class Run:
                 yield self._tried(defect)
 
     def _holds(self, known: Result) -> bool:
-        return known.source == _hash(ROOT / known.defect.file) and (known.by is not None or known.tests == self._tests)
+        is_settled = known.by is not None or known.defect.name in self._harmless or known.tests == self._tests
+        return is_settled and known.source == _hash(ROOT / known.defect.file)
 
     def _tried(self, defect: Defect) -> Result:
         began = time.monotonic()
