@@ -14,7 +14,8 @@ from mutants.copy import Copy
 from mutants.defect import Defect, DoesNotApply
 from mutants.lists import Result
 from mutants.shares import BEGIN, END, PAGE, table, written
-from mutants.trial import Nursery, Outcome
+from mutants.tracing import noted
+from mutants.trial import Nursery, Outcome, trace
 
 THING = """
 MOST = 3
@@ -105,6 +106,21 @@ def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
         pass
     with pytest.raises(DoesNotApply), tiny.planted(Defect("no_such_file.py", "by hand", "a", "b")):
         pass
+
+
+def test_a_trace_that_was_interrupted_goes_on(tiny: Tiny, tmp_path: Path) -> None:
+    """What is noted already is not run again, and a note that was cut off does not count."""
+    trace(tiny, "no server", tmp_path)
+    assert [(note["test"], note["failed"]) for note in noted(tmp_path)] == [
+        ("tests/test_thing.py::test_small", False),
+        ("tests/test_thing.py::test_exactly", False),
+    ]
+    [notes] = tmp_path.glob("*.jsonl")
+    notes.write_text(notes.read_text()[:-10])
+    (tmp_path / "complete").unlink()
+    trace(tiny, "no server", tmp_path)
+    assert sorted(path.read_text().count("\n") for path in tmp_path.glob("*.jsonl")) == [1, 1]
+    assert len(list(noted(tmp_path))) == 2
 
 
 def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
