@@ -45,6 +45,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
     lines = call().stdout.splitlines()
     for name in (
         "run",
+        "blog",
         "--",
         "test",
         "torture",
@@ -56,6 +57,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(dev: ModuleType) -> N
         "postgres",
         "cosmos",
         "cosmos-tests",
+        "functions",
         "soak",
         "bench",
         "check",

@@ -48,3 +48,12 @@ async def test_errors_go_to_those_who_ran_and_the_next_ones_run() -> None:
     assert await gathered.run(3) == 6
     with pytest.raises(ValueError, match="a negative number"):
         await gathered.run(-3)
+
+
+async def test_who_calls_again_at_once_is_served() -> None:
+    work = Work()
+    work.go_on.set()
+    gathered = Gathered(work, most=1)
+    async with asyncio.timeout(5):
+        assert [await gathered.run(number) for number in range(3)] == [0, 2, 4]
+    assert work.runs == [[0], [1], [2]]

@@ -16,8 +16,8 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.memory.inspection import LogInspection
 from twofold.errors import Closed, LogReplaced, Unavailable
-from twofold.feed.checkpoints import Checkpoint
-from twofold.messages import Position
+from twofold.feed.checkpoints import Checkpoint, FollowerId
+from twofold.messages import MAX_OFFSET, Position
 from twofold.read import freshness, rounds, watch
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
@@ -25,6 +25,7 @@ from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
 from twofold.read.store import Condition, Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
+from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
 from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
@@ -413,6 +414,70 @@ async def test_a_thousand_watchers_cost_one_reader(log: MemoryLog, running: Runn
         task.cancel()
     await stuck.aclose()
     await asyncio.wait(tasks)
+
+
+class Ringing(Away):
+    """Its bell rings for watchers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rung = asyncio.Event()
+
+    async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
+        if after.offset < MAX_OFFSET:
+            await super().wait(follower, after, timeout_s)
+        else:
+            await self.rung.wait()
+
+    def ring(self) -> None:
+        self.rung.set()
+        self.rung.clear()
+
+
+async def turns() -> None:
+    """Let everybody go on who does not wait for a time: while one task is ready, the clock stands still."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def test_a_bell_that_rings_twice_delays_no_round() -> None:
+    """What comes after a look that found nothing is seen at once, if the look before that one told something."""
+
+    async def main() -> None:
+        log, store = MemoryLog(), Ringing()
+        async with bank.open(log, read_store=store) as running, viewed(running, balances) as view:
+            await asyncio.sleep(1)
+            for key in "abc":
+                await deposited(log, key, 1)
+                await settled(running)
+                before = store.finds
+                store.ring()
+                await turns()
+                assert (key in view.rows, store.finds - before) == (True, 1)
+                await asyncio.sleep(2 * rounds.BETWEEN_ROUNDS_S)
+                store.ring()
+                await turns()
+                assert store.finds - before == 2
+
+    virtual_time.run(main())
+
+
+def test_a_bell_that_rings_without_end_does_not_cost_more_and_more_looks() -> None:
+    """It rings for other projections, too."""
+
+    async def main() -> None:
+        log, store = MemoryLog(), Ringing()
+        async with bank.open(log, read_store=store) as running, viewed(running, balances) as view:
+            await deposited(log, "a", 1)
+            await settled(running)
+            before = store.finds
+            for _ in range(1_000):
+                store.ring()
+                await asyncio.sleep(0.001)
+            assert "a" in view.rows
+            assert 50 < store.finds - before <= 103
+
+    virtual_time.run(main())
 
 
 async def test_only_those_of_a_row_are_told_that_it_has_changed(

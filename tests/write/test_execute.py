@@ -123,14 +123,56 @@ def test_the_pauses_between_attempts_grow_and_stay_small() -> None:
 
 @pytest.mark.parametrize("expected", [0, 1])
 def test_who_expects_a_version_is_told_at_once(expected: int) -> None:
-    """Before `decide` if it is already stale, and without a second attempt if it becomes stale."""
+    """Without a second attempt. A stream that is to be new is not loaded: the append finds out."""
 
     async def main() -> None:
         log = Busy(interruptions=1)
         with pytest.raises(VersionConflict) as conflict:
             await executor(log).execute(totals, "a", Add(1), expected_version=expected)
         assert (conflict.value.expected, conflict.value.actual) == (expected, 1 - expected)
-        assert (log.loads, log.commits) == (1, 1 - expected)
+        assert (log.loads, log.commits) == (expected, 1 - expected)
+
+    virtual_time.run(main())
+
+
+def test_a_new_stream_is_not_loaded() -> None:
+    """Its append shows whether it is new: if not, the command is decided again on what is there."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        execute = executor(log).execute
+        first = await execute(totals, "a", Add(1), command_id="once", is_new=True)
+        assert (log.loads, log.commits, first.state) == (0, 1, Total(1))
+        other = executor(log).execute  # of a process that has not seen the stream
+        again = await other(totals, "a", Add(1), command_id="once", is_new=True)
+        assert (again.receipt.repeated, again.state, again.receipt.version) == (True, Total(1), 1)
+        log.loads = log.commits = 0
+        assert (await executor(log).execute(totals, "a", Add(2), is_new=True)).state == Total(3)
+        assert (log.loads, log.commits) == (1, 2)
+
+    virtual_time.run(main())
+
+
+def test_what_a_new_stream_would_refuse_is_decided_on_what_is_there() -> None:
+    """Also a command that was executed before returns its answer."""
+
+    async def main() -> None:
+        def spend(command: Add, total: Total) -> list[Added]:
+            if total.value < command.amount:
+                raise Rejected("not enough")
+            return [Added(-command.amount)]
+
+        spent = Decider("total", Total(), spend, evolve)
+        log = Busy(interruptions=0)
+        await executor(log).execute(totals, "a", Add(5))
+        taken = await executor(log).execute(spent, "a", Add(5), command_id="taken", is_new=True)
+        assert taken.state == Total(0)
+        again = await executor(log).execute(spent, "a", Add(5), command_id="taken", is_new=True)
+        assert (again.receipt.repeated, again.state) == (True, Total(0))
+        with pytest.raises(Rejected):
+            await executor(log).execute(spent, "b", Add(5), is_new=True)
+        with pytest.raises(InvalidInput):
+            await executor(log).execute(totals, "b\u200b", Add(5), is_new=True)
 
     virtual_time.run(main())
 

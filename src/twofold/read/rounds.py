@@ -26,7 +26,7 @@ from twofold.read.store import Query, ReadStore
 from twofold.read.watched import Places, Round, Standing, WatchToken
 
 LOOK_EVERY_S = 1.0  # if no doorbell rings
-BETWEEN_ROUNDS_S = 0.01
+BETWEEN_ROUNDS_S = 0.01  # also between looks that find nothing; one of them may follow a round at once
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
 KEYS_AT_ONCE = 250  # in a round, so that several fit into the room of a client
 NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
@@ -75,6 +75,8 @@ class Rounds:
         """What the watchers know; None while there are none."""
         self._task: asyncio.Task[None] | None = None
         self._waits_for_store = False
+        self._told = 0
+        """How often the last look woke a watcher."""
 
     async def is_near(self, since: WatchToken) -> bool:
         """Whether a watcher can resume from a token, and need not read too much for it. Raises: as `join`."""
@@ -161,13 +163,23 @@ class Rounds:
                 async with self._reading:
                     told = await self._look()
                 self._waits_for_store = False
-                await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
+                await self._pause(told)
                 await asyncio.wait(rings, return_when=asyncio.FIRST_COMPLETED)
         except Unavailable as error:
             if not self._waits_for_store:
                 log.warning("watchers of %s wait: %s", self._projection.name, error)
             self._waits_for_store = True
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _pause(self, told: int) -> None:
+        """Limit the rate of looks. One that finds nothing right after a round delays nobody.
+
+        A store may ring twice for one change: SQLite's file does so at once, and again when it is polled for changes by
+        other processes.
+        """
+        before, self._told = self._told, told
+        if told or not before:
+            await asyncio.sleep(BETWEEN_ROUNDS_S + told * FOR_EACH_WATCHER_S)
 
     async def _look(self) -> int:
         """Compare the read model with what the watchers know, and tell them the difference.

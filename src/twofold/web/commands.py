@@ -69,7 +69,7 @@ class Asked:
     async def _executed(
         self, decider: Decider[C, S, E], id: str, command: C, command_id: str | None, expected_version: int | None
     ) -> Done[S, E]:
-        done = await self.running.execute(
+        done = await self.running.executor.execute(
             decider,
             id,
             command,
@@ -77,6 +77,7 @@ class Asked:
             expected_version=expected_version,
             actor=None if self.actor is None else self.actor.id,
             correlation_id=self.correlation_id,
+            is_new=self.steps is not None and self.steps.is_new(id),
         )
         bind_contextvars(command_id=done.receipt.command_id)
         return done

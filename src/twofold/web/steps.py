@@ -38,7 +38,7 @@ class Steps:
     before: frozenset[str] = frozenset()
     _places: dict[str, set[int]] = field(default_factory=dict)
     _changes: int = 0
-    _ids: int = 0
+    _made: list[str] = field(default_factory=list)
 
     @property
     def asked(self) -> list[str]:
@@ -70,8 +70,13 @@ class Steps:
 
     def new_id(self) -> str:
         """32 hex digits, different with each call, and the same when the request runs again."""
-        place, self._ids = self._ids, self._ids + 1
-        return self.id[:32] if place == 0 else _derived(self.id, "new id", place)[:32]
+        place = len(self._made)
+        self._made.append(self.id[:32] if place == 0 else _derived(self.id, "new id", place)[:32])
+        return self._made[-1]
+
+    def is_new(self, id: str) -> bool:
+        """Whether a stream with this id was probably made by this run."""
+        return id in self._made and not self.before
 
     def _check(self, stream: str) -> None:
         missing = self.before - self._places.keys()

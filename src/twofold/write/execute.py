@@ -32,7 +32,8 @@ PAUSES_S = [min(MAX_PAUSE_S, 0.001 * 2**attempt) for attempt in range(1, MAX_ATT
 class _Envelope(msgspec.Struct, Generic[C, S, E], frozen=True):
     """A command, its stream, and what the caller said about it.
 
-    `may_be_repeated`: the caller chose the command id, so it may send the command again.
+    `may_be_repeated`: the caller chose the command id, so it may send the command again. `is_new`: the stream probably
+    does not exist.
     """
 
     decider: Decider[C, S, E]
@@ -41,6 +42,7 @@ class _Envelope(msgspec.Struct, Generic[C, S, E], frozen=True):
     meta: Meta
     expected_version: int | None
     may_be_repeated: bool
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,15 @@ class Executor:
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        is_new: bool = False,
     ) -> Done[S, E]:
-        """See `Running.execute` (G3)."""
+        """See `Running.execute` (G3). A stream that `is_new` is not loaded: its append shows if that is wrong."""
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
         stream = decider.stream(id)
-        envelope = _Envelope(decider, stream, command, meta, expected_version, may_be_repeated=command_id is not None)
+        repeatable = command_id is not None
+        is_new = is_new or expected_version == 0
+        envelope = _Envelope(decider, stream, command, meta, expected_version, repeatable, is_new)
         receipt, decision = await self._decide_and_append(envelope)
         if decision is None:
             return await self._original(decider, receipt)
@@ -106,14 +111,14 @@ class Executor:
     async def _decide_and_append(self, envelope: _Envelope[C, S, E]) -> tuple[Receipt, _Decision[S] | None]:
         """The receipt and what was decided for it; no decision if the command id was used before.
 
-        The first decision uses the cached state, if there is one. Its append checks the version and the command id, so
-        the stream need not be loaded. After a conflict the decision is discarded: it may have been made on an outdated
-        state.
+        The first decision uses the cached state, if there is one, or that of a new stream. Its append checks the
+        version and the command id, so the stream need not be loaded. After a conflict the decision is discarded: it may
+        have been made on an outdated state.
         """
         stream, meta = envelope.stream, envelope.meta
         pauses_s = iter(PAUSES_S if envelope.expected_version is None else ())
         async with self._turns.setdefault(stream, asyncio.Lock()):  # no races between callers of one process
-            decision = self._decide_from_cache(envelope)
+            decision = self._decide_at_once(envelope)
             while True:
                 if decision is None:
                     loaded = await self._load_for(envelope)
@@ -138,11 +143,12 @@ class Executor:
             self._states.keep(envelope.decider, stream, known)
         return receipt, decision
 
-    def _decide_from_cache(self, envelope: _Envelope[C, S, Any]) -> _Decision[S] | None:
-        if envelope.expected_version is not None:
+    def _decide_at_once(self, envelope: _Envelope[C, S, Any]) -> _Decision[S] | None:
+        """A decision on the state that the stream probably has. Its append shows whether it has it."""
+        known, stream = self._states.get(envelope.decider, envelope.stream), envelope.stream
+        if envelope.expected_version not in (None, known.version):
             return None
-        known = self._states.get(envelope.decider, envelope.stream)
-        if known.version == 0:
+        if known.version == 0 and (not envelope.is_new or unprintable(stream.id) is not None):
             return None
         try:
             decision = self._decide(envelope, known.state, known.version)

@@ -6,15 +6,21 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 import apsw
 import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.sqlite.connection import File, transaction
+from twofold.backends.sqlite.gathered import Gathered
 from twofold.backends.statements import statements
 from twofold.feed.feed import another_log
 from twofold.write.requests import SWEPT_AT_ONCE, Answer, Claimed
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 SECRET_BYTES = 32
 
@@ -22,10 +28,15 @@ _SQL = statements("twofold.backends.sqlite", "requests.sql")
 
 
 class SqliteRequests:
-    """See `Requests`. `log_id` returns the log id this process opened."""
+    """See `Requests`. Claims that are made at about the same time share a transaction, and so do responses.
+
+    `log_id` returns the log id this process opened.
+    """
 
     def __init__(self, file: File, ambient: Ambient, log_id: Callable[[], str]) -> None:
         self._file, self._ambient, self._log_id = file, ambient, log_id
+        self._claims = Gathered([file.writer], partial(self._together, self._claim))
+        self._keeps = Gathered([file.writer], partial(self._together, self._keep))
 
     async def secret(self) -> bytes:
         """See `Requests.secret`."""
@@ -33,7 +44,7 @@ class SqliteRequests:
 
     async def claim(self, id: str, fingerprint: bytes) -> Claimed:
         """See `Requests.claim`."""
-        return await self._file.writer.run(self._claim, bytes.fromhex(id), fingerprint)
+        return await self._claims.run((bytes.fromhex(id), fingerprint))
 
     async def note(self, id: str, asked: Sequence[str]) -> None:
         """See `Requests.note`."""
@@ -41,7 +52,7 @@ class SqliteRequests:
 
     async def keep(self, id: str, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
         """See `Requests.keep`."""
-        return await self._file.writer.run(self._keep, bytes.fromhex(id), answer, asked, keep_s)
+        return await self._keeps.run((bytes.fromhex(id), answer, asked, keep_s))
 
     def _secret(self, db: apsw.Connection) -> bytes:
         row = db.execute(_SQL["secret"], (self._log_id(),)).fetchone()
@@ -49,14 +60,20 @@ class SqliteRequests:
             raise another_log(self._file.path, self._log_id())
         return bytes(row[0])
 
-    def _claim(self, db: apsw.Connection, id: bytes, fingerprint: bytes) -> Claimed:
+    def _together(
+        self, work: Callable[[apsw.Connection, A], R], db: apsw.Connection, arguments: Iterator[A]
+    ) -> Sequence[R]:
         with changing(db):
             self._secret(db)
-            db.execute(_SQL["claim"], (id, fingerprint))
-            if db.changes():
-                return Claimed(fingerprint)
-            [(first, asked)] = list[tuple[bytes, str]](db.execute(_SQL["claimed"], (id,)))
-            return Claimed(first, msgspec.json.decode(asked), self._answer(db, id))
+            return [work(db, argument) for argument in arguments]
+
+    def _claim(self, db: apsw.Connection, claim: tuple[bytes, bytes]) -> Claimed:
+        request, fingerprint = claim
+        db.execute(_SQL["claim"], claim)
+        if db.changes():
+            return Claimed(fingerprint)
+        [(first, asked)] = list[tuple[bytes, str]](db.execute(_SQL["claimed"], (request,)))
+        return Claimed(first, msgspec.json.decode(asked), self._answer(db, request))
 
     def _answer(self, db: apsw.Connection, id: bytes) -> Answer | None:
         row = db.execute(_SQL["answer"], (id, self._log_id(), self._now_s())).fetchone()
@@ -74,16 +91,15 @@ class SqliteRequests:
             self._secret(db)
             db.execute(_SQL["note"], (_json(asked), id))
 
-    def _keep(self, db: apsw.Connection, id: bytes, answer: Answer, asked: Sequence[str], keep_s: float) -> Answer:
+    def _keep(self, db: apsw.Connection, kept: tuple[bytes, Answer, Sequence[str], float]) -> Answer:
+        request, answer, asked, keep_s = kept
         expires_at = self._now_s() + keep_s
-        with changing(db):
-            self._secret(db)
-            first = self._answer(db, id)
-            if first is not None:
-                return first
-            db.execute(_SQL["sweep"], (self._now_s(), SWEPT_AT_ONCE))
-            kept = (answer.status, _json(answer.headers), answer.body, expires_at)
-            db.execute(_SQL["keep"], (self._log_id(), *kept, _json(asked), id))
+        first = self._answer(db, request)
+        if first is not None:
+            return first
+        db.execute(_SQL["sweep"], (self._now_s(), SWEPT_AT_ONCE))
+        columns = (answer.status, _json(answer.headers), answer.body, expires_at)
+        db.execute(_SQL["keep"], (self._log_id(), *columns, _json(asked), request))
         return msgspec.structs.replace(answer, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
 

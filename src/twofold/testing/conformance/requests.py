@@ -115,6 +115,32 @@ class RequestConformance(OnBackend):
         kept = await asyncio.gather(*(both[n % 2].keep(ID, Answer(200 + n, [], b""), [], DAY_S) for n in range(12)))
         assert len({answer.status for answer in kept}) == 1
 
+    async def test_many_requests_at_once(self, requests: Requests, other_requests: Requests) -> None:
+        """Each gets what is its own, from two processes that handle them in opposite orders."""
+        ids = [f"{number:064x}" for number in range(40)]
+        await asyncio.gather(*(requests.claim(one, one.encode()) for one in ids[::2]))
+        claims = await asyncio.gather(
+            *(requests.claim(one, b"mine") for one in ids), *(other_requests.claim(one, b"mine") for one in ids[::-1])
+        )
+        firsts = [one.encode() if number % 2 == 0 else b"mine" for number, one in enumerate(ids)]
+        assert [claim.fingerprint for claim in claims] == firsts + firsts[::-1]
+        for one in ids[::3]:
+            await requests.keep(one, Answer(200, [], b"first"), [], DAY_S)
+        kept = await asyncio.gather(
+            *(requests.keep(one, Answer(202, HEADERS, one.encode()), [f"order-{one}"], DAY_S) for one in ids),
+            *(
+                other_requests.keep(one, Answer(202, HEADERS, one.encode()), [f"order-{one}"], DAY_S)
+                for one in ids[::-1]
+            ),
+        )
+        bodies = [b"first" if number % 3 == 0 else one.encode() for number, one in enumerate(ids)]
+        assert [answer.body for answer in kept] == bodies + bodies[::-1]
+        known = await asyncio.gather(*(other_requests.claim(one, b"mine") for one in ids))
+        assert [claim.answer for claim in known] == list(kept[: len(ids)])
+        assert [list(claim.asked) for claim in known] == [
+            [] if number % 3 == 0 else [f"order-{one}"] for number, one in enumerate(ids)
+        ]
+
     async def test_the_feed_does_not_hear_of_it(self, log: LogStore, requests: Requests) -> None:
         """A claimed request adds no event and no position."""
         await requests.claim(ID, b"f")
