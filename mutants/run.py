@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from mutants.copy import KEPT, ROOT, TESTS, Copy, hash_of
+from mutants.copy import KEPT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
 from mutants.likely import UNKNOWN_S, Likely
 from mutants.lists import Result, harmless
@@ -65,11 +65,11 @@ class Run:
 
     def _holds(self, known: Result) -> bool:
         is_settled = known.by is not None or known.defect.name in self._harmless or known.tests == self._tests
-        return is_settled and known.source == _hash(ROOT / known.defect.file)
+        return is_settled and known.source == _hash(self._copy.root / known.defect.file)
 
     def _tried(self, defect: Defect) -> Result:
         began = time.monotonic()
-        source, date = _hash(ROOT / defect.file), f"{datetime.now(UTC):%Y-%m-%d}"
+        source, date = _hash(self._copy.root / defect.file), f"{datetime.now(UTC):%Y-%m-%d}"
         try:
             with self._copy.planted(defect) as changes:
                 outcome = self._outcome(defect, changes)
