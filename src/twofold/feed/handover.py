@@ -43,6 +43,8 @@ async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, 
 
 async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence[int], feed: Feed, owner: str) -> bool:
     """Returns whether there was a checkpoint."""
+    if not isinstance(checkpoints, SplitsCheckpoints):
+        raise TypeError(f"{type(checkpoints).__name__} cannot split the checkpoint of {follower}")
     while (seen := await checkpoints.read(follower)) is not None:
         claim = await checkpoints.claim(seen, owner)
         if claim is None:
@@ -51,7 +53,6 @@ async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence
         for entry in await checkpoints.parked(follower):
             shares[leaf_of(feed, follower.partition, _stream_id(entry))].append(entry)
         try:
-            assert isinstance(checkpoints, SplitsCheckpoints), "a log that splits has such checkpoints"
             await checkpoints.split(claim, seen.position, shares)
         except LeaseLost:
             continue
