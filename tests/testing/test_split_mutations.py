@@ -138,11 +138,6 @@ def the_parts_inherit_nothing(patch: Patch) -> None:
 
 
 @defect()
-def who_finds_a_split_leaves_the_checkpoint(patch: Patch) -> None:
-    patch.setattr(follow, "hand_over", _nothing)
-
-
-@defect()
 def a_checkpoint_that_is_gone_is_created_again(patch: Patch) -> None:
     patch.setattr(follow, "parts_of", lambda log, partition: ())
 
@@ -267,23 +262,6 @@ def news_of_the_parts_make_no_cut(patch: Patch) -> None:
     patch.setattr(Proposer, "has_news", has_news)
 
 
-@defect(IN_THE_WAREHOUSE)
-def a_cut_covers_a_former_partition_when_one_part_is_in_it(patch: Patch) -> None:
-    def reached(self: Any, vector: Any, number: int) -> int:
-        return max(
-            (offset for n, offset in enumerate(vector, 1) if number == n or number in _before(self, n)), default=0
-        )
-
-    def _before(self: Any, number: int) -> list[int]:
-        found, parents = [], self.lineage.parents()
-        while (parent := parents[number - 1]) is not None:
-            found.append(parent)
-            number = parent
-        return found
-
-    patch.setattr(Cuts, "reached", reached)
-
-
 @defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"])
 def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
     def come(self: Any, number: int, at: Mapping[int, Position]) -> int:
@@ -298,7 +276,7 @@ def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
 # ---- operators and watchers
 
 
-@defect()
+@defect(IN_THE_DIRECTORY, IN_THE_NOTEBOOK, among=["rebuild"])
 def a_rebuild_of_the_parent_replaces_the_parts(patch: Patch) -> None:
     patch.setattr(Rebuilding, "_come_as_far", _nothing)
 
