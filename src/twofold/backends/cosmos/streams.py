@@ -81,8 +81,7 @@ class Streams:
             return await self._append(append, attempt)
         except TwofoldError as error:
             self._tips.forget(append.stream)
-            unknown = attempt.unsure and isinstance(error, Unavailable)
-            return OutcomeUnknown(append.command_id, str(error)) if unknown else error
+            return OutcomeUnknown(append.command_id, str(error)) if attempt.unsure else error
 
     async def _append(self, append: Append, attempt: Attempt) -> Receipt | TwofoldError:
         """Try with what is known of the stream, else look at it, until the service says what has become of it."""
