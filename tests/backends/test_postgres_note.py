@@ -260,6 +260,11 @@ async def test_a_command_id_is_used_once_by_both_ways(url: str) -> None:
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await note(sql, stream, None, paid(9), command_id=id_)
             assert (refused.value.sqlstate, json.loads(refused.value.detail)["command_id"]) == ("TF005", id_)
+        async with sql.transaction():  # at once, not only by the COMMIT
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await note(sql, "purse-1", None, paid(9), command_id="python")
+            assert refused.value.sqlstate == "TF005"
+            await sql.execute("ROLLBACK; BEGIN")
         assert (await running.append("purse-1", [Paid(9)], command_id="sql")).repeated
         assert await amounts(running) == [1, 2, 3, 4]
 
