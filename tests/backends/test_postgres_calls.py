@@ -94,6 +94,11 @@ class Reward:
 
 
 @dataclass(frozen=True)
+class Only:
+    id: UUID
+
+
+@dataclass(frozen=True)
 class User:
     id: str
     name: str = ""
@@ -462,6 +467,15 @@ def test_errors_by_sqlstate(state: str, error: type[TwofoldError]) -> None:
     assert type(reward.error(Failed(state, "why"))) is error
 
 
+def test_the_name_of_a_constraint_tells_more_than_its_sqlstate() -> None:
+    errors = {"23505": "TWICE", "tb_user_email_key": "DUPLICATE_EMAIL"}
+    command: SqlCommand[Reward, int] = SqlCommand("x", Reward, function="fn_reward", answers=int, errors=errors)
+    for constraint, code in (("tb_user_email_key", "DUPLICATE_EMAIL"), ("another", "TWICE"), (None, "TWICE")):
+        error = command.error(Failed("23505", "why", constraint=constraint))
+        assert isinstance(error, Rejected)
+        assert error.code == code
+
+
 @pytest.mark.parametrize(
     ("state", "detail", "error"),
     [
@@ -503,6 +517,7 @@ async def test_errors_of_functions(url: str, state: str, detail: str, error: typ
             r"it is there as fn_create_user\(p_name, p_email",
         ),
         (SqlCommand("x", Reward, function="fn_rename"), r"it is there as fn_rename\(p_id, p_name, p_version\)"),
+        (SqlCommand("x", Only, function="fn_rename"), r"needs one function fn_rename\(p_id\).*p_id, p_name, p_version"),
     ],
 )
 async def test_a_function_that_does_not_fit_is_noticed_when_the_app_is_opened(

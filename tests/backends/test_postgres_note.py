@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -322,6 +322,15 @@ async def test_bad_input_changes_nothing(
         assert (await running.log.head()).is_beginning
         await note(sql, "purse-1", 0, paid(1))
         await note(sql, "tag-1", 0, {"type": "Tagged", "data": {"name": "x"}})
+
+
+async def test_what_a_decider_records_is_of_its_category_alone(url: str) -> None:
+    """Also where it is declared in `stored=`, as for its schema."""
+    as_well = replace(app, stored={Tagged: Stored("Tagged"), Paid: Stored("Paid", 2, [lambda data: data])})
+    async with as_well.open(url, work=False), session(url) as sql:
+        with pytest.raises(asyncpg.PostgresError, match="other-1 takes no event 'Paid'"):
+            await note(sql, "other-1", None, paid(1))
+        await note(sql, "purse-1", None, paid(1))
 
 
 async def test_only_read_committed_and_one_phase(url: str) -> None:
